@@ -1,0 +1,285 @@
+"""From an architecture to its PyTorch model: whole on meta or live, and shrunk to run on a laptop."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from .parts.base import Borrow, Keep, Linear, scaled
+from .parts.position import Learned
+from .spec import Architecture, Segment, Step
+
+LIVE_D_MODEL = 64
+LIVE_VOCABULARY = 512
+LIVE_CONTEXT = 512
+LIVE_PARAMETERS = 24_000_000  # of all blocks together: under 100 MB in float32
+
+
+class Block(nn.Module):
+    """One layer: its steps in order on the residual stream.
+
+    `make` builds a part by its name, so that an analysis can stand a stub where the part is looked at elsewhere.
+    """
+
+    def __init__(self, arch: Architecture, steps: tuple[Step, ...], make: Callable[[str], nn.Module]):
+        super().__init__()
+        self.moves = [_Move(self, arch, step, index, make) for index, step in enumerate(steps)]
+
+    def forward(self, stream: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
+        late: dict[int, list[Tensor]] = {}
+        for index, move in enumerate(self.moves):
+            stream, delayed = move(stream, positions)
+            for steps, y in delayed:
+                late.setdefault(index + steps, []).append(y)
+            for y in late.pop(index, ()):
+                stream = move.add(stream, y)
+        return stream
+
+
+class _Move:
+    """One step of a block. Its modules are the block's children, named after the parts: attention, attention_norm, ..."""
+
+    def __init__(self, block: Block, arch: Architecture, step: Step, index: int, make: Callable[[str], nn.Module]):
+        residual = step.residual or arch.residual
+        self.step, self.placement = step, residual.norm
+        specs = {_fresh(block, part): arch.parts[part] for part in step.parts}
+
+        def child(name: str, module: nn.Module) -> nn.Module:
+            block.add_module(name, module)
+            return module
+
+        def norm(name: str, suffix: str) -> nn.Module:
+            return child(name + suffix, (getattr(specs[name], "norm", None) or arch.norm).build(arch.d_model))
+
+        self.parts = [(part, child(name, make(part))) for part, name in zip(step.parts, specs, strict=True)]
+        self.mixes = [spec.mixes for spec in specs.values()]
+        first, owners = next(iter(specs)), list(specs) if step.own_norms else list(specs)[:1]
+        self.before = [norm(name, "_norm") for name in owners] if self.placement in ("pre", "sandwich") else []
+        self.after = norm(first, "_post_norm") if self.placement in ("post", "output", "sandwich") else None
+        read, write = residual.build(arch.d_model, index)
+        self.read = child(f"{first}_read", read) if read else None
+        self.add = child(f"{first}_add", write)
+
+    def __call__(self, stream: Tensor, positions: Tensor) -> tuple[Tensor, list[tuple[int, Tensor]]]:
+        """The stream after this step, and the outputs that join it so many steps later."""
+        x = stream if self.read is None else self.read(stream)  # (B, T, d_model)
+        inputs = [norm(x) for norm in self.before] or [x]
+        inputs = inputs * (len(self.parts) // len(inputs))
+        now, delayed = [], []
+        for (name, part), mixes, h in zip(self.parts, self.mixes, inputs, strict=True):
+            y = part(h, positions) if mixes else part(h)
+            delayed.append((self.step.shortcut[name], y)) if name in self.step.shortcut else now.append(y)
+        if now:
+            y = sum(now[1:], now[0])
+            y = y if self.step.scale == 1 else y * self.step.scale
+            stream = self.add(stream, self.after(y) if self.placement in ("output", "sandwich") else y)
+            stream = self.after(stream) if self.placement == "post" else stream
+        return stream, delayed
+
+
+def _fresh(block: nn.Module, name: str) -> str:
+    """A part that stands twice in a block is attention, then attention_2."""
+    taken = [n for n in dict(block.named_children()) if n == name or n.rsplit("_", 1)[0] == name and n[-1].isdigit()]
+    return f"{name}_{len(taken) + 1}" if taken else name
+
+
+class Model(nn.Module):
+    """Tokens to next-token logits: embedding, every layer's block, norm, head."""
+
+    def __init__(self, arch: Architecture):
+        super().__init__()
+        self.arch = arch
+        self.embedding = Embedding(arch.vocab_size, arch.d_model, arch.embedding_scale)
+        if isinstance(arch.position, Learned):
+            self.positions = Embedding(arch.position.length, arch.d_model)
+        tied: dict[str, nn.Module] = {}
+
+        def make(name: str) -> nn.Module:
+            part = arch.part(name)
+            module = part.build(arch.d_model)
+            if part.tied:  # each layer keeps a cache of its own, so the parameters are shared, not the module
+                _share(module, tied.setdefault(name, module))
+            return module
+
+        self.layers = nn.ModuleList(Block(arch, steps, make) for steps in arch.sequence)
+        self.norm = arch.norm.build(arch.d_model) if arch.head.norm else None
+        self.head = Linear(arch.d_model, arch.vocab_size, arch.head.bias)
+        if arch.tied_embeddings:
+            self.head.weight = self.embedding.weight
+        self._lend_caches()
+
+    def forward(self, tokens: Tensor, start: int = 0) -> Tensor:
+        """(B, T) token ids, the first at position `start` -> logits (B, T, vocab_size)."""
+        return self.logits(self.stream(tokens, start))
+
+    def stream(self, tokens: Tensor, start: int = 0) -> Tensor:
+        """(B, T) -> what the layers leave on the residual stream, (B, T, d_model)."""
+        positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)  # (T,)
+        x = self.embedding(tokens)  # (B, T, d_model)
+        if isinstance(self.arch.position, Learned):
+            x = x + self.positions(positions)
+        streams = self.arch.residual.streams
+        x = x if streams == 1 else x.unsqueeze(2).repeat(1, 1, streams, 1)  # (B, T, streams, d_model)
+        for layer in self.layers:
+            x = layer(x, positions)
+        return x if streams == 1 else x.sum(dim=2)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(B, T, d_model) -> (B, T, vocab_size)."""
+        head = self.arch.head
+        x = self.head(x if self.norm is None else self.norm(x)) * head.scale
+        return head.softcap * torch.tanh(x / head.softcap) if head.softcap else x
+
+    @contextmanager
+    def caching(self) -> Iterator["Model"]:
+        """Layers keep what later tokens need while this lasts: a prompt, then token after token."""
+        for keep in self.keeps():
+            keep.clear(on=True)
+        try:
+            yield self
+        finally:
+            for keep in self.keeps():
+                keep.clear(on=False)
+
+    def keeps(self) -> Iterator[Keep]:
+        return (module for module in self.modules() if isinstance(module, Keep))
+
+    @property
+    def cache_bytes(self) -> int:
+        """Measured bytes of everything that is kept at this moment."""
+        return sum(keep.nbytes for keep in self.keeps())
+
+    @torch.inference_mode()
+    def generate(self, tokens: Tensor, steps: int, temperature: float = 0.0, seed: int = 0) -> Iterator[Tensor]:
+        """Continue (B, T) token ids, yielding the next (B, 1) `steps` times; greedy at temperature 0."""
+        generator = torch.Generator().manual_seed(seed)
+        with self.caching():
+            start, new = 0, tokens
+            for _ in range(steps):
+                logits = self.logits(self.stream(new, start)[:, -1:])[:, -1]  # (B, vocab_size)
+                start += new.shape[1]
+                if temperature > 0:
+                    new = torch.multinomial((logits.float() / temperature).softmax(-1).cpu(), 1, generator=generator)
+                else:
+                    new = logits.argmax(-1, keepdim=True)
+                yield new
+
+    def _lend_caches(self) -> None:
+        """Point every layer that reads another one's cache at that layer's modules."""
+        for layer, name, (source_layer, source_name) in self.arch.borrowed():
+            reader, source = getattr(self.layers[layer], name), getattr(self.layers[source_layer], source_name)
+            for child, module in reader.named_children():
+                if isinstance(module, Borrow):
+                    module.source = (getattr(source, child),)
+                    module.source[0].lent = True
+
+
+class Embedding(nn.Embedding):
+    """A table of one vector a token (or a position), times a constant."""
+
+    box = "embedding"
+    label = "Embedding"
+
+    def __init__(self, rows: int, d_model: int, scale: float = 1.0):
+        self.scale = scale
+        super().__init__(rows, d_model)
+
+    def reset_parameters(self) -> None:
+        if not self.weight.is_meta:
+            nn.init.normal_(self.weight, std=0.02)
+
+    def forward(self, index: Tensor) -> Tensor:
+        x = super().forward(index)
+        return x if self.scale == 1 else x * torch.tensor(self.scale, dtype=x.dtype, device=x.device)
+
+
+class PredictAhead(nn.Module):
+    """One multi-token-prediction module: joins the stream with a later token's embedding (arXiv:2412.19437, eq. 21)."""
+
+    def __init__(self, arch: Architecture):
+        super().__init__()
+        self.stream_norm, self.token_norm = arch.norm.build(arch.d_model), arch.norm.build(arch.d_model)
+        self.join = Linear(2 * arch.d_model, arch.d_model)
+        self.block = Block(arch, arch.mtp.block, lambda name: arch.part(name).build(arch.d_model))
+        self.norm = arch.norm.build(arch.d_model)
+
+    def forward(self, stream: Tensor, ahead: Tensor, positions: Tensor) -> Tensor:
+        """The stream and the next tokens' embeddings, (B, T, d_model) each -> the stream one token further."""
+        x = self.join(torch.cat((self.token_norm(ahead), self.stream_norm(stream)), dim=-1))
+        return self.block(x, positions)
+
+
+def build(arch: Architecture, device: str | torch.device = "meta", dtype: torch.dtype = torch.float32) -> Model:
+    """The whole model: any size on "meta", where tensors have shapes and no memory; random weights elsewhere.
+
+    Multi-token-prediction modules are apart: `build_mtp`.
+    """
+    return _made(lambda: Model(arch), device, dtype)
+
+
+def build_mtp(
+    arch: Architecture, device: str | torch.device = "meta", dtype: torch.dtype = torch.float32
+) -> nn.ModuleList:
+    """The multi-token-prediction modules, none where the architecture has none. Embedding and head are the model's."""
+    count = arch.mtp.count if arch.mtp else 0
+    return _made(lambda: nn.ModuleList(PredictAhead(arch) for _ in range(count)), device, dtype)
+
+
+def _made(make: Callable[[], nn.Module], device: str | torch.device, dtype: torch.dtype) -> nn.Module:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            return make().eval()
+    finally:
+        torch.set_default_dtype(before)
+
+
+def shrink(arch: Architecture) -> Architecture:
+    """The same structure at a size that runs live on a laptop's processor.
+
+    Patterns, head ratios, expert counts, top-k, norms and scalings stay; widths, windows and vocabulary become small.
+    Repeats stay too unless the live model would pass 24 million parameters.
+    """
+    scale = min(1.0, LIVE_D_MODEL / arch.d_model)
+    position = arch.position
+    if isinstance(position, Learned):
+        position = position.model_copy(update={"length": min(position.length, LIVE_CONTEXT)})
+    small = arch.model_copy(
+        update={
+            "vocab_size": min(arch.vocab_size, LIVE_VOCABULARY),
+            "d_model": min(arch.d_model, LIVE_D_MODEL),
+            "context": min(arch.context, LIVE_CONTEXT),
+            "position": position,
+            "parts": {name: arch.part(name).shrink(scale) for name in arch.parts},
+        }
+    )
+    small = Architecture.model_validate(small.model_dump())
+    weight = {block: parameters(Block(small, block, lambda n: build_part(small, n))) for block in small.distinct()}
+    total = sum(weight[block] * count for block, count in small.distinct().items())
+    if total > LIVE_PARAMETERS:
+        small = small.model_copy(update={"layers": tuple(_fewer(s, LIVE_PARAMETERS / total) for s in small.layers)})
+    return Architecture.model_validate(small.model_dump())
+
+
+def _fewer(segment: Segment, share: float) -> Segment:
+    return segment.model_copy(update={"repeat": max(1, int(segment.repeat * share))})
+
+
+def build_part(arch: Architecture, name: str) -> nn.Module:
+    """One part of an architecture, on meta."""
+    with torch.device("meta"):
+        return arch.part(name).build(arch.d_model)
+
+
+def parameters(module: nn.Module) -> int:
+    """Parameters of a module, shared tensors once."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def _share(module: nn.Module, source: nn.Module) -> None:
+    """Make `module` compute with the parameters of `source`."""
+    for path, parameter in source.named_parameters():
+        parent, _, name = path.rpartition(".")
+        setattr(module.get_submodule(parent), name, parameter)

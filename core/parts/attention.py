@@ -1,0 +1,263 @@
+"""Softmax attention: multi-head (arXiv:1706.03762), multi-query (arXiv:1911.02150) and grouped-query (arXiv:2305.13245),
+over everything before, a sliding window or a chunk of it."""
+
+import math
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from .base import Borrow, Flops, HeadDim, Heads, Keep, Length, Linear, Mixer, Positive, Shape, Spec, causal_pairs, scaled
+from .norm import Norm
+from .position import NoPosition, Position
+
+
+class QKNorm(Spec):
+    """Queries and keys are normalised before they meet (arXiv:2010.04245): scores cannot run away."""
+
+    across: Literal["head", "heads"] = Field("head", description="Each head alone, or all heads' channels together")
+    after_position: bool = Field(False, description="After the rotary embedding rather than before it")
+    norm: Norm | None = Field(None, description="The model's own norm unless another is given")
+
+
+class StepTemperature(Spec):
+    """Scores grow in steps with the query's position, so that attention stays sharp in long texts (Llama 4;
+    arXiv:2501.19399): times 1 + scale * log(1 + floor((position + 1) / length))."""
+
+    kind: Literal["steps"] = "steps"
+    scale: Positive = Field(0.1, description="How fast scores grow")
+    length: Length = Field(8192, description="Positions after which they begin to")
+
+    def factor(self, positions: Tensor) -> Tensor:
+        return 1 + self.scale * ((positions + 1) / self.length).floor().log1p()
+
+
+class LogTemperature(Spec):
+    """Past `length`, scores grow with the logarithm of the query's position (Grok 2): times log(position) / log(length)."""
+
+    kind: Literal["log"]
+    length: Annotated[int, Field(ge=2, le=1_000_000_000)] = Field(description="Position up to which nothing changes")
+
+    def factor(self, positions: Tensor) -> Tensor:
+        return (positions.clamp(min=1).log() / math.log(self.length)).clamp(min=1)
+
+
+Temperature = Annotated[StepTemperature | LogTemperature, Field(discriminator="kind")]
+
+
+class Attention(Mixer):
+    """Each of `heads` query heads scores every visible key and averages their values; `kv_heads` query groups share
+    a key and a value. H = heads, G = kv_heads, D = head_dim."""
+
+    title = "Attention"
+
+    kind: Literal["attention"] = "attention"
+    heads: Heads = Field(description="Query heads")
+    kv_heads: Heads = Field(description="Key and value heads: as many as heads, a divisor of them, or one")
+    head_dim: HeadDim = Field(description="Channels of a query or key head")
+    v_head_dim: HeadDim | None = Field(None, description="Channels of a value head, where they differ")
+    window: Length | None = Field(None, description="Each token sees only this many, itself included")
+    chunk: Length | None = Field(None, description="Each token sees only its own chunk of this many")
+    sinks: bool = Field(False, description="One learned logit a head takes part in the softmax and keeps nothing")
+    softcap: Positive | None = Field(None, description="Scores pass through c * tanh(score / c)")
+    bias: bool = Field(False, description="Biases on query, key and value")
+    out_bias: bool | None = Field(None, description="A bias on the output; as `bias` unless given")
+    qk_norm: QKNorm | None = Field(None, description="Normalise queries and keys")
+    gate: bool = Field(False, description="The output is multiplied by a sigmoid of the input, channel by channel")
+    scale: Positive | None = Field(None, description="Scores are multiplied by this; 1 / sqrt(head_dim) unless given")
+    temperature: Temperature | None = Field(None, description="Scores grow with the query's position")
+    shared_kv: bool = Field(False, description="The value is the key, before its norm and position (Gemma 4)")
+    cache_from: str | None = Field(
+        None, max_length=64, description="Reads the cache of the nearest earlier layer with this part, or of `previous`"
+    )
+    norm: Norm | None = Field(None, description="Where it differs from the model's")
+    position: Position | None = Field(None, description="Where it differs from the model's")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.heads % self.kv_heads:
+            raise ValueError(f"kv_heads: {self.heads} heads do not divide into {self.kv_heads} equal groups")
+        if self.window and self.chunk:
+            raise ValueError("window: give a window or a chunk, not both")
+        if self.shared_kv and self.v_dim != self.head_dim:
+            raise ValueError("v_head_dim: a value that is the key has the key's width")
+        return self
+
+    @property
+    def v_dim(self) -> int:
+        return self.v_head_dim or self.head_dim
+
+    @property
+    def variant(self) -> str:
+        if self.kv_heads == self.heads:
+            return "Multi-head attention"
+        return "Multi-query attention" if self.kv_heads == 1 else "Grouped-query attention"
+
+    def build(self, d_model: int) -> nn.Module:
+        return AttentionModule(self, d_model)
+
+    def check(self, d_model: int, context: int) -> None:
+        self.position.check(self.head_dim)
+
+    def cache(self, length: int) -> dict[str, Shape]:
+        if self.cache_from:
+            return {}
+        length = min(length, self.window or self.chunk or length)
+        return {"key": (length, self.kv_heads, self.head_dim), "value": (length, self.kv_heads, self.v_dim)}
+
+    def flops(self, d_model: int, new: int, past: int) -> Flops:
+        h, g, d, v = self.heads, self.kv_heads, self.head_dim, self.v_dim
+        flops = Flops(q=2 * new * d_model * h * d)
+        if not self.cache_from:
+            flops["k"] = 2 * new * d_model * g * d
+            if not self.shared_kv:
+                flops["v"] = 2 * new * d_model * g * v
+        if self.gate:
+            flops["gate"] = 2 * new * d_model * h * v
+        flops["core"] = 2 * h * (d + v) * causal_pairs(new, past, self.window, self.chunk)
+        flops["o"] = 2 * new * h * v * d_model
+        return flops
+
+    def shrink(self, scale: float) -> "Attention":
+        groups = min(self.kv_heads, 2)
+        dim = 16 if isinstance(self.position, NoPosition) or self.position is None else _shrunk_dim(self.position)
+        return self.model_copy(
+            update={
+                "heads": self.heads // self.kv_heads * groups,
+                "kv_heads": groups,
+                "head_dim": dim,
+                "v_head_dim": self.v_head_dim and scaled(self.v_head_dim, dim / self.head_dim),
+                "window": self.window and min(self.window, 16),
+                "chunk": self.chunk and min(self.chunk, 16),
+            }
+        )
+
+    def facts(self):
+        yield f"{self.heads} heads" + ("" if self.kv_heads == self.heads else f" · {self.kv_heads} KV")
+        if self.window or self.chunk:
+            yield f"window {self.window:,}" if self.window else f"chunks of {self.chunk:,}"
+
+    def explain(self, d_model: int) -> str:
+        per = self.heads // self.kv_heads
+        shared = "each with a key and a value of its own" if per == 1 else f"{per} to each of {self.kv_heads} key and value heads"
+        words = f"{self.variant}: {self.heads} query heads of {self.head_dim} channels, {shared}. "
+        if self.window:
+            words += f"A token sees only the last {self.window:,}, so its cache stops growing there. "
+        elif self.chunk:
+            words += f"A token sees only its own chunk of {self.chunk:,}. "
+        if self.cache_from:
+            words += "It keeps no keys or values of its own but reads those of an earlier layer. "
+        else:
+            kept = self.kv_heads * (self.head_dim + self.v_dim)
+            words += f"It keeps {kept:,} values a token. "
+        if self.sinks:
+            words += "A learned sink in each head lets it attend to nothing. "
+        if self.softcap:
+            words += f"Scores are capped softly at {self.softcap:g}. "
+        if self.qk_norm:
+            words += "Queries and keys are normalised first. "
+        return words.strip()
+
+
+def _shrunk_dim(position: Position) -> int:
+    """A small head that the same rotary embedding fits: 16 channels, or what the factors' lists ask for."""
+    scaling = getattr(position, "scaling", None)
+    if hasattr(scaling, "short_factor"):
+        return round(2 * len(scaling.short_factor) / position.fraction)
+    return 16 if getattr(position, "fraction", 1.0) >= 0.25 else 64
+
+
+class AttentionModule(nn.Module):
+    def __init__(self, part: Attention, d_model: int):
+        super().__init__()
+        self.part = part
+        h, g, d, v = part.heads, part.kv_heads, part.head_dim, part.v_dim
+        self.q = Linear(d_model, h * d, part.bias)
+        self.gate = Linear(d_model, h * v, part.bias) if part.gate else None
+        if part.cache_from:
+            self.k_cache, self.v_cache = Borrow(g, d), Borrow(g, v)
+        else:
+            self.k = Linear(d_model, g * d, part.bias)
+            self.v = None if part.shared_kv else Linear(d_model, g * v, part.bias)
+            self.k_cache, self.v_cache = Keep(part.window or part.chunk), Keep(part.window or part.chunk)
+        if part.qk_norm:
+            across = 1 if part.qk_norm.across == "head" else None
+            norm = part.qk_norm.norm or part.norm
+            self.q_norm = norm.build(d * (across or h))
+            self.k_norm = None if part.cache_from else norm.build(d * (across or g))
+        self.rotary = part.position.rotary(d)
+        self.core = CausalAttention(part)
+        self.o = Linear(h * v, d_model, part.bias if part.out_bias is None else part.out_bias)
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
+        part = self.part
+        q = self.turn(self.q(x), part.heads, positions, "q_norm")  # (B, T, H, D)
+        if part.cache_from:
+            k, v = self.k_cache(x), self.v_cache(x)  # (B, S, G, D), (B, S, G, V)
+        else:
+            k = self.k(x)  # (B, T, G D)
+            v = k if part.shared_kv else self.v(x)  # (B, T, G V)
+            k = self.k_cache(self.turn(k, part.kv_heads, positions, "k_norm"))  # (B, S, G, D)
+            v = self.v_cache(v.unflatten(-1, (part.kv_heads, part.v_dim)))  # (B, S, G, V)
+        out = self.core(q, k, v, positions)  # (B, T, H V)
+        if part.gate:
+            out = out * torch.sigmoid(self.gate(x))
+        return self.o(out)
+
+    def turn(self, x: Tensor, heads: int, positions: Tensor, norm: str) -> Tensor:
+        """Norm and rotary embedding of a projection, in the part's order: (B, T, heads D) -> (B, T, heads, D)."""
+        rule = self.part.qk_norm
+        if rule and rule.across == "heads":
+            x = getattr(self, norm)(x)
+        x = x.unflatten(-1, (heads, self.part.head_dim))
+        if rule and rule.across == "head" and not rule.after_position:
+            x = getattr(self, norm)(x)
+        if self.rotary is not None:
+            x = self.rotary(x, positions)
+        if rule and rule.across == "head" and rule.after_position:
+            x = getattr(self, norm)(x)
+        return x
+
+
+class CausalAttention(nn.Module):
+    """softmax(q k^T * scale) v over the keys that each query may see. The scores are never kept."""
+
+    box = "attention_core"
+    label = "Scaled dot-product attention"
+
+    def __init__(self, part: Attention):
+        super().__init__()
+        self.part = part
+        self.scale = part.scale or part.head_dim**-0.5
+        self.sinks = nn.Parameter(torch.zeros(part.heads)) if part.sinks else None
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor) -> Tensor:
+        part = self.part
+        q = q.unflatten(2, (k.shape[2], -1))  # (B, T, G, H / G, D)
+        scores = torch.einsum("btghd,bsgd->bghts", q, k) * self.scale  # (B, G, H / G, T, S)
+        if part.softcap:
+            scores = part.softcap * torch.tanh(scores / part.softcap)
+        if part.temperature:
+            scores = scores * part.temperature.factor(positions)[:, None].to(scores.dtype)  # (T, 1)
+        seen = visible(positions, k.shape[1], part.window, part.chunk)  # (T, S)
+        scores = scores.masked_fill(~seen, -math.inf).float()
+        if self.sinks is not None:
+            sinks = self.sinks.float().view(1, k.shape[2], -1, 1, 1).expand(*scores.shape[:-1], 1)
+            weights = torch.cat((scores, sinks), dim=-1).softmax(dim=-1)[..., :-1]
+        else:
+            weights = scores.softmax(dim=-1)
+        out = torch.einsum("bghts,bsgv->btghv", weights.to(v.dtype), v)  # (B, T, G, H / G, V)
+        return out.flatten(2)  # (B, T, H V)
+
+
+def visible(positions: Tensor, keys: int, window: int | None, chunk: int | None) -> Tensor:
+    """Which of the last `keys` positions each query may see: (T, S) of bool."""
+    query = positions[:, None]  # (T, 1)
+    key = positions[-1] + 1 - keys + torch.arange(keys, device=positions.device)  # (S,)
+    seen = key <= query
+    if window is not None:
+        seen = seen & (key > query - window)
+    if chunk is not None:
+        seen = seen & (key.div(chunk, rounding_mode="floor") == query.div(chunk, rounding_mode="floor"))
+    return seen

@@ -1,0 +1,224 @@
+"""What every part of an architecture shares: the value it is configured by, and the few modules that all parts use.
+
+A part is one technique. Its class holds what configures it, the module that computes it, what it keeps between
+calls, what it costs and the words that describe it; nothing elsewhere knows more about the technique than its file.
+
+A module with a class attribute `box` is one box of the traced picture, of that kind; others are traced through.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_serializer
+from torch import Tensor, nn
+
+Shape = tuple[int, ...]
+
+# The bounds of the spec: far above any published model, low enough that no link makes the analysis slow or large.
+Width = Annotated[int, Field(ge=1, le=1_048_576)]
+Heads = Annotated[int, Field(ge=1, le=1_024)]
+HeadDim = Annotated[int, Field(ge=1, le=8_192)]
+Length = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Eps = Annotated[float, Field(gt=0, le=1e-2)]
+Positive = Annotated[float, Field(gt=0, le=1e6)]
+Text = Annotated[str, Field(max_length=1_000)]
+
+
+class Spec(BaseModel):
+    """A frozen, hashable value. Equal values are equal keys: the hash is that of the fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_serializer(mode="wrap")
+    def _plain(self, handler) -> dict:
+        """`kind` is always written, even where it is the default: it says which class reads the rest."""
+        kind = getattr(self, "kind", None)
+        return ({"kind": kind} if kind else {}) | handler(self)
+
+
+class Flops(dict[str, int]):
+    """FLOPs by submodule path, two for each multiply-add; only matrix products count, as torch's FlopCounterMode does."""
+
+    @property
+    def total(self) -> int:
+        return sum(self.values())
+
+    def under(self, prefix: str) -> "Flops":
+        """The same figures for a module that sits at `prefix` of a larger one."""
+        return Flops({f"{prefix}.{path}": flops for path, flops in self.items()})
+
+
+class Part(Spec):
+    """One technique on the residual stream: (B, T, d_model) in, (B, T, d_model) out.
+
+    `norm` and `position` are the model's unless the part says otherwise; `tied` makes every layer that uses the part
+    share one set of weights (Zamba, arXiv:2405.16712).
+    """
+
+    title: ClassVar[str]
+    role: ClassVar[str]  # "attention", "feed_forward" or "experts": one colour each in every chart
+    # Submodules that a person would want to see as a row of their own: path prefix -> (role, words).
+    components: ClassVar[dict[str, tuple[str, str]]] = {}
+
+    kind: str
+    tied: bool = Field(False, description="One set of weights for every layer that uses this part")
+
+    @property
+    def mixes(self) -> bool:
+        """Whether positions see one another here: such a part is also given the positions."""
+        return isinstance(self, Mixer)
+
+    def inherit(self, norm: "Spec", position: "Spec") -> "Part":
+        """This part with the model's norm and position where it names none of its own."""
+        given = {"norm": norm, "position": position}
+        missing = {k: v for k, v in given.items() if k in type(self).model_fields and getattr(self, k) is None}
+        return self.model_copy(update=missing) if missing else self
+
+    def build(self, d_model: int) -> nn.Module:
+        """The module that computes this part, on the current default device."""
+        raise NotImplementedError
+
+    def cache(self, length: int) -> dict[str, Shape]:
+        """What one sequence of `length` tokens leaves behind, by name; grows with length up to a window."""
+        return {}
+
+    def state(self) -> dict[str, Shape]:
+        """What one sequence leaves behind whatever its length (recurrent states)."""
+        return {}
+
+    def flops(self, d_model: int, new: int, past: int) -> Flops:
+        """FLOPs of one sequence's `new` tokens after `past` kept ones, by submodule path."""
+        raise NotImplementedError
+
+    def idle_parameters(self, d_model: int) -> int:
+        """Parameters that one token does not touch (experts that it was not sent to)."""
+        return 0
+
+    def shrink(self, scale: float) -> "Part":
+        """The same structure with widths times `scale`, small enough to run live."""
+        raise NotImplementedError
+
+    def check(self, d_model: int, context: int) -> None:
+        """Raise ValueError, naming the field, where the part cannot stand in a model of this width and context."""
+
+    def facts(self) -> Iterator[str]:
+        """A few short words for the box in the picture, most important first."""
+        return iter(())
+
+    def explain(self, d_model: int) -> str:
+        """Two or three sentences with this part's own numbers."""
+        raise NotImplementedError
+
+
+class Mixer(Part):
+    """A part through which positions see one another; its module's forward takes (x, positions)."""
+
+    role: ClassVar[str] = "attention"
+
+
+class Linear(nn.Linear):
+    """A linear map, initialised as GPT-2's (normal, 0.02) so that a live model of any depth starts well-behaved."""
+
+    box = "linear"
+
+    @property
+    def label(self) -> str:
+        return f"Linear {self.in_features:,} → {self.out_features:,}"
+
+    def __init__(self, d_in: int, d_out: int, bias: bool = False):
+        super().__init__(d_in, d_out, bias=bias)
+
+    def reset_parameters(self) -> None:
+        if self.weight.is_meta:  # nothing to fill, and analysis builds thousands of these
+            return
+        nn.init.normal_(self.weight, std=0.02)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+
+class Keep(nn.Module):
+    """What a layer keeps between calls passes through here: an identity until `caching` turns it on.
+
+    The traced picture shows it as a box, its `kept` tensor is what cached decode reads, and its bytes are the
+    measured side of the closed form `Part.cache`.
+    """
+
+    box = "cache"
+    label = "Cache"
+
+    def __init__(self, limit: int | None = None):
+        super().__init__()
+        self.limit = limit  # a window keeps only its last tokens
+        self.on = False
+        self.lent = False  # another layer reads what this one keeps
+        self.kept: Tensor | None = None
+        self.latest: Tensor | None = None
+
+    @property
+    def past(self) -> int:
+        return 0 if self.kept is None else self.kept.shape[1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.on:
+            new = x.shape[1]
+            x = x if self.kept is None else torch.cat((self.kept, x), dim=1)  # (B, past + new, ...)
+            if self.limit is not None:
+                x = x[:, -(self.limit + new - 1) :]  # the first new token sees limit - 1 kept ones at most
+            self.kept = x if self.limit is None else x[:, -self.limit :].clone()
+        if self.lent:
+            self.latest = x
+        return x
+
+    def clear(self, on: bool) -> None:
+        self.on, self.kept, self.latest = on, None, None
+
+    @property
+    def nbytes(self) -> int:
+        return 0 if self.kept is None else self.kept.numel() * self.kept.element_size()
+
+
+class Borrow(nn.Module):
+    """What another layer keeps, read instead of kept again (Gemma 3n and 4): the model sets `source`."""
+
+    box = "borrowed"
+    label = "Another layer's cache"
+
+    def __init__(self, *width: int):
+        super().__init__()
+        self.width = width
+        self.source: tuple[Keep, ...] = ()  # a tuple, so that the source is not registered as a child
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.source:  # traced alone, only the shape is known
+            return x.new_empty(*x.shape[:2], *self.width)
+        return self.source[0].latest
+
+
+def causal_pairs(new: int, past: int, window: int | None = None, chunk: int | None = None) -> int:
+    """How many (query, key) pairs causal attention has for `new` queries after `past` keys.
+
+    A query at position p sees p + 1 keys; in a window, min(p + 1, window); in chunks, those of its own chunk so far.
+    """
+
+    def upto(n: int) -> int:  # the pairs of the first n positions
+        if window is not None and n > window:
+            return window * (window + 1) // 2 + (n - window) * window
+        if chunk is not None:
+            full, rest = divmod(n, chunk)
+            return full * chunk * (chunk + 1) // 2 + rest * (rest + 1) // 2
+        return n * (n + 1) // 2
+
+    return upto(past + new) - upto(past)
+
+
+def scaled(width: int, scale: float, multiple: int = 8, least: int = 8) -> int:
+    """A width times `scale`, rounded up to a multiple that grouped matrix products accept."""
+    return max(least, math.ceil(width * scale / multiple) * multiple)
+
+
+def number(value: float) -> str:
+    """12,288 and 0.5: a figure as the words show it."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+

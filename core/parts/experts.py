@@ -1,0 +1,242 @@
+"""Mixture of experts (arXiv:1701.06538): a router sends each token to a few of many feed-forward networks.
+
+Fine-grained and shared experts are DeepSeekMoE's (arXiv:2401.06066); group-limited routing DeepSeek-V2's
+(arXiv:2405.04434, section 2.2.2); the selection bias is auxiliary-loss-free balancing (arXiv:2408.15664).
+"""
+
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from .base import Flops, Linear, Part, Positive, Spec, Width, scaled
+from .feedforward import NAMES, Activated, FeedForwardModule, feed_forward_flops
+from .norm import Norm
+
+Count = Annotated[int, Field(ge=1, le=4_096)]
+
+
+class Router(Spec):
+    """How a token's scores become a choice of experts and their weights."""
+
+    score: Literal["softmax", "sigmoid"] = Field("softmax", description="What turns a logit into a score")
+    over: Literal["all", "chosen"] = Field("all", description="Softmax over all experts, or over those chosen by logit")
+    normalise: bool = Field(False, description="The chosen scores are divided by their sum")
+    scale: Positive = Field(1.0, description="The weights are multiplied by this")
+    groups: Count = Field(1, description="Experts stand in this many equal groups")
+    top_groups: Count = Field(1, description="A token may choose from this many groups")
+    group_score: Literal["max", "top2"] = Field("max", description="A group is worth its best score, or its best two")
+    selection_bias: bool = Field(False, description="A bias for each expert that sways the choice, not the weight")
+    bias: bool = Field(False, description="A bias on the logits")
+    softcap: Positive | None = Field(None, description="Logits pass through c * tanh(logit / c)")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.top_groups > self.groups:
+            raise ValueError(f"top_groups: {self.top_groups} is more than the {self.groups} groups; give 1 to {self.groups}")
+        if self.over == "chosen" and self.score == "sigmoid":
+            raise ValueError("over: a sigmoid scores each expert alone; only a softmax can be over the chosen")
+        return self
+
+
+class Shared(Spec):
+    """A feed-forward network that every token passes, beside those it is sent to."""
+
+    d_ff: Width = Field(description="Its width; several shared experts are one network of their summed width")
+    count: Count = Field(1, description="How many experts that width stands for")
+    gate: bool = Field(False, description="Its output is multiplied by a sigmoid of the input (Qwen 2)")
+
+
+class Experts(Activated, Part):
+    """`top_k` of `count` experts for each token, each a feed-forward network of width `d_ff`. E = count, K = top_k."""
+
+    title = "Mixture of experts"
+    role = "experts"
+    components = {"router": ("router", "router"), "shared": ("shared", "shared expert"), "experts": ("experts", "routed experts")}
+
+    kind: Literal["experts"]
+    count: Count = Field(description="Routed experts")
+    top_k: Count = Field(description="Experts that each token is sent to")
+    d_ff: Width = Field(description="Width of one expert")
+    bias: bool = Field(False, description="Biases in every expert")
+    router: Router = Field(Router(), description="How experts are chosen and weighed")
+    shared: Shared | None = Field(None, description="A network that every token passes as well")
+    weigh: Literal["after", "before"] = Field("after", description="Weights multiply an expert's output, or its input (Llama 4)")
+    norm: Norm | None = Field(None, description="Where it differs from the model's")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        r = self.router
+        if self.top_k > self.count:
+            raise ValueError(f"top_k: {self.top_k} is more than the {self.count} experts; give 1 to {self.count}")
+        if self.count % r.groups:
+            raise ValueError(f"router.groups: {self.count} experts do not divide into {r.groups} equal groups")
+        within = self.count // r.groups * r.top_groups
+        if self.top_k > within:
+            raise ValueError(f"top_k: {self.top_k} is more than the {within} experts of the {r.top_groups} groups a token may choose from")
+        if r.groups > 1 and r.group_score == "top2" and self.count // r.groups < 2:
+            raise ValueError("router.group_score: groups of one expert have no best two")
+        return self
+
+    def expert_parameters(self, d_model: int) -> int:
+        """Parameters of one routed expert."""
+        biases = (self.matrices - 1) * self.d_ff + d_model if self.bias else 0
+        return self.matrices * d_model * self.d_ff + biases
+
+    def idle_parameters(self, d_model: int) -> int:
+        return (self.count - self.top_k) * self.expert_parameters(d_model)
+
+    def build(self, d_model: int) -> nn.Module:
+        return ExpertsModule(self, d_model)
+
+    def flops(self, d_model: int, new: int, past: int) -> Flops:
+        flops = Flops(router=2 * new * d_model * self.count)
+        flops["experts"] = feed_forward_flops(self, d_model, self.d_ff, new * self.top_k).total
+        if self.shared:
+            flops |= feed_forward_flops(self, d_model, self.shared.d_ff, new).under("shared")
+            if self.shared.gate:
+                flops["shared_gate"] = 2 * new * d_model
+        return Flops(flops)
+
+    def shrink(self, scale: float) -> "Experts":
+        shared = self.shared and self.shared.model_copy(update={"d_ff": scaled(self.shared.d_ff, scale)})
+        return self.model_copy(update={"d_ff": scaled(self.d_ff, scale), "shared": shared})
+
+    def facts(self):
+        yield f"{self.top_k} of {self.count}" + (f" + {self.shared.count} shared" if self.shared else "")
+
+    def explain(self, d_model: int) -> str:
+        r = self.router
+        words = (
+            f"A router scores {self.count} feed-forward networks for each token ({r.score}) and sends it to the best "
+            f"{self.top_k}. Each is {NAMES[self.activation]} of width {self.d_ff:,}, {self.expert_parameters(d_model):,} parameters. "
+        )
+        if r.groups > 1:
+            words += f"A token may choose only from the best {r.top_groups} of {r.groups} groups. "
+        if self.shared:
+            words += f"A shared network of width {self.shared.d_ff:,} sees every token. "
+        if r.selection_bias:
+            words += "A bias on the choice, raised for idle experts and lowered for busy ones, keeps the load even without a loss term. "
+        return words.strip()
+
+
+class ExpertsModule(nn.Module):
+    def __init__(self, part: Experts, d_model: int):
+        super().__init__()
+        self.part = part
+        self.router = RouterModule(part, d_model)
+        self.experts = StackedExperts(part, d_model)
+        if part.shared:
+            self.shared = FeedForwardModule(part, d_model, part.shared.d_ff, bias=False)
+            self.shared_gate = Linear(d_model, 1) if part.shared.gate else None
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model)
+        weights, chosen = self.router(x)  # (B, T, K) twice
+        y = self.experts(x, weights, chosen)
+        if self.part.shared:
+            shared = self.shared(x)
+            y = y + (shared if self.shared_gate is None else torch.sigmoid(self.shared_gate(x)) * shared)
+        return y
+
+
+class RouterModule(nn.Module):
+    box = "router"
+    label = "Router"
+
+    def __init__(self, part: Experts, d_model: int):
+        super().__init__()
+        self.part = part
+        self.weight = nn.Parameter(torch.empty(part.count, d_model))
+        nn.init.normal_(self.weight, std=0.02)
+        self.bias = nn.Parameter(torch.zeros(part.count)) if part.router.bias else None
+        # Moved by the balancing rule rather than by a gradient, hence a buffer.
+        self.register_buffer("selection_bias", torch.zeros(part.count) if part.router.selection_bias else None)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, d_model) -> weights and indices of the chosen experts, (B, T, K) each."""
+        scores = self.scores(x)
+        chosen = self.eligible(scores).topk(self.part.top_k, dim=-1).indices
+        return self.weigh(scores.gather(-1, chosen)).to(x.dtype), chosen
+
+    def scores(self, x: Tensor) -> Tensor:
+        """What each expert is worth to each token, (B, T, E), in float32."""
+        r = self.part.router
+        logits = F.linear(x.float(), self.weight.float(), None if self.bias is None else self.bias.float())
+        if r.softcap:
+            logits = r.softcap * torch.tanh(logits / r.softcap)
+        if r.over == "chosen":
+            return logits
+        return logits.softmax(dim=-1) if r.score == "softmax" else logits.sigmoid()
+
+    def eligible(self, scores: Tensor) -> Tensor:
+        """The scores that the choice is made by: with the selection bias, and -inf outside the best groups."""
+        r = self.part.router
+        if self.selection_bias is not None:
+            scores = scores + self.selection_bias.float()
+        if r.top_groups < r.groups:
+            grouped = scores.unflatten(-1, (r.groups, -1))  # (B, T, groups, E / groups)
+            worth = grouped.amax(dim=-1) if r.group_score == "max" else grouped.topk(2, dim=-1).values.sum(dim=-1)
+            best = worth.topk(r.top_groups, dim=-1).indices  # (B, T, top_groups)
+            allowed = torch.zeros_like(worth, dtype=torch.bool).scatter(-1, best, True)
+            scores = grouped.masked_fill(~allowed.unsqueeze(-1), -torch.inf).flatten(-2)
+        return scores
+
+    def weigh(self, chosen: Tensor) -> Tensor:
+        """The chosen scores as weights, (B, T, K)."""
+        r = self.part.router
+        if r.over == "chosen":
+            chosen = chosen.softmax(dim=-1)
+        if r.normalise:
+            chosen = chosen / (chosen.sum(dim=-1, keepdim=True) + 1e-20)
+        return chosen * r.scale
+
+
+class StackedExperts(nn.Module):
+    """All experts' matrices as one tensor a projection, (E, out, in), so that cost does not grow with their number."""
+
+    box = "experts"
+    label = "Routed experts"
+
+    def __init__(self, part: Experts, d_model: int):
+        super().__init__()
+        self.part = part
+        e, f, d = part.count, part.d_ff, d_model
+        shapes = {"gate": (f, d), "up": (f, d), "down": (d, f)}
+        if not part.gated:
+            del shapes["gate"]
+        for name, shape in shapes.items():
+            setattr(self, name, nn.Parameter(nn.init.normal_(torch.empty(e, *shape), std=0.02)))
+            setattr(self, f"{name}_bias", nn.Parameter(torch.zeros(e, shape[0])) if part.bias else None)
+
+    def forward(self, x: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
+        """(B, T, d_model), (B, T, K), (B, T, K) -> the weighted sum of the chosen experts' outputs, (B, T, d_model)."""
+        k = self.part.top_k
+        order = chosen.flatten().argsort()  # (B T K,): slots, expert by expert
+        expert = chosen.flatten()[order]
+        weight = weights.flatten()[order].unsqueeze(-1)
+        slots = x.flatten(0, 1)[order // k]  # (B T K, d_model)
+        slots = slots * weight if self.part.weigh == "before" else slots
+        gate = self.project("gate", slots, expert) if self.part.gated else None
+        y = self.part.activate(self.project("up", slots, expert), gate)  # (B T K, d_ff)
+        y = self.project("down", y, expert)
+        y = y * weight if self.part.weigh == "after" else y
+        return torch.zeros_like(x).flatten(0, 1).index_add(0, order // k, y).view_as(x)
+
+    def project(self, name: str, x: Tensor, expert: Tensor) -> Tensor:
+        """Each row through its own expert's matrix: (N, in), (N,) -> (N, out)."""
+        matrix, bias = getattr(self, name), getattr(self, f"{name}_bias")  # (E, out, in), (E, out)
+        y = grouped_linear(x, matrix, expert)
+        return y if bias is None else y + bias[expert]
+
+
+def grouped_linear(x: Tensor, matrix: Tensor, expert: Tensor) -> Tensor:
+    """x[i] @ matrix[expert[i]].T for rows sorted by expert: (N, in), (E, out, in), (N,) -> (N, out)."""
+    if x.is_meta:  # without values any expert's matrix gives the shape, and the FLOPs
+        return x @ matrix[0].mT
+    ends = torch.bincount(expert, minlength=len(matrix)).cumsum(0)
+    if any(width % 8 for width in matrix.shape[1:]):  # grouped_mm wants rows of whole 16 bytes
+        rows = x.tensor_split(ends[:-1].cpu())
+        return torch.cat([part @ m.mT for part, m in zip(rows, matrix, strict=True)])
+    return F.grouped_mm(x, matrix.mT, offs=ends.int())

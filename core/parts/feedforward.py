@@ -1,0 +1,119 @@
+"""Feed-forward networks: plain (arXiv:1706.03762) and gated linear units (arXiv:2002.05202)."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from .base import Flops, Linear, Part, Positive, Spec, Width, scaled
+from .norm import Norm
+
+PLAIN: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "relu2": lambda x: F.relu(x).square(),  # Primer, arXiv:2109.08668
+    "gelu": F.gelu,  # arXiv:1606.08415
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "silu": F.silu,  # arXiv:1702.03118
+}
+GATED = {"reglu": "relu", "geglu": "gelu", "geglu_tanh": "gelu_tanh", "swiglu": "silu"}
+Activation = Literal["relu", "relu2", "gelu", "gelu_tanh", "silu", "reglu", "geglu", "geglu_tanh", "swiglu", "clamped_swiglu"]
+NAMES = {
+    "relu": "ReLU", "relu2": "ReLU²", "gelu": "GELU", "gelu_tanh": "GELU (tanh)", "silu": "SiLU", "reglu": "ReGLU",
+    "geglu": "GEGLU", "geglu_tanh": "GEGLU (tanh)", "swiglu": "SwiGLU", "clamped_swiglu": "clamped SwiGLU",
+}  # fmt: skip
+
+
+class Activated(Spec):
+    """What feed-forward networks and experts have in common: an activation, gated or not.
+
+    clamped_swiglu is gpt-oss's (arXiv:2508.10925): the gate clamped from above and the other branch on both sides at
+    `clamp`, a swish of slope `swish_slope`, and one added to the other branch.
+    """
+
+    activation: Activation = Field("swiglu", description="The non-linearity; the -glu kinds multiply two projections")
+    clamp: Positive = Field(7.0, description="Where clamped_swiglu cuts its inputs")
+    swish_slope: Positive = Field(1.702, description="Slope of clamped_swiglu's swish")
+
+    @property
+    def gated(self) -> bool:
+        return self.activation not in PLAIN
+
+    @property
+    def matrices(self) -> int:
+        return 3 if self.gated else 2
+
+    def activate(self, up: Tensor, gate: Tensor | None) -> Tensor:
+        if gate is None:
+            return PLAIN[self.activation](up)
+        if self.activation == "clamped_swiglu":
+            gate, up = gate.clamp(max=self.clamp), up.clamp(-self.clamp, self.clamp)
+            return gate * torch.sigmoid(self.swish_slope * gate) * (up + 1)
+        return PLAIN[GATED[self.activation]](gate) * up
+
+
+class FeedForward(Activated, Part):
+    """d_model -> d_ff -> d_model at every position alone; gated kinds multiply two projections on the way."""
+
+    title = "Feed-forward"
+    role = "feed_forward"
+
+    kind: Literal["feed_forward"]
+    d_ff: Width = Field(description="Width between the two projections")
+    bias: bool = Field(False, description="Biases on every projection")
+    norm: Norm | None = Field(None, description="Where it differs from the model's")
+
+    def build(self, d_model: int) -> nn.Module:
+        return FeedForwardModule(self, d_model, self.d_ff, self.bias)
+
+    def flops(self, d_model: int, new: int, past: int) -> Flops:
+        return feed_forward_flops(self, d_model, self.d_ff, new)
+
+    def shrink(self, scale: float) -> "FeedForward":
+        return self.model_copy(update={"d_ff": scaled(self.d_ff, scale)})
+
+    def facts(self):
+        yield f"d_ff {self.d_ff:,}"
+
+    def explain(self, d_model: int) -> str:
+        how = "two projections up, one gating the other" if self.gated else "one projection up"
+        return (
+            f"At each position alone: {how} from {d_model:,} to {self.d_ff:,} channels through {NAMES[self.activation]}, "
+            f"then one back down. {self.matrices} × {d_model:,} × {self.d_ff:,} weights, and nothing is kept."
+        )
+
+
+def feed_forward_flops(part: Activated, d_model: int, d_ff: int, tokens: int) -> Flops:
+    names = ("gate", "up", "down") if part.gated else ("up", "down")
+    return Flops({name: 2 * tokens * d_model * d_ff for name in names})
+
+
+class FeedForwardModule(nn.Module):
+    def __init__(self, part: Activated, d_model: int, d_ff: int, bias: bool):
+        super().__init__()
+        self.part = part
+        self.gate = Linear(d_model, d_ff, bias) if part.gated else None
+        self.up = Linear(d_model, d_ff, bias)
+        self.activation = Activate(part)
+        self.down = Linear(d_ff, d_model, bias)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model)
+        if self.gate is None:
+            return self.down(self.activation(self.up(x)))
+        return self.down(self.activation(self.up(x), self.gate(x)))  # d_ff wide in between
+
+
+class Activate(nn.Module):
+    """The activation as a box of the picture: f(up), or f(gate) * up."""
+
+    box = "activation"
+
+    def __init__(self, part: Activated):
+        super().__init__()
+        self.part = part
+        self.label = NAMES[part.activation]
+
+    def forward(self, up: Tensor, gate: Tensor | None = None) -> Tensor:
+        return self.part.activate(up, gate)

@@ -1,0 +1,175 @@
+"""Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434, section 2.1)."""
+
+import math
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from .attention import visible
+from .base import Flops, HeadDim, Heads, Keep, Linear, Mixer, Positive, Shape, causal_pairs, scaled
+from .norm import Norm, RMSNorm
+from .position import NoPosition, Position, Yarn, yarn_magnitude
+
+Rank = Annotated[int, Field(ge=1, le=65_536)]
+
+
+class LatentAttention(Mixer):
+    """Keys and values of all heads are rebuilt from one narrow latent a token, so the cache holds the latent instead.
+
+    A rotary embedding would stand between the latent and its keys, so position lives in `rope_dim` further channels
+    of the query and in one rotary key that all heads share.
+    """
+
+    title = "Multi-head latent attention"
+
+    kind: Literal["latent_attention"]
+    heads: Heads = Field(description="Query heads; each has a key and a value of its own, rebuilt from the latent")
+    kv_rank: Rank = Field(description="Width of the latent that is kept for each token")
+    q_rank: Rank | None = Field(None, description="Width that queries are compressed to; uncompressed if empty")
+    nope_dim: HeadDim = Field(description="Channels of a query or key head that carry no position")
+    rope_dim: HeadDim = Field(description="Rotary channels of a query head, and of the one shared rotary key")
+    v_dim: HeadDim = Field(description="Channels of a value head")
+    bias: bool = Field(False, description="Biases on the compressions and on the output")
+    scale: Positive | None = Field(None, description="Scores are multiplied by this; 1 / sqrt(query width) unless given")
+    rank_norm: Norm = Field(RMSNorm(eps=1e-6), description="Norm of the compressed queries and of the latent")
+    position: Position | None = Field(None, description="Where it differs from the model's")
+    norm: Norm | None = Field(None, description="Where it differs from the model's")
+
+    @property
+    def qk_dim(self) -> int:
+        return self.nope_dim + self.rope_dim
+
+    @property
+    def softmax_scale(self) -> float:
+        """1 / sqrt(qk_dim); DeepSeek's YaRN multiplies it by the square of its second magnitude."""
+        scaling = getattr(self.position, "scaling", None)
+        yarn = isinstance(scaling, Yarn) and scaling.mscale_all_dim
+        return (self.scale or self.qk_dim**-0.5) * (yarn_magnitude(scaling.factor, yarn) ** 2 if yarn else 1)
+
+    def build(self, d_model: int) -> nn.Module:
+        return LatentAttentionModule(self, d_model)
+
+    def check(self, d_model: int, context: int) -> None:
+        self.position.check(self.rope_dim)
+
+    def cache(self, length: int) -> dict[str, Shape]:
+        return {"latent": (length, self.kv_rank), "rotary key": (length, self.rope_dim)}
+
+    def flops(self, d_model: int, new: int, past: int) -> Flops:
+        """The cheaper of the two forms: expanded for a prompt, absorbed for one token after a long past."""
+        return min(self.flops_forms(d_model, new, past).values(), key=lambda form: form.total)
+
+    def flops_forms(self, d_model: int, new: int, past: int) -> dict[str, Flops]:
+        """Expanded rebuilds every key and value from its latent; absorbed folds the up-projection into the query and
+        the output, and attends to the latents themselves (section 2.1.2)."""
+        h, n, r, v, c = self.heads, self.nope_dim, self.rope_dim, self.v_dim, self.kv_rank
+        pairs = causal_pairs(new, past)
+        own = Flops()
+        if self.q_rank:
+            own["q_down"] = 2 * new * d_model * self.q_rank
+        own["q"] = 2 * new * (self.q_rank or d_model) * h * (n + r)
+        own["kv_down"] = 2 * new * d_model * (c + r)
+        own["o"] = 2 * new * h * v * d_model
+        expanded = {"kv_up": 2 * (past + new) * c * h * (n + v), "core": 2 * pairs * h * (n + r + v)}
+        absorbed = {"kv_up": 2 * new * c * h * (n + v), "core": 2 * pairs * h * (c + r + c)}
+        return {"expanded": Flops(own | expanded), "absorbed": Flops(own | absorbed)}
+
+    def shrink(self, scale: float) -> "LatentAttention":
+        return self.model_copy(
+            update={
+                "heads": min(self.heads, 4),
+                "kv_rank": 16,
+                "q_rank": self.q_rank and 24,
+                "nope_dim": 16,
+                "rope_dim": 8,
+                "v_dim": 16,
+            }
+        )
+
+    def facts(self):
+        yield f"{self.heads} heads · latent {self.kv_rank} + {self.rope_dim}"
+
+    def explain(self, d_model: int) -> str:
+        whole = self.heads * (self.qk_dim + self.v_dim)
+        kept = self.kv_rank + self.rope_dim
+        queries = f"Queries pass through a rank of {self.q_rank:,}. " if self.q_rank else ""
+        return (
+            f"Each token is compressed to a latent of {self.kv_rank} values, from which the keys and values of all "
+            f"{self.heads} heads are rebuilt; one rotary key of {self.rope_dim} is shared by the heads. {queries}"
+            f"It keeps {kept:,} values a token where full keys and values would be {whole:,}, {whole / kept:.0f} times more."
+        )
+
+
+class LatentAttentionModule(nn.Module):
+    def __init__(self, part: LatentAttention, d_model: int):
+        super().__init__()
+        self.part = part
+        h, c, r = part.heads, part.kv_rank, part.rope_dim
+        if part.q_rank:
+            self.q_down = Linear(d_model, part.q_rank, part.bias)
+            self.q_norm = part.rank_norm.build(part.q_rank)
+        self.q = Linear(part.q_rank or d_model, h * part.qk_dim)
+        self.kv_down = Linear(d_model, c + r, part.bias)
+        self.kv_norm = part.rank_norm.build(c)
+        self.kv_up = Linear(c, h * (part.nope_dim + part.v_dim))
+        self.rotary = part.position.rotary(r)
+        self.latent_cache, self.key_cache = Keep(), Keep()
+        self.core = LatentCore(part)
+        self.o = Linear(h * part.v_dim, d_model, part.bias)
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
+        part = self.part
+        compressed = self.q_norm(self.q_down(x)) if part.q_rank else x  # (B, T, q_rank)
+        q = self.q(compressed).unflatten(-1, (part.heads, part.qk_dim))  # (B, T, H, N + R)
+        q_nope, q_rope = q.split((part.nope_dim, part.rope_dim), dim=-1)
+        latent, k_rope = self.kv_down(x).split((part.kv_rank, part.rope_dim), dim=-1)  # (B, T, C), (B, T, R)
+        latent = self.kv_norm(latent)
+        if self.rotary is not None:
+            q_rope = self.rotary(q_rope, positions)
+            k_rope = self.rotary(k_rope.unsqueeze(2), positions).squeeze(2)
+        after = self.latent_cache.past
+        latent, k_rope = self.latent_cache(latent), self.key_cache(k_rope)  # (B, S, C), (B, S, R)
+        if after and not self.expand(after):
+            up = self.kv_up.weight.unflatten(0, (part.heads, -1))  # (H, N + V, C)
+            return self.o(self.core.absorbed(q_nope, q_rope, latent, k_rope, up, positions))
+        k_nope, v = self.kv_up(latent).unflatten(-1, (part.heads, -1)).split((part.nope_dim, part.v_dim), dim=-1)
+        return self.o(self.core(q_nope, q_rope, k_nope, k_rope, v, positions))
+
+    def expand(self, past: int) -> bool:
+        """Whether one more token is cheaper with the keys and values rebuilt: only after a very short past."""
+        forms = self.part.flops_forms(1, 1, past)
+        return forms["expanded"].total < forms["absorbed"].total
+
+
+class LatentCore(nn.Module):
+    """The two ways to attend: to rebuilt keys and values, or to the latents. They agree to rounding."""
+
+    box = "attention_core"
+    label = "Scaled dot-product attention"
+
+    def __init__(self, part: LatentAttention):
+        super().__init__()
+        self.part = part
+
+    def forward(
+        self, q_nope: Tensor, q_rope: Tensor, k_nope: Tensor, k_rope: Tensor, v: Tensor, positions: Tensor
+    ) -> Tensor:
+        scores = torch.einsum("bthn,bshn->bhts", q_nope, k_nope)  # (B, H, T, S)
+        scores = scores + torch.einsum("bthr,bsr->bhts", q_rope, k_rope)
+        return torch.einsum("bhts,bshv->bthv", self.weights(scores, positions, v.dtype), v).flatten(2)  # (B, T, H V)
+
+    def absorbed(
+        self, q_nope: Tensor, q_rope: Tensor, latent: Tensor, k_rope: Tensor, up: Tensor, positions: Tensor
+    ) -> Tensor:
+        k_up, v_up = up.split((self.part.nope_dim, self.part.v_dim), dim=1)  # (H, N, C), (H, V, C)
+        q_latent = torch.einsum("bthn,hnc->bthc", q_nope, k_up)  # (B, T, H, C)
+        scores = torch.einsum("bthc,bsc->bhts", q_latent, latent)  # (B, H, T, S)
+        scores = scores + torch.einsum("bthr,bsr->bhts", q_rope, k_rope)
+        mean = torch.einsum("bhts,bsc->bthc", self.weights(scores, positions, latent.dtype), latent)  # (B, T, H, C)
+        return torch.einsum("bthc,hvc->bthv", mean, v_up).flatten(2)  # (B, T, H V)
+
+    def weights(self, scores: Tensor, positions: Tensor, dtype: torch.dtype) -> Tensor:
+        seen = visible(positions, scores.shape[-1], None, None)  # (T, S)
+        return (scores * self.part.softmax_scale).masked_fill(~seen, -math.inf).float().softmax(dim=-1).to(dtype)

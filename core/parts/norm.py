@@ -1,0 +1,61 @@
+"""Normalisation: LayerNorm (arXiv:1607.06450) and RMSNorm (arXiv:1910.07467)."""
+
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from .base import Eps, Spec
+
+
+class RMSNorm(Spec):
+    """Divides by the root mean square; `unit_offset` stores the weight as its distance from one (Gemma)."""
+
+    kind: Literal["rms"] = "rms"
+    eps: Eps = Field(1e-6, description="Added to the mean square before the root")
+    weight: bool = Field(True, description="A learned weight for each channel")
+    unit_offset: bool = Field(False, description="The weight is stored as its distance from one")
+
+    def build(self, dim: int) -> nn.Module:
+        return RMSNormModule(self, dim)
+
+    def explain(self, dim: int) -> str:
+        learned = "and a learned weight for each channel" if self.weight else "with no learned weight"
+        return f"Divides each token's {dim:,} values by their root mean square, {learned} (eps {self.eps:g})."
+
+
+class LayerNorm(Spec):
+    """Subtracts the mean and divides by the standard deviation."""
+
+    kind: Literal["layer"] = "layer"
+    eps: Eps = Field(1e-5, description="Added to the variance before the root")
+    weight: bool = Field(True, description="A learned weight for each channel")
+    bias: bool = Field(True, description="A learned bias for each channel")
+
+    def build(self, dim: int) -> nn.Module:
+        norm = nn.LayerNorm(dim, eps=self.eps, elementwise_affine=self.weight, bias=self.bias)
+        norm.box, norm.label = "norm", "LayerNorm"
+        return norm
+
+    def explain(self, dim: int) -> str:
+        return f"Shifts and scales each token's {dim:,} values to mean 0 and variance 1 (eps {self.eps:g})."
+
+
+class RMSNormModule(nn.Module):
+    box = "norm"
+    label = "RMSNorm"
+
+    def __init__(self, norm: RMSNorm, dim: int):
+        super().__init__()
+        self.norm, self.dim = norm, dim
+        init = torch.zeros if norm.unit_offset else torch.ones
+        self.weight = nn.Parameter(init(dim)) if norm.weight else None
+
+    def forward(self, x: Tensor) -> Tensor:  # (..., dim)
+        weight = self.weight + 1 if self.norm.unit_offset and self.weight is not None else self.weight
+        return F.rms_norm(x, (self.dim,), weight, self.norm.eps)
+
+
+Norm = Annotated[RMSNorm | LayerNorm, Field(discriminator="kind")]

@@ -1,0 +1,217 @@
+"""Where a token stands: learned absolute positions, rotary embeddings (RoPE, arXiv:2104.09864) and its extensions."""
+
+import math
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from .base import Length, Positive, Spec
+
+
+class Interpolation(Spec):
+    """Position interpolation (arXiv:2306.15595): every frequency divided by `factor`."""
+
+    kind: Literal["linear"] = "linear"
+    factor: Positive = Field(description="How many times longer the context becomes")
+
+    def frequencies(self, plain: Tensor, rope: "Rope", dim: int, length: Tensor) -> Tensor:
+        return plain / self.factor
+
+    def magnitude(self) -> float:
+        """What cosine and sine are multiplied by."""
+        return 1.0
+
+
+class Dynamic(Spec):
+    """Dynamic NTK: past the trained context the base grows with the length that is being read."""
+
+    kind: Literal["dynamic"] = "dynamic"
+    factor: Positive = Field(description="How fast the base grows")
+    original_context: Length = Field(description="The context the model was trained with")
+
+    def frequencies(self, plain: Tensor, rope: "Rope", dim: int, length: Tensor) -> Tensor:
+        length = length.clamp(min=self.original_context)
+        growth = (self.factor * length / self.original_context - (self.factor - 1)) ** (dim / (dim - 2))
+        return (rope.base * growth) ** -(torch.arange(0, dim, 2, device=plain.device) / dim)
+
+    def magnitude(self) -> float:
+        return 1.0
+
+
+def yarn_magnitude(factor: float, weight: float) -> float:
+    return 1.0 if factor <= 1 else 0.1 * weight * math.log(factor) + 1.0
+
+
+class Yarn(Spec):
+    """YaRN (arXiv:2309.00071): fast frequencies stay, slow ones are interpolated, a ramp lies between.
+
+    `mscale` and `mscale_all_dim` are DeepSeek's: the first scales cosine and sine, the second the softmax too.
+    """
+
+    kind: Literal["yarn"] = "yarn"
+    factor: Positive = Field(description="How many times longer the context becomes")
+    original_context: Length = Field(description="The context the model was trained with")
+    beta_fast: Positive = Field(32, description="Rotations over the trained context above which a frequency stays")
+    beta_slow: Positive = Field(1, description="Rotations below which a frequency is interpolated")
+    mscale: float | None = Field(None, ge=0, le=100, description="Weight of the magnitude correction")
+    mscale_all_dim: float | None = Field(None, ge=0, le=100, description="The same, for the softmax scale")
+    attention_factor: Positive | None = Field(None, description="The magnitude itself, where it is given")
+    truncate: bool = Field(True, description="The ramp begins and ends at whole dimensions")
+
+    def frequencies(self, plain: Tensor, rope: "Rope", dim: int, length: Tensor) -> Tensor:
+        def dimension(rotations: float) -> float:
+            return dim * math.log(self.original_context / (rotations * 2 * math.pi)) / (2 * math.log(rope.base))
+
+        low, high = dimension(self.beta_fast), dimension(self.beta_slow)
+        if self.truncate:
+            low, high = math.floor(low), math.ceil(high)
+        low, high = max(low, 0), min(high, dim - 1)
+        high += 0.001 * (low == high)
+        slow = ((torch.arange(dim // 2, device=plain.device) - low) / (high - low)).clamp(0, 1)
+        return plain * (1 - slow) + plain / self.factor * slow
+
+    def magnitude(self) -> float:
+        if self.attention_factor is not None:
+            return self.attention_factor
+        if self.mscale and self.mscale_all_dim:
+            return yarn_magnitude(self.factor, self.mscale) / yarn_magnitude(self.factor, self.mscale_all_dim)
+        return yarn_magnitude(self.factor, 1)
+
+
+class Llama3(Spec):
+    """Llama 3.1's scaling (arXiv:2407.21783): long wavelengths divided, short ones kept, smooth between."""
+
+    kind: Literal["llama3"] = "llama3"
+    factor: Positive = Field(description="How many times longer the context becomes")
+    low_freq_factor: Positive = Field(1, description="Wavelengths longer than original_context / this are divided")
+    high_freq_factor: Positive = Field(4, description="Wavelengths shorter than original_context / this stay")
+    original_context: Length = Field(description="The context the model was trained with")
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        if self.high_freq_factor <= self.low_freq_factor:
+            raise ValueError("high_freq_factor must be larger than low_freq_factor")
+        return self
+
+    def frequencies(self, plain: Tensor, rope: "Rope", dim: int, length: Tensor) -> Tensor:
+        turns = self.original_context * plain / (2 * math.pi)  # rotations over the trained context
+        keep = ((turns - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)).clamp(0, 1)
+        return plain * keep + plain / self.factor * (1 - keep)
+
+    def magnitude(self) -> float:
+        return 1.0
+
+
+class LongRope(Spec):
+    """LongRoPE (arXiv:2402.13753): a searched factor for each frequency, one list for short texts, one for long."""
+
+    kind: Literal["longrope"] = "longrope"
+    factor: Positive = Field(description="How many times longer the context becomes")
+    original_context: Annotated[int, Field(ge=2, le=1_000_000_000)] = Field(description="The trained context")
+    short_factor: tuple[Positive, ...] = Field(max_length=4096, description="Divisors up to the trained context")
+    long_factor: tuple[Positive, ...] = Field(max_length=4096, description="Divisors past the trained context")
+    attention_factor: Positive | None = Field(None, description="The magnitude itself, where it is given")
+
+    def frequencies(self, plain: Tensor, rope: "Rope", dim: int, length: Tensor) -> Tensor:
+        short, long = (torch.tensor(f, device=plain.device) for f in (self.short_factor, self.long_factor))
+        return plain / torch.where(length > self.original_context, long, short)
+
+    def magnitude(self) -> float:
+        if self.attention_factor is not None:
+            return self.attention_factor
+        return 1.0 if self.factor <= 1 else math.sqrt(1 + math.log(self.factor) / math.log(self.original_context))
+
+
+Scaling = Annotated[Interpolation | Dynamic | Yarn | Llama3 | LongRope, Field(discriminator="kind")]
+
+
+class Rope(Spec):
+    """Rotary embedding: query and key channels turn in pairs, by an angle that grows with the position."""
+
+    kind: Literal["rope"] = "rope"
+    base: Annotated[float, Field(gt=1, le=1e12)] = Field(10_000.0, description="Ratio of slowest to fastest wavelength")
+    fraction: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="Share of each head's channels that turn")
+    interleaved: bool = Field(False, description="Pairs are neighbours (x0, x1) rather than halves (x0, x_d/2)")
+    scaling: Scaling | None = Field(None, description="How the trained context is stretched")
+
+    def dim(self, head_dim: int) -> int:
+        return int(head_dim * self.fraction)
+
+    def check(self, head_dim: int) -> None:
+        """Raise ValueError where a head of this width cannot be rotated in pairs."""
+        dim = self.dim(head_dim)
+        if dim < 2 or dim % 2:
+            raise ValueError(f"rope turns channels in pairs: {dim} of {head_dim} channels is not an even number")
+        if isinstance(self.scaling, Dynamic) and dim < 4:
+            raise ValueError(f"dynamic scaling needs at least 4 rotary channels, not {dim}")
+        if isinstance(self.scaling, LongRope):
+            for name in ("short_factor", "long_factor"):
+                given = len(getattr(self.scaling, name))
+                if given != dim // 2:
+                    raise ValueError(f"{name} has {given} entries; {dim // 2} are needed, one for each pair of channels")
+
+    def frequencies(self, head_dim: int, length: Tensor) -> Tensor:
+        """Radians a position, (dim / 2,), for a text of `length` tokens."""
+        dim = self.dim(head_dim)
+        plain = 1.0 / (self.base ** (torch.arange(0, dim, 2, device=length.device).float() / dim))
+        return self.scaling.frequencies(plain, self, dim, length) if self.scaling else plain
+
+    def rotary(self, head_dim: int) -> nn.Module:
+        return Rotary(self, head_dim)
+
+    def explain(self, head_dim: int) -> str:
+        stretched = f", stretched {self.scaling.factor:g} times by {self.scaling.kind}" if self.scaling else ""
+        return (
+            f"Turns {self.dim(head_dim)} of each head's {head_dim} channels by an angle that grows with the "
+            f"position (base {self.base:,.0f}{stretched}), so a score depends on how far apart two tokens are."
+        )
+
+
+class Learned(Spec):
+    """Learned absolute positions (GPT-2): a table of one vector a position, added to the token embedding."""
+
+    kind: Literal["learned"] = "learned"
+    length: Length = Field(description="Rows of the table: the longest text the model can read")
+
+    def check(self, head_dim: int) -> None:
+        pass
+
+    def rotary(self, head_dim: int) -> None:
+        return None
+
+
+class NoPosition(Spec):
+    """No positional encoding (NoPE, arXiv:2305.19466): order is known from the causal mask alone."""
+
+    kind: Literal["none"] = "none"
+
+    def check(self, head_dim: int) -> None:
+        pass
+
+    def rotary(self, head_dim: int) -> None:
+        return None
+
+
+class Rotary(nn.Module):
+    box = "rope"
+    label = "RoPE"
+
+    def __init__(self, rope: Rope, head_dim: int):
+        super().__init__()
+        self.rope, self.head_dim = rope, head_dim
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, heads, head_dim), (T,)
+        dim = self.rope.dim(self.head_dim)
+        magnitude = self.rope.scaling.magnitude() if self.rope.scaling else 1.0
+        angles = positions[:, None].float() * self.rope.frequencies(self.head_dim, positions[-1] + 1)  # (T, dim / 2)
+        cos, sin = (magnitude * f(angles)[:, None, :] for f in (torch.cos, torch.sin))  # (T, 1, dim / 2)
+        turned, rest = x[..., :dim].float(), x[..., dim:]
+        a, b = (turned[..., 0::2], turned[..., 1::2]) if self.rope.interleaved else turned.chunk(2, dim=-1)
+        pair = (a * cos - b * sin, a * sin + b * cos)
+        turned = torch.stack(pair, dim=-1).flatten(-2) if self.rope.interleaved else torch.cat(pair, dim=-1)
+        return torch.cat((turned.to(x.dtype), rest), dim=-1)
+
+
+Position = Annotated[Rope | Learned | NoPosition, Field(discriminator="kind")]

@@ -1,0 +1,91 @@
+"""How parts read and write the residual stream."""
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from .base import Spec
+
+Placement = Literal["pre", "post", "output", "sandwich", "none"]
+
+
+class _Residual(Spec):
+    norm: Placement = Field(
+        "pre",
+        description="pre: x + f(norm x); post: norm(x + f x); output: x + norm(f x); sandwich: x + norm(f(norm x))",
+    )
+    scale: Annotated[float, Field(gt=0, le=1e3)] = Field(1.0, description="Each part's output is multiplied by this")
+
+
+class Residual(_Residual):
+    """One stream; each part's output is added to it. The norm placements are those of GPT-2 (pre, arXiv:2002.04745),
+    the first transformer (post, arXiv:1706.03762), OLMo 2 (output, arXiv:2501.00656) and Gemma 2 (sandwich,
+    arXiv:2408.00118)."""
+
+    kind: Literal["plain"] = "plain"
+
+    @property
+    def streams(self) -> int:
+        return 1
+
+    def build(self, d_model: int, index: int) -> tuple[nn.Module | None, nn.Module]:
+        return None, Add(self.scale)
+
+
+class HyperConnections(_Residual):
+    """Several streams, which each part mixes, reads from and writes to with learned weights (static
+    hyper-connections, arXiv:2409.19606, section 2.1)."""
+
+    kind: Literal["hyper"]
+    streams: int = Field(4, ge=2, le=16, description="Copies of the residual stream")
+
+    def build(self, d_model: int, index: int) -> tuple[nn.Module | None, nn.Module]:
+        return HyperRead(self.streams, index), HyperWrite(self.streams, self.scale)
+
+
+class Add(nn.Module):
+    box = "add"
+    label = "+"
+
+    def __init__(self, scale: float):
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, stream: Tensor, update: Tensor) -> Tensor:  # (B, T, d_model) twice
+        return stream + (update if self.scale == 1 else self.scale * update)
+
+
+class HyperRead(nn.Module):
+    """x = sum over streams of a_i h_i; step k begins by reading stream k mod n alone, as in the paper."""
+
+    box = "read"
+    label = "Read streams"
+
+    def __init__(self, streams: int, index: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.eye(streams)[index % streams])
+
+    def forward(self, stream: Tensor) -> Tensor:  # (B, T, streams, d_model) -> (B, T, d_model)
+        return torch.einsum("btnd,n->btd", stream, self.weight)
+
+
+class HyperWrite(nn.Module):
+    """h_i <- sum over j of A_ij h_j + b_i f(x); begins as n plain residual streams."""
+
+    box = "add"
+    label = "Write streams"
+
+    def __init__(self, streams: int, scale: float):
+        super().__init__()
+        self.scale = scale
+        self.mix = nn.Parameter(torch.eye(streams))
+        self.weight = nn.Parameter(torch.ones(streams))
+
+    def forward(self, stream: Tensor, update: Tensor) -> Tensor:  # (B, T, streams, d_model), (B, T, d_model)
+        mixed = torch.einsum("ij,btjd->btid", self.mix, stream)  # (B, T, streams, d_model)
+        return mixed + self.scale * torch.einsum("n,btd->btnd", self.weight, update)
+
+
+AnyResidual = Annotated[Residual | HyperConnections, Field(discriminator="kind")]

@@ -1,0 +1,46 @@
+"""Formats that weights and caches are stored in, with the scales that belong to them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+FormatName = Literal["fp32", "bf16", "fp16", "fp8", "fp8_block", "int8", "int4", "mxfp4", "nvfp4"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """`bits` a value; blocks of the last dimensions share one scale of `scale_bits`."""
+
+    bits: int
+    block: tuple[int, ...] = ()
+    scale_bits: int = 0
+    source: str = ""
+
+    @property
+    def matrices_only(self) -> bool:
+        """Formats narrower than 16 bits hold matrices; norms and biases beside them stay wide."""
+        return self.bits < 16
+
+    def bytes(self, shape: Sequence[int]) -> int:
+        """Bytes of one tensor, its scales included. Stacked leading dimensions are separate matrices."""
+        size = math.ceil(math.prod(shape) * self.bits / 8)
+        if not self.scale_bits:
+            return size
+        lead, last = shape[: len(shape) - len(self.block)], shape[len(shape) - len(self.block) :]
+        scales = math.prod(lead) * math.prod(math.ceil(n / b) for n, b in zip(last, self.block, strict=True))
+        return size + math.ceil(scales * self.scale_bits / 8)
+
+
+FORMATS: dict[str, Format] = {
+    "fp32": Format(32),
+    "bf16": Format(16),
+    "fp16": Format(16),
+    "fp8": Format(8, source="OCP OFP8; one scale a tensor, not counted"),
+    "fp8_block": Format(8, (128, 128), 32, "DeepSeek-V3, arXiv:2412.19437, section 3.3"),
+    "int8": Format(8, source="one scale a row, not counted"),
+    "int4": Format(4, (32,), 16, "groups of 32 with a bf16 scale, as Kimi K2 ships it"),
+    "mxfp4": Format(4, (32,), 8, "OCP Microscaling Formats (MX) v1.0"),
+    "nvfp4": Format(4, (16,), 8, "blocks of 16 with an fp8 scale"),
+}
+assert set(FORMATS) == set(get_args(FormatName))

@@ -1,0 +1,286 @@
+"""An architecture as a value: named parts, and layers that say in which order blocks of them repeat.
+
+    parts:  {attention: {kind: attention, ...}, dense: {kind: feed_forward, ...}, moe: {kind: experts, ...}}
+    layers: [{repeat: 3, blocks: [[attention, dense]]}, {repeat: 58, blocks: [[attention, moe]]}]
+
+The tree of the spec is the tree of the modules that `core.build` makes of it.
+"""
+
+import datetime
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationError, model_serializer, model_validator
+
+from .parts import AnyPart
+from .parts.base import Length, Part, Positive, Spec, Text, Width
+from .parts.norm import Norm, RMSNorm
+from .parts.position import Learned, Position
+from .parts.residual import AnyResidual, Residual
+from .precision import FORMATS, FormatName
+
+MAX_LAYERS = 1_024
+
+
+class Unsupported(ValueError):
+    """What cannot be represented, in a sentence that a person can act on."""
+
+
+class _Frozen(dict):
+    """A dict that is a value: it does not change, and equal ones are equal keys."""
+
+    def _refuse(self, *_: Any, **__: Any) -> None:
+        raise TypeError("an architecture is a value: make another one with model_copy(update=...)")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self):
+        return _Frozen, (dict(self),)
+
+
+PartName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$", description="lower-case letters, digits and _")]
+
+
+class Step(Spec):
+    """One move on the residual stream: a part, or several side by side that read the same input and are summed.
+
+    Written as the part's name alone where nothing else is said. `shortcut` delays a part's output by that many
+    steps, past the parts in between (shortcut-connected experts, arXiv:2404.05019; LongCat).
+    """
+
+    parts: tuple[PartName, ...] = Field(min_length=1, max_length=4, description="Parts that read the same input")
+    scale: Annotated[float, Field(gt=0, le=1e3)] = Field(1.0, description="The summed output is multiplied by this")
+    own_norms: bool = Field(False, description="Each parallel part has a norm of its own (GPT-NeoX)")
+    shortcut: Annotated[dict[PartName, Annotated[int, Field(ge=1, le=8)]], AfterValidator(_Frozen)] = Field(
+        _Frozen(), description="Part name to the number of steps by which its output joins the stream later"
+    )
+    residual: AnyResidual | None = Field(None, description="Where it differs from the model's")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"parts": [value]} if isinstance(value, str) else {"parts": value} if isinstance(value, list | tuple) else value
+
+    @model_serializer(mode="wrap")
+    def _plain(self, handler) -> Any:
+        if self == Step(parts=self.parts):
+            return self.parts[0] if len(self.parts) == 1 else list(self.parts)
+        return handler(self)
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if len(set(self.parts)) < len(self.parts):
+            raise ValueError("parts: a part can stand only once in a step")
+        for name in self.shortcut:
+            if name not in self.parts:
+                raise ValueError(f"shortcut: {name} is not one of this step's parts ({', '.join(self.parts)})")
+        return self
+
+
+Block = Annotated[tuple[Step, ...], Field(min_length=1, max_length=16)]
+
+
+class Segment(Spec):
+    """Blocks in order, the whole list `repeat` times."""
+
+    repeat: int = Field(1, ge=1, le=MAX_LAYERS, description="Times that the blocks are repeated")
+    blocks: tuple[Block, ...] = Field(min_length=1, max_length=128, description="Blocks in order, each a list of parts")
+
+
+class Embedding(Spec):
+    """From tokens to the stream: a table look-up, times `scale`."""
+
+    scale: Positive | Literal["sqrt_d_model"] = Field(1.0, description="A number, or sqrt_d_model (Gemma)")
+
+
+class Head(Spec):
+    """From the stream to logits."""
+
+    norm: bool = Field(True, description="A norm before it; post-norm models have none")
+    bias: bool = Field(False, description="A bias on the logits")
+    scale: Positive = Field(1.0, description="The logits are multiplied by this")
+    softcap: Positive | None = Field(None, description="Logits pass through c * tanh(logit / c)")
+
+
+class MultiTokenPrediction(Spec):
+    """Further modules that predict tokens after the next (DeepSeek-V3, arXiv:2412.19437, section 2.2): each joins the
+    stream with the next token's embedding, runs one block and shares embedding and head with the model."""
+
+    count: int = Field(1, ge=1, le=16, description="Tokens predicted beyond the next")
+    block: Block = Field(description="The parts of each module")
+
+
+class Architecture(Spec):
+    """A published or edited architecture. Lengths in tokens, widths in channels; see each field's own words."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="Short name: lower-case letters, digits, . _ -")
+    title: Annotated[str, Field(min_length=1, max_length=100)]
+    family: Annotated[str, Field(max_length=64)] | None = None
+    organisation: Annotated[str, Field(max_length=100)] | None = None
+    released: datetime.date | None = None
+    licence: Annotated[str, Field(max_length=100)] | None = None
+    sources: tuple[Text, ...] = Field((), max_length=32)
+    note: Text | None = None
+
+    vocab_size: int = Field(ge=1, le=16_777_216, description="Tokens in the vocabulary")
+    d_model: int = Field(ge=1, le=262_144, description="Width of the residual stream")
+    context: Length = Field(description="Longest text the model is meant for")
+    tied_embeddings: bool = Field(False, description="The output head is the embedding table")
+    embedding: Embedding = Embedding()
+    norm: Norm = RMSNorm()
+    residual: AnyResidual = Residual()
+    position: Position
+    head: Head = Head()
+    parts: Annotated[dict[PartName, AnyPart], Field(min_length=1, max_length=64), AfterValidator(_Frozen)]
+    layers: tuple[Segment, ...] = Field(min_length=1, max_length=128)
+    mtp: MultiTokenPrediction | None = Field(None, description="Multi-token-prediction modules, counted apart")
+    precision: Annotated[dict[str, FormatName], Field(max_length=64), AfterValidator(_Frozen)] = Field(
+        _Frozen(default="bf16"), description="Stored format by module path, longest match first; `default` for the rest"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        used = {name for block in self.distinct() for step in block for name in step.parts}
+        used |= {name for step in (self.mtp.block if self.mtp else ()) for name in step.parts}
+        for name in sorted(used - set(self.parts)):
+            raise ValueError(f"layers: {name} is not among the parts ({', '.join(self.parts)})")
+        for name in sorted(set(self.parts) - used):
+            raise ValueError(f"parts.{name}: no layer uses it; name it in a block or remove it")
+        if self.depth > MAX_LAYERS:
+            raise ValueError(f"layers: {self.depth:,} layers; at most {MAX_LAYERS:,} are accepted")
+        for name in self.parts:
+            try:
+                self.part(name).check(self.d_model, self.context)
+            except ValueError as error:
+                raise ValueError(f"parts.{name}: {error}") from None
+        self._check_borrowed()
+        for path in self.precision:
+            if path != "default" and path.split(".")[0] not in {*self.parts, "embedding", "head", "norm", "positions"}:
+                raise ValueError(f"precision.{path}: give `default`, `embedding`, `head`, or a part such as {next(iter(self.parts))}")
+        if isinstance(self.position, Learned) and self.context > self.position.length:
+            raise ValueError(f"context: the position table has {self.position.length:,} rows; give at most that")
+        return self
+
+    def _check_borrowed(self) -> None:
+        for layer, name, source in self.borrowed():
+            if source is None:
+                raise ValueError(f"parts.{name}.cache_from: no layer before {layer} keeps what it names")
+            mine, theirs = self.parts[name], self.parts[source[1]]
+            if mine.kind != theirs.kind or (mine.kv_heads, mine.head_dim, mine.v_dim) != (
+                theirs.kv_heads, theirs.head_dim, theirs.v_dim
+            ):  # fmt: skip
+                raise ValueError(f"parts.{name}.cache_from: {source[1]} keeps keys and values of another shape")
+
+    def borrowed(self) -> Iterator[tuple[int, str, tuple[int, str] | None]]:
+        """(layer, part, (source layer, source part)) for every layer that reads another one's cache."""
+        if not any(getattr(part, "cache_from", None) for part in self.parts.values()):
+            return
+        keeping: dict[str, int] = {}
+        for layer, block in enumerate(self.sequence):
+            for name in (name for step in block for name in step.parts):
+                wanted = getattr(self.parts[name], "cache_from", None)
+                if wanted:
+                    source = max(keeping, key=keeping.get, default=None) if wanted == "previous" else wanted
+                    yield layer, name, (keeping[source], source) if source in keeping else None
+                elif self.parts[name].kind == "attention":
+                    keeping[name] = layer
+
+    @cached_property
+    def sequence(self) -> tuple[tuple[Step, ...], ...]:
+        """The block of every layer, in order."""
+        return tuple(block for segment in self.layers for _ in range(segment.repeat) for block in segment.blocks)
+
+    @property
+    def depth(self) -> int:
+        return sum(segment.repeat * len(segment.blocks) for segment in self.layers)
+
+    def distinct(self) -> dict[tuple[Step, ...], int]:
+        """Each distinct block and how many layers are of it, in order of first appearance."""
+        counts: Counter[tuple[Step, ...]] = Counter()
+        for segment in self.layers:
+            for block in segment.blocks:
+                counts[block] += segment.repeat
+        return dict(counts)
+
+    def part(self, name: str) -> Part:
+        """The part with the model's norm and position where it names none of its own."""
+        return self.parts[name].inherit(self.norm, self.position)
+
+    def format(self, path: str, shape: tuple[int, ...], given: str | None = None) -> str:
+        """The stored format of a tensor: `path` is `embedding`, `head`, `norm` or `part.submodule...`.
+
+        `given` replaces what is shipped. Formats for matrices leave vectors in the default one.
+        """
+        plain = self.precision.get("default", "bf16")
+        pieces = path.split(".")
+        shipped = next((f for n in range(len(pieces), 0, -1) if (f := self.precision.get(".".join(pieces[:n])))), plain)
+        chosen = given or shipped
+        if FORMATS[chosen].matrices_only and len(shape) < 2:
+            return plain if not FORMATS[plain].matrices_only else "bf16"
+        return chosen
+
+    @property
+    def embedding_scale(self) -> float:
+        scale = self.embedding.scale
+        return math.sqrt(self.d_model) if scale == "sqrt_d_model" else scale
+
+    @cached_property
+    def canonical(self) -> str:
+        """The value as JSON with sorted keys and nothing that is its default."""
+        return json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True, separators=(",", ":"))
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(self.canonical)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Architecture) and self.canonical == other.canonical
+
+
+class Workload(Spec):
+    """What an architecture is asked to do: `batch` sequences of `context` tokens, weights and caches in a format.
+
+    `weights=None` means as shipped.
+    """
+
+    batch: int = Field(1, ge=1, le=1_000_000, description="Sequences at once")
+    context: Length = Field(4_096, description="Tokens in each sequence")
+    weights: FormatName | None = Field(None, description="Format of the weights; as shipped if empty")
+    cache: FormatName = Field("bf16", description="Format of the caches")
+
+
+def sentence(error: ValidationError) -> str:
+    """The first thing that is wrong with a spec: which field, what it is, what would be accepted."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(step) for step in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    given = first.get("input")
+    said = f" (not {str(given)[:60]!r})" if isinstance(given, str | int | float | bool) else ""
+    match first["type"]:
+        case "missing":
+            message = "is missing; give a value"
+        case "extra_forbidden":
+            message, said = "is not a field of the spec; remove it", ""
+        case "value_error":
+            said = ""
+    return f"{where}: {message}{said}" if where else message
+
+
+def parse(value: Mapping[str, Any]) -> Architecture:
+    """The Architecture that a mapping describes, or Unsupported with a sentence."""
+    try:
+        return Architecture.model_validate(value)
+    except ValidationError as error:
+        raise Unsupported(sentence(error)) from None
+    except RecursionError:
+        raise Unsupported("the architecture is nested too deeply to be one") from None
