@@ -197,17 +197,17 @@ class Embedding(nn.Embedding):
 class PredictAhead(nn.Module):
     """One multi-token-prediction module: joins the stream with a later token's embedding (arXiv:2412.19437, eq. 21)."""
 
-    def __init__(self, arch: Architecture):
+    def __init__(self, arch: Architecture, make: Callable[[str], nn.Module]):
         super().__init__()
         self.stream_norm, self.token_norm = arch.norm.build(arch.d_model), arch.norm.build(arch.d_model)
         self.join = Linear(2 * arch.d_model, arch.d_model)
-        self.block = Block(arch, arch.mtp.block, lambda name: arch.part(name).build(arch.d_model))
+        self.block = Block(arch, arch.mtp.block, make)
         self.norm = arch.norm.build(arch.d_model)
 
     def forward(self, stream: Tensor, ahead: Tensor, positions: Tensor) -> Tensor:
-        """The stream and the next tokens' embeddings, (B, T, d_model) each -> the stream one token further."""
-        x = self.join(torch.cat((self.token_norm(ahead), self.stream_norm(stream)), dim=-1))
-        return self.block(x, positions)
+        """The stream and the next tokens' embeddings, (B, T, d_model) each -> what the model's head reads."""
+        x = self.join(torch.cat((self.token_norm(ahead), self.stream_norm(stream)), dim=-1))  # (B, T, d_model)
+        return self.norm(self.block(x, positions))
 
 
 def build(arch: Architecture, device: str | torch.device = "meta", dtype: torch.dtype = torch.float32) -> Model:
@@ -223,7 +223,11 @@ def build_mtp(
 ) -> nn.ModuleList:
     """The multi-token-prediction modules, none where the architecture has none. Embedding and head are the model's."""
     count = arch.mtp.count if arch.mtp else 0
-    return _made(lambda: nn.ModuleList(PredictAhead(arch) for _ in range(count)), device, dtype)
+
+    def make(name: str) -> nn.Module:
+        return arch.part(name).build(arch.d_model)
+
+    return _made(lambda: nn.ModuleList(PredictAhead(arch, make) for _ in range(count)), device, dtype)
 
 
 def _made(make: Callable[[], nn.Module], device: str | torch.device, dtype: torch.dtype) -> nn.Module:

@@ -13,7 +13,7 @@ from functools import lru_cache
 import torch
 from torch import fx, nn
 
-from .model import Block
+from .model import Block, PredictAhead
 from .parts import Part
 from .spec import Architecture, Step
 
@@ -99,7 +99,7 @@ def trace(module: nn.Module, inputs: dict[str, torch.Tensor]) -> Traced:
                 )
             case "call_module":
                 target = modules[node.target]
-                values[node] = target(*args, **kwargs)
+                values[node] = args[0] if getattr(target, "keeps_shape", False) else target(*args, **kwargs)
                 origin[node] = node.name
                 operations.append(_operation(node, node.target, target.box, target.label, origin, values, _names(target)))
             case _:
@@ -161,30 +161,26 @@ def _per_token(shape: tuple[int, ...]) -> int:
     return total // (B * T) if total % (B * T) == 0 else 0
 
 
-def _meta(*shape: int) -> torch.Tensor:
-    return torch.empty(shape, device="meta")
-
-
 @lru_cache(maxsize=4096)
 def trace_part(part: Part, d_model: int) -> Traced:
     """One part alone. A part is a value, so the same part in any model is traced once."""
     with torch.device("meta"):
         module = part.build(d_model)
-    inputs = {"x": _meta(B, T, d_model), "positions": torch.empty(T, device="meta", dtype=torch.long)}
-    return trace(module, inputs)
+        return trace(module, {"x": torch.empty(B, T, d_model), "positions": torch.empty(T, dtype=torch.long)})
 
 
 class Stub(nn.Module):
     """Stands for a part in a block's trace: the part itself is traced by its own value."""
 
     box = "part"
+    keeps_shape = True
 
     def __init__(self, part: Part):
         super().__init__()
         self.label = part.title
 
     def forward(self, x: torch.Tensor, positions: torch.Tensor | None = None) -> torch.Tensor:
-        return torch.empty_like(x)
+        return x
 
 
 @dataclass(frozen=True)
@@ -200,16 +196,33 @@ class _Wiring:
 
 def trace_block(arch: Architecture, steps: tuple[Step, ...]) -> Traced:
     """A block with its parts as boxes."""
+    return _trace_block(_wiring(arch, steps))
+
+
+def trace_ahead(arch: Architecture) -> Traced:
+    """One multi-token-prediction module with its parts as boxes."""
+    return _trace_ahead(_wiring(arch, arch.mtp.block))
+
+
+def _wiring(arch: Architecture, steps: tuple[Step, ...]) -> _Wiring:
     names = {name for step in steps for name in step.parts}
     parts = tuple((name, arch.parts[name].kind, getattr(arch.parts[name], "norm", None)) for name in sorted(names))
-    return _trace_block(_Wiring(steps, arch.d_model, (arch.norm, arch.residual), parts, arch))
+    return _Wiring(steps, arch.d_model, (arch.norm, arch.residual), parts, arch)
 
 
 @lru_cache(maxsize=1024)
 def _trace_block(wiring: _Wiring) -> Traced:
-    arch = wiring.arch
+    arch, d = wiring.arch, wiring.d_model
+    streams = () if arch.residual.streams == 1 else (arch.residual.streams,)
     with torch.device("meta"):
         module = Block(arch, wiring.steps, lambda name: Stub(arch.parts[name]))
-    streams = () if arch.residual.streams == 1 else (arch.residual.streams,)
-    inputs = {"stream": _meta(B, T, *streams, arch.d_model), "positions": torch.empty(T, device="meta", dtype=torch.long)}
-    return trace(module, inputs)
+        return trace(module, {"stream": torch.empty(B, T, *streams, d), "positions": torch.empty(T, dtype=torch.long)})
+
+
+@lru_cache(maxsize=256)
+def _trace_ahead(wiring: _Wiring) -> Traced:
+    arch, d = wiring.arch, wiring.d_model
+    with torch.device("meta"):
+        module = PredictAhead(arch, lambda name: Stub(arch.parts[name]))
+        stream = torch.empty(B, T, d)
+        return trace(module, {"stream": stream, "ahead": stream, "positions": torch.empty(T, dtype=torch.long)})

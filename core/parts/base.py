@@ -4,6 +4,7 @@ A part is one technique. Its class holds what configures it, the module that com
 calls, what it costs and the words that describe it; nothing elsewhere knows more about the technique than its file.
 
 A module with a class attribute `box` is one box of the traced picture, of that kind; others are traced through.
+`keeps_shape` says that its output has its first input's shape, so that analysis need not run it.
 """
 
 import math

@@ -197,6 +197,7 @@ class StackedExperts(nn.Module):
     """All experts' matrices as one tensor a projection, (E, out, in), so that cost does not grow with their number."""
 
     box = "experts"
+    keeps_shape = True
     label = "Routed experts"
 
     def __init__(self, part: Experts, d_model: int):

@@ -109,6 +109,7 @@ class Activate(nn.Module):
     """The activation as a box of the picture: f(up), or f(gate) * up."""
 
     box = "activation"
+    keeps_shape = True
 
     def __init__(self, part: Activated):
         super().__init__()

@@ -36,7 +36,7 @@ class LayerNorm(Spec):
 
     def build(self, dim: int) -> nn.Module:
         norm = nn.LayerNorm(dim, eps=self.eps, elementwise_affine=self.weight, bias=self.bias)
-        norm.box, norm.label = "norm", "LayerNorm"
+        norm.box, norm.keeps_shape, norm.label = "norm", True, "LayerNorm"
         return norm
 
     def explain(self, dim: int) -> str:
@@ -45,6 +45,7 @@ class LayerNorm(Spec):
 
 class RMSNormModule(nn.Module):
     box = "norm"
+    keeps_shape = True
     label = "RMSNorm"
 
     def __init__(self, norm: RMSNorm, dim: int):

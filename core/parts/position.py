@@ -196,6 +196,7 @@ class NoPosition(Spec):
 
 class Rotary(nn.Module):
     box = "rope"
+    keeps_shape = True
     label = "RoPE"
 
     def __init__(self, rope: Rope, head_dim: int):

@@ -47,6 +47,7 @@ class HyperConnections(_Residual):
 
 class Add(nn.Module):
     box = "add"
+    keeps_shape = True
     label = "+"
 
     def __init__(self, scale: float):
@@ -75,6 +76,7 @@ class HyperWrite(nn.Module):
     """h_i <- sum over j of A_ij h_j + b_i f(x); begins as n plain residual streams."""
 
     box = "add"
+    keeps_shape = True
     label = "Write streams"
 
     def __init__(self, streams: int, scale: float):
