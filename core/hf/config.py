@@ -1,0 +1,98 @@
+"""Reading a config.json: every key is understood, known to change nothing, or the import is refused."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..spec import Unsupported
+
+# Keys that change neither the architecture nor its cost: bookkeeping, tokens, training and generation settings.
+NEUTRAL = frozenset(
+    "_name_or_path architectures auto_map model_type torch_dtype dtype transformers_version use_cache initializer_range "
+    "bos_token_id eos_token_id pad_token_id sep_token_id decoder_start_token_id unk_token_id mask_token_id "
+    "attention_dropout hidden_dropout embd_pdrop attn_pdrop resid_pdrop resid_dropout embedding_dropout hidden_dropout_prob "
+    "output_attentions output_hidden_states return_dict use_return_dict chunk_size_feed_forward is_decoder "
+    "is_encoder_decoder add_cross_attention cross_attention_hidden_size tie_encoder_decoder problem_type id2label label2id "
+    "num_labels gradient_checkpointing pretraining_tp router_aux_loss_coef aux_loss_alpha seq_aux output_router_logits "
+    "router_jitter_noise router_z_loss_coef task_specific_params summary_type summary_use_proj summary_activation "
+    "summary_first_dropout summary_proj_to_labels tokenizer_class prefix torchscript pruned_heads finetuning_task "
+    "bad_words_ids suppress_tokens begin_suppress_tokens forced_bos_token_id forced_eos_token_id max_length min_length "
+    "do_sample early_stopping num_beams num_beam_groups diversity_penalty temperature top_k top_p typical_p "
+    "repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size num_return_sequences "
+    "output_scores return_dict_in_generate remove_invalid_values exponential_decay_length_penalty tf_legacy_loss "
+    "use_bfloat16 cache_implementation unsloth_fixed unsloth_version".split()
+)
+
+
+class Config:
+    """A config.json while it is read. `take` what is understood; `finish` refuses whatever is left."""
+
+    def __init__(self, raw: Mapping[str, Any], where: str = ""):
+        if not isinstance(raw, Mapping):
+            raise Unsupported(f"{where or 'config.json'}: expected an object of keys and values, not {type(raw).__name__}")
+        self.raw, self.where = raw, where
+        self.left = {str(key) for key in raw} - NEUTRAL - {"strata"}
+
+    def has(self, key: str) -> bool:
+        """Whether the key is there with a value."""
+        return self.raw.get(key) is not None
+
+    def take(self, key: str, kind: type | tuple[type, ...], default: Any = ...) -> Any:
+        """The value of `key`, of type `kind`; null counts as absent; without a default the key must be there."""
+        self.left.discard(key)
+        value = self.raw.get(key)
+        if value is None:
+            if default is ...:
+                raise Unsupported(f"{self._path(key)}: is missing, and this family's architecture cannot be known without it")
+            return default
+        wanted = kind if isinstance(kind, tuple) else (kind,)
+        if float in wanted and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
+            raise Unsupported(f"{self._path(key)}: {value!r:.60} is not of type {' or '.join(k.__name__ for k in wanted)}")
+        return value
+
+    def expect(self, key: str, *accepted: Any) -> None:
+        """Understand `key` only where it says one of `accepted` (or is absent); anything else is refused by name."""
+        self.left.discard(key)
+        value = self.raw.get(key)
+        if value is not None and value not in accepted:
+            raise self.refuse(key, f"only {' or '.join(map(repr, accepted))} is supported")
+
+    def ignore(self, *keys: str) -> None:
+        """Keys of this family that change nothing."""
+        self.left -= set(keys)
+
+    def nested(self, key: str) -> "Config":
+        self.left.discard(key)
+        return Config(self.raw.get(key) or {}, self._path(key))
+
+    def refuse(self, key: str, why: str) -> Unsupported:
+        return Unsupported(f"{self._path(key)}: {self.raw.get(key)!r:.80} is not supported: {why}")
+
+    def finish(self) -> None:
+        """Refuse what nobody took, unless it is empty or off."""
+        for key in sorted(self.left):
+            if self.raw[key] not in (None, False, [], {}):
+                raise Unsupported(
+                    f"{self._path(key)}: {self.raw[key]!r:.80} is not a key that Strata knows for this family, and it could change the architecture"
+                )
+
+    def _path(self, key: str) -> str:
+        return f"{self.where}.{key}" if self.where else key
+
+
+def layers(blocks: Sequence[Sequence[Any]]) -> list[dict]:
+    """The spec's `layers` for a block a layer: the shortest repeated pattern that goes furthest, again and again."""
+    blocks, out, at = [list(b) for b in blocks], [], 0
+    while at < len(blocks):
+        best = (1, 1)  # period, times
+        for period in range(1, min(64, len(blocks) - at) + 1):
+            times = 1
+            while blocks[at + times * period : at + (times + 1) * period] == blocks[at : at + period]:
+                times += 1
+            if times > 1 and period * times > best[0] * best[1]:
+                best = (period, times)
+        period, times = best
+        out.append({"repeat": times, "blocks": blocks[at : at + period]})
+        at += period * times
+    return out
