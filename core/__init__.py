@@ -1,0 +1,17 @@
+"""Strata: large language model architectures as values. Everything public is here."""
+
+from .checklist import checklist
+from .cost import cost
+from .diff import diff
+from .graph import graph
+from .hf import from_hf, load_weights, to_hf
+from .library import load, presets, undisclosed
+from .model import build, shrink
+from .routing import route
+from .share import decode, encode
+from .spec import Architecture, Unsupported, Workload
+
+__all__ = [
+    "Architecture", "Unsupported", "Workload", "build", "checklist", "cost", "decode", "diff", "encode", "from_hf", "graph", "load",
+    "load_weights", "presets", "route", "shrink", "to_hf", "undisclosed",
+]  # fmt: skip
