@@ -1,0 +1,38 @@
+# `make app` starts Strata; `make test` checks it. Both make their own .venv and install only what changed.
+PORT ?= 8501
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHONPATH := $(CURDIR)
+
+.PHONY: app test lint bench sweep clean
+
+app: .venv/.app
+	@echo "Strata: http://localhost:$(PORT)"
+	@exec $(BIN)/streamlit run app/server.py --server.port $(PORT) --server.headless true
+
+test: lint
+	$(BIN)/pytest -n auto --dist loadfile -m "not sweep"
+
+sweep: .venv/.test
+	$(BIN)/pytest -n auto -m sweep
+
+lint: .venv/.test
+	$(BIN)/ruff check .
+
+bench: .venv/.test
+	$(BIN)/python bench/run.py
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Strata needs Python 3.11 or newer; set PYTHON to one")'
+	$(PYTHON) -m venv .venv
+
+.venv/.app: requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.venv/.test: requirements-test.txt requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@ .venv/.app
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
