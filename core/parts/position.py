@@ -91,13 +91,14 @@ class Llama3(Spec):
 
     @model_validator(mode="after")
     def _ordered(self):
-        if self.high_freq_factor <= self.low_freq_factor:
-            raise ValueError("high_freq_factor must be larger than low_freq_factor")
+        if self.high_freq_factor < self.low_freq_factor:
+            raise ValueError("high_freq_factor must not be smaller than low_freq_factor")
         return self
 
     def frequencies(self, plain: Tensor, rope: "Rope", dim: int, length: Tensor) -> Tensor:
         turns = self.original_context * plain / (2 * math.pi)  # rotations over the trained context
-        keep = ((turns - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)).clamp(0, 1)
+        band = max(self.high_freq_factor - self.low_freq_factor, 1e-9)  # empty in Llama 4 Scout: a step, not a ramp
+        keep = ((turns - self.low_freq_factor) / band).clamp(0, 1)
         return plain * keep + plain / self.factor * (1 - keep)
 
     def magnitude(self) -> float:
