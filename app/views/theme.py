@@ -1,0 +1,41 @@
+"""One palette for every picture: a colour is a role, the same in the diagram, the bars and the gallery."""
+
+ROLES = ("attention", "experts", "shared", "router", "feed_forward", "embedding", "norm", "cache")
+ROLE_WORDS = {
+    "attention": "attention", "experts": "routed experts", "shared": "shared experts", "router": "routers",
+    "feed_forward": "feed-forward", "embedding": "embedding and head", "norm": "norms", "cache": "caches",
+}  # fmt: skip
+
+LIGHT = {
+    "page": "#ffffff", "panel": "#f3f5f8", "panel-line": "#d4dae4", "ink": "#1b2130", "soft": "#5c667a", "line": "#3d475c",
+    "hair": "#dfe4ec", "box": "#ffffff", "box-line": "#98a2b5", "accent": "#d9482b", "accent-soft": "#fdeee9",
+    "attention": "#2e3a63", "attention-ink": "#ffffff", "attention-tint": "#eef1f9", "attention-line": "#b9c3de",
+    "experts": "#f08354", "experts-ink": "#2b1409", "experts-tint": "#fdf0e9", "experts-line": "#efc0a8",
+    "shared": "#f7bd9f", "shared-ink": "#2b1409", "router": "#c43d5a", "router-ink": "#ffffff",
+    "feed_forward": "#f2b63f", "feed_forward-ink": "#2b1f05", "feed_forward-tint": "#fdf6e3", "feed_forward-line": "#ecd493",
+    "embedding": "#8ea6cc", "embedding-ink": "#111a2b", "embedding-tint": "#e3eaf5", "norm": "#a9b1c1", "norm-ink": "#1b2130",
+    "linear": "#e8ebf5", "linear-line": "#a6b2d3", "cache": "#2a9d86", "cache-tint": "#daf1ea", "cache-ink": "#0c3a31",
+    "idle": "#eef0f4", "good": "#1f7a5c", "bad": "#b3312a",
+}  # fmt: skip
+DARK = {
+    "page": "#10131a", "panel": "#181d27", "panel-line": "#313a4b", "ink": "#eef1f7", "soft": "#a3adc0", "line": "#a9b4c8",
+    "hair": "#2a3241", "box": "#1f2531", "box-line": "#5f6b82", "accent": "#ff8a6b", "accent-soft": "#3a221b",
+    "attention": "#5b6fb8", "attention-ink": "#ffffff", "attention-tint": "#1a2136", "attention-line": "#3c4a7c",
+    "experts": "#e8794a", "experts-ink": "#1d0d05", "experts-tint": "#2a1c15", "experts-line": "#70432d",
+    "shared": "#c98a69", "shared-ink": "#1d0d05", "router": "#d55672", "router-ink": "#ffffff",
+    "feed_forward": "#d9a02f", "feed_forward-ink": "#1f1503", "feed_forward-tint": "#272010", "feed_forward-line": "#6b5521",
+    "embedding": "#6f8bbb", "embedding-ink": "#0b1220", "embedding-tint": "#1d2636", "norm": "#737e94", "norm-ink": "#eef1f7",
+    "linear": "#262e42", "linear-line": "#55638a", "cache": "#35b39a", "cache-tint": "#16332d", "cache-ink": "#c9f2e8",
+    "idle": "#222834", "good": "#5fc79f", "bad": "#ff8d85",
+}  # fmt: skip
+
+FONT = '"Source Sans 3", "Source Sans Pro", Inter, system-ui, sans-serif'
+
+
+def palette(dark: bool) -> dict[str, str]:
+    return DARK if dark else LIGHT
+
+
+def variables(selector: str, dark: bool) -> str:
+    """The palette as CSS custom properties."""
+    return f"{selector}{{{''.join(f'--{name}:{value};' for name, value in palette(dark).items())}}}"
