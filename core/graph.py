@@ -111,8 +111,8 @@ class _Builder:
         traced = trace_part(part, self.arch.d_model)
         flops = part.flops(self.arch.d_model, 1, Workload().context)
         self.node(
-            here, kind=part.kind, role=part.role, label=part.title, part=name, parent=parent, repeat=count, path=here,
-            facts=list(part.facts()), shape_in=self.d, shape_out=self.d, explain=part.explain(self.arch.d_model),
+            here, kind=part.kind, role=part.role, label=part.label, part=name, parent=parent, repeat=count, path=here,
+            facts=list(part.facts()), config=part.model_dump(mode="json"), shape_in=self.d, shape_out=self.d, explain=part.explain(self.arch.d_model),
         )  # fmt: skip
         ends = {"positions": "positions_index", "x": inputs.get("x", next(iter(inputs.values())))}
         for inner in traced.operations:

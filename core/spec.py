@@ -276,6 +276,17 @@ def sentence(error: ValidationError) -> str:
     return f"{where}: {message}{said}" if where else message
 
 
+def edited(arch: Architecture, path: str, value: Any) -> Architecture:
+    """The architecture with one field changed: `edited(arch, "parts.moe.top_k", 4)`. Unsupported where it cannot be."""
+    tree = arch.model_dump(mode="json")
+    *parents, last = path.split(".")
+    node = tree
+    for key in parents:
+        node = node[int(key) if isinstance(node, list) else key]
+    node[int(last) if isinstance(node, list) else last] = value
+    return parse(tree)
+
+
 def parse(value: Mapping[str, Any]) -> Architecture:
     """The Architecture that a mapping describes, or Unsupported with a sentence."""
     try:

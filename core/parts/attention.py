@@ -37,7 +37,7 @@ class LogTemperature(Spec):
     """Past `length`, scores grow with the logarithm of the query's position (Grok 2): times log(position) / log(length)."""
 
     kind: Literal["log"]
-    length: Annotated[int, Field(ge=2, le=1_000_000_000)] = Field(description="Position up to which nothing changes")
+    length: Annotated[int, Field(ge=2, le=1_000_000_000)] = Field(description="Position up to which nothing changes", examples=[1024])
 
     def factor(self, positions: Tensor) -> Tensor:
         return (positions.clamp(min=1).log() / math.log(self.length)).clamp(min=1)
@@ -53,9 +53,9 @@ class Attention(Mixer):
     title = "Attention"
 
     kind: Literal["attention"] = "attention"
-    heads: Heads = Field(description="Query heads")
-    kv_heads: Heads = Field(description="Key and value heads: as many as heads, a divisor of them, or one")
-    head_dim: HeadDim = Field(description="Channels of a query or key head")
+    heads: Heads = Field(description="Query heads", examples=[32])
+    kv_heads: Heads = Field(description="Key and value heads: as many as heads, a divisor of them, or one", examples=[8])
+    head_dim: HeadDim = Field(description="Channels of a query or key head", examples=[128])
     v_head_dim: HeadDim | None = Field(None, description="Channels of a value head, where they differ")
     window: Length | None = Field(None, description="Each token sees only this many, itself included")
     chunk: Length | None = Field(None, description="Each token sees only its own chunk of this many")
@@ -89,7 +89,7 @@ class Attention(Mixer):
         return self.v_head_dim or self.head_dim
 
     @property
-    def variant(self) -> str:
+    def label(self) -> str:
         if self.kv_heads == self.heads:
             return "Multi-head attention"
         return "Multi-query attention" if self.kv_heads == 1 else "Grouped-query attention"
@@ -105,6 +105,9 @@ class Attention(Mixer):
             return {}
         length = min(length, self.window or self.chunk or length)
         return {"key": (length, self.kv_heads, self.head_dim), "value": (length, self.kv_heads, self.v_dim)}
+
+    def plain_cache(self, length: int) -> dict[str, Shape]:
+        return {"key": (length, self.heads, self.head_dim), "value": (length, self.heads, self.v_dim)}
 
     def flops(self, d_model: int, new: int, past: int) -> Flops:
         h, g, d, v = self.heads, self.kv_heads, self.head_dim, self.v_dim
@@ -141,7 +144,7 @@ class Attention(Mixer):
     def explain(self, d_model: int) -> str:
         per = self.heads // self.kv_heads
         shared = "each with a key and a value of its own" if per == 1 else f"{per} to each of {self.kv_heads} key and value heads"
-        words = f"{self.variant}: {self.heads} query heads of {self.head_dim} channels, {shared}. "
+        words = f"{self.label}: {self.heads} query heads of {self.head_dim} channels, {shared}. "
         if self.window:
             words += f"A token sees only the last {self.window:,}, so its cache stops growing there. "
         elif self.chunk:
@@ -249,6 +252,9 @@ class CausalAttention(nn.Module):
             weights = scores.softmax(dim=-1)
         out = torch.einsum("bghts,bsgv->btghv", weights.to(v.dtype), v)  # (B, T, G, H / G, V)
         return out.flatten(2)  # (B, T, H V)
+
+    def outline(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor) -> Tensor:
+        return q.new_empty(*q.shape[:2], q.shape[2] * v.shape[-1])
 
 
 def visible(positions: Tensor, keys: int, window: int | None, chunk: int | None) -> Tensor:

@@ -4,7 +4,8 @@ A part is one technique. Its class holds what configures it, the module that com
 calls, what it costs and the words that describe it; nothing elsewhere knows more about the technique than its file.
 
 A module with a class attribute `box` is one box of the traced picture, of that kind; others are traced through.
-`keeps_shape` says that its output has its first input's shape, so that analysis need not run it.
+`keeps_shape` says that its output has its first input's shape, and a method `outline` gives its outputs empty, so
+that analysis need not run it; a test holds both equal to what a live run gives.
 """
 
 import math
@@ -71,6 +72,11 @@ class Part(Spec):
         """Whether positions see one another here: such a part is also given the positions."""
         return isinstance(self, Mixer)
 
+    @property
+    def label(self) -> str:
+        """What its box is called."""
+        return self.title
+
     def inherit(self, norm: "Spec", position: "Spec") -> "Part":
         """This part with the model's norm and position where it names none of its own."""
         given = {"norm": norm, "position": position}
@@ -84,6 +90,10 @@ class Part(Spec):
     def cache(self, length: int) -> dict[str, Shape]:
         """What one sequence of `length` tokens leaves behind, by name; grows with length up to a window."""
         return {}
+
+    def plain_cache(self, length: int) -> dict[str, Shape]:
+        """What it would leave behind without what it does to keep less (windows, latents, shared heads)."""
+        return self.cache(length)
 
     def state(self) -> dict[str, Shape]:
         """What one sequence leaves behind whatever its length (recurrent states)."""
@@ -137,6 +147,12 @@ class Linear(nn.Linear):
         nn.init.normal_(self.weight, std=0.02)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
+
+
+def normal(*shape: int) -> nn.Parameter:
+    """A weight drawn as `Linear` draws its own."""
+    weight = torch.empty(shape)
+    return nn.Parameter(weight if weight.is_meta else nn.init.normal_(weight, std=0.02))
 
 
 class Keep(nn.Module):

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Flops, Linear, Part, Positive, Spec, Width, scaled
+from .base import Flops, Linear, Part, Positive, Spec, Width, normal, scaled
 from .feedforward import NAMES, Activated, FeedForwardModule, feed_forward_flops
 from .norm import Norm
 
@@ -44,7 +44,7 @@ class Router(Spec):
 class Shared(Spec):
     """A feed-forward network that every token passes, beside those it is sent to."""
 
-    d_ff: Width = Field(description="Its width; several shared experts are one network of their summed width")
+    d_ff: Width = Field(description="Its width; several shared experts are one network of their summed width", examples=[1024])
     count: Count = Field(1, description="How many experts that width stands for")
     gate: bool = Field(False, description="Its output is multiplied by a sigmoid of the input (Qwen 2)")
 
@@ -57,9 +57,9 @@ class Experts(Activated, Part):
     components = {"router": ("router", "router"), "shared": ("shared", "shared expert"), "experts": ("experts", "routed experts")}
 
     kind: Literal["experts"]
-    count: Count = Field(description="Routed experts")
-    top_k: Count = Field(description="Experts that each token is sent to")
-    d_ff: Width = Field(description="Width of one expert")
+    count: Count = Field(description="Routed experts", examples=[8])
+    top_k: Count = Field(description="Experts that each token is sent to", examples=[2])
+    d_ff: Width = Field(description="Width of one expert", examples=[1024])
     bias: bool = Field(False, description="Biases in every expert")
     router: Router = Field(Router(), description="How experts are chosen and weighed")
     shared: Shared | None = Field(None, description="A network that every token passes as well")
@@ -148,8 +148,7 @@ class RouterModule(nn.Module):
     def __init__(self, part: Experts, d_model: int):
         super().__init__()
         self.part = part
-        self.weight = nn.Parameter(torch.empty(part.count, d_model))
-        nn.init.normal_(self.weight, std=0.02)
+        self.weight = normal(part.count, d_model)
         self.bias = nn.Parameter(torch.zeros(part.count)) if part.router.bias else None
         # Moved by the balancing rule rather than by a gradient, hence a buffer.
         self.register_buffer("selection_bias", torch.zeros(part.count) if part.router.selection_bias else None)
@@ -157,8 +156,12 @@ class RouterModule(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, d_model) -> weights and indices of the chosen experts, (B, T, K) each."""
         scores = self.scores(x)
-        chosen = self.eligible(scores).topk(self.part.top_k, dim=-1).indices
+        chosen = self.choose(self.limited(self.biased(scores)))
         return self.weigh(scores.gather(-1, chosen)).to(x.dtype), chosen
+
+    def outline(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        shape = (*x.shape[:2], self.part.top_k)
+        return x.new_empty(shape), x.new_empty(shape, dtype=torch.long)
 
     def scores(self, x: Tensor) -> Tensor:
         """What each expert is worth to each token, (B, T, E), in float32."""
@@ -170,18 +173,24 @@ class RouterModule(nn.Module):
             return logits
         return logits.softmax(dim=-1) if r.score == "softmax" else logits.sigmoid()
 
-    def eligible(self, scores: Tensor) -> Tensor:
-        """The scores that the choice is made by: with the selection bias, and -inf outside the best groups."""
+    def biased(self, scores: Tensor) -> Tensor:
+        """The scores with the selection bias, which sways the choice and never the weight."""
+        return scores if self.selection_bias is None else scores + self.selection_bias.float()
+
+    def limited(self, scores: Tensor) -> Tensor:
+        """The scores with -inf outside each token's best groups."""
         r = self.part.router
-        if self.selection_bias is not None:
-            scores = scores + self.selection_bias.float()
-        if r.top_groups < r.groups:
-            grouped = scores.unflatten(-1, (r.groups, -1))  # (B, T, groups, E / groups)
-            worth = grouped.amax(dim=-1) if r.group_score == "max" else grouped.topk(2, dim=-1).values.sum(dim=-1)
-            best = worth.topk(r.top_groups, dim=-1).indices  # (B, T, top_groups)
-            allowed = torch.zeros_like(worth, dtype=torch.bool).scatter(-1, best, True)
-            scores = grouped.masked_fill(~allowed.unsqueeze(-1), -torch.inf).flatten(-2)
-        return scores
+        if r.top_groups == r.groups:
+            return scores
+        grouped = scores.unflatten(-1, (r.groups, -1))  # (B, T, groups, E / groups)
+        worth = grouped.amax(dim=-1) if r.group_score == "max" else grouped.topk(2, dim=-1).values.sum(dim=-1)
+        best = worth.topk(r.top_groups, dim=-1).indices  # (B, T, top_groups)
+        allowed = torch.zeros_like(worth, dtype=torch.bool).scatter(-1, best, True)
+        return grouped.masked_fill(~allowed.unsqueeze(-1), -torch.inf).flatten(-2)
+
+    def choose(self, scores: Tensor) -> Tensor:
+        """The best experts by these scores, (B, T, K), best first."""
+        return scores.topk(self.part.top_k, dim=-1).indices
 
     def weigh(self, chosen: Tensor) -> Tensor:
         """The chosen scores as weights, (B, T, K)."""
@@ -208,7 +217,7 @@ class StackedExperts(nn.Module):
         if not part.gated:
             del shapes["gate"]
         for name, shape in shapes.items():
-            setattr(self, name, nn.Parameter(nn.init.normal_(torch.empty(e, *shape), std=0.02)))
+            setattr(self, name, normal(e, *shape))
             setattr(self, f"{name}_bias", nn.Parameter(torch.zeros(e, shape[0])) if part.bias else None)
 
     def forward(self, x: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:

@@ -61,9 +61,13 @@ class FeedForward(Activated, Part):
     role = "feed_forward"
 
     kind: Literal["feed_forward"]
-    d_ff: Width = Field(description="Width between the two projections")
+    d_ff: Width = Field(description="Width between the two projections", examples=[4096])
     bias: bool = Field(False, description="Biases on every projection")
     norm: Norm | None = Field(None, description="Where it differs from the model's")
+
+    @property
+    def label(self) -> str:
+        return f"Feed-forward, {NAMES[self.activation]}"
 
     def build(self, d_model: int) -> nn.Module:
         return FeedForwardModule(self, d_model, self.d_ff, self.bias)

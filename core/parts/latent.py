@@ -25,12 +25,12 @@ class LatentAttention(Mixer):
     title = "Multi-head latent attention"
 
     kind: Literal["latent_attention"]
-    heads: Heads = Field(description="Query heads; each has a key and a value of its own, rebuilt from the latent")
-    kv_rank: Rank = Field(description="Width of the latent that is kept for each token")
+    heads: Heads = Field(description="Query heads; each has a key and a value of its own, rebuilt from the latent", examples=[32])
+    kv_rank: Rank = Field(description="Width of the latent that is kept for each token", examples=[512])
     q_rank: Rank | None = Field(None, description="Width that queries are compressed to; uncompressed if empty")
-    nope_dim: HeadDim = Field(description="Channels of a query or key head that carry no position")
-    rope_dim: HeadDim = Field(description="Rotary channels of a query head, and of the one shared rotary key")
-    v_dim: HeadDim = Field(description="Channels of a value head")
+    nope_dim: HeadDim = Field(description="Channels of a query or key head that carry no position", examples=[128])
+    rope_dim: HeadDim = Field(description="Rotary channels of a query head, and of the one shared rotary key", examples=[64])
+    v_dim: HeadDim = Field(description="Channels of a value head", examples=[128])
     bias: bool = Field(False, description="Biases on the compressions and on the output")
     scale: Positive | None = Field(None, description="Scores are multiplied by this; 1 / sqrt(query width) unless given")
     rank_norm: Norm = Field(RMSNorm(eps=1e-6), description="Norm of the compressed queries and of the latent")
@@ -56,6 +56,9 @@ class LatentAttention(Mixer):
 
     def cache(self, length: int) -> dict[str, Shape]:
         return {"latent": (length, self.kv_rank), "rotary key": (length, self.rope_dim)}
+
+    def plain_cache(self, length: int) -> dict[str, Shape]:
+        return {"key": (length, self.heads, self.qk_dim), "value": (length, self.heads, self.v_dim)}
 
     def flops(self, d_model: int, new: int, past: int) -> Flops:
         """The cheaper of the two forms: expanded for a prompt, absorbed for one token after a long past."""
@@ -159,6 +162,9 @@ class LatentCore(nn.Module):
         scores = torch.einsum("bthn,bshn->bhts", q_nope, k_nope)  # (B, H, T, S)
         scores = scores + torch.einsum("bthr,bsr->bhts", q_rope, k_rope)
         return torch.einsum("bhts,bshv->bthv", self.weights(scores, positions, v.dtype), v).flatten(2)  # (B, T, H V)
+
+    def outline(self, q_nope: Tensor, q_rope: Tensor, k_nope: Tensor, k_rope: Tensor, v: Tensor, positions: Tensor) -> Tensor:
+        return v.new_empty(*v.shape[:2], v.shape[2] * v.shape[3])
 
     def absorbed(
         self, q_nope: Tensor, q_rope: Tensor, latent: Tensor, k_rope: Tensor, up: Tensor, positions: Tensor

@@ -14,7 +14,7 @@ class Interpolation(Spec):
     """Position interpolation (arXiv:2306.15595): every frequency divided by `factor`."""
 
     kind: Literal["linear"] = "linear"
-    factor: Positive = Field(description="How many times longer the context becomes")
+    factor: Positive = Field(description="How many times longer the context becomes", examples=[4])
 
     def frequencies(self, plain: Tensor, rope: "Rope", dim: int, length: Tensor) -> Tensor:
         return plain / self.factor
@@ -28,8 +28,8 @@ class Dynamic(Spec):
     """Dynamic NTK: past the trained context the base grows with the length that is being read."""
 
     kind: Literal["dynamic"] = "dynamic"
-    factor: Positive = Field(description="How fast the base grows")
-    original_context: Length = Field(description="The context the model was trained with")
+    factor: Positive = Field(description="How fast the base grows", examples=[4])
+    original_context: Length = Field(description="The context the model was trained with", examples=[4096])
 
     def frequencies(self, plain: Tensor, rope: "Rope", dim: int, length: Tensor) -> Tensor:
         length = length.clamp(min=self.original_context)
@@ -51,8 +51,8 @@ class Yarn(Spec):
     """
 
     kind: Literal["yarn"] = "yarn"
-    factor: Positive = Field(description="How many times longer the context becomes")
-    original_context: Length = Field(description="The context the model was trained with")
+    factor: Positive = Field(description="How many times longer the context becomes", examples=[4])
+    original_context: Length = Field(description="The context the model was trained with", examples=[4096])
     beta_fast: Positive = Field(32, description="Rotations over the trained context above which a frequency stays")
     beta_slow: Positive = Field(1, description="Rotations below which a frequency is interpolated")
     mscale: float | None = Field(None, ge=0, le=100, description="Weight of the magnitude correction")
@@ -84,10 +84,10 @@ class Llama3(Spec):
     """Llama 3.1's scaling (arXiv:2407.21783): long wavelengths divided, short ones kept, smooth between."""
 
     kind: Literal["llama3"] = "llama3"
-    factor: Positive = Field(description="How many times longer the context becomes")
+    factor: Positive = Field(description="How many times longer the context becomes", examples=[4])
     low_freq_factor: Positive = Field(1, description="Wavelengths longer than original_context / this are divided")
     high_freq_factor: Positive = Field(4, description="Wavelengths shorter than original_context / this stay")
-    original_context: Length = Field(description="The context the model was trained with")
+    original_context: Length = Field(description="The context the model was trained with", examples=[4096])
 
     @model_validator(mode="after")
     def _ordered(self):
@@ -174,7 +174,7 @@ class Learned(Spec):
     """Learned absolute positions (GPT-2): a table of one vector a position, added to the token embedding."""
 
     kind: Literal["learned"] = "learned"
-    length: Length = Field(description="Rows of the table: the longest text the model can read")
+    length: Length = Field(description="Rows of the table: the longest text the model can read", examples=[4096])
 
     def check(self, head_dim: int) -> None:
         pass
