@@ -1,9 +1,11 @@
 """Reading a config.json: every key is understood, known to change nothing, or the import is refused."""
 
+import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..spec import Unsupported
+from ..spec import MAX_LAYERS, Unsupported
 
 # Keys that change neither the architecture nor its cost: bookkeeping, tokens, training and generation settings.
 NEUTRAL = frozenset(
@@ -19,43 +21,67 @@ NEUTRAL = frozenset(
     "do_sample early_stopping num_beams num_beam_groups diversity_penalty temperature top_k top_p typical_p "
     "repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size num_return_sequences "
     "output_scores return_dict_in_generate remove_invalid_values exponential_decay_length_penalty tf_legacy_loss "
-    "use_bfloat16 cache_implementation unsloth_fixed unsloth_version".split()
+    "use_bfloat16 cache_implementation unsloth_fixed unsloth_version _attn_implementation _attn_implementation_internal "
+    "_attn_implementation_autoset _experts_implementation _experts_implementation_internal _commit_hash".split()
 )
+SAME = object()  # null means the same as absent
 
 
 class Config:
     """A config.json while it is read. `take` what is understood; `finish` refuses whatever is left."""
 
     def __init__(self, raw: Mapping[str, Any], where: str = ""):
-        if not isinstance(raw, Mapping):
+        if not isinstance(raw, Mapping) or not all(isinstance(key, str) for key in raw):
             raise Unsupported(f"{where or 'config.json'}: expected an object of keys and values, not {type(raw).__name__}")
         self.raw, self.where = raw, where
-        self.left = {str(key) for key in raw} - NEUTRAL - {"strata"}
+        self.left = set(raw) - NEUTRAL - {"strata"}
 
     def has(self, key: str) -> bool:
         """Whether the key is there with a value."""
         return self.raw.get(key) is not None
 
-    def take(self, key: str, kind: type | tuple[type, ...], default: Any = ...) -> Any:
-        """The value of `key`, of type `kind`; null counts as absent; without a default the key must be there."""
+    def take(self, key: str, kind: type | tuple[type, ...], default: Any = ..., null: Any = SAME) -> Any:
+        """The value of `key`, of type `kind`; null counts as absent unless it means `null`; without a default the key
+        must be there."""
         self.left.discard(key)
         value = self.raw.get(key)
         if value is None:
+            if key in self.raw and null is not SAME:
+                return null
             if default is ...:
                 raise Unsupported(f"{self._path(key)}: is missing, and this family's architecture cannot be known without it")
             return default
         wanted = kind if isinstance(kind, tuple) else (kind,)
-        if float in wanted and isinstance(value, int) and not isinstance(value, bool):
+        if float in wanted and _is_number(value):
+            if abs(value) > 1e300 or math.isnan(value):
+                raise self.refuse(key, "give a finite number")
             return float(value)
         if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
-            raise Unsupported(f"{self._path(key)}: {value!r:.60} is not of type {' or '.join(k.__name__ for k in wanted)}")
+            raise Unsupported(f"{self._path(key)}: {shown(value)} is not of type {' or '.join(k.__name__ for k in wanted)}")
+        return value
+
+    def count(self, key: str, default: Any = ..., null: Any = SAME, least: int = 1, most: int = 2**31) -> Any:
+        """A whole number within bounds, or the default whatever it is."""
+        value = self.take(key, int, default, null)
+        if self.has(key) and not least <= value <= most:
+            raise self.refuse(key, f"give {least:,} to {most:,}")
+        return value
+
+    def depth(self, key: str, default: Any = ...) -> int:
+        return self.count(key, default, most=MAX_LAYERS)
+
+    def listing(self, key: str, kind: type, default: Any = None, most: int = 4096) -> list | None:
+        """A list whose entries are all of type `kind`."""
+        value = self.take(key, (list, tuple), default)
+        if value is not default and (len(value) > most or not all(isinstance(v, kind) and type(v) is not bool for v in value)):
+            raise self.refuse(key, f"expected a list of {kind.__name__}, at most {most:,} long")
         return value
 
     def expect(self, key: str, *accepted: Any) -> None:
         """Understand `key` only where it says one of `accepted` (or is absent); anything else is refused by name."""
         self.left.discard(key)
         value = self.raw.get(key)
-        if value is not None and value not in accepted:
+        if value is not None and not any(_says(value, a) for a in accepted):
             raise self.refuse(key, f"only {' or '.join(map(repr, accepted))} is supported")
 
     def ignore(self, *keys: str) -> None:
@@ -64,21 +90,41 @@ class Config:
 
     def nested(self, key: str) -> "Config":
         self.left.discard(key)
-        return Config(self.raw.get(key) or {}, self._path(key))
+        value = self.raw.get(key)
+        return Config({} if value is None else value, self._path(key))
 
     def refuse(self, key: str, why: str) -> Unsupported:
-        return Unsupported(f"{self._path(key)}: {self.raw.get(key)!r:.80} is not supported: {why}")
+        return Unsupported(f"{self._path(key)}: {shown(self.raw.get(key))} is not supported: {why}")
 
     def finish(self) -> None:
         """Refuse what nobody took, unless it is empty or off."""
         for key in sorted(self.left):
-            if self.raw[key] not in (None, False, [], {}):
+            value = self.raw[key]
+            if value is not None and value is not False and not (isinstance(value, list | dict) and not value):
                 raise Unsupported(
-                    f"{self._path(key)}: {self.raw[key]!r:.80} is not a key that Strata knows for this family, and it could change the architecture"
+                    f"{self._path(key):.80}: {shown(value)} is not a key that Strata knows for this family, and it could "
+                    "change the architecture"
                 )
 
     def _path(self, key: str) -> str:
         return f"{self.where}.{key}" if self.where else key
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: short, whatever it is."""
+    try:
+        return reprlib.repr(value)[:80]
+    except (ValueError, RecursionError):  # an integer of thousands of digits, a list without end
+        return f"a {type(value).__name__} too large to show"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _says(value: Any, accepted: Any) -> bool:
+    """Equal, and 1 is not true."""
+    return isinstance(value, bool) == isinstance(accepted, bool) and value == accepted
 
 
 def layers(blocks: Sequence[Sequence[Any]]) -> list[dict]:

@@ -1,0 +1,381 @@
+"""What families share: sizes, rope, stored precision, activations, the llama-like pieces and their tensors' names.
+
+Readers take a `Config` and give pieces of the spec's mapping; writers give pieces of a config.json back. A family's
+module strings them together and says only where it differs.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from ..parts.attention import Attention
+from ..parts.experts import Experts
+from ..parts.feedforward import GATED, FeedForward
+from ..parts.position import Dynamic, Rope, Yarn
+from ..spec import Architecture, Unsupported
+from .config import Config
+from .weights import Source, stack
+
+# What a config.json calls an activation -> the spec's name for it, not gated.
+ACTIVATIONS = {
+    "relu": "relu", "relu2": "relu2", "gelu": "gelu", "gelu_python": "gelu", "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh",
+    "gelu_accurate": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu_python_tanh": "gelu_tanh", "silu": "silu", "swish": "silu",
+}  # fmt: skip
+_GATED = {plain: gated for gated, plain in GATED.items()}
+_WRITTEN = {"gelu_tanh": "gelu_pytorch_tanh"}
+_DTYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+_ROPE_KEYS = frozenset(
+    "rope_type type rope_theta partial_rotary_factor factor original_max_position_embeddings attention_factor beta_fast beta_slow "
+    "mscale mscale_all_dim truncate low_freq_factor high_freq_factor short_factor long_factor finetuned".split()
+)
+
+
+# ---- sizes ----
+
+
+def sizes(config: Config, *, vocab_size: int, d_model: int, context: int, tied: bool, eps: float) -> dict:
+    """What every llama-like model says once; the arguments are the family's defaults."""
+    return {
+        "vocab_size": config.count("vocab_size", vocab_size),
+        "d_model": config.count("hidden_size", d_model),
+        "context": config.count("max_position_embeddings", context),
+        "tied_embeddings": config.take("tie_word_embeddings", bool, tied),
+        "norm": {"kind": "rms", "eps": config.take("rms_norm_eps", float, eps)},
+    }
+
+
+def write_sizes(arch: Architecture) -> dict:
+    return {
+        "vocab_size": arch.vocab_size,
+        "hidden_size": arch.d_model,
+        "num_hidden_layers": arch.depth,
+        "max_position_embeddings": arch.context,
+        "rms_norm_eps": arch.norm.eps,
+        "tie_word_embeddings": arch.tied_embeddings,
+    }
+
+
+def heads(config: Config, d_model: int, *, heads: int, kv_heads: int | None = None, head_dim: int | None = None) -> dict:
+    """heads, kv_heads and head_dim; the arguments are the family's defaults, None where they follow from the others."""
+    h = config.count("num_attention_heads", heads)
+    given = config.count("head_dim", head_dim, null=None)
+    if given is None and d_model % h:
+        raise config.refuse("num_attention_heads", f"hidden_size {d_model:,} does not divide into so many heads, and head_dim is not given")
+    kv = config.count("num_key_value_heads", kv_heads, null=None)
+    return {"heads": h, "kv_heads": h if kv is None else kv, "head_dim": d_model // h if given is None else given}
+
+
+def write_heads(part: Attention) -> dict:
+    return {"num_attention_heads": part.heads, "num_key_value_heads": part.kv_heads, "head_dim": part.head_dim}
+
+
+def activation(config: Config, key: str = "hidden_act", default: str = "silu", gated: bool = True) -> str:
+    """The spec's name of the activation that `key` names."""
+    name = config.take(key, str, default)
+    plain = ACTIVATIONS.get(name)
+    if plain is None or (gated and plain not in _GATED):
+        raise config.refuse(key, f"the spec has {', '.join(a for a, p in ACTIVATIONS.items() if not gated or p in _GATED)}")
+    return _GATED[plain] if gated else plain
+
+
+def write_activation(name: str) -> str:
+    plain = GATED.get(name, name)
+    return _WRITTEN.get(plain, plain)
+
+
+def unless(default: Any, **field: Any) -> dict:
+    """The field, unless it says what holds anyway: `unless(False, bias=bias)`."""
+    return {name: value for name, value in field.items() if value != default}
+
+
+# ---- layers ----
+
+
+def layer_types(config: Config, depth: int, default: Sequence[str], *known: str) -> list[str]:
+    """`layer_types`: one of the `known` words a layer."""
+    types = config.listing("layer_types", str)
+    types = list(default if types is None else types)
+    if len(types) != depth:
+        raise config.refuse("layer_types", f"it has {len(types)} entries for {depth} layers")
+    for word in types:
+        if word not in known:
+            raise config.refuse("layer_types", f"{word[:40]!r} is not one of {', '.join(known)}")
+    return types
+
+
+# ---- rope ----
+
+
+def rope(config: Config, context: int, *, theta: float = 10_000.0, fraction: float | None = None) -> dict:
+    """The position that rope_theta, rope_scaling and partial_rotary_factor, or rope_parameters in their place, describe.
+
+    `fraction` is the family's default share of channels that turn; None where the family turns them all, whatever is said.
+    """
+    key = "rope_scaling" if config.raw.get("rope_scaling") else "rope_parameters"
+    config.ignore("rope_scaling")
+    inner = config.nested(key)
+    original = config.count("original_max_position_embeddings", None)
+    base = inner.take("rope_theta", float, config.take("rope_theta", float, theta))
+    share = inner.take("partial_rotary_factor", float, config.take("partial_rotary_factor", float, 1.0 if fraction is None else fraction))
+    if fraction is None and share != 1:
+        raise (inner if inner.has("partial_rotary_factor") else config).refuse("partial_rotary_factor", "this family turns all channels")
+    return {"kind": "rope", "base": base} | unless(1.0, fraction=share) | rope_scaling(inner, context, original)
+
+
+def rope_scaling(inner: Config, context: int, original: int | None = None) -> dict:
+    """`{scaling: ...}` from a rope dictionary, {} where nothing is scaled.
+
+    `original` is a trained context that stands outside the dictionary, and goes before the one inside.
+    """
+    kind = inner.take("rope_type", str, None) or inner.take("type", str, "default")
+    for key in sorted(inner.left - _ROPE_KEYS):
+        if inner.raw[key] is not None:
+            raise inner.refuse(key, "it is not a key of a rope that the spec has")
+    trained = original or inner.count("original_max_position_embeddings", context)
+
+    def number(key: str, default: Any = ...) -> float:
+        return inner.take(key, float, default)
+
+    def optional(*keys: str) -> dict:
+        return {key: number(key) for key in keys if inner.has(key)}
+
+    match kind:
+        case "default":
+            return {}
+        case "linear":
+            scaling = {"factor": number("factor")}
+        case "dynamic":
+            scaling = {"factor": number("factor"), "original_context": context}
+        case "llama3":
+            scaling = {"factor": number("factor"), "original_context": trained}
+            scaling |= {key: number(key) for key in ("low_freq_factor", "high_freq_factor")}
+        case "yarn":
+            scaling = {"factor": number("factor", context / trained), "original_context": trained}
+            scaling |= {key: value for key, value in optional("beta_fast", "beta_slow").items() if value}
+            scaling |= optional("mscale", "mscale_all_dim", "attention_factor")
+            scaling |= unless(True, truncate=inner.take("truncate", bool, True))
+        case "longrope":
+            scaling = {"factor": number("factor", context / trained), "original_context": trained}
+            scaling |= {key: inner.listing(key, (int, float), ...) for key in ("short_factor", "long_factor")}
+            scaling |= optional("attention_factor")
+        case _:
+            raise inner.refuse("rope_type" if inner.has("rope_type") else "type", "it has default, linear, dynamic, yarn, llama3, longrope")
+    return {"scaling": {"kind": kind} | scaling}
+
+
+def write_rope(position: Rope, context: int) -> dict:
+    """rope_theta, rope_scaling and partial_rotary_factor: the form that every version of transformers reads."""
+    written = {"rope_theta": position.base} | unless(1.0, partial_rotary_factor=position.fraction)
+    return written | ({"rope_scaling": write_rope_scaling(position, context)} if position.scaling else {})
+
+
+def write_rope_scaling(position: Rope, context: int) -> dict:
+    """The rope dictionary's own keys, without base and fraction."""
+    scaling = position.scaling
+    if scaling is None:
+        return {"rope_type": "default"}
+    if isinstance(scaling, Dynamic) and scaling.original_context != context:
+        raise Unsupported(f"dynamic scaling from {scaling.original_context:,} tokens: a config.json scales from its context, {context:,}")
+    written = scaling.model_dump(mode="json", exclude_defaults=not isinstance(scaling, Yarn), exclude_none=True)
+    written.pop("kind")
+    trained = written.pop("original_context", None)
+    if trained and not isinstance(scaling, Dynamic):
+        written["original_max_position_embeddings"] = trained
+    if scaling.kind == "llama3":
+        written |= {"low_freq_factor": scaling.low_freq_factor, "high_freq_factor": scaling.high_freq_factor}
+    return {"rope_type": scaling.kind} | written
+
+
+# ---- stored precision ----
+
+
+def precision(config: Config, parts: Mapping[str, Mapping], default: str = "bf16") -> dict:
+    """`{precision: ...}` from dtype and quantization_config, {} where everything is bf16.
+
+    `parts` is the spec's mapping of parts: fp8 holds every linear map of a part but its router, mxfp4 only the routed
+    experts' matrices.
+    """
+    key = "dtype" if config.has("dtype") else "torch_dtype"
+    name = config.take(key, str, None)
+    plain = default if name is None else _DTYPES.get(name.removeprefix("torch."))
+    if plain is None:
+        raise config.refuse(key, f"the spec stores {', '.join(_DTYPES)}")
+    formats = {"default": plain}
+    if config.has("quantization_config"):
+        formats |= _quantised(config.nested("quantization_config"), parts, plain)
+    config.ignore("quantization_config")
+    return {} if formats == {"default": "bf16"} else {"precision": formats}
+
+
+def _quantised(quantisation: Config, parts: Mapping[str, Mapping], plain: str) -> dict[str, str]:
+    method = quantisation.take("quant_method", str)
+    experts = [name for name, part in parts.items() if part["kind"] == "experts"]
+    kept = [_kept(quantisation, entry) for entry in quantisation.listing("modules_to_not_convert", str, ())]
+    quantisation.ignore("activation_scheme", "fmt", "scale_fmt", "dequantize", "use_kernel")
+    quantisation.expect("ignored_layers", [])
+    if method == "fp8":
+        quantisation.expect("fmt", "e4m3", "float8_e4m3fn")
+        block = quantisation.listing("weight_block_size", int)
+        if block is None or list(block) != [128, 128]:
+            raise quantisation.refuse("weight_block_size", "the spec's fp8 blocks are [128, 128]")
+        formats = {name: "fp8_block" for name in parts if "attention" not in kept or parts[name]["kind"] in ("feed_forward", "experts")}
+        formats |= {f"{name}.router": plain for name in experts}
+        formats |= {f"{name}.shared_gate": plain for name in experts if (parts[name].get("shared") or {}).get("gate")}
+    elif method == "mxfp4":
+        formats = mxfp4_experts(parts, plain)
+    else:
+        raise quantisation.refuse("quant_method", "the spec reads fp8 (blocks of 128 x 128) and mxfp4")
+    quantisation.finish()
+    return formats
+
+
+def mxfp4_experts(parts: Mapping[str, Mapping], plain: str) -> dict[str, str]:
+    """The routed experts' matrices in mxfp4; their biases are matrices too (one row an expert) and stay wide."""
+    formats = {}
+    for name in (name for name, part in parts.items() if part["kind"] == "experts"):
+        formats[f"{name}.experts"] = "mxfp4"
+        if parts[name].get("bias"):
+            formats |= {f"{name}.experts.{matrix}_bias": plain for matrix in ("gate", "up", "down")}
+    return formats
+
+
+# Modules that a quantised checkpoint may keep wide, by the last words of their names.
+_KEPT = {
+    "lm_head": "", "embed_tokens": "", "norm": "", "input_layernorm": "", "post_attention_layernorm": "", "router": "", "gate": "",
+    "q_norm": "", "k_norm": "", "e_score_correction_bias": "", "shared_expert_gate": "", "self_attn": "attention",
+}  # fmt: skip
+
+
+def _kept(quantisation: Config, entry: str) -> str:
+    """What an entry of modules_to_not_convert keeps wide: "attention", or "" for what no quantised format holds anyway."""
+    pieces = entry.removesuffix(".weight").split(".")
+    kept = _KEPT.get(pieces[-1])
+    if kept is None or (kept and "*" not in pieces):
+        raise quantisation.refuse("modules_to_not_convert", f"{entry[:60]!r} is stored otherwise than the spec can say")
+    return kept
+
+
+def write_precision(arch: Architecture) -> dict:
+    """torch_dtype and quantization_config."""
+    plain = arch.precision.get("default", "bf16")
+    written = {"torch_dtype": next((name for name, fmt in _DTYPES.items() if fmt == plain), None)}
+    if written["torch_dtype"] is None:
+        raise Unsupported(f"precision.default: {plain} is no dtype of a config.json")
+    narrow = {path: fmt for path, fmt in arch.precision.items() if fmt != plain and path != "default"}
+    if "fp8_block" in narrow.values():
+        kept = [name for name in arch.parts if name not in narrow]
+        written["quantization_config"] = {
+            "quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [128, 128],
+        } | ({"modules_to_not_convert": ["model.layers.*.self_attn"]} if kept else {})  # fmt: skip
+    elif "mxfp4" in narrow.values():
+        written["quantization_config"] = {"quant_method": "mxfp4"}
+    return written
+
+
+# ---- tensors ----
+
+NORMS = {
+    "pre": {"mixer_norm": "input_layernorm", "ff_norm": "post_attention_layernorm"},
+    "output": {"mixer_post_norm": "post_attention_layernorm", "ff_post_norm": "post_feedforward_layernorm"},
+    "sandwich": {
+        "mixer_norm": "input_layernorm", "mixer_post_norm": "post_attention_layernorm",
+        "ff_norm": "pre_feedforward_layernorm", "ff_post_norm": "post_feedforward_layernorm",
+    },
+}  # fmt: skip
+
+
+def one(path: str, *names: str, make: Callable[..., Tensor] = lambda tensor: tensor) -> tuple[str, list[Source]]:
+    """A parameter that is one tensor, under the first of these names that the checkpoint has."""
+    return path, [Source((name,), make) for name in names]
+
+
+def llama_sources(arch: Architecture, mixer: Callable | None = None, ff: Callable | None = None) -> Iterator[tuple[str, list[Source]]]:
+    """Every tensor of a model with llama's names; `mixer(path, at, part)` and `ff(path, at, part)` give one part's own.
+
+    `path` is the part's module in our model and `at` the layer's prefix in the checkpoint, `model.layers.3`.
+    """
+    yield one("embedding.weight", "model.embed_tokens.weight")
+    if arch.head.norm:
+        yield one("norm.weight", "model.norm.weight")
+    yield from head_source(arch, "model.embed_tokens.weight")
+    for index, block in enumerate(arch.sequence):
+        at = f"model.layers.{index}"
+        for step in block:
+            name = step.parts[0]
+            part, path = arch.part(name), f"layers.{index}.{name}"
+            role = "mixer" if part.mixes else "ff"
+            placement = (step.residual or arch.residual).norm
+            for ours, theirs in NORMS[placement].items():
+                if ours.startswith(role):
+                    yield one(f"{path}{ours.removeprefix(role)}.weight", f"{at}.{theirs}.weight")
+            given = mixer if part.mixes else ff
+            yield from (given or part_sources)(path, at, part)
+
+
+def head_source(arch: Architecture, table: str) -> Iterator[tuple[str, list[Source]]]:
+    """The output head: a tied one may be in the file or not, and is the embedding table either way."""
+    yield one("head.weight", *(("lm_head.weight", table) if arch.tied_embeddings else ("lm_head.weight",)))
+
+
+def part_sources(path: str, at: str, part: Any) -> Iterator[tuple[str, list[Source]]]:
+    """One part under llama's names."""
+    if isinstance(part, Attention):
+        yield from attention_sources(path, f"{at}.self_attn", part)
+    elif isinstance(part, FeedForward):
+        yield from dense_sources(path, f"{at}.mlp", part)
+    else:
+        yield from experts_sources(path, f"{at}.mlp", part)
+
+
+def attention_sources(path: str, at: str, part: Attention) -> Iterator[tuple[str, list[Source]]]:
+    """q, k, v, o and the norms of queries and keys."""
+    out_bias = part.bias if part.out_bias is None else part.out_bias
+    for name in "qkvo":
+        yield one(f"{path}.{name}.weight", f"{at}.{name}_proj.weight")
+        if out_bias if name == "o" else part.bias:
+            yield one(f"{path}.{name}.bias", f"{at}.{name}_proj.bias")
+    for name in ("q_norm", "k_norm") if part.qk_norm and (part.qk_norm.norm or part.norm).weight else ():
+        yield one(f"{path}.{name}.weight", f"{at}.{name}.weight")
+    if part.sinks:
+        yield one(f"{path}.core.sinks", f"{at}.sinks")
+
+
+def dense_sources(path: str, at: str, part: FeedForward) -> Iterator[tuple[str, list[Source]]]:
+    """gate, up and down."""
+    for name in ("gate", "up", "down") if part.gated else ("up", "down"):
+        yield one(f"{path}.{name}.weight", f"{at}.{name}_proj.weight")
+        if getattr(part, "bias", False):
+            yield one(f"{path}.{name}.bias", f"{at}.{name}_proj.bias")
+
+
+def experts_sources(
+    path: str,
+    at: str,
+    part: Experts,
+    router: str = "gate",
+    names: Sequence[str] = ("gate_proj", "up_proj", "down_proj"),
+    shared: str = "shared_experts",
+    bias: str | None = None,
+    each: str | None = None,
+) -> Iterator[tuple[str, list[Source]]]:
+    """Router, routed experts and shared ones. Experts come stacked, (E, out, in) with gate and up as one tensor, or one by one.
+
+    `bias` is the selection bias's name below `at`; `each` the prefix of single experts, where it is not `at`'s.
+    """
+    each = each or at
+    yield one(f"{path}.router.weight", f"{at}.{router}.weight", f"{each}.{router}.weight")
+    if part.router.selection_bias:
+        yield one(f"{path}.router.selection_bias", f"{at}.{bias or router + '.e_score_correction_bias'}")
+    for ours, theirs in zip(("gate", "up", "down"), names, strict=True):
+        singles = Source(tuple(f"{each}.experts.{e}.{theirs}.weight" for e in range(part.count)), stack)
+        yield f"{path}.experts.{ours}", [_stacked(f"{at}.experts", ours), singles]
+    if part.shared:
+        yield from dense_sources(f"{path}.shared", f"{at}.{shared}", part.model_copy(update={"bias": False}))
+
+
+def _stacked(at: str, name: str) -> Source:
+    if name == "down":
+        return Source((f"{at}.down_proj",))
+    half = ("gate", "up").index(name)
+    return Source((f"{at}.gate_up_proj",), lambda both: both.chunk(2, dim=1)[half])
