@@ -1,0 +1,65 @@
+"""What pages show, computed by core and kept by the architecture's own value, so visitors of one model share it."""
+
+from functools import lru_cache
+
+import networkx as nx
+
+import core
+from core.library import preset
+
+from .views.diagram import diagram, figure
+
+cost = lru_cache(maxsize=256)(core.cost)
+graph = lru_cache(maxsize=96)(core.graph)
+
+
+@lru_cache(maxsize=64)
+def pictures(arch: core.Architecture, selected: str) -> tuple[str, str]:
+    """The diagram, wide and narrow."""
+    g, words = graph(arch), subtitle(arch)
+    return diagram(g, words, selected, wide=True), diagram(g, words, selected, wide=False)
+
+
+def picture_file(arch: core.Architecture) -> str:
+    """The wide diagram as a file of its own."""
+    return diagram(graph(arch), subtitle(arch), standalone=True)
+
+
+def subtitle(arch: core.Architecture) -> str:
+    """The figures under the picture's title."""
+    c = cost(arch)
+    active = f"{figure(c.active_parameters)} active" if c.active_parameters != c.parameters else ""
+    released = f"{arch.released:%b %Y}" if arch.released else ""
+    edited = "edited" if arch.name in core.presets() and arch != preset(arch.name) else ""
+    pieces = (
+        edited, f"{figure(c.parameters)} parameters", active, f"{c.kv_bytes_per_token:,} bytes of cache a token",
+        f"{tokens(arch.context)} context", released,
+    )  # fmt: skip
+    return " · ".join(piece for piece in pieces if piece)
+
+
+def tokens(n: int) -> str:
+    """131,072 -> 128K; 10,485,760 -> 10M."""
+    for size, unit in ((1 << 20, "M"), (1 << 10, "K")):
+        if n >= size and n % (size // 8) == 0:
+            return f"{n / size:g}{unit}"
+    return f"{n:,}"
+
+
+def named(graph_: nx.DiGraph, node: str) -> str:
+    """The part, block or model-level node that a selected node belongs to."""
+    while node in graph_ and "role" not in graph_.nodes[node] and graph_.nodes[node]["kind"] != "block":
+        parent = graph_.nodes[node]["parent"]
+        if parent in (None, "model"):
+            break
+        node = parent
+    return node if node in graph_ else ""
+
+
+def size(n: float) -> str:
+    """Bytes as makers count them: 688.6 GB."""
+    for unit in ("B", "KB", "MB", "GB", "TB", "PB"):
+        if abs(n) < 1000 or unit == "PB":
+            return f"{n:,.0f} {unit}" if unit == "B" else f"{n:,.1f} {unit}"
+        n /= 1000
+    return ""

@@ -1,0 +1,129 @@
+"""Forms from the spec's schema: a new part has its controls without a line here."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from core.parts import PARTS
+from core.parts.base import Part, Spec
+
+
+@dataclass(frozen=True)
+class Control:
+    """One field that can be edited: `path` is where it stands in the architecture, `kind` how it is shown.
+
+    kind: "integer", "number", "switch", "choice", "optional" (on or off, its fields follow) or "section" (a heading).
+    """
+
+    path: str
+    label: str
+    kind: str
+    value: Any
+    help: str = ""
+    least: float | None = None
+    most: float | None = None
+    options: tuple[str, ...] = ()
+    empty: bool = False  # may be left empty
+    starters: dict[str, dict] | None = None  # what each option, or switching on, puts there
+
+
+@lru_cache(maxsize=256)
+def schema(cls: type[Spec]) -> dict:
+    return cls.model_json_schema()
+
+
+def controls(spec: Spec, path: str, skip: tuple[str, ...] = ()) -> Iterator[Control]:
+    """The controls of a value of the spec, those of its nested values after their heading."""
+    tree = schema(type(spec))
+    yield from _fields(tree, tree.get("$defs", {}), spec.model_dump(mode="json"), path, ("kind", *skip))
+
+
+def _fields(object_schema: dict, defs: dict, values: dict, path: str, skip: tuple[str, ...] = ()) -> Iterator[Control]:
+    for name, field in object_schema.get("properties", {}).items():
+        if name in skip:
+            continue
+        yield from _field(name, field, defs, values.get(name), f"{path}.{name}" if path else name, values)
+
+
+def _field(name: str, field: dict, defs: dict, value: Any, path: str, around: dict) -> Iterator[Control]:
+    options = [o for o in field.get("anyOf", [field]) if o.get("type") != "null"]
+    empty = len(options) < len(field.get("anyOf", [field]))
+    if len(options) != 1:
+        return  # a number or a word, say: nothing a simple control could edit
+    inner, label, words = options[0], name.replace("_", " "), field.get("description", "")
+    choices = [_resolve(o, defs) for o in inner.get("oneOf", [])] or ([_resolve(inner, defs)] if "$ref" in inner else [])
+    choices = [c for c in choices if "properties" in c]
+    if choices:
+        yield from _nested(label, choices, defs, value, path, words, empty, around)
+        return
+    inner = _resolve(inner, defs)
+    kind = {"integer": "integer", "number": "number", "boolean": "switch"}.get(inner.get("type"))
+    if "enum" in inner:
+        yield Control(path, label, "choice", value, words, options=tuple(inner["enum"]), empty=empty)
+    elif kind == "switch" and empty:
+        yield Control(path, label, "choice", {True: "on", False: "off", None: "as above"}[value], words, options=("as above", "off", "on"),
+                      starters={"as above": None, "off": False, "on": True})  # fmt: skip
+    elif kind:
+        least = inner.get("minimum", inner.get("exclusiveMinimum"))
+        most = inner.get("maximum", inner.get("exclusiveMaximum"))
+        yield Control(path, label, kind, value, words, least, most, empty=empty)
+
+
+def _nested(
+    label: str, choices: list[dict], defs: dict, value: Any, path: str, words: str, empty: bool, around: dict
+) -> Iterator[Control]:
+    """A nested value: a heading, a choice between kinds, or a switch that puts it there; then its own fields."""
+    starters = {_kind(c) or "on": s for c in choices if (s := starter(c, defs, {**around, **(value or {})})) is not None}
+    now = value.get("kind", "on") if value else None
+    if len(choices) > 1:
+        options = tuple(starters | ({now: None} if now else {}))
+        yield Control(path, label, "choice", now or "none", words, options=(("none", *options) if empty else options), starters=starters | ({"none": None} if empty else {}))
+    elif empty:
+        yield Control(path, label, "optional", value is not None, words, starters={"on": starters.get("on") or next(iter(starters.values()), {})})
+    else:
+        yield Control(path, label, "section", None, words)
+    if value:
+        mine = next((c for c in choices if _kind(c) in (None, now)), None)
+        if mine:
+            yield from _fields(mine, defs, value, path, ("kind",))
+
+
+def _resolve(field: dict, defs: dict) -> dict:
+    return defs[field["$ref"].rsplit("/", 1)[1]] if "$ref" in field else field
+
+
+def _kind(object_schema: dict) -> str | None:
+    return object_schema.get("properties", {}).get("kind", {}).get("const")
+
+
+def starter(object_schema: dict, defs: dict, like: dict) -> dict | None:
+    """A value to begin with: what has a default stays out, the rest comes from a namesake nearby or from the example.
+
+    None where a required field has no example, as for lists of searched factors.
+    """
+    out = {"kind": _kind(object_schema)} if _kind(object_schema) else {}
+    for name in object_schema.get("required", ()):
+        if name == "kind":
+            continue
+        field = object_schema["properties"][name]
+        known = like.get(name)
+        if isinstance(known, int | float) and not isinstance(known, bool):
+            out[name] = known
+        elif "examples" in field:
+            out[name] = field["examples"][0]
+        else:
+            return None
+    return out
+
+
+def part_kinds(part: Part) -> dict[str, str]:
+    """The kinds that could stand in this part's place, by title: mixers for a mixer, the others for the others."""
+    mixes = part.role == "attention"
+    return {cls.title: kind for kind, cls in PARTS.items() if (cls.role == "attention") == mixes}
+
+
+def part_starter(kind: str, like: Part) -> dict:
+    """A part of another kind that keeps what both kinds name alike."""
+    tree = schema(PARTS[kind])
+    return starter(tree, tree.get("$defs", {}), like.model_dump(mode="json")) or {"kind": kind}
