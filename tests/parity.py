@@ -1,0 +1,78 @@
+"""transformers as the oracle: equal parameter counts on meta, equal logits on random weights copied across."""
+
+import copy
+import logging
+import math
+
+import torch
+import transformers
+
+import core
+
+logging.getLogger("transformers").setLevel(logging.ERROR)
+TOKENS = 24  # longer than the windows of the small configurations
+TOLERANCE = 1e-4
+
+
+def reference(config: dict) -> transformers.PreTrainedModel:
+    """transformers' language model of a config.json, on the current default device; of a multimodal one, the text part."""
+    config = copy.deepcopy(config)  # transformers writes into it
+    text = config.get("text_config")
+    if text is not None:
+        default = transformers.AutoConfig.for_model(config["model_type"])
+        config = {"model_type": default.get_text_config().model_type} | {k: v for k, v in text.items() if v is not None}
+    settings = transformers.AutoConfig.for_model(**config)
+    return transformers.AutoModelForCausalLM.from_config(settings, attn_implementation="eager", dtype=torch.float32).eval()
+
+
+def parameters(model: torch.nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def check(config: dict) -> core.Architecture:
+    """The architecture that a config.json gives has as many parameters as transformers' model, and round-trips."""
+    arch = core.from_hf(config)
+    with torch.device("meta"):
+        expected = parameters(reference(config))
+    assert parameters(core.build(arch)) == expected
+    return arch
+
+
+def check_logits(config: dict, seed: int = 0) -> core.Architecture:
+    """Both models give the same logits with the same weights, and ours the same ones token after token."""
+    torch.manual_seed(seed)
+    theirs = reference(config)
+    perturb(theirs)
+    arch = core.from_hf(config)
+    ours = core.build(arch, device="cpu")
+    core.load_weights(ours, theirs.state_dict())
+    tokens = torch.randint(arch.vocab_size, (2, min(TOKENS, arch.context)))
+    with torch.inference_mode():
+        expected = theirs(tokens, use_cache=False).logits
+        logits = ours(tokens)
+        steps = stepwise(ours, tokens)
+    assert expected.std() > 1e-2, "the weights do not matter, so the comparison says nothing"
+    assert (logits - expected).abs().max() <= TOLERANCE
+    assert (logits - steps).abs().max() <= TOLERANCE
+    return arch
+
+
+def stepwise(model: torch.nn.Module, tokens: torch.Tensor, prompt: int = 5) -> torch.Tensor:
+    """The logits of a prompt and then of one token at a time, from what the layers keep."""
+    with model.caching():
+        out = [model(tokens[:, :prompt])]
+        out += [model(tokens[:, at : at + 1], start=at) for at in range(prompt, tokens.shape[1])]
+    return torch.cat(out, dim=1)
+
+
+@torch.no_grad()
+def perturb(model: torch.nn.Module) -> None:
+    """Random weights of a size that keeps activations near one; norms, biases, sinks and balancing biases away from
+    their starting values, so that each of them matters."""
+    for tensor in [*model.parameters(), *(b for name, b in model.named_buffers() if name in model.state_dict())]:
+        if not tensor.is_floating_point():
+            continue
+        if tensor.dim() < 2:
+            tensor.add_(torch.randn_like(tensor) * 0.2)
+        else:
+            tensor.copy_(torch.randn_like(tensor) / math.sqrt(tensor.shape[-1]))
