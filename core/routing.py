@@ -1,1 +1,234 @@
-def route(a): ...
+"""What a mixture of experts does with a text: the architecture's own routers, run live, recorded and balanced."""
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from zlib import crc32
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .model import Model, build, shrink
+from .parts.experts import RouterModule
+from .spec import Architecture, Unsupported
+
+MAX_TOKENS = 256
+MAX_RECORDED = 8_000_000  # scores of all layers together: 32 MB
+MAX_ATTENDED = 16_000_000  # attention scores of one layer
+_PIECE = re.compile(r"\w{1,24}|[^\w\s]")
+_seeding = threading.Lock()  # the default generator is the process's, and visitors share the process
+
+DEFAULT_TEXT = """\
+The river had frozen by the time Ada reached the mill, and nobody could say how long the ice would hold. She counted
+the steps: 128 to the wheel, 64 back, 3.14159 metres a turn. "If it breaks," said the miller, "we shall hear it first."
+
+def load(tokens, experts=8):
+    counts = [0] * experts
+    for t in tokens:
+        counts[hash(t) % experts] += 1
+    return max(counts) / (sum(counts) / experts)
+
+Am nächsten Morgen schmolz der Schnee, und die Kinder liefen zum Fluss. Le soir, on alluma les lampes; the ledger for
+1894 showed 2,750 sacks of rye at 12.40 each, and the sum E = m * c ** 2 scratched in its margin. Nobody knew why.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class LayerRouting:
+    """One router over the text. T tokens, E experts, K chosen for each token, best first.
+
+    `scores` (T, E) are what the router thinks of each expert (logits where its softmax is over the chosen);
+    `chosen` (T, K) are indices, `weights` (T, K) what their outputs are multiplied by. The two shares say how many of
+    the choices would fall on other experts without the group limit, and without the selection bias.
+    """
+
+    layer: int
+    path: str
+    scores: np.ndarray
+    chosen: np.ndarray
+    weights: np.ndarray
+    changed_by_groups: float
+    changed_by_bias: float
+
+    @cached_property
+    def load(self) -> np.ndarray:
+        """Each expert's share of all assignments, (E,); sums to one."""
+        return np.bincount(self.chosen.ravel(), minlength=self.scores.shape[1]) / self.chosen.size
+
+    @property
+    def entropy(self) -> float:
+        """Entropy of the load between 0 (one expert does everything) and 1 (all do the same)."""
+        used, experts = self.load[self.load > 0], len(self.load)
+        return 1.0 if experts == 1 else float(-(used * np.log(used)).sum() / np.log(experts))
+
+    @property
+    def max_violation(self) -> float:
+        """MaxVio: the largest load over the mean load, less one (arXiv:2408.15664, section 4.1)."""
+        return float(self.load.max() * len(self.load) - 1)
+
+    @property
+    def dead(self) -> np.ndarray:
+        """The experts that no token was sent to."""
+        return np.flatnonzero(self.load == 0)
+
+    def to_dict(self) -> dict:
+        arrays = ("scores", "chosen", "weights", "load", "dead")
+        plain = ("layer", "path", "entropy", "max_violation", "changed_by_groups", "changed_by_bias")
+        return {name: getattr(self, name) for name in plain} | {name: getattr(self, name).tolist() for name in arrays}
+
+
+@dataclass(frozen=True, eq=False)
+class Routing:
+    """A text through every router of a live model. `live` is the shrunk architecture that ran: fewer layers, perhaps.
+
+    The weights are random, hence `trained` is false: structure and balance are the architecture's, preferences are not.
+    """
+
+    architecture: Architecture
+    live: Architecture
+    tokens: tuple[str, ...]
+    layers: tuple[LayerRouting, ...]
+    trained: bool = False
+
+    @property
+    def heatmap(self) -> np.ndarray:
+        """Load by layer and expert, (layers, E); NaN past the experts that a layer has."""
+        out = np.full((len(self.layers), max(len(layer.load) for layer in self.layers)), np.nan)
+        for row, layer in zip(out, self.layers, strict=True):
+            row[: len(layer.load)] = layer.load
+        return out
+
+    def to_dict(self) -> dict:
+        """Plain values for JSON."""
+        return {
+            "architecture": self.architecture.name,
+            "trained": self.trained,
+            "live": {"d_model": self.live.d_model, "layers": self.live.depth, "of_layers": self.architecture.depth},
+            "tokens": list(self.tokens),
+            "layers": [layer.to_dict() for layer in self.layers],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Balance:
+    """The same text before and after the selection biases were moved; `curves` is MaxVio by layer and step,
+    (layers, steps + 1), for the layers whose routers have a selection bias."""
+
+    before: Routing
+    after: Routing
+    curves: np.ndarray
+
+    def to_dict(self) -> dict:
+        return {"before": self.before.to_dict(), "after": self.after.to_dict(), "curves": self.curves.tolist()}
+
+
+def route(arch: Architecture, text: str = DEFAULT_TEXT, seed: int = 0) -> Routing:
+    """Run the architecture's routers, at a live size with random weights, over the first words of a text.
+
+    Raises Unsupported for an architecture without experts, one that is too large to run live, and a text of no words.
+    """
+    live, model = _live(arch, seed)
+    return _record(arch, live, model, _pieces(text, live))
+
+
+def balance(arch: Architecture, text: str = DEFAULT_TEXT, seed: int = 0, steps: int = 100, rate: float = 1e-3) -> Balance:
+    """Balance the routers on a text without a loss: b_i += rate * sign(mean load - load_i), `steps` times
+    (arXiv:2408.15664, algorithm 1).
+
+    Every layer balances on what it reads from layers that are balanced already, so one pass is enough. Raises
+    Unsupported as `route` does, and where no router has a selection bias.
+    """
+    live, model = _live(arch, seed)
+    if not any(router.selection_bias is not None for _, _, router in _routers(model)):
+        raise Unsupported(f"{arch.title}: no router has a selection bias to balance with; set router.selection_bias to true")
+    tokens = _pieces(text, live)
+    before = _record(arch, live, model, tokens)
+    curves: list[list[float]] = []
+
+    def settle(router: RouterModule, args: tuple[Tensor]) -> None:
+        scores, bias = router.scores(args[0]), router.selection_bias
+        curve = []
+        for step in range(steps + 1):
+            chosen = router.choose(router.limited(router.biased(scores)))
+            load = torch.bincount(chosen.flatten(), minlength=len(bias)).float()
+            curve.append(float(load.max() / load.mean() - 1))
+            if step < steps:
+                bias += rate * torch.sign(load.mean() - load)
+        curves.append(curve)
+
+    hooks = [r.register_forward_pre_hook(settle) for _, _, r in _routers(model) if r.selection_bias is not None]
+    _run(model, tokens)
+    for hook in hooks:
+        hook.remove()
+    return Balance(before, _record(arch, live, model, tokens), np.array(curves))
+
+
+def _live(arch: Architecture, seed: int) -> tuple[Architecture, Model]:
+    if not any(part.kind == "experts" for part in arch.parts.values()):
+        raise Unsupported(f"{arch.title}: has no experts, so there is nothing to route")
+    live = shrink(arch)
+    with _seeding, torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return live, build(live, device="cpu")
+
+
+def _pieces(text: str, live: Architecture) -> tuple[str, ...]:
+    """The first words and marks of a text, as many as a live model may read."""
+    width = sum(live.parts[name].count for block in live.sequence for step in block for name in step.parts if live.parts[name].kind == "experts")
+    heads = max(getattr(part, "heads", 1) for part in live.parts.values())
+    most = min(MAX_TOKENS, live.context, MAX_RECORDED // width, int((MAX_ATTENDED / heads) ** 0.5))
+    pieces = tuple(match.group() for match in islice(_PIECE.finditer(text), max(1, most)))
+    if not pieces:
+        raise Unsupported("the text has no words; give at least one")
+    return pieces
+
+
+@torch.inference_mode()
+def _run(model: Model, tokens: tuple[str, ...]) -> None:
+    ids = [crc32(piece.encode("utf-8", "replace")) % model.arch.vocab_size for piece in tokens]
+    model.stream(torch.tensor([ids]))
+
+
+def _routers(model: Model) -> Iterator[tuple[int, str, RouterModule]]:
+    for index, layer in enumerate(model.layers):
+        for name, module in layer.named_modules():
+            if isinstance(module, RouterModule):
+                yield index, f"layers.{index}.{name}", module
+
+
+def _record(arch: Architecture, live: Architecture, model: Model, tokens: tuple[str, ...]) -> Routing:
+    found: list[LayerRouting] = []
+
+    def keep(layer: int, path: str) -> Callable:
+        def hook(router: RouterModule, args: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
+            weights, chosen = output  # (1, T, K) twice
+            scores = router.scores(args[0])  # (1, T, E)
+            if not scores.isfinite().all():
+                raise Unsupported(f"{path}: the live model's values overflow; lower the scales of the stream")
+            found.append(
+                LayerRouting(
+                    layer, path, scores[0].numpy(), chosen[0].numpy(), weights[0].numpy(),
+                    changed_by_groups=_changed(chosen, router.choose(router.biased(scores)), scores),
+                    changed_by_bias=_changed(chosen, router.choose(router.limited(scores)), scores),
+                )
+            )  # fmt: skip
+
+        return hook
+
+    hooks = [router.register_forward_hook(keep(layer, path)) for layer, path, router in _routers(model)]
+    try:
+        _run(model, tokens)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return Routing(arch, live, tokens, tuple(found))
+
+
+def _changed(chosen: Tensor, other: Tensor, scores: Tensor) -> float:
+    """The share of choices that are not among the other choices."""
+    among = torch.zeros_like(scores, dtype=torch.bool).scatter(-1, other, True)
+    return 1 - float(among.gather(-1, chosen).float().mean())
