@@ -9,7 +9,7 @@ scores excepted, which are never stored.
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
 from .parts import Part
@@ -297,6 +297,18 @@ def _mtp_parameters(arch: Architecture) -> int:
     for name in (name for step in arch.mtp.block for name in step.parts):
         own += sum(map(math.prod, trace_part(arch.part(name), arch.d_model).parameters.values()))
     return arch.mtp.count * own
+
+
+def cache_bytes(arch: Architecture, workload: Workload, contexts: Sequence[int]) -> tuple[list[int], list[int]]:
+    """All caches' bytes at each context: as built, and without windows, latents and shared heads."""
+    counts = Counter(name for block in arch.sequence for step in block for name in step.parts)
+    parts = [(arch.part(name), count) for name, count in counts.items()]
+    fmt = FORMATS[workload.cache]
+
+    def total(kept: Callable[[Part, int], dict], length: int) -> int:
+        return workload.batch * sum(n * sum(fmt.bytes(shape) for shape in kept(part, length).values()) for part, n in parts)
+
+    return tuple([total(kept, n) for n in contexts] for kept in (lambda p, n: p.cache(n), lambda p, n: p.plain_cache(n)))
 
 
 def block_words(arch: Architecture) -> dict[tuple[Step, ...], str]:
