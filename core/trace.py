@@ -1,17 +1,19 @@
 """Traced dataflow: the operations of a module and the tensors between them, with shapes in B and T.
 
-`torch.fx` traces the module's own forward; running the trace on meta tensors gives the shapes. Operations that only
-rearrange a tensor (view, split, transpose) are no boxes: they fold into the edge that they lie on.
+The module's own forward runs on meta tensors while every box and every function between boxes is written down with
+the tensors that it reads and gives. (torch.fx would see the same, but it replaces `nn.Module.__call__` for the whole
+process while it traces, under the feet of other visitors' live models; and it needs a second run for the shapes.)
+Operations that only rearrange a tensor (view, split, transpose) are no boxes: they fold into the edge they lie on.
 """
 
 import inspect
-import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
-from torch import fx, nn
+from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from .model import Block, PredictAhead
 from .parts import Part
@@ -25,7 +27,7 @@ Sizes = tuple[int | str, ...]
 
 SHAPE_ONLY = {
     "view", "reshape", "flatten", "unflatten", "split", "chunk", "transpose", "permute", "squeeze", "unsqueeze", "expand",
-    "contiguous", "repeat", "to", "float", "type_as", "getitem",
+    "contiguous", "repeat", "to", "float", "type_as", "getitem", "get",
 }  # fmt: skip
 FUNCTIONS = {"add": ("add", "+"), "mul": ("multiply", "×"), "sigmoid": ("activation", "σ"), "cat": ("concatenate", "concat")}
 
@@ -63,81 +65,100 @@ class Traced:
     modules: dict[str, nn.Module] = field(hash=False, repr=False)
 
 
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, module: nn.Module, path: str) -> bool:
-        return hasattr(module, "box")
+class _Recorder(TorchFunctionMode):
+    """Writes down what runs inside it. A tensor is known by its identity: each has one operation that it came from."""
+
+    def __init__(self, inputs: dict[str, torch.Tensor]):
+        super().__init__()
+        self.operations: list[Operation] = []
+        self.known: dict[int, tuple[torch.Tensor, str, str]] = {}  # id -> the tensor, its operation, its name
+        self.used: set[str] = set(inputs)
+        self.inside = False  # a box: what it does in there is its own
+        for name, tensor in inputs.items():
+            self.known[id(tensor)] = tensor, name, name
+            self.operations.append(Operation(name, "", "input", name, (), symbolic(tensor.shape), 0))
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if self.inside or not all(isinstance(t, torch.Tensor) for t in _each(out)):
+            return out  # within a box, or a question about a tensor (its shape, its type)
+        name = func.__name__.strip("_")
+        if name in SHAPE_ONLY:
+            source = next((self.known[id(t)] for t in _tensors(args) if id(t) in self.known), None)
+            for tensor in _each(out) if source else ():
+                self.known.setdefault(id(tensor), (tensor, *source[1:]))
+            return out
+        kind, label = FUNCTIONS.get(name, ("function", name))
+        return self.record(name, "", kind, label, (), args, out)
+
+    def box(self, path: str, module: nn.Module, forward: Callable, *args: object, **kwargs: object) -> object:
+        """Stands for a box's forward while its module is traced."""
+        if self.inside:
+            return forward(*args, **kwargs)
+        self.inside = True
+        out = args[0] if getattr(module, "keeps_shape", False) else getattr(module, "outline", forward)(*args, **kwargs)
+        names = _names(type(module).forward)
+        out = self.record(path.replace(".", "_"), path, module.box, module.label, names, (*args, *kwargs.values()), out)
+        self.inside = False
+        return out
+
+    def record(self, wanted: str, path: str, kind: str, label: str, names: tuple[str, ...], args: tuple, out: object) -> object:
+        inputs = []
+        for index, tensor in enumerate(_tensors(args)):
+            if id(tensor) in self.known:
+                _, source, name = self.known[id(tensor)]
+                inputs.append(Tensor(source, names[index] if 1 < len(names) > index else name, symbolic(tensor.shape)))
+        if not inputs:  # made of weights and constants alone
+            return out
+        number, name = 0, wanted
+        while name in self.used:
+            number, name = number + 1, f"{wanted}_{number + 1}"
+        self.used.add(name)
+        # What a box hands through unchanged is from now on its own tensor.
+        given = tuple(t.new_empty(t.shape) if id(t) in self.known else t for t in _each(out))
+        for tensor in given:
+            self.known[id(tensor)] = tensor, name, name
+        shape = symbolic(given[0].shape)
+        self.operations.append(Operation(name, path, kind, label, tuple(inputs), shape, sum(_per_token(t.shape) for t in given)))
+        return given if isinstance(out, tuple) else given[0]
 
 
+def _each(value: object) -> tuple:
+    return tuple(value) if isinstance(value, tuple | list) else (value,)
+
+
+def _tensors(args: tuple) -> Iterator[torch.Tensor]:
+    """The tensors among arguments, those in lists too."""
+    return (t for arg in args for t in _each(arg) if isinstance(t, torch.Tensor))
+
+
+@torch.no_grad()
 def trace(module: nn.Module, inputs: dict[str, torch.Tensor]) -> Traced:
-    """Trace `module` on meta tensors named as its forward's arguments."""
-    graph = _Tracer().trace(module)
+    """Trace `module`, built for this alone, on meta tensors named as its forward's arguments."""
+    inputs = {name: inputs[name] for name in _names(type(module).forward) if name in inputs}
+    recorder = _Recorder(inputs)
     modules = dict(module.named_modules())
-    values: dict[fx.Node, object] = {}
-    origin: dict[fx.Node, str] = {}  # the operation whose tensor a shape-only node rearranges
-    operations: list[Operation] = []
-
-    def load(node: fx.Node) -> object:
-        return values[node]
-
-    for node in graph.nodes:
-        args, kwargs = fx.node.map_arg((node.args, node.kwargs), load) if node.op != "output" else ((), {})
-        match node.op:
-            case "placeholder":
-                values[node] = inputs[node.name]
-                operations.append(Operation(node.name, "", "input", node.name, (), _sizes(values[node]), 0))
-                origin[node] = node.name
-            case "get_attr":
-                values[node] = operator.attrgetter(node.target)(module)
-            case "output":
-                source = node.args[0]
-                return Traced(
-                    tuple(operations),
-                    Tensor(origin[source], source.name, _sizes(values[source])),
-                    {path: tuple(p.shape) for path, p in module.named_parameters()},
-                    {path: tuple(b.shape) for path, b in module.named_buffers()},
-                    modules,
-                )
-            case "call_module":
-                target = modules[node.target]
-                values[node] = args[0] if getattr(target, "keeps_shape", False) else target(*args, **kwargs)
-                origin[node] = node.name
-                operations.append(_operation(node, node.target, target.box, target.label, origin, values, _names(target)))
-            case _:
-                name = node.target if isinstance(node.target, str) else node.target.__name__
-                run: Callable = (lambda x, *a, **k: getattr(x, name)(*a, **k)) if node.op == "call_method" else node.target
-                values[node] = run(*args, **kwargs)
-                reads = [n for n in node.all_input_nodes if n in origin]
-                if name in SHAPE_ONLY and reads:
-                    origin[node] = origin[reads[0]]
-                    continue
-                origin[node] = node.name
-                kind, label = FUNCTIONS.get(name, ("function", name))
-                operations.append(_operation(node, "", kind, label, origin, values, ()))
-    raise AssertionError("a traced graph ends with its output")
+    boxes = {path: m for path, m in modules.items() if hasattr(m, "box")}
+    for path, box in boxes.items():
+        box.forward = partial(recorder.box, path, box, box.forward)
+    with recorder:
+        out = module(**inputs)
+    for box in boxes.values():
+        del box.forward
+    _, source, name = recorder.known[id(out)]
+    return Traced(
+        tuple(recorder.operations),
+        Tensor(source, name, symbolic(out.shape)),
+        {path: tuple(p.shape) for path, p in module.named_parameters()},
+        {path: tuple(b.shape) for path, b in module.named_buffers()},
+        modules,
+    )
 
 
-def _operation(
-    node: fx.Node, path: str, kind: str, label: str, origin: dict, values: dict, names: Iterable[str]
-) -> Operation:
-    readable = list(names)
-    inputs = []
-    for index, read in enumerate(n for n in node.args if isinstance(n, fx.Node)):
-        if read in origin:
-            name = readable[index] if len(readable) > 1 and index < len(readable) else read.name
-            inputs.append(Tensor(origin[read], name, _sizes(values[read])))
-    written = values[node]
-    written = written if isinstance(written, tuple) else (written,)
-    activation = sum(_per_token(t.shape) for t in written)
-    return Operation(node.name, path, kind, label, tuple(inputs), _sizes(written[0]), activation)
-
-
-def _names(module: nn.Module) -> list[str]:
-    return [p.name for p in inspect.signature(module.forward).parameters.values()]
-
-
-def _sizes(value: object) -> Sizes:
-    value = value[0] if isinstance(value, tuple | list) else value
-    return symbolic(tuple(value.shape))
+@lru_cache(maxsize=256)
+def _names(forward: Callable) -> tuple[str, ...]:
+    """What a module's forward calls its inputs."""
+    return tuple(inspect.signature(forward).parameters)[1:]
 
 
 def symbolic(shape: tuple[int, ...]) -> Sizes:
@@ -166,7 +187,8 @@ def trace_part(part: Part, d_model: int) -> Traced:
     """One part alone. A part is a value, so the same part in any model is traced once."""
     with torch.device("meta"):
         module = part.build(d_model)
-        return trace(module, {"x": torch.empty(B, T, d_model), "positions": torch.empty(T, dtype=torch.long)})
+        inputs = {"x": torch.empty(B, T, d_model), "positions": torch.empty(T, dtype=torch.long)}
+    return trace(module, inputs)
 
 
 class Stub(nn.Module):
@@ -216,7 +238,8 @@ def _trace_block(wiring: _Wiring) -> Traced:
     streams = () if arch.residual.streams == 1 else (arch.residual.streams,)
     with torch.device("meta"):
         module = Block(arch, wiring.steps, lambda name: Stub(arch.parts[name]))
-        return trace(module, {"stream": torch.empty(B, T, *streams, d), "positions": torch.empty(T, dtype=torch.long)})
+        inputs = {"stream": torch.empty(B, T, *streams, d), "positions": torch.empty(T, dtype=torch.long)}
+    return trace(module, inputs)
 
 
 @lru_cache(maxsize=256)
@@ -224,5 +247,5 @@ def _trace_ahead(wiring: _Wiring) -> Traced:
     arch, d = wiring.arch, wiring.d_model
     with torch.device("meta"):
         module = PredictAhead(arch, lambda name: Stub(arch.parts[name]))
-        stream = torch.empty(B, T, d)
-        return trace(module, {"stream": stream, "ahead": stream, "positions": torch.empty(T, dtype=torch.long)})
+        inputs = {"stream": torch.empty(B, T, d), "ahead": torch.empty(B, T, d), "positions": torch.empty(T, dtype=torch.long)}
+    return trace(module, inputs)
