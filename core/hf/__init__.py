@@ -1,19 +1,21 @@
 """config.json in and out, and checkpoints in: one file a family where they differ.
 
 A family's module has `TYPES` (its model_type values), `read(config, model_type) -> dict` (the spec's mapping),
-`write(arch) -> dict` (the config.json) and `sources(arch) -> Sources` (where each parameter is in a checkpoint).
+`write(arch) -> dict` (the config.json), `sources(arch) -> Sources` (where each parameter is in a checkpoint),
+`ignored(name) -> bool` (tensors that are no part of the model) and, where it is not `model.`, `ROOT` (the prefix of all names).
 """
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
 from ..spec import Architecture, Unsupported, parse
-from .config import Config
-from .weights import fill
+from .config import Config, shown
+from .weights import fill, misfits, plain_names
 
 _SHARED = {"config", "weights", "common"}
 FAMILIES = [
@@ -31,11 +33,12 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
     model_type = reader.take("model_type", str)
     family = BY_TYPE.get(model_type)
     if family is None:
-        raise Unsupported(f"model_type: {model_type!r:.60} is not one that Strata reads yet; it reads {', '.join(sorted(BY_TYPE))}")
+        raise Unsupported(f"model_type: {shown(model_type)} is not one that Strata reads yet; it reads {', '.join(sorted(BY_TYPE))}")
     value = family.read(reader, model_type)
     reader.finish()
-    label = str(config.get("_name_or_path") or model_type).rstrip("/").split("/")[-1][:64]
-    slug = "".join(c if c.isalnum() or c in "._-" else "-" for c in label.lower()).strip("._-") or "imported"
+    label = reader.raw.get("_name_or_path")
+    label = (label if isinstance(label, str) and label else model_type).rstrip("/").split("/")[-1][:64]
+    slug = "".join(c if c.isascii() and c.isalnum() or c in "._-" else "-" for c in label.lower()).strip("._-") or "imported"
     meta = {"name": slug, "title": label or "Imported", "family": model_type}
     given = config.get("strata")
     if isinstance(given, Mapping):  # what `to_hf` wrote: words about the model, never its architecture
@@ -43,20 +46,16 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
     return parse(meta | value)
 
 
-def family_of(arch: Architecture):
-    """The family whose config.json can say this architecture; Unsupported where none can."""
-    for family in FAMILIES:
+def families_of(arch: Architecture) -> Iterator[tuple[Any, dict]]:
+    """The families whose config.json can say this architecture, and that config.json; its own family first."""
+    own = (arch.family or "").replace("-", "_")
+    for family in sorted(FAMILIES, key=lambda f: not any(own and t.startswith(own) for t in f.TYPES)):
         try:
-            config = family.write(arch)
-            if config is not None and _same(from_hf(config | {"strata": _metadata(arch)}), arch):
-                return family
-        except (Unsupported, KeyError, AttributeError, TypeError, ValueError, IndexError):
-            continue
-    raise Unsupported(f"{arch.title}: no family's config.json can say this architecture; export it as JSON or YAML instead")
-
-
-def _same(a: Architecture, b: Architecture) -> bool:
-    return a == b
+            config = (family.write(arch) or {}) | {"strata": _metadata(arch)}
+            if from_hf(config) == arch:
+                yield family, config
+        except (Unsupported, LookupError, AttributeError, TypeError, ValueError, ArithmeticError):
+            continue  # a writer may take for granted what only its own family has
 
 
 def _metadata(arch: Architecture) -> dict:
@@ -68,13 +67,28 @@ def to_hf(arch: Architecture) -> dict:
 
     Raises Unsupported where no family's config.json can say it.
     """
-    return family_of(arch).write(arch) | {"strata": _metadata(arch)}
+    for _, config in families_of(arch):
+        return config
+    raise Unsupported(f"{arch.title}: no family's config.json can say this architecture; export it as JSON or YAML instead")
 
 
 def load_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Fill a built model from a checkpoint's state dict, by its family's own tensor names.
+    """Fill a built model from a checkpoint's state dict, by the tensor names of the family that fits them best.
 
     Raises Unsupported for any tensor that is missing, left over or of another shape.
     """
-    family = family_of(model.arch)
-    fill(model, tensors, family.sources(model.arch), family.ignored)
+    arch, fits = model.arch, []
+    for family, _ in families_of(arch):
+        named = plain_names(tensors, getattr(family, "ROOT", "model."))
+        named = {name: tensor for name, tensor in named.items() if not _ahead(name, arch)}
+        fits.append((misfits(named, family.sources(arch), family.ignored), family, named))
+    if not fits:
+        raise Unsupported(f"{arch.title}: no family's checkpoints are known to hold this architecture")
+    _, family, named = min(fits, key=lambda fit: fit[0])
+    fill(model, named, family.sources(arch), family.ignored)
+
+
+def _ahead(name: str, arch: Architecture) -> bool:
+    """Whether a tensor is of the multi-token-prediction modules, which checkpoints keep as further layers."""
+    layer = re.match(r"model\.layers\.(\d+)\.", name)
+    return bool(arch.mtp and layer and int(layer[1]) >= arch.depth)

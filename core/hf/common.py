@@ -14,7 +14,7 @@ from ..parts.experts import Experts
 from ..parts.feedforward import GATED, FeedForward
 from ..parts.position import Dynamic, Rope, Yarn
 from ..spec import Architecture, Unsupported
-from .config import Config
+from .config import Config, layers
 from .weights import Source, stack
 
 # What a config.json calls an activation -> the spec's name for it, not gated.
@@ -70,6 +70,19 @@ def write_heads(part: Attention) -> dict:
     return {"num_attention_heads": part.heads, "num_key_value_heads": part.kv_heads, "head_dim": part.head_dim}
 
 
+def attention(config: Config, d_model: int, *, biased: str | None = "attention_bias", **defaults: int | None) -> dict:
+    """Softmax attention; `biased` is the key that gives it biases."""
+    bias = config.take(biased, bool, False) if biased else False
+    return {"kind": "attention"} | heads(config, d_model, **defaults) | unless(False, bias=bias)
+
+
+def dense(config: Config, d_ff: int, *, biased: str | None = None, act: str = "hidden_act", default: str = "silu") -> dict:
+    """A gated feed-forward network of intermediate_size; `act` is the key of its activation, `biased` that of its biases."""
+    name = activation(config, act, default)
+    part = {"kind": "feed_forward", "d_ff": config.count("intermediate_size", d_ff)} | unless("swiglu", activation=name)
+    return part | unless(False, bias=config.take(biased, bool, False) if biased else False)
+
+
 def activation(config: Config, key: str = "hidden_act", default: str = "silu", gated: bool = True) -> str:
     """The spec's name of the activation that `key` names."""
     name = config.take(key, str, default)
@@ -77,6 +90,10 @@ def activation(config: Config, key: str = "hidden_act", default: str = "silu", g
     if plain is None or (gated and plain not in _GATED):
         raise config.refuse(key, f"the spec has {', '.join(a for a, p in ACTIVATIONS.items() if not gated or p in _GATED)}")
     return _GATED[plain] if gated else plain
+
+
+def write_dense(part: FeedForward) -> dict:
+    return {"intermediate_size": part.d_ff, "hidden_act": write_activation(part.activation)}
 
 
 def write_activation(name: str) -> str:
@@ -102,6 +119,60 @@ def layer_types(config: Config, depth: int, default: Sequence[str], *known: str)
         if word not in known:
             raise config.refuse("layer_types", f"{word[:40]!r} is not one of {', '.join(known)}")
     return types
+
+
+def assemble(config: Config, value: dict, position: dict, parts: Mapping[str, dict], blocks: Sequence[Sequence[str]], **more: Any) -> dict:
+    """The spec's mapping: the parts that the blocks use, the pattern of the layers, the stored precision."""
+    used = {name for block in blocks for name in block}
+    parts = {name: part for name, part in parts.items() if name in used}
+    return value | {"position": position} | more | {"parts": parts, "layers": layers(blocks)} | precision(config, parts)
+
+
+def windowed(
+    types: Sequence[str], part: dict, window: int | None, local: Mapping[str, Any] | None = None
+) -> tuple[dict[str, dict], list[str]]:
+    """The kinds of attention that layer_types asks for, and which one each layer has: `attention` where all are alike,
+    else `local` (in a window, with whatever else `local` says) and `global`."""
+    sliding = [word == "sliding_attention" for word in types]
+    seen = {True: part | {"window": window} | (local or {}), False: part}
+    if len(set(sliding)) == 1:
+        return {"attention": seen[sliding[0]]}, ["attention"] * len(types)
+    return {"local": seen[True], "global": seen[False]}, ["local" if s else "global" for s in sliding]
+
+
+def mixers(arch: Architecture) -> list[Attention]:
+    """The attention part of every layer."""
+    return [arch.parts[block[0].parts[0]] for block in arch.sequence]
+
+
+def write_layer_types(arch: Architecture) -> list[str]:
+    return ["sliding_attention" if part.window else "full_attention" for part in mixers(arch)]
+
+
+def window(arch: Architecture) -> int | None:
+    """The one window that some layers have."""
+    return next((part.window for part in arch.parts.values() if getattr(part, "window", None)), None)
+
+
+def text_config(config: Config, *types: str) -> Config:
+    """The language model's keys of a multimodal config.json. Vision, projector and image tokens are no part of it;
+    the wrapper's tie and stored precision hold where the text says nothing."""
+    config.ignore(
+        "vision_config", "audio_config", "image_token_index", "image_token_id", "boi_token_index", "boi_token_id", "eoi_token_index",
+        "eoi_token_id", "mm_tokens_per_image", "projector_hidden_act", "multimodal_projector_bias", "spatial_merge_size",
+        "vision_feature_layer", "vision_feature_select_strategy",
+    )  # fmt: skip
+    config.ignore("quantization_config", "tie_word_embeddings")
+    text = config.nested("text_config")
+    outer = {key: config.raw[key] for key in ("dtype", "torch_dtype", "quantization_config", "tie_word_embeddings") if config.has(key)}
+    if text.has("dtype") or text.has("torch_dtype"):
+        outer = {key: value for key, value in outer.items() if key not in ("dtype", "torch_dtype")}
+    tie = text.raw.get("tie_word_embeddings")
+    if tie is not None and outer.get("tie_word_embeddings", tie) != tie:
+        raise config.refuse("tie_word_embeddings", "text_config says otherwise")
+    merged = Config({**text.raw, **{key: value for key, value in outer.items() if not text.has(key)}}, "text_config")
+    merged.expect("model_type", *types)
+    return merged
 
 
 # ---- rope ----
@@ -379,3 +450,9 @@ def _stacked(at: str, name: str) -> Source:
         return Source((f"{at}.down_proj",))
     half = ("gate", "up").index(name)
     return Source((f"{at}.gate_up_proj",), lambda both: both.chunk(2, dim=1)[half])
+
+
+def ignored(name: str) -> bool:
+    """Tensors that are no part of a language model: tables that are computed, and everything that sees images."""
+    seeing = ("vision_tower.", "vision_model.", "multi_modal_projector.")
+    return name.endswith("rotary_emb.inv_freq") or any(piece in name for piece in seeing)

@@ -27,6 +27,29 @@ def stack(*tensors: Tensor) -> Tensor:
 Sources = Iterator[tuple[str, list[Source]]]
 
 
+def plain_names(tensors: Mapping[str, Tensor], root: str) -> dict[str, Tensor]:
+    """The tensors as a text model alone names them: below `root`, without a multimodal wrapper's prefix."""
+    return {_plain_name(name, root): tensor for name, tensor in tensors.items()}
+
+
+def _plain_name(name: str, root: str) -> str:
+    for wrapper in ("model.language_model.", "language_model.model.", "language_model."):
+        if name.startswith(wrapper):
+            name = name.removeprefix(wrapper)
+            break
+    return name if name.startswith((root, "lm_head.")) else root + name
+
+
+def misfits(tensors: Mapping[str, Tensor], sources: Sources, ignored: Callable[[str], bool]) -> int:
+    """How many tensors are missing or left over by these names: 0 where the names are the checkpoint's own."""
+    missing, used = 0, set()
+    for _, ways in sources:
+        way = next((w for w in ways if all(name in tensors for name in w.names)), None)
+        missing += way is None
+        used.update(way.names if way else ())
+    return missing + sum(name not in used and not ignored(name) for name in tensors)
+
+
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], sources: Sources, ignored: Callable[[str], bool]) -> None:
     """Copy every parameter and buffer of `model` from `tensors`.
 
@@ -39,7 +62,7 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], sources: Sources, igno
         if way is None:
             missing = next(name for name in ways[0].names if name not in tensors)
             raise Unsupported(f"{missing}: is missing from the checkpoint ({path} needs it)")
-        value = way.make(*(tensors[name] for name in way.names))
+        value = way.make(*(_wide(tensors, name, used) for name in way.names))
         target = own.pop(path)
         if target.shape != value.shape:
             raise Unsupported(f"{way.names[0]}: has shape {tuple(value.shape)}; {path} needs {tuple(target.shape)}")
@@ -51,6 +74,17 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], sources: Sources, igno
     left = sorted(name for name in tensors if name not in used and not ignored(name))
     if left:
         raise Unsupported(f"{left[0]}: is in the checkpoint but nowhere in the architecture ({len(left)} such tensors)")
+
+
+def _wide(tensors: Mapping[str, Tensor], name: str, used: set[str]) -> Tensor:
+    """A tensor's values: one in fp8 is multiplied by the scales of its blocks, which stand beside it."""
+    tensor, scales = tensors[name], tensors.get(f"{name}_scale_inv")
+    if scales is None:
+        return tensor
+    used.add(f"{name}_scale_inv")
+    rows, columns = tensor.shape[-2:]
+    scales = scales.float().repeat_interleave(128, dim=-2)[..., :rows, :].repeat_interleave(128, dim=-1)[..., :columns]
+    return tensor.float() * scales
 
 
 def _tied(model: nn.Module) -> set[str]:

@@ -1,0 +1,53 @@
+"""DeepSeek-V2 (arXiv:2405.04434): latent attention, softmax routing that may be limited to some groups of experts."""
+
+from ..spec import Architecture
+from . import common
+from . import deepseek_v3 as v3
+from .config import Config
+
+TYPES = ("deepseek_v2",)
+sources, ignored = v3.sources, v3.ignored
+
+
+def read(config: Config, model_type: str) -> dict:
+    value = common.sizes(config, vocab_size=102_400, d_model=4_096, context=2_048, tied=False, eps=1e-6)
+    config.expect("mlp_bias", False)
+    config.expect("moe_layer_freq", 1)
+    # The width of the rotary embedding is qk_rope_head_dim whatever head_dim says; chosen weights are never renormalised,
+    # whatever norm_topk_prob says.
+    config.ignore("head_dim", "qk_head_dim", "norm_topk_prob", "ep_size")
+    parts = {
+        "attention": v3.latent(config, heads=32),
+        "dense": v3.dense(config, 11_008),
+        "moe": v3.experts(config, count=64, top_k=..., d_ff=1_407, shared=2, alias="num_experts") | _router(config),
+    }
+    value["position"] = v3.rope(config, value["context"]) | {"interleaved": True}
+    return value | v3.leading_dense(config, parts, depth=32, first=0)
+
+
+def _router(config: Config) -> dict:
+    config.expect("scoring_func", "softmax")
+    method = config.take("topk_method", str, "greedy", null="")
+    router = common.unless(1.0, scale=config.take("routed_scaling_factor", float, 1.0))
+    if method == "group_limited_greedy":
+        router |= v3.expert_groups(config, ..., ..., "max")
+    elif method == "greedy":
+        config.ignore("n_group", "topk_group")
+    else:
+        raise config.refuse("topk_method", "only 'greedy' and 'group_limited_greedy' are supported")
+    return {"router": router} if router else {}
+
+
+def write(arch: Architecture) -> dict:
+    written = v3.write_blocks(arch) | {"norm_topk_prob": False, "scoring_func": "softmax", "topk_method": "greedy"}
+    if written.get("n_group", 1) > 1:
+        written["topk_method"] = "group_limited_greedy"
+    return (
+        {"architectures": ["DeepseekV2ForCausalLM"], "model_type": "deepseek_v2"}
+        | common.write_sizes(arch)
+        | v3.write_latent(arch.parts["attention"])
+        | {"num_experts_per_tok": 1}  # asked for even where no layer has experts
+        | written
+        | common.write_rope(arch.position, arch.context)
+        | common.write_precision(arch)
+    )

@@ -1,0 +1,81 @@
+"""Gemma 2 (arXiv:2408.00118): norms before and after each part, every other layer in a window, capped scores and logits."""
+
+from ..spec import Architecture
+from . import common
+from .common import ignored as ignored
+from .common import llama_sources as sources  # noqa: F401
+from .config import Config
+
+TYPES = ("gemma2",)
+KINDS = ("full_attention", "sliding_attention")
+
+
+def read(config: Config, model_type: str) -> dict:
+    value = gemma(config, vocab_size=256_000, context=8_192, softcap=30.0)
+    attention = gemma_attention(config, value["d_model"], softcap=50.0)
+    depth = config.depth("num_hidden_layers", 26)
+    usual = ["full_attention" if layer % 2 else "sliding_attention" for layer in range(depth)]
+    types = common.layer_types(config, depth, usual, *KINDS)
+    config.ignore("sliding_window_size")  # an older name, which nothing reads
+    mixers, order = common.windowed(types, attention, window(config, types))
+    parts = mixers | {"dense": gemma_dense(config)}
+    return common.assemble(config, value, common.rope(config, value["context"]), parts, [[name, "dense"] for name in order])
+
+
+def write(arch: Architecture) -> dict:
+    named = {"architectures": ["Gemma2ForCausalLM"], "model_type": "gemma2"}
+    return named | write_gemma(arch) | common.write_rope(arch.position, arch.context)
+
+
+# ---- what Gemma 2 and 3 share ----
+
+
+def gemma(config: Config, *, vocab_size: int, context: int, softcap: float | None) -> dict:
+    """Sizes, the scaled embedding, norms stored as their distance from one, a cap on the logits."""
+    value = common.sizes(config, vocab_size=vocab_size, d_model=2_304, context=context, tied=True, eps=1e-6)
+    config.expect("use_bidirectional_attention", False)
+    cap = config.take("final_logit_softcapping", float, softcap, null=None)
+    value["norm"] |= {"unit_offset": True}
+    value |= {"embedding": {"scale": "sqrt_d_model"}, "residual": {"norm": "sandwich"}}
+    return value if cap is None else value | {"head": {"softcap": cap}}
+
+
+def gemma_attention(config: Config, d_model: int, softcap: float | None) -> dict:
+    part = common.attention(config, d_model, heads=8, kv_heads=4, head_dim=256)
+    scalar = config.take("query_pre_attn_scalar", float, 256.0)
+    if scalar <= 0:
+        raise config.refuse("query_pre_attn_scalar", "give a number above 0")
+    cap = config.take("attn_logit_softcapping", float, softcap, null=None)
+    return part | common.unless(part["head_dim"] ** -0.5, scale=scalar**-0.5) | common.unless(None, softcap=cap)
+
+
+def gemma_dense(config: Config) -> dict:
+    config.ignore("hidden_act")  # an older name, which nothing reads
+    return common.dense(config, 9_216, act="hidden_activation", default="gelu_pytorch_tanh")
+
+
+def window(config: Config, types: list[str]) -> int | None:
+    length = config.count("sliding_window", 4_096, null=None)
+    if length is None and "sliding_attention" in types:
+        raise config.refuse("sliding_window", "some layers are of sliding_attention")
+    return length
+
+
+def write_gemma(arch: Architecture) -> dict:
+    part, types = common.mixers(arch)[0], common.write_layer_types(arch)
+    dense = common.write_dense(arch.parts["dense"])
+    dense["hidden_activation"] = dense.pop("hidden_act")
+    return (
+        common.write_sizes(arch)
+        | common.write_heads(part)
+        | dense
+        | {
+            "attention_bias": part.bias,
+            "query_pre_attn_scalar": part.head_dim if part.scale is None else round(part.scale**-2),
+            "attn_logit_softcapping": part.softcap,
+            "final_logit_softcapping": arch.head.softcap,
+            "sliding_window": common.window(arch) or 4_096,
+            "layer_types": types,
+        }
+        | common.write_precision(arch)
+    )

@@ -1,0 +1,48 @@
+"""GLM-4.5 (arXiv:2508.06471): grouped-query attention that turns half of each head, DeepSeek-V3's experts and router."""
+
+from ..spec import Architecture
+from . import common
+from . import deepseek_v3 as v3
+from .config import Config
+from .weights import Sources
+
+TYPES = ("glm4_moe",)
+ignored = v3.ignored
+
+
+def read(config: Config, model_type: str) -> dict:
+    value = common.sizes(config, vocab_size=151_552, d_model=4_096, context=131_072, tied=False, eps=1e-5)
+    # A null here would turn whole heads, where an absent key turns halves.
+    value["position"] = common.rope(config, value["context"], fraction=1.0 if config.raw.get("partial_rotary_factor", 0) is None else 0.5)
+    attention = {"kind": "attention"} | common.heads(config, value["d_model"], heads=96, kv_heads=8)
+    if config.take("attention_bias", bool, False):
+        attention |= {"bias": True, "out_bias": False}
+    if config.take("use_qk_norm", bool, False):
+        attention["qk_norm"] = {}
+    parts = {
+        "attention": attention,
+        "dense": v3.dense(config, 10_944),
+        "moe": v3.experts(config, count=128, top_k=8, d_ff=1_408, shared=1) | {"router": v3.noaux_router(config, 1, 1, 1.0)},
+    }
+    return value | v3.leading_dense(config, parts, depth=46, first=1, mtp=v3.read_mtp(config))
+
+
+def write(arch: Architecture) -> dict | None:
+    if "moe" not in arch.parts:  # what is left is another family's
+        return None
+    attention = arch.parts["attention"]
+    return (
+        {"architectures": ["Glm4MoeForCausalLM"], "model_type": "glm4_moe"}
+        | common.write_sizes(arch)
+        | common.write_heads(attention)
+        | {"attention_bias": attention.bias, "use_qk_norm": attention.qk_norm is not None}
+        | v3.write_blocks(arch)
+        | {"num_nextn_predict_layers": v3.write_mtp(arch)}
+        | common.write_rope(arch.position, arch.context)
+        | {"partial_rotary_factor": arch.position.fraction}
+        | common.write_precision(arch)
+    )
+
+
+def sources(arch: Architecture) -> Sources:
+    return common.llama_sources(arch)

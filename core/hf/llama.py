@@ -1,0 +1,32 @@
+"""Llama 1 to 3 (arXiv:2302.13971, arXiv:2407.21783): the shape that most later families vary."""
+
+from ..spec import Architecture
+from . import common
+from .common import ignored as ignored
+from .common import llama_sources as sources  # noqa: F401
+from .config import Config
+
+TYPES = ("llama",)
+
+
+def read(config: Config, model_type: str) -> dict:
+    value = common.sizes(config, vocab_size=32_000, d_model=4_096, context=2_048, tied=False, eps=1e-6)
+    parts = {
+        "attention": common.attention(config, value["d_model"], heads=32),
+        "dense": common.dense(config, 11_008, biased="mlp_bias"),
+    }
+    blocks = [["attention", "dense"]] * config.depth("num_hidden_layers", 32)
+    return common.assemble(config, value, common.rope(config, value["context"]), parts, blocks)
+
+
+def write(arch: Architecture) -> dict:
+    attention, dense = arch.parts["attention"], arch.parts["dense"]
+    return (
+        {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}
+        | common.write_sizes(arch)
+        | common.write_heads(attention)
+        | common.write_dense(dense)
+        | {"attention_bias": attention.bias, "mlp_bias": dense.bias}
+        | common.write_rope(arch.position, arch.context)
+        | common.write_precision(arch)
+    )

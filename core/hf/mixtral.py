@@ -1,0 +1,47 @@
+"""Mixtral (arXiv:2401.04088): Mistral with experts; the softmax is over the two that are chosen."""
+
+from ..spec import Architecture
+from . import common
+from .common import ignored as ignored
+from .config import Config
+from .weights import Sources
+
+TYPES = ("mixtral",)
+
+
+def read(config: Config, model_type: str) -> dict:
+    value = common.sizes(config, vocab_size=32_000, d_model=4_096, context=131_072, tied=False, eps=1e-5)
+    window = config.count("sliding_window", None)
+    parts = {
+        "attention": common.attention(config, value["d_model"], biased=None, heads=32, kv_heads=8) | common.unless(None, window=window),
+        "moe": {
+            "kind": "experts",
+            "count": config.count("num_local_experts", 8),
+            "top_k": config.count("num_experts_per_tok", 2),
+            "d_ff": config.count("intermediate_size", 14_336),
+        }
+        | common.unless("swiglu", activation=common.activation(config))
+        | {"router": {"score": "softmax", "over": "chosen"}},
+    }
+    blocks = [["attention", "moe"]] * config.depth("num_hidden_layers", 32)
+    return common.assemble(config, value, common.rope(config, value["context"], theta=1e6), parts, blocks)
+
+
+def write(arch: Architecture) -> dict:
+    attention, moe = arch.parts["attention"], arch.parts["moe"]
+    return (
+        {"architectures": ["MixtralForCausalLM"], "model_type": "mixtral", "sliding_window": attention.window}
+        | common.write_sizes(arch)
+        | common.write_heads(attention)
+        | {"num_local_experts": moe.count, "num_experts_per_tok": moe.top_k}
+        | common.write_dense(moe)
+        | common.write_rope(arch.position, arch.context)
+        | common.write_precision(arch)
+    )
+
+
+def sources(arch: Architecture) -> Sources:
+    def experts(path, at, part):
+        return common.experts_sources(path, f"{at}.mlp", part, names=("w1", "w3", "w2"), each=f"{at}.block_sparse_moe")
+
+    return common.llama_sources(arch, ff=experts)

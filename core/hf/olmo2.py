@@ -1,0 +1,31 @@
+"""OLMo 2 (arXiv:2501.00656): norms on what each part gives, none before it, and one norm over all heads of queries and of keys."""
+
+from ..spec import Architecture
+from . import common
+from .common import ignored as ignored
+from .common import llama_sources as sources  # noqa: F401
+from .config import Config
+
+TYPES = ("olmo2",)
+
+
+def read(config: Config, model_type: str) -> dict:
+    value = common.sizes(config, vocab_size=50_304, d_model=4_096, context=2_048, tied=False, eps=1e-5)
+    parts = {
+        "attention": common.attention(config, value["d_model"], heads=32) | {"qk_norm": {"across": "heads"}},
+        "dense": common.dense(config, 11_008),
+    }
+    blocks = [["attention", "dense"]] * config.depth("num_hidden_layers", 32)
+    return common.assemble(config, value, common.rope(config, value["context"]), parts, blocks, residual={"norm": "output"})
+
+
+def write(arch: Architecture) -> dict:
+    attention = arch.parts["attention"]
+    return (
+        {"architectures": ["Olmo2ForCausalLM"], "model_type": "olmo2", "attention_bias": attention.bias}
+        | common.write_sizes(arch)
+        | common.write_heads(attention)
+        | common.write_dense(arch.parts["dense"])
+        | common.write_rope(arch.position, arch.context)
+        | common.write_precision(arch)
+    )

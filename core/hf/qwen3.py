@@ -1,0 +1,104 @@
+"""Qwen3, dense and with experts (arXiv:2505.09388): a norm on each head's queries and keys, heads wider than d_model / heads."""
+
+from collections.abc import Sequence
+
+from ..spec import Architecture
+from . import common
+from .common import ignored as ignored
+from .common import llama_sources as sources  # noqa: F401
+from .config import Config
+
+TYPES = ("qwen3", "qwen3_moe")
+
+
+def read(config: Config, model_type: str) -> dict:
+    return (_read_moe if model_type == "qwen3_moe" else _read_dense)(config)
+
+
+def _window(config: Config) -> int | None:
+    window = config.count("sliding_window", 4_096, null=None)
+    return window if config.take("use_sliding_window", bool, False) else None
+
+
+def _attention(config: Config, d_model: int, **defaults: int | None) -> dict:
+    return common.attention(config, d_model, **defaults) | {"qk_norm": {}}
+
+
+def _read_dense(config: Config) -> dict:
+    value = common.sizes(config, vocab_size=151_936, d_model=4_096, context=32_768, tied=False, eps=1e-6)
+    depth = config.depth("num_hidden_layers", 32)
+    window, first = _window(config), config.count("max_window_layers", 28, least=0)
+    usual = ["sliding_attention" if window and layer >= first else "full_attention" for layer in range(depth)]
+    types = common.layer_types(config, depth, usual, "full_attention", *(["sliding_attention"] if window else []))
+    attention = _attention(config, value["d_model"], heads=32, kv_heads=32, head_dim=128)
+    mixers, order = common.windowed(types, attention, window)
+    parts = mixers | {"dense": common.dense(config, 22_016)}
+    return common.assemble(config, value, common.rope(config, value["context"]), parts, [[name, "dense"] for name in order])
+
+
+def _read_moe(config: Config) -> dict:
+    value = common.sizes(config, vocab_size=151_936, d_model=2_048, context=32_768, tied=False, eps=1e-6)
+    window = _window(config)  # of every layer, whatever max_window_layers says
+    config.ignore("max_window_layers")
+    activation = common.unless("swiglu", activation=common.activation(config))
+    count = "num_local_experts" if config.has("num_local_experts") else "num_experts"
+    config.ignore("num_experts")
+    parts = {
+        "attention": _attention(config, value["d_model"], heads=32, kv_heads=4) | common.unless(None, window=window),
+        "dense": common.dense(config, 6_144),
+        "moe": {
+            "kind": "experts",
+            "count": config.count(count, 128),
+            "top_k": config.count("num_experts_per_tok", 8),
+            "d_ff": config.count("moe_intermediate_size", 768),
+        }
+        | activation
+        | {"router": {"score": "softmax"} | common.unless(False, normalise=config.take("norm_topk_prob", bool, False))},
+    }
+    dense = set(config.listing("mlp_only_layers", int, ()))
+    step = config.count("decoder_sparse_step", 1)
+    blocks = [
+        ["attention", "dense" if layer in dense or (layer + 1) % step else "moe"]
+        for layer in range(config.depth("num_hidden_layers", 24))
+    ]
+    return common.assemble(config, value, common.rope(config, value["context"]), parts, blocks)
+
+
+def write(arch: Architecture) -> dict:
+    written = (
+        common.write_sizes(arch)
+        | common.write_heads(common.mixers(arch)[0])
+        | {"attention_bias": common.mixers(arch)[0].bias}
+        | {"use_sliding_window": common.window(arch) is not None, "sliding_window": common.window(arch)}
+        | common.write_rope(arch.position, arch.context)
+        | common.write_precision(arch)
+    )
+    if "moe" in arch.parts:
+        return written | _write_moe(arch)
+    types = common.write_layer_types(arch)
+    return (
+        written
+        | {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "max_window_layers": _first(types, "sliding_attention")}
+        | {"layer_types": types}
+        | common.write_dense(arch.parts["dense"])
+    )
+
+
+def _write_moe(arch: Architecture) -> dict:
+    moe, dense = arch.parts["moe"], arch.parts.get("dense")
+    return {
+        "architectures": ["Qwen3MoeForCausalLM"],
+        "model_type": "qwen3_moe",
+        "intermediate_size": dense.d_ff if dense else 4 * arch.d_model,
+        "hidden_act": common.write_activation(moe.activation),
+        "num_experts": moe.count,
+        "num_experts_per_tok": moe.top_k,
+        "moe_intermediate_size": moe.d_ff,
+        "norm_topk_prob": moe.router.normalise,
+        "decoder_sparse_step": 1,
+        "mlp_only_layers": [layer for layer, block in enumerate(arch.sequence) if block[1].parts == ("dense",)],
+    }
+
+
+def _first(words: Sequence[str], word: str) -> int:
+    return words.index(word) if word in words else len(words)
