@@ -7,10 +7,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import streamlit as st  # noqa: E402
-from starlette.requests import Request  # noqa: E402
-from starlette.responses import JSONResponse, PlainTextResponse, Response  # noqa: E402
-from starlette.routing import Route  # noqa: E402
+import streamlit as st
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
 
 
 def warm() -> None:
@@ -105,7 +105,9 @@ def graph(request: Request) -> Response:
 def card(request: Request) -> Response:
     from app.facts import picture_file
 
-    return Response(picture_file(_arch(request)), media_type="image/svg+xml", headers={"Cache-Control": "public, max-age=3600"})
+    return Response(
+        picture_file(_arch(request)), media_type="image/svg+xml", headers={"Cache-Control": "public, max-age=3600"}
+    )
 
 
 async def robots(request: Request) -> Response:

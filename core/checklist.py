@@ -1,1 +1,55 @@
-def checklist(a): ...
+"""What an implementation of an architecture must get right: the details that models of one family differ in."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .precision import FORMATS
+from .spec import Architecture
+
+
+@dataclass(frozen=True)
+class Item:
+    """One detail. `where` is a part's name, or `model`."""
+
+    where: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.words}"
+
+
+def checklist(arch: Architecture) -> tuple[Item, ...]:
+    """Every part's own details and the model's, without repetition, the model's first."""
+    items = [Item("model", words) for words in _model(arch)]
+    said = {item.words for item in items}
+    for name in arch.parts:
+        for words in arch.part(name).checklist(arch.d_model):
+            if words not in said:
+                items.append(Item(name, words))
+                said.add(words)
+    return tuple(items)
+
+
+def _model(arch: Architecture) -> Iterator[str]:
+    if arch.tied_embeddings:
+        yield "The output head is the embedding table."
+    if arch.embedding.scale != 1:
+        root = (
+            f" (√{arch.d_model:,}, rounded to the stream's own type)" if arch.embedding.scale == "sqrt_d_model" else ""
+        )
+        yield f"Embeddings are multiplied by {arch.embedding_scale:.6g}{root}."
+    yield from arch.residual.checklist()
+    yield from arch.norm.checklist()
+    if not arch.head.norm:
+        yield "There is no norm before the output head."
+    if arch.head.scale != 1:
+        yield f"Logits are multiplied by {arch.head.scale:g}."
+    if arch.head.softcap:
+        yield f"Logits pass through {arch.head.softcap:g} · tanh(logit / {arch.head.softcap:g})."
+    if any(part.tied for part in arch.parts.values()):
+        yield "Parts marked tied share one set of weights, but each layer keeps a cache of its own."
+    narrow = sorted({fmt for fmt in arch.precision.values() if FORMATS[fmt].bits < 16})
+    if narrow:
+        yield f"The published weights are stored in {', '.join(narrow)}; norms, biases and embeddings are not."
+    if arch.mtp:
+        yield "The multi-token-prediction modules are not part of the main model's forward."

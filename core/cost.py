@@ -116,9 +116,11 @@ class Cost:
             "prefill_flops", "decode_flops", "training_flops_per_token", "activation_bytes",
         )  # fmt: skip
         rows = [asdict(row) | {"derivation": sentences(row)} for row in self.rows]
-        return {"architecture": self.architecture.name, "workload": self.workload.model_dump(mode="json")} | {
-            name: getattr(self, name) for name in figures
-        } | {"rows": rows}
+        return (
+            {"architecture": self.architecture.name, "workload": self.workload.model_dump(mode="json")}
+            | {name: getattr(self, name) for name in figures}
+            | {"rows": rows}
+        )
 
 
 def sentences(row: Row) -> dict[str, str]:
@@ -171,7 +173,7 @@ def _part(arch: Architecture, name: str, where: str, count: int, w: Workload, ne
     for prefix, (role, words) in components.items():
 
         def mine(path: str, prefix: str = prefix) -> bool:
-            return path == prefix or path.startswith(prefix + ".") or path.startswith(prefix + "_") or not prefix
+            return not prefix or path == prefix or path.startswith((prefix + ".", prefix + "_"))
 
         tensors = {path: shape for path, shape in traced.parameters.items() if mine(path)}
         stored = tensors | {path: shape for path, shape in traced.buffers.items() if mine(path)}
@@ -221,7 +223,9 @@ def _kept(part: Part, w: Workload) -> dict:
 def _derivation(part, tensors, size, idle, d, prefill, decode, mine, w) -> dict[str, str]:
     out = {"parameters": "{layers} × (" + _shapes(tensors) + ")"}
     if idle:
-        out["active_parameters"] = f"{{layers}} × ({size:,} − {part.count - part.top_k} experts not chosen × {part.expert_parameters(d):,})"
+        out["active_parameters"] = (
+            f"{{layers}} × ({size:,} − {part.count - part.top_k} experts not chosen × {part.expert_parameters(d):,})"
+        )
     for name, flops in (("prefill_flops", prefill), ("decode_flops", decode)):
         own = [f"{path} {f:,}" for path, f in flops.items() if mine(path)]
         out[name] = f"{{layers}} × {w.batch:,} × (" + " + ".join(own) + ")"
@@ -229,11 +233,15 @@ def _derivation(part, tensors, size, idle, d, prefill, decode, mine, w) -> dict[
 
 
 def _shapes(tensors: dict[str, tuple[int, ...]]) -> str:
-    return " + ".join(f"{path.removesuffix('.weight')} {' × '.join(f'{n:,}' for n in shape)}" for path, shape in tensors.items())
+    return " + ".join(
+        f"{path.removesuffix('.weight')} {' × '.join(f'{n:,}' for n in shape)}" for path, shape in tensors.items()
+    )
 
 
 def _activations(traced: Traced, w: Workload, mine: Callable[[str], bool] | None = None) -> int:
-    values = sum(op.activation for op in traced.operations if op.kind != "part" and (mine is None or mine(op.path or op.id)))
+    values = sum(
+        op.activation for op in traced.operations if op.kind != "part" and (mine is None or mine(op.path or op.id))
+    )
     return w.batch * w.context * values * ACTIVATION_BYTES
 
 
@@ -266,7 +274,17 @@ def _top(arch: Architecture, w: Workload) -> list[Row]:
         size = sum(map(math.prod, shapes))
         written = w.batch * w.context * arch.d_model * ACTIVATION_BYTES
         rows.append(
-            Row("model", "norm", "final norm", "norm", 1, size, size, sum(_bytes(arch, "norm", s, w) for s in shapes), activation_bytes=written)
+            Row(
+                "model",
+                "norm",
+                "final norm",
+                "norm",
+                1,
+                size,
+                size,
+                sum(_bytes(arch, "norm", s, w) for s in shapes),
+                activation_bytes=written,
+            )
         )
     shapes = [] if arch.tied_embeddings else [(arch.vocab_size, arch.d_model)]
     shapes += [(arch.vocab_size,)] if arch.head.bias else []
@@ -306,9 +324,13 @@ def cache_bytes(arch: Architecture, workload: Workload, contexts: Sequence[int])
     fmt = FORMATS[workload.cache]
 
     def total(kept: Callable[[Part, int], dict], length: int) -> int:
-        return workload.batch * sum(n * sum(fmt.bytes(shape) for shape in kept(part, length).values()) for part, n in parts)
+        return workload.batch * sum(
+            n * sum(fmt.bytes(shape) for shape in kept(part, length).values()) for part, n in parts
+        )
 
-    return tuple([total(kept, n) for n in contexts] for kept in (lambda p, n: p.cache(n), lambda p, n: p.plain_cache(n)))
+    return tuple(
+        [total(kept, n) for n in contexts] for kept in (lambda p, n: p.cache(n), lambda p, n: p.plain_cache(n))
+    )
 
 
 def block_words(arch: Architecture) -> dict[tuple[Step, ...], str]:

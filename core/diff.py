@@ -1,1 +1,120 @@
-def diff(a, b): ...
+"""What sets two architectures apart: the fields that differ, in words, and what the difference costs."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .cost import Cost, cost
+from .parts.base import number
+from .spec import METADATA, Architecture, Segment, Workload
+
+FIGURES = (
+    "parameters",
+    "active_parameters",
+    "weight_bytes",
+    "kv_bytes_per_token",
+    "kv_bytes",
+    "state_bytes",
+    "prefill_flops",
+    "decode_flops",
+)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One field that differs. `path` is the field's own in the spec; a side that lacks it is None."""
+
+    path: str
+    before: Any = field(hash=False)
+    after: Any = field(hash=False)
+
+    def __str__(self) -> str:
+        name = self.path.removeprefix("parts.")
+        if self.path.count(".") == 1 and self.path != name and None in (self.before, self.after):  # a whole part
+            part = self.after or self.before
+            return f"{name} {'removed' if self.after is None else 'added'} ({part['kind'].replace('_', ' ')})"
+        return f"{name} {_words(self.before)} → {_words(self.after)}"
+
+
+@dataclass(frozen=True)
+class Diff:
+    """The changes from one architecture to another, and both their costs. Iterates over its changes."""
+
+    changes: tuple[Change, ...]
+    before: Cost = field(repr=False)
+    after: Cost = field(repr=False)
+
+    def __iter__(self) -> Iterator[Change]:
+        return iter(self.changes)
+
+    def __len__(self) -> int:
+        return len(self.changes)
+
+    @property
+    def figures(self) -> dict[str, tuple[int, int]]:
+        """The costs that differ, each as it was and as it is."""
+        both = {name: (getattr(self.before, name), getattr(self.after, name)) for name in FIGURES}
+        return {name: (a, b) for name, (a, b) in both.items() if a != b}
+
+    def to_dict(self) -> dict:
+        return {
+            "before": self.before.architecture.name,
+            "after": self.after.architecture.name,
+            "changes": [{"path": c.path, "before": c.before, "after": c.after, "words": str(c)} for c in self.changes],
+            "figures": {name: {"before": a, "after": b} for name, (a, b) in self.figures.items()},
+        }
+
+
+def diff(a: Architecture, b: Architecture, workload: Workload | None = None) -> Diff:
+    """What changes from `a` to `b`. Words about a model (its title, its sources) are no difference."""
+    before, after = (arch.model_dump(mode="json", exclude={*METADATA, "layers"}) for arch in (a, b))
+    changes = [*_changes(before, after, ""), *_layers(a.layers, b.layers)]
+    return Diff(tuple(changes), cost(a, workload), cost(b, workload))
+
+
+def _changes(before: Any, after: Any, path: str) -> Iterator[Change]:
+    """Leaf by leaf, down to where the two sides are no longer of one kind."""
+    if before == after:
+        return
+    if isinstance(before, Mapping) and isinstance(after, Mapping) and before.get("kind") == after.get("kind"):
+        for key in before | after:
+            yield from _changes(before.get(key), after.get(key), f"{path}.{key}" if path else key)
+        return
+    yield Change(path, before, after)
+
+
+def _layers(before: tuple[Segment, ...], after: tuple[Segment, ...]) -> Iterator[Change]:
+    """A segment's repeats where nothing else differs, otherwise the pattern as a whole."""
+    if [segment.blocks for segment in before] != [segment.blocks for segment in after]:
+        yield Change("layers", pattern(before), pattern(after))
+        return
+    for index, (old, new) in enumerate(zip(before, after, strict=True)):
+        if old.repeat != new.repeat:
+            yield Change("layers.repeat" if len(before) == 1 else f"layers.{index}.repeat", old.repeat, new.repeat)
+
+
+def pattern(layers: tuple[Segment, ...]) -> str:
+    """3 × (attention, dense), 58 × (attention, moe)."""
+    return ", ".join(
+        f"{segment.repeat} × "
+        + " ".join(f"({', '.join('+'.join(step.parts) for step in block)})" for block in segment.blocks)
+        for segment in layers
+    )
+
+
+def _words(value: Any) -> str:
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "on" if value else "off"
+        case int() | float():
+            return number(value)
+        case {"kind": str(kind)}:
+            return kind.replace("_", " ")
+        case Mapping():
+            said = ", ".join(f"{key} {_words(inner)}" for key, inner in value.items() if inner not in (None, False))
+            return f"({said})" if said else "on"
+        case list():
+            return f"({', '.join(map(_words, value[:4]))}{', …' if len(value) > 4 else ''})"
+    return str(value)

@@ -6,7 +6,6 @@ from collections import defaultdict
 import networkx as nx
 
 from .cost import Workload, block_names, layers_in_words
-
 from .parts.base import number
 from .parts.position import Learned, Rope
 from .spec import Architecture, Step
@@ -31,7 +30,14 @@ class _Builder:
         self.arch = arch
         self.d: Size = ["B", "T", arch.d_model]
         self.graph = nx.DiGraph(name=arch.name, title=arch.title)
-        self.node("model", kind="model", label=arch.title, parent=None, shape_in=["B", "T"], shape_out=["B", "T", arch.vocab_size])
+        self.node(
+            "model",
+            kind="model",
+            label=arch.title,
+            parent=None,
+            shape_in=["B", "T"],
+            shape_out=["B", "T", arch.vocab_size],
+        )
         stream = self.bottom()
         blocks = arch.distinct()
         names = block_names(arch)
@@ -44,7 +50,15 @@ class _Builder:
         self.sum_up()
 
     def node(self, name: str, **attributes) -> str:
-        figures = {"path": name, "repeat": 1, "parameters": 0, "active_parameters": 0, "flops": 0, "cache_bytes": 0, "explain": ""}
+        figures = {
+            "path": name,
+            "repeat": 1,
+            "parameters": 0,
+            "active_parameters": 0,
+            "flops": 0,
+            "cache_bytes": 0,
+            "explain": "",
+        }
         self.graph.add_node(name, **(figures | {"parent": "model"} | attributes))
         return name
 
@@ -84,7 +98,15 @@ class _Builder:
 
     def block(self, name: str, steps: tuple[Step, ...], count: int, stream: tuple[str, str]) -> tuple[str, str]:
         where = layers_in_words([i for i, s in enumerate(self.arch.sequence) if s == steps])
-        self.node(name, kind="block", label=" → ".join("+".join(s.parts) for s in steps), repeat=count, where=where, shape_in=self.d, shape_out=self.d)
+        self.node(
+            name,
+            kind="block",
+            label=" → ".join("+".join(s.parts) for s in steps),
+            repeat=count,
+            where=where,
+            shape_in=self.d,
+            shape_out=self.d,
+        )
         return self.wire(name, trace_block(self.arch, steps), count, {"stream": stream})
 
     def wire(self, name: str, traced: Traced, count: int, inputs: dict[str, tuple[str, str]]) -> tuple[str, str]:
@@ -129,7 +151,9 @@ class _Builder:
             self.graph.nodes[experts]["active_parameters"] -= idle
         return ends[traced.output.source]
 
-    def operation(self, node: str, op: Operation, parent: str, prefix: str, count: int, traced: Traced, d_model: int, flops, part) -> None:
+    def operation(
+        self, node: str, op: Operation, parent: str, prefix: str, count: int, traced: Traced, d_model: int, flops, part
+    ) -> None:
         own = sum(_size(s) for path, s in traced.parameters.items() if path.startswith(f"{op.path}.")) if op.path else 0
         first = op.id == op.path.replace(".", "_")  # a module that runs twice is counted where it runs first
         own = own if first else 0
@@ -148,7 +172,9 @@ class _Builder:
             case "linear":
                 return f"A matrix of {module.out_features:,} × {module.in_features:,} weights{' and a bias' if module.bias is not None else ''}."
             case "norm":
-                return (getattr(part, "rank_norm", None) or getattr(module, "norm", None) or self.arch.norm).explain(last)
+                return (getattr(part, "rank_norm", None) or getattr(module, "norm", None) or self.arch.norm).explain(
+                    last
+                )
             case "rope" if isinstance(module.rope, Rope):
                 return module.rope.explain(module.head_dim)
             case "cache":
@@ -162,7 +188,16 @@ class _Builder:
         source = stream[0]
         if arch.head.norm:
             size = sum(p.numel() for p in arch.norm.build(arch.d_model).parameters())
-            self.node("norm", kind="norm", label=type(arch.norm).__name__, shape_in=self.d, shape_out=self.d, parameters=size, active_parameters=size, explain=arch.norm.explain(arch.d_model))
+            self.node(
+                "norm",
+                kind="norm",
+                label=type(arch.norm).__name__,
+                shape_in=self.d,
+                shape_out=self.d,
+                parameters=size,
+                active_parameters=size,
+                explain=arch.norm.explain(arch.d_model),
+            )
             self.edge(source, "norm", "x", self.d)
             source = "norm"
         own = 0 if arch.tied_embeddings else arch.d_model * arch.vocab_size
@@ -174,7 +209,14 @@ class _Builder:
             explain=f"A score for each of {arch.vocab_size:,} tokens.{tied}",
         )  # fmt: skip
         self.edge(source, "head", "x", self.d)
-        self.node("logits", kind="output", label="Next-token logits", shape_in=["B", "T", arch.vocab_size], shape_out=["B", "T", arch.vocab_size], path="")
+        self.node(
+            "logits",
+            kind="output",
+            label="Next-token logits",
+            shape_in=["B", "T", arch.vocab_size],
+            shape_out=["B", "T", arch.vocab_size],
+            path="",
+        )
         self.edge("head", "logits", "logits", ["B", "T", arch.vocab_size])
 
     def ahead(self, stream: tuple[str, str]) -> None:

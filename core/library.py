@@ -37,7 +37,9 @@ def preset(name: str) -> Architecture:
         near = [known for known in presets() if name.lower()[:4] in known][:4] or presets()[:4]
         raise Unsupported(f"{name[:60]!r} is not a preset; try {', '.join(near)} or see `list`")
     if "undisclosed" in value:
-        raise Unsupported(f"{value['title']}: {value['organisation']} has not disclosed its architecture, so there is nothing to build")
+        raise Unsupported(
+            f"{value['title']}: {value['organisation']} has not disclosed its architecture, so there is nothing to build"
+        )
     return parse(value)
 
 
@@ -84,3 +86,26 @@ def read_yaml(text: str) -> dict[str, Any]:
 
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def to_yaml(arch: Architecture) -> str:
+    """An architecture as a preset's file has it, one line a part and a segment; `load` reads back an equal one."""
+    value = arch.model_dump(mode="json", exclude_defaults=True)
+    # What every reader looks for is said even where it is the default.
+    value |= {name: getattr(arch, name).model_dump(mode="json", exclude_none=True) for name in ("norm", "position")}
+    lines = []
+    for name in (name for name in Architecture.model_fields if name in value):
+        match name:
+            case "parts":
+                lines += ["parts:", *(_line(f"  {part}: ", inner) for part, inner in value["parts"].items())]
+            case "layers":
+                lines += ["layers:", *(_line("  - ", segment) for segment in value["layers"])]
+            case _:
+                lines.append(_line(f"{name}: ", value[name]))
+    return "\n".join(lines) + "\n"
+
+
+def _line(lead: str, value: Any) -> str:
+    """A value in flow style behind `lead`, its further lines indented."""
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=110)
+    return lead + text.removesuffix("...\n").strip().replace("\n", "\n    ")

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from .parts.base import Borrow, Keep, Linear, scaled
+from .parts.base import Borrow, Keep, Linear
 from .parts.position import Learned
 from .spec import Architecture, Segment, Step
 

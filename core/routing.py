@@ -135,7 +135,9 @@ def route(arch: Architecture, text: str = DEFAULT_TEXT, seed: int = 0) -> Routin
     return _record(arch, live, model, _pieces(text, live))
 
 
-def balance(arch: Architecture, text: str = DEFAULT_TEXT, seed: int = 0, steps: int = 100, rate: float = 1e-3) -> Balance:
+def balance(
+    arch: Architecture, text: str = DEFAULT_TEXT, seed: int = 0, steps: int = 100, rate: float = 1e-3
+) -> Balance:
     """Balance the routers on a text without a loss: b_i += rate * sign(mean load - load_i), `steps` times
     (arXiv:2408.15664, algorithm 1).
 
@@ -144,7 +146,9 @@ def balance(arch: Architecture, text: str = DEFAULT_TEXT, seed: int = 0, steps: 
     """
     live, model = _live(arch, seed)
     if not any(router.selection_bias is not None for _, _, router in _routers(model)):
-        raise Unsupported(f"{arch.title}: no router has a selection bias to balance with; set router.selection_bias to true")
+        raise Unsupported(
+            f"{arch.title}: no router has a selection bias to balance with; set router.selection_bias to true"
+        )
     tokens = _pieces(text, live)
     before = _record(arch, live, model, tokens)
     curves: list[list[float]] = []
@@ -178,7 +182,13 @@ def _live(arch: Architecture, seed: int) -> tuple[Architecture, Model]:
 
 def _pieces(text: str, live: Architecture) -> tuple[str, ...]:
     """The first words and marks of a text, as many as a live model may read."""
-    width = sum(live.parts[name].count for block in live.sequence for step in block for name in step.parts if live.parts[name].kind == "experts")
+    width = sum(
+        live.parts[name].count
+        for block in live.sequence
+        for step in block
+        for name in step.parts
+        if live.parts[name].kind == "experts"
+    )
     heads = max(getattr(part, "heads", 1) for part in live.parts.values())
     most = min(MAX_TOKENS, live.context, MAX_RECORDED // width, int((MAX_ATTENDED / heads) ** 0.5))
     pieces = tuple(match.group() for match in islice(_PIECE.finditer(text), max(1, most)))

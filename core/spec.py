@@ -17,13 +17,15 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_serializer, model_validator
 
 from .parts import AnyPart
-from .parts.base import Length, Part, Positive, Spec, Text, Width
+from .parts.base import Length, Part, Positive, Spec, Text
 from .parts.norm import Norm, RMSNorm
 from .parts.position import Learned, Position
 from .parts.residual import AnyResidual, Residual
 from .precision import FORMATS, FormatName
 
 MAX_LAYERS = 1_024
+# Fields of an Architecture that are words about a model and never change what is built.
+METADATA = ("name", "title", "family", "organisation", "released", "licence", "sources", "note")
 
 
 class Unsupported(ValueError):
@@ -66,7 +68,13 @@ class Step(Spec):
     @model_validator(mode="before")
     @classmethod
     def _name_alone(cls, value: Any) -> Any:
-        return {"parts": [value]} if isinstance(value, str) else {"parts": value} if isinstance(value, list | tuple) else value
+        return (
+            {"parts": [value]}
+            if isinstance(value, str)
+            else {"parts": value}
+            if isinstance(value, list | tuple)
+            else value
+        )
 
     @model_serializer(mode="wrap")
     def _plain(self, handler) -> Any:
@@ -120,7 +128,9 @@ class MultiTokenPrediction(Spec):
 class Architecture(Spec):
     """A published or edited architecture. Lengths in tokens, widths in channels; see each field's own words."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="Short name: lower-case letters, digits, . _ -")
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="Short name: lower-case letters, digits, . _ -"
+    )
     title: Annotated[str, Field(min_length=1, max_length=100)]
     family: Annotated[str, Field(max_length=64)] | None = None
     organisation: Annotated[str, Field(max_length=100)] | None = None
@@ -163,7 +173,9 @@ class Architecture(Spec):
         self._check_borrowed()
         for path in self.precision:
             if path != "default" and path.split(".")[0] not in {*self.parts, "embedding", "head", "norm", "positions"}:
-                raise ValueError(f"precision.{path}: give `default`, `embedding`, `head`, or a part such as {next(iter(self.parts))}")
+                raise ValueError(
+                    f"precision.{path}: give `default`, `embedding`, `head`, or a part such as {next(iter(self.parts))}"
+                )
         if isinstance(self.position, Learned) and self.context > self.position.length:
             raise ValueError(f"context: the position table has {self.position.length:,} rows; give at most that")
         return self
@@ -172,25 +184,23 @@ class Architecture(Spec):
         for layer, name, source in self.borrowed():
             if source is None:
                 raise ValueError(f"parts.{name}.cache_from: no layer before {layer} keeps what it names")
-            mine, theirs = self.parts[name], self.parts[source[1]]
-            if mine.kind != theirs.kind or (mine.kv_heads, mine.head_dim, mine.v_dim) != (
-                theirs.kv_heads, theirs.head_dim, theirs.v_dim
-            ):  # fmt: skip
-                raise ValueError(f"parts.{name}.cache_from: {source[1]} keeps keys and values of another shape")
+            reader, lender = self.parts[name], self.parts[source[1]]
+            if reader.kind != lender.kind or reader.model_copy(update={"cache_from": None}).cache(1) != lender.cache(1):
+                raise ValueError(f"parts.{name}.cache_from: {source[1]} keeps tensors of another shape")
 
     def borrowed(self) -> Iterator[tuple[int, str, tuple[int, str] | None]]:
         """(layer, part, (source layer, source part)) for every layer that reads another one's cache."""
-        if not any(getattr(part, "cache_from", None) for part in self.parts.values()):
+        wanted = {name: getattr(part, "cache_from", None) for name, part in self.parts.items()}
+        if not any(wanted.values()):
             return
-        keeping: dict[str, int] = {}
+        latest: dict[str, int] = {}  # each part that keeps something -> the last layer that did
         for layer, block in enumerate(self.sequence):
             for name in (name for step in block for name in step.parts):
-                wanted = getattr(self.parts[name], "cache_from", None)
-                if wanted:
-                    source = max(keeping, key=keeping.get, default=None) if wanted == "previous" else wanted
-                    yield layer, name, (keeping[source], source) if source in keeping else None
-                elif self.parts[name].kind == "attention":
-                    keeping[name] = layer
+                if source := wanted[name]:
+                    source = max(latest, key=latest.get, default=None) if source == "previous" else source
+                    yield layer, name, (latest[source], source) if source in latest else None
+                elif self.parts[name].cache(1):
+                    latest[name] = layer
 
     @cached_property
     def sequence(self) -> tuple[tuple[Step, ...], ...]:

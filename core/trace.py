@@ -29,7 +29,12 @@ SHAPE_ONLY = {
     "view", "reshape", "flatten", "unflatten", "split", "chunk", "transpose", "permute", "squeeze", "unsqueeze", "expand",
     "contiguous", "repeat", "to", "float", "type_as", "getitem", "get",
 }  # fmt: skip
-FUNCTIONS = {"add": ("add", "+"), "mul": ("multiply", "×"), "sigmoid": ("activation", "σ"), "cat": ("concatenate", "concat")}
+FUNCTIONS = {
+    "add": ("add", "+"),
+    "mul": ("multiply", "×"),
+    "sigmoid": ("activation", "σ"),
+    "cat": ("concatenate", "concat"),
+}
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,9 @@ class _Recorder(TorchFunctionMode):
         self.inside = False
         return out
 
-    def record(self, wanted: str, path: str, kind: str, label: str, names: tuple[str, ...], args: tuple, out: object) -> object:
+    def record(
+        self, wanted: str, path: str, kind: str, label: str, names: tuple[str, ...], args: tuple, out: object
+    ) -> object:
         inputs = []
         for index, tensor in enumerate(_tensors(args)):
             if id(tensor) in self.known:
@@ -119,7 +126,9 @@ class _Recorder(TorchFunctionMode):
         for tensor in given:
             self.known[id(tensor)] = tensor, name, name
         shape = symbolic(given[0].shape)
-        self.operations.append(Operation(name, path, kind, label, tuple(inputs), shape, sum(_per_token(t.shape) for t in given)))
+        self.operations.append(
+            Operation(name, path, kind, label, tuple(inputs), shape, sum(_per_token(t.shape) for t in given))
+        )
         return given if isinstance(out, tuple) else given[0]
 
 
@@ -247,5 +256,9 @@ def _trace_ahead(wiring: _Wiring) -> Traced:
     arch, d = wiring.arch, wiring.d_model
     with torch.device("meta"):
         module = PredictAhead(arch, lambda name: Stub(arch.parts[name]))
-        inputs = {"stream": torch.empty(B, T, d), "ahead": torch.empty(B, T, d), "positions": torch.empty(T, dtype=torch.long)}
+        inputs = {
+            "stream": torch.empty(B, T, d),
+            "ahead": torch.empty(B, T, d),
+            "positions": torch.empty(T, dtype=torch.long),
+        }
     return trace(module, inputs)

@@ -22,7 +22,9 @@ def reference(config: dict) -> transformers.PreTrainedModel:
         default = transformers.AutoConfig.for_model(config["model_type"])
         config = {"model_type": default.get_text_config().model_type} | {k: v for k, v in text.items() if v is not None}
     settings = transformers.AutoConfig.for_model(**config)
-    return transformers.AutoModelForCausalLM.from_config(settings, attn_implementation="eager", dtype=torch.float32).eval()
+    return transformers.AutoModelForCausalLM.from_config(
+        settings, attn_implementation="eager", dtype=torch.float32
+    ).eval()
 
 
 def parameters(model: torch.nn.Module) -> int:

@@ -1,19 +1,14 @@
 """Mixture-of-experts families against transformers: counts, logits, round trips, refusals, and the presets' own figures."""
 
-import copy
 import json
 import random
-from pathlib import Path
 
 import pytest
 import torch
-import yaml
+from parity import check, check_logits, parameters, reference
 
 import core
-from core.hf import from_hf, load_weights, to_hf
-from core.hf.gpt_oss import mxfp4
-
-from parity import check, check_logits, parameters, perturb, reference
+from core.hf import from_hf, to_hf
 
 LATENT = dict(
     vocab_size=96, hidden_size=64, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=256,
@@ -21,7 +16,9 @@ LATENT = dict(
     moe_intermediate_size=32, n_routed_experts=8, num_experts_per_tok=3, n_shared_experts=2,
 )  # fmt: skip
 V2 = LATENT | dict(model_type="deepseek_v2", first_k_dense_replace=1, routed_scaling_factor=1.5)
-V3 = LATENT | dict(model_type="deepseek_v3", first_k_dense_replace=2, n_group=4, topk_group=2, num_nextn_predict_layers=1)
+V3 = LATENT | dict(
+    model_type="deepseek_v3", first_k_dense_replace=2, n_group=4, topk_group=2, num_nextn_predict_layers=1
+)
 V1 = dict(
     model_type="deepseek", vocab_size=96, hidden_size=64, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
     max_position_embeddings=256, intermediate_size=96, moe_intermediate_size=32, n_routed_experts=8, n_shared_experts=2,
@@ -169,7 +166,11 @@ def test_presets_leave_and_return(name):
         ("gpt-oss-20b", 13_761_264_768, 0),
         ("gpt-oss-120b", 65_248_815_744, 0),
         ("kimi-k2", 1_029_173_256_720, 60 * 384 * 4 + 61 * 56 * 4),  # selection biases in fp32, stored frequencies
-        ("deepseek-v3", 688_574_839_360, 11_610_067_968 + 2 * 2 * 129_280 * 7_168),  # one module ahead, embedding and head again
+        (
+            "deepseek-v3",
+            688_574_839_360,
+            11_610_067_968 + 2 * 2 * 129_280 * 7_168,
+        ),  # one module ahead, embedding and head again
     ],
 )
 def test_stored_bytes_are_those_of_the_files(name, published, apart):

@@ -4,10 +4,9 @@ import streamlit as st
 
 import core
 from app import state as page
-from app.facts import cost, graph, pictures, size, subtitle
+from app.facts import pictures
 from app.views.component import copy_button, show_diagram
 from app.views.inspector import inspector
-from app.views.page import dark
 from app.views.sections import export, headline, memory, routing, strip
 
 state = page.current()
@@ -23,7 +22,13 @@ with left:
         on_change=lambda: st.session_state["start"] and page.show(page.State(core.load(st.session_state["start"]), state.workload, "")),
     )  # fmt: skip
 with right[0]:
-    st.button("Reset", disabled=state.base in (None, arch), width="stretch", help="Back to the preset", on_click=lambda: page.show(page.State(state.base, state.workload, state.selected)))
+    st.button(
+        "Reset",
+        disabled=state.base in (None, arch),
+        width="stretch",
+        help="Back to the preset",
+        on_click=lambda: page.show(page.State(state.base, state.workload, state.selected)),
+    )
 with right[1]:
     export(arch)
 with right[2]:

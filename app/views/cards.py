@@ -43,8 +43,12 @@ def ribbon(arch: core.Architecture) -> str:
         for j, part in enumerate(mixers):
             tall = 24 / len(mixers)
             kept = 0.45 if getattr(part, "window", None) or getattr(part, "chunk", None) else 1
-            out.append(f'<rect x="{x:.2f}" y="{24 - tall * (j + kept):.2f}" width="{w:.2f}" height="{tall * kept:.2f}" fill="var(--attention)"/>')
+            out.append(
+                f'<rect x="{x:.2f}" y="{24 - tall * (j + kept):.2f}" width="{w:.2f}" height="{tall * kept:.2f}" fill="var(--attention)"/>'
+            )
         for j, part in enumerate(others):
             tall = 26 / len(others)
-            out.append(f'<rect x="{x:.2f}" y="{26 + tall * j:.2f}" width="{w:.2f}" height="{tall - 0.5:.2f}" fill="var(--{part.role})"/>')
+            out.append(
+                f'<rect x="{x:.2f}" y="{26 + tall * j:.2f}" width="{w:.2f}" height="{tall - 0.5:.2f}" fill="var(--{part.role})"/>'
+            )
     return f'<svg viewBox="0 0 {width} 52" preserveAspectRatio="none" role="img" aria-label="{len(layers)} layers">{"".join(out)}</svg>'

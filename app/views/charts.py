@@ -49,12 +49,27 @@ def memory(arch: core.Architecture, workload: core.Workload, dark: bool) -> go.F
     )  # fmt: skip
     whole = [c.weight_bytes + k for c, k in zip(costs.values(), kept, strict=True)]
     for name, total in zip(names, whole, strict=True):
-        fig.add_annotation(y=name, x=total, text=size(total), showarrow=False, xanchor="left", xshift=6, font=dict(color=colours["ink"], size=12.5))
+        fig.add_annotation(
+            y=name,
+            x=total,
+            text=size(total),
+            showarrow=False,
+            xanchor="left",
+            xshift=6,
+            font=dict(color=colours["ink"], size=12.5),
+        )
     most = max(whole) * 1.18
     _accelerators(fig, colours, most, vertical=True)
     fig.update_xaxes(range=[0, most], tickvals=(ticks := _ticks(most)), ticktext=[size(t) for t in ticks])
     fig.update_yaxes(autorange="reversed", showgrid=False, tickfont_size=13)
-    return _layout(fig, dark, 84 + 46 * len(names), barmode="stack", bargap=0.38, legend=dict(orientation="h", y=-0.2, x=0, traceorder="normal", font_size=12.5))
+    return _layout(
+        fig,
+        dark,
+        84 + 46 * len(names),
+        barmode="stack",
+        bargap=0.38,
+        legend=dict(orientation="h", y=-0.2, x=0, traceorder="normal", font_size=12.5),
+    )
 
 
 def _ticks(most: float) -> list[float]:
@@ -77,16 +92,22 @@ def _accelerators(fig: go.Figure, colours: dict, most: float, vertical: bool, le
         last = last if close else item.memory
         font = dict(size=11, color=colours["accent"])
         if vertical:
-            fig.add_vline(x=item.memory, line=line, annotation_text=label, annotation_position="top", annotation_font=font)
+            fig.add_vline(
+                x=item.memory, line=line, annotation_text=label, annotation_position="top", annotation_font=font
+            )
         else:
-            fig.add_hline(y=item.memory, line=line, annotation_text=label, annotation_position="top left", annotation_font=font)
+            fig.add_hline(
+                y=item.memory, line=line, annotation_text=label, annotation_position="top left", annotation_font=font
+            )
 
 
 def cache_curve(arch: core.Architecture, workload: core.Workload, dark: bool) -> go.Figure:
     """Bytes of caches against context, beside what they would be without windows, latents and shared heads."""
     colours = palette(dark)
     top = max(arch.context, 2048)
-    contexts = sorted({*(int(n) for n in np.unique(np.geomspace(256, top, 40).astype(int))), min(workload.context, top)})
+    contexts = sorted(
+        {*(int(n) for n in np.unique(np.geomspace(256, top, 40).astype(int))), min(workload.context, top)}
+    )
     kept, plain = cache_bytes(arch, workload, contexts)
     fig = go.Figure()
     if plain[-1] > kept[-1]:
@@ -100,12 +121,24 @@ def cache_curve(arch: core.Architecture, workload: core.Workload, dark: bool) ->
     )  # fmt: skip
     if workload.context <= top:
         at = contexts.index(workload.context)
-        fig.add_scatter(x=[contexts[at]], y=[kept[at]], mode="markers", marker=dict(size=10, color=colours["cache"], line=dict(color=colours["page"], width=2)), showlegend=False, hoverinfo="skip")
+        fig.add_scatter(
+            x=[contexts[at]],
+            y=[kept[at]],
+            mode="markers",
+            marker=dict(size=10, color=colours["cache"], line=dict(color=colours["page"], width=2)),
+            showlegend=False,
+            hoverinfo="skip",
+        )
     positive = [v for v in (*kept, *plain) if v > 0] or [1]
     low, high = np.log10(min(positive)), np.log10(max(positive))
     decades = [10.0**d for d in range(int(np.floor(low)), int(np.ceil(high)) + 1)]
     marks = [n for n in (1 << k for k in range(8, 31, 2)) if n <= top]
-    fig.update_xaxes(type="log", tickvals=marks, ticktext=[tokens(n) for n in marks], title=dict(text="context, tokens", font_size=12.5))
+    fig.update_xaxes(
+        type="log",
+        tickvals=marks,
+        ticktext=[tokens(n) for n in marks],
+        title=dict(text="context, tokens", font_size=12.5),
+    )
     fig.update_yaxes(type="log", tickvals=decades, ticktext=[size(t) for t in decades], range=[low - 0.15, high + 0.3])
     _accelerators(fig, colours, 10**high * 1.5, vertical=False, least=10**low)
     return _layout(fig, dark, 330, legend=dict(orientation="h", y=-0.28, x=0, font_size=12.5), hovermode="x unified")
@@ -122,7 +155,9 @@ def routing_layers(routing: Routing, dark: bool) -> go.Figure:
             y=[str(layer.layer) for layer in routing.layers], colorbar=dict(thickness=10, title=dict(text="× even", side="right"), outlinewidth=0),
         )
     )  # fmt: skip
-    fig.update_yaxes(title=dict(text="layer", font_size=12.5), autorange="reversed", type="category", showgrid=False, nticks=12)
+    fig.update_yaxes(
+        title=dict(text="layer", font_size=12.5), autorange="reversed", type="category", showgrid=False, nticks=12
+    )
     fig.update_xaxes(title=dict(text="expert", font_size=12.5), showgrid=False)
     _untrained(fig, routing, dark)
     return _layout(fig, dark, int(min(440, max(220, 110 + 13 * len(routing.layers)))))
@@ -139,7 +174,14 @@ def routing_tokens(routing: Routing, layer: LayerRouting, dark: bool, most: int 
             hovertemplate="%{y} → expert %{x}, weight %{z:.3f}<extra></extra>", xgap=0.5 if weight.shape[1] <= 128 else 0,
         )
     )  # fmt: skip
-    fig.update_yaxes(autorange="reversed", type="category", showgrid=False, tickfont_size=11.5, ticktext=[w.split(" ", 1)[1] for w in words], tickvals=words)
+    fig.update_yaxes(
+        autorange="reversed",
+        type="category",
+        showgrid=False,
+        tickfont_size=11.5,
+        ticktext=[w.split(" ", 1)[1] for w in words],
+        tickvals=words,
+    )
     fig.update_xaxes(title=dict(text="expert", font_size=12.5), range=[-0.5, weight.shape[1] - 0.5], showgrid=False)
     _untrained(fig, routing, dark)
     return _layout(fig, dark, 90 + 15 * len(words))
@@ -149,7 +191,14 @@ def routing_load(layer: LayerRouting, dark: bool) -> go.Figure:
     """Each expert's share of the tokens in one layer against an even one."""
     colours = palette(dark)
     even = layer.load * len(layer.load)
-    fig = go.Figure(go.Bar(y=even, marker_color=colours["experts"], marker_line_width=0, hovertemplate="expert %{x}: %{y:.2f} × even<extra></extra>"))
+    fig = go.Figure(
+        go.Bar(
+            y=even,
+            marker_color=colours["experts"],
+            marker_line_width=0,
+            hovertemplate="expert %{x}: %{y:.2f} × even<extra></extra>",
+        )
+    )
     fig.add_hline(y=1, line=dict(color=colours["line"], width=1, dash="dash"))
     fig.update_yaxes(title=dict(text="× even", font_size=12), rangemode="tozero", nticks=4)
     fig.update_xaxes(showgrid=False, range=[-0.5, len(even) - 0.5])

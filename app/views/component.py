@@ -16,7 +16,9 @@ const themed = (el) => {
 """
 _PALETTES = variables(".strata-root", False) + variables('.strata-root[data-theme="dark"]', True)
 
-_DIAGRAM_JS = _THEME + """
+_DIAGRAM_JS = (
+    _THEME
+    + """
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector('.strata-root');
   themed(root);
@@ -50,7 +52,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
   };
 }
 """
-_DIAGRAM_CSS = _PALETTES + f"""
+)
+_DIAGRAM_CSS = (
+    _PALETTES
+    + f"""
 .strata-root{{container-type:inline-size;font-family:{FONT};color:var(--ink);position:relative}}
 .strata-root svg{{display:block;width:100%;height:auto;background:transparent}}
 .narrow{{display:none}} .narrow svg{{max-width:560px;margin:0 auto}}
@@ -59,6 +64,7 @@ _DIAGRAM_CSS = _PALETTES + f"""
 border-radius:7px;padding:5px 10px;cursor:pointer}} .png:hover{{color:var(--ink);border-color:var(--box-line)}}
 @media print{{.png{{display:none}}}}
 """
+)
 _diagram = st.components.v2.component(
     "strata_diagram",
     html='<div class="strata-root"><div class="wide"></div><div class="narrow"></div><button class="png" type="button" title="Save the picture">PNG</button></div>',
@@ -66,7 +72,9 @@ _diagram = st.components.v2.component(
     js=_DIAGRAM_JS,
 )
 
-_CARDS_JS = _THEME + """
+_CARDS_JS = (
+    _THEME
+    + """
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector('.strata-root');
   themed(root);
@@ -77,7 +85,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
   };
 }
 """
-_CARDS_CSS = _PALETTES + f"""
+)
+_CARDS_CSS = (
+    _PALETTES
+    + f"""
 .strata-root{{display:grid;grid-template-columns:repeat(auto-fill,minmax(258px,1fr));gap:16px;font-family:{FONT};color:var(--ink)}}
 .card{{display:flex;flex-direction:column;gap:10px;border:1px solid var(--hair);border-radius:14px;padding:16px 16px 14px;text-decoration:none;
 color:inherit;background:var(--page);transition:border-color .15s,box-shadow .15s}}
@@ -88,9 +99,14 @@ a.card:hover,a.card:focus-visible{{border-color:var(--box-line);box-shadow:0 3px
 display:-webkit-box;-webkit-line-clamp:3;-webkit-box-orient:vertical;overflow:hidden}} .card svg{{display:block;width:100%;height:54px;border-radius:5px}}
 .closed{{border-style:dashed;background:transparent}} .closed ul{{margin:0;padding-left:18px;font-size:13px;line-height:1.42;color:var(--soft)}}
 """
-_cards = st.components.v2.component("strata_cards", html='<div class="strata-root"></div>', css=_CARDS_CSS, js=_CARDS_JS)
+)
+_cards = st.components.v2.component(
+    "strata_cards", html='<div class="strata-root"></div>', css=_CARDS_CSS, js=_CARDS_JS
+)
 
-_COPY_JS = _THEME + """
+_COPY_JS = (
+    _THEME
+    + """
 export default function ({ data, parentElement }) {
   const button = parentElement.querySelector('button');
   themed(button);
@@ -103,11 +119,18 @@ export default function ({ data, parentElement }) {
   };
 }
 """
-_COPY_CSS = variables("button", False) + variables('button[data-theme="dark"]', True) + f"""
+)
+_COPY_CSS = (
+    variables("button", False)
+    + variables('button[data-theme="dark"]', True)
+    + f"""
 button{{width:100%;height:40px;border:0;border-radius:8px;background:var(--ink);color:var(--page);font:600 14.5px {FONT};cursor:pointer;white-space:nowrap}}
 button:hover{{opacity:.88}} button:focus-visible{{outline:2px solid var(--accent);outline-offset:2px}}
 """
-_copy = st.components.v2.component("strata_copy", html='<button type="button">Copy link</button>', css=_COPY_CSS, js=_COPY_JS)
+)
+_copy = st.components.v2.component(
+    "strata_copy", html='<button type="button">Copy link</button>', css=_COPY_CSS, js=_COPY_JS
+)
 
 
 def show_diagram(wide: str, narrow: str, name: str, on_click: Callable[[str], None]) -> None:

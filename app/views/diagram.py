@@ -10,7 +10,7 @@ from html import escape
 import networkx as nx
 
 from .layered import Box, Layout, layered, spread
-from .theme import DARK, FONT, LIGHT, ROLE_WORDS, variables
+from .theme import FONT, ROLE_WORDS, variables
 
 PART_W, PART_H, NORM_W, NORM_H = 196, 46, 168, 22
 ROW = 16  # between the rows of a block
@@ -97,7 +97,15 @@ class _Drawing:
         """A line through the points, with rounded corners and an arrow head at its end."""
         path = f"M{points[0][0]:.1f} {points[0][1]:.1f}"
         for before, here, after in zip(points, points[1:], points[2:]):
-            r = min(7, *(abs(a - b) / 2 for p, q in ((before, here), (here, after)) for a, b in zip(p, q, strict=True) if a != b))
+            r = min(
+                7,
+                *(
+                    abs(a - b) / 2
+                    for p, q in ((before, here), (here, after))
+                    for a, b in zip(p, q, strict=True)
+                    if a != b
+                ),
+            )
             enter, leave = _towards(here, before, r), _towards(here, after, r)
             path += f"L{enter[0]:.1f} {enter[1]:.1f}Q{here[0]:.1f} {here[1]:.1f} {leave[0]:.1f} {leave[1]:.1f}"
         end = points[-1]
@@ -133,7 +141,18 @@ class _Drawing:
         self.text(x, y + 4.5, sign, "b c")
         self.out.append("</g>")
 
-    def panel(self, x: float, y: float, w: float, h: float, fill: str, line: str, node: str = "", dashed: bool = False, r: float = 16) -> None:
+    def panel(
+        self,
+        x: float,
+        y: float,
+        w: float,
+        h: float,
+        fill: str,
+        line: str,
+        node: str = "",
+        dashed: bool = False,
+        r: float = 16,
+    ) -> None:
         dash = ' stroke-dasharray="4 4"' if dashed else ""
         click = f' data-node="{escape(node)}"' if node else ""
         on = ' class="on"' if node and node == self.selected else ""
@@ -291,7 +310,9 @@ class _Drawing:
         data = self.g.nodes[node]
         if "role" in data:
             siblings = [n for n in self.children[data["parent"]] if "role" in self.g.nodes[n]]
-            side_by_side = any(len(r) > 1 and node in r for r in self.rows(data["parent"])) if len(siblings) > 1 else False
+            side_by_side = (
+                any(len(r) > 1 and node in r for r in self.rows(data["parent"])) if len(siblings) > 1 else False
+            )
             return (138 if side_by_side else PART_W), PART_H
         return (20, 20) if data["kind"] in ("add", "multiply") else (NORM_W, NORM_H)
 
@@ -314,7 +335,9 @@ class _Drawing:
         else:
             self.box(node, x, y, w, h, KINDS.get(data["kind"], KINDS["norm"]), data["label"])
 
-    def block_wires(self, block: str, rows: list[list[str]], centres: dict, cx: float, loop_x: float, bottom: float) -> None:
+    def block_wires(
+        self, block: str, rows: list[list[str]], centres: dict, cx: float, loop_x: float, bottom: float
+    ) -> None:
         """Arrows up the column, and each residual path as a loop from below its step into the plus."""
         level = {node: i for i, row in enumerate(rows) for node in row}
         lower_edge = {i: max(centres[n][1] + self.size(n)[1] / 2 for n in row) for i, row in enumerate(rows)}
@@ -338,7 +361,11 @@ class _Drawing:
                 else:
                     middle = end + ROW / 2
                     self.wire([(sx, sy), (sx, middle), (x, middle), (x, end)])
-            if not [s for s in self.sources(node) if s in centres and s not in streams] and level[node] > 0 and not streams:
+            if (
+                not [s for s in self.sources(node) if s in centres and s not in streams]
+                and level[node] > 0
+                and not streams
+            ):
                 self.wire([(cx, lower_edge[level[node]] + ROW / 2), (x, y + h / 2)], head=True)
 
     def stream_sources(self, node: str) -> set[str]:
@@ -346,7 +373,9 @@ class _Drawing:
         if self.g.nodes[node]["kind"] != "add" or not self.g.nodes[node]["path"]:
             return set()
         level = self.g.nodes[node]["parent"]
-        return {self.lift(s, level) for s, _, d in self.g.in_edges(node, data=True) if "stream" in d["tensor"].split(", ")}
+        return {
+            self.lift(s, level) for s, _, d in self.g.in_edges(node, data=True) if "stream" in d["tensor"].split(", ")
+        }
 
     def tint(self, block: str) -> str:
         roles = [self.g.nodes[n]["role"] for n in self.children[block] if "role" in self.g.nodes[n]]
@@ -367,7 +396,11 @@ class _Drawing:
             by_role.setdefault(self.g.nodes[node]["role"], []).append(node)
         wanted = by_role.get("attention", [])[:2] + (by_role.get("experts") or by_role.get("feed_forward", []))[:1]
         dense = by_role.get("feed_forward", [])
-        if by_role.get("experts") and dense and (self.selected in dense or self.selected.startswith(tuple(d + "." for d in dense))):
+        if (
+            by_role.get("experts")
+            and dense
+            and (self.selected in dense or self.selected.startswith(tuple(d + "." for d in dense)))
+        ):
             wanted += dense[:1]
         wanted.sort(key=lambda node: self.anchors[self.g.nodes[node]["part"]][1])  # so that no call-out crosses another
         return [(node, self.part_layout(node)) for node in wanted]
@@ -430,7 +463,9 @@ class _Drawing:
         height = head + layout.height * scale + 34
         self.inset_at[part] = (y + 24, y + height - 24)
         self.panel(x, y, width, height, f"{data['role']}-tint", look.line, part, dashed=True)
-        title = data["label"] + (f" · {data['part'].replace('_', ' ')}" if data["part"] != data["role"] and self.twins(part) else "")
+        title = data["label"] + (
+            f" · {data['part'].replace('_', ' ')}" if data["part"] != data["role"] and self.twins(part) else ""
+        )
         self.text(x + 20, y + 30, title, "h")
         for i, line in enumerate(words):
             self.text(x + 20, y + 50 + 17 * i, line, "s")
@@ -452,7 +487,9 @@ class _Drawing:
             incoming.setdefault(edge[1], []).append(edge)
         for key, edges in incoming.items():
             for box in [boxes[key]]:
-                if self.kind(key) == "attention_core":  # as wide as what it reads, so that tensors rise straight into it
+                if (
+                    self.kind(key) == "attention_core"
+                ):  # as wide as what it reads, so that tensors rise straight into it
                     xs = [boxes[layout.routes[e][-2]].x for e in edges]
                     box.x, box.width = (min(xs) + max(xs)) / 2, max(box.width, max(xs) - min(xs) + 60)
         ports: dict[tuple[str, str], float] = {}
@@ -461,7 +498,9 @@ class _Drawing:
             box = boxes[key]
             half = max(box.width / 2 - 14, 0)
             wanted = [min(max(boxes[layout.routes[e][-2]].x, box.x - half), box.x + half) for e in edges]
-            ports |= dict(zip(edges, spread(wanted, [min(20, 2 * half / max(len(edges) - 1, 1))] * (len(edges) - 1)), strict=True))
+            ports |= dict(
+                zip(edges, spread(wanted, [min(20, 2 * half / max(len(edges) - 1, 1))] * (len(edges) - 1)), strict=True)
+            )
         rank_top = {r: min(boxes[k].y - boxes[k].height / 2 for k in keys) for r, keys in enumerate(layout.order)}
         rank_low = {r: max(boxes[k].y + boxes[k].height / 2 for k in keys) for r, keys in enumerate(layout.order)}
         tracks: dict[int, list[str]] = {}
@@ -513,8 +552,19 @@ class _Drawing:
             return
         if key.endswith(".shared") and key not in self.g:
             inside = [n for n in self.children[part] if self.shared_of(part, n)]
-            width = next((self.g.nodes[n]["shape_out"][-1] for n in inside if self.g.nodes[n]["kind"] == "activation"), 0)
-            self.box(inside[0], box.x, box.y, box.width, box.height, KINDS["shared"], "Shared expert", f"d_ff {width:,}, always on")
+            width = next(
+                (self.g.nodes[n]["shape_out"][-1] for n in inside if self.g.nodes[n]["kind"] == "activation"), 0
+            )
+            self.box(
+                inside[0],
+                box.x,
+                box.y,
+                box.width,
+                box.height,
+                KINDS["shared"],
+                "Shared expert",
+                f"d_ff {width:,}, always on",
+            )
             return
         data = self.g.nodes[key]
         match data["kind"]:
@@ -525,13 +575,26 @@ class _Drawing:
             case "experts":
                 self.expert_grid(part, key, box)
             case "router":
-                self.box(key, box.x, box.y, box.width, box.height, KINDS["router"], "Router", self.routing(self.g.nodes[part]["config"]))
+                self.box(
+                    key,
+                    box.x,
+                    box.y,
+                    box.width,
+                    box.height,
+                    KINDS["router"],
+                    "Router",
+                    self.routing(self.g.nodes[part]["config"]),
+                )
             case kind:
-                self.box(key, box.x, box.y, box.width, box.height, KINDS.get(kind, KINDS["norm"]), self.inner_label(data))
+                self.box(
+                    key, box.x, box.y, box.width, box.height, KINDS.get(kind, KINDS["norm"]), self.inner_label(data)
+                )
 
     def routing(self, config: dict) -> str:
         router = config["router"]
-        groups = f"{router['top_groups']} of {router['groups']} groups, " if router["top_groups"] < router["groups"] else ""
+        groups = (
+            f"{router['top_groups']} of {router['groups']} groups, " if router["top_groups"] < router["groups"] else ""
+        )
         return f"{router['score']} scores, {groups}top {config['top_k']}"
 
     def grid(self, part: str) -> tuple[int, int, float, float, float]:
@@ -542,7 +605,9 @@ class _Drawing:
         across = min(groups, 8) if groups > 1 else 1
         wanted = (each * (5 if groups == 1 else 2)) ** 0.5
         per_row = min((n for n in range(1, min(each, 64) + 1) if each % n == 0), key=lambda n: abs(n - wanted))
-        per_row = per_row if abs(per_row - wanted) < wanted / 2 else min(each, round(wanted))  # full rows where there are any
+        per_row = (
+            per_row if abs(per_row - wanted) < wanted / 2 else min(each, round(wanted))
+        )  # full rows where there are any
         lines = -(-each // per_row) * -(-groups // across)
         cell = max(3.0, min(16.0, 420 / (per_row * across + 2 * (across - 1))))
         width = across * per_row * cell + (across - 1) * 12 + 32
@@ -559,7 +624,9 @@ class _Drawing:
         picked = set(self.chosen.get(data["part"], ()))
         open_groups = {expert // each for expert in picked}
         left, top = box.x - width / 2, box.y - height / 2
-        self.out.append(f'<g class="box{" on" if key == self.selected else ""}" data-node="{escape(key)}" tabindex="0" role="button" aria-label="Routed experts">')
+        self.out.append(
+            f'<g class="box{" on" if key == self.selected else ""}" data-node="{escape(key)}" tabindex="0" role="button" aria-label="Routed experts">'
+        )
         self.out.append(
             f'<rect x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}" rx="8" style="fill:var(--page);stroke:var(--experts-line)"/>'
         )
@@ -578,7 +645,12 @@ class _Drawing:
                 self.out.append(f'<path d="{"".join(paths)}" style="fill:var(--{tone})"/>')
         width_words = f"{count} experts of width {config['d_ff']:,}"
         grouped = f" in {groups} groups" if groups > 1 else ""
-        self.text(box.x, top + height - 12, f"{width_words}{grouped}; filled: one token's {config['top_k']}" if picked else f"{width_words}{grouped}", "l c")
+        self.text(
+            box.x,
+            top + height - 12,
+            f"{width_words}{grouped}; filled: one token's {config['top_k']}" if picked else f"{width_words}{grouped}",
+            "l c",
+        )
         self.out.append("</g>")
 
     def callouts(self, right: float, insets: list[tuple[str, Layout]]) -> None:
@@ -587,7 +659,9 @@ class _Drawing:
             x, y = self.anchors[self.g.nodes[part]["part"]]
             low, high = self.inset_at[part]
             target = min(max(y, low), high)
-            self.out.append(f'<path class="call" d="M{x:.1f} {y:.1f}C{x + 60:.1f} {y:.1f} {right - 60:.1f} {target:.1f} {right:.1f} {target:.1f}"/>')
+            self.out.append(
+                f'<path class="call" d="M{x:.1f} {y:.1f}C{x + 60:.1f} {y:.1f} {right - 60:.1f} {target:.1f} {right:.1f} {target:.1f}"/>'
+            )
 
     # ---- the ribbon and the bar ---------------------------------------------------------------------------------
 
@@ -622,7 +696,9 @@ class _Drawing:
         at = x
         for role, value in totals.items():
             w = width * value / whole
-            self.out.append(f'<rect x="{at:.2f}" y="{y + 22}" width="{max(w - 1, 0.4):.2f}" height="20" style="fill:var(--{role})"><title>{escape(ROLE_WORDS[role])} {value:,}</title></rect>')
+            self.out.append(
+                f'<rect x="{at:.2f}" y="{y + 22}" width="{max(w - 1, 0.4):.2f}" height="20" style="fill:var(--{role})"><title>{escape(ROLE_WORDS[role])} {value:,}</title></rect>'
+            )
             at += w
         at, line = x, y + 62
         for role, value in totals.items():
@@ -661,12 +737,20 @@ def figure(value: float, unit: str = "") -> str:
     """671.0 B, 37.6 B, 124.4 M: as people say it."""
     for size, name in ((1e15, "P"), (1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
         if abs(value) >= size:
-            return f"{value / size:.1f} {name}{unit}" if abs(value) / size < 1000 else f"{value / size:,.0f} {name}{unit}"
+            return (
+                f"{value / size:.1f} {name}{unit}" if abs(value) / size < 1000 else f"{value / size:,.0f} {name}{unit}"
+            )
     return f"{value:,.0f}{' ' + unit if unit else ''}"
 
 
 def percent(share: float) -> str:
-    return f"{share * 100:.0f} %" if share >= 0.9995 or share == 0 else f"{share * 100:.1f} %" if share >= 0.01 else f"{share * 100:.2f} %"
+    return (
+        f"{share * 100:.0f} %"
+        if share >= 0.9995 or share == 0
+        else f"{share * 100:.1f} %"
+        if share >= 0.01
+        else f"{share * 100:.2f} %"
+    )
 
 
 def _fit(words: str, width: float, size: float) -> str:

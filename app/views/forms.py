@@ -52,7 +52,9 @@ def _field(name: str, field: dict, defs: dict, value: Any, path: str, around: di
     if len(options) != 1:
         return  # a number or a word, say: nothing a simple control could edit
     inner, label, words = options[0], name.replace("_", " "), field.get("description", "")
-    choices = [_resolve(o, defs) for o in inner.get("oneOf", [])] or ([_resolve(inner, defs)] if "$ref" in inner else [])
+    choices = [_resolve(o, defs) for o in inner.get("oneOf", [])] or (
+        [_resolve(inner, defs)] if "$ref" in inner else []
+    )
     choices = [c for c in choices if "properties" in c]
     if choices:
         yield from _nested(label, choices, defs, value, path, words, empty, around)
@@ -74,13 +76,30 @@ def _nested(
     label: str, choices: list[dict], defs: dict, value: Any, path: str, words: str, empty: bool, around: dict
 ) -> Iterator[Control]:
     """A nested value: a heading, a choice between kinds, or a switch that puts it there; then its own fields."""
-    starters = {_kind(c) or "on": s for c in choices if (s := starter(c, defs, {**around, **(value or {})})) is not None}
+    starters = {
+        _kind(c) or "on": s for c in choices if (s := starter(c, defs, {**around, **(value or {})})) is not None
+    }
     now = value.get("kind", "on") if value else None
     if len(choices) > 1:
         options = tuple(starters | ({now: None} if now else {}))
-        yield Control(path, label, "choice", now or "none", words, options=(("none", *options) if empty else options), starters=starters | ({"none": None} if empty else {}))
+        yield Control(
+            path,
+            label,
+            "choice",
+            now or "none",
+            words,
+            options=(("none", *options) if empty else options),
+            starters=starters | ({"none": None} if empty else {}),
+        )
     elif empty:
-        yield Control(path, label, "optional", value is not None, words, starters={"on": starters.get("on") or next(iter(starters.values()), {})})
+        yield Control(
+            path,
+            label,
+            "optional",
+            value is not None,
+            words,
+            starters={"on": starters.get("on") or next(iter(starters.values()), {})},
+        )
     else:
         yield Control(path, label, "section", None, words)
     if value:

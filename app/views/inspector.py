@@ -14,7 +14,17 @@ from .diagram import figure
 from .forms import Control, controls, part_kinds, part_starter
 from .page import lead, table, title, wrong
 
-MODEL_FIELDS = ("d_model", "vocab_size", "context", "tied_embeddings", "norm", "residual", "position", "embedding", "head")
+MODEL_FIELDS = (
+    "d_model",
+    "vocab_size",
+    "context",
+    "tied_embeddings",
+    "norm",
+    "residual",
+    "position",
+    "embedding",
+    "head",
+)
 
 
 def inspector(state: page.State) -> None:
@@ -27,7 +37,12 @@ def inspector(state: page.State) -> None:
     node = node if node in options else "model"
     st.session_state["inspect"] = node
     st.selectbox(
-        "Inspect", list(options), key="inspect", format_func=options.get, on_change=lambda: page.select(st.session_state["inspect"]), label_visibility="collapsed"
+        "Inspect",
+        list(options),
+        key="inspect",
+        format_func=options.get,
+        on_change=lambda: page.select(st.session_state["inspect"]),
+        label_visibility="collapsed",
     )
     inner = state.selected if state.selected in g and state.selected != node else ""
     if inner:
@@ -105,7 +120,9 @@ def _part(state: page.State, g, node: str) -> None:
         for row in cost(arch, state.workload).rows:
             if row.part == name:
                 for what, words in sentences(row).items():
-                    st.html(f'<p class="how"><b>{row.component}, {row.block}, {what.replace("_", " ")}</b><br>{words}</p>')
+                    st.html(
+                        f'<p class="how"><b>{row.component}, {row.block}, {what.replace("_", " ")}</b><br>{words}</p>'
+                    )
         st.html(f'<p class="how">{(type(part).__doc__ or "").split(".")[0].replace("`", "")}.</p>')
 
 
@@ -118,7 +135,9 @@ def _split(own: list[Control], part: Part, base: Part | None) -> tuple[list[Cont
 
     def leads(control: Control) -> bool:
         name = control.path.split(".")[2]
-        return name not in ("tied", "norm") and (fields[name].is_required() or name in told or name in ("router", "window"))
+        return name not in ("tied", "norm") and (
+            fields[name].is_required() or name in told or name in ("router", "window")
+        )
 
     return [c for c in own if leads(c)], [c for c in own if not leads(c)]
 
@@ -126,11 +145,25 @@ def _split(own: list[Control], part: Part, base: Part | None) -> tuple[list[Cont
 def _block(arch: core.Architecture, g, node: str) -> None:
     data = g.nodes[node]
     title(f"{data['repeat']} × {data['label']}", data["where"])
-    lead("Each layer adds what its parts make of the residual stream to it. The layers are written as segments that repeat:")
+    lead(
+        "Each layer adds what its parts make of the residual stream to it. The layers are written as segments that repeat:"
+    )
     for i, segment in enumerate(arch.layers):
         pattern = ", ".join(" → ".join("+".join(step.parts) for step in block) for block in segment.blocks)
         words = pattern if len(pattern) < 60 else f"{len(segment.blocks)} blocks"
-        _form([Control(f"layers.{i}.repeat", f"repeat: {words}", "integer", segment.repeat, "Times that these blocks are repeated", 1, 1024)])
+        _form(
+            [
+                Control(
+                    f"layers.{i}.repeat",
+                    f"repeat: {words}",
+                    "integer",
+                    segment.repeat,
+                    "Times that these blocks are repeated",
+                    1,
+                    1024,
+                )
+            ]
+        )
     table(
         {
             "Parameters, a layer": f"{data['parameters']:,}",
@@ -148,7 +181,11 @@ def _model(arch: core.Architecture, g) -> None:
     _form([c for c in controls(arch, "") if c.path.split(".")[0] in MODEL_FIELDS[:4]])
     with st.expander("Norm, residual stream, positions, head"):
         _form([c for c in controls(arch, "") if c.path.split(".")[0] in MODEL_FIELDS[4:]])
-    facts = {"Organisation": arch.organisation, "Released": arch.released and f"{arch.released:%-d %B %Y}", "Licence": arch.licence}
+    facts = {
+        "Organisation": arch.organisation,
+        "Released": arch.released and f"{arch.released:%-d %B %Y}",
+        "Licence": arch.licence,
+    }
     table({k: v for k, v in facts.items() if v})
     if arch.sources:
         with st.expander("Sources"):
@@ -205,11 +242,22 @@ def _step(value: int | None) -> int:
 
 
 def _choice(control: Control, key: str, label: str) -> None:
-    options = list(dict.fromkeys(("not set", *control.options) if control.empty and not control.starters else control.options))
+    options = list(
+        dict.fromkeys(("not set", *control.options) if control.empty and not control.starters else control.options)
+    )
     st.session_state[key] = st.session_state[key] if st.session_state[key] in options else options[0]
     args = (control.path, key, control.starters)
     if len(options) <= 3 and sum(map(len, options)) < 24:
-        st.segmented_control(label, options, key=key, help=control.help or None, required=True, width="stretch", on_change=_chosen, args=args)
+        st.segmented_control(
+            label,
+            options,
+            key=key,
+            help=control.help or None,
+            required=True,
+            width="stretch",
+            on_change=_chosen,
+            args=args,
+        )
     else:
         st.selectbox(label, options, key=key, help=control.help or None, on_change=_chosen, args=args)
 
@@ -218,7 +266,9 @@ def _select(path: str, label: str, value: str, options: list[str], titles: dict[
     """The kind of a part: choosing another puts a part of it there."""
     key = f"k:{path}"
     st.session_state[key] = value
-    st.selectbox(label, options, key=key, format_func=titles.get, on_change=lambda: page.edit(path, make(st.session_state[key])))
+    st.selectbox(
+        label, options, key=key, format_func=titles.get, on_change=lambda: page.edit(path, make(st.session_state[key]))
+    )
     if problem := page.problems().get(path):
         wrong(problem)
 

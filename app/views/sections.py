@@ -7,14 +7,15 @@ from html import escape
 import streamlit as st
 
 import core
-from core.graph import to_dot, to_graphml, to_json, to_mermaid
 from core import library
+from core.graph import to_dot, to_graphml, to_json, to_mermaid
 from core.precision import FORMATS
-from core.routing import DEFAULT_TEXT, Routing
+from core.routing import Routing
 
 from .. import state as page
 from ..facts import cost, graph, picture_file, size, tokens
-from .charts import CONFIG, cache_curve, memory as memory_chart, routing_layers, routing_load, routing_tokens
+from .charts import CONFIG, cache_curve, routing_layers, routing_load, routing_tokens
+from .charts import memory as memory_chart
 from .diagram import figure
 from .page import dark, figures, lead, table, title, wrong
 
@@ -23,15 +24,31 @@ def headline(state: page.State) -> None:
     """Five figures, and what the edits did to each."""
     now = cost(state.arch, state.workload)
     then = cost(state.base, state.workload) if state.base not in (None, state.arch) else None
-    at = f"at {tokens(state.workload.context)} context" + (f", batch {state.workload.batch:,}" if state.workload.batch > 1 else "")
+    at = f"at {tokens(state.workload.context)} context" + (
+        f", batch {state.workload.batch:,}" if state.workload.batch > 1 else ""
+    )
     rows = (
         ("Parameters", "parameters", figure, f"{now.parameters:,}"),
-        ("Active a token", "active_parameters", figure, "all of them" if now.active_parameters == now.parameters else f"{now.active_parameters / now.parameters:.1%} of all"),
+        (
+            "Active a token",
+            "active_parameters",
+            figure,
+            "all of them"
+            if now.active_parameters == now.parameters
+            else f"{now.active_parameters / now.parameters:.1%} of all",
+        ),
         ("Cache a token", "kv_bytes_per_token", size, f"{now.kv_bytes_per_token:,} bytes"),
-        ("Weights" if state.workload.weights else "Weights as shipped", "weight_bytes", size, state.workload.weights or _shipped(state.arch)),
+        (
+            "Weights" if state.workload.weights else "Weights as shipped",
+            "weight_bytes",
+            size,
+            state.workload.weights or _shipped(state.arch),
+        ),
         ("Decode a token", "decode_flops", lambda n: figure(n, "FLOP"), at),
     )
-    figures([(words, show(getattr(now, name)), *_delta(now, then, name, show, note)) for words, name, show, note in rows])
+    figures(
+        [(words, show(getattr(now, name)), *_delta(now, then, name, show, note)) for words, name, show, note in rows]
+    )
 
 
 def _shipped(arch: core.Architecture) -> str:
@@ -73,7 +90,10 @@ def export(arch: core.Architecture) -> None:
     name = arch.name
     files = {
         "Architecture, YAML": (f"{name}.yaml", lambda: library.to_yaml(arch)),
-        "Architecture, JSON": (f"{name}.json", lambda: json.dumps(arch.model_dump(mode="json", exclude_defaults=True), indent=1)),
+        "Architecture, JSON": (
+            f"{name}.json",
+            lambda: json.dumps(arch.model_dump(mode="json", exclude_defaults=True), indent=1),
+        ),
         "config.json": ("config.json", lambda: json.dumps(core.to_hf(arch), indent=2)),
         "Picture, SVG": (f"{name}.svg", lambda: picture_file(arch)),
         "Graph, JSON": (f"{name}.graph.json", lambda: json.dumps(to_json(graph(arch)))),
@@ -109,11 +129,19 @@ def memory(state: page.State) -> None:
     fields = {"batch": "Sequences at once", "context": "Tokens in each"}
     for column, (name, words) in zip(columns, fields.items(), strict=False):
         st.session_state[f"w:{name}"] = getattr(w, name)
-        column.number_input(words, key=f"w:{name}", step=1 if name == "batch" else 1024, format="%d", on_change=_workload, args=(name,))
+        column.number_input(
+            words, key=f"w:{name}", step=1 if name == "batch" else 1024, format="%d", on_change=_workload, args=(name,)
+        )
     options = {"weights": ["as shipped", *FORMATS], "cache": list(FORMATS)}
     for column, (name, choices) in zip(columns[2:], options.items(), strict=True):
         st.session_state[f"w:{name}"] = getattr(w, name) or "as shipped"
-        column.selectbox({"weights": "Weights in", "cache": "Cache in"}[name], choices, key=f"w:{name}", on_change=_workload, args=(name,))
+        column.selectbox(
+            {"weights": "Weights in", "cache": "Cache in"}[name],
+            choices,
+            key=f"w:{name}",
+            on_change=_workload,
+            args=(name,),
+        )
     if problem := page.problems().get("workload"):
         wrong(problem)
     weights, caches = st.columns(2, gap="large")
@@ -141,7 +169,9 @@ def routed(live: core.Architecture) -> Routing:
 @st.fragment
 def routing(arch: core.Architecture) -> None:
     """Who sends which tokens where, on a live model of random weights."""
-    title("Routing, live at a small size", "random weights: the structure is the architecture's, the preferences are not")
+    title(
+        "Routing, live at a small size", "random weights: the structure is the architecture's, the preferences are not"
+    )
     try:
         with st.spinner("Running the routers …", show_time=False):
             found = routed(core.shrink(arch))
@@ -159,10 +189,20 @@ def routing(arch: core.Architecture) -> None:
         st.plotly_chart(routing_layers(found, dark()), key="layers", config=CONFIG)
     with one:
         by_number = {layer.layer: layer for layer in found.layers}
-        number = st.selectbox("One layer, token by token", list(by_number), key="layer", format_func=lambda n: f"layer {n}")
+        number = st.selectbox(
+            "One layer, token by token", list(by_number), key="layer", format_func=lambda n: f"layer {n}"
+        )
         layer = by_number[number if number in by_number else found.layers[0].layer]
         st.plotly_chart(routing_tokens(found, layer, dark()), key="tokens", config=CONFIG)
         st.plotly_chart(routing_load(layer, dark()), key="load", config=CONFIG)
-        rows = {"MaxVio": f"{layer.max_violation:.2f}", "Entropy of the load": f"{layer.entropy:.3f}", "Unused experts": f"{len(layer.dead):,}"}
-        rows |= {"Choices that the group limit changes": f"{layer.changed_by_groups:.0%}"} if layer.changed_by_groups else {}
+        rows = {
+            "MaxVio": f"{layer.max_violation:.2f}",
+            "Entropy of the load": f"{layer.entropy:.3f}",
+            "Unused experts": f"{len(layer.dead):,}",
+        }
+        rows |= (
+            {"Choices that the group limit changes": f"{layer.changed_by_groups:.0%}"}
+            if layer.changed_by_groups
+            else {}
+        )
         table(rows)

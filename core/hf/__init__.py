@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..spec import Architecture, Unsupported, parse
+from ..spec import METADATA, Architecture, Unsupported, parse
 from .config import Config, shown
 from .weights import fill, misfits, plain_names
 
@@ -24,7 +24,6 @@ FAMILIES = [
     if module.name not in _SHARED
 ]
 BY_TYPE = {model_type: family for family in FAMILIES for model_type in family.TYPES}
-METADATA = ("name", "title", "family", "organisation", "released", "licence", "sources", "note")
 
 
 def from_hf(config: Mapping[str, Any]) -> Architecture:
@@ -33,12 +32,17 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
     model_type = reader.take("model_type", str)
     family = BY_TYPE.get(model_type)
     if family is None:
-        raise Unsupported(f"model_type: {shown(model_type)} is not one that Strata reads yet; it reads {', '.join(sorted(BY_TYPE))}")
+        raise Unsupported(
+            f"model_type: {shown(model_type)} is not one that Strata reads yet; it reads {', '.join(sorted(BY_TYPE))}"
+        )
     value = family.read(reader, model_type)
     reader.finish()
     label = reader.raw.get("_name_or_path")
     label = (label if isinstance(label, str) and label else model_type).rstrip("/").split("/")[-1][:64]
-    slug = "".join(c if c.isascii() and c.isalnum() or c in "._-" else "-" for c in label.lower()).strip("._-") or "imported"
+    slug = (
+        "".join(c if c.isascii() and c.isalnum() or c in "._-" else "-" for c in label.lower()).strip("._-")
+        or "imported"
+    )
     meta = {"name": slug, "title": label or "Imported", "family": model_type}
     given = config.get("strata")
     if isinstance(given, Mapping):  # what `to_hf` wrote: words about the model, never its architecture
@@ -69,7 +73,9 @@ def to_hf(arch: Architecture) -> dict:
     """
     for _, config in families_of(arch):
         return config
-    raise Unsupported(f"{arch.title}: no family's config.json can say this architecture; export it as JSON or YAML instead")
+    raise Unsupported(
+        f"{arch.title}: no family's config.json can say this architecture; export it as JSON or YAML instead"
+    )
 
 
 def load_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:

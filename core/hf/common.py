@@ -56,12 +56,17 @@ def write_sizes(arch: Architecture) -> dict:
     }
 
 
-def heads(config: Config, d_model: int, *, heads: int, kv_heads: int | None = None, head_dim: int | None = None) -> dict:
+def heads(
+    config: Config, d_model: int, *, heads: int, kv_heads: int | None = None, head_dim: int | None = None
+) -> dict:
     """heads, kv_heads and head_dim; the arguments are the family's defaults, None where they follow from the others."""
     h = config.count("num_attention_heads", heads)
     given = config.count("head_dim", head_dim, null=None)
     if given is None and d_model % h:
-        raise config.refuse("num_attention_heads", f"hidden_size {d_model:,} does not divide into so many heads, and head_dim is not given")
+        raise config.refuse(
+            "num_attention_heads",
+            f"hidden_size {d_model:,} does not divide into so many heads, and head_dim is not given",
+        )
     kv = config.count("num_key_value_heads", kv_heads, null=None)
     return {"heads": h, "kv_heads": h if kv is None else kv, "head_dim": d_model // h if given is None else given}
 
@@ -76,7 +81,9 @@ def attention(config: Config, d_model: int, *, biased: str | None = "attention_b
     return {"kind": "attention"} | heads(config, d_model, **defaults) | unless(False, bias=bias)
 
 
-def dense(config: Config, d_ff: int, *, biased: str | None = None, act: str = "hidden_act", default: str = "silu") -> dict:
+def dense(
+    config: Config, d_ff: int, *, biased: str | None = None, act: str = "hidden_act", default: str = "silu"
+) -> dict:
     """A gated feed-forward network of intermediate_size; `act` is the key of its activation, `biased` that of its biases."""
     name = activation(config, act, default)
     part = {"kind": "feed_forward", "d_ff": config.count("intermediate_size", d_ff)} | unless("swiglu", activation=name)
@@ -88,7 +95,9 @@ def activation(config: Config, key: str = "hidden_act", default: str = "silu", g
     name = config.take(key, str, default)
     plain = ACTIVATIONS.get(name)
     if plain is None or (gated and plain not in _GATED):
-        raise config.refuse(key, f"the spec has {', '.join(a for a, p in ACTIVATIONS.items() if not gated or p in _GATED)}")
+        raise config.refuse(
+            key, f"the spec has {', '.join(a for a, p in ACTIVATIONS.items() if not gated or p in _GATED)}"
+        )
     return _GATED[plain] if gated else plain
 
 
@@ -121,7 +130,9 @@ def layer_types(config: Config, depth: int, default: Sequence[str], *known: str)
     return types
 
 
-def assemble(config: Config, value: dict, position: dict, parts: Mapping[str, dict], blocks: Sequence[Sequence[str]], **more: Any) -> dict:
+def assemble(
+    config: Config, value: dict, position: dict, parts: Mapping[str, dict], blocks: Sequence[Sequence[str]], **more: Any
+) -> dict:
     """The spec's mapping: the parts that the blocks use, the pattern of the layers, the stored precision."""
     used = {name for block in blocks for name in block}
     parts = {name: part for name, part in parts.items() if name in used}
@@ -164,7 +175,11 @@ def text_config(config: Config, *types: str) -> Config:
     )  # fmt: skip
     config.ignore("quantization_config", "tie_word_embeddings")
     text = config.nested("text_config")
-    outer = {key: config.raw[key] for key in ("dtype", "torch_dtype", "quantization_config", "tie_word_embeddings") if config.has(key)}
+    outer = {
+        key: config.raw[key]
+        for key in ("dtype", "torch_dtype", "quantization_config", "tie_word_embeddings")
+        if config.has(key)
+    }
     if text.has("dtype") or text.has("torch_dtype"):
         outer = {key: value for key, value in outer.items() if key not in ("dtype", "torch_dtype")}
     tie = text.raw.get("tie_word_embeddings")
@@ -188,9 +203,15 @@ def rope(config: Config, context: int, *, theta: float = 10_000.0, fraction: flo
     inner = config.nested(key)
     original = config.count("original_max_position_embeddings", None)
     base = inner.take("rope_theta", float, config.take("rope_theta", float, theta))
-    share = inner.take("partial_rotary_factor", float, config.take("partial_rotary_factor", float, 1.0 if fraction is None else fraction))
+    share = inner.take(
+        "partial_rotary_factor",
+        float,
+        config.take("partial_rotary_factor", float, 1.0 if fraction is None else fraction),
+    )
     if fraction is None and share != 1:
-        raise (inner if inner.has("partial_rotary_factor") else config).refuse("partial_rotary_factor", "this family turns all channels")
+        raise (inner if inner.has("partial_rotary_factor") else config).refuse(
+            "partial_rotary_factor", "this family turns all channels"
+        )
     return {"kind": "rope", "base": base} | unless(1.0, fraction=share) | rope_scaling(inner, context, original)
 
 
@@ -231,7 +252,10 @@ def rope_scaling(inner: Config, context: int, original: int | None = None) -> di
             scaling |= {key: inner.listing(key, (int, float), ...) for key in ("short_factor", "long_factor")}
             scaling |= optional("attention_factor")
         case _:
-            raise inner.refuse("rope_type" if inner.has("rope_type") else "type", "it has default, linear, dynamic, yarn, llama3, longrope")
+            raise inner.refuse(
+                "rope_type" if inner.has("rope_type") else "type",
+                "it has default, linear, dynamic, yarn, llama3, longrope",
+            )
     return {"scaling": {"kind": kind} | scaling}
 
 
@@ -247,7 +271,9 @@ def write_rope_scaling(position: Rope, context: int) -> dict:
     if scaling is None:
         return {"rope_type": "default"}
     if isinstance(scaling, Dynamic) and scaling.original_context != context:
-        raise Unsupported(f"dynamic scaling from {scaling.original_context:,} tokens: a config.json scales from its context, {context:,}")
+        raise Unsupported(
+            f"dynamic scaling from {scaling.original_context:,} tokens: a config.json scales from its context, {context:,}"
+        )
     written = scaling.model_dump(mode="json", exclude_defaults=not isinstance(scaling, Yarn), exclude_none=True)
     written.pop("kind")
     trained = written.pop("original_context", None)
@@ -290,7 +316,11 @@ def _quantised(quantisation: Config, parts: Mapping[str, Mapping], plain: str) -
         block = quantisation.listing("weight_block_size", int)
         if block is None or list(block) != [128, 128]:
             raise quantisation.refuse("weight_block_size", "the spec's fp8 blocks are [128, 128]")
-        formats = {name: "fp8_block" for name in parts if "attention" not in kept or parts[name]["kind"] in ("feed_forward", "experts")}
+        formats = {
+            name: "fp8_block"
+            for name in parts
+            if "attention" not in kept or parts[name]["kind"] in ("feed_forward", "experts")
+        }
         formats |= {f"{name}.router": plain for name in experts}
         formats |= {f"{name}.shared_gate": plain for name in experts if (parts[name].get("shared") or {}).get("gate")}
     elif method == "mxfp4":
@@ -361,7 +391,9 @@ def one(path: str, *names: str, make: Callable[..., Tensor] = lambda tensor: ten
     return path, [Source((name,), make) for name in names]
 
 
-def llama_sources(arch: Architecture, mixer: Callable | None = None, ff: Callable | None = None) -> Iterator[tuple[str, list[Source]]]:
+def llama_sources(
+    arch: Architecture, mixer: Callable | None = None, ff: Callable | None = None
+) -> Iterator[tuple[str, list[Source]]]:
     """Every tensor of a model with llama's names; `mixer(path, at, part)` and `ff(path, at, part)` give one part's own.
 
     `path` is the part's module in our model and `at` the layer's prefix in the checkpoint, `model.layers.3`.

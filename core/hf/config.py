@@ -32,7 +32,9 @@ class Config:
 
     def __init__(self, raw: Mapping[str, Any], where: str = ""):
         if not isinstance(raw, Mapping) or not all(isinstance(key, str) for key in raw):
-            raise Unsupported(f"{where or 'config.json'}: expected an object of keys and values, not {type(raw).__name__}")
+            raise Unsupported(
+                f"{where or 'config.json'}: expected an object of keys and values, not {type(raw).__name__}"
+            )
         self.raw, self.where = raw, where
         self.left = set(raw) - NEUTRAL - {"strata"}
 
@@ -49,7 +51,9 @@ class Config:
             if key in self.raw and null is not SAME:
                 return null
             if default is ...:
-                raise Unsupported(f"{self._path(key)}: is missing, and this family's architecture cannot be known without it")
+                raise Unsupported(
+                    f"{self._path(key)}: is missing, and this family's architecture cannot be known without it"
+                )
             return default
         wanted = kind if isinstance(kind, tuple) else (kind,)
         if float in wanted and _is_number(value):
@@ -57,7 +61,9 @@ class Config:
                 raise self.refuse(key, "give a finite number")
             return float(value)
         if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
-            raise Unsupported(f"{self._path(key)}: {shown(value)} is not of type {' or '.join(k.__name__ for k in wanted)}")
+            raise Unsupported(
+                f"{self._path(key)}: {shown(value)} is not of type {' or '.join(k.__name__ for k in wanted)}"
+            )
         return value
 
     def count(self, key: str, default: Any = ..., null: Any = SAME, least: int = 1, most: int = 2**31) -> Any:
@@ -73,7 +79,9 @@ class Config:
     def listing(self, key: str, kind: type, default: Any = None, most: int = 4096) -> list | None:
         """A list whose entries are all of type `kind`."""
         value = self.take(key, (list, tuple), default)
-        if value is not default and (len(value) > most or not all(isinstance(v, kind) and type(v) is not bool for v in value)):
+        if value is not default and (
+            len(value) > most or not all(isinstance(v, kind) and type(v) is not bool for v in value)
+        ):
             raise self.refuse(key, f"expected a list of {kind.__name__}, at most {most:,} long")
         return value
 

@@ -39,7 +39,11 @@ def write(arch: Architecture) -> dict | None:
     if not arch.parts["moe"].shared:  # what is left is another family's
         return None
     attention = arch.parts["attention"]
-    written = {key: value for key, value in v3.write_blocks(arch).items() if key not in ("n_group", "topk_group", "routed_scaling_factor")}
+    written = {
+        key: value
+        for key, value in v3.write_blocks(arch).items()
+        if key not in ("n_group", "topk_group", "routed_scaling_factor")
+    }
     at = [layer for layer, block in enumerate(arch.sequence) if block[-1].parts[0] == "moe"]
     every = at[1] - at[0] if len(at) > 1 else max(1, arch.depth if at == [0] else 1)
     return (

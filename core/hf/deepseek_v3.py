@@ -35,7 +35,11 @@ def read(config: Config, model_type: str) -> dict:
 def write(arch: Architecture) -> dict:
     model_type = arch.family if arch.family in TYPES else TYPES[0]
     return (
-        {"architectures": ["DeepseekV3ForCausalLM"], "model_type": model_type, "rope_interleave": arch.position.interleaved}
+        {
+            "architectures": ["DeepseekV3ForCausalLM"],
+            "model_type": model_type,
+            "rope_interleave": arch.position.interleaved,
+        }
         | common.write_sizes(arch)
         | write_latent(arch.parts["attention"])
         | write_blocks(arch)
@@ -107,10 +111,14 @@ def latent_sources(path: str, at: str, part: LatentAttention) -> Iterator[tuple[
 
 
 def dense(config: Config, d_ff: int) -> dict:
-    return {"kind": "feed_forward", "d_ff": config.count("intermediate_size", d_ff)} | unless("swiglu", activation=common.activation(config))
+    return {"kind": "feed_forward", "d_ff": config.count("intermediate_size", d_ff)} | unless(
+        "swiglu", activation=common.activation(config)
+    )
 
 
-def experts(config: Config, count: Any, top_k: Any, d_ff: int, shared: int | None, alias: str = "num_local_experts") -> dict:
+def experts(
+    config: Config, count: Any, top_k: Any, d_ff: int, shared: int | None, alias: str = "num_local_experts"
+) -> dict:
     """Routed and shared experts without their router. Several shared ones are one network of their summed width."""
     width = config.count("moe_intermediate_size", d_ff)
     n = config.count("n_shared_experts", shared, least=0)
@@ -166,7 +174,11 @@ def blocks(config: Config, parts: dict[str, Mapping], feeds: list[str], mtp: int
     used = {"attention", *feeds} | ({"moe"} if mtp else set())
     parts = {name: part for name, part in parts.items() if name in used}
     ahead = {"mtp": unless(1, count=mtp) | {"block": ["attention", "moe"]}} if mtp else {}
-    return {"parts": parts, "layers": layers([["attention", feed] for feed in feeds])} | ahead | common.precision(config, parts)
+    return (
+        {"parts": parts, "layers": layers([["attention", feed] for feed in feeds])}
+        | ahead
+        | common.precision(config, parts)
+    )
 
 
 def write_blocks(arch: Architecture) -> dict:

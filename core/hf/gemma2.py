@@ -19,7 +19,9 @@ def read(config: Config, model_type: str) -> dict:
     config.ignore("sliding_window_size")  # an older name, which nothing reads
     mixers, order = common.windowed(types, attention, window(config, types))
     parts = mixers | {"dense": gemma_dense(config)}
-    return common.assemble(config, value, common.rope(config, value["context"]), parts, [[name, "dense"] for name in order])
+    return common.assemble(
+        config, value, common.rope(config, value["context"]), parts, [[name, "dense"] for name in order]
+    )
 
 
 def write(arch: Architecture) -> dict:

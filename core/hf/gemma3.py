@@ -23,7 +23,9 @@ def read(config: Config, model_type: str) -> dict:
     types = common.layer_types(config, depth, usual, *KINDS)
     near, far = _ropes(config, value["context"])
     position = far if "full_attention" in types else near
-    mixers, order = common.windowed(types, attention, window(config, types), {} if near == position else {"position": near})
+    mixers, order = common.windowed(
+        types, attention, window(config, types), {} if near == position else {"position": near}
+    )
     parts = mixers | {"dense": gemma_dense(config)}
     return common.assemble(config, value, position, parts, [[name, "dense"] for name in order])
 
@@ -54,7 +56,11 @@ def write(arch: Architecture) -> dict:
     near = next((part.position for part in arch.parts.values() if getattr(part, "position", None)), arch.position)
     named = {"architectures": ["Gemma3ForCausalLM"], "model_type": "gemma3_text"}
     older = near.scaling is None
-    ropes = {"rope_local_base_freq": near.base} | common.write_rope(far, arch.context) if older else _nested(near, far, arch.context)
+    ropes = (
+        {"rope_local_base_freq": near.base} | common.write_rope(far, arch.context)
+        if older
+        else _nested(near, far, arch.context)
+    )
     return named | write_gemma(arch) | ropes
 
 
@@ -62,5 +68,7 @@ def _nested(near, far, context: int) -> dict:
     """The newer form, which alone can scale the rope inside windows too."""
     ropes = {"sliding_attention": near, "full_attention": far}
     return {
-        "rope_parameters": {kind: {"rope_theta": rope.base} | common.write_rope_scaling(rope, context) for kind, rope in ropes.items()}
+        "rope_parameters": {
+            kind: {"rope_theta": rope.base} | common.write_rope_scaling(rope, context) for kind, rope in ropes.items()
+        }
     }

@@ -13,7 +13,9 @@ ignored = v3.ignored
 def read(config: Config, model_type: str) -> dict:
     value = common.sizes(config, vocab_size=151_552, d_model=4_096, context=131_072, tied=False, eps=1e-5)
     # A null here would turn whole heads, where an absent key turns halves.
-    value["position"] = common.rope(config, value["context"], fraction=1.0 if config.raw.get("partial_rotary_factor", 0) is None else 0.5)
+    value["position"] = common.rope(
+        config, value["context"], fraction=1.0 if config.raw.get("partial_rotary_factor", 0) is None else 0.5
+    )
     attention = {"kind": "attention"} | common.heads(config, value["d_model"], heads=96, kv_heads=8)
     if config.take("attention_bias", bool, False):
         attention |= {"bias": True, "out_bias": False}
@@ -22,7 +24,8 @@ def read(config: Config, model_type: str) -> dict:
     parts = {
         "attention": attention,
         "dense": v3.dense(config, 10_944),
-        "moe": v3.experts(config, count=128, top_k=8, d_ff=1_408, shared=1) | {"router": v3.noaux_router(config, 1, 1, 1.0)},
+        "moe": v3.experts(config, count=128, top_k=8, d_ff=1_408, shared=1)
+        | {"router": v3.noaux_router(config, 1, 1, 1.0)},
     }
     return value | v3.leading_dense(config, parts, depth=46, first=1, mtp=v3.read_mtp(config))
 

@@ -28,9 +28,20 @@ def read(config: Config, model_type: str) -> dict:
     config.expect("n_ctx", rows)
     config.ignore("reorder_and_upcast_attn", "output_past")
     parts = {
-        "attention": {"kind": "attention", "heads": heads, "kv_heads": heads, "head_dim": d_model // heads, "bias": True}
+        "attention": {
+            "kind": "attention",
+            "heads": heads,
+            "kv_heads": heads,
+            "head_dim": d_model // heads,
+            "bias": True,
+        }
         | ({} if scaled else {"scale": 1.0}),
-        "dense": {"kind": "feed_forward", "d_ff": config.count("n_inner", 4 * d_model), "activation": activation, "bias": True},
+        "dense": {
+            "kind": "feed_forward",
+            "d_ff": config.count("n_inner", 4 * d_model),
+            "activation": activation,
+            "bias": True,
+        },
     }
     return {
         "vocab_size": config.count("vocab_size", 50_257),

@@ -23,7 +23,9 @@ def read(config: Config, model_type: str) -> dict:
     value = common.sizes(config, vocab_size=201_088, d_model=2_880, context=131_072, tied=False, eps=1e-5)
     value["position"] = common.rope(config, value["context"], theta=150_000.0)
     if config.raw.get("rope_parameters") is None and not config.raw.get("rope_scaling"):
-        value["position"]["scaling"] = YARN | {"original_context": config.raw.get("original_max_position_embeddings") or 4_096}
+        value["position"]["scaling"] = YARN | {
+            "original_context": config.raw.get("original_max_position_embeddings") or 4_096
+        }
     depth = config.depth("num_hidden_layers", 36)
     types = common.layer_types(config, depth, (["sliding_attention", "full_attention"] * depth)[:depth], *KINDS)
     parts = {KINDS[word]: _attention(config, value["d_model"], word) for word in KINDS if word in types}
@@ -92,11 +94,17 @@ def _experts(path: str, at: str, part: Experts) -> Iterator[tuple[str, list[Sour
     """Gate and up are the even and odd rows of one matrix, which lies (in, out), or (out, in) in mxfp4."""
     for name in ("weight", "bias"):
         yield one(f"{path}.router.{name}", f"{at}.mlp.router.{name}")
-    rows = {"gate": ("gate_up_proj", slice(0, None, 2)), "up": ("gate_up_proj", slice(1, None, 2)), "down": ("down_proj", slice(None))}
+    rows = {
+        "gate": ("gate_up_proj", slice(0, None, 2)),
+        "up": ("gate_up_proj", slice(1, None, 2)),
+        "down": ("down_proj", slice(None)),
+    }
     for ours, (name, which) in rows.items():
         theirs = f"{at}.mlp.experts.{name}"
         plain = Source((theirs,), lambda m, which=which: m.mT[:, which])
-        packed = Source((f"{theirs}_blocks", f"{theirs}_scales"), lambda b, s, which=which: mxfp4(b[:, which], s[:, which]))
+        packed = Source(
+            (f"{theirs}_blocks", f"{theirs}_scales"), lambda b, s, which=which: mxfp4(b[:, which], s[:, which])
+        )
         yield f"{path}.experts.{ours}", [plain, packed]
         yield one(f"{path}.experts.{ours}_bias", f"{theirs}_bias", make=lambda b, which=which: b[:, which])
 

@@ -18,7 +18,15 @@ TYPES = ("llama4_text", "llama4")
 def read(config: Config, model_type: str) -> dict:
     if model_type == "llama4_text":
         return _read_text(config, config)
-    config.ignore("vision_config", "image_token_index", "image_token_id", "boi_token_index", "boi_token_id", "eoi_token_index", "eoi_token_id")
+    config.ignore(
+        "vision_config",
+        "image_token_index",
+        "image_token_id",
+        "boi_token_index",
+        "boi_token_id",
+        "eoi_token_index",
+        "eoi_token_id",
+    )
     config.expect("tie_word_embeddings", False)  # the text model's own word holds
     text = config.nested("text_config")
     text.expect("model_type", "llama4_text")
@@ -47,7 +55,10 @@ def _read_text(config: Config, outer: Config) -> dict:
         "shared": {"d_ff": d_ff},
         "weigh": "before",
     } | activation  # fmt: skip
-    blocks = [[_name(rope, chunk), "moe" if moe else "dense"] for rope, chunk, moe in zip(turned, chunked, sparse, strict=True)]
+    blocks = [
+        [_name(rope, chunk), "moe" if moe else "dense"]
+        for rope, chunk, moe in zip(turned, chunked, sparse, strict=True)
+    ]
     parts = {name: part for name, part in parts.items() if any(name in block for block in blocks)}
     own = not any(outer.has(key) for key in ("dtype", "torch_dtype", "quantization_config"))
     return value | {"parts": parts, "layers": layers(blocks)} | common.precision(config if own else outer, parts)
@@ -61,7 +72,11 @@ def _patterns(config: Config, depth: int) -> tuple[list[bool], list[bool], list[
         raise config.refuse("no_rope_layers", f"it has {len(rope)} entries for {depth} layers")
     turned = [bool(flag) for flag in rope[:depth]]  # 1 is a layer with rope, in spite of the name
     words = common.layer_types(
-        config, depth, ["chunked_attention" if flag else "full_attention" for flag in turned], "chunked_attention", "full_attention"
+        config,
+        depth,
+        ["chunked_attention" if flag else "full_attention" for flag in turned],
+        "chunked_attention",
+        "full_attention",
     )
     moe = config.listing("moe_layers", int)
     sparse = set(range(step - 1, depth, step) if moe is None else moe)
@@ -84,7 +99,9 @@ def _attention(config: Config, value: dict, rope: bool, chunk: bool) -> dict:
         raise config.refuse("attention_chunk_size", "layers see only their chunk")
     part |= {"chunk": size} if chunk else {}
     if rope:
-        return part | ({"qk_norm": {"after_position": True, "norm": value["norm"] | {"weight": False}}} if normed else {})
+        return part | (
+            {"qk_norm": {"after_position": True, "norm": value["norm"] | {"weight": False}}} if normed else {}
+        )
     steps = {"kind": "steps"} | unless(0.1, scale=scale) | unless(8_192, length=length)
     return part | ({"temperature": steps} if grows and scale else {}) | {"position": {"kind": "none"}}
 
@@ -144,6 +161,10 @@ def _feed(path: str, at: str, part) -> Iterator[tuple[str, list[Source]]]:
         return
     yield one(f"{path}.router.weight", f"{at}.router.weight")
     for half, ours in enumerate(("gate", "up")):
-        yield one(f"{path}.experts.{ours}", f"{at}.experts.gate_up_proj", make=lambda both, half=half: both.chunk(2, dim=-1)[half].mT)
+        yield one(
+            f"{path}.experts.{ours}",
+            f"{at}.experts.gate_up_proj",
+            make=lambda both, half=half: both.chunk(2, dim=-1)[half].mT,
+        )
     yield one(f"{path}.experts.down", f"{at}.experts.down_proj", make=lambda down: down.mT)
     yield from common.dense_sources(f"{path}.shared", f"{at}.shared_expert", part)

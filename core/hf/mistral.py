@@ -23,9 +23,12 @@ def read(config: Config, model_type: str) -> dict:
         return value
     value = common.sizes(config, vocab_size=32_000, d_model=4_096, context=131_072, tied=False, eps=1e-6)
     window = config.count("sliding_window", 4_096, null=None)
-    config.expect("layer_types", ["sliding_attention" if window else "full_attention"] * config.depth("num_hidden_layers", 32))
+    config.expect(
+        "layer_types", ["sliding_attention" if window else "full_attention"] * config.depth("num_hidden_layers", 32)
+    )
     parts = {
-        "attention": common.attention(config, value["d_model"], biased=None, heads=32, kv_heads=8) | common.unless(None, window=window),
+        "attention": common.attention(config, value["d_model"], biased=None, heads=32, kv_heads=8)
+        | common.unless(None, window=window),
         "dense": common.dense(config, 14_336),
     }
     blocks = [["attention", "dense"]] * config.depth("num_hidden_layers", 32)

@@ -13,7 +13,8 @@ def read(config: Config, model_type: str) -> dict:
     value = common.sizes(config, vocab_size=32_000, d_model=4_096, context=131_072, tied=False, eps=1e-5)
     window = config.count("sliding_window", None)
     parts = {
-        "attention": common.attention(config, value["d_model"], biased=None, heads=32, kv_heads=8) | common.unless(None, window=window),
+        "attention": common.attention(config, value["d_model"], biased=None, heads=32, kv_heads=8)
+        | common.unless(None, window=window),
         "moe": {
             "kind": "experts",
             "count": config.count("num_local_experts", 8),

@@ -16,7 +16,9 @@ def read(config: Config, model_type: str) -> dict:
         "dense": common.dense(config, 11_008),
     }
     blocks = [["attention", "dense"]] * config.depth("num_hidden_layers", 32)
-    return common.assemble(config, value, common.rope(config, value["context"]), parts, blocks, residual={"norm": "output"})
+    return common.assemble(
+        config, value, common.rope(config, value["context"]), parts, blocks, residual={"norm": "output"}
+    )
 
 
 def write(arch: Architecture) -> dict:

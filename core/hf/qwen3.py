@@ -33,7 +33,9 @@ def _read_dense(config: Config) -> dict:
     attention = _attention(config, value["d_model"], heads=32, kv_heads=32, head_dim=128)
     mixers, order = common.windowed(types, attention, window)
     parts = mixers | {"dense": common.dense(config, 22_016)}
-    return common.assemble(config, value, common.rope(config, value["context"]), parts, [[name, "dense"] for name in order])
+    return common.assemble(
+        config, value, common.rope(config, value["context"]), parts, [[name, "dense"] for name in order]
+    )
 
 
 def _read_moe(config: Config) -> dict:
@@ -78,7 +80,11 @@ def write(arch: Architecture) -> dict:
     types = common.write_layer_types(arch)
     return (
         written
-        | {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "max_window_layers": _first(types, "sliding_attention")}
+        | {
+            "architectures": ["Qwen3ForCausalLM"],
+            "model_type": "qwen3",
+            "max_window_layers": _first(types, "sliding_attention"),
+        }
         | {"layer_types": types}
         | common.write_dense(arch.parts["dense"])
     )

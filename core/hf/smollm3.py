@@ -14,7 +14,9 @@ def read(config: Config, model_type: str) -> dict:
     value = common.sizes(config, vocab_size=128_256, d_model=2_048, context=32_768, tied=True, eps=1e-6)
     depth, every = config.depth("num_hidden_layers", 36), config.count("no_rope_layer_interval", 4)
     turned = config.listing("no_rope_layers", int)  # despite its name, 1 is a layer with rope
-    turned = [(layer + 1) % every != 0 for layer in range(depth)] if turned is None else [bool(t) for t in turned[:depth]]
+    turned = (
+        [(layer + 1) % every != 0 for layer in range(depth)] if turned is None else [bool(t) for t in turned[:depth]]
+    )
     if len(turned) < depth:
         raise config.refuse("no_rope_layers", f"it has {len(turned)} entries for {depth} layers")
     window = config.count("sliding_window", None)

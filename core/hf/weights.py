@@ -70,7 +70,9 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], sources: Sources, igno
             target.copy_(value)
         used.update(way.names)
     if own.keys() - _tied(model):
-        raise Unsupported(f"{sorted(own)[0]}: this family's names for it are not known, so the checkpoint cannot fill it")
+        raise Unsupported(
+            f"{sorted(own)[0]}: this family's names for it are not known, so the checkpoint cannot fill it"
+        )
     left = sorted(name for name in tensors if name not in used and not ignored(name))
     if left:
         raise Unsupported(f"{left[0]}: is in the checkpoint but nowhere in the architecture ({len(left)} such tensors)")
@@ -98,10 +100,14 @@ def read(folder: str | Path) -> dict[str, Tensor]:
 
     folder = Path(folder)
     index = folder / "model.safetensors.index.json"
-    names = sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.exists() else ["model.safetensors"]
+    names = (
+        sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.exists() else ["model.safetensors"]
+    )
     out: dict[str, Tensor] = {}
     for name in names:
         if not (folder / name).exists():
-            raise Unsupported(f"{folder / name}: no such file; a folder with model.safetensors (or its shards and index) is needed")
+            raise Unsupported(
+                f"{folder / name}: no such file; a folder with model.safetensors (or its shards and index) is needed"
+            )
         out |= load_file(folder / name)
     return out

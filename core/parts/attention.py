@@ -2,13 +2,28 @@
 over everything before, a sliding window or a chunk of it."""
 
 import math
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Borrow, Flops, HeadDim, Heads, Keep, Length, Linear, Mixer, Positive, Shape, Spec, causal_pairs, scaled
+from .base import (
+    Borrow,
+    Flops,
+    HeadDim,
+    Heads,
+    Keep,
+    Length,
+    Linear,
+    Mixer,
+    Positive,
+    Shape,
+    Spec,
+    causal_pairs,
+    scaled,
+)
 from .norm import Norm
 from .position import NoPosition, Position
 
@@ -37,7 +52,9 @@ class LogTemperature(Spec):
     """Past `length`, scores grow with the logarithm of the query's position (Grok 2): times log(position) / log(length)."""
 
     kind: Literal["log"]
-    length: Annotated[int, Field(ge=2, le=1_000_000_000)] = Field(description="Position up to which nothing changes", examples=[1024])
+    length: Annotated[int, Field(ge=2, le=1_000_000_000)] = Field(
+        description="Position up to which nothing changes", examples=[1024]
+    )
 
     def factor(self, positions: Tensor) -> Tensor:
         return (positions.clamp(min=1).log() / math.log(self.length)).clamp(min=1)
@@ -54,7 +71,9 @@ class Attention(Mixer):
 
     kind: Literal["attention"] = "attention"
     heads: Heads = Field(description="Query heads", examples=[32])
-    kv_heads: Heads = Field(description="Key and value heads: as many as heads, a divisor of them, or one", examples=[8])
+    kv_heads: Heads = Field(
+        description="Key and value heads: as many as heads, a divisor of them, or one", examples=[8]
+    )
     head_dim: HeadDim = Field(description="Channels of a query or key head", examples=[128])
     v_head_dim: HeadDim | None = Field(None, description="Channels of a value head, where they differ")
     window: Length | None = Field(None, description="Each token sees only this many, itself included")
@@ -143,7 +162,11 @@ class Attention(Mixer):
 
     def explain(self, d_model: int) -> str:
         per = self.heads // self.kv_heads
-        shared = "each with a key and a value of its own" if per == 1 else f"{per} to each of {self.kv_heads} key and value heads"
+        shared = (
+            "each with a key and a value of its own"
+            if per == 1
+            else f"{per} to each of {self.kv_heads} key and value heads"
+        )
         words = f"{self.label}: {self.heads} query heads of {self.head_dim} channels, {shared}. "
         if self.window:
             words += f"A token sees only the last {self.window:,}, so its cache stops growing there. "
@@ -161,6 +184,35 @@ class Attention(Mixer):
         if self.qk_norm:
             words += "Queries and keys are normalised first. "
         return words.strip()
+
+    def checklist(self, d_model: int) -> Iterator[str]:
+        if self.heads * self.head_dim != d_model:
+            yield f"Heads × head_dim is {self.heads * self.head_dim:,}, not d_model: q and o are not square."
+        if self.scale:
+            yield f"Scores are scaled by {self.scale:.6g}, not by 1 / sqrt({self.head_dim})."
+        if self.window:
+            yield f"The window of {self.window:,} counts the token itself: position p sees p − {self.window - 1:,} to p."
+        if self.chunk:
+            yield f"Chunks begin at multiples of {self.chunk:,}: the first token of one sees nothing of the one before."
+        if self.qk_norm:
+            across = "each head's own channels" if self.qk_norm.across == "head" else "all heads' channels together"
+            when = "after" if self.qk_norm.after_position else "before"
+            yield f"Queries and keys are normalised over {across}, {when} the rotary embedding."
+        if self.sinks:
+            yield "Sinks join the softmax's sum after scaling and masking, and add nothing to the output."
+        if self.softcap:
+            yield f"Scores pass through {self.softcap:g} · tanh(score / {self.softcap:g}) before the mask."
+        if self.temperature:
+            yield "Scores also grow with the query's position; at short lengths this cannot be seen."
+        if self.bias and self.out_bias is False:
+            yield "Query, key and value have biases, the output has none."
+        if self.gate:
+            yield "The output is gated before its projection."
+        if self.shared_kv:
+            yield "The value is the key's projection, before norm and rotation."
+        if self.cache_from:
+            yield "This layer projects no keys or values: it reads an earlier layer's."
+        yield from self.position.checklist(self.head_dim)
 
 
 def _shrunk_dim(position: Position) -> int:

@@ -122,6 +122,10 @@ class Part(Spec):
         """Two or three sentences with this part's own numbers."""
         raise NotImplementedError
 
+    def checklist(self, d_model: int) -> Iterator[str]:
+        """What an implementation must get right and often does not, a sentence each."""
+        return iter(())
+
 
 class Mixer(Part):
     """A part through which positions see one another; its module's forward takes (x, positions)."""
@@ -238,4 +242,3 @@ def scaled(width: int, scale: float, multiple: int = 8, least: int = 8) -> int:
 def number(value: float) -> str:
     """12,288 and 0.5: a figure as the words show it."""
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
-

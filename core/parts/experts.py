@@ -4,6 +4,7 @@ Fine-grained and shared experts are DeepSeekMoE's (arXiv:2401.06066); group-limi
 (arXiv:2405.04434, section 2.2.2); the selection bias is auxiliary-loss-free balancing (arXiv:2408.15664).
 """
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import torch
@@ -35,7 +36,9 @@ class Router(Spec):
     @model_validator(mode="after")
     def _consistent(self):
         if self.top_groups > self.groups:
-            raise ValueError(f"top_groups: {self.top_groups} is more than the {self.groups} groups; give 1 to {self.groups}")
+            raise ValueError(
+                f"top_groups: {self.top_groups} is more than the {self.groups} groups; give 1 to {self.groups}"
+            )
         if self.over == "chosen" and self.score == "sigmoid":
             raise ValueError("over: a sigmoid scores each expert alone; only a softmax can be over the chosen")
         return self
@@ -44,7 +47,9 @@ class Router(Spec):
 class Shared(Spec):
     """A feed-forward network that every token passes, beside those it is sent to."""
 
-    d_ff: Width = Field(description="Its width; several shared experts are one network of their summed width", examples=[1024])
+    d_ff: Width = Field(
+        description="Its width; several shared experts are one network of their summed width", examples=[1024]
+    )
     count: Count = Field(1, description="How many experts that width stands for")
     gate: bool = Field(False, description="Its output is multiplied by a sigmoid of the input (Qwen 2)")
 
@@ -54,7 +59,11 @@ class Experts(Activated, Part):
 
     title = "Mixture of experts"
     role = "experts"
-    components = {"router": ("router", "router"), "shared": ("shared", "shared expert"), "experts": ("experts", "routed experts")}
+    components = {
+        "router": ("router", "router"),
+        "shared": ("shared", "shared expert"),
+        "experts": ("experts", "routed experts"),
+    }
 
     kind: Literal["experts"]
     count: Count = Field(description="Routed experts", examples=[8])
@@ -63,7 +72,9 @@ class Experts(Activated, Part):
     bias: bool = Field(False, description="Biases in every expert")
     router: Router = Field(Router(), description="How experts are chosen and weighed")
     shared: Shared | None = Field(None, description="A network that every token passes as well")
-    weigh: Literal["after", "before"] = Field("after", description="Weights multiply an expert's output, or its input (Llama 4)")
+    weigh: Literal["after", "before"] = Field(
+        "after", description="Weights multiply an expert's output, or its input (Llama 4)"
+    )
     norm: Norm | None = Field(None, description="Where it differs from the model's")
 
     @model_validator(mode="after")
@@ -75,7 +86,9 @@ class Experts(Activated, Part):
             raise ValueError(f"router.groups: {self.count} experts do not divide into {r.groups} equal groups")
         within = self.count // r.groups * r.top_groups
         if self.top_k > within:
-            raise ValueError(f"top_k: {self.top_k} is more than the {within} experts of the {r.top_groups} groups a token may choose from")
+            raise ValueError(
+                f"top_k: {self.top_k} is more than the {within} experts of the {r.top_groups} groups a token may choose from"
+            )
         if r.groups > 1 and r.group_score == "top2" and self.count // r.groups < 2:
             raise ValueError("router.group_score: groups of one expert have no best two")
         return self
@@ -120,6 +133,28 @@ class Experts(Activated, Part):
         if r.selection_bias:
             words += "A bias on the choice, raised for idle experts and lowered for busy ones, keeps the load even without a loss term. "
         return words.strip()
+
+    def checklist(self, d_model: int) -> Iterator[str]:
+        r = self.router
+        yield "Router logits and scores are computed in float32."
+        if r.over == "chosen":
+            yield f"The softmax is over the {self.top_k} chosen logits, not over all {self.count}."
+        elif r.normalise:
+            yield f"The {self.top_k} chosen scores are divided by their sum."
+        else:
+            yield f"The {self.top_k} chosen scores are used as they are: their sum is not one."
+        if r.scale != 1:
+            yield f"The weights are then multiplied by {r.scale:g}."
+        if r.selection_bias:
+            yield "The selection bias sways the choice alone; weights come from the scores without it."
+        if r.top_groups < r.groups:
+            worth = "its best score" if r.group_score == "max" else "the sum of its best two scores"
+            yield f"A group is worth {worth}; only the best {r.top_groups} of {r.groups} groups may be chosen from."
+        if self.weigh == "before":
+            yield "A weight multiplies what an expert reads, not what it gives."
+        if self.shared and self.shared.gate:
+            yield "The shared network's output is multiplied by a sigmoid of the input."
+        yield from self.notes()
 
 
 class ExpertsModule(nn.Module):

@@ -1,6 +1,6 @@
 """Feed-forward networks: plain (arXiv:1706.03762) and gated linear units (arXiv:2002.05202)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import torch
@@ -19,7 +19,9 @@ PLAIN: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,  # arXiv:1702.03118
 }
 GATED = {"reglu": "relu", "geglu": "gelu", "geglu_tanh": "gelu_tanh", "swiglu": "silu"}
-Activation = Literal["relu", "relu2", "gelu", "gelu_tanh", "silu", "reglu", "geglu", "geglu_tanh", "swiglu", "clamped_swiglu"]
+Activation = Literal[
+    "relu", "relu2", "gelu", "gelu_tanh", "silu", "reglu", "geglu", "geglu_tanh", "swiglu", "clamped_swiglu"
+]
 NAMES = {
     "relu": "ReLU", "relu2": "ReLU²", "gelu": "GELU", "gelu_tanh": "GELU (tanh)", "silu": "SiLU", "reglu": "ReGLU",
     "geglu": "GEGLU", "geglu_tanh": "GEGLU (tanh)", "swiglu": "SwiGLU", "clamped_swiglu": "clamped SwiGLU",
@@ -44,6 +46,18 @@ class Activated(Spec):
     @property
     def matrices(self) -> int:
         return 3 if self.gated else 2
+
+    def notes(self) -> Iterator[str]:
+        """What an implementation must get right about the activation."""
+        if self.activation == "clamped_swiglu":
+            yield (
+                f"The gate is clamped from above at {self.clamp:g}, the other branch on both sides; the swish has slope "
+                f"{self.swish_slope:g}, and one is added to the other branch."
+            )
+        elif "gelu" in (GATED.get(self.activation), self.activation):
+            yield "GELU is the exact one, with the error function."
+        elif self.activation.endswith("_tanh"):
+            yield "GELU is its tanh approximation."
 
     def activate(self, up: Tensor, gate: Tensor | None) -> Tensor:
         if gate is None:
@@ -88,10 +102,13 @@ class FeedForward(Activated, Part):
             f"then one back down. {self.matrices} × {d_model:,} × {self.d_ff:,} weights, and nothing is kept."
         )
 
+    def checklist(self, d_model: int) -> Iterator[str]:
+        yield from self.notes()
+
 
 def feed_forward_flops(part: Activated, d_model: int, d_ff: int, tokens: int) -> Flops:
     names = ("gate", "up", "down") if part.gated else ("up", "down")
-    return Flops({name: 2 * tokens * d_model * d_ff for name in names})
+    return Flops(dict.fromkeys(names, 2 * tokens * d_model * d_ff))
 
 
 class FeedForwardModule(nn.Module):

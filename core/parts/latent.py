@@ -1,6 +1,7 @@
 """Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434, section 2.1)."""
 
 import math
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import torch
@@ -8,9 +9,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from .attention import visible
-from .base import Flops, HeadDim, Heads, Keep, Linear, Mixer, Positive, Shape, causal_pairs, scaled
+from .base import Flops, HeadDim, Heads, Keep, Linear, Mixer, Positive, Shape, causal_pairs
 from .norm import Norm, RMSNorm
-from .position import NoPosition, Position, Yarn, yarn_magnitude
+from .position import Position, Yarn, yarn_magnitude
 
 Rank = Annotated[int, Field(ge=1, le=65_536)]
 
@@ -25,14 +26,20 @@ class LatentAttention(Mixer):
     title = "Multi-head latent attention"
 
     kind: Literal["latent_attention"]
-    heads: Heads = Field(description="Query heads; each has a key and a value of its own, rebuilt from the latent", examples=[32])
+    heads: Heads = Field(
+        description="Query heads; each has a key and a value of its own, rebuilt from the latent", examples=[32]
+    )
     kv_rank: Rank = Field(description="Width of the latent that is kept for each token", examples=[512])
     q_rank: Rank | None = Field(None, description="Width that queries are compressed to; uncompressed if empty")
     nope_dim: HeadDim = Field(description="Channels of a query or key head that carry no position", examples=[128])
-    rope_dim: HeadDim = Field(description="Rotary channels of a query head, and of the one shared rotary key", examples=[64])
+    rope_dim: HeadDim = Field(
+        description="Rotary channels of a query head, and of the one shared rotary key", examples=[64]
+    )
     v_dim: HeadDim = Field(description="Channels of a value head", examples=[128])
     bias: bool = Field(False, description="Biases on the compressions and on the output")
-    scale: Positive | None = Field(None, description="Scores are multiplied by this; 1 / sqrt(query width) unless given")
+    scale: Positive | None = Field(
+        None, description="Scores are multiplied by this; 1 / sqrt(query width) unless given"
+    )
     rank_norm: Norm = Field(RMSNorm(eps=1e-6), description="Norm of the compressed queries and of the latent")
     position: Position | None = Field(None, description="Where it differs from the model's")
     norm: Norm | None = Field(None, description="Where it differs from the model's")
@@ -104,6 +111,15 @@ class LatentAttention(Mixer):
             f"It keeps {kept:,} values a token where full keys and values would be {whole:,}, {whole / kept:.0f} times more."
         )
 
+    def checklist(self, d_model: int) -> Iterator[str]:
+        plain = self.scale or self.qk_dim**-0.5
+        yield f"Scores are scaled by 1 / sqrt({self.qk_dim}), the width of both halves of a query together."
+        if self.softmax_scale != plain:
+            yield f"YaRN's second magnitude multiplies that scale by {self.softmax_scale / plain:.4g}."
+        yield "The latent is kept after its norm, the rotary key after its rotation."
+        yield f"Heads are {self.qk_dim} wide in queries and keys but {self.v_dim} in values: {self.heads * self.v_dim:,} channels leave."
+        yield from self.position.checklist(self.rope_dim)
+
 
 class LatentAttentionModule(nn.Module):
     def __init__(self, part: LatentAttention, d_model: int):
@@ -163,7 +179,9 @@ class LatentCore(nn.Module):
         scores = scores + torch.einsum("bthr,bsr->bhts", q_rope, k_rope)
         return torch.einsum("bhts,bshv->bthv", self.weights(scores, positions, v.dtype), v).flatten(2)  # (B, T, H V)
 
-    def outline(self, q_nope: Tensor, q_rope: Tensor, k_nope: Tensor, k_rope: Tensor, v: Tensor, positions: Tensor) -> Tensor:
+    def outline(
+        self, q_nope: Tensor, q_rope: Tensor, k_nope: Tensor, k_rope: Tensor, v: Tensor, positions: Tensor
+    ) -> Tensor:
         return v.new_empty(*v.shape[:2], v.shape[2] * v.shape[3])
 
     def absorbed(

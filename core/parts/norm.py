@@ -1,5 +1,6 @@
 """Normalisation: LayerNorm (arXiv:1607.06450) and RMSNorm (arXiv:1910.07467)."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import torch
@@ -25,6 +26,13 @@ class RMSNorm(Spec):
         learned = "and a learned weight for each channel" if self.weight else "with no learned weight"
         return f"Divides each token's {dim:,} values by their root mean square, {learned} (eps {self.eps:g})."
 
+    def checklist(self) -> Iterator[str]:
+        yield f"RMSNorm adds {self.eps:g} to the mean square inside the root, and computes in float32."
+        if self.unit_offset:
+            yield "The stored norm weight is its distance from one: multiply by 1 + weight."
+        if not self.weight:
+            yield "The norm has no weight."
+
 
 class LayerNorm(Spec):
     """Subtracts the mean and divides by the standard deviation."""
@@ -41,6 +49,9 @@ class LayerNorm(Spec):
 
     def explain(self, dim: int) -> str:
         return f"Shifts and scales each token's {dim:,} values to mean 0 and variance 1 (eps {self.eps:g})."
+
+    def checklist(self) -> Iterator[str]:
+        yield f"LayerNorm adds {self.eps:g} to the variance, and {'has' if self.bias else 'has no'} bias."
 
 
 class RMSNormModule(nn.Module):

@@ -1,6 +1,7 @@
 """Where a token stands: learned absolute positions, rotary embeddings (RoPE, arXiv:2104.09864) and its extensions."""
 
 import math
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import torch
@@ -151,7 +152,9 @@ class Rope(Spec):
             for name in ("short_factor", "long_factor"):
                 given = len(getattr(self.scaling, name))
                 if given != dim // 2:
-                    raise ValueError(f"{name} has {given} entries; {dim // 2} are needed, one for each pair of channels")
+                    raise ValueError(
+                        f"{name} has {given} entries; {dim // 2} are needed, one for each pair of channels"
+                    )
 
     def frequencies(self, head_dim: int, length: Tensor) -> Tensor:
         """Radians a position, (dim / 2,), for a text of `length` tokens."""
@@ -169,6 +172,14 @@ class Rope(Spec):
             f"position (base {self.base:,.0f}{stretched}), so a score depends on how far apart two tokens are."
         )
 
+    def checklist(self, head_dim: int) -> Iterator[str]:
+        pairs = "neighbours (x0, x1)" if self.interleaved else f"halves (x0, x{self.dim(head_dim) // 2})"
+        yield f"RoPE turns {pairs} as pairs, with base {self.base:,.0f}; a checkpoint's rows are in that order."
+        if self.fraction < 1:
+            yield f"Only the first {self.dim(head_dim)} of {head_dim} channels turn."
+        if self.scaling and self.scaling.magnitude() != 1:
+            yield f"{self.scaling.kind} multiplies cosine and sine by {self.scaling.magnitude():.4g}."
+
 
 class Learned(Spec):
     """Learned absolute positions (GPT-2): a table of one vector a position, added to the token embedding."""
@@ -182,6 +193,9 @@ class Learned(Spec):
     def rotary(self, head_dim: int) -> None:
         return None
 
+    def checklist(self, head_dim: int) -> Iterator[str]:
+        yield f"Positions 0 to {self.length - 1:,} are rows of a table, added to the token embedding."
+
 
 class NoPosition(Spec):
     """No positional encoding (NoPE, arXiv:2305.19466): order is known from the causal mask alone."""
@@ -193,6 +207,9 @@ class NoPosition(Spec):
 
     def rotary(self, head_dim: int) -> None:
         return None
+
+    def checklist(self, head_dim: int) -> Iterator[str]:
+        yield "Queries and keys carry no position here."
 
 
 class Rotary(nn.Module):

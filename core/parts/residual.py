@@ -1,5 +1,6 @@
 """How parts read and write the residual stream."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import torch
@@ -17,6 +18,18 @@ class _Residual(Spec):
         description="pre: x + f(norm x); post: norm(x + f x); output: x + norm(f x); sandwich: x + norm(f(norm x))",
     )
     scale: Annotated[float, Field(gt=0, le=1e3)] = Field(1.0, description="Each part's output is multiplied by this")
+
+    def checklist(self) -> Iterator[str]:
+        placed = {
+            "pre": "Each part reads the stream through a norm; its output is added as it is.",
+            "post": "The norm comes after the sum: the stream itself is normalised.",
+            "output": "Parts read the stream as it is; the norm is on what they give.",
+            "sandwich": "Each part has a norm on what it reads and another on what it gives.",
+            "none": "No norm stands before or after a part.",
+        }
+        yield placed[self.norm]
+        if self.scale != 1:
+            yield f"What a part gives is multiplied by {self.scale:g} before it joins the stream."
 
 
 class Residual(_Residual):
