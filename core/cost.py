@@ -9,14 +9,18 @@ scores excepted, which are never stored.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
+
+import torch
 
 from .parts import Part
+from .parts.base import Flops, Shape
 from .parts.position import Learned
 from .precision import FORMATS
 from .spec import Architecture, Step, Workload
-from .trace import Traced, trace_ahead, trace_block, trace_part
+from .trace import trace_ahead, trace_block, trace_part
 
 ACTIVATION_BYTES = 2
 
@@ -39,6 +43,7 @@ class Row:
     kv_bytes: int = 0
     state_bytes: int = 0
     activation_bytes: int = 0
+    mtp_parameters: int = 0
     derivation: dict[str, str] = field(default_factory=dict, hash=False, compare=False)
 
 
@@ -49,7 +54,6 @@ class Cost:
     architecture: Architecture = field(repr=False)
     workload: Workload
     rows: tuple[Row, ...] = field(repr=False)
-    mtp_parameters: int
 
     def _sum(self, name: str) -> int:
         return sum(getattr(row, name) for row in self.rows)
@@ -64,7 +68,13 @@ class Cost:
         return self._sum("active_parameters")
 
     @property
+    def mtp_parameters(self) -> int:
+        """Parameters of the multi-token-prediction modules, which are not among `parameters`."""
+        return self._sum("mtp_parameters")
+
+    @property
     def weight_bytes(self) -> int:
+        """All weights that are shipped, those of multi-token-prediction modules included."""
         return self._sum("weight_bytes")
 
     @property
@@ -107,7 +117,7 @@ class Cost:
         for row in self.rows:
             if getattr(row, figure) and figure in row.derivation:
                 terms[row.derivation[figure]] += row.count
-        parts = [t.format(layers=f"{n} layers" if n > 1 else "1 layer") for t, n in terms.items()]
+        parts = [_counted(words, layers) for words, layers in terms.items()]
         return f"{' + '.join(parts)} = {getattr(self, figure):,}" if parts else f"{getattr(self, figure):,}"
 
     def to_dict(self) -> dict:
@@ -125,9 +135,17 @@ class Cost:
 
 def sentences(row: Row) -> dict[str, str]:
     """A row's derivations as finished sentences: `61 layers × (512 + 64) values × 2 bytes = 70,272 bytes per token`."""
-    layers = f"{row.count} layers" if row.count > 1 else "1 layer"
-    unit = {"kv_bytes_per_token": " bytes per token", "kv_bytes": " bytes", "weight_bytes": " bytes"}
-    return {k: f"{v.format(layers=layers)} = {getattr(row, k):,}{unit.get(k, '')}" for k, v in row.derivation.items()}
+    units = {
+        "kv_bytes_per_token": " bytes per token",
+        "kv_bytes": " bytes",
+        "state_bytes": " bytes",
+        "weight_bytes": " bytes",
+    }
+    return {k: f"{_counted(v, row.count)} = {getattr(row, k):,}{units.get(k, '')}" for k, v in row.derivation.items()}
+
+
+def _counted(derivation: str, layers: int) -> str:
+    return derivation.format(layers=f"{layers:,} layers × " if layers > 1 else "")
 
 
 def cost(arch: Architecture, workload: Workload | None = None) -> Cost:
@@ -137,184 +155,193 @@ def cost(arch: Architecture, workload: Workload | None = None) -> Cost:
     counted: set[str] = set()  # tied parts whose weights a row already holds
     for steps, count in arch.distinct().items():
         rows += _block(arch, steps, count, workload, counted)
-    rows += _top(arch, workload)
-    return Cost(arch, workload, tuple(rows), _mtp_parameters(arch))
+    rows += [*_top(arch, workload), *_ahead(arch, workload)]
+    return Cost(arch, workload, tuple(rows))
 
 
-def _block(arch: Architecture, steps: tuple[Step, ...], count: int, w: Workload, counted: set[str]) -> list[Row]:
+def _bottom(arch: Architecture, w: Workload) -> Iterator[Row]:
+    tables = {"embedding": ("token embedding", arch.vocab_size)}
+    if isinstance(arch.position, Learned):
+        tables["positions"] = ("position embedding", arch.position.length)
+    for name, (words, rows) in tables.items():
+        weights = _weights(arch, w, {name: (rows, arch.d_model)}, 1)
+        yield Row("model", name, words, "embedding", 1, **_merged(weights, _activations(w, arch.d_model, 1)))
+
+
+def _top(arch: Architecture, w: Workload) -> Iterator[Row]:
+    if arch.head.norm:
+        weights = _weights(arch, w, {f"norm.{path}": shape for path, shape in _norm_tensors(arch).items()}, 1)
+        yield Row("model", "norm", "final norm", "norm", 1, **_merged(weights, _activations(w, arch.d_model, 1)))
+    tensors = {} if arch.tied_embeddings else {"head": (arch.vocab_size, arch.d_model)}
+    tensors |= {"head.bias": (arch.vocab_size,)} if arch.head.bias else {}
+    product = 2 * arch.d_model * arch.vocab_size
+    flops = _flops(w, Flops(head=product * w.context), Flops(head=product), 1)
+    weights = _weights(arch, w, tensors, 1)
+    yield Row(
+        "model", "head", "output head", "embedding", 1, **_merged(weights, flops, _activations(w, arch.vocab_size, 1))
+    )
+
+
+def _block(arch: Architecture, steps: tuple[Step, ...], count: int, w: Workload, counted: set[str]) -> Iterator[Row]:
     where = block_words(arch)[steps]
-    rows = []
     for name in (name for step in steps for name in step.parts):
-        rows += _part(arch, name, where, count, w, new=name not in counted)
-        if arch.parts[name].tied:
-            counted.add(name)
+        copies = count if not arch.parts[name].tied else int(name not in counted)
+        yield from _part(arch, name, where, count, copies, w)
+        counted.add(name)
     wiring = trace_block(arch, steps)
-    tensors = wiring.parameters
-    size = sum(map(math.prod, tensors.values()))
-    norms = Row(
-        where, "norms", "norms", "norm", count,
-        parameters=count * size,
-        active_parameters=count * size,
-        weight_bytes=count * sum(_bytes(arch, "norm", shape, w) for shape in tensors.values()),
-        activation_bytes=count * _activations(wiring, w),
-        derivation={"parameters": "{layers} × (" + _shapes(tensors) + ")"} if size else {},
-    )  # fmt: skip
-    return [*rows, norms]
+    weights = _weights(arch, w, {f"norm.{path}": shape for path, shape in wiring.parameters.items()}, count)
+    written = sum(op.activation for op in wiring.operations if op.kind != "part")
+    yield Row(where, "norms", "norms", "norm", count, **_merged(weights, _activations(w, written, count)))
 
 
-def _part(arch: Architecture, name: str, where: str, count: int, w: Workload, new: bool) -> list[Row]:
-    """The rows of one part: one for each component that its class names, or one for all of it."""
+def _part(arch: Architecture, name: str, where: str, count: int, copies: int, w: Workload) -> Iterator[Row]:
+    """The rows of one part: one for each component that its class names, or one for all of it.
+
+    `copies` is how many sets of weights its `count` layers have: none where another row holds them already.
+    """
     part, d = arch.part(name), arch.d_model
     traced = trace_part(part, d)
     prefill, decode = part.flops(d, w.context, 0), part.flops(d, 1, w.context)
-    copies = (1 if part.tied else count) if new else 0
-    components = part.components or {"": (part.role, part.title.lower())}
-    rows = []
-    for prefix, (role, words) in components.items():
-
-        def mine(path: str, prefix: str = prefix) -> bool:
-            return not prefix or path == prefix or path.startswith((prefix + ".", prefix + "_"))
-
-        tensors = {path: shape for path, shape in traced.parameters.items() if mine(path)}
-        stored = tensors | {path: shape for path, shape in traced.buffers.items() if mine(path)}
-        if not tensors:
+    written = [(op.path or op.id, op.activation) for op in traced.operations]
+    kept = _kept(part, w, count)  # said in the part's first row
+    for prefix, (role, words) in (part.components or {"": (part.role, part.title.lower())}).items():
+        parameters = {f"{name}.{path}": shape for path, shape in traced.parameters.items() if _within(path, prefix)}
+        if not parameters:
             continue
-        size = sum(map(math.prod, tensors.values()))
+        buffers = {f"{name}.{path}": shape for path, shape in traced.buffers.items() if _within(path, prefix)}
         idle = part.idle_parameters(d) if prefix in ("", "experts") else 0
-        first = not rows
-        kept = _kept(part, w) if first else {}
-        rows.append(
-            Row(
-                where, name, words, role, count,
-                parameters=copies * size,
-                active_parameters=copies * (size - idle),
-                weight_bytes=copies * sum(_bytes(arch, f"{name}.{path}", shape, w) for path, shape in stored.items()),
-                prefill_flops=count * w.batch * sum(f for path, f in prefill.items() if mine(path)),
-                decode_flops=count * w.batch * sum(f for path, f in decode.items() if mine(path)),
-                activation_bytes=count * _activations(traced, w, mine),
-                derivation=_derivation(part, tensors, size, idle, d, prefill, decode, mine, w) | kept.get("derivation", {}),
-                **{key: count * value for key, value in kept.items() if key != "derivation"},
-            )
-        )  # fmt: skip
-    return rows
-
-
-def _kept(part: Part, w: Workload) -> dict:
-    """Bytes that one layer of this part keeps, and the sentences for them."""
-    one, all_ = part.cache(1), part.cache(w.context)
-    state = {name: math.prod(shape) for name, shape in part.state().items()}
-    fmt = FORMATS[w.cache]
-    size = f"{fmt.bits / 8:g} bytes"
-    out = {
-        "kv_bytes_per_token": sum(fmt.bytes(shape) for shape in one.values()),
-        "kv_bytes": w.batch * sum(fmt.bytes(shape) for shape in all_.values()),
-        "state_bytes": w.batch * sum(fmt.bytes((n,)) for n in state.values()),
-    }
-    if one:
-        values = " + ".join(" × ".join(f"{n:,}" for n in shape[1:]) for shape in one.values())
-        length = next(iter(all_.values()))[0]
-        out["derivation"] = {
-            "kv_bytes_per_token": f"{{layers}} × ({values}) values × {size}",
-            "kv_bytes": f"{{layers}} × {w.batch:,} × {length:,} tokens × ({values}) values × {size}",
-        }
-    return out
-
-
-def _derivation(part, tensors, size, idle, d, prefill, decode, mine, w) -> dict[str, str]:
-    out = {"parameters": "{layers} × (" + _shapes(tensors) + ")"}
-    if idle:
-        out["active_parameters"] = (
-            f"{{layers}} × ({size:,} − {part.count - part.top_k} experts not chosen × {part.expert_parameters(d):,})"
+        flops = (Flops({path: n for path, n in f.items() if _within(path, prefix)}) for f in (prefill, decode))
+        figures = (
+            _weights(arch, w, parameters, copies, buffers, idle),
+            _flops(w, *flops, count),
+            _activations(w, sum(n for path, n in written if _within(path, prefix)), count),
+            kept,
         )
-    for name, flops in (("prefill_flops", prefill), ("decode_flops", decode)):
-        own = [f"{path} {f:,}" for path, f in flops.items() if mine(path)]
-        out[name] = f"{{layers}} × {w.batch:,} × (" + " + ".join(own) + ")"
-    return out
+        yield Row(where, name, words, role, count, **_merged(*figures))
+        kept = {}
 
 
-def _shapes(tensors: dict[str, tuple[int, ...]]) -> str:
-    return " + ".join(
-        f"{path.removesuffix('.weight')} {' × '.join(f'{n:,}' for n in shape)}" for path, shape in tensors.items()
-    )
+def _within(path: str, prefix: str) -> bool:
+    """Whether a submodule belongs to the component of this prefix: shared.up and shared_gate to shared."""
+    return not prefix or path == prefix or path.startswith((prefix + ".", prefix + "_"))
 
 
-def _activations(traced: Traced, w: Workload, mine: Callable[[str], bool] | None = None) -> int:
-    values = sum(
-        op.activation for op in traced.operations if op.kind != "part" and (mine is None or mine(op.path or op.id))
-    )
-    return w.batch * w.context * values * ACTIVATION_BYTES
-
-
-def _bytes(arch: Architecture, path: str, shape: tuple[int, ...], w: Workload) -> int:
-    return FORMATS[arch.format(path, shape, w.weights)].bytes(shape)
-
-
-def _bottom(arch: Architecture, w: Workload) -> list[Row]:
-    shapes = {"embedding": (arch.vocab_size, arch.d_model)}
-    if isinstance(arch.position, Learned):
-        shapes["positions"] = (arch.position.length, arch.d_model)
-    rows = []
-    for name, shape in shapes.items():
-        words = "token embedding" if name == "embedding" else "position embedding"
-        size = math.prod(shape)
-        rows.append(
-            Row(
-                "model", name, words, "embedding", 1, size, size, _bytes(arch, name, shape, w),
-                activation_bytes=w.batch * w.context * arch.d_model * ACTIVATION_BYTES,
-                derivation={"parameters": f"{shape[0]:,} × {shape[1]:,}"},
-            )
-        )  # fmt: skip
-    return rows
-
-
-def _top(arch: Architecture, w: Workload) -> list[Row]:
-    rows = []
-    if arch.head.norm:
-        shapes = _norm_shapes(arch)
-        size = sum(map(math.prod, shapes))
-        written = w.batch * w.context * arch.d_model * ACTIVATION_BYTES
-        rows.append(
-            Row(
-                "model",
-                "norm",
-                "final norm",
-                "norm",
-                1,
-                size,
-                size,
-                sum(_bytes(arch, "norm", s, w) for s in shapes),
-                activation_bytes=written,
-            )
-        )
-    shapes = [] if arch.tied_embeddings else [(arch.vocab_size, arch.d_model)]
-    shapes += [(arch.vocab_size,)] if arch.head.bias else []
-    size = sum(map(math.prod, shapes))
-    flops = 2 * arch.d_model * arch.vocab_size * w.batch
-    product = f"2 × {arch.d_model:,} × {arch.vocab_size:,} × {w.batch:,}"
-    head = Row(
-        "model", "head", "output head", "embedding", 1, size, size, sum(_bytes(arch, "head", s, w) for s in shapes),
-        prefill_flops=flops * w.context,
-        decode_flops=flops,
-        activation_bytes=w.batch * w.context * arch.vocab_size * ACTIVATION_BYTES,
-        derivation={"parameters": f"{arch.vocab_size:,} × {arch.d_model:,}", "decode_flops": product, "prefill_flops": f"{product} × {w.context:,}"},
-    )  # fmt: skip
-    return [*rows, head]
-
-
-def _norm_shapes(arch: Architecture) -> list[tuple[int, ...]]:
-    """The final norm's tensors: those of any norm of the model at its width."""
-    norm = arch.norm
-    return [(arch.d_model,)] * (int(norm.weight) + int(getattr(norm, "bias", False)))
-
-
-def _mtp_parameters(arch: Architecture) -> int:
-    """Parameters of the multi-token-prediction modules, embedding and head not counted again."""
+def _ahead(arch: Architecture, w: Workload) -> Iterator[Row]:
+    """The multi-token-prediction modules: shipped with the weights, but no part of the model's own figures."""
     if not arch.mtp:
-        return 0
-    own = sum(map(math.prod, trace_ahead(arch).parameters.values()))
+        return
+    parameters, buffers = {f"norm.{path}": shape for path, shape in trace_ahead(arch).parameters.items()}, {}
     for name in (name for step in arch.mtp.block for name in step.parts):
-        own += sum(map(math.prod, trace_part(arch.part(name), arch.d_model).parameters.values()))
-    return arch.mtp.count * own
+        traced = trace_part(arch.part(name), arch.d_model)
+        parameters |= {f"{name}.{path}": shape for path, shape in traced.parameters.items()}
+        buffers |= {f"{name}.{path}": shape for path, shape in traced.buffers.items()}
+    figures = _weights(arch, w, parameters, arch.mtp.count, buffers)
+    words = figures["derivation"]
+    yield Row(
+        "ahead of the model", "mtp", "multi-token prediction", "mtp", arch.mtp.count,
+        mtp_parameters=figures["parameters"],
+        weight_bytes=figures["weight_bytes"],
+        derivation={"mtp_parameters": words["parameters"], "weight_bytes": words["weight_bytes"]},
+    )  # fmt: skip
+
+
+# ---- a row's figures, each with its sentence ----
+
+
+def _weights(
+    arch: Architecture,
+    w: Workload,
+    parameters: dict[str, Shape],
+    copies: int,
+    buffers: Mapping[str, Shape] = MappingProxyType({}),
+    idle: int = 0,
+) -> dict:
+    """Parameters and bytes of tensors by path, `idle` of them not active. Buffers are stored but are no parameters."""
+    size = sum(map(math.prod, parameters.values()))
+    if not size or not copies:
+        return {}
+    stored: Counter[str] = Counter()
+    for path, shape in {**parameters, **buffers}.items():
+        name = arch.format(path, shape, w.weights)
+        stored[name] += FORMATS[name].bytes(shape)
+    said = " + ".join(_shape(path, shape) for path, shape in parameters.items())
+    times = "{layers}" if copies > 1 else ""
+    derivation = {
+        "parameters": f"{times}({said})",
+        "active_parameters": f"{times}({size:,} − {idle:,} of experts not chosen)" if idle else f"{times}({said})",
+        "weight_bytes": f"{times}({' + '.join(f'{n:,} in {name}' for name, n in stored.items())})",
+    }
+    return {
+        "parameters": copies * size,
+        "active_parameters": copies * (size - idle),
+        "weight_bytes": copies * stored.total(),
+        "derivation": derivation,
+    }
+
+
+def _shape(path: str, shape: Shape) -> str:
+    """attention.q.weight of (24576, 1536) -> "q 24,576 × 1,536"."""
+    name = path.partition(".")[2].removesuffix("weight").removesuffix(".")
+    return f"{name} {' × '.join(f'{n:,}' for n in shape)}".strip()
+
+
+def _flops(w: Workload, prefill: Flops, decode: Flops, count: int) -> dict:
+    """FLOPs of a prompt and of one more token for the whole batch."""
+    figures = {"prefill_flops": prefill, "decode_flops": decode}
+    said = {name: " + ".join(f"{path} {n:,}" for path, n in flops.items()) for name, flops in figures.items()}
+    return {name: count * w.batch * flops.total for name, flops in figures.items()} | {
+        "derivation": {name: f"{{layers}}{_sequences(w.batch)}({words})" for name, words in said.items() if words}
+    }
+
+
+def _activations(w: Workload, values: int, count: int) -> dict:
+    """Bytes of the values that boxes write, `values` a token."""
+    if not values:
+        return {}
+    said = f"{{layers}}{_sequences(w.batch)}{w.context:,} tokens × {values:,} values × {ACTIVATION_BYTES} bytes"
+    written = count * w.batch * w.context * values * ACTIVATION_BYTES
+    return {"activation_bytes": written, "derivation": {"activation_bytes": said}}
+
+
+def _kept(part: Part, w: Workload, count: int) -> dict:
+    """Bytes that the layers of this part keep: of one token, of the whole text, and whatever its length."""
+    fmt = FORMATS[w.cache]
+    kept = {
+        "kv_bytes_per_token": (1, [shape[1:] for shape in part.cache(1).values()]),
+        "kv_bytes": (w.batch, list(part.cache(w.context).values())),
+        "state_bytes": (w.batch, list(part.state().values())),
+    }
+    figures, derivation = {}, {}
+    for name, (sequences, shapes) in kept.items():
+        if shapes:
+            values = " + ".join(" × ".join(f"{n:,}" for n in shape) for shape in shapes)
+            scales = sum(map(fmt.scale_bytes, shapes))
+            each = f"({values}) values × {fmt.bits / 8:g} bytes"
+            each = f"({each} + {scales:,} of scales)" if scales else each
+            figures[name] = count * sequences * sum(map(fmt.bytes, shapes))
+            derivation[name] = f"{{layers}}{_sequences(sequences)}{each}"
+    return figures | {"derivation": derivation}
+
+
+def _sequences(count: int) -> str:
+    return f"{count:,} sequences × " if count > 1 else ""
+
+
+def _merged(*figures: dict) -> dict:
+    """The figures of several kinds as one row's."""
+    merged = {name: value for some in figures for name, value in some.items()}
+    return merged | {
+        "derivation": {name: words for some in figures for name, words in some.get("derivation", {}).items()}
+    }
+
+
+def _norm_tensors(arch: Architecture) -> dict[str, Shape]:
+    """The final norm's tensors: those of any norm of the model at its width."""
+    with torch.device("meta"):
+        return {path: tuple(p.shape) for path, p in arch.norm.build(arch.d_model).named_parameters()}
+
+
+# ---- caches against context ----
 
 
 def cache_bytes(arch: Architecture, workload: Workload, contexts: Sequence[int]) -> tuple[list[int], list[int]]:

@@ -23,13 +23,16 @@ class Format:
         return self.bits < 16
 
     def bytes(self, shape: Sequence[int]) -> int:
-        """Bytes of one tensor, its scales included. Stacked leading dimensions are separate matrices."""
-        size = math.ceil(math.prod(shape) * self.bits / 8)
+        """Bytes of one tensor, its scales included."""
+        return math.ceil(math.prod(shape) * self.bits / 8) + self.scale_bytes(shape)
+
+    def scale_bytes(self, shape: Sequence[int]) -> int:
+        """Bytes of the scales alone. Stacked leading dimensions are separate matrices."""
         if not self.scale_bits:
-            return size
+            return 0
         lead, last = shape[: len(shape) - len(self.block)], shape[len(shape) - len(self.block) :]
         scales = math.prod(lead) * math.prod(math.ceil(n / b) for n, b in zip(last, self.block, strict=True))
-        return size + math.ceil(scales * self.scale_bits / 8)
+        return math.ceil(scales * self.scale_bits / 8)
 
 
 FORMATS: dict[str, Format] = {

@@ -103,12 +103,22 @@ class _Recorder(TorchFunctionMode):
         self.inside = True
         out = args[0] if getattr(module, "keeps_shape", False) else getattr(module, "outline", forward)(*args, **kwargs)
         names = _names(type(module).forward)
-        out = self.record(path.replace(".", "_"), path, module.box, module.label, names, (*args, *kwargs.values()), out)
+        scratch = getattr(module, "scratch", 0)
+        arguments = (*args, *kwargs.values())
+        out = self.record(path.replace(".", "_"), path, module.box, module.label, names, arguments, out, scratch)
         self.inside = False
         return out
 
     def record(
-        self, wanted: str, path: str, kind: str, label: str, names: tuple[str, ...], args: tuple, out: object
+        self,
+        wanted: str,
+        path: str,
+        kind: str,
+        label: str,
+        names: tuple[str, ...],
+        args: tuple,
+        out: object,
+        scratch: int = 0,
     ) -> object:
         inputs = []
         for index, tensor in enumerate(_tensors(args)):
@@ -125,10 +135,8 @@ class _Recorder(TorchFunctionMode):
         given = tuple(t.new_empty(t.shape) if id(t) in self.known else t for t in _each(out))
         for tensor in given:
             self.known[id(tensor)] = tensor, name, name
-        shape = symbolic(given[0].shape)
-        self.operations.append(
-            Operation(name, path, kind, label, tuple(inputs), shape, sum(_per_token(t.shape) for t in given))
-        )
+        shape, written = symbolic(given[0].shape), sum(_per_token(t.shape) for t in given) + scratch
+        self.operations.append(Operation(name, path, kind, label, tuple(inputs), shape, written))
         return given if isinstance(out, tuple) else given[0]
 
 

@@ -269,6 +269,12 @@ class StackedExperts(nn.Module):
         y = y * weight if self.part.weigh == "after" else y
         return torch.zeros_like(x).flatten(0, 1).index_add(0, order // k, y).view_as(x)
 
+    @property
+    def scratch(self) -> int:
+        """Values that one token's experts write on the way: every projection, and what the activation makes of them."""
+        part, d_model = self.part, self.down.shape[1]
+        return part.top_k * (part.matrices * part.d_ff + d_model)
+
     def project(self, name: str, x: Tensor, expert: Tensor) -> Tensor:
         """Each row through its own expert's matrix: (N, in), (N,) -> (N, out)."""
         matrix, bias = getattr(self, name), getattr(self, f"{name}_bias")  # (E, out, in), (E, out)
