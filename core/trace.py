@@ -214,9 +214,9 @@ class Stub(nn.Module):
     box = "part"
     keeps_shape = True
 
-    def __init__(self, part: Part):
+    def __init__(self, name: str, part: Part):
         super().__init__()
-        self.label = part.title
+        self.name, self.label = name, part.title
 
     def forward(self, x: torch.Tensor, positions: torch.Tensor | None = None) -> torch.Tensor:
         return x
@@ -254,7 +254,7 @@ def _trace_block(wiring: _Wiring) -> Traced:
     arch, d = wiring.arch, wiring.d_model
     streams = () if arch.residual.streams == 1 else (arch.residual.streams,)
     with torch.device("meta"):
-        module = Block(arch, wiring.steps, lambda name: Stub(arch.parts[name]))
+        module = Block(arch, wiring.steps, lambda name: Stub(name, arch.parts[name]))
         inputs = {"stream": torch.empty(B, T, *streams, d), "positions": torch.empty(T, dtype=torch.long)}
     return trace(module, inputs)
 
@@ -263,7 +263,7 @@ def _trace_block(wiring: _Wiring) -> Traced:
 def _trace_ahead(wiring: _Wiring) -> Traced:
     arch, d = wiring.arch, wiring.d_model
     with torch.device("meta"):
-        module = PredictAhead(arch, lambda name: Stub(arch.parts[name]))
+        module = PredictAhead(arch, lambda name: Stub(name, arch.parts[name]))
         inputs = {
             "stream": torch.empty(B, T, d),
             "ahead": torch.empty(B, T, d),

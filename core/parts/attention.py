@@ -280,6 +280,7 @@ class CausalAttention(nn.Module):
 
     box = "attention_core"
     label = "Scaled dot-product attention"
+    explain = "Each query is scored against every key that it may see; the softmax of the scores weighs the values."
 
     def __init__(self, part: Attention):
         super().__init__()

@@ -143,6 +143,11 @@ class Linear(nn.Linear):
     def label(self) -> str:
         return f"Linear {self.in_features:,} → {self.out_features:,}"
 
+    @property
+    def explain(self) -> str:
+        bias = " and a bias" if self.bias is not None else ""
+        return f"A matrix of {self.out_features:,} × {self.in_features:,} weights{bias}."
+
     def __init__(self, d_in: int, d_out: int, bias: bool = False):
         super().__init__(d_in, d_out, bias=bias)
 
@@ -206,6 +211,7 @@ class Borrow(nn.Module):
 
     box = "borrowed"
     label = "Another layer's cache"
+    explain = "Read from an earlier layer's cache, so this layer keeps nothing of its own."
 
     def __init__(self, *width: int):
         super().__init__()

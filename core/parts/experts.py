@@ -179,6 +179,7 @@ class ExpertsModule(nn.Module):
 class RouterModule(nn.Module):
     box = "router"
     label = "Router"
+    explain = "One row of weights for each expert: its product with the token is the expert's logit."
 
     def __init__(self, part: Experts, d_model: int):
         super().__init__()
@@ -243,6 +244,7 @@ class StackedExperts(nn.Module):
     box = "experts"
     keeps_shape = True
     label = "Routed experts"
+    explain = "Each token passes the experts it was sent to; their outputs are summed by the router's weights."
 
     def __init__(self, part: Experts, d_model: int):
         super().__init__()

@@ -136,6 +136,7 @@ class Activate(nn.Module):
         super().__init__()
         self.part = part
         self.label = NAMES[part.activation]
+        self.explain = f"{self.label}, value by value" + (": one projection gates the other." if part.gated else ".")
 
     def forward(self, up: Tensor, gate: Tensor | None = None) -> Tensor:
         return self.part.activate(up, gate)

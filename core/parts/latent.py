@@ -167,6 +167,9 @@ class LatentCore(nn.Module):
 
     box = "attention_core"
     label = "Scaled dot-product attention"
+    explain = (
+        "A score is the sum of two products: one without position in each head, one with the rotary key of all heads."
+    )
 
     def __init__(self, part: LatentAttention):
         super().__init__()

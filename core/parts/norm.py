@@ -43,15 +43,23 @@ class LayerNorm(Spec):
     bias: bool = Field(True, description="A learned bias for each channel")
 
     def build(self, dim: int) -> nn.Module:
-        norm = nn.LayerNorm(dim, eps=self.eps, elementwise_affine=self.weight, bias=self.bias)
-        norm.box, norm.keeps_shape, norm.label = "norm", True, "LayerNorm"
-        return norm
+        return LayerNormModule(self, dim)
 
     def explain(self, dim: int) -> str:
         return f"Shifts and scales each token's {dim:,} values to mean 0 and variance 1 (eps {self.eps:g})."
 
     def checklist(self) -> Iterator[str]:
         yield f"LayerNorm adds {self.eps:g} to the variance, and {'has' if self.bias else 'has no'} bias."
+
+
+class LayerNormModule(nn.LayerNorm):
+    box = "norm"
+    keeps_shape = True
+    label = "LayerNorm"
+
+    def __init__(self, norm: LayerNorm, dim: int):
+        super().__init__(dim, eps=norm.eps, elementwise_affine=norm.weight, bias=norm.bias)
+        self.explain = norm.explain(dim)
 
 
 class RMSNormModule(nn.Module):
@@ -61,7 +69,7 @@ class RMSNormModule(nn.Module):
 
     def __init__(self, norm: RMSNorm, dim: int):
         super().__init__()
-        self.norm, self.dim = norm, dim
+        self.norm, self.dim, self.explain = norm, dim, norm.explain(dim)
         init = torch.zeros if norm.unit_offset else torch.ones
         self.weight = nn.Parameter(init(dim)) if norm.weight else None
 

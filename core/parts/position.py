@@ -219,7 +219,7 @@ class Rotary(nn.Module):
 
     def __init__(self, rope: Rope, head_dim: int):
         super().__init__()
-        self.rope, self.head_dim = rope, head_dim
+        self.rope, self.head_dim, self.explain = rope, head_dim, rope.explain(head_dim)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, heads, head_dim), (T,)
         dim = self.rope.dim(self.head_dim)

@@ -62,6 +62,7 @@ class Add(nn.Module):
     box = "add"
     keeps_shape = True
     label = "+"
+    explain = "The part's output joins the residual stream."
 
     def __init__(self, scale: float):
         super().__init__()
@@ -76,6 +77,7 @@ class HyperRead(nn.Module):
 
     box = "read"
     label = "Read streams"
+    explain = "A learned mix of all residual streams is what the part reads."
 
     def __init__(self, streams: int, index: int):
         super().__init__()
@@ -91,6 +93,7 @@ class HyperWrite(nn.Module):
     box = "add"
     keeps_shape = True
     label = "Write streams"
+    explain = "The streams are mixed among one another, and each takes its own share of the part's output."
 
     def __init__(self, streams: int, scale: float):
         super().__init__()
