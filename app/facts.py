@@ -6,8 +6,9 @@ import networkx as nx
 
 import core
 from core.library import preset
+from core.words import figure, tokens
 
-from .views.diagram import diagram, figure
+from .views.diagram import diagram
 
 cost = lru_cache(maxsize=256)(core.cost)
 graph = lru_cache(maxsize=96)(core.graph)
@@ -38,14 +39,6 @@ def subtitle(arch: core.Architecture) -> str:
     return " · ".join(piece for piece in pieces if piece)
 
 
-def tokens(n: int) -> str:
-    """131,072 -> 128K; 10,485,760 -> 10M."""
-    for size, unit in ((1 << 20, "M"), (1 << 10, "K")):
-        if n >= size and n % (size // 8) == 0:
-            return f"{n / size:g}{unit}"
-    return f"{n:,}"
-
-
 def named(graph_: nx.DiGraph, node: str) -> str:
     """The part, block or model-level node that a selected node belongs to."""
     while node in graph_ and "role" not in graph_.nodes[node] and graph_.nodes[node]["kind"] != "block":
@@ -54,12 +47,3 @@ def named(graph_: nx.DiGraph, node: str) -> str:
             break
         node = parent
     return node if node in graph_ else ""
-
-
-def size(n: float) -> str:
-    """Bytes as makers count them: 688.6 GB."""
-    for unit in ("B", "KB", "MB", "GB", "TB", "PB"):
-        if abs(n) < 1000 or unit == "PB":
-            return f"{n:,.0f} {unit}" if unit == "B" else f"{n:,.1f} {unit}"
-        n /= 1000
-    return ""

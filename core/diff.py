@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .cost import Cost, cost
-from .parts.base import number
 from .spec import METADATA, Architecture, Segment, Workload
+from .words import number
 
 FIGURES = (
     "parameters",

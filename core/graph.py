@@ -8,10 +8,10 @@ from math import prod
 import networkx as nx
 
 from .cost import block_names, block_words
-from .parts.base import number
 from .parts.position import Learned
-from .spec import Architecture, Step, Workload
+from .spec import Architecture, Workload
 from .trace import Operation, Sizes, Traced, trace_ahead, trace_block, trace_part
+from .words import number
 
 FIGURES = ("parameters", "active_parameters", "flops", "cache_bytes")
 CACHE_BYTES = 2  # a value in bf16

@@ -1,11 +1,14 @@
 """The presets: published architectures, one YAML a model, in the spec's own form."""
 
+import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from .hf import from_hf
+from .share import PREFIX, decode
 from .spec import Architecture, Unsupported, parse
 
 FOLDER = Path(__file__).resolve().parent.parent / "presets"
@@ -43,46 +46,64 @@ def preset(name: str) -> Architecture:
     return parse(value)
 
 
-def load(name: str) -> Architecture:
+def load(name: str | Path) -> Architecture:
     """The Architecture of a preset's name, a share token, or a YAML, JSON or config.json file's path.
 
     Raises Unsupported, and nothing else, for what cannot be read or represented.
     """
-    from .hf import from_hf
-    from .share import PREFIX, decode
-
+    if not isinstance(name, str | Path):
+        raise Unsupported(f"give a preset's name, a link's token or a file's path, not {type(name).__name__}")
+    name = str(name)
     if name in _raw():
         return preset(name)
     if name.startswith(PREFIX):
         return decode(name)
-    path = Path(name)
-    try:
-        if not path.is_file():
-            return preset(name)
-        if path.stat().st_size > 4 * MAX_YAML:
-            raise Unsupported(f"{name[:200]}: is larger than {4 * MAX_YAML:,} bytes, too large for an architecture")
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise Unsupported(f"{name[:200]}: cannot be read ({error})") from None
-    value = read_yaml(text)
+    if not _is_file(name):
+        return preset(name)
+    value = read_yaml(read_file(name))
     return from_hf(value) if "model_type" in value else parse(value)
 
 
-def read_yaml(text: str) -> dict[str, Any]:
-    """A mapping from YAML (or JSON, which is YAML), bounded, without aliases that could grow."""
-    if len(text) > MAX_YAML:
-        raise Unsupported(f"the text has {len(text):,} characters; at most {MAX_YAML:,} are read")
+def _is_file(name: str) -> bool:
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_LOADER)):
-            raise Unsupported("YAML aliases (*name) are not read; write the value out")
-        value = yaml.load(text, Loader=_LOADER)
+        return Path(name).is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def read_file(name: str) -> str:
+    """The text of a small file; Unsupported where it cannot be read."""
+    try:
+        with open(name, encoding="utf-8") as file:
+            text = file.read(MAX_YAML + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise Unsupported(f"{name[:200]}: cannot be read ({reason})") from None
+    return text
+
+
+def read_yaml(text: str) -> dict[str, Any]:
+    """A mapping from YAML or JSON, bounded, without aliases that could grow."""
+    if len(text) > MAX_YAML:
+        raise Unsupported(f"the text has more than {MAX_YAML:,} characters, too many for an architecture")
+    try:
+        # JSON apart: 1e-06 is a number there, and a word in YAML.
+        value = json.loads(text) if text.lstrip().startswith("{") else _yaml(text)
+    except json.JSONDecodeError as error:
+        raise Unsupported(f"this is not JSON: {error}") from None
     except yaml.YAMLError as error:
         raise Unsupported(f"this is not YAML or JSON: {str(error).splitlines()[0][:200]}") from None
     except (RecursionError, ValueError) as error:
-        raise Unsupported(f"this YAML cannot be read: {str(error)[:200]}") from None
+        raise Unsupported(f"this text cannot be read: {str(error)[:200]}") from None
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise Unsupported("expected a mapping of the spec's fields, such as `d_model: 4096`")
     return value
+
+
+def _yaml(text: str) -> Any:
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_LOADER)):
+        raise Unsupported("YAML aliases (*name) are not read; write the value out")
+    return yaml.load(text, Loader=_LOADER)
 
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

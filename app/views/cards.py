@@ -3,9 +3,9 @@
 from html import escape
 
 import core
+from core.words import figure, size, tokens
 
-from ..facts import cost, size, tokens
-from .diagram import figure
+from ..facts import cost
 
 
 def card(arch: core.Architecture) -> str:

@@ -7,8 +7,9 @@ import core
 from core.cost import cache_bytes
 from core.hardware import ACCELERATORS
 from core.routing import LayerRouting, Routing
+from core.words import size, tokens
 
-from ..facts import cost, size, tokens
+from ..facts import cost
 from .theme import FONT, ROLE_WORDS, palette
 
 CONFIG = {"displayModeBar": False, "scrollZoom": False}

@@ -9,6 +9,8 @@ from html import escape
 
 import networkx as nx
 
+from core.words import figure, percent
+
 from .layered import Box, Layout, layered, spread
 from .theme import FONT, ROLE_WORDS, variables
 
@@ -731,26 +733,6 @@ class _Drawing:
                 return "shared"
             return "router" if data["kind"] == "router" else "experts"
         return parent["role"]
-
-
-def figure(value: float, unit: str = "") -> str:
-    """671.0 B, 37.6 B, 124.4 M: as people say it."""
-    for size, name in ((1e15, "P"), (1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
-        if abs(value) >= size:
-            return (
-                f"{value / size:.1f} {name}{unit}" if abs(value) / size < 1000 else f"{value / size:,.0f} {name}{unit}"
-            )
-    return f"{value:,.0f}{' ' + unit if unit else ''}"
-
-
-def percent(share: float) -> str:
-    return (
-        f"{share * 100:.0f} %"
-        if share >= 0.9995 or share == 0
-        else f"{share * 100:.1f} %"
-        if share >= 0.01
-        else f"{share * 100:.2f} %"
-    )
 
 
 def _fit(words: str, width: float, size: float) -> str:

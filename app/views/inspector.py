@@ -7,10 +7,10 @@ import streamlit as st
 import core
 from core.cost import sentences
 from core.parts import Part
+from core.words import figure
 
 from .. import state as page
 from ..facts import cost, graph, named
-from .diagram import figure
 from .forms import Control, controls, part_kinds, part_starter
 from .page import lead, table, title, wrong
 

@@ -11,12 +11,12 @@ from core import library
 from core.graph import to_dot, to_graphml, to_json, to_mermaid
 from core.precision import FORMATS
 from core.routing import Routing
+from core.words import figure, size, tokens
 
 from .. import state as page
-from ..facts import cost, graph, picture_file, size, tokens
+from ..facts import cost, graph, picture_file
 from .charts import CONFIG, cache_curve, routing_layers, routing_load, routing_tokens
 from .charts import memory as memory_chart
-from .diagram import figure
 from .page import dark, figures, lead, table, title, wrong
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..spec import METADATA, Architecture, Unsupported, parse
 from .config import Config, shown
-from .weights import fill, misfits, plain_names
+from .weights import Reader, fill, misfits, plain_names
 
 _SHARED = {"config", "weights", "common"}
 FAMILIES = [
@@ -85,13 +85,13 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """
     arch, fits = model.arch, []
     for family, _ in families_of(arch):
-        named = plain_names(tensors, getattr(family, "ROOT", "model."))
-        named = {name: tensor for name, tensor in named.items() if not _ahead(name, arch)}
-        fits.append((misfits(named, family.sources(arch), family.ignored), family, named))
+        names = plain_names(tensors, getattr(family, "ROOT", "model."))
+        names = {plain: name for plain, name in names.items() if not _ahead(plain, arch)}
+        fits.append((misfits(names, family.sources(arch), family.ignored), family, names))
     if not fits:
         raise Unsupported(f"{arch.title}: no family's checkpoints are known to hold this architecture")
-    _, family, named = min(fits, key=lambda fit: fit[0])
-    fill(model, named, family.sources(arch), family.ignored)
+    _, family, names = min(fits, key=lambda fit: fit[0])
+    fill(model, Reader(tensors, names), family.sources(arch), family.ignored)
 
 
 def _ahead(name: str, arch: Architecture) -> bool:

@@ -1,11 +1,11 @@
 """Filling a built model from a checkpoint's tensors, by each family's own names."""
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..spec import Unsupported
@@ -27,9 +27,9 @@ def stack(*tensors: Tensor) -> Tensor:
 Sources = Iterator[tuple[str, list[Source]]]
 
 
-def plain_names(tensors: Mapping[str, Tensor], root: str) -> dict[str, Tensor]:
-    """The tensors as a text model alone names them: below `root`, without a multimodal wrapper's prefix."""
-    return {_plain_name(name, root): tensor for name, tensor in tensors.items()}
+def plain_names(names: Iterable[str], root: str) -> dict[str, str]:
+    """A checkpoint's names as a text model alone has them, below `root` and without a multimodal wrapper's prefix -> its own."""
+    return {_plain_name(name, root): name for name in names}
 
 
 def _plain_name(name: str, root: str) -> str:
@@ -40,53 +40,63 @@ def _plain_name(name: str, root: str) -> str:
     return name if name.startswith((root, "lm_head.")) else root + name
 
 
-def misfits(tensors: Mapping[str, Tensor], sources: Sources, ignored: Callable[[str], bool]) -> int:
+def misfits(names: Container[str], sources: Sources, ignored: Callable[[str], bool]) -> int:
     """How many tensors are missing or left over by these names: 0 where the names are the checkpoint's own."""
     missing, used = 0, set()
     for _, ways in sources:
-        way = next((w for w in ways if all(name in tensors for name in w.names)), None)
+        way = next((w for w in ways if all(name in names for name in w.names)), None)
         missing += way is None
         used.update(way.names if way else ())
-    return missing + sum(name not in used and not ignored(name) for name in tensors)
+    return missing + sum(name not in used and not ignored(name) for name in names)
 
 
-def fill(model: nn.Module, tensors: Mapping[str, Tensor], sources: Sources, ignored: Callable[[str], bool]) -> None:
-    """Copy every parameter and buffer of `model` from `tensors`.
+class Reader:
+    """A checkpoint's tensors by plain names, each read when it is asked for; `used` are those that were."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], names: Mapping[str, str]):
+        self.tensors, self.names, self.used = tensors, names, set()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.names
+
+    def read(self, name: str) -> Tensor:
+        """A tensor's values: one in fp8 is multiplied by the scales of its blocks, which stand beside it."""
+        tensor, beside = self._take(name), f"{name}_scale_inv"
+        if beside not in self:
+            return tensor
+        rows, columns = tensor.shape[-2:]
+        scales = self._take(beside).float().repeat_interleave(128, dim=-2)[..., :rows, :]
+        return tensor.float() * scales.repeat_interleave(128, dim=-1)[..., :columns]
+
+    def _take(self, name: str) -> Tensor:
+        self.used.add(name)
+        return self.tensors[self.names[name]]
+
+
+def fill(model: nn.Module, checkpoint: Reader, sources: Sources, ignored: Callable[[str], bool]) -> None:
+    """Copy every parameter and buffer of `model` from a checkpoint.
 
     Raises Unsupported for one that is missing, left over or of another shape; the model is then partly filled.
     """
     own = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers())
-    used: set[str] = set()
     for path, ways in sources:
-        way = next((w for w in ways if all(name in tensors for name in w.names)), None)
+        way = next((w for w in ways if all(name in checkpoint for name in w.names)), None)
         if way is None:
-            missing = next(name for name in ways[0].names if name not in tensors)
+            missing = next(name for name in ways[0].names if name not in checkpoint)
             raise Unsupported(f"{missing}: is missing from the checkpoint ({path} needs it)")
-        value = way.make(*(_wide(tensors, name, used) for name in way.names))
+        value = way.make(*map(checkpoint.read, way.names))
         target = own.pop(path)
         if target.shape != value.shape:
             raise Unsupported(f"{way.names[0]}: has shape {tuple(value.shape)}; {path} needs {tuple(target.shape)}")
         with torch.no_grad():
             target.copy_(value)
-        used.update(way.names)
     if own.keys() - _tied(model):
         raise Unsupported(
             f"{sorted(own)[0]}: this family's names for it are not known, so the checkpoint cannot fill it"
         )
-    left = sorted(name for name in tensors if name not in used and not ignored(name))
+    left = sorted(name for name in checkpoint.names if name not in checkpoint.used and not ignored(name))
     if left:
         raise Unsupported(f"{left[0]}: is in the checkpoint but nowhere in the architecture ({len(left)} such tensors)")
-
-
-def _wide(tensors: Mapping[str, Tensor], name: str, used: set[str]) -> Tensor:
-    """A tensor's values: one in fp8 is multiplied by the scales of its blocks, which stand beside it."""
-    tensor, scales = tensors[name], tensors.get(f"{name}_scale_inv")
-    if scales is None:
-        return tensor
-    used.add(f"{name}_scale_inv")
-    rows, columns = tensor.shape[-2:]
-    scales = scales.float().repeat_interleave(128, dim=-2)[..., :rows, :].repeat_interleave(128, dim=-1)[..., :columns]
-    return tensor.float() * scales
 
 
 def _tied(model: nn.Module) -> set[str]:
@@ -94,20 +104,29 @@ def _tied(model: nn.Module) -> set[str]:
     return set(dict(model.named_parameters(remove_duplicate=False))) - set(dict(model.named_parameters()))
 
 
-def read(folder: str | Path) -> dict[str, Tensor]:
-    """All tensors of a folder's safetensors files, sharded or not."""
-    from safetensors.torch import load_file
+class Checkpoint(Mapping[str, Tensor]):
+    """The tensors of a folder's safetensors files, sharded or not, each read from disk when it is asked for."""
 
-    folder = Path(folder)
-    index = folder / "model.safetensors.index.json"
-    names = (
-        sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.exists() else ["model.safetensors"]
-    )
-    out: dict[str, Tensor] = {}
-    for name in names:
-        if not (folder / name).exists():
-            raise Unsupported(
-                f"{folder / name}: no such file; a folder with model.safetensors (or its shards and index) is needed"
-            )
-        out |= load_file(folder / name)
-    return out
+    def __init__(self, folder: str | Path):
+        folder = Path(folder)
+        files = (
+            [folder / "model.safetensors"]
+            if (folder / "model.safetensors").exists()
+            else sorted(folder.glob("*.safetensors"))
+        )
+        if not files:
+            raise Unsupported(f"{folder}: holds no safetensors files")
+        try:
+            self.files = [safe_open(file, framework="pt") for file in files]
+        except (OSError, SafetensorError) as error:
+            raise Unsupported(f"{folder}: its safetensors cannot be read ({str(error)[:200]})") from None
+        self.where = {name: file for file in self.files for name in file.keys()}  # noqa: SIM118 - not a mapping
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.where[name].get_tensor(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.where)
+
+    def __len__(self) -> int:
+        return len(self.where)

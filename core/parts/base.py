@@ -244,8 +244,3 @@ def causal_pairs(new: int, past: int, window: int | None = None, chunk: int | No
 def scaled(width: int, scale: float, multiple: int = 8, least: int = 8) -> int:
     """A width times `scale`, rounded up to a multiple that grouped matrix products accept."""
     return max(least, math.ceil(width * scale / multiple) * multiple)
-
-
-def number(value: float) -> str:
-    """12,288 and 0.5: a figure as the words show it."""
-    return f"{value:,}" if isinstance(value, int) else f"{value:g}"

@@ -1,0 +1,295 @@
+"""The command line: python -m core list | show | graph | cost | diff | import | export | route | generate."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from pydantic import ValidationError
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from . import hf, library
+from .checklist import checklist
+from .cost import cost
+from .diff import diff, pattern
+from .graph import graph, to_dot, to_graphml, to_json, to_mermaid
+from .precision import FORMATS
+from .routing import DEFAULT_TEXT, route
+from .share import encode
+from .spec import Unsupported, Workload, sentence
+from .words import figure, percent, size, tokens
+
+GRAPHS = {"graphml": to_graphml, "dot": to_dot, "mermaid": to_mermaid}
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Unsupported(f"{message}; see `python -m core --help`")
+
+
+def parser() -> Parser:
+    top = Parser(
+        prog="python -m core", description="Large language model architectures: what they are and what they cost."
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, words: str, run: Any) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=words, description=words)
+        one.set_defaults(run=run)
+        one.add_argument("--json", action="store_true", help="print JSON")
+        return one
+
+    def named(one: argparse.ArgumentParser, *names: str) -> argparse.ArgumentParser:
+        for name in names:
+            one.add_argument(
+                name, metavar=name.upper(), help="a preset, a share token, or a YAML, JSON or config.json file"
+            )
+        return one
+
+    command("list", "the published architectures, in order of release", run_list)
+    named(command("show", "what an architecture is made of", run_show), "name")
+    one = named(command("graph", "the traced dataflow", run_graph), "name")
+    one.add_argument("--format", choices=list(GRAPHS), help="a file format to print instead of the tree")
+    one = named(command("cost", "parameters, FLOPs and bytes", run_cost), "name")
+    workload(one)
+    one.add_argument("--explain", action="store_true", help="say how each figure came about")
+    workload(named(command("diff", "what changes from one architecture to another", run_diff), "a", "b"))
+    one = command("import", "the architecture that a config.json describes", run_import)
+    one.add_argument("file", metavar="FILE", help="a config.json, or - for standard input")
+    one = named(command("export", "an architecture as a file", run_export), "name")
+    one.add_argument("--format", choices=("config", "yaml", "link"), default="config", help="config.json unless given")
+    one = named(
+        command("route", "a text through the architecture's own routers, live at a small size", run_route), "name"
+    )
+    one.add_argument(
+        "--text", metavar="FILE", help="a text to read instead of the built-in one, or - for standard input"
+    )
+    one.add_argument("--seed", type=int, default=0, help="which random weights")
+    one = named(command("generate", "continue a prompt with a checkpoint's weights", run_generate), "name")
+    one.add_argument(
+        "--weights", required=True, metavar="DIR", help="a folder of safetensors with their tokenizer.json"
+    )
+    one.add_argument("--prompt", required=True)
+    one.add_argument("--tokens", type=int, default=64, help="how many to generate")
+    one.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token")
+    one.add_argument("--seed", type=int, default=0)
+    return top
+
+
+def workload(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--batch", default=1, metavar="N", help="sequences at once")
+    one.add_argument("--context", default=4_096, metavar="N", help="tokens in each sequence")
+    one.add_argument("--weights", metavar="FORMAT", help=f"as shipped, or {', '.join(FORMATS)}")
+    one.add_argument("--cache", default="bf16", metavar="FORMAT", help="format of the caches")
+
+
+def workload_of(args: argparse.Namespace) -> Workload:
+    try:
+        return Workload(batch=args.batch, context=args.context, weights=args.weights, cache=args.cache)
+    except ValidationError as error:
+        raise Unsupported(sentence(error)) from None
+
+
+# ---- commands: each returns what --json prints, and prints the readable form itself where that is not asked for ----
+
+
+def run_list(args: argparse.Namespace, out: Console) -> Any:
+    rows = []
+    for name in library.presets():
+        arch = library.preset(name)
+        c = cost(arch)
+        figures = ("parameters", "active_parameters", "kv_bytes_per_token")
+        released = arch.released and arch.released.isoformat()
+        rows.append({"name": name, "title": arch.title, "released": released} | {f: getattr(c, f) for f in figures})
+    table = columns("name", "title", "released", "parameters>", "active>", "cache a token>")
+    for row in rows:
+        active = figure(row["active_parameters"]) if row["active_parameters"] != row["parameters"] else "all"
+        cells = (
+            row["name"],
+            row["title"],
+            row["released"] or "",
+            figure(row["parameters"]),
+            active,
+            size(row["kv_bytes_per_token"]),
+        )
+        table.add_row(*cells)
+    out.print(table)
+    return rows
+
+
+def run_show(args: argparse.Namespace, out: Console) -> Any:
+    arch = library.load(args.name)
+    items = checklist(arch)
+    value = arch.model_dump(mode="json") | {"checklist": [{"where": i.where, "words": i.words} for i in items]}
+    c = cost(arch)
+    out.print(f"[bold]{arch.title}[/bold] ({arch.name})", arch.note or "", sep="\n")
+    facts = columns("", "")
+    for words, said in (
+        ("organisation", arch.organisation), ("released", arch.released), ("licence", arch.licence), ("sources", "; ".join(arch.sources)),
+        ("layers", pattern(arch.layers)), ("d_model", f"{arch.d_model:,}"), ("vocabulary", f"{arch.vocab_size:,}"),
+        ("context", tokens(arch.context)), ("parameters", f"{c.parameters:,}"),
+        ("active", f"{c.active_parameters:,} ({percent(c.active_parameters / c.parameters)})"),
+        ("ahead of the model", f"{c.mtp_parameters:,}" if c.mtp_parameters else None),
+        ("weights as shipped", size(c.weight_bytes)), ("cache a token", c.derivation("kv_bytes_per_token") + " bytes"),
+        ("decode after 4K", figure(c.decode_flops, "FLOP")),
+    ):  # fmt: skip
+        if said:
+            facts.add_row(words, str(said))
+    out.print(facts)
+    for name in arch.parts:
+        out.print(f"[bold]{name}[/bold]: {arch.part(name).explain(arch.d_model)}")
+    out.print("\n[bold]What an implementation must get right[/bold]")
+    for item in items:
+        out.print(f"  {item}")
+    return value
+
+
+def run_graph(args: argparse.Namespace, out: Console) -> Any:
+    g = graph(library.load(args.name))
+    if args.format:
+        print(GRAPHS[args.format](g))
+        return to_json(g)
+    table = columns("box", "kind", "out", "parameters>", "FLOPs a token>", "kept a token>")
+
+    def below(parent: str | None, depth: int) -> None:
+        for node, data in g.nodes(data=True):
+            if data["parent"] == parent:
+                times = (
+                    f"{data['repeat']} × "
+                    if data["repeat"] > 1 and g.nodes.get(parent, {}).get("repeat") != data["repeat"]
+                    else ""
+                )
+                shape = ", ".join(f"{n:,}" if isinstance(n, int) else n for n in data["shape_out"])
+                figures = (f"{data[key]:,}" if data[key] else "" for key in ("parameters", "flops", "cache_bytes"))
+                table.add_row(f"{'  ' * depth}{times}{data['label']}", data["kind"], f"({shape})", *figures)
+                below(node, depth + 1)
+
+    below(None, 0)
+    out.print(table)
+    return to_json(g)
+
+
+def run_cost(args: argparse.Namespace, out: Console) -> Any:
+    c = cost(library.load(args.name), workload_of(args))
+    value = c.to_dict()
+    table = columns("layers", "component", "parameters>", "active>", "weights>", "cache>", "prefill>", "decode>")
+    for row in c.rows:
+        kept = row.kv_bytes + row.state_bytes
+        table.add_row(
+            row.block, row.component, f"{row.parameters or row.mtp_parameters:,}", f"{row.active_parameters:,}", size(row.weight_bytes),
+            size(kept) if kept else "", figure(row.prefill_flops, "FLOP") if row.prefill_flops else "",
+            figure(row.decode_flops, "FLOP") if row.decode_flops else "",
+        )  # fmt: skip
+    table.add_section()
+    table.add_row(
+        "all", "", f"{c.parameters:,}", f"{c.active_parameters:,}", size(c.weight_bytes), size(c.kv_bytes + c.state_bytes),
+        figure(c.prefill_flops, "FLOP"), figure(c.decode_flops, "FLOP"),
+    )  # fmt: skip
+    out.print(table)
+    out.print(f"A token leaves {c.kv_bytes_per_token:,} bytes in the caches: {c.derivation('kv_bytes_per_token')}")
+    if args.explain:
+        for row, said in zip(c.rows, value["rows"], strict=True):
+            for name, words in said["derivation"].items():
+                out.print(f"{row.component}, {row.block}, {name.replace('_', ' ')}: {words}")
+    return value
+
+
+def run_diff(args: argparse.Namespace, out: Console) -> Any:
+    found = diff(library.load(args.a), library.load(args.b), workload_of(args))
+    for change in found:
+        out.print(str(change))
+    if not found:
+        out.print("no difference")
+    table = columns("", "before>", "after>", "change>")
+    for name, (before, after) in found.figures.items():
+        share = f"{(after - before) / before:+.1%}" if before else ""
+        table.add_row(name.replace("_", " "), f"{before:,}", f"{after:,}", share)
+    if found.figures:
+        out.print(table)
+    return found.to_dict()
+
+
+def run_import(args: argparse.Namespace, out: Console) -> Any:
+    text = sys.stdin.read() if args.file == "-" else library.read_file(args.file)
+    arch = hf.from_hf(library.read_yaml(text))
+    if not args.json:
+        print(library.to_yaml(arch), end="")
+    return arch.model_dump(mode="json", exclude_defaults=True)
+
+
+def run_export(args: argparse.Namespace, out: Console) -> Any:
+    arch = library.load(args.name)
+    match args.format:
+        case "yaml":
+            value, text = arch.model_dump(mode="json", exclude_defaults=True), library.to_yaml(arch)
+        case "link":
+            value = text = encode(arch)
+        case _:
+            value = hf.to_hf(arch)
+            text = json.dumps(value, indent=2)
+    if not args.json:
+        print(text.rstrip("\n"))
+    return value
+
+
+def run_route(args: argparse.Namespace, out: Console) -> Any:
+    text = DEFAULT_TEXT
+    if args.text:
+        text = sys.stdin.read() if args.text == "-" else library.read_file(args.text)
+    found = route(library.load(args.name), text, args.seed)
+    out.print(f"{len(found.tokens)} pieces of text through {len(found.layers)} routers with random weights")
+    table = columns(
+        "router", "experts>", "busiest>", "unused>", "MaxVio>", "entropy>", "changed by groups>", "by bias>"
+    )
+    for layer in found.layers:
+        table.add_row(
+            layer.path, f"{len(layer.load)}", f"{layer.load.argmax()}", f"{len(layer.dead)}", f"{layer.max_violation:.2f}",
+            f"{layer.entropy:.3f}", percent(layer.changed_by_groups), percent(layer.changed_by_bias),
+        )  # fmt: skip
+    out.print(table)
+    return found.to_dict()
+
+
+def run_generate(args: argparse.Namespace, out: Console) -> Any:
+    from .generate import generate
+
+    pieces = []
+    for piece in generate(library.load(args.name), args.weights, args.prompt, args.tokens, args.temperature, args.seed):
+        pieces.append(piece)
+        if not args.json:
+            print(piece, end="", flush=True)
+    if not args.json:
+        print()
+    return {"prompt": args.prompt, "text": "".join(pieces)}
+
+
+def columns(*names: str) -> Table:
+    """A table without lines; a name that ends in > is of figures, to the right."""
+    table = Table(box=box.SIMPLE_HEAD if any(names) else None, pad_edge=False, show_header=any(names))
+    for name in names:
+        table.add_column(name.rstrip(">"), justify="right" if name.endswith(">") else "left", overflow="fold")
+    return table
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    try:
+        args = parser().parse_args(arguments)
+        # As wide as the tables need where nobody looks at a terminal, so that a pipe gets whole lines.
+        out = Console(quiet=args.json, highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+        value = args.run(args, out)
+        if args.json:
+            print(json.dumps(value, indent=1))
+    except Unsupported as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader has seen enough
+        sys.stderr.close()
+        return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""Text from a checkpoint on disk, by Strata's own model."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from .diff import diff
+from .hf import from_hf, load_weights
+from .hf.weights import Checkpoint
+from .library import read_file, read_yaml
+from .model import Model, build
+from .spec import Architecture, Unsupported
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
+
+
+def generate(
+    arch: Architecture, folder: str | Path, prompt: str, tokens: int = 64, temperature: float = 0.0, seed: int = 0
+) -> Iterator[str]:
+    """Continue `prompt` by at most `tokens` tokens, yielding text as it comes; greedy at temperature 0.
+
+    `folder` holds safetensors files and their tokenizer.json. Raises Unsupported where something is missing, or where
+    the folder's config.json describes another architecture.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise Unsupported(f"{folder}: is not a folder; give one that holds safetensors files and a tokenizer.json")
+    stop = _checked(arch, folder)
+    tokenizer = _tokenizer(folder)
+    ids = tokenizer.encode(prompt).ids
+    if not ids or max(ids) >= arch.vocab_size:
+        raise Unsupported(f"the tokenizer and the vocabulary of {arch.vocab_size:,} do not fit, or the prompt is empty")
+    if len(ids) + tokens > arch.context:
+        raise Unsupported(
+            f"{len(ids):,} + {tokens:,} tokens are more than {arch.title} reads: at most {arch.context:,}"
+        )
+    model = read_model(arch, folder)
+    made, said = [], ""
+    for new in model.generate(torch.tensor([ids]), tokens, temperature, seed):
+        if int(new) in stop:
+            break
+        made.append(int(new))
+        text = tokenizer.decode(ids + made)[len(tokenizer.decode(ids)) :]
+        if not text.endswith("\ufffd"):  # half a character: its other bytes are in tokens to come
+            yield text[len(said) :]
+            said = text
+
+
+def read_model(arch: Architecture, folder: str | Path) -> Model:
+    """The architecture's model on the processor with a folder's weights, in the type that they are stored in."""
+    dtype = DTYPES.get(arch.precision.get("default", "bf16"), torch.bfloat16)
+    model = build(arch, device="meta", dtype=dtype).to_empty(device="cpu")
+    load_weights(model, Checkpoint(folder))
+    return model
+
+
+def _checked(arch: Architecture, folder: Path) -> set[int]:
+    """The ids that end a text, after a look at whether the folder's own config.json says the same architecture."""
+    stop: set[int] = set()
+    for name in ("config.json", "generation_config.json"):
+        if not (folder / name).exists():
+            continue
+        config = read_yaml(read_file(str(folder / name)))
+        if name == "config.json" and (changes := diff(from_hf(config), arch).changes):
+            raise Unsupported(f"{folder / name} describes another architecture than {arch.title}: {changes[0]}")
+        given = config.get("eos_token_id")
+        stop |= {one for one in (given if isinstance(given, list) else [given]) if isinstance(one, int)}
+    return stop
+
+
+def _tokenizer(folder: Path):
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_str((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Unsupported(f"{folder / 'tokenizer.json'}: cannot be read ({error.strerror})") from None
+    except Exception as error:  # the library raises no narrower class
+        raise Unsupported(f"{folder / 'tokenizer.json'}: is not a tokenizer ({str(error)[:200]})") from None

@@ -1,0 +1,39 @@
+"""Figures as people say them."""
+
+
+def number(value: float) -> str:
+    """12,288 and 0.5."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+def figure(value: float, unit: str = "") -> str:
+    """671.0 B, 37.6 B, 124.4 M; with a unit 74.2 GFLOP."""
+    billion = "G" if unit else "B"  # a billion parameters, but a gigaflop
+    for size, name in ((1e15, "P"), (1e12, "T"), (1e9, billion), (1e6, "M"), (1e3, "K")):
+        if abs(value) >= size:
+            return f"{value / size:,.{1 if abs(value) < 1000 * size else 0}f} {name}{unit}"
+    return f"{value:,.0f}{' ' + unit if unit else ''}"
+
+
+def size(n: float) -> str:
+    """Bytes as makers count them, 10^9 to the gigabyte: 688.6 GB."""
+    for unit in ("B", "KB", "MB", "GB", "TB"):
+        if abs(n) < 1000:
+            return f"{n:,.0f} {unit}" if unit == "B" else f"{n:,.1f} {unit}"
+        n /= 1000
+    return f"{n:,.1f} PB"
+
+
+def tokens(n: int) -> str:
+    """131,072 -> 128K; 10,485,760 -> 10M."""
+    for unit_size, unit in ((1 << 20, "M"), (1 << 10, "K")):
+        if n >= unit_size and n % (unit_size // 8) == 0:
+            return f"{n / unit_size:g}{unit}"
+    return f"{n:,}"
+
+
+def percent(share: float) -> str:
+    """99.5 %, 0.26 %."""
+    if share >= 0.9995 or share == 0:
+        return f"{share * 100:.0f} %"
+    return f"{share * 100:.1f} %" if share >= 0.01 else f"{share * 100:.2f} %"
