@@ -119,11 +119,10 @@ class Model(nn.Module):
         x = self.embedding(tokens)  # (B, T, d_model)
         if isinstance(self.arch.position, Learned):
             x = x + self.positions(positions)
-        streams = self.arch.residual.streams
-        x = x if streams == 1 else x.unsqueeze(2).repeat(1, 1, streams, 1)  # (B, T, streams, d_model)
+        x = self.arch.residual.split(x)
         for layer in self.layers:
             x = layer(x, positions)
-        return x if streams == 1 else x.sum(dim=2)
+        return self.arch.residual.merge(x)
 
     def logits(self, x: Tensor) -> Tensor:
         """(B, T, d_model) -> (B, T, vocab_size)."""
@@ -199,6 +198,7 @@ class PredictAhead(nn.Module):
 
     def __init__(self, arch: Architecture, make: Callable[[str], nn.Module]):
         super().__init__()
+        self.residual = arch.residual
         self.stream_norm, self.token_norm = arch.norm.build(arch.d_model), arch.norm.build(arch.d_model)
         self.join = Linear(2 * arch.d_model, arch.d_model)
         self.block = Block(arch, arch.mtp.block, make)
@@ -207,7 +207,7 @@ class PredictAhead(nn.Module):
     def forward(self, stream: Tensor, ahead: Tensor, positions: Tensor) -> Tensor:
         """The stream and the next tokens' embeddings, (B, T, d_model) each -> what the model's head reads."""
         x = self.join(torch.cat((self.token_norm(ahead), self.stream_norm(stream)), dim=-1))  # (B, T, d_model)
-        return self.norm(self.block(x, positions))
+        return self.norm(self.residual.merge(self.block(self.residual.split(x), positions)))
 
 
 def build(arch: Architecture, device: str | torch.device = "meta", dtype: torch.dtype = torch.float32) -> Model:
@@ -275,6 +275,20 @@ def build_part(arch: Architecture, name: str) -> nn.Module:
     """One part of an architecture, on meta."""
     with torch.device("meta"):
         return arch.part(name).build(arch.d_model)
+
+
+def summary(arch: Architecture, steps: tuple[Step, ...], length: int = 16):
+    """torchinfo's table of one block at its full size, on meta: every module's shapes and parameters."""
+    import torchinfo
+
+    streams = () if arch.residual.streams == 1 else (arch.residual.streams,)
+    with torch.device("meta"):
+        block = Block(arch, steps, lambda name: arch.part(name).build(arch.d_model)).eval()
+        inputs = [torch.empty(1, length, *streams, arch.d_model), torch.arange(length)]
+    columns = ("input_size", "output_size", "num_params")
+    return torchinfo.summary(
+        block, input_data=inputs, device="meta", depth=8, col_names=columns, row_settings=("var_names",), verbose=0
+    )
 
 
 def parameters(module: nn.Module) -> int:

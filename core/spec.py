@@ -9,12 +9,14 @@ The tree of the spec is the tree of the modules that `core.build` makes of it.
 import datetime
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_serializer, model_validator
+from torch import nn
 
 from .parts import AnyPart
 from .parts.base import Length, Part, Positive, Spec, Text
@@ -47,6 +49,9 @@ class _Frozen(dict):
         return _Frozen, (dict(self),)
 
 
+_TAKEN = re.compile(
+    r"_(norm|add|read|\d+)$"
+)  # what a block calls the norms and sums around its parts, and a second copy
 PartName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$", description="lower-case letters, digits and _")]
 
 
@@ -163,6 +168,9 @@ class Architecture(Spec):
             raise ValueError(f"layers: {name} is not among the parts ({', '.join(self.parts)})")
         for name in sorted(set(self.parts) - used):
             raise ValueError(f"parts.{name}: no layer uses it; name it in a block or remove it")
+        for name in self.parts:
+            if hasattr(nn.Module, name) or name in ("training", "moves") or _TAKEN.search(name):
+                raise ValueError(f"parts.{name}: a block has something of that name already; choose another")
         if self.depth > MAX_LAYERS:
             raise ValueError(f"layers: {self.depth:,} layers; at most {MAX_LAYERS:,} are accepted")
         for name in self.parts:
@@ -291,9 +299,12 @@ def edited(arch: Architecture, path: str, value: Any) -> Architecture:
     tree = arch.model_dump(mode="json")
     *parents, last = path.split(".")
     node = tree
-    for key in parents:
-        node = node[int(key) if isinstance(node, list) else key]
-    node[int(last) if isinstance(node, list) else last] = value
+    try:
+        for key in parents:
+            node = node[int(key) if isinstance(node, list) else key]
+        node[int(last) if isinstance(node, list) else last] = value
+    except (LookupError, TypeError, ValueError):
+        raise Unsupported(f"{path}: {arch.title} has no such field") from None
     return parse(tree)
 
 

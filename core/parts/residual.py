@@ -43,6 +43,14 @@ class Residual(_Residual):
     def streams(self) -> int:
         return 1
 
+    def split(self, x: Tensor) -> Tensor:
+        """What enters the first block, from an embedding (B, T, d_model)."""
+        return x
+
+    def merge(self, stream: Tensor) -> Tensor:
+        """(B, T, d_model) of what the last block leaves."""
+        return stream
+
     def build(self, d_model: int, index: int) -> tuple[nn.Module | None, nn.Module]:
         return None, Add(self.scale)
 
@@ -53,6 +61,12 @@ class HyperConnections(_Residual):
 
     kind: Literal["hyper"]
     streams: int = Field(4, ge=2, le=16, description="Copies of the residual stream")
+
+    def split(self, x: Tensor) -> Tensor:
+        return x.unsqueeze(2).repeat(1, 1, self.streams, 1)  # (B, T, streams, d_model)
+
+    def merge(self, stream: Tensor) -> Tensor:
+        return stream.sum(dim=2)  # (B, T, d_model)
 
     def build(self, d_model: int, index: int) -> tuple[nn.Module | None, nn.Module]:
         return HyperRead(self.streams, index), HyperWrite(self.streams, self.scale)

@@ -1,0 +1,206 @@
+"""Architectures that hypothesis draws: every part and every way to join them, small enough to run live."""
+
+from hypothesis import strategies as st
+
+from core.spec import Architecture, Unsupported, parse
+
+HEAD_DIMS = st.sampled_from([8, 16])
+
+
+def maybe(strategy):
+    return st.none() | strategy
+
+
+def given(**fields):
+    """A mapping of the fields that are drawn, without those that are drawn as None."""
+    return st.fixed_dictionaries(fields).map(lambda value: {k: v for k, v in value.items() if v is not None})
+
+
+norms = st.one_of(
+    given(kind=st.just("rms"), eps=st.sampled_from([1e-6, 1e-5]), unit_offset=maybe(st.booleans())),
+    given(kind=st.just("layer"), bias=maybe(st.booleans())),
+)
+scalings = st.one_of(
+    given(kind=st.just("linear"), factor=st.sampled_from([2.0, 4.0])),
+    given(kind=st.just("yarn"), factor=st.sampled_from([4.0, 40.0]), original_context=st.just(16), mscale=maybe(st.just(1.0)),
+          mscale_all_dim=maybe(st.sampled_from([0.7, 1.0])), truncate=maybe(st.booleans())),
+    given(kind=st.just("llama3"), factor=st.just(8.0), original_context=st.just(32)),
+)  # fmt: skip
+ropes = given(
+    kind=st.just("rope"),
+    base=maybe(st.sampled_from([500.0, 1e6])),
+    interleaved=maybe(st.booleans()),
+    fraction=maybe(st.sampled_from([0.5, 1.0])),
+    scaling=maybe(scalings),
+)
+nope = st.just({"kind": "none"})
+learned = st.just({"kind": "learned", "length": 64})
+
+
+@st.composite
+def attention(draw):
+    groups, per = draw(st.sampled_from([1, 2])), draw(st.sampled_from([1, 2, 3]))
+    part = draw(
+        given(
+            kind=st.just("attention"),
+            heads=st.just(groups * per),
+            kv_heads=st.just(groups),
+            head_dim=HEAD_DIMS,
+            sinks=maybe(st.booleans()),
+            softcap=maybe(st.just(5.0)),
+            bias=maybe(st.booleans()),
+            out_bias=maybe(st.booleans()),
+            gate=maybe(st.booleans()),
+            scale=maybe(st.just(0.2)),
+            qk_norm=maybe(
+                st.one_of(
+                    given(across=st.just("head"), after_position=maybe(st.booleans())), given(across=st.just("heads"))
+                )
+            ),
+            temperature=maybe(
+                st.one_of(st.just({"kind": "steps", "length": 5, "scale": 0.5}), st.just({"kind": "log", "length": 6}))
+            ),
+            position=maybe(st.one_of(ropes, nope)),
+            tied=maybe(st.booleans()),
+        )
+    )
+    view = draw(st.sampled_from(["all", "window", "chunk"]))
+    if view != "all":
+        part[view] = draw(st.integers(1, 9))
+    if draw(st.booleans()):
+        part["shared_kv"] = True
+    elif draw(st.booleans()):
+        part["v_head_dim"] = 24
+    return part
+
+
+latents = given(
+    kind=st.just("latent_attention"),
+    heads=st.integers(1, 3),
+    kv_rank=st.sampled_from([4, 16]),
+    q_rank=maybe(st.just(12)),
+    nope_dim=st.sampled_from([8, 16]),
+    rope_dim=st.just(8),
+    v_dim=st.sampled_from([8, 12]),
+    bias=maybe(st.booleans()),
+)
+activations = st.sampled_from(["relu2", "gelu", "gelu_tanh", "silu", "reglu", "geglu", "swiglu", "clamped_swiglu"])
+dense = given(
+    kind=st.just("feed_forward"), d_ff=st.sampled_from([8, 24]), activation=activations, bias=maybe(st.booleans())
+)
+
+
+@st.composite
+def experts(draw):
+    groups = draw(st.sampled_from([1, 2]))
+    count = groups * draw(st.sampled_from([2, 4]))
+    top_groups = draw(st.integers(1, groups))
+    score = draw(st.sampled_from(["softmax", "sigmoid"]))
+    router = draw(
+        given(
+            score=st.just(score),
+            over=st.just("chosen") if score == "softmax" and draw(st.booleans()) else st.none(),
+            normalise=maybe(st.booleans()),
+            scale=maybe(st.just(1.5)),
+            groups=st.just(groups),
+            top_groups=st.just(top_groups),
+            group_score=maybe(st.sampled_from(["max", "top2"])),
+            selection_bias=maybe(st.booleans()),
+            bias=maybe(st.booleans()),
+            softcap=maybe(st.just(3.0)),
+        )
+    )
+    return draw(
+        given(
+            kind=st.just("experts"),
+            count=st.just(count),
+            top_k=st.integers(1, count // groups * top_groups),
+            d_ff=st.sampled_from([8, 12]),
+            activation=activations,
+            bias=maybe(st.booleans()),
+            router=st.just(router),
+            shared=maybe(given(d_ff=st.just(16), gate=maybe(st.booleans()))),
+            weigh=maybe(st.sampled_from(["before", "after"])),
+        )
+    )
+
+
+@st.composite
+def steps(draw, names):
+    """One step: a part's name, or parts side by side, at times with a residual of its own."""
+    chosen = draw(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True))
+    if len(chosen) == 1 and draw(st.booleans()):
+        return chosen[0]
+    step = {"parts": chosen}
+    if draw(st.booleans()):
+        step["scale"] = 0.5
+    if len(chosen) > 1 and draw(st.booleans()):
+        step["own_norms"] = True
+    if draw(st.integers(0, 3)) == 0:
+        step["shortcut"] = {chosen[0]: 1}
+    if draw(st.integers(0, 3)) == 0:
+        step["residual"] = {"norm": draw(st.sampled_from(["pre", "post", "output", "sandwich", "none"]))}
+    return step
+
+
+@st.composite
+def mappings(draw):
+    """A mapping in the spec's form; most are valid, and what is not is refused with a sentence."""
+    names = {"mixer": attention(), "latent": latents, "other": attention(), "ff": dense, "moe": experts()}
+    chosen = draw(st.lists(st.sampled_from(sorted(names)), min_size=1, max_size=4, unique=True))
+    parts = {name: draw(names[name]) for name in chosen}
+    block = st.lists(steps(chosen), min_size=1, max_size=3)
+    segments = st.lists(
+        given(repeat=st.integers(1, 2), blocks=st.lists(block, min_size=1, max_size=2)), min_size=1, max_size=2
+    )
+    layers = [*draw(segments), {"blocks": [chosen]}]  # every part is used
+    tied = draw(st.booleans())
+    value = {
+        "name": "drawn",
+        "title": "Drawn <&> \u2713",
+        "vocab_size": 48,
+        "d_model": draw(st.sampled_from([16, 24])),
+        "context": 64,
+        "tied_embeddings": tied,
+        "norm": draw(norms),
+        "position": draw(st.one_of(ropes, nope, learned)),
+        "parts": parts,
+        "layers": layers,
+    }
+    if draw(st.booleans()):
+        value["residual"] = draw(
+            st.one_of(
+                given(
+                    kind=st.just("plain"),
+                    norm=st.sampled_from(["pre", "output", "sandwich"]),
+                    scale=maybe(st.just(0.7)),
+                ),
+                given(kind=st.just("hyper"), streams=st.integers(2, 3)),
+            )
+        )
+    if draw(st.booleans()):
+        value["head"] = draw(
+            given(
+                norm=maybe(st.booleans()),
+                bias=maybe(st.booleans()),
+                scale=maybe(st.just(0.5)),
+                softcap=maybe(st.just(9.0)),
+            )
+        )
+    if draw(st.booleans()):
+        value["embedding"] = {"scale": draw(st.sampled_from(["sqrt_d_model", 2.0]))}
+    if draw(st.booleans()):
+        value["mtp"] = {"count": draw(st.integers(1, 2)), "block": [draw(st.sampled_from(chosen))]}
+    if draw(st.booleans()):
+        value["precision"] = {"default": "bf16", chosen[0]: draw(st.sampled_from(["fp8_block", "mxfp4", "int4"]))}
+    return value
+
+
+def _valid(value: dict) -> Architecture | None:
+    try:
+        return parse(value)
+    except Unsupported:
+        return None
+
+
+architectures = mappings().map(_valid).filter(lambda arch: arch is not None)

@@ -1,0 +1,159 @@
+"""The spec: values that are keys, bounds that hold, sentences that name the field."""
+
+import copy
+import json
+import pickle
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from strategies import architectures, mappings
+
+import core
+from core.library import read_yaml, to_yaml
+from core.spec import Architecture, Unsupported, edited, parse
+
+settings.register_profile("strata", deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+settings.load_profile("strata")
+
+SMALL = {
+    "name": "small", "title": "Small", "vocab_size": 32, "d_model": 16, "context": 64, "position": {"kind": "rope"},
+    "parts": {
+        "attention": {"kind": "attention", "heads": 2, "kv_heads": 1, "head_dim": 8},
+        "dense": {"kind": "feed_forward", "d_ff": 32},
+        "moe": {"kind": "experts", "count": 4, "top_k": 2, "d_ff": 8},
+    },
+    "layers": [{"repeat": 2, "blocks": [["attention", "dense"], ["attention", "moe"]]}],
+}  # fmt: skip
+
+
+@given(architectures)
+def test_equal_values_are_equal_keys(arch):
+    again = parse(json.loads(json.dumps(arch.model_dump(mode="json"))))
+    assert again == arch and hash(again) == hash(arch) and {again: 1}[arch] == 1
+    assert pickle.loads(pickle.dumps(arch)) == arch
+    assert parse(read_yaml(to_yaml(arch))) == arch
+    assert core.decode(core.encode(arch)) == arch
+
+
+@given(mappings())
+def test_a_mapping_is_an_architecture_or_a_sentence(value):
+    try:
+        arch = parse(value)
+    except Unsupported as error:
+        assert 10 < len(str(error)) < 500 and "\n" not in str(error)
+    else:
+        assert arch.depth == len(arch.sequence) == sum(arch.distinct().values())
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.data())
+def test_any_value_in_any_place_is_an_architecture_or_a_sentence(data):
+    value = copy.deepcopy(SMALL)
+    node, path = value, []
+    while True:
+        keys = list(node) if isinstance(node, dict) else list(range(len(node)))
+        key = data.draw(st.sampled_from(keys))
+        path.append(key)
+        inner = node[key]
+        if not isinstance(inner, dict | list) or not inner or data.draw(st.booleans()):
+            node[key] = data.draw(json_values)
+            break
+        node = inner
+    try:
+        parse(value)
+    except Unsupported as error:
+        assert "\n" not in str(error) and len(str(error)) < 1000
+
+
+def test_an_architecture_does_not_change():
+    arch = parse(SMALL)
+    with pytest.raises(Exception, match="frozen"):
+        arch.d_model = 8
+    for mapping in (arch.parts, arch.precision):
+        with pytest.raises(TypeError, match="value"):
+            mapping["attention"] = None
+        with pytest.raises(TypeError, match="value"):
+            mapping.clear()
+
+
+REFUSED = {  # path, value: words that the sentence must hold
+    ("parts.attention.kv_heads", 3): ("parts.attention", "kv_heads", "2 heads"),
+    ("parts.attention.heads", 0): ("parts.attention", "heads", "greater than or equal to 1"),
+    ("parts.attention.head_dim", 7): ("parts.attention", "7", "even"),
+    ("parts.moe.top_k", 5): ("parts.moe", "top_k", "1 to 4"),
+    ("parts.moe.router.groups", 3): ("router.groups", "4 experts"),
+    ("parts.moe.router.top_groups", 2): ("top_groups", "1 to 1"),
+    ("parts.dense.activation", "swish"): ("activation", "swiglu"),
+    ("parts.dense.kind", "feedforward"): ("parts.dense", "feed_forward"),
+    ("d_model", 10**7): ("d_model", "262144"),
+    ("d_model", "wide"): ("d_model", "wide"),
+    ("layers.0.repeat", 600): ("layers", "1,024"),
+    ("layers.0.blocks.0.0", "nothing"): ("layers", "nothing", "attention"),
+    ("vocab_size", None): ("vocab_size",),
+    ("surprise", 1): ("surprise", "remove"),
+}
+
+
+@pytest.mark.parametrize(("change", "words"), REFUSED.items(), ids=lambda c: c[0] if isinstance(c[0], str) else "")
+def test_a_refusal_names_the_field_and_what_would_do(change, words):
+    tree = copy.deepcopy(SMALL)
+    *parents, last = change[0].split(".")
+    node = tree
+    for key in parents:
+        node = node[int(key)] if isinstance(node, list) else node.setdefault(key, {})
+    node[int(last) if isinstance(node, list) else last] = change[1]
+    with pytest.raises(Unsupported) as caught:
+        parse(tree)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_part_that_no_layer_uses_is_refused():
+    with pytest.raises(Unsupported, match=r"parts\.dense: no layer uses it"):
+        parse(SMALL | {"layers": [{"blocks": [["attention", "moe"]]}]})
+
+
+@pytest.mark.parametrize(
+    "name", ["forward", "train", "half", "moves", "training", "attention_norm", "dense_2", "Dense", ""]
+)
+def test_a_part_cannot_take_a_name_that_its_block_needs(name):
+    parts = {name if key == "dense" else key: part for key, part in SMALL["parts"].items()}
+    layers = [{"blocks": [["attention", name], ["attention", "moe"]]}]
+    with pytest.raises(Unsupported, match="parts"):
+        parse(SMALL | {"parts": parts, "layers": layers})
+
+
+def test_a_borrowed_cache_needs_a_lender_of_its_shape():
+    def borrowing(**more):
+        parts = SMALL["parts"] | {"reader": SMALL["parts"]["attention"] | {"cache_from": "attention"} | more}
+        return SMALL | {"parts": parts, "layers": [{"blocks": [["attention", "dense"], ["reader", "moe"]]}]}
+
+    assert parse(borrowing())
+    with pytest.raises(Unsupported, match="another shape"):
+        parse(borrowing(head_dim=16))
+    with pytest.raises(Unsupported, match="no layer before"):
+        parse(borrowing() | {"layers": [{"blocks": [["reader", "moe"], ["attention", "dense"]]}]})
+
+
+def test_editing_gives_another_value():
+    arch = parse(SMALL)
+    assert edited(arch, "parts.moe.top_k", 3).parts["moe"].top_k == 3
+    assert edited(arch, "layers.0.repeat", 5).depth == 10
+    assert arch == parse(SMALL)
+    for path in ("parts.nope.top_k", "parts.moe.top_k.deep", "layers.9.repeat", "name.x", ""):
+        with pytest.raises(Unsupported):
+            edited(arch, path, 1)
+
+
+def test_the_part_says_more_than_the_model():
+    arch = parse(SMALL)
+    own = edited(arch, "parts.attention.position", {"kind": "none"})
+    assert arch.part("attention").position.kind == "rope" and own.part("attention").position.kind == "none"
+    assert isinstance(own, Architecture)
