@@ -115,9 +115,12 @@ class Cost:
         """How a total came about: the rows' own sentences, equal ones joined."""
         terms: Counter[str] = Counter()
         for row in self.rows:
-            if getattr(row, figure) and figure in row.derivation:
-                terms[row.derivation[figure]] += row.count
-        parts = [_counted(words, layers) for words, layers in terms.items()]
+            if getattr(row, figure):
+                words = row.derivation[figure]
+                terms[words] += row.count if "{layers}" in words else 1
+        parts = [
+            _counted(words, n) if "{layers}" in words or n == 1 else f"{n} × {words}" for words, n in terms.items()
+        ]
         return f"{' + '.join(parts)} = {getattr(self, figure):,}" if parts else f"{getattr(self, figure):,}"
 
     def to_dict(self) -> dict:

@@ -231,10 +231,10 @@ def to_mermaid(g: nx.DiGraph) -> str:
     ids = {name: f"n{i}" for i, name in enumerate(g)}
 
     def start(name: str, d: dict) -> str:
-        return f'  subgraph {ids[name]}["{_times(d)}"]'
+        return f'  subgraph {ids[name]}["{_escaped(_times(d))}"]'
 
     def leaf(name: str, d: dict) -> str:
-        return f'    {ids[name]}["{d["label"]}"]'
+        return f'    {ids[name]}["{_escaped(d["label"])}"]'
 
     edges = [f'  {ids[a]} -->|"{_edge(d)}"| {ids[b]}' for a, b, d in g.edges(data=True)]
     return "\n".join(["flowchart BT", *_nested(g, None, start, leaf, "  end"), *edges])
@@ -256,6 +256,11 @@ def _dot_open(name: str, d: dict) -> str:
 
 def _dot_leaf(name: str, d: dict) -> str:
     return f"    {json.dumps(name)} [label={json.dumps(d['label'])}];"
+
+
+def _escaped(words: str) -> str:
+    """Mermaid's own form of what would end a quoted label."""
+    return words.replace("#", "#35;").replace('"', "#quot;")
 
 
 def _times(d: dict) -> str:

@@ -27,13 +27,13 @@ class Block(nn.Module):
         self.moves = [_Move(self, arch, step, index, make) for index, step in enumerate(steps)]
 
     def forward(self, stream: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
-        late: dict[int, list[Tensor]] = {}
+        late: dict[int, list[tuple[_Move, Tensor]]] = {}
         for index, move in enumerate(self.moves):
             stream, delayed = move(stream, positions)
             for steps, y in delayed:
-                late.setdefault(index + steps, []).append(y)
-            for y in late.pop(index, ()):
-                stream = move.add(stream, y)
+                late.setdefault(index + steps, []).append((move, y))
+            for earlier, y in late.pop(index, ()):
+                stream = earlier.join(stream, y)
         return stream
 
 
@@ -70,12 +70,13 @@ class _Move:
         for (name, part), mixes, h in zip(self.parts, self.mixes, inputs, strict=True):
             y = part(h, positions) if mixes else part(h)
             delayed.append((self.step.shortcut[name], y)) if name in self.step.shortcut else now.append(y)
-        if now:
-            y = sum(now[1:], now[0])
-            y = y if self.step.scale == 1 else y * self.step.scale
-            stream = self.add(stream, self.after(y) if self.placement in ("output", "sandwich") else y)
-            stream = self.after(stream) if self.placement == "post" else stream
-        return stream, delayed
+        return self.join(stream, sum(now[1:], now[0])) if now else stream, delayed
+
+    def join(self, stream: Tensor, y: Tensor) -> Tensor:
+        """The stream with what the parts gave, in the step's own way of adding it."""
+        y = y if self.step.scale == 1 else y * self.step.scale
+        stream = self.add(stream, self.after(y) if self.placement in ("output", "sandwich") else y)
+        return self.after(stream) if self.placement == "post" else stream
 
 
 def _fresh(block: nn.Module, name: str) -> str:

@@ -166,6 +166,14 @@ class Architecture(Spec):
         used |= {name for step in (self.mtp.block if self.mtp else ()) for name in step.parts}
         for name in sorted(used - set(self.parts)):
             raise ValueError(f"layers: {name} is not among the parts ({', '.join(self.parts)})")
+        for block in (*self.distinct(), *((self.mtp.block,) if self.mtp else ())):
+            for index, step in enumerate(block):
+                for name, delay in step.shortcut.items():
+                    if index + delay >= len(block):
+                        left = len(block) - 1 - index
+                        raise ValueError(
+                            f"layers: shortcut of {name}: only {left} steps follow in its block; give at most that"
+                        )
         for name in sorted(set(self.parts) - used):
             raise ValueError(f"parts.{name}: no layer uses it; name it in a block or remove it")
         for name in self.parts:

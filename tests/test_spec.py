@@ -5,16 +5,13 @@ import json
 import pickle
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from strategies import architectures, mappings
 
 import core
 from core.library import read_yaml, to_yaml
 from core.spec import Architecture, Unsupported, edited, parse
-
-settings.register_profile("strata", deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
-settings.load_profile("strata")
 
 SMALL = {
     "name": "small", "title": "Small", "vocab_size": 32, "d_model": 16, "context": 64, "position": {"kind": "rope"},

@@ -1,0 +1,109 @@
+"""The graph: what is in it comes from the modules, and adds up."""
+
+import io
+import json
+import re
+
+import networkx as nx
+import pytest
+from hypothesis import given
+from strategies import architectures
+
+import core
+from core.graph import FIGURES, to_dot, to_graphml, to_json, to_mermaid
+from core.spec import edited
+
+NODE = {"path", "label", "kind", "parent", "repeat", "shape_in", "shape_out", "explain", *FIGURES}
+
+
+def check(arch) -> nx.DiGraph:
+    g, c = core.graph(arch), core.cost(arch)
+    model = g.nodes["model"]
+    assert nx.is_directed_acyclic_graph(g)
+    assert model["parameters"] == c.parameters and model["active_parameters"] == c.active_parameters
+    assert model["flops"] == c.decode_flops and model["cache_bytes"] == c.kv_bytes_per_token
+    modules = {path for path, _ in core.build(arch).named_modules()} | {"model", "", "logits"}
+    for node, data in g.nodes(data=True):
+        assert data.keys() >= NODE, node
+        assert data["parent"] is None or data["parent"] in g
+        if not node.startswith("mtp"):
+            assert data["path"] in modules, "a box without a module"
+    for a, b, data in g.edges(data=True):
+        assert data["tensor"] and data["shape"], (a, b)
+    repeats = sum(d["repeat"] for _, d in g.nodes(data=True) if d["kind"] == "block")
+    assert repeats == arch.depth == len(g.graph["layers"])
+    reached = nx.descendants(g, "tokens")
+    assert "logits" in reached, "the tokens reach the logits"
+    return g
+
+
+@given(architectures)
+def test_any_graph_adds_up(arch):
+    check(arch)
+
+
+@pytest.mark.parametrize("name", core.presets())
+def test_every_presets_graph_adds_up(name):
+    g = check(core.load(name))
+    assert len(g) < 400
+    for _, data in g.nodes(data=True):
+        if data["kind"] in ("linear", "norm", "router", "experts", "attention", "feed_forward", "embedding"):
+            assert data["explain"], data["path"]
+
+
+def different(a: nx.DiGraph, b: nx.DiGraph) -> set[str]:
+    """Nodes whose own attributes or incoming tensors differ."""
+    changed = set(a) ^ set(b)
+    changed |= {n for n in set(a) & set(b) if a.nodes[n] != b.nodes[n]}
+    ends = {(s, t): d for s, t, d in a.edges(data=True)}, {(s, t): d for s, t, d in b.edges(data=True)}
+    return changed | {edge[1] for edge in ends[0].keys() | ends[1].keys() if ends[0].get(edge) != ends[1].get(edge)}
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "value", "there"),
+    [
+        ("deepseek-v3", "parts.moe.d_ff", 1024, r"layers\.3(\.moe(\..*)?)?"),
+        ("deepseek-v3", "parts.moe.shared", None, r"layers\.3(\.(moe|moe_add)(\..*)?)?"),
+        ("deepseek-v3", "parts.dense.activation", "gelu", r"layers\.0(\.(dense|dense_add)(\..*)?)?"),
+        ("deepseek-v3", "parts.attention.q_rank", None, r"layers\.[03](\.attention(\..*)?)?"),
+        ("gpt2", "parts.attention.qk_norm", {}, r"layers\.0(\.attention(\..*)?)?"),
+    ],
+)
+def test_a_change_shows_there_and_only_there(name, path, value, there):
+    arch = core.load(name)
+    changed = different(core.graph(arch), core.graph(edited(arch, path, value)))
+    assert changed - {"model"}
+    outside = {node for node in changed - {"model"} if not re.fullmatch(there, node) and not node.startswith("mtp")}
+    assert not outside
+
+
+def test_a_graph_is_exported_whole():
+    g = core.graph(core.load("deepseek-v3"))
+    again = nx.node_link_graph(json.loads(json.dumps(to_json(g))), edges="edges")
+    assert dict(again.nodes(data=True)) == dict(g.nodes(data=True)) and set(again.edges) == set(g.edges)
+    graphml = nx.read_graphml(io.BytesIO(to_graphml(g).encode()))
+    assert set(graphml.nodes) == set(g.nodes) and set(graphml.edges) == set(g.edges)
+    dot, mermaid = to_dot(g), to_mermaid(g)
+    assert dot.count(" -> ") == mermaid.count("-->") == g.number_of_edges()
+    assert (
+        dot.count("subgraph")
+        == mermaid.count("subgraph")
+        == sum(1 for n in g if any(d["parent"] == n for _, d in g.nodes(data=True)))
+    )
+    for quote in ('"', "["):
+        assert mermaid.count(quote) and dot.count("{") == dot.count("}")
+
+
+def test_names_with_quotes_leave_whole():
+    arch = edited(core.load("gpt2"), "title", 'a "b" <c> ]&[ \\ d')
+    for text in (to_dot(core.graph(arch)), to_mermaid(core.graph(arch)), to_graphml(core.graph(arch))):
+        assert text
+    assert nx.read_graphml(io.BytesIO(to_graphml(core.graph(arch)).encode())).nodes["model"]["label"] == arch.title
+    assert "#quot;" in to_mermaid(core.graph(arch)) and '\\"b\\"' in to_dot(core.graph(arch))
+
+
+def test_the_mix_of_streams_is_in_the_picture():
+    arch = edited(core.load("gpt2"), "residual", {"kind": "hyper", "streams": 4})
+    g = core.graph(arch)
+    kinds = [g.nodes[n]["kind"] for n in g if g.nodes[n]["parent"] == "layers.0"]
+    assert kinds.count("read") == 2 and g.nodes["layers.0.attention_add"]["shape_out"] == ["B", "T", 4, 768]

@@ -1,0 +1,218 @@
+"""Parts against what torch measures: FLOPs, shapes said without running, the forms of a decode."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from parity import perturb
+from strategies import architectures
+from torch.utils.flop_counter import FlopCounterMode
+
+import core
+from core.model import build, shrink
+from core.parts import PARTS, Mixer
+from core.parts.base import causal_pairs
+from core.parts.latent import LatentAttention
+from core.parts.norm import LayerNorm, RMSNorm
+from core.parts.position import Rope
+from core.spec import Architecture
+from core.trace import trace_part
+
+NEW = 12
+
+
+def parts_of(arch: Architecture):
+    return [(name, arch.part(name)) for name in arch.parts]
+
+
+def measured_flops(part, d_model: int, new: int) -> dict[str, int]:
+    """FlopCounterMode's figures by submodule, on meta."""
+    with torch.device("meta"):
+        module, x = part.build(d_model), torch.empty(1, new, d_model)
+        inputs = (x, torch.arange(new)) if part.mixes else (x,)
+    with FlopCounterMode(display=False) as counter:
+        module(*inputs)
+    counts = counter.get_flop_counts()
+    root = type(module).__name__
+    return {
+        name.removeprefix(f"{root}."): sum(ops.values()) for name, ops in counts.items() if name.startswith(f"{root}.")
+    }
+
+
+def check_flops(part, d_model: int) -> None:
+    """The closed form, submodule by submodule. Attention is measured on the full square of queries and keys, of which
+    the closed form counts the pairs that the mask leaves."""
+    closed = (
+        part.flops_forms(d_model, NEW, 0)["expanded"]
+        if isinstance(part, LatentAttention)
+        else part.flops(d_model, NEW, 0)
+    )
+    measured = measured_flops(part, d_model, NEW)
+    for path, flops in closed.items():
+        if path == "core":
+            pairs = causal_pairs(NEW, 0, getattr(part, "window", None), getattr(part, "chunk", None))
+            assert measured[path] * pairs == flops * NEW * NEW
+        elif path == "router":  # one product with the router's own weights, in no submodule
+            assert measured[path] == flops
+        else:
+            assert measured[path] == flops, path
+    inner = {path for path in measured if path not in closed and not any(p.startswith(f"{path}.") for p in closed)}
+    assert not {path for path in inner if measured[path]}, "FLOPs that the closed form does not know"
+
+
+@given(architectures)
+def test_flops_are_what_torch_counts(arch):
+    for _, part in parts_of(arch):
+        check_flops(part, arch.d_model)
+
+
+@pytest.mark.parametrize("name", core.presets())
+def test_flops_of_presets_are_what_torch_counts(name):
+    arch = core.load(name)
+    for _, part in parts_of(arch):
+        check_flops(part, arch.d_model)
+
+
+@pytest.mark.parametrize(("window", "chunk"), [(None, None), (5, None), (None, 5), (1, None), (None, 1), (50, None)])
+def test_causal_pairs_are_counted(window, chunk):
+    def sees(q: int, k: int) -> bool:
+        return k <= q and (window is None or q - k < window) and (chunk is None or q // chunk == k // chunk)
+
+    for past in range(12):
+        for new in range(1, 9):
+            counted = sum(sees(q, k) for q in range(past, past + new) for k in range(past + new))
+            assert causal_pairs(new, past, window, chunk) == counted
+
+
+@given(architectures)
+def test_boxes_give_the_shapes_that_they_promise(arch):
+    """What analysis takes on trust from a box (`keeps_shape`, `outline`) is what a live run gives."""
+    model = build(arch, device="cpu")
+    seen = []
+
+    def look(module, args, kwargs, out):
+        given_out = out if isinstance(out, tuple) else (out,)
+        promised = module.outline(*args, **kwargs) if hasattr(module, "outline") else args[0]
+        promised = promised if isinstance(promised, tuple) else (promised,)
+        assert [t.shape for t in promised] == [t.shape for t in given_out], type(module).__name__
+        seen.append(type(module))
+
+    for module in model.modules():
+        if getattr(module, "keeps_shape", False) or hasattr(module, "outline"):
+            module.register_forward_hook(look, with_kwargs=True)
+    with torch.inference_mode():
+        model(torch.zeros(2, 7, dtype=torch.long))
+    assert seen
+
+
+@given(architectures)
+def test_traced_shapes_are_those_of_a_run(arch):
+    """Every operation of a part's trace, with B and T put in."""
+    batch, length = 2, 5
+    sizes = {"B": batch, "T": length}
+    for _, part in parts_of(arch):
+        traced = trace_part(part, arch.d_model)
+        module, shapes = part.build(arch.d_model), {}
+
+        def note(inner, args, out, shapes=shapes):
+            shapes.setdefault(inner.path, (out[0] if isinstance(out, tuple) else out).shape)
+
+        for path, inner in module.named_modules():
+            if hasattr(inner, "box"):
+                inner.path = path
+                inner.register_forward_hook(note)
+        x = torch.zeros(batch, length, arch.d_model)
+        with torch.inference_mode():
+            module(x, torch.arange(length)) if part.mixes else module(x)
+        for op in traced.operations:
+            if op.path in shapes and op.id == op.path.replace(".", "_"):
+                assert tuple(sizes.get(n, n) for n in op.shape) == tuple(shapes[op.path]), op.path
+
+
+@pytest.mark.parametrize("q_rank", [None, 24])
+def test_latent_attention_decodes_alike_in_both_forms(q_rank):
+    part = LatentAttention(
+        kind="latent_attention", heads=3, kv_rank=16, q_rank=q_rank, nope_dim=16, rope_dim=8, v_dim=12, position=Rope()
+    )
+    torch.manual_seed(0)
+    module = part.build(32)
+    perturb(module)
+    x, outs, past = torch.randn(2, 20, 32), [], 19
+    for expand in (True, False):
+        module.latent_cache.clear(on=True)
+        module.key_cache.clear(on=True)
+        module.expand = lambda _, expand=expand: expand
+        with torch.inference_mode():
+            module(x[:, :past], torch.arange(past))
+            outs.append(module(x[:, past:], torch.arange(past, past + 1)))
+    assert (outs[0] - outs[1]).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(("past", "form"), [(0, "expanded"), (1, "absorbed"), (4096, "absorbed")])
+def test_decode_takes_the_cheaper_form(past, form):
+    part = core.load("deepseek-v3").part("attention")
+    forms = part.flops_forms(7168, 1, past)
+    assert part.flops(7168, 1, past) == forms[form] == min(forms.values(), key=lambda f: f.total)
+    assert min(part.flops_forms(7168, 4096, 0).items(), key=lambda f: f[1].total)[0] == "expanded"
+
+
+def test_absorbed_flops_are_what_torch_counts():
+    part = core.load("deepseek-v3").part("attention")
+    past, d = 99, 7168
+    with torch.device("meta"):
+        module = part.build(d)
+        module.latent_cache.clear(on=True)
+        module.key_cache.clear(on=True)
+        module(torch.empty(1, past, d), torch.arange(past))
+        with FlopCounterMode(display=False) as counter:
+            module(torch.empty(1, 1, d), torch.arange(past, past + 1))
+    assert counter.get_total_flops() == part.flops(d, 1, past).total == part.flops_forms(d, 1, past)["absorbed"].total
+
+
+def test_norms_are_what_their_papers_say():
+    torch.manual_seed(0)
+    x = torch.randn(3, 8) * 4 + 1
+    rms = RMSNorm(eps=0.01).build(8)
+    assert torch.allclose(rms(x), x / (x.square().mean(-1, keepdim=True) + 0.01).sqrt(), atol=1e-6)
+    offset = RMSNorm(unit_offset=True).build(8)
+    assert torch.equal(offset.weight, torch.zeros(8)) and torch.allclose(offset(x), RMSNorm().build(8)(x))
+    assert not list(RMSNorm(weight=False).build(8).parameters())
+    layer = LayerNorm(eps=0.01).build(8)
+    assert torch.allclose(
+        layer(x), (x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + 0.01).sqrt(), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_rope_makes_scores_depend_on_distance_alone(interleaved):
+    rotary = Rope(interleaved=interleaved, fraction=0.5).rotary(16)
+    torch.manual_seed(0)
+    q, k = torch.randn(1, 1, 1, 16), torch.randn(1, 1, 1, 16)
+
+    def score(m: int, n: int) -> float:
+        return float((rotary(q, torch.tensor([m])) * rotary(k, torch.tensor([n]))).sum())
+
+    assert math.isclose(score(3, 1), score(40, 38), abs_tol=1e-4) and not math.isclose(
+        score(3, 1), score(4, 1), abs_tol=1e-3
+    )
+    assert torch.equal(rotary(q, torch.tensor([7]))[..., 8:], q[..., 8:])
+
+
+def test_every_technique_says_what_it_is():
+    for kind, part in PARTS.items():
+        assert part.title and part.role and part.__doc__, kind
+    for name in core.presets():
+        arch = core.load(name)
+        for _, part in parts_of(arch):
+            words = part.explain(arch.d_model)
+            assert words.endswith(".") and 40 < len(words) < 700
+            assert list(part.facts()) and part.label
+            assert isinstance(part, Mixer) == part.mixes
+
+
+def test_what_a_live_model_keeps_small():
+    """Shrinking leaves an already small architecture alone, and shrinks every published one to less than 100 MB."""
+    for name in core.presets():
+        model = build(shrink(core.load(name)))
+        assert sum(p.numel() * p.element_size() for p in model.parameters()) < 160e6

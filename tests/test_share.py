@@ -1,0 +1,104 @@
+"""Links: every one opens to what it was made of, or to a sentence; and none is large."""
+
+import base64
+import json
+import time
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import architectures
+
+import core
+from core.share import MAX_JSON, PREFIX
+from core.spec import Unsupported, edited
+
+TEN_EDITS = {"d_model": 6144, "vocab_size": 100_001, "context": 12_345, "note": "An edited note " * 8, "tied_embeddings": True,
+             "norm.eps": 3.3e-6, "head.softcap": 17.5, "embedding.scale": 3.25, "title": "Edited by somebody, ten times", "licence": "none"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", core.presets())
+def test_a_link_is_short_even_after_ten_edits(name):
+    arch = core.load(name)
+    for path, value in TEN_EDITS.items():
+        try:
+            arch = edited(arch, path, value)
+        except Unsupported:
+            continue
+    token = core.encode(arch)
+    assert len(token) <= 2000 and core.decode(token) == arch
+    assert set(token) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+
+
+@given(architectures, st.data())
+def test_a_damaged_link_is_a_sentence(arch, data):
+    token = core.encode(arch)
+    at = data.draw(st.integers(0, len(token) - 1))
+    letter = data.draw(st.characters(codec="ascii"))
+    damaged = data.draw(
+        st.sampled_from([token[:at], token[:at] + letter + token[at + 1 :], token[at:], token + letter])
+    )
+    if damaged == token:
+        return
+    try:
+        assert core.decode(damaged) == arch  # padding bits of base64 that say nothing
+    except Unsupported as error:
+        assert "\n" not in str(error)
+
+
+@given(
+    st.text() | st.binary().map(lambda raw: PREFIX + base64.urlsafe_b64encode(raw).decode()) | st.none() | st.integers()
+)
+def test_anything_is_a_sentence(token):
+    for read in (core.decode, core.load):
+        with pytest.raises(Unsupported):
+            read(token)
+
+
+def packed(data: bytes) -> str:
+    data = zlib.compress(data, 9)
+    return PREFIX + base64.urlsafe_b64encode(zlib.crc32(data).to_bytes(4, "big") + data).decode().rstrip("=")
+
+
+HOSTILE = {
+    "a bomb": b" " * (50 * MAX_JSON),
+    "nested": b"[" * 100_000,
+    "a huge number": b'{"d_model": ' + b"9" * 5000 + b"}",
+    "not a mapping": b"[1, 2]",
+    "not text": b"\xff\xfe",
+    "nothing": b"",
+    "huge layers": json.dumps({"layers": [{"repeat": 1024, "blocks": [["a"] * 16] * 128}] * 128}).encode(),
+    "many parts": json.dumps({"parts": {f"p{i}": {"kind": "attention"} for i in range(5000)}}).encode(),
+    "not a number": b'{"d_model": NaN, "norm": {"kind": "rms", "eps": Infinity}}',
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_link_is_a_sentence_soon(name):
+    began = time.perf_counter()
+    with pytest.raises(Unsupported):
+        core.decode(packed(HOSTILE[name]))
+    assert time.perf_counter() - began < 2
+
+
+def widest() -> core.Architecture:
+    """Near every bound of the spec at once."""
+    attention = {"kind": "attention", "heads": 1024, "kv_heads": 1024, "head_dim": 8192}
+    parts = {f"p{i}": attention | {"window": i + 1} for i in range(60)}
+    parts |= {"moe": {"kind": "experts", "count": 4096, "top_k": 4096, "d_ff": 1_048_576}}
+    blocks = [[f"p{i % 60}", "moe"] for i in range(128)]
+    value = {
+        "name": "wide", "title": "Wide", "vocab_size": 16_777_216, "d_model": 262_144, "context": 1_000_000_000,
+        "position": {"kind": "rope"}, "parts": parts, "layers": [{"repeat": 8, "blocks": blocks}],
+    }  # fmt: skip
+    return core.decode(packed(json.dumps(value).encode()))
+
+
+def test_the_widest_architecture_is_analysed_in_bounded_time():
+    began = time.perf_counter()
+    arch = widest()
+    assert core.cost(arch).parameters > 10**15
+    core.graph(arch)
+    core.shrink(arch)
+    assert time.perf_counter() - began < 20
