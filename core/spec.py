@@ -12,8 +12,8 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from functools import cached_property
-from typing import Annotated, Any, Literal
+from functools import cached_property, lru_cache
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, ValidationError, model_serializer, model_validator
 from torch import nn
@@ -288,7 +288,14 @@ class Workload(Spec):
 def sentence(error: ValidationError) -> str:
     """The first thing that is wrong with a spec: which field, what it is, what would be accepted."""
     first = error.errors(include_url=False)[0]
-    where = ".".join(str(step) for step in first["loc"])
+    loc = first["loc"]
+    # Where a field has several kinds, pydantic's path names the kind too, which is not a step of the spec.
+    own = [
+        i
+        for i, step in enumerate(loc)
+        if step not in _kinds() or not i or loc[i - 1] in ("parts", "precision", "shortcut")
+    ]
+    where = ".".join(str(loc[i]) for i in own)
     message = first["msg"].removeprefix("Value error, ")
     given = first.get("input")
     said = f" (not {str(given)[:60]!r})" if isinstance(given, str | int | float | bool) else ""
@@ -299,7 +306,26 @@ def sentence(error: ValidationError) -> str:
             message, said = "is not a field of the spec; remove it", ""
         case "value_error":
             said = ""
+        case "union_tag_invalid":
+            context = first["ctx"]
+            where, said = f"{where}.kind", ""
+            message = f"{context['tag'][:40]!r} is none; accepted are {context['expected_tags']}"
+        case "union_tag_not_found":
+            message, said = "expected a mapping with its `kind`", ""
     return f"{where}: {message}{said}" if where else message
+
+
+@lru_cache(maxsize=1)
+def _kinds() -> frozenset[str]:
+    """Every word that `kind` may be, anywhere in the spec."""
+
+    def below(cls: type[Spec]) -> Iterator[str]:
+        if "kind" in cls.model_fields:
+            yield from get_args(cls.model_fields["kind"].annotation)
+        for sub in cls.__subclasses__():
+            yield from below(sub)
+
+    return frozenset(below(Spec))
 
 
 def edited(arch: Architecture, path: str, value: Any) -> Architecture:

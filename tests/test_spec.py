@@ -81,8 +81,8 @@ def test_an_architecture_does_not_change():
 
 
 REFUSED = {  # path, value: words that the sentence must hold
-    ("parts.attention.kv_heads", 3): ("parts.attention", "kv_heads", "2 heads"),
-    ("parts.attention.heads", 0): ("parts.attention", "heads", "greater than or equal to 1"),
+    ("parts.attention.kv_heads", 3): ("parts.attention: kv_heads", "2 heads"),
+    ("parts.attention.heads", 0): ("parts.attention.heads", "greater than or equal to 1"),
     ("parts.attention.head_dim", 7): ("parts.attention", "7", "even"),
     ("parts.moe.top_k", 5): ("parts.moe", "top_k", "1 to 4"),
     ("parts.moe.router.groups", 3): ("router.groups", "4 experts"),

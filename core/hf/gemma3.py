@@ -18,6 +18,7 @@ def read(config: Config, model_type: str) -> dict:
         return value
     value = gemma(config, vocab_size=262_208, context=131_072, softcap=None)
     attention = gemma_attention(config, value["d_model"], softcap=None) | {"qk_norm": {}}
+    config.ignore("_sliding_window_pattern")  # what layer_types were made from
     depth, every = config.depth("num_hidden_layers", 26), config.count("sliding_window_pattern", 6)
     usual = ["sliding_attention" if (layer + 1) % every else "full_attention" for layer in range(depth)]
     types = common.layer_types(config, depth, usual, *KINDS)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 from torch import Tensor, nn
 
 from .base import Spec
@@ -120,4 +120,11 @@ class HyperWrite(nn.Module):
         return mixed + self.scale * torch.einsum("n,btd->btnd", self.weight, update)
 
 
-AnyResidual = Annotated[Residual | HyperConnections, Field(discriminator="kind")]
+def _kind(value: object) -> str:
+    """`plain` goes without saying."""
+    return value.get("kind", "plain") if isinstance(value, dict) else getattr(value, "kind", None)
+
+
+AnyResidual = Annotated[
+    Annotated[Residual, Tag("plain")] | Annotated[HyperConnections, Tag("hyper")], Discriminator(_kind)
+]

@@ -1,0 +1,157 @@
+"""Reading any config.json: understood, or refused by the key's name; never wrong, never a crash."""
+
+import copy
+import json
+
+import pytest
+import torch
+import transformers
+from hypothesis import given
+from hypothesis import strategies as st
+from parity import parameters, reference
+from test_hf_dense import GEMMA3, GPT2, LLAMA, LOGITS, MISTRAL, QWEN3_MOE, SMOLLM3
+from test_hf_moe import GLM, LLAMA4, OSS, V1, V2, V3
+
+import core
+from core.hf import BY_TYPE, from_hf, load_weights, to_hf
+from core.hf.config import NEUTRAL
+
+BASES = [GEMMA3, GPT2, LLAMA, MISTRAL, QWEN3_MOE, SMOLLM3, GLM, LLAMA4, OSS, V1, V2, V3]
+odd = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 10**12) | st.floats() | st.text(max_size=6) | st.just("10" * 3000),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from(BASES), st.data())
+def test_any_value_of_any_key_is_read_or_refused(base, data):
+    config = copy.deepcopy(base)
+    for _ in range(data.draw(st.integers(1, 3))):
+        key = data.draw(
+            st.sampled_from(
+                [*base, "rope_scaling", "rope_parameters", "rope_theta", "quantization_config", "layer_types", "dtype"]
+            )
+        )
+        config[key] = data.draw(odd)
+    try:
+        arch = from_hf(config)
+    except core.Unsupported as error:
+        assert 5 < len(str(error)) < 600 and "\n" not in str(error)
+    else:
+        assert core.cost(arch).parameters > 0
+
+
+@pytest.mark.parametrize(
+    "value", [None, [], "llama", 3, {}, {"model_type": 3}, {"model_type": "nothing"}, {3: 4}, {"model_type": None}]
+)
+def test_what_is_no_config_is_refused(value):
+    with pytest.raises(core.Unsupported):
+        from_hf(value)
+
+
+@pytest.mark.parametrize("base", BASES, ids=lambda b: b["model_type"])
+def test_an_unknown_key_is_refused_by_name_and_value(base):
+    with pytest.raises(core.Unsupported, match=r"ssm_state_size: 128"):
+        from_hf(base | {"ssm_state_size": 128})
+    for empty in (None, False, [], {}):
+        assert from_hf(base | {"ssm_state_size": empty}) == from_hf(base)
+
+
+@pytest.mark.parametrize("base", BASES, ids=lambda b: b["model_type"])
+def test_keys_that_change_nothing_change_nothing(base):
+    neutral = {
+        "use_cache": False,
+        "bos_token_id": 1,
+        "eos_token_id": [2, 3],
+        "attention_dropout": 0.1,
+        "transformers_version": "9.9",
+    }
+    assert from_hf(base | neutral) == from_hf(base)
+
+
+@pytest.mark.parametrize("base", BASES, ids=lambda b: b["model_type"])
+def test_neutral_keys_are_not_the_architectures(base):
+    """No key that a family takes for its architecture is among those that are passed over."""
+    understood = set(base) - {"model_type", "pad_token_id"}
+    assert not understood & NEUTRAL
+
+
+QUANTISED = {
+    "awq": {"quant_method": "awq", "bits": 4, "group_size": 128},
+    "fp8, other blocks": {"quant_method": "fp8", "weight_block_size": [64, 64]},
+    "fp8, one scale a tensor": {"quant_method": "fp8", "weight_block_size": None},
+    "a module kept": {
+        "quant_method": "fp8",
+        "weight_block_size": [128, 128],
+        "modules_to_not_convert": ["model.layers.3.mlp.up_proj"],
+    },
+    "unknown": {"quant_method": "mxfp4", "surprise": 1},
+    "no method": {"bits": 8},
+}
+
+
+@pytest.mark.parametrize("name", QUANTISED)
+def test_a_quantisation_that_cannot_be_said_is_refused(name):
+    with pytest.raises(core.Unsupported, match="quantization_config"):
+        from_hf(V3 | {"quantization_config": QUANTISED[name]})
+
+
+def test_the_old_and_the_new_form_of_rope_are_one():
+    old = from_hf(LLAMA | {"rope_theta": 5e5, "rope_scaling": {"type": "linear", "factor": 2.0}})
+    new = from_hf(LLAMA | {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 5e5}})
+    assert old == new and old.position.scaling.factor == 2.0
+
+
+@pytest.mark.parametrize("name", core.presets())
+def test_a_presets_config_says_the_preset(name):
+    """to_hf and back, through JSON, for each preset whose family has a config.json; transformers counts the same."""
+    arch = core.load(name)
+    try:
+        config = json.loads(json.dumps(to_hf(arch)))
+    except core.Unsupported:
+        assert name in ("grok-2.5",), "every family but these has a config.json"
+        return
+    assert from_hf(config) == arch
+    config.pop("strata")
+    config.pop("quantization_config", None)
+    if config["model_type"] in transformers.CONFIG_MAPPING:
+        with torch.device("meta"):
+            assert parameters(reference(config)) == core.cost(arch).parameters
+
+
+def test_an_edit_that_a_family_cannot_say_is_refused():
+    edited = core.spec.edited(core.load("gpt2"), "parts.attention.sinks", True)
+    with pytest.raises(core.Unsupported, match="no family's config.json"):
+        to_hf(edited)
+
+
+def test_weights_that_do_not_fit_are_refused_by_name():
+    model = core.build(from_hf(LLAMA), device="cpu")
+    tensors = reference(LLAMA).state_dict()
+    load_weights(model, tensors)
+    name = "model.layers.1.mlp.up_proj.weight"
+    with pytest.raises(core.Unsupported, match=name):
+        load_weights(model, {k: v for k, v in tensors.items() if k != name})
+    with pytest.raises(core.Unsupported, match=r"up_proj.*shape"):
+        load_weights(model, tensors | {name: tensors[name][:-1]})
+    with pytest.raises(core.Unsupported, match=r"extra.*nowhere"):
+        load_weights(model, tensors | {"model.layers.1.extra.weight": torch.zeros(3)})
+
+
+def test_a_checkpoint_may_have_other_tables_and_a_wrappers_names():
+    model, theirs = core.build(from_hf(GEMMA3), device="cpu"), reference(GEMMA3)
+    tensors = theirs.state_dict()
+    wrapped = {name.replace("model.", "model.language_model.", 1): t for name, t in tensors.items()}
+    wrapped |= {
+        "model.vision_tower.a.weight": torch.zeros(1),
+        "model.layers.0.self_attn.rotary_emb.inv_freq": torch.zeros(1),
+    }
+    load_weights(model, wrapped)
+    assert torch.equal(model.embedding.weight, theirs.model.embed_tokens.weight)
+
+
+def test_every_family_is_tried():
+    tried = {config["model_type"] for config in [*LOGITS.values(), *BASES]}
+    alone = {"kimi_k2", "mistral3", "gemma3", "llama4"}  # another family's keys, or a wrapper of one
+    assert tried | alone == set(BY_TYPE)
