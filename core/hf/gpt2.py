@@ -97,7 +97,7 @@ def _both(ours: str, theirs: str, make=lambda tensor: tensor) -> Iterator[tuple[
 
 def _third(index: int):
     """Query, key or value out of (d_model, 3 d_model), or out of the bias."""
-    return lambda tensor: tensor.chunk(3, dim=-1)[index].T
+    return lambda tensor: tensor.chunk(3, dim=-1)[index].t()
 
 
 def ignored(name: str) -> bool:

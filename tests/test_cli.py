@@ -1,0 +1,103 @@
+"""The command line, run as a person runs it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+import core
+from core.__main__ import main
+from core.library import to_yaml
+
+
+def run(*arguments: str, capsys) -> tuple[int, str, str]:
+    code = main(arguments)
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["list"], ["deepseek-v3", "671.0 B", "2024-12-26"]),
+        (["show", "deepseek-v3"], ["671,026,404,352", "70,272 bytes", "one rotary key", "must get right"]),
+        (["graph", "gpt2"], ["12 × attention → dense", "Linear 768 → 3,072", "(B, T, 50,257)"]),
+        (["graph", "gpt2", "--format", "dot"], ["digraph", "layers.0.attention.q"]),
+        (["graph", "gpt2", "--format", "mermaid"], ["flowchart BT"]),
+        (["graph", "gpt2", "--format", "graphml"], ["<graphml"]),
+        (["cost", "gpt2", "--batch", "2", "--context", "1024", "--weights", "fp8"], ["124,439,808", "75.5 MB"]),
+        (["cost", "gpt2", "--explain"], ["12 layers × (12 × 64 + 12 × 64) values × 2 bytes = 36,864"]),
+        (["diff", "gpt2", "deepseek-v3"], ["position learned → rope", "moe added (experts)", "parameters"]),
+        (["diff", "gpt2", "gpt2"], ["no difference"]),
+        (["export", "gpt2"], ['"model_type": "gpt2"']),
+        (["export", "gpt2", "--format", "yaml"], ["kind: learned"]),
+        (["export", "grok-2.5", "--format", "link"], ["s1."]),
+        (["route", "deepseek-v3"], ["MaxVio", "layers.1.moe.router"]),
+    ],
+    ids=lambda a: " ".join(a) if isinstance(a, list) else "",
+)
+def test_every_command_prints_for_people_and_for_programs(arguments, words, capsys):
+    code, out, err = run(*arguments, capsys=capsys)
+    assert code == 0 and not err
+    for word in words:
+        assert word in out
+    if "--format" not in arguments:
+        code, out, _ = run(*arguments, "--json", capsys=capsys)
+        assert code == 0
+        json.loads(out)
+
+
+def test_json_holds_the_figures(capsys):
+    cost = json.loads(run("cost", "deepseek-v3", "--json", capsys=capsys)[1])
+    assert cost["kv_bytes_per_token"] == 70_272 and sum(row["parameters"] for row in cost["rows"]) == 671_026_404_352
+    listed = json.loads(run("list", "--json", capsys=capsys)[1])
+    assert [row["name"] for row in listed] == core.presets()
+    shown = json.loads(run("show", "gpt2", "--json", capsys=capsys)[1])
+    assert shown["d_model"] == 768 and shown["checklist"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["show", "nothing"], ["show"], ["frobnicate"], [], ["cost", "gpt2", "--batch", "many"], ["cost", "gpt2", "--context", "0"],
+        ["cost", "gpt2", "--weights", "int3"], ["import", "/nowhere/config.json"], ["show", "s1.broken"], ["route", "gpt2"],
+        ["export", "grok-2.5"], ["graph", "gpt2", "--format", "gif"], ["show", "a\0b"], ["show", "."],
+        ["generate", "gpt2", "--weights", "/nowhere", "--prompt", "x"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_bad_input_is_one_line_and_exit_2(arguments, capsys):
+    code, out, err = run(*arguments, capsys=capsys)
+    assert code == 2 and not out
+    assert err.count("\n") == 1 and len(err) > 10 and "Traceback" not in err
+
+
+def test_files_come_in(tmp_path, capsys, monkeypatch):
+    config = tmp_path / "config.json"
+    config.write_text(run("export", "gpt2", capsys=capsys)[1])
+    assert run("show", str(config), "--json", capsys=capsys)[0] == 0
+    assert run("import", str(config), capsys=capsys)[1] == to_yaml(core.load("gpt2"))
+    spec = tmp_path / "mine.yaml"
+    spec.write_text(to_yaml(core.load("deepseek-v3")))
+    assert run("diff", str(spec), "deepseek-v3", capsys=capsys)[1].strip() == "no difference"
+    (tmp_path / "bad.json").write_text('{"model_type": "llama", "mystery": 3}')
+    assert "mystery: 3" in run("import", str(tmp_path / "bad.json"), capsys=capsys)[2]
+    (tmp_path / "binary").write_bytes(b"\xff\x00\x9f")
+    assert run("import", str(tmp_path / "binary"), capsys=capsys)[0] == 2
+    (tmp_path / "small.json").write_text(
+        '{"model_type": "llama", "rms_norm_eps": 1e-06, "hidden_size": 64, "num_attention_heads": 4}'
+    )
+    assert core.load(str(tmp_path / "small.json")).norm.eps == 1e-6, "1e-06 is a number in JSON"
+
+
+def test_as_a_program():
+    here = {**os.environ, "PYTHONPATH": os.getcwd()}
+    done = subprocess.run(
+        [sys.executable, "-m", "core", "show", "nothing"], capture_output=True, text=True, env=here, timeout=60
+    )
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    piped = f"{sys.executable} -m core graph deepseek-v3 | head -1"
+    done = subprocess.run(piped, shell=True, capture_output=True, text=True, env=here, timeout=60)
+    assert done.returncode == 0 and "Traceback" not in done.stderr
