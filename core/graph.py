@@ -158,7 +158,7 @@ class _Builder:
 
     def operation(self, node: str, op: Operation, parent: str, count: int, traced: Traced, flops: Mapping) -> None:
         """One box. A module that runs twice is counted where it runs first."""
-        first = bool(op.path) and op.id == op.path.replace(".", "_")
+        first = bool(op.path) and not op.again
         own = sum(prod(shape) for path, shape in traced.parameters.items() if first and path.startswith(f"{op.path}."))
         kept = prod(n for n in op.shape[2:] if isinstance(n, int)) if op.kind == "cache" else 0
         explain = getattr(traced.modules.get(op.path), "explain", "")

@@ -167,13 +167,7 @@ class Architecture(Spec):
         for name in sorted(used - set(self.parts)):
             raise ValueError(f"layers: {name} is not among the parts ({', '.join(self.parts)})")
         for block in (*self.distinct(), *((self.mtp.block,) if self.mtp else ())):
-            for index, step in enumerate(block):
-                for name, delay in step.shortcut.items():
-                    if index + delay >= len(block):
-                        left = len(block) - 1 - index
-                        raise ValueError(
-                            f"layers: shortcut of {name}: only {left} steps follow in its block; give at most that"
-                        )
+            self._check_block(block)
         for name in sorted(set(self.parts) - used):
             raise ValueError(f"parts.{name}: no layer uses it; name it in a block or remove it")
         for name in self.parts:
@@ -195,6 +189,15 @@ class Architecture(Spec):
         if isinstance(self.position, Learned) and self.context > self.position.length:
             raise ValueError(f"context: the position table has {self.position.length:,} rows; give at most that")
         return self
+
+    def _check_block(self, block: tuple[Step, ...]) -> None:
+        for index, step in enumerate(block):
+            left = len(block) - 1 - index
+            for name, delay in step.shortcut.items():
+                if delay > left:
+                    raise ValueError(f"layers: shortcut of {name}: {left} steps follow in its block; give at most that")
+            if step.residual and step.residual.streams != self.residual.streams:
+                raise ValueError(f"layers: residual: a step has as many streams as the model, {self.residual.streams}")
 
     def _check_borrowed(self) -> None:
         for layer, name, source in self.borrowed():
@@ -312,7 +315,8 @@ def sentence(error: ValidationError) -> str:
             message = f"{context['tag'][:40]!r} is none; accepted are {context['expected_tags']}"
         case "union_tag_not_found":
             message, said = "expected a mapping with its `kind`", ""
-    return f"{where}: {message}{said}" if where else message
+    words = f"{where}: {message}{said}" if where else message
+    return "".join(c if c.isprintable() else "\ufffd" for c in words)[:800]
 
 
 @lru_cache(maxsize=1)

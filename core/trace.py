@@ -48,7 +48,8 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operation:
-    """A box: a leaf module or a function. `path` is the module's own path, empty for functions and inputs."""
+    """A box: a leaf module or a function. `path` is the module's own path, empty for functions and inputs; a module that
+    runs more than once is `again` after the first time."""
 
     id: str
     path: str
@@ -57,6 +58,7 @@ class Operation:
     inputs: tuple[Tensor, ...]
     shape: Sizes
     activation: int  # values written, in units where B = T = 1 (what reshapes is free)
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class _Recorder(TorchFunctionMode):
         self.operations: list[Operation] = []
         self.known: dict[int, tuple[torch.Tensor, str, str]] = {}  # id -> the tensor, its operation, its name
         self.used: set[str] = set(inputs)
+        self.ran: set[str] = set()  # the paths of boxes
         self.inside = False  # a box: what it does in there is its own
         for name, tensor in inputs.items():
             self.known[id(tensor)] = tensor, name, name
@@ -136,7 +139,10 @@ class _Recorder(TorchFunctionMode):
         for tensor in given:
             self.known[id(tensor)] = tensor, name, name
         shape, written = symbolic(given[0].shape), sum(_per_token(t.shape) for t in given) + scratch
-        self.operations.append(Operation(name, path, kind, label, tuple(inputs), shape, written))
+        again = path in self.ran
+        self.operations.append(Operation(name, path, kind, label, tuple(inputs), shape, written, again))
+        if path:
+            self.ran.add(path)
         return given if isinstance(out, tuple) else given[0]
 
 

@@ -34,7 +34,7 @@ def checkpoint(request, tmp_path_factory):
 
 
 def test_the_text_is_that_of_transformers(checkpoint, capsys):
-    folder, model, config = checkpoint
+    folder, model, _ = checkpoint
     assert len(list(folder.glob("*.safetensors"))) > 1, "sharded"
     arch = from_hf(json.loads((folder / "config.json").read_text()))
     prompt = "the river "
@@ -62,7 +62,7 @@ def test_another_architecture_is_refused(checkpoint):
 
 
 def test_what_is_missing_is_named(checkpoint, tmp_path):
-    folder, _, config = checkpoint
+    folder, *_ = checkpoint
     arch = from_hf(json.loads((folder / "config.json").read_text()))
     with pytest.raises(Unsupported, match=r"tokenizer\.json"):
         list(generate(arch, tmp_path, "the river", 8))

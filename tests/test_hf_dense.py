@@ -153,7 +153,7 @@ def test_of_a_multimodal_model_the_text_is_read(model_type, dtype):
     wrapped = {"model_type": model_type, "vision_config": vision, "image_token_index": 5, dtype: "float16"}
     arch = check(wrapped | {"text_config": text | {"model_type": inner}})
     assert arch.precision["default"] == "fp16" and arch.d_model == 64
-    with pytest.raises(core.Unsupported, match="text_config.mystery"):
+    with pytest.raises(core.Unsupported, match=r"text_config\.mystery"):
         from_hf(wrapped | {"text_config": text | {"model_type": inner, "mystery": 3}})
     with pytest.raises(core.Unsupported, match="mystery"):
         from_hf(wrapped | {"text_config": text | {"model_type": inner}, "mystery": 3})
