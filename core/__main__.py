@@ -14,7 +14,7 @@ from rich.table import Table
 from . import hf, library
 from .checklist import checklist
 from .cost import cost
-from .diff import diff, pattern
+from .diff import diff
 from .graph import graph, to_dot, to_graphml, to_json, to_mermaid
 from .precision import FORMATS
 from .routing import DEFAULT_TEXT, route
@@ -125,11 +125,12 @@ def run_show(args: argparse.Namespace, out: Console) -> Any:
     items = checklist(arch)
     value = arch.model_dump(mode="json") | {"checklist": [{"where": i.where, "words": i.words} for i in items]}
     c = cost(arch)
-    out.print(f"[bold]{arch.title}[/bold] ({arch.name})", arch.note or "", sep="\n")
+    out.print(f"{arch.title} ({arch.name})", style="bold")
+    out.print(arch.note or "")
     facts = columns("", "")
     for words, said in (
         ("organisation", arch.organisation), ("released", arch.released), ("licence", arch.licence), ("sources", "; ".join(arch.sources)),
-        ("layers", pattern(arch.layers)), ("d_model", f"{arch.d_model:,}"), ("vocabulary", f"{arch.vocab_size:,}"),
+        ("layers", arch.pattern), ("d_model", f"{arch.d_model:,}"), ("vocabulary", f"{arch.vocab_size:,}"),
         ("context", tokens(arch.context)), ("parameters", f"{c.parameters:,}"),
         ("active", f"{c.active_parameters:,} ({percent(c.active_parameters / c.parameters)})"),
         ("ahead of the model", f"{c.mtp_parameters:,}" if c.mtp_parameters else None),
@@ -140,8 +141,8 @@ def run_show(args: argparse.Namespace, out: Console) -> Any:
             facts.add_row(words, str(said))
     out.print(facts)
     for name in arch.parts:
-        out.print(f"[bold]{name}[/bold]: {arch.part(name).explain(arch.d_model)}")
-    out.print("\n[bold]What an implementation must get right[/bold]")
+        out.print(f"{name}: {arch.part(name).explain(arch.d_model)}")
+    out.print("\nWhat an implementation must get right", style="bold")
     for item in items:
         out.print(f"  {item}")
     return value
@@ -278,7 +279,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         args = parser().parse_args(arguments)
         # As wide as the tables need where nobody looks at a terminal, so that a pipe gets whole lines.
-        out = Console(quiet=args.json, highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+        out = Console(quiet=args.json, highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
         value = args.run(args, out)
         if args.json:
             print(json.dumps(value, indent=1))

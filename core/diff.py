@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .cost import Cost, cost
-from .spec import METADATA, Architecture, Segment, Workload
+from .spec import METADATA, Architecture, Workload
 from .words import number
 
 FIGURES = (
@@ -68,7 +68,7 @@ class Diff:
 def diff(a: Architecture, b: Architecture, workload: Workload | None = None) -> Diff:
     """What changes from `a` to `b`. Words about a model (its title, its sources) are no difference."""
     before, after = (arch.model_dump(mode="json", exclude={*METADATA, "layers"}) for arch in (a, b))
-    changes = [*_changes(before, after, ""), *_layers(a.layers, b.layers)]
+    changes = [*_changes(before, after, ""), *_layers(a, b)]
     return Diff(tuple(changes), cost(a, workload), cost(b, workload))
 
 
@@ -83,23 +83,14 @@ def _changes(before: Any, after: Any, path: str) -> Iterator[Change]:
     yield Change(path, before, after)
 
 
-def _layers(before: tuple[Segment, ...], after: tuple[Segment, ...]) -> Iterator[Change]:
+def _layers(a: Architecture, b: Architecture) -> Iterator[Change]:
     """A segment's repeats where nothing else differs, otherwise the pattern as a whole."""
-    if [segment.blocks for segment in before] != [segment.blocks for segment in after]:
-        yield Change("layers", pattern(before), pattern(after))
+    if [segment.blocks for segment in a.layers] != [segment.blocks for segment in b.layers]:
+        yield Change("layers", a.pattern, b.pattern)
         return
-    for index, (old, new) in enumerate(zip(before, after, strict=True)):
+    for index, (old, new) in enumerate(zip(a.layers, b.layers, strict=True)):
         if old.repeat != new.repeat:
-            yield Change("layers.repeat" if len(before) == 1 else f"layers.{index}.repeat", old.repeat, new.repeat)
-
-
-def pattern(layers: tuple[Segment, ...]) -> str:
-    """3 × (attention, dense), 58 × (attention, moe)."""
-    return ", ".join(
-        f"{segment.repeat} × "
-        + " ".join(f"({', '.join('+'.join(step.parts) for step in block)})" for block in segment.blocks)
-        for segment in layers
-    )
+            yield Change("layers.repeat" if len(a.layers) == 1 else f"layers.{index}.repeat", old.repeat, new.repeat)
 
 
 def _words(value: Any) -> str:

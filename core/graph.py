@@ -42,6 +42,7 @@ class _Builder:
             self.node(names[steps], "block", label, self.stream, self.stream, repeat=count, where=places[steps])
             end = self.wire(names[steps], trace_block(arch, steps), count, {"stream": end})
         self.graph.graph["layers"] = [names[steps] for steps in arch.sequence]
+        self.graph.graph["pattern"] = arch.pattern
         self.top(end)
         if arch.mtp:
             self.ahead(end)
@@ -145,7 +146,7 @@ class _Builder:
         flops = part.flops(d, 1, Workload().context)
         self.node(
             here, part.kind, part.label, self.stream, self.stream, parent=parent, repeat=count, part=name, role=part.role,
-            facts=list(part.facts()), config=part.model_dump(mode="json"), tied=part.tied, explain=part.explain(d),
+            facts=list(part.facts()), reach=part.reach, config=part.model_dump(mode="json"), tied=part.tied, explain=part.explain(d),
         )  # fmt: skip
         ends = {"positions": "positions_index", "x": x}
         for op in (op for op in traced.operations if op.kind != "input"):

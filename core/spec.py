@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cached_property, lru_cache
+from itertools import groupby
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, ValidationError, model_serializer, model_validator
@@ -237,6 +238,22 @@ class Architecture(Spec):
             for block in segment.blocks:
                 counts[block] += segment.repeat
         return dict(counts)
+
+    @property
+    def pattern(self) -> str:
+        """The layers in words: `3 × [attention, dense], 58 × [attention, moe]`; `10 × (5 × [local, dense], [global, dense])`."""
+
+        def times(n: int, words: str) -> str:
+            return f"{n} × {words}" if n > 1 else words
+
+        segments = []
+        for segment in self.layers:
+            blocks = ("[" + ", ".join("+".join(step.parts) for step in block) + "]" for block in segment.blocks)
+            runs = [times(len(list(run)), words) for words, run in groupby(blocks)]
+            inner = ", ".join(runs)
+            alone = len(runs) == 1 and inner.startswith("[")
+            segments.append(times(segment.repeat, inner if alone or segment.repeat == 1 else f"({inner})"))
+        return ", ".join(segments)
 
     def part(self, name: str) -> Part:
         """The part with the model's norm and position where it names none of its own."""

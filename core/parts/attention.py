@@ -108,6 +108,10 @@ class Attention(Mixer):
         return self.v_head_dim or self.head_dim
 
     @property
+    def reach(self) -> int | None:
+        return self.window or self.chunk
+
+    @property
     def label(self) -> str:
         if self.kv_heads == self.heads:
             return "Multi-head attention"
@@ -122,7 +126,7 @@ class Attention(Mixer):
     def cache(self, length: int) -> dict[str, Shape]:
         if self.cache_from:
             return {}
-        length = min(length, self.window or self.chunk or length)
+        length = min(length, self.reach or length)
         return {"key": (length, self.kv_heads, self.head_dim), "value": (length, self.kv_heads, self.v_dim)}
 
     def plain_cache(self, length: int) -> dict[str, Shape]:
@@ -157,7 +161,7 @@ class Attention(Mixer):
 
     def facts(self):
         yield f"{self.heads} heads" + ("" if self.kv_heads == self.heads else f" · {self.kv_heads} KV")
-        if self.window or self.chunk:
+        if self.reach:
             yield f"window {self.window:,}" if self.window else f"chunks of {self.chunk:,}"
 
     def explain(self, d_model: int) -> str:
@@ -235,7 +239,7 @@ class AttentionModule(nn.Module):
         else:
             self.k = Linear(d_model, g * d, part.bias)
             self.v = None if part.shared_kv else Linear(d_model, g * v, part.bias)
-            self.k_cache, self.v_cache = Keep(part.window or part.chunk), Keep(part.window or part.chunk)
+            self.k_cache, self.v_cache = Keep(part.reach), Keep(part.reach)
         if part.qk_norm:
             across = 1 if part.qk_norm.across == "head" else None
             norm = part.qk_norm.norm or part.norm

@@ -74,6 +74,11 @@ class Part(Spec):
         return isinstance(self, Mixer)
 
     @property
+    def reach(self) -> int | None:
+        """How many tokens one token sees at most; None where there is no limit."""
+        return None
+
+    @property
     def label(self) -> str:
         """What its box is called."""
         return self.title

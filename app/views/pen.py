@@ -1,0 +1,174 @@
+"""Drawing in SVG: words, wires, boxes. Colours are names of the palette; what came from a person is escaped here."""
+
+from dataclasses import dataclass
+from html import escape
+
+from .theme import FONT
+
+Point = tuple[float, float]
+
+STYLE = f"""
+text{{font-family:{FONT};fill:var(--ink)}} .c{{text-anchor:middle}} .e{{text-anchor:end}}
+.t{{font-size:26px;font-weight:700}} .s{{font-size:13px;fill:var(--soft)}} .h{{font-size:16px;font-weight:700}}
+.b{{font-size:13.5px;font-weight:600}} .f{{font-size:12px;opacity:.88}} .l{{font-size:12px;fill:var(--soft)}} .n{{font-size:23px;font-weight:700}}
+.wire{{fill:none;stroke:var(--line);stroke-width:1.4}} .stream{{fill:none;stroke:var(--stream);stroke-width:3}} .head{{fill:var(--line)}}
+.call{{fill:none;stroke:var(--soft);stroke-width:1.2;stroke-dasharray:2 4}} .box rect{{stroke-width:1.2}}
+[data-node]{{cursor:pointer}} [data-node]:hover>rect,[data-node]:hover>circle{{filter:brightness(1.06)}} [data-node]:focus{{outline:none}}
+[data-node]:focus-visible>rect,.on>rect,.on>circle{{stroke:var(--accent)!important;stroke-width:2.6px!important}}
+"""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a box is drawn: fill, outline and ink, as names of the palette."""
+
+    fill: str
+    line: str
+    ink: str = "ink"
+    round: float = 6
+
+
+KINDS = {
+    "norm": Look("box", "box-line"), "rope": Look("box", "ink"), "linear": Look("linear", "linear-line"),
+    "cache": Look("cache-tint", "cache", "cache-ink", 14), "borrowed": Look("cache-tint", "cache", "cache-ink", 14),
+    "attention_core": Look("attention", "attention", "attention-ink"), "router": Look("box", "router"),
+    "activation": Look("feed_forward-tint", "feed_forward"), "experts": Look("experts-tint", "experts-line"),
+    "embedding": Look("embedding-tint", "embedding"), "head": Look("embedding-tint", "embedding"), "input": Look("box", "box-line"),
+    "shared": Look("shared", "experts", "shared-ink"), "read": Look("box", "box-line"),
+}  # fmt: skip
+ROLES = {role: Look(role, role, f"{role}-ink", 8) for role in ("attention", "experts", "feed_forward")}
+
+
+class Pen:
+    """Collects SVG. `selected` is the node whose box is marked."""
+
+    def __init__(self, selected: str = ""):
+        self.selected = selected
+        self.out: list[str] = []
+
+    def text(self, x: float, y: float, words: str, cls: str, fill: str = "", more: str = "") -> None:
+        style = f' style="fill:var(--{fill})"' if fill else ""
+        self.out.append(f'<text x="{x:.1f}" y="{y:.1f}" class="{cls}"{style}{more}>{escape(words)}</text>')
+
+    def wire(self, points: list[Point], head: bool = True, cls: str = "wire") -> None:
+        """A line through the points with rounded corners, and an arrow head at its end."""
+        points = straightened(points)
+        end = points[-1]
+        dx, dy = _direction(points[-2], end)
+        if head:  # the line ends inside its head
+            points = [*points[:-1], (end[0] - 4 * dx, end[1] - 4 * dy)]
+        path = f"M{points[0][0]:.1f} {points[0][1]:.1f}"
+        for before, here, after in zip(points, points[1:], points[2:]):
+            r = min(7, _distance(before, here) / 2, _distance(here, after) / 2)
+            enter, leave = _towards(here, before, r), _towards(here, after, r)
+            path += f"L{enter[0]:.1f} {enter[1]:.1f}Q{here[0]:.1f} {here[1]:.1f} {leave[0]:.1f} {leave[1]:.1f}"
+        self.out.append(f'<path class="{cls}" d="{path}L{points[-1][0]:.1f} {points[-1][1]:.1f}"/>')
+        if head:
+            back, side = (end[0] - 8 * dx, end[1] - 8 * dy), (4.2 * dy, 4.2 * dx)
+            self.out.append(
+                f'<path class="head" d="M{end[0]:.1f} {end[1]:.1f}L{back[0] + side[0]:.1f} {back[1] + side[1]:.1f}'
+                f'L{back[0] - side[0]:.1f} {back[1] - side[1]:.1f}Z"/>'
+            )
+
+    def box(self, node: str, x: float, y: float, w: float, h: float, look: Look, label: str, facts: str = "", tip: str = "") -> None:
+        """A labelled box centred at x, y; a click on it selects the node."""
+        self.out.append(
+            f'<g class="box{self._on(node)}" data-node="{escape(node)}" tabindex="0" role="button" aria-label="{escape(label)}">'
+            f"<title>{escape(tip or label)}</title>"
+            f'<rect x="{x - w / 2:.1f}" y="{y - h / 2:.1f}" width="{w:.1f}" height="{h:.1f}" rx="{look.round}" '
+            f'style="fill:var(--{look.fill});stroke:var(--{look.line})"/>'
+        )
+        self.text(x, y + (-3.5 if facts else 4.7), fit(label, w - 10, 13.5), "b c", look.ink)
+        if facts:
+            self.text(x, y + 13, fit(facts, w - 10, 12), "f c", look.ink)
+        self.out.append("</g>")
+
+    def circle(self, node: str, x: float, y: float, sign: str = "+") -> None:
+        """A sum, or a product."""
+        self.out.append(
+            f'<g class="box{self._on(node)}" data-node="{escape(node)}"><circle cx="{x:.1f}" cy="{y:.1f}" r="10" '
+            'style="fill:var(--box);stroke:var(--line);stroke-width:1.4"/>'
+        )
+        self.text(x, y + 4.7, sign, "b c")
+        self.out.append("</g>")
+
+    def panel(
+        self, x: float, y: float, w: float, h: float, fill: str, line: str, node: str = "", dashed: bool = False, r: float = 16
+    ) -> None:
+        dash = ' stroke-dasharray="4 4"' if dashed else ""
+        click = f' data-node="{escape(node)}"' if node else ""
+        self.out.append(
+            f'<g class="{self._on(node).strip()}"{click}><rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" rx="{r}" '
+            f'style="fill:var(--{fill});stroke:var(--{line});stroke-width:1.2"{dash}/></g>'
+        )
+
+    def bar(self, x: float, y: float, w: float, h: float, fill: str, tip: str, node: str = "", round: float = 0) -> None:
+        """A filled rectangle of a chart."""
+        click = f' data-node="{escape(node)}"' if node else ""
+        self.out.append(
+            f'<rect x="{x:.2f}" y="{y:.2f}" width="{w:.2f}" height="{h:.2f}" rx="{round}"{click} style="fill:var(--{fill})">'
+            f"<title>{escape(tip)}</title></rect>"
+        )
+
+    def _on(self, node: str) -> str:
+        return " on" if node and node == self.selected else ""
+
+
+def text_width(text: str, size: float = 13.5) -> float:
+    """About as wide as the text will be."""
+    narrow, broad = sum(c in "iljt.,:;|'()[] ·f1" for c in text), sum(c in "mwMWABCDGHNOQRU%—→" for c in text)
+    return size * (0.57 * (len(text) - narrow - broad) + 0.33 * narrow + 0.79 * broad)
+
+
+def fit(words: str, width: float, size: float) -> str:
+    """The words, cut with an ellipsis where they would not fit."""
+    if text_width(words, size) <= width:
+        return words
+    while words and text_width(words + "…", size) > width:
+        words = words[:-1]
+    return words.rstrip() + "…"
+
+
+def wrap(words: str, width: float, size: float) -> list[str]:
+    lines, line = [], ""
+    for word in words.split():
+        if line and text_width(f"{line} {word}", size) > width:
+            lines.append(line)
+            line = word
+        else:
+            line = f"{line} {word}".strip()
+    return [*lines, line] if line else lines
+
+
+def sentences(words: str, width: float, size: float, lines: int) -> list[str]:
+    """As many whole sentences as fit in so many lines, the first one in any case."""
+    whole = words.split(". ")
+    for count in range(len(whole), 0, -1):
+        text = ". ".join(whole[:count]).rstrip(".") + "."
+        wrapped = wrap(text, width, size)
+        if len(wrapped) <= lines:
+            return wrapped
+    return wrap(whole[0] + ".", width, size)
+
+
+def straightened(points: list[Point]) -> list[Point]:
+    """Without the points that a straight line passes anyway."""
+    out = points[:1]
+    for here, after in zip(points[1:], points[2:]):
+        if not (out[-1][0] == here[0] == after[0] or out[-1][1] == here[1] == after[1]) and here != out[-1]:
+            out.append(here)
+    return [*out, points[-1]]
+
+
+def _distance(a: Point, b: Point) -> float:
+    return ((a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2) ** 0.5
+
+
+def _direction(a: Point, b: Point) -> Point:
+    length = _distance(a, b) or 1
+    return (b[0] - a[0]) / length, (b[1] - a[1]) / length
+
+
+def _towards(a: Point, b: Point, r: float) -> Point:
+    dx, dy = _direction(a, b)
+    return a[0] + dx * r, a[1] + dy * r
