@@ -2,10 +2,9 @@
 
 from functools import lru_cache
 
-import networkx as nx
-
 import core
 from core.library import preset
+from core.routing import glimpse
 from core.words import figure, tokens
 
 from .views.diagram import diagram
@@ -17,13 +16,18 @@ graph = lru_cache(maxsize=96)(core.graph)
 @lru_cache(maxsize=64)
 def pictures(arch: core.Architecture, selected: str) -> tuple[str, str]:
     """The diagram, wide and narrow."""
-    g, words = graph(arch), subtitle(arch)
-    return diagram(g, words, selected, wide=True), diagram(g, words, selected, wide=False)
+    g, words, chosen = graph(arch), subtitle(arch), glimpses(arch)
+    return tuple(diagram(g, words, selected, chosen, wide) for wide in (True, False))
 
 
 def picture_file(arch: core.Architecture) -> str:
     """The wide diagram as a file of its own."""
-    return diagram(graph(arch), subtitle(arch), standalone=True)
+    return diagram(graph(arch), subtitle(arch), chosen=glimpses(arch), standalone=True)
+
+
+def glimpses(arch: core.Architecture) -> dict[str, tuple[int, ...]]:
+    """For each part with experts, those that one token is sent to."""
+    return {name: glimpse(part) for name, part in arch.parts.items() if part.kind == "experts"}
 
 
 def subtitle(arch: core.Architecture) -> str:
@@ -37,13 +41,3 @@ def subtitle(arch: core.Architecture) -> str:
         f"{tokens(arch.context)} context", released,
     )  # fmt: skip
     return " · ".join(piece for piece in pieces if piece)
-
-
-def named(graph_: nx.DiGraph, node: str) -> str:
-    """The part, block or model-level node that a selected node belongs to."""
-    while node in graph_ and "role" not in graph_.nodes[node] and graph_.nodes[node]["kind"] != "block":
-        parent = graph_.nodes[node]["parent"]
-        if parent in (None, "model"):
-            break
-        node = parent
-    return node if node in graph_ else ""

@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-st.set_page_config(page_title="Strata", page_icon=":material/layers:", layout="wide", initial_sidebar_state="collapsed")
+from app.views.page import ICON, frame
 
-from app.views.page import frame  # noqa: E402 - the page's settings come before anything that could draw
+st.set_page_config(page_title="Strata", page_icon=ICON, layout="wide", initial_sidebar_state="collapsed")
 
 frame()
 st.navigation(

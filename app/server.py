@@ -2,26 +2,37 @@
 
 import asyncio
 import sys
+from collections.abc import Callable
 from contextlib import asynccontextmanager
+from html import escape
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import streamlit as st
-from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+import streamlit as st  # noqa: E402
+from starlette.requests import Request  # noqa: E402
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response  # noqa: E402
+from starlette.routing import Route  # noqa: E402
+
+PAGES = ("/", "/gallery", "/workbench")
+ABOUT = "An explorer of large language model architectures: edit one, and picture and numbers follow."
+INDEX = (Path(st.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
+# Where the server is, said in advance: Streamlit's page would otherwise look for it below the page's own path first.
+BASE = "<script>window.__streamlit = {BACKEND_BASE_URL: location.origin + '/'};</script>"
 
 
 def warm() -> None:
     """Pay for what is slow the first time (torch, the first trace) before a visitor does."""
+    import torch
+
     import core
     from app import facts
     from core.library import preset
 
+    torch.set_num_threads(1)  # live models are tiny, and visitors share the cores
+    facts.pictures(preset("deepseek-v3"), "")
     for name in core.presets():
         facts.cost(preset(name))
-    facts.pictures(preset("deepseek-v3"), "")
 
 
 @asynccontextmanager
@@ -31,8 +42,43 @@ async def lifespan(app: st.App):
     task.cancel()
 
 
-def refusal(error: Exception) -> JSONResponse:
-    return JSONResponse({"error": str(error)}, status_code=422)
+# ---- pages ----
+
+
+async def page(request: Request) -> Response:
+    """Streamlit's page, with what a link's preview shows: the architecture's name, figures and picture."""
+    title, about, picture = "Strata", ABOUT, ""
+    if request.query_params:
+        title, about, picture = await asyncio.to_thread(preview, dict(request.query_params)) or (title, about, picture)
+    head = f"<title>{escape(title)}</title>{BASE}" + "".join(
+        f'<meta property="{name}" content="{escape(value)}">'
+        for name, value in (
+            ("og:title", title),
+            ("og:description", about),
+            ("description", about),
+            ("og:image", picture),
+        )
+        if value
+    )
+    return HTMLResponse(INDEX.replace("<title>Streamlit</title>", head), headers={"Cache-Control": "no-cache"})
+
+
+def preview(params: dict[str, str]) -> tuple[str, str, str] | None:
+    """Title, words and picture of the architecture that a link opens; None where it opens none."""
+    import core
+    from app.facts import subtitle
+    from app.state import read
+
+    if not params.keys() & {"a", "preset"}:
+        return None
+    try:
+        arch = read(params).arch
+    except core.Unsupported:
+        return None
+    return f"{arch.title} · Strata", subtitle(arch), f"/card/{params.get('a') or arch.name}.svg"
+
+
+# ---- the API ----
 
 
 async def health(request: Request) -> Response:
@@ -45,18 +91,12 @@ async def metrics(request: Request) -> Response:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _arch(request: Request):
-    """The architecture that a request names: a preset's name or a share token, never a file."""
-    import core
-    from core.library import preset
-    from core.share import PREFIX
-
-    name = request.path_params["name"]
-    return core.decode(name) if name.startswith(PREFIX) else preset(name)
+async def robots(request: Request) -> Response:
+    return PlainTextResponse("User-agent: *\nDisallow: /api/\n")
 
 
-def _answer(make):
-    """A route that computes off the event loop and answers what cannot be represented with its sentence."""
+def answer(make: Callable[[Request], Response]) -> Callable:
+    """A route that computes off the event loop, and answers what cannot be represented with its sentence."""
 
     async def route(request: Request) -> Response:
         import core
@@ -64,9 +104,19 @@ def _answer(make):
         try:
             return await asyncio.to_thread(make, request)
         except core.Unsupported as error:
-            return refusal(error)
+            return JSONResponse({"error": str(error)}, status_code=422)
 
     return route
+
+
+def named(request: Request):
+    """The architecture that a request names: a preset's name or a share token, never a file."""
+    import core
+    from core.library import preset
+    from core.share import PREFIX
+
+    name = request.path_params["name"]
+    return core.decode(name) if name.startswith(PREFIX) else preset(name)
 
 
 def presets(request: Request) -> Response:
@@ -78,53 +128,42 @@ def presets(request: Request) -> Response:
 
 
 def architecture(request: Request) -> Response:
-    return JSONResponse(_arch(request).model_dump(mode="json", exclude_defaults=True))
+    return JSONResponse(named(request).model_dump(mode="json", exclude_defaults=True))
 
 
 def cost(request: Request) -> Response:
-    from pydantic import ValidationError
-
-    import core
     from app.facts import cost as of
-    from core.spec import sentence
+    from app.state import workload
 
-    try:
-        workload = core.Workload.model_validate(dict(request.query_params))
-    except ValidationError as error:
-        raise core.Unsupported(sentence(error)) from None
-    return JSONResponse(of(_arch(request), workload).to_dict())
+    return JSONResponse(of(arch := named(request), workload(dict(request.query_params), arch)).to_dict())
 
 
 def graph(request: Request) -> Response:
     from app.facts import graph as of
     from core.graph import to_json
 
-    return JSONResponse(to_json(of(_arch(request))))
+    return JSONResponse(to_json(of(named(request))))
 
 
 def card(request: Request) -> Response:
     from app.facts import picture_file
 
-    return Response(
-        picture_file(_arch(request)), media_type="image/svg+xml", headers={"Cache-Control": "public, max-age=3600"}
-    )
-
-
-async def robots(request: Request) -> Response:
-    return PlainTextResponse("User-agent: *\nDisallow: /api/\n")
+    headers = {"Cache-Control": "public, max-age=3600"}
+    return Response(picture_file(named(request)), media_type="image/svg+xml", headers=headers)
 
 
 app = st.App(
     "main.py",
     lifespan=lifespan,
     routes=[
+        *(Route(path, page) for path in PAGES),
         Route("/health", health),
         Route("/metrics", metrics),
         Route("/robots.txt", robots),
-        Route("/api/presets", _answer(presets)),
-        Route("/api/architecture/{name}", _answer(architecture)),
-        Route("/api/cost/{name}", _answer(cost)),
-        Route("/api/graph/{name}", _answer(graph)),
-        Route("/card/{name}.svg", _answer(card)),
+        Route("/api/presets", answer(presets)),
+        Route("/api/architecture/{name}", answer(architecture)),
+        Route("/api/cost/{name}", answer(cost)),
+        Route("/api/graph/{name}", answer(graph)),
+        Route("/card/{name}.svg", answer(card)),
     ],
 )

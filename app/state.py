@@ -5,7 +5,7 @@ could not be made, so the browser's back button is undo and a link shows what it
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -13,17 +13,18 @@ import streamlit as st
 from pydantic import ValidationError
 
 import core
-from core.library import preset
+from core.library import parse_text, preset
 from core.spec import edited, sentence
 
 FIRST = "deepseek-v3"
+decoded = lru_cache(maxsize=256)(core.decode)
 
 
 @dataclass(frozen=True)
 class State:
     arch: core.Architecture
     workload: core.Workload
-    selected: str  # a node of the graph, or nothing
+    selected: str = ""  # a node of the graph, or nothing
 
     @property
     def base(self) -> core.Architecture | None:
@@ -31,30 +32,36 @@ class State:
         return preset(self.arch.name) if self.arch.name in core.presets() else None
 
 
+def opened(arch: core.Architecture) -> State:
+    """A page that shows this architecture as it is first opened."""
+    return State(arch, workload({}, arch))
+
+
 def read(params: Mapping[str, str]) -> State:
     """The State of a URL's parameters; Unsupported, with a sentence, where they do not make one."""
-    if "a" in params:
-        arch = _decoded(params["a"])
-    else:
-        arch = preset(params.get("preset", FIRST))
-    given = {name: params[name] for name in ("batch", "context", "weights", "cache") if params.get(name)}
+    arch = decoded(params["a"]) if "a" in params else preset(params.get("preset", FIRST))
+    return State(arch, workload(params, arch), params.get("part", "")[:200])
+
+
+def workload(params: Mapping[str, str], arch: core.Architecture) -> core.Workload:
+    """The workload of a URL's parameters; what they leave out is the usual one, within what the model can read."""
+    given = {name: params[name] for name in core.Workload.model_fields if params.get(name)}
+    return _checked({"context": min(4_096, arch.context)} | given)
+
+
+def _checked(fields: Mapping[str, Any]) -> core.Workload:
     try:
-        workload = core.Workload.model_validate(given)
+        return core.Workload.model_validate(fields)
     except ValidationError as error:
         raise core.Unsupported(sentence(error)) from None
-    return State(arch, workload, params.get("part", "")[:200])
-
-
-@lru_cache(maxsize=256)
-def _decoded(token: str) -> core.Architecture:
-    return core.decode(token)
 
 
 def write(state: State) -> dict[str, str]:
-    """The URL's parameters of a State, defaults left out."""
-    arch = state.arch
+    """The URL's parameters of a State, what goes without saying left out."""
+    arch, usual = state.arch, workload({}, state.arch)
     params = {"preset": arch.name} if arch == state.base else {"a": core.encode(arch)}
-    params |= {k: str(v) for k, v in state.workload.model_dump(mode="json", exclude_defaults=True).items()}
+    given = state.workload.model_dump(mode="json", exclude_none=True)
+    params |= {name: str(value) for name, value in given.items() if value != getattr(usual, name)}
     return params | ({"part": state.selected} if state.selected else {})
 
 
@@ -73,12 +80,12 @@ def show(state: State) -> None:
 
 
 def problems() -> dict[str, str]:
-    """Sentences about edits that could not be made, by the field's path, until the next one that could."""
+    """Sentences about edits that could not be made, by where they were made, until the next one that could."""
     return st.session_state.setdefault("problems", {})
 
 
 def edit(path: str, value: Any) -> None:
-    """Change one field of this page's architecture; where that is impossible the architecture stays and the reason is kept."""
+    """Change one field of this page's architecture; where that is impossible it stays, and the reason is kept."""
     state = current()
     try:
         arch = edited(state.arch, path, value)
@@ -86,21 +93,32 @@ def edit(path: str, value: Any) -> None:
         problems()[path] = str(error)
         return
     problems().clear()
-    show(State(arch, state.workload, state.selected))
+    show(replace(state, arch=arch))
+
+
+def rewrite(text: str, origin: str) -> core.Architecture | None:
+    """The architecture that a text describes (YAML, JSON, a config.json, a link); None where it describes none, with
+    the reason kept under `origin`."""
+    try:
+        arch = parse_text(text)
+    except core.Unsupported as error:
+        problems()[origin] = str(error)
+        return None
+    problems().clear()
+    return arch
 
 
 def select(node: str) -> None:
-    state = current()
-    show(State(state.arch, state.workload, node))
+    show(replace(current(), selected=node))
 
 
 def change_workload(**fields: Any) -> None:
     """Change the workload, to what the spec accepts of it."""
     state = current()
     try:
-        workload = core.Workload.model_validate(state.workload.model_dump() | fields)
-    except ValidationError as error:
-        problems()["workload"] = sentence(error)
+        changed = _checked(state.workload.model_dump() | fields)
+    except core.Unsupported as error:
+        problems()["workload"] = str(error)
         return
     problems().pop("workload", None)
-    show(State(state.arch, workload, state.selected))
+    show(replace(state, workload=changed))

@@ -279,7 +279,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         args = parser().parse_args(arguments)
         # As wide as the tables need where nobody looks at a terminal, so that a pipe gets whole lines.
-        out = Console(quiet=args.json, highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+        out = Console(
+            quiet=args.json, highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200
+        )
         value = args.run(args, out)
         if args.json:
             print(json.dumps(value, indent=1))

@@ -1,6 +1,7 @@
 """The presets: published architectures, one YAML a model, in the spec's own form."""
 
 import json
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from .spec import Architecture, Unsupported, parse
 
 FOLDER = Path(__file__).resolve().parent.parent / "presets"
 MAX_YAML = 200_000  # characters
+MAX_LINK = 10_000
+_TOKEN = re.compile(rf"^(?:\S*[?&]a=)?({re.escape(PREFIX)}[\w.-]*)")
 
 
 @lru_cache(maxsize=1)
@@ -60,7 +63,15 @@ def load(name: str | Path) -> Architecture:
         return decode(name)
     if not _is_file(name):
         return preset(name)
-    value = read_yaml(read_file(name))
+    return parse_text(read_file(name))
+
+
+def parse_text(text: str) -> Architecture:
+    """The Architecture that a text describes: the spec as YAML or JSON, a config.json, a token, or a link that has one."""
+    text = text.strip()
+    if token := _TOKEN.search(text[:MAX_LINK]):
+        return decode(token[1])
+    value = read_yaml(text)
     return from_hf(value) if "model_type" in value else parse(value)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .model import Model, build, shrink
-from .parts.experts import RouterModule
+from .model import LIVE_D_MODEL, Model, build, shrink
+from .parts.experts import Experts, RouterModule
 from .spec import Architecture, Unsupported
 
 MAX_TOKENS = 256
@@ -242,3 +242,16 @@ def _changed(chosen: Tensor, other: Tensor, scores: Tensor) -> float:
     """The share of choices that are not among the other choices."""
     among = torch.zeros_like(scores, dtype=torch.bool).scatter(-1, other, True)
     return 1 - float(among.gather(-1, chosen).float().mean())
+
+
+def glimpse(part: Experts, seed: int = 0) -> tuple[int, ...]:
+    """The experts that the part's own router, with random weights, chooses for one random token."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.device("meta"):
+        router = RouterModule(part, LIVE_D_MODEL)
+    router = router.to_empty(device="cpu")
+    for tensor in (*router.parameters(), *router.buffers()):
+        tensor.data.normal_(0, 0.02, generator=generator)
+    with torch.inference_mode():
+        _, chosen = router(torch.randn(1, 1, LIVE_D_MODEL, generator=generator))
+    return tuple(sorted(chosen.flatten().tolist()))

@@ -107,6 +107,16 @@ class Segment(Spec):
     repeat: int = Field(1, ge=1, le=MAX_LAYERS, description="Times that the blocks are repeated")
     blocks: tuple[Block, ...] = Field(min_length=1, max_length=128, description="Blocks in order, each a list of parts")
 
+    @property
+    def pattern(self) -> str:
+        """The blocks of one repeat in words: `5 × [local, dense], [global, dense]`."""
+        blocks = ("[" + ", ".join("+".join(step.parts) for step in block) + "]" for block in self.blocks)
+        return ", ".join(_times(len(list(run)), words) for words, run in groupby(blocks))
+
+
+def _times(count: int, words: str) -> str:
+    return f"{count} × {words}" if count > 1 else words
+
 
 class Embedding(Spec):
     """From tokens to the stream: a table look-up, times `scale`."""
@@ -242,18 +252,12 @@ class Architecture(Spec):
     @property
     def pattern(self) -> str:
         """The layers in words: `3 × [attention, dense], 58 × [attention, moe]`; `10 × (5 × [local, dense], [global, dense])`."""
-
-        def times(n: int, words: str) -> str:
-            return f"{n} × {words}" if n > 1 else words
-
-        segments = []
+        words = []
         for segment in self.layers:
-            blocks = ("[" + ", ".join("+".join(step.parts) for step in block) + "]" for block in segment.blocks)
-            runs = [times(len(list(run)), words) for words, run in groupby(blocks)]
-            inner = ", ".join(runs)
-            alone = len(runs) == 1 and inner.startswith("[")
-            segments.append(times(segment.repeat, inner if alone or segment.repeat == 1 else f"({inner})"))
-        return ", ".join(segments)
+            inner = segment.pattern
+            alone = len(set(segment.blocks)) == 1 and inner.startswith("[")
+            words.append(_times(segment.repeat, inner if alone or segment.repeat == 1 else f"({inner})"))
+        return ", ".join(words)
 
     def part(self, name: str) -> Part:
         """The part with the model's norm and position where it names none of its own."""

@@ -29,7 +29,10 @@ def run(*arguments: str, capsys) -> tuple[int, str, str]:
         (["graph", "gpt2", "--format", "graphml"], ["<graphml"]),
         (["cost", "gpt2", "--batch", "2", "--context", "1024", "--weights", "fp8"], ["124,439,808", "75.5 MB"]),
         (["cost", "gpt2", "--explain"], ["12 layers × (12 × 64 + 12 × 64) values × 2 bytes = 36,864"]),
-        (["diff", "gpt2", "deepseek-v3"], ["layers 12 × [attention, dense] → 3 × [", "position learned → rope", "moe added (experts)", "parameters"]),
+        (
+            ["diff", "gpt2", "deepseek-v3"],
+            ["layers 12 × [attention, dense] → 3 × [", "position learned → rope", "moe added (experts)", "parameters"],
+        ),
         (["diff", "gpt2", "gpt2"], ["no difference"]),
         (["export", "gpt2"], ['"model_type": "gpt2"']),
         (["export", "gpt2", "--format", "yaml"], ["kind: learned"]),

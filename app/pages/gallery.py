@@ -1,55 +1,76 @@
-"""All presets as cards: search, sort, open."""
+"""All presets as cards: search, sort, open; or an architecture of one's own."""
 
 import streamlit as st
 
-import core
-from app.facts import cost
-from app.views.cards import card, closed_card
-from app.views.component import show_cards
-from app.views.page import lead, title
-from core.library import preset
+from app.views.page import lead, title, wrong
 
-SORTS = {
-    "newest": lambda a: -(a.released.toordinal() if a.released else 0),
-    "oldest": lambda a: a.released.toordinal() if a.released else 0,
-    "largest": lambda a: -cost(a).parameters,
-    "smallest": lambda a: cost(a).parameters,
-    "most active": lambda a: -cost(a).active_parameters,
-    "fewest active": lambda a: cost(a).active_parameters,
-    "least cache a token": lambda a: cost(a).kv_bytes_per_token,
-}
+SORTS = ("newest", "oldest", "largest", "smallest", "most active", "fewest active", "least cache a token")
+
+if notice := st.session_state.pop("notice", None):
+    st.error(f"That link could not be opened: {notice}", icon=":material/link_off:")
+title("Architectures of large language models", level=1)
+lead(
+    "Each is built as a real PyTorch model; every picture and every figure is computed from it. Open one to see inside and to change it."
+)
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    wanted = st.text_input(
+        "Search",
+        placeholder="DeepSeek, latent attention, sliding window, OpenAI …",
+        key="q",
+        bind="query-params",
+        max_chars=80,
+    )
+    order = st.selectbox("Sort", SORTS, key="sort", bind="query-params", width=190)
+    own = st.popover("Open your own", icon=":material/add:", width="content")
+
+# The words above are on the screen before torch is loaded.
+import core  # noqa: E402
+from app import state as page  # noqa: E402
+from app.facts import cost  # noqa: E402
+from app.views.cards import card, closed_card  # noqa: E402
+from app.views.component import show_cards  # noqa: E402
+from core.library import preset  # noqa: E402
+
+
+def key(arch: core.Architecture) -> float:
+    """What the chosen order sorts by, smallest first."""
+    match order:
+        case "oldest":
+            return arch.released.toordinal() if arch.released else 0
+        case "largest":
+            return -cost(arch).parameters
+        case "smallest":
+            return cost(arch).parameters
+        case "most active":
+            return -cost(arch).active_parameters
+        case "fewest active":
+            return cost(arch).active_parameters
+        case "least cache a token":
+            return cost(arch).kv_bytes_per_token
+    return -(arch.released.toordinal() if arch.released else 0)
 
 
 def words_of(arch: core.Architecture) -> str:
     """What a search looks through."""
-    parts = " ".join(f"{p.title} {p.label}" for p in arch.parts.values())
+    parts = " ".join(f"{arch.part(name).label} {arch.part(name).explain(arch.d_model)}" for name in arch.parts)
     return f"{arch.name} {arch.title} {arch.family} {arch.organisation} {arch.note} {parts}".lower()
 
 
-if notice := st.session_state.pop("notice", None):
-    st.error(f"That link could not be opened: {notice}", icon=":material/link_off:")
-
-title("Architectures of large language models")
-lead(
-    "Each is built as a real PyTorch model; every picture and every figure is computed from it. Open one to see inside and to change it."
-)
-search, sort = st.columns([3, 1.2], vertical_alignment="bottom")
-wanted = search.text_input(
-    "Search",
-    placeholder="DeepSeek, latent attention, sliding window, OpenAI …",
-    key="q",
-    bind="query-params",
-    max_chars=80,
-)
-order = sort.selectbox("Sort", list(SORTS), key="sort", bind="query-params")
+with own:
+    st.text_area(
+        "A config.json, a spec as YAML, or a link", key="own", height=220, max_chars=60_000,
+        placeholder='{"model_type": "qwen3", "hidden_size": 1024, …}',
+    )  # fmt: skip
+    if problem := page.problems().get("own"):
+        wrong(problem)
+    if st.button("Open", type="primary", width="stretch") and (arch := page.rewrite(st.session_state["own"], "own")):
+        st.switch_page("pages/workbench.py", query_params=page.write(page.opened(arch)))
 
 terms = (wanted or "").lower().split()
 archs = [preset(name) for name in core.presets()]
-shown = sorted((a for a in archs if all(t in words_of(a) for t in terms)), key=SORTS.get(order, SORTS["newest"]))
+shown = sorted((a for a in archs if all(term in words_of(a) for term in terms)), key=key)
 closed = [
-    e
-    for e in core.undisclosed()
-    if all(t in f"{e['title']} {e.get('organisation', '')} undisclosed not disclosed".lower() for t in terms)
+    e for e in core.undisclosed() if all(t in f"{e['title']} {e['organisation']} not disclosed".lower() for t in terms)
 ]
 st.caption(f"{len(shown)} of {len(archs)} models" + (f" · {len(closed)} not disclosed" if closed else ""))
 if not shown and not closed:

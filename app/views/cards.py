@@ -6,6 +6,8 @@ import core
 from core.words import figure, size, tokens
 
 from ..facts import cost
+from .pen import Pen
+from .ribbon import ribbon
 
 
 def card(arch: core.Architecture) -> str:
@@ -17,7 +19,7 @@ def card(arch: core.Architecture) -> str:
     who = " · ".join(p for p in (arch.organisation, when, f"{tokens(arch.context)} context") if p)
     return (
         f'<a class="card" data-name="{escape(arch.name)}" href="/workbench?preset={escape(arch.name)}"><div><h3>{escape(arch.title)}</h3>'
-        f'<p class="who">{escape(who)}</p></div>{ribbon(arch)}<dl>'
+        f'<p class="who">{escape(who)}</p></div>{picture(arch)}<dl>'
         + "".join(f"<div><dt>{k}</dt><dd>{v}</dd></div>" for k, v in facts.items())
         + f'</dl><p class="note">{escape(arch.note or "")}</p></a>'
     )
@@ -30,25 +32,15 @@ def closed_card(entry: dict) -> str:
     return f'<div class="card closed"><div><h3>{escape(entry["title"])}</h3><p class="who">{escape(who)} · not disclosed</p></div><ul>{said}</ul></div>'
 
 
-def ribbon(arch: core.Architecture) -> str:
-    """Every layer as a column: what mixes tokens above, what works on each below; a window is a shorter bar."""
-    width, layers = 240, arch.sequence
-    step = width / len(layers)
-    out = []
-    for i, block in enumerate(layers):
-        parts = [arch.parts[name] for step_ in block for name in step_.parts]
-        mixers = [p for p in parts if p.role == "attention"]
-        others = [p for p in parts if p.role != "attention"]
-        x, w = i * step, max(step - (1.2 if step > 4 else 0.4), 0.4)
-        for j, part in enumerate(mixers):
-            tall = 24 / len(mixers)
-            kept = 0.45 if getattr(part, "window", None) or getattr(part, "chunk", None) else 1
-            out.append(
-                f'<rect x="{x:.2f}" y="{24 - tall * (j + kept):.2f}" width="{w:.2f}" height="{tall * kept:.2f}" fill="var(--attention)"/>'
-            )
-        for j, part in enumerate(others):
-            tall = 26 / len(others)
-            out.append(
-                f'<rect x="{x:.2f}" y="{26 + tall * j:.2f}" width="{w:.2f}" height="{tall - 0.5:.2f}" fill="var(--{part.role})"/>'
-            )
-    return f'<svg viewBox="0 0 {width} 52" preserveAspectRatio="none" role="img" aria-label="{len(layers)} layers">{"".join(out)}</svg>'
+def picture(arch: core.Architecture) -> str:
+    """Every layer of an architecture, as small as a card has room for."""
+    pen = Pen()
+    blocks = {
+        block: [(arch.parts[name].role, arch.parts[name].reach is not None) for step in block for name in step.parts]
+        for block in arch.distinct()
+    }
+    ribbon(pen, [blocks[block] for block in arch.sequence], 0, 0, 240, 52)
+    label = f"{arch.depth} layers: {escape(arch.pattern)}"
+    return (
+        f'<svg viewBox="0 0 240 52" preserveAspectRatio="none" role="img" aria-label="{label}">{"".join(pen.out)}</svg>'
+    )

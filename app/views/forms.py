@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from core.parts import PARTS
-from core.parts.base import Part, Spec
+from core.parts.base import Mixer, Part, Spec
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def _field(name: str, field: dict, defs: dict, value: Any, path: str, around: di
     empty = len(options) < len(field.get("anyOf", [field]))
     if len(options) != 1:
         return  # a number or a word, say: nothing a simple control could edit
-    inner, label, words = options[0], name.replace("_", " "), field.get("description", "")
+    inner, label, words = options[0], name, field.get("description", "")
     choices = [_resolve(o, defs) for o in inner.get("oneOf", [])] or (
         [_resolve(inner, defs)] if "$ref" in inner else []
     )
@@ -137,9 +137,8 @@ def starter(object_schema: dict, defs: dict, like: dict) -> dict | None:
 
 
 def part_kinds(part: Part) -> dict[str, str]:
-    """The kinds that could stand in this part's place, by title: mixers for a mixer, the others for the others."""
-    mixes = part.role == "attention"
-    return {cls.title: kind for kind, cls in PARTS.items() if (cls.role == "attention") == mixes}
+    """The kinds that could stand in this part's place and their titles: mixers for a mixer, the others for the others."""
+    return {kind: cls.title for kind, cls in PARTS.items() if issubclass(cls, Mixer) == part.mixes}
 
 
 def part_starter(kind: str, like: Part) -> dict:

@@ -10,7 +10,7 @@ Point = tuple[float, float]
 STYLE = f"""
 text{{font-family:{FONT};fill:var(--ink)}} .c{{text-anchor:middle}} .e{{text-anchor:end}}
 .t{{font-size:26px;font-weight:700}} .s{{font-size:13px;fill:var(--soft)}} .h{{font-size:16px;font-weight:700}}
-.b{{font-size:13.5px;font-weight:600}} .f{{font-size:12px;opacity:.88}} .l{{font-size:12px;fill:var(--soft)}} .n{{font-size:23px;font-weight:700}}
+.b{{font-size:13.5px;font-weight:600}} .b2{{font-size:12px;font-weight:600}} .f{{font-size:12px;opacity:.88}} .l{{font-size:12px;fill:var(--soft)}} .n{{font-size:23px;font-weight:700}}
 .wire{{fill:none;stroke:var(--line);stroke-width:1.4}} .stream{{fill:none;stroke:var(--stream);stroke-width:3}} .head{{fill:var(--line)}}
 .call{{fill:none;stroke:var(--soft);stroke-width:1.2;stroke-dasharray:2 4}} .box rect{{stroke-width:1.2}}
 [data-node]{{cursor:pointer}} [data-node]:hover>rect,[data-node]:hover>circle{{filter:brightness(1.06)}} [data-node]:focus{{outline:none}}
@@ -34,7 +34,7 @@ KINDS = {
     "attention_core": Look("attention", "attention", "attention-ink"), "router": Look("box", "router"),
     "activation": Look("feed_forward-tint", "feed_forward"), "experts": Look("experts-tint", "experts-line"),
     "embedding": Look("embedding-tint", "embedding"), "head": Look("embedding-tint", "embedding"), "input": Look("box", "box-line"),
-    "shared": Look("shared", "experts", "shared-ink"), "read": Look("box", "box-line"),
+    "shared": Look("shared", "experts", "shared-ink"), "mtp": Look("box", "mtp"), "read": Look("box", "box-line"),
 }  # fmt: skip
 ROLES = {role: Look(role, role, f"{role}-ink", 8) for role in ("attention", "experts", "feed_forward")}
 
@@ -70,7 +70,9 @@ class Pen:
                 f'L{back[0] - side[0]:.1f} {back[1] - side[1]:.1f}Z"/>'
             )
 
-    def box(self, node: str, x: float, y: float, w: float, h: float, look: Look, label: str, facts: str = "", tip: str = "") -> None:
+    def box(
+        self, node: str, x: float, y: float, w: float, h: float, look: Look, label: str, facts: str = "", tip: str = ""
+    ) -> None:
         """A labelled box centred at x, y; a click on it selects the node."""
         self.out.append(
             f'<g class="box{self._on(node)}" data-node="{escape(node)}" tabindex="0" role="button" aria-label="{escape(label)}">'
@@ -78,9 +80,10 @@ class Pen:
             f'<rect x="{x - w / 2:.1f}" y="{y - h / 2:.1f}" width="{w:.1f}" height="{h:.1f}" rx="{look.round}" '
             f'style="fill:var(--{look.fill});stroke:var(--{look.line})"/>'
         )
-        self.text(x, y + (-3.5 if facts else 4.7), fit(label, w - 10, 13.5), "b c", look.ink)
+        size, cls = (13.5, "b c") if text_width(label) <= w - 6 else (12, "b2 c")
+        self.text(x, y + (-3.5 if facts else 4.7), fit(label, w - 6, size), cls, look.ink)
         if facts:
-            self.text(x, y + 13, fit(facts, w - 10, 12), "f c", look.ink)
+            self.text(x, y + 13, fit(facts, w - 6, 12), "f c", look.ink)
         self.out.append("</g>")
 
     def circle(self, node: str, x: float, y: float, sign: str = "+") -> None:
@@ -93,7 +96,16 @@ class Pen:
         self.out.append("</g>")
 
     def panel(
-        self, x: float, y: float, w: float, h: float, fill: str, line: str, node: str = "", dashed: bool = False, r: float = 16
+        self,
+        x: float,
+        y: float,
+        w: float,
+        h: float,
+        fill: str,
+        line: str,
+        node: str = "",
+        dashed: bool = False,
+        r: float = 16,
     ) -> None:
         dash = ' stroke-dasharray="4 4"' if dashed else ""
         click = f' data-node="{escape(node)}"' if node else ""
@@ -102,7 +114,9 @@ class Pen:
             f'style="fill:var(--{fill});stroke:var(--{line});stroke-width:1.2"{dash}/></g>'
         )
 
-    def bar(self, x: float, y: float, w: float, h: float, fill: str, tip: str, node: str = "", round: float = 0) -> None:
+    def bar(
+        self, x: float, y: float, w: float, h: float, fill: str, tip: str, node: str = "", round: float = 0
+    ) -> None:
         """A filled rectangle of a chart."""
         click = f' data-node="{escape(node)}"' if node else ""
         self.out.append(

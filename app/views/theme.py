@@ -1,9 +1,8 @@
 """One palette for every picture: a colour is a role, the same in the diagram, the bars and the gallery."""
 
-ROLES = ("attention", "experts", "shared", "router", "feed_forward", "embedding", "norm", "cache")
 ROLE_WORDS = {
     "attention": "attention", "experts": "routed experts", "shared": "shared experts", "router": "routers",
-    "feed_forward": "feed-forward", "embedding": "embedding and head", "norm": "norms", "cache": "caches",
+    "feed_forward": "feed-forward", "embedding": "embedding and head", "norm": "norms", "mtp": "multi-token prediction",
 }  # fmt: skip
 
 LIGHT = {
@@ -15,7 +14,7 @@ LIGHT = {
     "feed_forward": "#f2b63f", "feed_forward-ink": "#2b1f05", "feed_forward-tint": "#fdf6e3", "feed_forward-line": "#ecd493",
     "embedding": "#8ea6cc", "embedding-ink": "#111a2b", "embedding-tint": "#e3eaf5", "norm": "#a9b1c1", "norm-ink": "#1b2130",
     "linear": "#e8ebf5", "linear-line": "#a6b2d3", "cache": "#2a9d86", "cache-tint": "#daf1ea", "cache-ink": "#0c3a31",
-    "idle": "#eef0f4", "good": "#1f7a5c", "bad": "#b3312a",
+    "idle": "#e6e9ef", "stream": "#8d99b0", "mtp": "#9d8ec7", "good": "#1f7a5c", "bad": "#b3312a",
 }  # fmt: skip
 DARK = {
     "page": "#10131a", "panel": "#181d27", "panel-line": "#313a4b", "ink": "#eef1f7", "soft": "#a3adc0", "line": "#a9b4c8",
@@ -26,7 +25,7 @@ DARK = {
     "feed_forward": "#d9a02f", "feed_forward-ink": "#1f1503", "feed_forward-tint": "#272010", "feed_forward-line": "#6b5521",
     "embedding": "#6f8bbb", "embedding-ink": "#0b1220", "embedding-tint": "#1d2636", "norm": "#737e94", "norm-ink": "#eef1f7",
     "linear": "#262e42", "linear-line": "#55638a", "cache": "#35b39a", "cache-tint": "#16332d", "cache-ink": "#c9f2e8",
-    "idle": "#222834", "good": "#5fc79f", "bad": "#ff8d85",
+    "idle": "#2a3140", "stream": "#6d7b95", "mtp": "#8a7bc0", "good": "#5fc79f", "bad": "#ff8d85",
 }  # fmt: skip
 
 FONT = '"Source Sans 3", "Source Sans Pro", Inter, system-ui, sans-serif'
@@ -38,4 +37,5 @@ def palette(dark: bool) -> dict[str, str]:
 
 def variables(selector: str, dark: bool) -> str:
     """The palette as CSS custom properties."""
-    return f"{selector}{{{''.join(f'--{name}:{value};' for name, value in palette(dark).items())}}}"
+    named = {"font": FONT} | palette(dark)
+    return f"{selector}{{{''.join(f'--{name}:{value};' for name, value in named.items())}}}"

@@ -171,7 +171,7 @@ class Attention(Mixer):
             if per == 1
             else f"{per} to each of {self.kv_heads} key and value heads"
         )
-        words = f"{self.label}: {self.heads} query heads of {self.head_dim} channels, {shared}. "
+        words = f"{self.heads} query heads of {self.head_dim} channels, {shared}. "
         if self.window:
             words += f"A token sees only the last {self.window:,}, so its cache stops growing there. "
         elif self.chunk:

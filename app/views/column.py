@@ -1,0 +1,223 @@
+"""The model's own column: bottom-up from the text to the logits, each distinct block once, the residual stream as a
+thick line that passes every part in a loop."""
+
+import networkx as nx
+
+from core.words import figure, percent
+
+from .pen import KINDS, ROLES, Pen, fit, text_width
+
+WIDTH = 348
+PART_W, PART_H, NORM_W, NORM_H = 186, 46, 160, 22
+ROW = 16  # between the rows of a block
+
+
+class Column:
+    """Draws the column of a graph with a pen, its panel's left edge at `x`.
+
+    `anchors` then says where the topmost box of each part ends on the right: name -> (x, y).
+    """
+
+    def __init__(self, graph: nx.DiGraph, pen: Pen, x: float):
+        self.g, self.pen, self.x, self.cx = graph, pen, x, x + WIDTH / 2
+        self.children: dict[str | None, list[str]] = {}
+        for name, data in graph.nodes(data=True):
+            self.children.setdefault(data["parent"], []).append(name)
+        self.anchors: dict[str, tuple[float, float]] = {}
+
+    def draw(self, top: float) -> float:
+        """From `top` downwards, logits first; returns the lower edge."""
+        pen, cx = self.pen, self.cx
+        pen.text(cx, top + 12, "next-token logits", "l c")
+        panel_top = top + 34
+        outside = pen.out
+        pen.out = []  # the panel lies below what is in it, and its height is known last
+        y = panel_top + 18
+        head = self.g.nodes["head"]
+        pen.wire([(cx, y), (cx, top + 20)])
+        facts = f"logits over {head['shape_out'][-1]:,} tokens"
+        pen.box("head", cx, y + 21, 210, 42, KINDS["head"], head["label"], facts, head["explain"])
+        y += 42
+        if "norm" in self.g:
+            pen.wire([(cx, y + 18), (cx, y)])
+            norm = self.g.nodes["norm"]
+            pen.box("norm", cx, y + 18 + NORM_H / 2, NORM_W, NORM_H, KINDS["norm"], norm["label"], tip=norm["explain"])
+            y += 18 + NORM_H
+        if "mtp" in self.g:
+            self.ahead(top, y + 8)
+        for block in reversed([n for n in self.children["model"] if self.g.nodes[n]["kind"] == "block"]):
+            below = self.block(block, y + ROW + 4)
+            pen.wire([(cx, y + ROW + 6), (cx, y)], cls="stream")
+            y = below
+        y = self.bottom(y)
+        inside, pen.out = pen.out, outside
+        pen.panel(self.x, panel_top, WIDTH, y + 18 - panel_top, "panel", "panel-line", "model", r=22)
+        pen.out += inside
+        text = self.g.nodes["tokens"]
+        pen.wire([(cx, y + 46), (cx, y)])
+        pen.box("tokens", cx, y + 60, 150, 28, KINDS["input"], text["label"])
+        return y + 78
+
+    def ahead(self, top: float, stream: float) -> None:
+        """The multi-token-prediction modules, beside the model and outside its panel."""
+        data, x = self.g.nodes["mtp"], self.x + WIDTH - 58
+        self.pen.wire([(self.cx, stream), (x, stream), (x, top + 26)])
+        facts = f"{figure(data['parameters'] * data['repeat'])}, apart"
+        self.pen.box("mtp", x, top + 7, 116, 38, KINDS["mtp"], f"{data['repeat']} × MTP", facts, data["explain"])
+
+    def bottom(self, y: float) -> float:
+        """The embedding, and the position table beside it where there is one; returns its lower edge."""
+        pen, cx = self.pen, self.cx
+        embedding = self.g.nodes["embedding"]
+        width = f"{embedding['shape_out'][-1]:,} wide"
+        if "positions" not in self.g:
+            pen.wire([(cx, y + 34), (cx, y)], cls="stream")
+            pen.text(cx + 10, y + 24, f"residual stream, {width}", "l")
+            pen.box("embedding", cx, y + 50, 186, 32, KINDS["embedding"], embedding["label"], tip=embedding["explain"])
+            return y + 66
+        right = cx + 112
+        positions = self.g.nodes["positions"]
+        pen.wire([(cx, y + 30), (cx, y)], cls="stream")
+        pen.text(cx - 12, y + 22, f"stream, {width}", "l e")
+        pen.wire([(cx, y + 76), (cx, y + 50)])
+        pen.wire([(right, y + 76), (right, y + 40), (cx + 10, y + 40)])
+        pen.circle("embedding_add", cx, y + 40)
+        pen.box("embedding", cx - 22, y + 92, 164, 32, KINDS["embedding"], embedding["label"], tip=embedding["explain"])
+        pen.box("positions", right - 4, y + 92, 88, 32, KINDS["embedding"], "Positions", tip=positions["explain"])
+        return y + 108
+
+    # ---- a block ----
+
+    def block(self, block: str, y: float) -> float:
+        """One distinct block in its tinted panel; returns its lower edge."""
+        pen, data, x, w = self.pen, self.g.nodes[block], self.x + 16, WIDTH - 32
+        rows = self.rows(block)
+        heights = [max(self.size(node)[1] for node in row) for row in rows]
+        height = 46 + sum(heights) + ROW * (len(rows) + 1) + 12
+        tint = tint_of(self.g, block)
+        pen.panel(x, y, w, height, f"{tint}-tint", f"{tint}-line", block)
+        pen.text(x + 14, y + 28, f"{data['repeat']} ×", "n")
+        pen.text(x + 14, y + 45, fit(data["where"], 128, 12), "l")
+        share = data["parameters"] * data["repeat"] / max(self.g.nodes["model"]["parameters"], 1)
+        pen.text(x + w - 12, y + 24, percent(share), "l e")
+        pen.text(x + w - 12, y + 39, "of parameters", "l e")
+        at, centres = y + 46, {}
+        for row, tall in zip(reversed(rows), reversed(heights), strict=True):
+            widths = [self.size(node)[0] for node in row]
+            left = self.cx - (sum(widths) + 12 * (len(row) - 1)) / 2
+            for node, width in zip(row, widths, strict=True):
+                centres[node] = (left + width / 2, at + ROW + tall / 2)
+                left += width + 12
+            at += ROW + tall
+        self.wires(rows, centres, x + w - 12, y, y + height)
+        for node in centres:
+            self.node(node, *centres[node], x)
+        return y + height
+
+    def rows(self, block: str) -> list[list[str]]:
+        """The block's nodes bottom-up, those side by side that do not wait for one another."""
+        inside = self.children.get(block, [])
+        rank: dict[str, int] = {}
+        for node in inside:
+            rank[node] = 1 + max((rank[source] for source in self.sources(node) if source in rank), default=-1)
+        rows: list[list[str]] = [[] for _ in range(max(rank.values(), default=-1) + 1)]
+        for node in inside:
+            rows[rank[node]].append(node)
+        return rows
+
+    def sources(self, node: str) -> dict[str, bool]:
+        """Where the tensors into a node (or a part's inside) come from, as nodes of its own level; True for the residual
+        stream that a sum adds to."""
+        inner, level = self.inside(node), self.g.nodes[node]["parent"]
+        found: dict[str, bool] = {}
+        for source, _, data in self.g.in_edges(inner, data=True):
+            if source not in inner and source != "positions_index":
+                while self.g.nodes[source]["parent"] not in (level, None):
+                    source = self.g.nodes[source]["parent"]
+                stream = self.g.nodes[node]["kind"] == "add" and "stream" in data["tensor"].split(", ")
+                found[source] = found.get(source, False) or stream
+        return found
+
+    def inside(self, node: str) -> set[str]:
+        return {node}.union(*(self.inside(child) for child in self.children.get(node, ())))
+
+    def size(self, node: str) -> tuple[float, float]:
+        data = self.g.nodes[node]
+        if data["kind"] in ("add", "multiply"):
+            return 20, 20
+        if "role" not in data:
+            return NORM_W, NORM_H
+        together = [n for n in self.children[data["parent"]] if "role" in self.g.nodes[n]]
+        beside = len(together) > 1 and any(node in row and len(row) > 1 for row in self.rows(data["parent"]))
+        return (PART_W / 2 + 34 if beside else PART_W), PART_H
+
+    def node(self, node: str, x: float, y: float, left: float) -> None:
+        pen, data, (w, h) = self.pen, self.g.nodes[node], self.size(node)
+        if data["kind"] in ("add", "multiply"):
+            pen.circle(node, x, y, "+" if data["kind"] == "add" else "×")
+        elif "role" not in data:
+            pen.box(node, x, y, w, h, KINDS.get(data["kind"], KINDS["norm"]), data["label"], tip=data["explain"])
+        else:
+            label = data["label"] if text_width(data["label"]) < w - 10 else data["label"].partition(",")[0]
+            pen.box(node, x, y, w, h, ROLES[data["role"]], label, " · ".join(data["facts"][:2]), data["explain"])
+            self.anchors.setdefault(data["part"], (x + w / 2, y))
+            rope = next((c for c in self.children.get(node, ()) if self.g.nodes[c]["kind"] == "rope"), None)
+            if rope:
+                pen.wire([(left + 51, y), (x - w / 2, y)])
+                pen.box(rope, left + 28, y, 46, 24, KINDS["rope"], "RoPE", tip=self.g.nodes[rope]["explain"])
+
+    def wires(self, rows: list[list[str]], centres: dict, loop: float, top: float, bottom: float) -> None:
+        """Arrows up the column; the stream thick, and past each step in a loop into its sum."""
+        pen, cx = self.pen, self.cx
+        level = {node: i for i, row in enumerate(rows) for node in row}
+        lower = [max(centres[n][1] + self.size(n)[1] / 2 for n in row) for row in rows] + [top]
+        streams = {source for node in centres for source, stream in self.sources(node).items() if stream}
+
+        def tap(source: str) -> float:
+            """Where the stream leaves the column to pass the step above this source."""
+            return lower[level.get(source, -1) + 1] + ROW / 2
+
+        def upper(source: str) -> float:
+            return centres[source][1] - self.size(source)[1] / 2 if source in centres else bottom
+
+        for node, (x, y) in centres.items():
+            below = y + self.size(node)[1] / 2
+            for source, stream in self.sources(node).items():
+                if stream:
+                    pen.wire(
+                        [(cx, upper(source)), (cx, tap(source)), (loop, tap(source)), (loop, y), (x + 10, y)],
+                        cls="stream",
+                    )
+                elif source in streams or source not in centres:  # it reads the stream
+                    start = tap(source)
+                    pen.wire(
+                        [(cx, start), (cx, below + ROW / 2 - 2), (x, below + ROW / 2 - 2), (x, below)]
+                        if x != cx
+                        else [(x, start), (x, below)]
+                    )
+                elif level[node] - level[source] > 1:  # a delayed output passes the boxes in between
+                    sx, side = centres[source][0], centres[source][0] + self.size(source)[0] / 2 + 7
+                    pen.wire(
+                        [
+                            (sx, upper(source)),
+                            (sx, upper(source) - 6),
+                            (side, upper(source) - 6),
+                            (side, y),
+                            (x + 10, y),
+                        ]
+                    )
+                else:
+                    sx, middle = centres[source][0], below + ROW / 2
+                    pen.wire(
+                        [(sx, upper(source)), (sx, middle), (x, middle), (x, below)]
+                        if abs(sx - x) > 1
+                        else [(x, upper(source)), (x, below)]
+                    )
+        last = rows[-1][0]
+        pen.wire([(cx, upper(last)), (cx, top - 6)], head=False, cls="stream")
+
+
+def tint_of(graph: nx.DiGraph, block: str) -> str:
+    """The role that gives a block its tint: what sets it apart from other blocks, experts before all."""
+    roles = [d["role"] for _, d in graph.nodes(data=True) if d["parent"] == block and "role" in d]
+    return next((role for role in ("experts", "feed_forward") if role in roles), "attention")

@@ -1,0 +1,224 @@
+"""A part opened: its traced dataflow as a small layered layout, under its name and words."""
+
+import networkx as nx
+
+from .layered import Box, Layout, layered, spread
+from .pen import KINDS, ROLES, Pen, sentences, text_width
+
+PAD = 20
+
+
+class Inset:
+    """One part of a graph, laid out for a panel of this width. `chosen` are the experts that one token was sent to."""
+
+    def __init__(self, graph: nx.DiGraph, part: str, width: float, chosen: tuple[int, ...] = ()):
+        self.g, self.part, self.width, self.chosen = graph, part, width, set(chosen)
+        self.data = graph.nodes[part]
+        self.inside = [node for node, data in graph.nodes(data=True) if data["parent"] == part]
+        self.span = (0.0, 0.0)  # where a call-out may end, once drawn
+        self.layout = self.lay_out()
+
+    def lay_out(self) -> Layout:
+        boxes: dict[str, Box] = {"x": Box("x", 60, 16)}
+        owner: dict[str, str] = {}
+        for node in self.inside:
+            owner[node] = self.shared(node) or node
+            size = (150, 46) if owner[node] != node else self.size(node)
+            boxes.setdefault(owner[node], Box(owner[node], *size))
+        edges = [
+            (owner.get(source, "x"), owner[target])
+            for source, target in self.g.edges
+            if target in owner and source != "positions_index" and owner.get(source, "x") != owner[target]
+        ]
+        return layered(list(boxes.values()), edges)
+
+    def shared(self, node: str) -> str:
+        """The shared expert is one box, whatever it is made of."""
+        return f"{self.part}.shared" if self.g.nodes[node]["path"].startswith(f"{self.part}.shared.") else ""
+
+    def size(self, node: str) -> tuple[float, float]:
+        data = self.g.nodes[node]
+        match data["kind"]:
+            case "add" | "multiply":
+                return 20, 20
+            case "attention_core":
+                return 250, 34
+            case "experts":
+                return self.grid().width, self.grid().height
+            case "router":
+                return text_width(routed(self.data["config"]), 12) + 28, 46
+            case "activation" if len(data["label"]) == 1:
+                return 34, 24
+            case "norm":
+                return max(86, text_width(data["label"]) + 26), 22
+        return max(64, text_width(self.label(data)) + 26), 28
+
+    def grid(self) -> "Grid":
+        return Grid(self.data["config"], bool(self.chosen), 430 if self.width > 480 else 200)
+
+    def label(self, data: dict) -> str:
+        if data["kind"] not in ("cache", "borrowed"):
+            return data["label"]
+        name = data["path"].rsplit(".", 1)[-1].removesuffix("_cache").replace("_", " ")
+        words = {"k": "key", "v": "value"}.get(name, name)
+        size = " × ".join(f"{n:,}" for n in data["shape_out"][2:])
+        return f"{words} cache {size}" if data["kind"] == "cache" else f"another layer's {words}s {size}"
+
+    def draw(self, pen: Pen, x: float, y: float) -> float:
+        """Draw with the upper left corner at x, y; returns the lower edge."""
+        data, layout, width = self.data, self.layout, self.width
+        scale = min(1.0, (width - 2 * PAD) / layout.width)
+        words = sentences(data["explain"], width - 2 * PAD, 13, lines=3)
+        head = 40 + 18 * len(words) + 22
+        height = head + layout.height * scale + 20
+        self.span = (y + 24, y + height - 24)
+        pen.panel(x, y, width, height, f"{data['role']}-tint", f"{data['role']}-line", self.part, dashed=True)
+        name = data["part"].replace("_", " ")
+        twins = {d["part"] for _, d in self.g.nodes(data=True) if "role" in d and d["kind"] == data["kind"]}
+        pen.text(x + PAD, y + 30, data["label"] + (f" · {name}" if len(twins) > 1 else ""), "h")
+        for i, line in enumerate(words):
+            pen.text(x + PAD, y + 51 + 18 * i, line, "s")
+        left = x + PAD + (width - 2 * PAD - layout.width * scale) / 2
+        pen.out.append(f'<g transform="translate({left:.1f} {y + head:.1f}) scale({scale:.4f})">')
+        self.flow(pen)
+        pen.out.append("</g>")
+        return y + height
+
+    def flow(self, pen: Pen) -> None:
+        """The boxes and wires."""
+        layout, boxes = self.layout, self.layout.boxes
+        incoming: dict[str, list[tuple[str, str]]] = {}
+        for edge in layout.routes:
+            incoming.setdefault(edge[1], []).append(edge)
+
+        def before(edge: tuple[str, str]) -> float:
+            return boxes[layout.routes[edge][-2]].x
+
+        for key, edges in incoming.items():
+            if self.kind(key) == "attention_core":  # as wide as what it reads, so that tensors rise straight into it
+                xs = [before(edge) for edge in edges]
+                boxes[key].x = (min(xs) + max(xs)) / 2
+                boxes[key].width = max(boxes[key].width, max(xs) - min(xs) + 60)
+        ports: dict[tuple[str, str], float] = {}
+        for key, edges in incoming.items():
+            edges.sort(key=before)
+            box, half = boxes[key], max(boxes[key].width / 2 - 14, 0)
+            wanted = [min(max(before(edge), box.x - half), box.x + half) for edge in edges]
+            apart = [min(20, 2 * half / max(len(edges) - 1, 1))] * (len(edges) - 1)
+            ports |= dict(zip(edges, spread(wanted, apart), strict=True))
+        lanes: dict[int, list[str]] = {}
+        for edge, path in layout.routes.items():
+            self.route(pen, path, ports[edge], lanes)
+        for edge in layout.routes:
+            if (
+                len(incoming[edge[1]]) > 1
+                and self.kind(edge[1]) in ("attention_core", "experts")
+                and edge in self.g.edges
+            ):
+                box = boxes[edge[1]]
+                for i, name in enumerate(self.g.edges[edge]["tensor"].split(", ")[:2]):
+                    pen.text(ports[edge] + 5, box.y + box.height / 2 + 16 + 13 * i, name.replace("_", " "), "l")
+        for key, box in boxes.items():
+            if not box.virtual:
+                self.box(pen, key, box)
+        top = next(box for box in boxes.values() if box.rank == 0)
+        pen.wire([(top.x, top.y - top.height / 2), (top.x, top.y - top.height / 2 - 18)])
+
+    def route(self, pen: Pen, path: list[str], port: float, lanes: dict[int, list[str]]) -> None:
+        """One tensor's way up: straight through virtual boxes, sideways only between the ranks, a lane a source."""
+        boxes, order = self.layout.boxes, self.layout.order
+        source = boxes[path[0]]
+        points = [(source.x, source.y - source.height / 2)]
+        for key in path[1:]:
+            box = boxes[key]
+            x = box.x if box.virtual else port
+            if abs(points[-1][0] - x) > 0.5:
+                below = min(boxes[k].y - boxes[k].height / 2 for k in order[box.rank + 1])
+                above = max(boxes[k].y + boxes[k].height / 2 for k in order[box.rank])
+                lane = lanes.setdefault(box.rank, [])
+                if path[0] not in lane:
+                    lane.append(path[0])
+                middle = below - (below - above) * (0.4 + 0.16 * (lane.index(path[0]) % 3))
+                points += [(points[-1][0], middle), (x, middle)]
+            points.append((x, box.y if box.virtual else box.y + box.height / 2))
+        pen.wire(points)
+
+    def kind(self, node: str) -> str:
+        return self.g.nodes[node]["kind"] if node in self.g else ""
+
+    def box(self, pen: Pen, key: str, box: Box) -> None:
+        if key == "x":
+            shape = ", ".join(f"{n:,}" if isinstance(n, int) else n for n in self.data["shape_in"])
+            pen.text(box.x, box.y + 6, f"x ({shape})", "s c")
+            return
+        if key not in self.g:  # the shared expert, as one
+            made = [node for node in self.inside if self.shared(node)]
+            width = next((self.g.nodes[n]["shape_out"][-1] for n in made if self.kind(n) == "activation"), 0)
+            facts = f"d_ff {width:,}, always on"
+            pen.box(made[0], box.x, box.y, box.width, box.height, KINDS["shared"], "Shared expert", facts)
+            return
+        data = self.g.nodes[key]
+        match data["kind"]:
+            case "add" | "multiply":
+                pen.circle(key, box.x, box.y, "+" if data["kind"] == "add" else "×")
+            case "experts":
+                self.grid().draw(pen, key, box, self.chosen)
+            case "router":
+                facts = routed(self.data["config"])
+                pen.box(key, box.x, box.y, box.width, box.height, KINDS["router"], "Router", facts, data["explain"])
+            case kind:
+                look = KINDS.get(kind, KINDS["norm"])
+                pen.box(key, box.x, box.y, box.width, box.height, look, self.label(data), tip=data["explain"])
+
+
+def routed(config: dict) -> str:
+    """How a router chooses, in a few words."""
+    router = config["router"]
+    groups = f"{router['top_groups']} of {router['groups']} groups, " if router["top_groups"] < router["groups"] else ""
+    return f"{router['score']} scores, {groups}top {config['top_k']}"
+
+
+class Grid:
+    """Every routed expert as a cell, in the router's own groups; its cells shrink where there are thousands."""
+
+    GAP = 12
+
+    def __init__(self, config: dict, filled: bool, room: float):
+        self.count, self.groups = config["count"], config["router"]["groups"]
+        self.each = self.count // self.groups
+        self.across = min(self.groups, 8 if room > 300 else 4)
+        wanted = (self.each * (5 if self.groups == 1 else 2)) ** 0.5
+        even = min((n for n in range(1, min(self.each, 96) + 1) if self.each % n == 0), key=lambda n: abs(n - wanted))
+        self.row = (
+            even if abs(even - wanted) < wanted / 2 else min(self.each, round(wanted))
+        )  # full rows where there are any
+        self.lines, self.stacks = -(-self.each // self.row), -(-self.groups // self.across)
+        self.cell = max(2.2, min(16.0, (room - self.GAP * (self.across - 1)) / (self.row * self.across)))
+        said = [f"in {self.groups} groups"] if self.groups > 1 else []
+        said += ["filled: one token's"] if filled else []
+        self.words = [f"{self.count:,} experts of d_ff {config['d_ff']:,}"] + (["; ".join(said)] if said else [])
+        cells = self.across * self.row * self.cell + (self.across - 1) * self.GAP
+        self.width = max(cells, *(text_width(line, 12) for line in self.words), 0) + 32
+        self.height = self.stacks * self.lines * self.cell + (self.stacks - 1) * self.GAP + 32 + 16 * len(self.words)
+
+    def draw(self, pen: Pen, key: str, box: Box, chosen: set[int]) -> None:
+        """The filled cells are those of one token; groups that it could not choose from are pale."""
+        pen.box(key, box.x, box.y, box.width, box.height, KINDS["experts"], "", tip="Routed experts")
+        open_groups = {expert // self.each for expert in chosen}
+        group_w, group_h = self.row * self.cell, self.lines * self.cell
+        left = box.x - (self.across * group_w + (self.across - 1) * self.GAP) / 2
+        top = box.y - box.height / 2 + 14
+        size = self.cell - (1.5 if self.cell > 5 else 0.6)
+        cells: dict[str, list[str]] = {"idle": [], "experts-line": [], "experts": []}
+        for expert in range(self.count):
+            group, within = divmod(expert, self.each)
+            x = left + (group % self.across) * (group_w + self.GAP) + (within % self.row) * self.cell
+            y = top + (group // self.across) * (group_h + self.GAP) + (within // self.row) * self.cell
+            reached = self.groups == 1 or not chosen or group in open_groups
+            tone = "experts" if expert in chosen else "experts-line" if reached else "idle"
+            cells[tone].append(f"M{x:.1f} {y:.1f}h{size:.1f}v{size:.1f}h-{size:.1f}z")
+        for tone, paths in cells.items():
+            if paths:
+                pen.out.append(f'<path d="{"".join(paths)}" style="fill:var(--{tone});pointer-events:none"/>')
+        for i, line in enumerate(reversed(self.words)):
+            pen.text(box.x, box.y + box.height / 2 - 12 - 16 * i, line, "l c")

@@ -1,0 +1,34 @@
+"""Every layer of a model as a narrow column, in order: what mixes tokens above, what works on each below."""
+
+from collections.abc import Sequence
+
+from .pen import Pen
+
+# A layer's parts: (role, whether its reach is limited to a window or a chunk).
+Layer = Sequence[tuple[str, bool]]
+
+
+def ribbon(
+    pen: Pen,
+    layers: Sequence[Layer],
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    tips: Sequence[str] = (),
+    nodes: Sequence[str] = (),
+) -> None:
+    """Draw the layers side by side; a limited reach is a shorter bar."""
+    step, half = width / len(layers), height / 2
+    w = max(step - (1.6 if step > 5 else 0.5 if step > 2 else 0.2), 0.4)
+    for i, parts in enumerate(layers):
+        tip, node = tips[i] if tips else "", nodes[i] if nodes else ""
+        mixers = [limited for role, limited in parts if role == "attention"]
+        others = [role for role, _ in parts if role != "attention"]
+        for j, limited in enumerate(mixers):
+            tall = half / len(mixers)
+            bar = (tall - 0.8) * (0.45 if limited else 1)
+            pen.bar(x + i * step, y + half - 0.8 - j * tall - bar, w, bar, "attention", tip, node)
+        for j, role in enumerate(others):
+            tall = half / len(others)
+            pen.bar(x + i * step, y + half + 0.8 + j * tall, w, tall - 0.8, role, tip, node)
