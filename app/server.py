@@ -9,10 +9,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import streamlit as st  # noqa: E402
-from starlette.requests import Request  # noqa: E402
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response  # noqa: E402
-from starlette.routing import Route  # noqa: E402
+import streamlit as st
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from streamlit.runtime.pages_manager import PagesManager
 
 PAGES = ("/", "/gallery", "/workbench")
 ABOUT = "An explorer of large language model architectures: edit one, and picture and numbers follow."
@@ -151,6 +152,10 @@ def card(request: Request) -> Response:
     headers = {"Cache-Control": "public, max-age=3600"}
     return Response(picture_file(named(request)), media_type="image/svg+xml", headers=headers)
 
+
+# What `st.navigation` says too, but only once main.py has run: a folder named pages would otherwise make the first
+# visitor's deep link run its page alone.
+PagesManager.uses_pages_directory = False
 
 app = st.App(
     "main.py",

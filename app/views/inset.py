@@ -3,7 +3,7 @@
 import networkx as nx
 
 from .layered import Box, Layout, layered, spread
-from .pen import KINDS, ROLES, Pen, sentences, text_width
+from .pen import KINDS, Pen, sentences, text_width
 
 PAD = 20
 
@@ -57,9 +57,12 @@ class Inset:
         return Grid(self.data["config"], bool(self.chosen), 430 if self.width > 480 else 200)
 
     def label(self, data: dict) -> str:
+        name = data["path"].rsplit(".", 1)[-1]
+        if data["kind"] == "linear":
+            return f"{name} · {data['label'].removeprefix('Linear ')}"
         if data["kind"] not in ("cache", "borrowed"):
             return data["label"]
-        name = data["path"].rsplit(".", 1)[-1].removesuffix("_cache").replace("_", " ")
+        name = name.removesuffix("_cache").replace("_", " ")
         words = {"k": "key", "v": "value"}.get(name, name)
         size = " × ".join(f"{n:,}" for n in data["shape_out"][2:])
         return f"{words} cache {size}" if data["kind"] == "cache" else f"another layer's {words}s {size}"

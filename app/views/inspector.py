@@ -24,7 +24,7 @@ MODEL_REST = ("norm", "residual", "position", "embedding", "head")
 
 def inspector(state: page.State) -> None:
     """The inspector of the selected node: a box within a part, a part, a block of layers, or the model as a whole."""
-    arch, g = state.arch, graph(state.arch)
+    g = graph(state.arch)
     options = {"model": "The whole model"}
     options |= {n: f"Layers: {d['where']}" for n, d in g.nodes(data=True) if d["kind"] == "block"}
     options |= {n: _where(g, n) for n, d in g.nodes(data=True) if "role" in d and not n.startswith("mtp")}
@@ -67,7 +67,7 @@ def _first(g: nx.DiGraph) -> str:
 
 def _where(g: nx.DiGraph, node: str) -> str:
     data = g.nodes[node]
-    return f"{data['label']} · {data['part']}, {g.nodes[data['parent']]['where']}"
+    return f"{data['part']} · {g.nodes[data['parent']]['where']}"
 
 
 def _shape(sizes: list) -> str:

@@ -1,6 +1,7 @@
 """The workbench's sections around the picture: figures, edits, export, memory, routing."""
 
 import json
+from collections.abc import Callable
 from functools import lru_cache
 from html import escape
 
@@ -8,63 +9,58 @@ import streamlit as st
 
 import core
 from core import library
+from core.cost import Cost
 from core.graph import to_dot, to_graphml, to_json, to_mermaid
 from core.precision import FORMATS
-from core.routing import Routing
-from core.words import figure, size, tokens
+from core.routing import LayerRouting, Routing
+from core.words import figure, percent, size, tokens
 
 from .. import state as page
 from ..facts import cost, graph, picture_file
-from .charts import CONFIG, cache_curve, routing_layers, routing_load, routing_tokens
+from .charts import CONFIG, cache_curve, legend, memory_roles, routing_layers, routing_tokens
 from .charts import memory as memory_chart
-from .page import dark, figures, lead, table, title, wrong
+from .page import dark, figures, how, lead, table, title, wrong
+
+MOST_EDITS = 12  # said one by one
 
 
 def headline(state: page.State) -> None:
     """Five figures, and what the edits did to each."""
-    now = cost(state.arch, state.workload)
-    then = cost(state.base, state.workload) if state.base not in (None, state.arch) else None
-    at = f"at {tokens(state.workload.context)} context" + (
-        f", batch {state.workload.batch:,}" if state.workload.batch > 1 else ""
+    w = state.workload
+    now = cost(state.arch, w)
+    then = cost(state.base, w) if state.base not in (None, state.arch) else None
+    active = (
+        "all of them"
+        if now.active_parameters == now.parameters
+        else f"{percent(now.active_parameters / now.parameters)} of all"
     )
-    rows = (
-        ("Parameters", "parameters", figure, f"{now.parameters:,}"),
-        (
-            "Active a token",
-            "active_parameters",
-            figure,
-            "all of them"
-            if now.active_parameters == now.parameters
-            else f"{now.active_parameters / now.parameters:.1%} of all",
-        ),
-        ("Cache a token", "kv_bytes_per_token", size, f"{now.kv_bytes_per_token:,} bytes"),
-        (
-            "Weights" if state.workload.weights else "Weights as shipped",
-            "weight_bytes",
-            size,
-            state.workload.weights or _shipped(state.arch),
-        ),
-        ("Decode a token", "decode_flops", lambda n: figure(n, "FLOP"), at),
-    )
+    stored = w.weights or ", ".join(dict.fromkeys(state.arch.precision.values()))
+
+    def row(
+        words: str, of: Callable[[Cost], int], show: Callable[[float], str], note: str
+    ) -> tuple[str, str, str, str]:
+        return words, show(of(now)), *(_change(of(now), of(then), show) if then else (note, ""))
+
     figures(
-        [(words, show(getattr(now, name)), *_delta(now, then, name, show, note)) for words, name, show, note in rows]
-    )
+        [
+            row("Parameters", lambda c: c.parameters, figure, f"{now.parameters:,}"),
+            row("Active a token", lambda c: c.active_parameters, figure, active),
+            row("Cache a token", lambda c: c.kv_bytes_per_token, size, f"{now.kv_bytes_per_token:,} bytes"),
+            row("Weights" if w.weights else "Weights as shipped", lambda c: c.weight_bytes, size, stored),
+            row(
+                "Decode a token", lambda c: c.decode_flops // w.batch, lambda n: figure(n, "FLOP"),
+                f"at {tokens(w.context)} context",
+            ),
+        ]
+    )  # fmt: skip
 
 
-def _shipped(arch: core.Architecture) -> str:
-    return ", ".join(dict.fromkeys(arch.precision.values()))
-
-
-def _delta(now, then, name: str, show, note: str) -> tuple[str, str]:
-    """The change against the preset as words, or the note where there is none."""
-    if then is None:
-        return note, ""
-    change = getattr(now, name) - getattr(then, name)
-    if not change:
+def _change(now: int, then: int, show: Callable[[float], str]) -> tuple[str, str]:
+    """What an edit did to a figure: the words, and which way it went."""
+    if now == then:
         return "unchanged", ""
-    before = getattr(then, name)
-    share = f" ({change / before:+.1%})" if before else ""
-    return f"{'+' if change > 0 else '−'}{show(abs(change))}{share}", "up" if change > 0 else "down"
+    share = f" ({(now - then) / then:+.1%})" if then else ""
+    return f"{'+' if now > then else '−'}{show(abs(now - then))}{share}", "up" if now > then else "down"
 
 
 def strip(state: page.State) -> None:
@@ -72,17 +68,14 @@ def strip(state: page.State) -> None:
     if state.base is None:
         st.html('<div class="edits"><span class="pill">Your own architecture</span> not one of the presets</div>')
         return
-    changes = core.diff(state.base, state.arch)
+    changes = [str(change) for change in core.diff(state.base, state.arch)]
     if not changes:
         return
     pill = f"{len(changes)} edit{'s' if len(changes) > 1 else ''} against {escape(state.base.title)}"
-    said = "".join(f'<span class="e">{escape(_cut(str(change)))}</span>' for change in changes[:12])
-    more = f" and {len(changes) - 12} more" if len(changes) > 12 else ""
+    cut = (words if len(words) <= 110 else words[:108] + "…" for words in changes[:MOST_EDITS])
+    said = "".join(f'<span class="e">{escape(words)}</span>' for words in cut)
+    more = f" and {len(changes) - MOST_EDITS} more" if len(changes) > MOST_EDITS else ""
     st.html(f'<div class="edits"><span class="pill">{pill}</span> {said}{more}</div>')
-
-
-def _cut(words: str) -> str:
-    return words if len(words) <= 110 else words[:108] + "…"
 
 
 def export(arch: core.Architecture) -> None:
@@ -102,7 +95,7 @@ def export(arch: core.Architecture) -> None:
         "Graph, Mermaid": (f"{name}.mmd", lambda: to_mermaid(graph(arch))),
         "Cost, JSON": (f"{name}.cost.json", lambda: json.dumps(cost(arch).to_dict(), indent=1)),
     }
-    with st.popover("Export", width="stretch"):
+    with st.popover("Export", width="content"):
         for words, (file, make) in files.items():
             if file == "config.json" and not _has_config(arch):
                 st.caption("No family's config.json can say this architecture.")
@@ -124,35 +117,32 @@ def memory(state: page.State) -> None:
     """Weights and caches in bytes, with the workload's own controls."""
     arch, w = state.arch, state.workload
     c = cost(arch, w)
-    title("Memory", f"{size(c.weight_bytes)} of weights and {size(c.kv_bytes + c.state_bytes)} of cache")
+    kept = c.kv_bytes + c.state_bytes
+    title("Memory", f"{size(c.weight_bytes)} of weights and {size(kept)} of cache")
     columns = st.columns(4)
-    fields = {"batch": "Sequences at once", "context": "Tokens in each"}
-    for column, (name, words) in zip(columns, fields.items(), strict=False):
+    for column, name, words in zip(
+        columns, ("batch", "context"), ("Sequences at once", "Tokens in each"), strict=False
+    ):
         st.session_state[f"w:{name}"] = getattr(w, name)
-        column.number_input(
-            words, key=f"w:{name}", step=1 if name == "batch" else 1024, format="%d", on_change=_workload, args=(name,)
-        )
-    options = {"weights": ["as shipped", *FORMATS], "cache": list(FORMATS)}
-    for column, (name, choices) in zip(columns[2:], options.items(), strict=True):
+        step = 1 if name == "batch" else 1024
+        column.number_input(words, key=f"w:{name}", step=step, format="%d", on_change=_workload, args=(name,))
+    for column, name, words in zip(columns[2:], ("weights", "cache"), ("Weights in", "Cache in"), strict=True):
         st.session_state[f"w:{name}"] = getattr(w, name) or "as shipped"
-        column.selectbox(
-            {"weights": "Weights in", "cache": "Cache in"}[name],
-            choices,
-            key=f"w:{name}",
-            on_change=_workload,
-            args=(name,),
-        )
+        options = [*(["as shipped"] if name == "weights" else []), *FORMATS]
+        column.selectbox(words, options, key=f"w:{name}", on_change=_workload, args=(name,))
     if problem := page.problems().get("workload"):
         wrong(problem)
+    if w.context > arch.context:
+        wrong(f"{arch.title} is meant for at most {arch.context:,} tokens; {w.context:,} are more than it can read.")
     weights, caches = st.columns(2, gap="large")
     with weights:
-        lead("Weights by component, and the cache at the end of each bar. Dotted lines: what accelerators hold.")
-        st.plotly_chart(memory_chart(arch, w, dark()), key="memory", config=CONFIG)
+        lead("Weights by component, and the caches at the end of each bar. Dotted lines: what accelerators hold.")
+        st.plotly_chart(memory_chart(arch, w, dark()), key="memory", config=CONFIG, theme=None)
+        st.html(legend(memory_roles(arch)))
     with caches:
-        saved = c.derivation("kv_bytes_per_token")
-        lead("Cache against context, beside what plain multi-head attention would keep.")
-        st.plotly_chart(cache_curve(arch, w, dark()), key="curve", config=CONFIG)
-        st.html(f'<p class="how">A token: {escape(saved)} bytes</p>')
+        lead("The cache as the context grows. Dashed: what plain multi-head attention without windows would keep.")
+        st.plotly_chart(cache_curve(arch, w, dark()), key="curve", config=CONFIG, theme=None)
+        how("", f"A token leaves {c.derivation('kv_bytes_per_token')} bytes")
 
 
 def _workload(name: str) -> None:
@@ -178,31 +168,38 @@ def routing(arch: core.Architecture) -> None:
     except core.Unsupported as error:
         lead(str(error))
         return
-    violations = [layer.max_violation for layer in found.layers]
+    layers = found.layers
+    mean = sum(layer.max_violation for layer in layers) / len(layers)
     lead(
-        f"{len(found.tokens)} pieces of text through {len(found.layers)} routers. Mean MaxVio {sum(violations) / len(violations):.2f} "
-        f"(0 is an even load), entropy {sum(layer.entropy for layer in found.layers) / len(found.layers):.2f} of 1, "
-        f"{sum(len(layer.dead) for layer in found.layers):,} of {sum(len(layer.load) for layer in found.layers):,} experts unused."
+        f"{len(found.tokens)} pieces of text through {len(layers)} routers. MaxVio is the busiest expert's load over the mean, "
+        f"less one: {mean:.2f} on average here, and 0 where the load is even."
     )
     overview, one = st.columns(2, gap="large")
-    with overview:
-        st.plotly_chart(routing_layers(found, dark()), key="layers", config=CONFIG)
     with one:
-        by_number = {layer.layer: layer for layer in found.layers}
-        number = st.selectbox(
-            "One layer, token by token", list(by_number), key="layer", format_func=lambda n: f"layer {n}"
+        paths = {layer.path: layer for layer in layers}
+        chosen = st.selectbox(
+            "One layer, token by token", list(paths), key="layer", format_func=lambda path: f"layer {paths[path].layer}"
         )
-        layer = by_number[number if number in by_number else found.layers[0].layer]
-        st.plotly_chart(routing_tokens(found, layer, dark()), key="tokens", config=CONFIG)
-        st.plotly_chart(routing_load(layer, dark()), key="load", config=CONFIG)
-        rows = {
-            "MaxVio": f"{layer.max_violation:.2f}",
-            "Entropy of the load": f"{layer.entropy:.3f}",
-            "Unused experts": f"{len(layer.dead):,}",
-        }
-        rows |= (
-            {"Choices that the group limit changes": f"{layer.changed_by_groups:.0%}"}
-            if layer.changed_by_groups
-            else {}
-        )
-        table(rows)
+        layer = paths.get(chosen, layers[0])
+        st.plotly_chart(routing_tokens(found, layer, dark()), key="tokens", config=CONFIG, theme=None)
+    with overview:
+        st.plotly_chart(routing_layers(found, dark()), key="layers", config=CONFIG, theme=None)
+        table(_balance(found, layer))
+
+
+def _balance(found: Routing, layer: LayerRouting) -> dict[str, str]:
+    """How even the load is: everywhere, and in one layer."""
+    layers = found.layers
+    experts, unused = sum(len(one.load) for one in layers), sum(len(one.dead) for one in layers)
+    here = f"Layer {layer.layer}: "
+    rows = {
+        "Entropy of the load, mean of all layers": f"{sum(one.entropy for one in layers) / len(layers):.3f} of 1",
+        "Experts that no token reached": f"{unused:,} of {experts:,}",
+        here + "MaxVio": f"{layer.max_violation:.2f}",
+        here + "entropy": f"{layer.entropy:.3f}",
+    }
+    if layer.changed_by_groups:
+        rows[here + "choices that the group limit changes"] = percent(layer.changed_by_groups)
+    if layer.changed_by_bias:
+        rows[here + "choices that the selection bias changes"] = percent(layer.changed_by_bias)
+    return rows
