@@ -3,6 +3,7 @@
 from functools import lru_cache
 
 import core
+from core.diff import Change
 from core.library import preset
 from core.routing import glimpse
 from core.words import figure, tokens
@@ -13,11 +14,16 @@ cost = lru_cache(maxsize=256)(core.cost)
 graph = lru_cache(maxsize=96)(core.graph)
 
 
-@lru_cache(maxsize=64)
-def pictures(arch: core.Architecture, selected: str) -> tuple[str, str]:
-    """The diagram, wide and narrow."""
-    g, words, chosen = graph(arch), subtitle(arch), glimpses(arch)
-    return tuple(diagram(g, words, selected, chosen, wide) for wide in (True, False))
+@lru_cache(maxsize=256)
+def changed(base: core.Architecture, arch: core.Architecture) -> tuple[Change, ...]:
+    """What sets an edited architecture apart from the preset it began as."""
+    return core.diff(base, arch).changes
+
+
+@lru_cache(maxsize=96)
+def picture_of(arch: core.Architecture, selected: str = "", wide: bool = True) -> str:
+    """The diagram with a node marked."""
+    return diagram(graph(arch), subtitle(arch), selected, glimpses(arch), wide)
 
 
 def picture_file(arch: core.Architecture) -> str:

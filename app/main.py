@@ -1,16 +1,21 @@
 """Pages and navigation."""
 
+from time import perf_counter
+
 import streamlit as st
 
+from app.metrics import RUNS
 from app.views.page import ICON, frame
 
+began = perf_counter()
 st.set_page_config(page_title="Strata", page_icon=ICON, layout="wide", initial_sidebar_state="collapsed")
-
 frame()
-st.navigation(
+page = st.navigation(
     [
         st.Page("pages/gallery.py", title="Gallery", url_path="gallery", default=True),
         st.Page("pages/workbench.py", title="Workbench", url_path="workbench"),
     ],
     position="top",
-).run()
+)
+page.run()
+RUNS.labels(page.url_path or "gallery").observe(perf_counter() - began)

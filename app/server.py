@@ -31,7 +31,7 @@ def warm() -> None:
     from core.library import preset
 
     torch.set_num_threads(1)  # live models are tiny, and visitors share the cores
-    facts.pictures(preset("deepseek-v3"), "")
+    facts.picture_of(preset("deepseek-v3"))
     for name in core.presets():
         facts.cost(preset(name))
 

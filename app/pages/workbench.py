@@ -4,10 +4,10 @@ import streamlit as st
 
 import core
 from app import state as page
-from app.facts import pictures
+from app.facts import picture_of
 from app.views.component import copy_button, show_diagram
 from app.views.inspector import inspector
-from app.views.sections import export, headline, memory, routing, strip
+from app.views.sections import export, headline, memory, routing
 from core.library import preset
 
 state = page.current()
@@ -36,10 +36,9 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     copy_button("?" + "&".join(f"{k}={v}" for k, v in page.write(state).items()))
 
 headline(state)
-strip(state)
 picture, controls = st.columns([2.6, 1], gap="medium")
 with picture, st.container(border=True):
-    show_diagram(*pictures(arch, state.selected), arch.name, page.select)
+    show_diagram(lambda wide: picture_of(arch, state.selected, wide), arch.name, page.select)
 with controls, st.container(border=True, key="inspector"):
     inspector(state)
 with st.container(border=True):

@@ -1,11 +1,15 @@
-"""Charts: memory by component, cache against context, routing. Colours are the roles of every other picture."""
+"""Charts: memory by component, cache against context, routing. Colours are the roles of every other picture.
 
+They are written as plotly's own JSON, which takes a tenth of the time of its classes; a test has the classes check them.
+"""
+
+from collections.abc import Iterator
 from functools import lru_cache
 from html import escape
+from math import ceil, floor, log10
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 import core
 from core.cost import cache_bytes
@@ -30,6 +34,9 @@ def legend(roles: dict[str, str]) -> str:
     return f'<div class="legend">{"".join(dots)}</div>'
 
 
+# ---- memory ----
+
+
 def memory_roles(arch: core.Architecture) -> dict[str, str]:
     """The roles that an architecture's weights and caches have, in the order of the bars."""
     present = {row.role for row in cost(arch).rows if row.weight_bytes}
@@ -39,30 +46,35 @@ def memory_roles(arch: core.Architecture) -> dict[str, str]:
 @lru_cache(maxsize=128)
 def memory(arch: core.Architecture, workload: core.Workload, dark: bool) -> go.Figure:
     """Bytes of weights by role in several formats, the caches at the end of each bar, lines where accelerators end."""
-    colours = palette(dark)
+    colours, roles = palette(dark), memory_roles(arch)
     formats = {"as shipped": None} | {name: name for name in dict.fromkeys((*FORMATS, workload.weights or "bf16"))}
     costs = {words: cost(arch, workload.model_copy(update={"weights": fmt})) for words, fmt in formats.items()}
-    bars = {
-        role: [sum(r.weight_bytes for r in c.rows if r.role == role) for c in costs.values()]
-        for role in memory_roles(arch)
-    }
+    bars = {role: [sum(r.weight_bytes for r in c.rows if r.role == role) for c in costs.values()] for role in roles}
     bars["cache"] = [c.kv_bytes + c.state_bytes for c in costs.values()]
-    figure = go.Figure()
-    for role, words in memory_roles(arch).items():
-        figure.add_bar(
-            y=list(costs), x=bars[role], orientation="h", marker_color=colours[role], marker_line_width=0,
-            hovertemplate=words + " %{customdata}<extra>%{y}</extra>", customdata=[size(n) for n in bars[role]],
-        )  # fmt: skip
-    totals = [sum(column) for column in zip(*bars.values(), strict=True)]
-    for name, total in zip(costs, totals, strict=True):
-        look = dict(font=dict(color=colours["ink"], size=12.5), bgcolor=colours["page"], borderpad=1)
-        figure.add_annotation(y=name, x=total, text=size(total), showarrow=False, xanchor="left", xshift=4, **look)
-    most = max(totals) * 1.2
-    ticks = _ticks(most)
-    figure.update_xaxes(range=[0, most], tickvals=ticks, ticktext=[size(t) for t in ticks])
-    figure.update_yaxes(autorange="reversed", showgrid=False, tickfont_size=13)
-    _accelerators(figure, colours, 0, most, vertical=True)
-    return _styled(figure, dark, 96 + 44 * len(costs), barmode="stack", bargap=0.36, showlegend=False, margin_t=34)
+    traces = [
+        {
+            "type": "bar", "orientation": "h", "y": list(costs), "x": bars[role], "marker": {"color": colours[role], "line": {"width": 0}},
+            "customdata": [size(n) for n in bars[role]], "hovertemplate": words + " %{customdata}<extra>%{y}</extra>",
+        }
+        for role, words in roles.items()
+    ]  # fmt: skip
+    totals = {name: sum(bars[role][i] for role in roles) for i, name in enumerate(costs)}
+    most = max(totals.values()) * 1.2
+    ticks = rounds(most)
+    look = {
+        "showarrow": False,
+        "xanchor": "left",
+        "xshift": 4,
+        "bgcolor": colours["page"],
+        "font": {"color": colours["ink"], "size": 12.5},
+    }
+    lines, names = accelerators(colours, 0, most)
+    return styled(
+        traces, dark, 96 + 44 * len(costs), top=34, barmode="stack", bargap=0.36, shapes=lines,
+        annotations=[*({"y": name, "x": total, "text": size(total)} | look for name, total in totals.items()), *names],
+        xaxis={"range": [0, most], "tickvals": ticks, "ticktext": [size(t) for t in ticks]},
+        yaxis={"autorange": "reversed", "showgrid": False, "tickfont": {"size": 13}},
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=128)
@@ -72,142 +84,161 @@ def cache_curve(arch: core.Architecture, workload: core.Workload, dark: bool) ->
     at = min(workload.context, top)
     contexts = sorted({at, *(int(n) for n in np.geomspace(256, top, 40))})
     kept, plain = cache_bytes(arch, workload, contexts)
-    figure = go.Figure()
-    if saves := plain[-1] > kept[-1]:
-        figure.add_scatter(
-            x=contexts, y=plain, mode="lines", line=dict(color=colours["soft"], width=1.6, dash="dash"),
-            hovertemplate="%{customdata}<extra>plain multi-head</extra>", customdata=[size(n) for n in plain],
-        )  # fmt: skip
-    figure.add_scatter(
-        x=contexts, y=kept, mode="lines", line=dict(color=colours["cache"], width=3), fill="tonexty" if saves else None,
-        fillcolor=colours["cache-tint"], hovertemplate="%{customdata}<extra>as built</extra>", customdata=[size(n) for n in kept],
-    )  # fmt: skip
-    spot = dict(size=11, color=colours["cache"], line=dict(color=colours["page"], width=2))
-    figure.add_scatter(x=[at], y=[kept[contexts.index(at)]], mode="markers", marker=spot, hoverinfo="skip")
-    low, high = (float(np.log10(f([n for n in (*kept, *plain) if n] or [1]))) for f in (min, max))
-    decades = [10.0**d for d in range(int(np.floor(low)), int(np.ceil(high)) + 1)]
+    saves = plain[-1] > kept[-1]
+
+    def line(values: list[int], words: str, look: dict) -> dict:
+        said = {"customdata": [size(n) for n in values], "hovertemplate": "%{customdata}<extra>" + words + "</extra>"}
+        return {"type": "scatter", "mode": "lines", "x": contexts, "y": values} | said | look
+
+    traces = (
+        [line(plain, "plain multi-head", {"line": {"color": colours["soft"], "width": 1.6, "dash": "dash"}})]
+        if saves
+        else []
+    )
+    fill = {"fill": "tonexty", "fillcolor": colours["cache-tint"]} if saves else {}
+    traces.append(line(kept, "as built", {"line": {"color": colours["cache"], "width": 3}} | fill))
+    spot = {"size": 11, "color": colours["cache"], "line": {"color": colours["page"], "width": 2}}
+    traces.append(
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "x": [at],
+            "y": [kept[contexts.index(at)]],
+            "marker": spot,
+            "hoverinfo": "skip",
+        }
+    )
+    known = [n for n in (*kept, *plain) if n] or [1]
+    low, high = log10(min(known)), log10(max(known))
+    decades = [10.0**d for d in range(floor(low), ceil(high) + 1)]
     marks = [n for n in (1 << k for k in range(8, 31, 2)) if n <= top]
-    figure.update_xaxes(
-        type="log",
-        tickvals=marks,
-        ticktext=[tokens(n) for n in marks],
-        title=dict(text="context, tokens", font_size=12.5),
-    )
-    figure.update_yaxes(
-        type="log", tickvals=decades, ticktext=[size(t) for t in decades], range=[low - 0.15, high + 0.3]
-    )
-    _accelerators(figure, colours, 10**low, 10 ** (high + 0.2), vertical=False)
-    return _styled(figure, dark, 96 + 44 * (len(FORMATS) + 2), showlegend=False, hovermode="x unified", margin_t=20)
+    lines, names = accelerators(colours, 10**low, 10 ** (high + 0.2), logarithmic=True)
+    return styled(
+        traces, dark, 96 + 44 * (len(FORMATS) + 2), top=20, hovermode="x unified", shapes=lines, annotations=names,
+        xaxis={"type": "log", "tickvals": marks, "ticktext": [tokens(n) for n in marks], "title": words_of_axis("context, tokens")},
+        yaxis={"type": "log", "tickvals": decades, "ticktext": [size(t) for t in decades], "range": [low - 0.15, high + 0.3]},
+    )  # fmt: skip
 
 
-def _ticks(most: float) -> list[float]:
+def rounds(most: float) -> list[float]:
     """About five round values up to `most`."""
-    step = 10 ** np.floor(np.log10(most / 5))
+    step = 10 ** floor(log10(most / 5))
     step *= next(m for m in (1, 2, 5, 10) if most / 5 <= m * step)
-    return [float(t) for t in np.arange(0, most, step)]
+    return [step * i for i in range(ceil(most / step))]
 
 
-def _accelerators(figure: go.Figure, colours: dict, least: float, most: float, vertical: bool) -> None:
-    """Dotted lines at what common accelerators hold, those within the chart; names that would meet are left out."""
-    last, font = None, dict(size=11, color=colours["accent"])
-    for item in ACCELERATORS:
-        if not least < item.memory < most:
-            continue
-        line = dict(color=colours["accent"], width=1, dash="dot")
-        if vertical:
-            figure.add_vline(x=item.memory, line=line)
-            place = dict(x=item.memory, y=1, yref="paper", yanchor="bottom")
-            close = last is not None and (item.memory - last) / most < 0.2
-        else:  # the axis is logarithmic, and so are the places of words on it
-            figure.add_hline(y=item.memory, line=line)
-            place = dict(x=0, xref="paper", xanchor="left", y=float(np.log10(item.memory)), yanchor="bottom", xshift=4)
-            close = last is not None and item.memory / last < 2.4
+def accelerators(colours: dict, least: float, most: float, logarithmic: bool = False) -> tuple[list[dict], list[dict]]:
+    """Dotted lines at what common accelerators hold, those within the chart, and their names where they do not meet:
+    upright on an axis of bytes, or across a logarithmic one."""
+    lines, names, last = [], [], None
+    for item in (item for item in ACCELERATORS if least < item.memory < most):
+        at = item.memory
+        look = {"type": "line", "line": {"color": colours["accent"], "width": 1, "dash": "dot"}}
+        words = {
+            "text": item.name,
+            "showarrow": False,
+            "font": {"size": 11, "color": colours["accent"]},
+            "yanchor": "bottom",
+        }
+        if logarithmic:  # shapes stand at the value, words at its logarithm
+            lines.append(look | {"xref": "paper", "x0": 0, "x1": 1, "y0": at, "y1": at})
+            words |= {"xref": "paper", "x": 0, "xanchor": "left", "xshift": 4, "y": log10(at)}
+            close = last is not None and at / last < 2.4
+        else:
+            lines.append(look | {"yref": "paper", "y0": 0, "y1": 1, "x0": at, "x1": at})
+            words |= {"yref": "paper", "y": 1, "x": at}
+            close = last is not None and (at - last) / most < 0.2
         if not close:
-            figure.add_annotation(text=item.name, showarrow=False, font=font, **place)
-            last = item.memory
+            names.append(words)
+            last = at
+    return lines, names
 
 
 # ---- routing ----
 
 
+@lru_cache(maxsize=32)
 def routing_layers(routing: Routing, dark: bool) -> go.Figure:
     """Load of every expert in every MoE layer: 1 is an even share."""
-    experts = routing.heatmap.shape[1]
-    even = routing.heatmap * experts
-    bar = dict(thickness=10, title=dict(text="× even", side="right"), outlinewidth=0)
-    figure = go.Figure(
-        go.Heatmap(
-            z=even, y=[str(layer.layer) for layer in routing.layers], colorscale=_scale(dark), colorbar=bar, zmin=0,
-            zmax=max(2.0, float(np.nanpercentile(even, 99))), xgap=_gap(experts), ygap=1 if len(routing.layers) <= 40 else 0,
-            hovertemplate="layer %{y}, expert %{x}: %{z:.2f} × even<extra></extra>",
-        )
+    even = routing.heatmap * routing.heatmap.shape[1]
+    rows = [str(layer.layer) for layer in routing.layers]
+    bar = {"thickness": 10, "title": {"text": "× even", "side": "right"}, "outlinewidth": 0}
+    heat = {
+        "type": "heatmap", "z": even, "y": rows, "colorscale": scale(dark), "colorbar": bar, "zmin": 0,
+        "zmax": max(2.0, float(np.nanpercentile(even, 99))), "xgap": gap(even.shape[1]), "ygap": 1 if len(rows) <= 40 else 0,
+        "hovertemplate": "layer %{y}, expert %{x}: %{z:.2f} × even<extra></extra>",
+    }  # fmt: skip
+    return styled(
+        [heat], dark, min(620, max(240, 110 + 16 * len(rows))), top=26, annotations=list(untrained(routing, dark)),
+        xaxis={"title": words_of_axis("expert"), "showgrid": False},
+        yaxis={"title": words_of_axis("layer"), "autorange": "reversed", "type": "category", "showgrid": False, "nticks": 12},
     )  # fmt: skip
-    figure.update_yaxes(
-        title=dict(text="layer", font_size=12.5), autorange="reversed", type="category", showgrid=False, nticks=12
-    )
-    figure.update_xaxes(title=dict(text="expert", font_size=12.5), showgrid=False)
-    _untrained(figure, routing, dark)
-    return _styled(figure, dark, min(620, max(240, 110 + 16 * len(routing.layers))), margin_t=26)
 
 
+@lru_cache(maxsize=64)
 def routing_tokens(routing: Routing, layer: LayerRouting, dark: bool) -> go.Figure:
     """Which experts each token was sent to in one layer, and below it each expert's share of all of them."""
     colours, words = palette(dark), list(routing.tokens[:TOKENS])
-    weight = np.full((len(words), len(layer.load)), np.nan)
+    experts = len(layer.load)
+    weight = np.full((len(words), experts), np.nan)
     np.put_along_axis(weight, layer.chosen[:TOKENS], layer.weights[:TOKENS], axis=1)
-    figure = make_subplots(rows=2, shared_xaxes=True, row_heights=[0.84, 0.16], vertical_spacing=0.03)
-    figure.add_heatmap(
-        z=weight, colorscale=_scale(dark, low="experts-line"), showscale=False, ygap=1, xgap=_gap(weight.shape[1]), row=1, col=1,
-        customdata=[[word] * weight.shape[1] for word in words],
-        hovertemplate="%{customdata} → expert %{x}, weight %{z:.3f}<extra></extra>",
+    heat = {
+        "type": "heatmap", "z": weight, "colorscale": scale(dark, low="experts-line"), "showscale": False, "ygap": 1, "xgap": gap(experts),
+        "text": [[word] for word in words], "hovertemplate": "token %{y} → expert %{x}, weight %{z:.3f}<extra></extra>",
+    }  # fmt: skip
+    load = {
+        "type": "bar", "y": layer.load * experts, "yaxis": "y2", "marker": {"color": colours["experts"], "line": {"width": 0}},
+        "hovertemplate": "expert %{x}: %{y:.2f} × even<extra></extra>",
+    }  # fmt: skip
+    even = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": "y2", "y0": 1, "y1": 1}
+    even["line"] = {"color": colours["line"], "width": 1, "dash": "dash"}
+    return styled(
+        [heat, load], dark, 150 + 14 * len(words), top=26, bargap=0.15, shapes=[even], annotations=list(untrained(routing, dark)),
+        xaxis={"range": [-0.5, experts - 0.5], "showgrid": False, "anchor": "y2", "title": words_of_axis("expert")},
+        yaxis={
+            "domain": [0.19, 1], "autorange": "reversed", "showgrid": False, "tickfont": {"size": 11.5}, "ticktext": words,
+            "tickvals": list(range(len(words))),
+        },
+        yaxis2={"domain": [0, 0.15], "rangemode": "tozero", "nticks": 4, "title": words_of_axis("× even")},
     )  # fmt: skip
-    even = layer.load * len(layer.load)
-    figure.add_bar(
-        y=even, marker_color=colours["experts"], marker_line_width=0, row=2, col=1,
-        hovertemplate="expert %{x}: %{y:.2f} × even<extra></extra>",
-    )  # fmt: skip
-    figure.add_hline(y=1, line=dict(color=colours["line"], width=1, dash="dash"), row=2, col=1)
-    figure.update_yaxes(
-        autorange="reversed",
-        showgrid=False,
-        tickfont_size=11.5,
-        ticktext=words,
-        tickvals=list(range(len(words))),
-        row=1,
-    )
-    figure.update_yaxes(title=dict(text="× even", font_size=12), rangemode="tozero", nticks=4, row=2)
-    figure.update_xaxes(range=[-0.5, weight.shape[1] - 0.5], showgrid=False)
-    figure.update_xaxes(title=dict(text="expert", font_size=12.5), row=2)
-    _untrained(figure, routing, dark)
-    return _styled(figure, dark, 150 + 14 * len(words), bargap=0.15, showlegend=False, margin_t=26)
 
 
-def _gap(cells: int) -> float:
+def gap(cells: int) -> float:
     return 0.5 if cells <= 128 else 0
 
 
-def _untrained(figure: go.Figure, routing: Routing, dark: bool) -> None:
+def untrained(routing: Routing, dark: bool) -> Iterator[dict]:
     """The picture itself says that its weights are random."""
     if not routing.trained:
-        figure.add_annotation(
-            text="random weights", xref="paper", yref="paper", x=1, y=1, xanchor="right", yanchor="bottom", showarrow=False,
-            yshift=3, font=dict(size=11.5, color=palette(dark)["accent"]),
-        )  # fmt: skip
+        place = {"xref": "paper", "yref": "paper", "x": 1, "y": 1, "xanchor": "right", "yanchor": "bottom", "yshift": 3}
+        font = {"size": 11.5, "color": palette(dark)["accent"]}
+        yield {"text": "random weights", "showarrow": False, "font": font} | place
 
 
-def _scale(dark: bool, low: str = "experts-tint") -> list:
+def scale(dark: bool, low: str = "experts-tint") -> list:
     colours = palette(dark)
     return [[0, colours[low]], [0.5, colours["experts"]], [1, colours["router"]]]
 
 
-def _styled(figure: go.Figure, dark: bool, height: int, **layout) -> go.Figure:
+# ---- all ----
+
+
+def words_of_axis(text: str) -> dict:
+    return {"text": text, "font": {"size": 12.5}}
+
+
+def styled(traces: list[dict], dark: bool, height: int, top: int, **layout) -> go.Figure:
+    """A figure of these traces in the page's own look."""
     colours = palette(dark)
-    clear = dict(paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", dragmode=False)
-    margins = {"margin_l": 8, "margin_r": 8, "margin_b": 8} | layout
-    font = dict(family=FONT, size=13, color=colours["ink"])
-    figure.update_layout(height=height, font=font, hoverlabel=dict(font_family=FONT), **clear, **margins)
-    for axes in (figure.update_xaxes, figure.update_yaxes):
-        axes(
-            gridcolor=colours["hair"], zeroline=False, automargin=True, tickfont_color=colours["soft"], fixedrange=True
-        )
-    return figure
+    usual = {
+        "gridcolor": colours["hair"], "zeroline": False, "fixedrange": True, "tickfont": {"color": colours["soft"]},
+    }  # fmt: skip
+    for name in [name for name in layout if "axis" in name]:
+        given = layout[name]
+        layout[name] = usual | given | {"tickfont": usual["tickfont"] | given.get("tickfont", {})}
+    layout |= {
+        "height": height, "margin": {"l": 74, "r": 8, "b": 44, "t": top}, "showlegend": False, "dragmode": False,
+        "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "hoverlabel": {"font": {"family": FONT}},
+        "font": {"family": FONT, "size": 13, "color": colours["ink"]},
+    }  # fmt: skip
+    return go.Figure({"data": traces, "layout": layout}, _validate=False)

@@ -1,6 +1,8 @@
 """The model's own column: bottom-up from the text to the logits, each distinct block once, the residual stream as a
 thick line that passes every part in a loop."""
 
+from functools import cache
+
 import networkx as nx
 
 from core.words import figure, percent
@@ -24,6 +26,10 @@ class Column:
         for name, data in graph.nodes(data=True):
             self.children.setdefault(data["parent"], []).append(name)
         self.anchors: dict[str, tuple[float, float]] = {}
+        self.rows, self.sources = (
+            cache(self.rows),
+            cache(self.sources),
+        )  # asked for again and again while a block is drawn
 
     def draw(self, top: float) -> float:
         """From `top` downwards, logits first; returns the lower edge."""

@@ -24,7 +24,7 @@ def component(name: str, html: str, root: str) -> Callable:
 
 _diagram = component(
     "diagram",
-    '<div class="strata-root"><div class="wide"></div><div class="narrow"></div>'
+    '<div class="strata-root"><div class="picture"></div>'
     '<button class="png" type="button" title="Save the picture">PNG</button></div>',
     ".strata-root",
 )
@@ -32,15 +32,19 @@ _cards = component("cards", '<div class="strata-root"></div>', ".strata-root")
 _copy = component("copy", '<button type="button">Copy link</button>', "button")
 
 
-def show_diagram(wide: str, narrow: str, name: str, on_click: Callable[[str], None]) -> None:
-    """The diagram; a clicked box's node goes to `on_click` before the page runs again."""
+def show_diagram(draw: Callable[[bool], str], name: str, on_click: Callable[[str], None]) -> None:
+    """The diagram, drawn wide (True) or narrow as the browser has room; a clicked box's node goes to `on_click` before
+    the page runs again."""
 
     def clicked() -> None:
-        node = st.session_state["diagram"].clicked
-        if node:
+        if node := st.session_state["diagram"].clicked:
             on_click(node)
 
-    _diagram(key="diagram", data={"wide": wide, "narrow": narrow, "name": name}, on_clicked_change=clicked)
+    narrow = bool(st.session_state.get("diagram", {}).get("narrow"))
+    _diagram(
+        key="diagram", data={"svg": draw(not narrow), "narrow": narrow, "name": name}, on_clicked_change=clicked,
+        on_narrow_change=lambda: None,
+    )  # fmt: skip
 
 
 def show_cards(html: str) -> str | None:

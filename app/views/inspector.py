@@ -16,7 +16,7 @@ from core.words import figure
 from .. import state as page
 from ..facts import cost, graph
 from .forms import Control, controls, part_kinds, part_starter
-from .page import how, lead, mono, table, title, wrong
+from .page import folded, how, lead, mono, table, title, wrong
 
 MODEL_FRONT = ("d_model", "vocab_size", "context", "tied_embeddings")
 MODEL_REST = ("norm", "residual", "position", "embedding", "head")
@@ -113,18 +113,21 @@ def _part(state: page.State, g: nx.DiGraph, node: str) -> None:
     front, rest = _split(list(controls(arch.parts[name], f"parts.{name}")), arch.parts[name], base)
     was = {c.path: c.value for c in controls(base, f"parts.{name}")} if base and base.kind == part.kind else {}
     _form(f"part-{name}", front, was)
-    with st.expander("More settings"):
-        _form(f"more-{name}", rest, was)
+    folded("More settings", f"o:more:{name}", lambda: _form(f"more-{name}", rest, was))
     table(_figures(data) | {"In, out": _shape(data["shape_in"])})
-    with st.expander("How these figures come about"):
-        for row in cost(arch, state.workload).rows:
-            if row.part == name:
-                for what, words in sentences(row).items():
-                    how(f"{row.component}, {row.block}, {what.replace('_', ' ')}", words)
-        if hasattr(part, "flops_forms"):
-            for form, flops in part.flops_forms(arch.d_model, 1, state.workload.context).items():
-                how(f"decode, {form} form, a layer", figure(flops.total, "FLOP"))
-        how("source", (type(part).__doc__ or "").strip().split("\n\n")[0])
+    folded("How these figures come about", f"o:how:{name}", lambda: _derived(state, name, part))
+
+
+def _derived(state: page.State, name: str, part: Part) -> None:
+    """Each figure of a part as a sentence, and where the technique comes from."""
+    for row in cost(state.arch, state.workload).rows:
+        if row.part == name:
+            for what, words in sentences(row).items():
+                how(f"{row.component}, {row.block}, {what.replace('_', ' ')}", words)
+    if hasattr(part, "flops_forms"):
+        for form, flops in part.flops_forms(state.arch.d_model, 1, state.workload.context).items():
+            how(f"decode, {form} form, a layer", figure(flops.total, "FLOP"))
+    how("source", (type(part).__doc__ or "").strip().split("\n\n")[0])
 
 
 def _kind(name: str, part: Part) -> None:
@@ -165,8 +168,7 @@ def _block(state: page.State, g: nx.DiGraph, node: str) -> None:
     was = {f"layers.{i}.repeat": s.repeat for i, s in enumerate(state.base.layers)} if state.base else {}
     _form("layers", repeats, was)
     table(_figures(data))
-    with st.expander("As torchinfo lists it"):
-        mono(_listed(arch, node))
+    folded("As torchinfo lists it", "o:torchinfo", lambda: mono(_listed(arch, node)))
 
 
 @lru_cache(maxsize=64)
@@ -183,10 +185,9 @@ def _model(state: page.State) -> None:
     own = list(controls(arch, ""))
     was = {c.path: c.value for c in controls(state.base, "")} if state.base else {}
     _form("model", [c for c in own if c.path.split(".")[0] in MODEL_FRONT], was)
-    with st.expander("Norm, residual stream, positions, head"):
-        _form("model-rest", [c for c in own if c.path.split(".")[0] in MODEL_REST], was)
-    with st.expander("All of it as YAML"):
-        _yaml(arch)
+    rest = [c for c in own if c.path.split(".")[0] in MODEL_REST]
+    folded("Norm, residual stream, positions, head", "o:rest", lambda: _form("model-rest", rest, was))
+    folded("All of it as YAML", "o:yaml", lambda: _yaml(arch))
     released = arch.released and f"{arch.released.day} {arch.released:%B %Y}"
     table(
         {
@@ -196,12 +197,9 @@ def _model(state: page.State) -> None:
         }
     )
     if arch.sources:
-        with st.expander("Sources"):
-            for source in arch.sources:
-                how("", source)
-    with st.expander("What an implementation must get right"):
-        for item in core.checklist(arch):
-            how(item.where, item.words)
+        folded("Sources", "o:sources", lambda: [how("", source) for source in arch.sources])
+    items = core.checklist(arch)
+    folded("What an implementation must get right", "o:checklist", lambda: [how(i.where, i.words) for i in items])
 
 
 def _yaml(arch: core.Architecture) -> None:

@@ -1,5 +1,6 @@
 """What every page has: the logo, the style sheet, and the small HTML pieces that words and figures are shown in."""
 
+from collections.abc import Callable
 from html import escape
 from urllib.parse import quote
 
@@ -23,8 +24,9 @@ def frame() -> None:
         st.html(f"<style>{variables(':root', dark())}{CSS}</style>")
 
 
-def figures(rows: list[tuple[str, str, str, str]]) -> None:
-    """Cards of (words, figure, note, direction); direction is up, down or nothing."""
+def figures(rows: list[tuple[str, str, str, str]], below: str = "") -> None:
+    """Cards of (words, figure, note, direction), direction up, down or nothing; HTML below them in the same element, so
+    that what follows on the page keeps its place whether or not something is there."""
 
     def card(words: str, value: str, note: str, way: str) -> str:
         note = escape(note)
@@ -33,7 +35,7 @@ def figures(rows: list[tuple[str, str, str, str]]) -> None:
             f'<div class="d {way}" title="{note}">{note}</div></div>'
         )
 
-    st.html(f'<div class="figures">{"".join(card(*row) for row in rows)}</div>')
+    st.html(f'<div class="figures">{"".join(card(*row) for row in rows)}</div>{below}')
 
 
 def table(rows: dict[str, str]) -> None:
@@ -57,6 +59,14 @@ def how(what: str, words: str) -> None:
 
 def mono(text: str) -> None:
     st.html(f'<pre class="mono">{escape(text)}</pre>')
+
+
+def folded(label: str, key: str, draw: Callable[[], None]) -> None:
+    """Something to open, made only while it is open."""
+    box = st.expander(label, key=key, on_change="rerun")
+    if box.open:
+        with box:
+            draw()
 
 
 def wrong(words: str) -> None:

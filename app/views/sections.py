@@ -16,7 +16,7 @@ from core.routing import LayerRouting, Routing
 from core.words import figure, percent, size, tokens
 
 from .. import state as page
-from ..facts import cost, graph, picture_file
+from ..facts import changed, cost, graph, picture_file
 from .charts import CONFIG, cache_curve, legend, memory_roles, routing_layers, routing_tokens
 from .charts import memory as memory_chart
 from .page import dark, figures, how, lead, table, title, wrong
@@ -25,7 +25,7 @@ MOST_EDITS = 12  # said one by one
 
 
 def headline(state: page.State) -> None:
-    """Five figures, and what the edits did to each."""
+    """Five figures and what the edits did to each; below them the edits."""
     w = state.workload
     now = cost(state.arch, w)
     then = cost(state.base, w) if state.base not in (None, state.arch) else None
@@ -51,7 +51,8 @@ def headline(state: page.State) -> None:
                 "Decode a token", lambda c: c.decode_flops // w.batch, lambda n: figure(n, "FLOP"),
                 f"at {tokens(w.context)} context",
             ),
-        ]
+        ],
+        below=edits(state),
     )  # fmt: skip
 
 
@@ -63,19 +64,18 @@ def _change(now: int, then: int, show: Callable[[float], str]) -> tuple[str, str
     return f"{'+' if now > then else '−'}{show(abs(now - then))}{share}", "up" if now > then else "down"
 
 
-def strip(state: page.State) -> None:
-    """The edits against the preset, each as a word and its two values."""
+def edits(state: page.State) -> str:
+    """The edits against the preset as HTML, each as a word and its two values."""
     if state.base is None:
-        st.html('<div class="edits"><span class="pill">Your own architecture</span> not one of the presets</div>')
-        return
-    changes = [str(change) for change in core.diff(state.base, state.arch)]
+        return '<div class="edits"><span class="pill">Your own architecture</span> not one of the presets</div>'
+    changes = [str(change) for change in changed(state.base, state.arch)]
     if not changes:
-        return
+        return ""
     pill = f"{len(changes)} edit{'s' if len(changes) > 1 else ''} against {escape(state.base.title)}"
     cut = (words if len(words) <= 110 else words[:108] + "…" for words in changes[:MOST_EDITS])
     said = "".join(f'<span class="e">{escape(words)}</span>' for words in cut)
     more = f" and {len(changes) - MOST_EDITS} more" if len(changes) > MOST_EDITS else ""
-    st.html(f'<div class="edits"><span class="pill">{pill}</span> {said}{more}</div>')
+    return f'<div class="edits"><span class="pill">{pill}</span> {said}{more}</div>'
 
 
 def export(arch: core.Architecture) -> None:
@@ -95,7 +95,10 @@ def export(arch: core.Architecture) -> None:
         "Graph, Mermaid": (f"{name}.mmd", lambda: to_mermaid(graph(arch))),
         "Cost, JSON": (f"{name}.cost.json", lambda: json.dumps(cost(arch).to_dict(), indent=1)),
     }
-    with st.popover("Export", width="content"):
+    box = st.popover("Export", width="content", key="export", on_change="rerun")
+    if not box.open:
+        return
+    with box:
         for words, (file, make) in files.items():
             if file == "config.json" and not _has_config(arch):
                 st.caption("No family's config.json can say this architecture.")
@@ -156,7 +159,7 @@ def routed(live: core.Architecture) -> Routing:
     return core.route(live)
 
 
-@st.fragment
+@st.fragment(parallel=True)  # the picture does not wait for the live model
 def routing(arch: core.Architecture) -> None:
     """Who sends which tokens where, on a live model of random weights."""
     title(

@@ -1,10 +1,18 @@
-export default function ({ data, parentElement, setTriggerValue }) {
+export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
   const root = parentElement.querySelector('.strata-root');
+  const holder = root.querySelector('.picture');
   themed(root);
-  for (const size of ['wide', 'narrow']) {
-    const holder = root.querySelector('.' + size);
-    if (holder.shown !== data[size]) { holder.innerHTML = data[size]; holder.shown = data[size]; }
-  }
+  if (holder.shown !== data.svg) { holder.innerHTML = data.svg; holder.shown = data.svg; }
+
+  const measure = () => { // the server draws the layout that there is room for
+    const narrow = root.clientWidth < 640;
+    if (root.clientWidth && narrow !== root.narrow) { root.narrow = narrow; if (narrow !== data.narrow) setStateValue('narrow', narrow); }
+  };
+  root.narrow = data.narrow;
+  measure();
+  root.watcher?.disconnect();
+  root.watcher = new ResizeObserver(measure);
+  root.watcher.observe(root);
 
   const choose = (event) => {
     const box = event.target.closest('[data-node]');
@@ -17,7 +25,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
 
   root.querySelector('.png').onclick = (event) => {
     event.stopPropagation();
-    const svg = root.querySelector('.wide svg').cloneNode(true);
+    const svg = holder.querySelector('svg').cloneNode(true);
     const own = getComputedStyle(root);
     const page = own.getPropertyValue('--page');
     const names = [...new Set(svg.outerHTML.match(/--[a-z_-]+/g))];
