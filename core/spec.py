@@ -67,7 +67,8 @@ class Step(Spec):
     scale: Annotated[float, Field(gt=0, le=1e3)] = Field(1.0, description="The summed output is multiplied by this")
     own_norms: bool = Field(False, description="Each parallel part has a norm of its own (GPT-NeoX)")
     shortcut: Annotated[dict[PartName, Annotated[int, Field(ge=1, le=8)]], AfterValidator(_Frozen)] = Field(
-        _Frozen(), description="Part name to the number of steps by which its output joins the stream later"
+        default_factory=_Frozen,
+        description="Part name to the number of steps by which its output joins the stream later",
     )
     residual: AnyResidual | None = Field(None, description="Where it differs from the model's")
 
@@ -168,7 +169,8 @@ class Architecture(Spec):
     layers: tuple[Segment, ...] = Field(min_length=1, max_length=128)
     mtp: MultiTokenPrediction | None = Field(None, description="Multi-token-prediction modules, counted apart")
     precision: Annotated[dict[str, FormatName], Field(max_length=64), AfterValidator(_Frozen)] = Field(
-        _Frozen(default="bf16"), description="Stored format by module path, longest match first; `default` for the rest"
+        default_factory=lambda: _Frozen(default="bf16"),
+        description="Stored format by module path, longest match first; `default` for the rest",
     )
 
     @model_validator(mode="after")

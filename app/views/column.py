@@ -110,10 +110,10 @@ class Column:
         at, centres = y + 46, {}
         for row, tall in zip(reversed(rows), reversed(heights), strict=True):
             widths = [self.size(node)[0] for node in row]
-            left = self.cx - (sum(widths) + 12 * (len(row) - 1)) / 2
+            left = self.cx - (sum(widths) + 10 * (len(row) - 1)) / 2
             for node, width in zip(row, widths, strict=True):
                 centres[node] = (left + width / 2, at + ROW + tall / 2)
-                left += width + 12
+                left += width + 10
             at += ROW + tall
         self.wires(rows, centres, x + w - 12, y, y + height)
         for node in centres:
@@ -151,11 +151,9 @@ class Column:
         data = self.g.nodes[node]
         if data["kind"] in ("add", "multiply"):
             return 20, 20
-        if "role" not in data:
-            return NORM_W, NORM_H
-        together = [n for n in self.children[data["parent"]] if "role" in self.g.nodes[n]]
-        beside = len(together) > 1 and any(node in row and len(row) > 1 for row in self.rows(data["parent"]))
-        return (PART_W / 2 + 34 if beside else PART_W), PART_H
+        width, height = (PART_W, PART_H) if "role" in data else (NORM_W, NORM_H)
+        row = next(row for row in self.rows(data["parent"]) if node in row)
+        return min(width, (WIDTH - 72 - 10 * (len(row) - 1)) / len(row)), height
 
     def node(self, node: str, x: float, y: float, left: float) -> None:
         pen, data, (w, h) = self.pen, self.g.nodes[node], self.size(node)

@@ -75,7 +75,7 @@ def opened(
     """The parts that are opened, in the column's order: two that mix tokens and one that does not, of different kinds;
     the selected part before others of its kind."""
     parts = [(node, data) for node, data in graph.nodes(data=True) if "role" in data and not node.startswith("mtp")]
-    parts.sort(key=lambda part: (not within(selected, part[0]), part[1]["role"] != "experts"))
+    parts.sort(key=lambda part: (not within(selected, part[0]), part[1]["role"] != "experts", -part[1]["repeat"]))
     found: dict[str, str] = {}
     for node, data in parts:
         found.setdefault(data["kind"], node)

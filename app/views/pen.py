@@ -114,14 +114,11 @@ class Pen:
             f'style="fill:var(--{fill});stroke:var(--{line});stroke-width:1.2"{dash}/></g>'
         )
 
-    def bar(
-        self, x: float, y: float, w: float, h: float, fill: str, tip: str, node: str = "", round: float = 0
-    ) -> None:
+    def bar(self, x: float, y: float, w: float, h: float, fill: str, tip: str = "") -> None:
         """A filled rectangle of a chart."""
-        click = f' data-node="{escape(node)}"' if node else ""
+        inside = f"><title>{escape(tip)}</title></rect>" if tip else "/>"
         self.out.append(
-            f'<rect x="{x:.2f}" y="{y:.2f}" width="{w:.2f}" height="{h:.2f}" rx="{round}"{click} style="fill:var(--{fill})">'
-            f"<title>{escape(tip)}</title></rect>"
+            f'<rect x="{x:.2f}" y="{y:.2f}" width="{w:.2f}" height="{h:.2f}" style="fill:var(--{fill})"{inside}'
         )
 
     def _on(self, node: str) -> str:

@@ -1,6 +1,7 @@
 """Every layer of a model as a narrow column, in order: what mixes tokens above, what works on each below."""
 
 from collections.abc import Sequence
+from html import escape
 
 from .pen import Pen
 
@@ -18,17 +19,18 @@ def ribbon(
     tips: Sequence[str] = (),
     nodes: Sequence[str] = (),
 ) -> None:
-    """Draw the layers side by side; a limited reach is a shorter bar."""
+    """Draw the layers side by side; a limited reach is a shorter bar. What a layer's click selects is its node."""
     step, half = width / len(layers), height / 2
     w = max(step - (1.6 if step > 5 else 0.5 if step > 2 else 0.2), 0.4)
     for i, parts in enumerate(layers):
-        tip, node = tips[i] if tips else "", nodes[i] if nodes else ""
+        pen.out.append(f'<g data-node="{escape(nodes[i])}"><title>{escape(tips[i])}</title>' if nodes else "<g>")
         mixers = [limited for role, limited in parts if role == "attention"]
         others = [role for role, _ in parts if role != "attention"]
         for j, limited in enumerate(mixers):
             tall = half / len(mixers)
             bar = (tall - 0.8) * (0.45 if limited else 1)
-            pen.bar(x + i * step, y + half - 0.8 - j * tall - bar, w, bar, "attention", tip, node)
+            pen.bar(x + i * step, y + half - 0.8 - j * tall - bar, w, bar, "attention")
         for j, role in enumerate(others):
             tall = half / len(others)
-            pen.bar(x + i * step, y + half + 0.8 + j * tall, w, tall - 0.8, role, tip, node)
+            pen.bar(x + i * step, y + half + 0.8 + j * tall, w, tall - 0.8, role)
+        pen.out.append("</g>")

@@ -165,12 +165,14 @@ def routing(arch: core.Architecture) -> None:
     title(
         "Routing, live at a small size", "random weights: the structure is the architecture's, the preferences are not"
     )
+    waiting = st.empty()
+    waiting.caption("Running the routers …")
     try:
-        with st.spinner("Running the routers …", show_time=False):
-            found = routed(core.shrink(arch))
+        found = routed(core.shrink(arch))
     except core.Unsupported as error:
-        lead(str(error))
+        waiting.caption(str(error))
         return
+    waiting.empty()
     layers = found.layers
     mean = sum(layer.max_violation for layer in layers) / len(layers)
     lead(

@@ -7,7 +7,7 @@ ROLE_WORDS = {
 
 LIGHT = {
     "page": "#ffffff", "panel": "#f3f5f8", "panel-line": "#d4dae4", "ink": "#1b2130", "soft": "#5c667a", "line": "#3d475c",
-    "hair": "#dfe4ec", "box": "#ffffff", "box-line": "#98a2b5", "accent": "#d9482b", "accent-soft": "#fdeee9",
+    "hair": "#dfe4ec", "box": "#ffffff", "box-line": "#98a2b5", "accent": "#c23c1e", "accent-soft": "#fdeee9",
     "attention": "#2e3a63", "attention-ink": "#ffffff", "attention-tint": "#eef1f9", "attention-line": "#b9c3de",
     "experts": "#f08354", "experts-ink": "#2b1409", "experts-tint": "#fdf0e9", "experts-line": "#efc0a8",
     "shared": "#f7bd9f", "shared-ink": "#2b1409", "router": "#c43d5a", "router-ink": "#ffffff",

@@ -1,0 +1,373 @@
+"""The app in a real browser, as a visitor uses it."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+import core
+from core.spec import edited
+
+ROOT = Path(__file__).resolve().parent.parent
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
+    "--disable-sync"
+).split()
+WAIT = 30_000
+
+
+@pytest.fixture(scope="module")
+def server():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        "app/server.py",
+        "--server.port",
+        str(port),
+        "--server.address",
+        "127.0.0.1",
+    ]
+    log = (ROOT / "build" / "browser.log").absolute()
+    log.parent.mkdir(exist_ok=True)
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=out, stderr=out, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        )
+    base = f"http://127.0.0.1:{port}"
+    for _ in range(240):
+        try:
+            urllib.request.urlopen(f"{base}/health", timeout=2)
+            break
+        except OSError:
+            time.sleep(0.25)
+    yield base
+    process.terminate()
+    process.wait(timeout=20)
+    assert "Traceback" not in log.read_text(), log.read_text()[-3000:]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visitor(browser, server):
+    """Opens pages; what the browser's console complains of fails the test."""
+    contexts, complaints = [], []
+
+    def open_page(path: str, width: int = 1280, theme: str = "light") -> Page:
+        context = browser.new_context(
+            base_url=server,
+            viewport={"width": width, "height": 900},
+            color_scheme=theme,
+            permissions=["clipboard-read", "clipboard-write"],
+        )
+        context.set_default_timeout(WAIT)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(path)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not complaints
+
+
+def workbench(page: Page) -> None:
+    """Wait until the picture is there and the page is at rest."""
+    expect(page.locator(".picture svg")).to_be_visible(timeout=WAIT)
+    settled(page)
+
+
+def settled(page: Page) -> None:
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=WAIT)
+
+
+def field(page: Page, path: str):
+    return page.locator(f".st-key-f-{path.replace('.', '-')} input")
+
+
+def change(page: Page, path: str, value: str) -> None:
+    field(page, path).fill(value)
+    field(page, path).press("Enter")
+
+
+def test_from_the_gallery_to_an_edit_to_a_link_that_somebody_else_opens(visitor):
+    page = visitor("/")
+    page.locator('a.card[data-name="deepseek-v3"]').click()
+    workbench(page)
+    assert page.url.endswith("/workbench?preset=deepseek-v3")
+    expect(page.locator(".figures")).to_contain_text("671,026,404,352")
+    change(page, "parts.moe.top_k", "4")
+    expect(page.locator(".edits")).to_contain_text("1 edit against DeepSeek-V3")
+    expect(page.locator(".edits")).to_contain_text("moe.top_k 8 → 4")
+    expect(page.locator(".picture svg")).to_contain_text("4 of 256 + 1 shared")
+    change(page, "parts.moe.d_ff", "1024")
+    expect(page.locator(".edits")).to_contain_text("moe.d_ff 2,048 → 1,024")
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    link = page.evaluate("navigator.clipboard.readText()")
+    wanted = edited(edited(core.load("deepseek-v3"), "parts.moe.top_k", 4), "parts.moe.d_ff", 1024)
+    assert core.decode(re.search(r"[?&]a=([\w.-]+)", link)[1]) == wanted
+
+    other = visitor(link)
+    workbench(other)
+    expect(other.locator(".edits")).to_contain_text("2 edits against DeepSeek-V3")
+    assert field(other, "parts.moe.top_k").input_value() == "4"
+    assert other.locator(".figures").inner_text() == page.locator(".figures").inner_text()
+    other.get_by_role("button", name="Reset").click()
+    expect(other.locator(".edits")).to_have_count(0)
+    assert other.url.endswith("?preset=deepseek-v3")
+
+
+def test_the_back_button_is_undo(visitor):
+    page = visitor("/workbench?preset=deepseek-v3")
+    workbench(page)
+    for value in ("4", "2"):
+        change(page, "parts.moe.top_k", value)
+        expect(page.locator(".edits")).to_contain_text(f"moe.top_k 8 → {value}")
+        settled(page)
+    page.go_back()
+    expect(page.locator(".edits")).to_contain_text("moe.top_k 8 → 4")
+    expect(field(page, "parts.moe.top_k")).to_have_value("4")
+    page.go_back()
+    expect(page.locator(".edits")).to_have_count(0)
+    page.go_forward()
+    expect(page.locator(".edits")).to_contain_text("moe.top_k 8 → 4")
+    page.reload()
+    workbench(page)
+    expect(field(page, "parts.moe.top_k")).to_have_value("4")
+
+
+def test_an_impossible_edit_is_explained_and_the_picture_stays(visitor):
+    page = visitor("/workbench?preset=deepseek-v3")
+    workbench(page)
+    before = page.locator(".picture").inner_html()
+    change(page, "parts.moe.top_k", "300")
+    expect(page.locator(".wrong")).to_contain_text("300 is more than the 256 experts; give 1 to 256")
+    assert page.locator(".picture").inner_html() == before
+    assert page.url.endswith("?preset=deepseek-v3")
+    change(page, "parts.moe.top_k", "16")
+    expect(page.locator(".wrong")).to_have_count(0)
+    expect(page.locator(".picture svg")).to_contain_text("16 of 256")
+
+
+def test_a_click_opens_a_box(visitor):
+    page = visitor("/workbench?preset=deepseek-v3")
+    workbench(page)
+    page.locator('.picture [data-node="layers.3.attention.kv_up"]').click()
+    expect(page.locator(".st-key-inspector")).to_contain_text("A matrix of 32,768 × 512 weights")
+    expect(page.locator(".picture .on")).to_have_count(1)
+    page.locator('.picture [data-node="layers.0.dense"]').first.click()
+    expect(field(page, "parts.dense.d_ff")).to_have_value("18432")
+    page.locator('.picture [data-node="embedding"]').click()
+    expect(page.locator(".st-key-inspector")).to_contain_text("129,280 tokens")
+    page.locator('.picture [data-node="layers.3"]').first.click(position={"x": 6, "y": 60})
+    expect(page.locator(".st-key-inspector")).to_contain_text("58 × attention → moe")
+    page.get_by_text("As torchinfo lists it").click()
+    expect(page.locator(".mono")).to_contain_text("Total params: 11,507,286,016")
+
+
+def test_another_kind_of_part_can_stand_there(visitor):
+    page = visitor("/workbench?preset=deepseek-v3&part=layers.3.attention")
+    workbench(page)
+    page.locator(".st-key-k-attention input").click()
+    page.get_by_role("option", name="Attention", exact=True).click()
+    expect(page.locator(".edits")).to_contain_text("attention latent attention → attention")
+    expect(page.locator(".picture svg")).to_contain_text("Grouped-query attention")
+    expect(page.locator(".figures")).to_contain_text("Cache a token")
+
+
+BROKEN = {
+    "/workbench?a=s1.nonsense": "damaged",
+    "/workbench?a=" + core.encode(core.load("deepseek-v3"))[:-9]: "damaged",
+    "/workbench?a=" + "x" * 9000: "not a Strata link",
+    "/workbench?preset=gpt-17": "not a preset",
+    "/workbench?preset=gpt2&batch=none": "batch",
+    "/workbench?preset=../../etc/passwd": "not a preset",
+}
+
+
+@pytest.mark.parametrize("link", BROKEN, ids=range(len(BROKEN)))
+def test_a_broken_link_is_a_sentence_and_the_gallery(visitor, link):
+    page = visitor(link)
+    expect(page.get_by_test_id("stAlert")).to_contain_text(BROKEN[link])
+    expect(page.locator("a.card").first).to_be_visible()
+    assert "Traceback" not in page.content()
+
+
+def test_the_gallery_is_searched_and_sorted(visitor):
+    page = visitor("/")
+    expect(page.locator("a.card")).to_have_count(len(core.presets()))
+    search = page.get_by_label("Search")
+    search.fill("openai learned")
+    search.press("Enter")
+    expect(page.locator('a.card[data-name="gpt2"]')).to_be_visible()
+    expect(page.locator('a.card[data-name="deepseek-v3"]')).to_have_count(0)
+    assert "q=" in page.url
+    search.fill("nothing that exists")
+    search.press("Enter")
+    expect(page.get_by_text("No model matches")).to_be_visible()
+    other = visitor("/?sort=largest")
+    expect(other.locator("a.card").first).to_be_visible()
+    sizes = [core.cost(core.load(card.get_attribute("data-name"))).parameters for card in other.locator("a.card").all()]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_a_config_of_ones_own_is_opened_or_explained(visitor):
+    page = visitor("/")
+    page.get_by_role("button", name="Open your own").click()
+    text = page.get_by_label("A config.json, a spec as YAML, or a link")
+    text.fill('{"model_type": "llama", "mystery": 3}')
+    page.get_by_test_id("stBaseButton-primary").click()
+    expect(page.locator(".wrong")).to_contain_text("mystery: 3")
+    config = {
+        "model_type": "qwen3",
+        "hidden_size": 1024,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 8,
+        "num_hidden_layers": 28,
+    }
+    text.fill(json.dumps(config))
+    page.get_by_test_id("stBaseButton-primary").click()
+    workbench(page)
+    expect(page.locator(".edits")).to_contain_text("Your own architecture")
+    assert core.decode(re.search(r"a=([\w.-]+)", page.url)[1]) == core.from_hf(config)
+
+
+def test_the_spec_is_edited_as_text(visitor):
+    page = visitor("/workbench?preset=gpt2&part=model")
+    workbench(page)
+    page.get_by_text("All of it as YAML").click()
+    text = page.get_by_label("The spec")
+    expect(text).to_be_visible()
+    spec = text.input_value()
+    text.fill(spec.replace("repeat: 12", "repeat: 12, surprise: 1"))
+    page.get_by_role("button", name="Apply").click()
+    expect(page.locator(".wrong")).to_contain_text("layers.0.surprise")
+    text.fill(spec.replace("repeat: 12", "repeat: 6"))
+    page.get_by_role("button", name="Apply").click()
+    expect(page.locator(".edits")).to_contain_text("layers.repeat 12 → 6")
+
+
+def test_files_leave(visitor):
+    page = visitor("/workbench?preset=gpt2")
+    workbench(page)
+    page.get_by_role("button", name="Export").click()
+    for name, check in (
+        ("Architecture, YAML", lambda path: core.load(path) == core.load("gpt2")),
+        ("config.json", lambda path: core.load(path) == core.load("gpt2")),
+        ("Picture, SVG", lambda path: Path(path).read_text().startswith("<svg")),
+        ("Graph, GraphML", lambda path: "graphml" in Path(path).read_text()),
+        ("Cost, JSON", lambda path: json.loads(Path(path).read_text())["parameters"] == 124_439_808),
+    ):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=name).click()
+        assert check(download.value.path()), name
+    page.keyboard.press("Escape")
+    with page.expect_download() as download:
+        page.locator("button.png").click()
+    assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
+
+
+def test_routing_and_memory_follow(visitor):
+    page = visitor("/workbench?preset=deepseek-v3&context=32768&batch=2")
+    workbench(page)
+    expect(page.get_by_text("Routing, live at a small size")).to_be_visible()
+    expect(page.locator(".js-plotly-plot")).to_have_count(4, timeout=WAIT)
+    expect(page.locator(".js-plotly-plot", has_text="random weights")).to_have_count(2)
+    kept = core.cost(core.load("deepseek-v3"), core.Workload(context=32768, batch=2)).kv_bytes
+    assert kept == 2 * 32768 * 70272
+    expect(page.get_by_text(f"{kept / 1e9:.1f} GB of cache")).to_be_visible()
+    page.get_by_label("Tokens in each").fill("1000000")
+    page.get_by_label("Tokens in each").press("Enter")
+    expect(page.locator(".wrong")).to_contain_text("at most 163,840 tokens")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("path", ["/", "/workbench?preset=deepseek-v3", "/workbench?preset=gpt2"])
+def test_pages_fit_their_screens(visitor, path, width, theme):
+    page = visitor(path, width, theme)
+    workbench(page) if "workbench" in path else expect(page.locator("a.card").first).to_be_visible()
+    main = page.get_by_test_id("stMain")
+    assert main.evaluate("e => e.scrollWidth - e.clientWidth") <= 1, "nothing stands out sideways"
+    background = page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor")
+    assert background == ("rgb(255, 255, 255)" if theme == "light" else "rgb(16, 19, 26)")
+    if "workbench" in path:
+        expect(page.locator(".picture svg")).to_have_attribute(
+            "width", re.compile("400" if width == 390 else "[0-9]{4}")
+        )
+
+
+def get(server: str, path: str) -> tuple[int, str, bytes]:
+    try:
+        with urllib.request.urlopen(f"{server}{path}", timeout=30) as answer:
+            return answer.status, answer.headers["Content-Type"], answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers["Content-Type"], error.read()
+
+
+def test_the_api_answers(server):
+    assert json.loads(get(server, "/health")[2]) == {"status": "ok"}
+    assert b"strata_page_seconds" in get(server, "/metrics")[2]
+    assert [p["name"] for p in json.loads(get(server, "/api/presets")[2])] == core.presets()
+    cost = json.loads(get(server, "/api/cost/deepseek-v3?context=8192")[2])
+    assert cost["kv_bytes"] == 8192 * 70_272
+    token = core.encode(edited(core.load("gpt2"), "d_model", 1536))
+    assert json.loads(get(server, f"/api/architecture/{token}")[2])["d_model"] == 1536
+    assert json.loads(get(server, "/api/graph/gpt2")[2])["nodes"]
+    status, kind, body = get(server, f"/card/{token}.svg")
+    assert status == 200 and kind.startswith("image/svg+xml") and body.startswith(b"<svg")
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/cost/nothing", "/api/graph/s1.broken", "/card/..%2f..%2fetc%2fpasswd.svg", "/api/cost/gpt2?batch=-1"]
+)
+def test_the_api_refuses_with_a_sentence(server, path):
+    status, _, body = get(server, path)
+    assert status in (400, 404, 422) and b"Traceback" not in body
+
+
+def test_a_link_is_previewed(server):
+    body = get(server, "/workbench?preset=deepseek-v3")[2].decode()
+    assert (
+        "<title>DeepSeek-V3 · Strata</title>" in body
+        and "671.0 B parameters" in body
+        and "/card/deepseek-v3.svg" in body
+    )
+    assert "<title>Strata</title>" in get(server, "/workbench?a=s1.%3Cscript%3E")[2].decode()
+
+
+def test_visitors_do_not_see_each_other(visitor, browser: Browser):
+    one, two = visitor("/workbench?preset=gpt2"), visitor("/workbench?preset=gpt2")
+    workbench(one)
+    workbench(two)
+    change(one, "parts.attention.window", "128")
+    expect(one.locator(".edits")).to_contain_text("attention.window none → 128")
+    expect(two.locator(".edits")).to_have_count(0)
+    two.reload()
+    workbench(two)
+    expect(two.locator(".edits")).to_have_count(0)
