@@ -5,7 +5,7 @@ from .cost import cost
 from .diff import diff
 from .graph import graph
 from .hf import from_hf, load_weights, to_hf
-from .library import load, presets, undisclosed
+from .library import load, presets
 from .model import build, shrink
 from .routing import route
 from .share import decode, encode
@@ -13,5 +13,5 @@ from .spec import Architecture, Unsupported, Workload
 
 __all__ = [
     "Architecture", "Unsupported", "Workload", "build", "checklist", "cost", "decode", "diff", "encode", "from_hf", "graph", "load",
-    "load_weights", "presets", "route", "shrink", "to_hf", "undisclosed",
+    "load_weights", "presets", "route", "shrink", "to_hf",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 import json
 import re
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def preset(name: str) -> Architecture:
     """The published architecture of this name; Unsupported where there is none."""
     value = _raw().get(name)
     if value is None:
-        near = [known for known in presets() if name.lower()[:4] in known][:4] or presets()[:4]
+        near = get_close_matches(name.lower(), presets(), n=4, cutoff=0.4) or presets()[:4]
         raise Unsupported(f"{name[:60]!r} is not a preset; try {', '.join(near)} or see `list`")
     if "undisclosed" in value:
         raise Unsupported(
@@ -123,8 +124,15 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 def to_yaml(arch: Architecture) -> str:
     """An architecture as a preset's file has it, one line a part and a segment; `load` reads back an equal one."""
     value = arch.model_dump(mode="json", exclude_defaults=True)
-    # What every reader looks for is said even where it is the default.
-    value |= {name: getattr(arch, name).model_dump(mode="json", exclude_none=True) for name in ("norm", "position")}
+    if arch.released:
+        value["released"] = arch.released  # a date, which YAML has
+    for name, key in (
+        ("norm", "eps"),
+        ("position", "base"),
+    ):  # said even where they are the default: readers look for them
+        inner = getattr(arch, name)
+        said = {"kind": inner.kind} | ({key: getattr(inner, key)} if hasattr(inner, key) else {})
+        value[name] = said | inner.model_dump(mode="json", exclude_defaults=True)
     lines = []
     for name in (name for name in Architecture.model_fields if name in value):
         match name:

@@ -41,7 +41,7 @@ def holds(arch: Architecture) -> None:
     later = tokens.clone()
     later[:, -8:] = (later[:, -8:] + 1) % arch.vocab_size
     changed = model(later)
-    assert torch.equal(changed[:, :-8], full[:, :-8]) or (changed[:, :-8] - full[:, :-8]).abs().max() <= 1e-5 * max(
+    assert torch.equal(changed[:, :-8], full[:, :-8]) or (changed[:, :-8] - full[:, :-8]).abs().max() <= 1e-4 * max(
         1, spread
     )
     assert arch.vocab_size == 1 or not torch.equal(changed[:, -8:], full[:, -8:])

@@ -29,7 +29,7 @@ from app import state as page  # noqa: E402
 from app.facts import cost  # noqa: E402
 from app.views.cards import card, closed_card  # noqa: E402
 from app.views.component import show_cards  # noqa: E402
-from core.library import preset  # noqa: E402
+from core.library import preset, undisclosed  # noqa: E402
 
 
 def key(arch: core.Architecture) -> float:
@@ -70,7 +70,7 @@ terms = (wanted or "").lower().split()
 archs = [preset(name) for name in core.presets()]
 shown = sorted((a for a in archs if all(term in words_of(a) for term in terms)), key=key)
 closed = [
-    e for e in core.undisclosed() if all(t in f"{e['title']} {e['organisation']} not disclosed".lower() for t in terms)
+    e for e in undisclosed() if all(t in f"{e['title']} {e['organisation']} not disclosed".lower() for t in terms)
 ]
 st.caption(f"{len(shown)} of {len(archs)} models" + (f" · {len(closed)} not disclosed" if closed else ""))
 if not shown and not closed:

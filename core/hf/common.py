@@ -302,6 +302,9 @@ def precision(config: Config, parts: Mapping[str, Mapping], default: str = "bf16
     if config.has("quantization_config"):
         formats |= _quantised(config.nested("quantization_config"), parts, plain)
     config.ignore("quantization_config")
+    for name, part in parts.items():  # the balancing biases are kept wide, whatever the rest is stored in
+        if (part.get("router") or {}).get("selection_bias") and plain != "fp32":
+            formats[f"{name}.router.selection_bias"] = "fp32"
     return {} if formats == {"default": "bf16"} else {"precision": formats}
 
 
@@ -363,7 +366,11 @@ def write_precision(arch: Architecture) -> dict:
     written = {"torch_dtype": next((name for name, fmt in _DTYPES.items() if fmt == plain), None)}
     if written["torch_dtype"] is None:
         raise Unsupported(f"precision.default: {plain} is no dtype of a config.json")
-    narrow = {path: fmt for path, fmt in arch.precision.items() if fmt != plain and path != "default"}
+    narrow = {
+        path: fmt
+        for path, fmt in arch.precision.items()
+        if fmt != plain and not path.endswith(("default", "selection_bias"))
+    }
     if "fp8_block" in narrow.values():
         kept = [name for name in arch.parts if name not in narrow]
         written["quantization_config"] = {
