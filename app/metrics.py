@@ -7,5 +7,5 @@ RUNS = Histogram(
     "strata_page_seconds",
     "One run of a page's script",
     ["page"],
-    buckets=(0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+    buckets=(0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.2, 0.5, 1, 2),
 )

@@ -1,0 +1,144 @@
+"""How long the app takes, in a real browser: first paint, edit to paint, script runs, and memory with fifty visitors."""
+
+import os
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+from playwright.sync_api import Browser, Page, sync_playwright
+
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync".split()
+)
+EDITS, VISITORS = 30, 50
+
+# From the click on a stepper to the frame that shows the new figure in the picture.
+TIMER = """(wanted) => {
+  window.spent = null;
+  const shadow = [...document.querySelectorAll('*')].map((e) => e.shadowRoot).find((s) => s?.querySelector('.picture'));
+  document.addEventListener('click', () => {
+    const began = performance.now();
+    const watch = new MutationObserver(() => {
+      if (!shadow.querySelector('.picture')?.textContent.includes(wanted)) return;
+      watch.disconnect();
+      requestAnimationFrame(() => {
+        const after = new MessageChannel();
+        after.port1.onmessage = () => { window.spent = performance.now() - began; };
+        after.port2.postMessage(0);
+      });
+    });
+    watch.observe(shadow, {childList: true, subtree: true});
+  }, {once: true, capture: true});
+}"""
+
+
+@contextmanager
+def server() -> Iterator[tuple[str, psutil.Process]]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        "app/server.py",
+        "--server.port",
+        str(port),
+        "--server.address",
+        "127.0.0.1",
+    ]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": os.getcwd()}
+    )
+    base = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(200):
+            try:
+                urllib.request.urlopen(f"{base}/health", timeout=2)
+                break
+            except OSError:
+                time.sleep(0.2)
+        yield base, psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def page_of(browser: Browser, url: str) -> Page:
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page.goto(url)
+    return page
+
+
+def first_paint(browser: Browser, base: str) -> float:
+    """Seconds from an empty browser to the gallery's first card, the median of five."""
+    spent = []
+    for _ in range(5):
+        began = time.perf_counter()
+        page = page_of(browser, base)
+        page.locator("a.card").first.wait_for()
+        spent.append(time.perf_counter() - began)
+        page.context.close()
+    return statistics.median(spent)
+
+
+def edit_to_paint(browser: Browser, base: str) -> list[float]:
+    """Milliseconds of each edit of d_ff in DeepSeek-V3's experts."""
+    page = page_of(browser, f"{base}/workbench?preset=deepseek-v3")
+    page.locator(".picture svg text").first.wait_for()
+    page.wait_for_timeout(3000)
+    spent = []
+    for i in range(EDITS):
+        page.evaluate(TIMER, f"d_ff {2048 + 64 * (i + 1):,}")
+        page.locator(".st-key-f-parts-moe-d_ff [data-testid=stNumberInputStepUp]").click()
+        page.wait_for_function("window.spent !== null", polling=50)
+        spent.append(page.evaluate("window.spent"))
+        page.wait_for_timeout(400)
+    page.context.close()
+    return spent
+
+
+def script_runs(base: str) -> tuple[int, float, float]:
+    """How many runs of the workbench there were, their mean, and the bound that 95 % of them keep, in milliseconds."""
+    text = urllib.request.urlopen(f"{base}/metrics").read().decode()
+    total = float(re.search(r'strata_page_seconds_sum\{page="workbench"\} ([\d.e-]+)', text)[1])
+    buckets = re.findall(r'strata_page_seconds_bucket\{le="([\d.]+)",page="workbench"\} ([\d.]+)', text)
+    count = max(float(n) for _, n in buckets)
+    bound = next(float(le) for le, n in buckets if float(n) >= 0.95 * count)
+    return int(count), 1000 * total / count, 1000 * bound
+
+
+def memory(browser: Browser, base: str, process: psutil.Process, names: list[str]) -> tuple[float, float]:
+    """The server's resident megabytes before and with fifty visitors, each on a workbench of their own."""
+    before = process.memory_info().rss / 1e6
+    pages = []
+    for i in range(VISITORS):
+        page = page_of(browser, f"{base}/workbench?preset={names[i % len(names)]}")
+        page.locator(".picture svg text").first.wait_for(timeout=60_000)
+        pages.append(page)
+    time.sleep(3)
+    after = process.memory_info().rss / 1e6
+    for page in pages:
+        page.context.close()
+    return before, after
+
+
+def measure(names: list[str]) -> dict:
+    with server() as (base, process), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        time.sleep(8)  # the server pays for torch and the first trace
+        found = {"first paint": first_paint(browser, base)}
+        found["edit to paint"] = edit_to_paint(browser, base)
+        found["script runs"] = script_runs(base)
+        found["memory"] = memory(browser, base, process, names)
+        browser.close()
+    return found
