@@ -18,6 +18,7 @@ sweep: .venv/.test
 
 lint: .venv/.test
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 
 bench: .venv/.test
 	$(BIN)/python bench/run.py

@@ -14,8 +14,18 @@ import core
 from core.share import MAX_JSON, PREFIX
 from core.spec import Unsupported, edited
 
-TEN_EDITS = {"d_model": 6144, "vocab_size": 100_001, "context": 12_345, "note": "An edited note " * 8, "tied_embeddings": True,
-             "norm.eps": 3.3e-6, "head.softcap": 17.5, "embedding.scale": 3.25, "title": "Edited by somebody, ten times", "licence": "none"}  # fmt: skip
+TEN_EDITS = {
+    "d_model": 6144,
+    "vocab_size": 100_001,
+    "context": 12_345,
+    "note": "An edited note " * 8,
+    "tied_embeddings": True,
+    "norm.eps": 3.3e-6,
+    "head.softcap": 17.5,
+    "embedding.scale": 3.25,
+    "title": "Edited by somebody, ten times",
+    "licence": "none",
+}
 
 
 @pytest.mark.parametrize("name", core.presets())
@@ -89,9 +99,15 @@ def widest() -> core.Architecture:
     parts |= {"moe": {"kind": "experts", "count": 4096, "top_k": 4096, "d_ff": 1_048_576}}
     blocks = [[f"p{i % 60}", "moe"] for i in range(128)]
     value = {
-        "name": "wide", "title": "Wide", "vocab_size": 16_777_216, "d_model": 262_144, "context": 1_000_000_000,
-        "position": {"kind": "rope"}, "parts": parts, "layers": [{"repeat": 8, "blocks": blocks}],
-    }  # fmt: skip
+        "name": "wide",
+        "title": "Wide",
+        "vocab_size": 16_777_216,
+        "d_model": 262_144,
+        "context": 1_000_000_000,
+        "position": {"kind": "rope"},
+        "parts": parts,
+        "layers": [{"repeat": 8, "blocks": blocks}],
+    }
     return core.decode(packed(json.dumps(value).encode()))
 
 

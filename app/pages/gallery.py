@@ -61,10 +61,10 @@ with own:
         "A config.json, a spec as YAML, or a link", key="own", height=220, max_chars=60_000,
         placeholder='{"model_type": "qwen3", "hidden_size": 1024, …}',
     )  # fmt: skip
-    if problem := page.problems().get("own"):
-        wrong(problem)
     if st.button("Open", type="primary", width="stretch") and (arch := page.rewrite(st.session_state["own"], "own")):
         st.switch_page("pages/workbench.py", query_params=page.write(page.opened(arch)))
+    if problem := page.problems().get("own"):
+        wrong(problem)
 
 terms = (wanted or "").lower().split()
 archs = [preset(name) for name in core.presets()]

@@ -29,7 +29,8 @@ def closed_card(entry: dict) -> str:
     """A model whose makers have not said what it is: only what they did say."""
     said = "".join(f"<li>{escape(str(line))}</li>" for line in entry["undisclosed"][:4])
     who = f"{entry.get('organisation', '')} · {entry.get('released', '')}"
-    return f'<div class="card closed"><div><h3>{escape(entry["title"])}</h3><p class="who">{escape(who)} · not disclosed</p></div><ul>{said}</ul></div>'
+    head = f'<div><h3>{escape(entry["title"])}</h3><p class="who">{escape(who)} · not disclosed</p></div>'
+    return f'<div class="card closed">{head}<ul>{said}</ul></div>'
 
 
 def picture(arch: core.Architecture) -> str:

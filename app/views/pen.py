@@ -10,7 +10,8 @@ Point = tuple[float, float]
 STYLE = f"""
 text{{font-family:{FONT};fill:var(--ink)}} .c{{text-anchor:middle}} .e{{text-anchor:end}}
 .t{{font-size:26px;font-weight:700}} .s{{font-size:13px;fill:var(--soft)}} .h{{font-size:16px;font-weight:700}}
-.b{{font-size:13.5px;font-weight:600}} .b2{{font-size:12px;font-weight:600}} .f{{font-size:12px;opacity:.88}} .l{{font-size:12px;fill:var(--soft)}} .n{{font-size:23px;font-weight:700}}
+.b{{font-size:13.5px;font-weight:600}} .b2{{font-size:12px;font-weight:600}} .f{{font-size:12px;opacity:.88}}
+.l{{font-size:12px;fill:var(--soft)}} .n{{font-size:23px;font-weight:700}}
 .wire{{fill:none;stroke:var(--line);stroke-width:1.4}} .stream{{fill:none;stroke:var(--stream);stroke-width:3}} .head{{fill:var(--line)}}
 .call{{fill:none;stroke:var(--soft);stroke-width:1.2;stroke-dasharray:2 4}} .box rect{{stroke-width:1.2}}
 [data-node]{{cursor:pointer}} [data-node]:hover>rect,[data-node]:hover>circle{{filter:brightness(1.06)}} [data-node]:focus{{outline:none}}

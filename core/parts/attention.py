@@ -162,7 +162,7 @@ class Attention(Mixer):
     def facts(self):
         yield f"{self.heads} heads" + ("" if self.kv_heads == self.heads else f" · {self.kv_heads} KV")
         if self.reach:
-            yield f"window {self.window:,}" if self.window else f"chunks of {self.chunk:,}"
+            yield f"window {self.window:,}" if self.window else f"chunk {self.chunk:,}"
 
     def explain(self, d_model: int) -> str:
         per = self.heads // self.kv_heads
