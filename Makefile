@@ -3,6 +3,8 @@ PORT ?= 8501
 PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONPATH := $(CURDIR)
+# Live models come and go: a fixed threshold lets the C library give their memory back instead of keeping it in its heap.
+export MALLOC_MMAP_THRESHOLD_ := 131072
 
 .PHONY: app test lint bench sweep clean
 

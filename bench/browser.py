@@ -1,5 +1,6 @@
 """How long the app takes, in a real browser: first paint, edit to paint, script runs, and memory with fifty visitors."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -10,10 +11,14 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 
 import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ClientState_pb2 import ClientState
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.asyncio.client import connect
 
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync".split()
@@ -47,14 +52,8 @@ def server() -> Iterator[tuple[str, psutil.Process]]:
         port = probe.getsockname()[1]
     command = [
         sys.executable,
-        "-m",
-        "streamlit",
-        "run",
-        "app/server.py",
-        "--server.port",
+        *"-m streamlit run app/server.py --server.address 127.0.0.1 --server.port".split(),
         str(port),
-        "--server.address",
-        "127.0.0.1",
     ]
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": os.getcwd()}
@@ -117,28 +116,35 @@ def script_runs(base: str) -> tuple[int, float, float]:
     return int(count), 1000 * total / count, 1000 * bound
 
 
-def memory(browser: Browser, base: str, process: psutil.Process, names: list[str]) -> tuple[float, float]:
+async def visit(stack: AsyncExitStack, base: str, name: str) -> None:
+    """A visitor's session, kept open: what Streamlit's page says when it is opened at a preset, until the script is done."""
+    address = f"{base.replace('http', 'ws')}/_stcore/stream"
+    socket = await stack.enter_async_context(connect(address, subprotocols=["streamlit"], max_size=None))
+    state = ClientState(query_string=f"preset={name}", page_name="workbench")
+    await socket.send(BackMsg(rerun_script=state).SerializeToString())
+    async for message in socket:
+        if (answer := ForwardMsg.FromString(message)).WhichOneof("type") == "script_finished":
+            assert answer.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY, answer
+            return
+
+
+async def memory(base: str, process: psutil.Process, names: list[str]) -> tuple[float, float]:
     """The server's resident megabytes before and with fifty visitors, each on a workbench of their own."""
     before = process.memory_info().rss / 1e6
-    pages = []
-    for i in range(VISITORS):
-        page = page_of(browser, f"{base}/workbench?preset={names[i % len(names)]}")
-        page.locator(".picture svg text").first.wait_for(timeout=60_000)
-        pages.append(page)
-    time.sleep(3)
-    after = process.memory_info().rss / 1e6
-    for page in pages:
-        page.context.close()
-    return before, after
+    async with AsyncExitStack() as stack:
+        for i in range(VISITORS):
+            await visit(stack, base, names[i % len(names)])
+        return before, process.memory_info().rss / 1e6
 
 
 def measure(names: list[str]) -> dict:
-    with server() as (base, process), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        time.sleep(8)  # the server pays for torch and the first trace
-        found = {"first paint": first_paint(browser, base)}
-        found["edit to paint"] = edit_to_paint(browser, base)
-        found["script runs"] = script_runs(base)
-        found["memory"] = memory(browser, base, process, names)
-        browser.close()
+    with server() as (base, process):
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+            time.sleep(8)  # the server pays for torch and the first trace
+            found = {"first paint": first_paint(browser, base)}
+            found["edit to paint"] = edit_to_paint(browser, base)
+            found["script runs"] = script_runs(base)
+            browser.close()
+        found["memory"] = asyncio.run(memory(base, process, names))
     return found

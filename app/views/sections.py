@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from functools import lru_cache
+from threading import Lock
 from html import escape
 
 import streamlit as st
@@ -153,10 +154,14 @@ def _workload(name: str) -> None:
     page.change_workload(**{name: None if value == "as shipped" else value})
 
 
+_one_live_model = Lock()  # a live model takes 90 MB, so visitors' models run one after the other
+
+
 @lru_cache(maxsize=12)
 def routed(live: core.Architecture) -> Routing:
     """A text through the routers, kept by the live architecture: most edits of the full size leave it as it is."""
-    return core.route(live)
+    with _one_live_model:
+        return core.route(live)
 
 
 @st.fragment(parallel=True)  # the picture does not wait for the live model
