@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 
@@ -90,12 +91,12 @@ def first_paint(browser: Browser, base: str) -> float:
     return statistics.median(spent)
 
 
-def edit_to_paint(browser: Browser, base: str) -> list[float]:
-    """Milliseconds of each edit of d_ff in DeepSeek-V3's experts."""
+def edit_to_paint(browser: Browser, base: str) -> tuple[list[float], Counter]:
+    """Milliseconds of each edit of d_ff in DeepSeek-V3's experts, and the script's runs that they caused."""
     page = page_of(browser, f"{base}/workbench?preset=deepseek-v3")
     page.locator(".picture svg text").first.wait_for()
     page.wait_for_timeout(3000)
-    spent = []
+    spent, before = [], script_runs(base)
     for i in range(EDITS):
         page.evaluate(TIMER, f"d_ff {2048 + 64 * (i + 1):,}")
         page.locator(".st-key-f-parts-moe-d_ff [data-testid=stNumberInputStepUp]").click()
@@ -103,17 +104,14 @@ def edit_to_paint(browser: Browser, base: str) -> list[float]:
         spent.append(page.evaluate("window.spent"))
         page.wait_for_timeout(400)
     page.context.close()
-    return spent
+    return spent, script_runs(base) - before
 
 
-def script_runs(base: str) -> tuple[int, float, float]:
-    """How many runs of the workbench there were, their mean, and the bound that 95 % of them keep, in milliseconds."""
+def script_runs(base: str) -> Counter:
+    """What /metrics says of the workbench's runs: how many took at most so many seconds, and the seconds of all."""
     text = urllib.request.urlopen(f"{base}/metrics").read().decode()
-    total = float(re.search(r'strata_page_seconds_sum\{page="workbench"\} ([\d.e-]+)', text)[1])
-    buckets = re.findall(r'strata_page_seconds_bucket\{le="([\d.]+)",page="workbench"\} ([\d.]+)', text)
-    count = max(float(n) for _, n in buckets)
-    bound = next(float(le) for le, n in buckets if float(n) >= 0.95 * count)
-    return int(count), 1000 * total / count, 1000 * bound
+    found = re.findall(r'strata_page_seconds_(?:sum|bucket)\{(?:le="([^"]+)",)?page="workbench"\} (\S+)', text)
+    return Counter({bound: float(value) for bound, value in found})
 
 
 async def visit(stack: AsyncExitStack, base: str, name: str) -> None:
@@ -143,8 +141,7 @@ def measure(names: list[str]) -> dict:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
             time.sleep(8)  # the server pays for torch and the first trace
             found = {"first paint": first_paint(browser, base)}
-            found["edit to paint"] = edit_to_paint(browser, base)
-            found["script runs"] = script_runs(base)
+            found["edit to paint"], found["script runs"] = edit_to_paint(browser, base)
             browser.close()
         found["memory"] = asyncio.run(memory(base, process, names))
     return found

@@ -37,7 +37,9 @@ def main() -> None:
     )
     slowest = max(cold, key=cold.get)
     app = browser.measure(core.presets())
-    count, mean, bound = app["script runs"]
+    runs = app["script runs"]
+    count, mean = runs["+Inf"], 1000 * runs[""] / runs["+Inf"]
+    bound = next(1000 * float(le) for le, many in runs.items() if le and many >= 0.95 * count)
     before, after = app["memory"]
     least = min(theirs / ours for ours, theirs in beside.values())
     rows = [
@@ -50,7 +52,7 @@ def main() -> None:
         ("against transformers on meta with torchinfo", ">= 10 x faster", f"{least:.0f} x and more, see below"),
         ("growth with ten times the layers, the experts", "<= 1.2 x", f"{growth['layers']:.2f} x, {growth['experts']:.2f} x"),
         ("`import core`, torch included", "<= 1.5 s", f"{library.import_seconds():.2f} s"),
-        ("script run of the workbench on an edit", "<= 50 ms p95", f"mean {mean:.0f} ms, 95 % within {bound:.0f} ms ({count} runs)"),
+        ("script run of the workbench on an edit", "<= 50 ms p95", f"mean {mean:.0f} ms, 95 % within {bound:.0f} ms ({count:.0f} runs)"),
         ("edit to paint in a browser that draws without a GPU", "<= 200 ms median",
          f"median {statistics.median(app['edit to paint']):.0f} ms, p95 {p95(app['edit to paint']):.0f} ms"),
         ("first paint of the gallery, warm server", "<= 2 s", f"{app['first paint']:.2f} s"),

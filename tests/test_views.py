@@ -14,7 +14,7 @@ from app import facts
 from app.views import charts, forms
 from app.views.cards import card
 from app.views.diagram import by_role, diagram
-from app.views.layered import Box, layered
+from app.views.layered import layered
 from app.views.pen import text_width
 from app.views.theme import DARK, LIGHT, ROLE_WORDS
 from core.parts import PARTS
@@ -82,19 +82,8 @@ def test_insets_have_no_crossings(name):
 
 
 def test_a_layout_keeps_boxes_apart():
-    boxes = [Box(str(i), 60 + 10 * i, 20) for i in range(8)]
-    edges = [
-        ("0", "1"),
-        ("0", "2"),
-        ("0", "3"),
-        ("1", "4"),
-        ("2", "4"),
-        ("3", "5"),
-        ("4", "6"),
-        ("5", "6"),
-        ("0", "6"),
-        ("6", "7"),
-    ]
+    boxes = tuple((str(i), 60 + 10 * i, 20) for i in range(8))
+    edges = tuple(tuple(edge) for edge in "01 02 03 14 24 35 46 56 06 67".split())
     layout = layered(boxes, edges)
     for rank in layout.order:
         for a, b in zip(rank, rank[1:]):

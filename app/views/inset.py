@@ -19,18 +19,17 @@ class Inset:
         self.layout = self.lay_out()
 
     def lay_out(self) -> Layout:
-        boxes: dict[str, Box] = {"x": Box("x", 60, 16)}
+        sizes: dict[str, tuple[float, float]] = {"x": (60, 16)}
         owner: dict[str, str] = {}
         for node in self.inside:
             owner[node] = self.shared(node) or node
-            size = (150, 46) if owner[node] != node else self.size(node)
-            boxes.setdefault(owner[node], Box(owner[node], *size))
-        edges = [
+            sizes[owner[node]] = (150, 46) if owner[node] != node else self.size(node)
+        edges = (
             (owner.get(source, "x"), owner[target])
             for source, target in self.g.edges
             if target in owner and source != "positions_index" and owner.get(source, "x") != owner[target]
-        ]
-        return layered(list(boxes.values()), edges)
+        )
+        return layered(tuple((key, *size) for key, size in sizes.items()), tuple(edges))
 
     def shared(self, node: str) -> str:
         """The shared expert is one box, whatever it is made of."""

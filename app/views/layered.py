@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 GAP_X, GAP_Y = 22, 36
 
@@ -32,9 +33,10 @@ class Layout:
         return sum(_crossings(self, a, b) for a, b in zip(self.order, self.order[1:]))
 
 
-def layered(boxes: list[Box], edges: list[tuple[str, str]]) -> Layout:
-    """Lay out an acyclic graph bottom-up: each edge goes from its source up to its target."""
-    by_key = {box.key: box for box in boxes}
+@lru_cache(maxsize=256)  # most edits leave most insets as they were
+def layered(sizes: tuple[tuple[str, float, float], ...], edges: tuple[tuple[str, str], ...]) -> Layout:
+    """Lay out an acyclic graph of boxes (key, width, height) bottom-up: each edge goes from its source up to its target."""
+    by_key = {key: Box(key, width, height) for key, width, height in sizes}
     _rank(by_key, edges)
     layout = Layout(by_key, {})
     for edge in dict.fromkeys(edges):

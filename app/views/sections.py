@@ -3,8 +3,9 @@
 import json
 from collections.abc import Callable
 from functools import lru_cache
-from threading import Lock
 from html import escape
+from threading import Lock
+from time import sleep
 
 import streamlit as st
 
@@ -23,6 +24,7 @@ from .charts import memory as memory_chart
 from .page import dark, figures, how, lead, table, title, wrong
 
 MOST_EDITS = 12  # said one by one
+PICTURE_FIRST = 0.03  # seconds in which the browser paints the picture, before charts come that cost it more
 
 
 def headline(state: page.State) -> None:
@@ -138,6 +140,12 @@ def memory(state: page.State) -> None:
         wrong(problem)
     if w.context > arch.context:
         wrong(f"{arch.title} is meant for at most {arch.context:,} tokens; {w.context:,} are more than it can read.")
+    _memory_charts(arch, w)
+
+
+@st.fragment(parallel=True)  # the picture does not wait for the charts
+def _memory_charts(arch: core.Architecture, w: core.Workload) -> None:
+    sleep(PICTURE_FIRST)
     weights, caches = st.columns(2, gap="large")
     with weights:
         lead("Weights by component, and the caches at the end of each bar. Dotted lines: what accelerators hold.")
@@ -146,7 +154,7 @@ def memory(state: page.State) -> None:
     with caches:
         lead("The cache as the context grows. Dashed: what plain multi-head attention without windows would keep.")
         st.plotly_chart(cache_curve(arch, w, dark()), key="curve", config=CONFIG, theme=None)
-        how("", f"A token leaves {c.derivation('kv_bytes_per_token')} bytes")
+        how("", f"A token leaves {cost(arch, w).derivation('kv_bytes_per_token')} bytes")
 
 
 def _workload(name: str) -> None:
@@ -157,7 +165,7 @@ def _workload(name: str) -> None:
 _one_live_model = Lock()  # a live model takes 90 MB, so visitors' models run one after the other
 
 
-@lru_cache(maxsize=12)
+@lru_cache(maxsize=6)
 def routed(live: core.Architecture) -> Routing:
     """A text through the routers, kept by the live architecture: most edits of the full size leave it as it is."""
     with _one_live_model:
