@@ -3,8 +3,9 @@ PORT ?= 8501
 PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONPATH := $(CURDIR)
-# Live models come and go: a fixed threshold lets the C library give their memory back instead of keeping it in its heap.
-export MALLOC_MMAP_THRESHOLD_ := 131072
+# Live models come and go: fixed thresholds let the C library give their memory back instead of keeping it in its heap.
+export MALLOC_MMAP_THRESHOLD_ := 65536
+export MALLOC_TRIM_THRESHOLD_ := 65536
 
 .PHONY: app test lint bench sweep clean
 

@@ -143,5 +143,7 @@ def measure(names: list[str]) -> dict:
             found = {"first paint": first_paint(browser, base)}
             found["edit to paint"], found["script runs"] = edit_to_paint(browser, base)
             browser.close()
+    with server() as (base, process):
+        time.sleep(8)
         found["memory"] = asyncio.run(memory(base, process, names))
     return found
