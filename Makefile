@@ -14,10 +14,10 @@ app: .venv/.app
 	@exec $(BIN)/streamlit run app/server.py --server.port $(PORT) --server.headless true
 
 test: lint
-	$(BIN)/pytest -n auto --dist loadfile -m "not sweep"
+	$(BIN)/pytest -n auto --dist loadfile
 
 sweep: .venv/.test
-	$(BIN)/pytest -n auto -m sweep
+	$(BIN)/pytest -n auto --hypothesis-profile sweep -m hypothesis
 
 lint: .venv/.test
 	$(BIN)/ruff check .

@@ -4,5 +4,6 @@ import torch
 from hypothesis import HealthCheck, settings
 
 torch.set_num_threads(1)
-settings.register_profile("strata", deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+for name, examples in {"strata": 60, "sweep": 1500}.items():
+    settings.register_profile(name, deadline=None, max_examples=examples, suppress_health_check=list(HealthCheck))
 settings.load_profile("strata")
