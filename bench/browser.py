@@ -136,13 +136,12 @@ async def memory(base: str, process: psutil.Process, names: list[str]) -> tuple[
 
 
 def measure(names: list[str]) -> dict:
-    with server() as (base, process):
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-            time.sleep(8)  # the server pays for torch and the first trace
-            found = {"first paint": first_paint(browser, base)}
-            found["edit to paint"], found["script runs"] = edit_to_paint(browser, base)
-            browser.close()
+    with server() as (base, process), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        time.sleep(8)  # the server pays for torch and the first trace
+        found = {"first paint": first_paint(browser, base)}
+        found["edit to paint"], found["script runs"] = edit_to_paint(browser, base)
+        browser.close()
     with server() as (base, process):
         time.sleep(8)
         found["memory"] = asyncio.run(memory(base, process, names))
