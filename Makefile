@@ -7,7 +7,7 @@ export PYTHONPATH := $(CURDIR)
 export MALLOC_MMAP_THRESHOLD_ := 65536
 export MALLOC_TRIM_THRESHOLD_ := 65536
 
-.PHONY: app test lint bench sweep clean
+.PHONY: app test lint bench sweep parity clean
 
 app: .venv/.app
 	@echo "Strata: http://localhost:$(PORT)"
@@ -18,6 +18,9 @@ test: lint
 
 sweep: .venv/.test
 	$(BIN)/pytest -n auto --hypothesis-profile sweep -m hypothesis
+
+parity: .venv/.test
+	$(BIN)/python tests/sweep_parity.py $(TYPES)
 
 lint: .venv/.test
 	$(BIN)/ruff check .

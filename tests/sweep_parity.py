@@ -1,0 +1,94 @@
+"""`make parity`: every decoder language model of transformers, by default and with its keys varied by seeded dice:
+is the imported count exact, refused by name, or wrong? Wrong must be 0; anything but Unsupported counts as wrong.
+"""
+
+import logging
+import random
+import sys
+import warnings
+
+import torch
+import transformers
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+import core
+from tests.parity import parameters
+
+warnings.filterwarnings("ignore")
+logging.disable(logging.WARNING)
+VARIATIONS = 8
+# Encoders, encoder-decoders and models of sound or images, which the mapping names too.
+NOT_DECODERS = set(
+    """aria_text bart bert bert-generation big_bird bigbird_pegasus blenderbot blenderbot-small blt camembert cpmant data2vec-text
+    electra emu3 ernie fuyu gemma4_assistant gemma4_unified_assistant git got_ocr2 marian mbart megatron-bert mllama
+    modernbert-decoder moshi moss_transcribe_diarize musicgen musicgen_melody mvp pegasus plbart prophetnet reformer rembert
+    roberta roberta-prelayernorm roc_bert roformer trocr whisper xlm xlm-roberta xlm-roberta-xl xlnet xmod""".split()
+)
+TYPES = [name for name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES if name not in NOT_DECODERS]
+DICE = {  # what a key may say instead, given what it says
+    "num_hidden_layers": lambda n: [1, 3, n + 2], "n_layer": lambda n: [1, 3, n + 2], "vocab_size": lambda n: [1000, n + 64],
+    "hidden_size": lambda n: [n * 2, n // 2], "intermediate_size": lambda n: [n * 2, 96] if isinstance(n, int) else [],
+    "num_key_value_heads": lambda n: [1, 2, 4], "head_dim": lambda n: [32, 128], "tie_word_embeddings": lambda n: [not n],
+    "attention_bias": lambda n: [not n], "mlp_bias": lambda n: [not n], "use_bias": lambda n: [not n], "bias": lambda n: [not n],
+    "num_experts": lambda n: [4, 12], "num_local_experts": lambda n: [4, 12], "n_routed_experts": lambda n: [16, 32],
+    "moe_intermediate_size": lambda n: [64, 96], "n_shared_experts": lambda n: [1, 3], "num_experts_per_tok": lambda n: [1, 2],
+    "shared_expert_intermediate_size": lambda n: [64], "first_k_dense_replace": lambda n: [0, 2], "q_lora_rank": lambda n: [None, 64],
+    "kv_lora_rank": lambda n: [64], "use_qk_norm": lambda n: [not n], "sliding_window": lambda n: [64], "rms_norm_eps": lambda n: [1e-3],
+    "qkv_bias": lambda n: [not n], "parallel_attn": lambda n: [not n], "use_parallel_residual": lambda n: [not n],
+    "qk_layernorm": lambda n: [not n], "alibi": lambda n: [not n], "multi_query": lambda n: [not n],
+    "mamba_d_state": lambda n: [8, 32], "state_size": lambda n: [8, 32], "conv_kernel": lambda n: [2, 3], "expand": lambda n: [1, 3],
+    "linear_num_value_heads": lambda n: [n * 2], "linear_key_head_dim": lambda n: [32], "linear_value_head_dim": lambda n: [32],
+    "rotary_pct": lambda n: [0.5, 1.0], "partial_rotary_factor": lambda n: [0.5], "hidden_act": lambda n: ["gelu", "relu"],
+}  # fmt: skip
+
+
+def configs(model_type: str):
+    """The type's default config.json, then variations of it."""
+    settings = transformers.AutoConfig.for_model(model_type)
+    base = settings.to_dict() | {"model_type": model_type}
+    yield base
+    dice = random.Random(model_type)
+    inner = "text_config" if isinstance(base.get("text_config"), dict) else None
+    keys = [key for key in DICE if key in (base[inner] if inner else base)]
+    for _ in range(VARIATIONS if keys else 0):
+        text = dict(base[inner] if inner else base)
+        for key in dice.sample(keys, min(len(keys), dice.randint(1, 3))):
+            if choices := [c for c in DICE[key](text[key] or 8) if c != text[key]]:
+                text[key] = dice.choice(choices)
+        if "num_hidden_layers" in text:
+            text.pop("layer_types", None)
+        yield base | {inner: text} if inner else text
+
+
+def outcome(config: dict) -> tuple[str, str]:
+    """exact, refused, wrong or skipped (transformers itself cannot build it), and why."""
+    try:
+        settings = transformers.AutoConfig.for_model(**config)
+        with torch.device("meta"):
+            expected = parameters(transformers.AutoModelForCausalLM.from_config(settings, attn_implementation="eager"))
+    except Exception as error:
+        return "skipped", f"{type(error).__name__}: {error}"[:140]
+    try:
+        found = core.cost(core.from_hf(config)).parameters
+    except core.Unsupported as error:
+        return "refused", str(error)[:140]
+    except Exception as error:
+        return "wrong", f"{type(error).__name__}: {error}"[:140]
+    return ("exact", "") if found == expected else ("wrong", f"{found:,} instead of {expected:,}")
+
+
+def main(types: list[str]) -> int:
+    wrong, whole = 0, 0
+    for model_type in types:
+        found = [outcome(config) for config in configs(model_type)]
+        counts = {word: sum(what == word for what, _ in found) for word in ("exact", "refused", "wrong", "skipped")}
+        why = next((why for wanted in ("wrong", "refused", "skipped") for what, why in found if what == wanted), "")
+        print(f"{model_type:28}", *(f"{count:3} {word}" for word, count in counts.items() if count), why, flush=True)
+        wrong += counts["wrong"]
+        whole += found[0][0] == "exact"
+    print(f"{whole} of {len(types)} types exact by default; {wrong} wrong")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:] or TYPES))
