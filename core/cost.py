@@ -206,7 +206,7 @@ def _part(arch: Architecture, name: str, where: str, count: int, copies: int, w:
     traced = trace_part(part, d)
     prefill, decode = part.flops(d, w.context, 0), part.flops(d, 1, w.context)
     written = [(op.path or op.id, op.activation) for op in traced.operations]
-    kept = _kept(part, w, count)  # said in the part's first row
+    kept = _kept(arch, part, w, count)  # said in the part's first row
     for prefix, (role, words) in (part.components or {"": (part.role, part.title.lower())}).items():
         parameters = {f"{name}.{path}": shape for path, shape in traced.parameters.items() if _within(path, prefix)}
         if not parameters:
@@ -306,13 +306,13 @@ def _activations(w: Workload, values: int, count: int) -> dict:
     return {"activation_bytes": written, "derivation": {"activation_bytes": said}}
 
 
-def _kept(part: Part, w: Workload, count: int) -> dict:
+def _kept(arch: Architecture, part: Part, w: Workload, count: int) -> dict:
     """Bytes that the layers of this part keep: of one token, of the whole text, and whatever its length."""
     fmt = FORMATS[w.cache]
     kept = {
         "kv_bytes_per_token": (1, [shape[1:] for shape in part.cache(1).values()]),
         "kv_bytes": (w.batch, list(part.cache(w.context).values())),
-        "state_bytes": (w.batch, list(part.state().values())),
+        "state_bytes": (w.batch, list(part.state(arch.d_model).values())),
     }
     figures, derivation = {}, {}
     for name, (sequences, shapes) in kept.items():

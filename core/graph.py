@@ -165,6 +165,8 @@ class _Builder:
         explain = getattr(traced.modules.get(op.path), "explain", "")
         if kept:
             explain = f"Kept for every token until the sequence ends: {number(kept)} values."
+        elif op.kind == "state":
+            explain = f"Kept whatever the length, and changed by every token: {number(prod(op.shape[1:]))} values."
         self.node(
             node, op.kind, op.label, op.inputs[0].shape if op.inputs else (), op.shape, parent=parent, repeat=count,
             path=f"{parent}.{op.path}" if op.path else "", parameters=own, active_parameters=own,

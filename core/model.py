@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from .parts.base import Borrow, Keep, Linear
+from .parts.base import Borrow, Keep, Linear, State
 from .parts.position import Learned
 from .spec import Architecture, Segment, Step
 
@@ -142,8 +142,8 @@ class Model(nn.Module):
             for keep in self.keeps():
                 keep.clear(on=False)
 
-    def keeps(self) -> Iterator[Keep]:
-        return (module for module in self.modules() if isinstance(module, Keep))
+    def keeps(self) -> Iterator[Keep | State]:
+        return (module for module in self.modules() if isinstance(module, Keep | State))
 
     @property
     def cache_bytes(self) -> int:

@@ -84,6 +84,9 @@ latents = given(
     v_dim=st.sampled_from([8, 12]),
     bias=maybe(st.booleans()),
 )
+convolutions = given(
+    kind=st.just("short_convolution"), kernel=maybe(st.sampled_from([2, 4])), bias=maybe(st.booleans())
+)
 activations = st.sampled_from(["relu2", "gelu", "gelu_tanh", "silu", "reglu", "geglu", "swiglu", "clamped_swiglu"])
 dense = given(
     kind=st.just("feed_forward"), d_ff=st.sampled_from([8, 24]), activation=activations, bias=maybe(st.booleans())
@@ -146,7 +149,14 @@ def steps(draw, names):
 @st.composite
 def mappings(draw):
     """A mapping in the spec's form; most are valid, and what is not is refused with a sentence."""
-    names = {"mixer": attention(), "latent": latents, "other": attention(), "ff": dense, "moe": experts()}
+    names = {
+        "mixer": attention(),
+        "latent": latents,
+        "other": attention(),
+        "ff": dense,
+        "moe": experts(),
+        "conv": convolutions,
+    }
     chosen = draw(st.lists(st.sampled_from(sorted(names)), min_size=1, max_size=4, unique=True))
     parts = {name: draw(names[name]) for name in chosen}
     block = st.lists(steps(chosen), min_size=1, max_size=3)

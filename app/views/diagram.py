@@ -16,7 +16,7 @@ from .column import Column
 from .inset import Inset
 from .pen import STYLE, Pen, fit, text_width, wrap
 from .ribbon import ribbon
-from .theme import ROLE_WORDS, variables
+from .theme import MIXERS, ROLE_WORDS, variables
 
 MARGIN, GAP = 20, 64
 INSET = 560  # width of an inset in the wide layout
@@ -79,8 +79,8 @@ def opened(
     found: dict[str, str] = {}
     for node, data in parts:
         found.setdefault(data["kind"], node)
-    mixers = [node for node in found.values() if graph.nodes[node]["role"] == "attention"][:2]
-    others = [node for node in found.values() if graph.nodes[node]["role"] != "attention"][:1]
+    mixers = [node for node in found.values() if graph.nodes[node]["role"] in MIXERS][:2]
+    others = [node for node in found.values() if graph.nodes[node]["role"] not in MIXERS][:1]
     wanted = sorted([*mixers, *others], key=lambda node: anchors[graph.nodes[node]["part"]][1])
     return [Inset(graph, node, width, chosen.get(graph.nodes[node]["part"], ())) for node in wanted]
 

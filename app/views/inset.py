@@ -6,6 +6,7 @@ from .layered import Box, Layout, layered, spread
 from .pen import KINDS, Pen, sentences, text_width
 
 PAD = 20
+CORES = ("attention_core", "recurrence")  # where tokens meet
 
 
 class Inset:
@@ -40,7 +41,7 @@ class Inset:
         match data["kind"]:
             case "add" | "multiply":
                 return 20, 20
-            case "attention_core":
+            case kind if kind in CORES:
                 return 250, 34
             case "experts":
                 return self.grid().width, self.grid().height
@@ -59,6 +60,8 @@ class Inset:
         name = data["path"].rsplit(".", 1)[-1]
         if data["kind"] == "linear":
             return f"{name} · {data['label'].removeprefix('Linear ')}"
+        if data["kind"] == "state":
+            return "state " + " × ".join(f"{n:,}" for n in data["shape_out"][1:])
         if data["kind"] not in ("cache", "borrowed"):
             return data["label"]
         name = name.removesuffix("_cache").replace("_", " ")
@@ -97,7 +100,7 @@ class Inset:
             return boxes[layout.routes[edge][-2]].x
 
         for key, edges in incoming.items():
-            if self.kind(key) == "attention_core":  # as wide as what it reads, so that tensors rise straight into it
+            if self.kind(key) in CORES:  # as wide as what it reads, so that tensors rise straight into it
                 xs = [before(edge) for edge in edges]
                 boxes[key].x = (min(xs) + max(xs)) / 2
                 boxes[key].width = max(boxes[key].width, max(xs) - min(xs) + 60)
@@ -112,11 +115,7 @@ class Inset:
         for edge, path in layout.routes.items():
             self.route(pen, path, ports[edge], lanes)
         for edge in layout.routes:
-            if (
-                len(incoming[edge[1]]) > 1
-                and self.kind(edge[1]) in ("attention_core", "experts")
-                and edge in self.g.edges
-            ):
+            if len(incoming[edge[1]]) > 1 and self.kind(edge[1]) in (*CORES, "experts") and edge in self.g.edges:
                 box = boxes[edge[1]]
                 for i, name in enumerate(self.g.edges[edge]["tensor"].split(", ")[:2]):
                     pen.text(ports[edge] + 5, box.y + box.height / 2 + 16 + 13 * i, name.replace("_", " "), "l")

@@ -59,10 +59,10 @@ def _owner(g: nx.DiGraph, node: str, options: Iterable[str]) -> str:
 
 
 def _first(g: nx.DiGraph) -> str:
-    """The most telling part: experts where there are any, else attention."""
+    """The most telling part: experts where there are any, else what mixes tokens."""
     parts = [n for n, d in g.nodes(data=True) if "role" in d and not n.startswith("mtp")]
-    order = {"experts": 0, "attention": 1, "feed_forward": 2}
-    return min(parts, key=lambda n: order.get(g.nodes[n]["role"], 3))
+    order = {"experts": 0, "recurrence": 1, "attention": 2, "feed_forward": 3}
+    return min(parts, key=lambda n: order[g.nodes[n]["role"]])
 
 
 def _where(g: nx.DiGraph, node: str) -> str:

@@ -32,12 +32,14 @@ class Look:
 KINDS = {
     "norm": Look("box", "box-line"), "rope": Look("box", "ink"), "linear": Look("linear", "linear-line"),
     "cache": Look("cache-tint", "cache", "cache-ink", 14), "borrowed": Look("cache-tint", "cache", "cache-ink", 14),
+    "state": Look("cache-tint", "cache", "cache-ink", 0), "recurrence": Look("recurrence", "recurrence", "recurrence-ink"),
+    "convolution": Look("recurrence-tint", "recurrence-line"),
     "attention_core": Look("attention", "attention", "attention-ink"), "router": Look("box", "router"),
     "activation": Look("feed_forward-tint", "feed_forward"), "experts": Look("experts-tint", "experts-line"),
     "embedding": Look("embedding-tint", "embedding"), "head": Look("embedding-tint", "embedding"), "input": Look("box", "box-line"),
     "shared": Look("shared", "experts", "shared-ink"), "mtp": Look("box", "mtp"), "read": Look("box", "box-line"),
 }  # fmt: skip
-ROLES = {role: Look(role, role, f"{role}-ink", 8) for role in ("attention", "experts", "feed_forward")}
+ROLES = {role: Look(role, role, f"{role}-ink", 8) for role in ("attention", "recurrence", "experts", "feed_forward")}
 
 
 class Pen:

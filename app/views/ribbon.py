@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from .pen import Pen
+from .theme import MIXERS
 
 # A layer's parts: (role, whether its reach is limited to a window or a chunk).
 Layer = Sequence[tuple[str, bool]]
@@ -24,12 +25,12 @@ def ribbon(
     w = max(step - (1.6 if step > 5 else 0.5 if step > 2 else 0.2), 0.4)
     for i, parts in enumerate(layers):
         pen.out.append(f'<g data-node="{escape(nodes[i])}"><title>{escape(tips[i])}</title>' if nodes else "<g>")
-        mixers = [limited for role, limited in parts if role == "attention"]
-        others = [role for role, _ in parts if role != "attention"]
-        for j, limited in enumerate(mixers):
+        mixers = [(role, limited) for role, limited in parts if role in MIXERS]
+        others = [role for role, _ in parts if role not in MIXERS]
+        for j, (role, limited) in enumerate(mixers):
             tall = half / len(mixers)
             bar = (tall - 0.8) * (0.45 if limited else 1)
-            pen.bar(x + i * step, y + half - 0.8 - j * tall - bar, w, bar, "attention")
+            pen.bar(x + i * step, y + half - 0.8 - j * tall - bar, w, bar, role)
         for j, role in enumerate(others):
             tall = half / len(others)
             pen.bar(x + i * step, y + half + 0.8 + j * tall, w, tall - 0.8, role)

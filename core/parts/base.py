@@ -61,7 +61,7 @@ class Part(Spec):
     """
 
     title: ClassVar[str]
-    role: ClassVar[str]  # "attention", "feed_forward" or "experts": one colour each in every chart
+    role: ClassVar[str]  # "attention", "recurrence", "feed_forward" or "experts": one colour each in every chart
     # Submodules that a person would want to see as a row of their own: path prefix -> (role, words).
     components: ClassVar[dict[str, tuple[str, str]]] = {}
 
@@ -101,7 +101,7 @@ class Part(Spec):
         """What it would leave behind without what it does to keep less (windows, latents, shared heads)."""
         return self.cache(length)
 
-    def state(self) -> dict[str, Shape]:
+    def state(self, d_model: int) -> dict[str, Shape]:
         """What one sequence leaves behind whatever its length (recurrent states)."""
         return {}
 
@@ -137,6 +137,12 @@ class Mixer(Part):
     """A part through which positions see one another; its module's forward takes (x, positions)."""
 
     role: ClassVar[str] = "attention"
+
+
+class Recurrence(Mixer):
+    """A mixer that keeps a state of constant size in place of all earlier keys and values."""
+
+    role: ClassVar[str] = "recurrence"
 
 
 class Linear(nn.Linear):
@@ -205,6 +211,40 @@ class Keep(nn.Module):
 
     def clear(self, on: bool) -> None:
         self.on, self.kept, self.latest = on, None, None
+
+    @property
+    def nbytes(self) -> int:
+        return 0 if self.kept is None else self.kept.numel() * self.kept.element_size()
+
+
+class State(nn.Module):
+    """What a layer keeps of all earlier tokens in a constant size. Before the first token it is zeros.
+
+        y, after = self.core(x, self.state.before(x))
+        self.state(after)
+
+    As with `Keep`, the traced picture shows it as a box and its bytes are the measured side of `Part.state`.
+    """
+
+    box = "state"
+    label = "State"
+
+    def __init__(self, *shape: int):
+        super().__init__()
+        self.shape = shape  # of one sequence
+        self.clear(on=False)
+
+    def before(self, x: Tensor) -> Tensor:
+        """What the tokens before those of x (B, T, ...) left behind, (B, *shape)."""
+        return torch.zeros(x.shape[0], *self.shape, dtype=x.dtype, device=x.device) if self.kept is None else self.kept
+
+    def forward(self, after: Tensor) -> Tensor:  # (B, *shape)
+        if self.on:
+            self.kept = after
+        return after
+
+    def clear(self, on: bool) -> None:
+        self.on, self.kept = on, None
 
     @property
     def nbytes(self) -> int:

@@ -1,0 +1,106 @@
+"""Short convolutions over time: LFM2's gated mixer, and the causal convolution that recurrent parts have before their core."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from .base import Flops, Linear, Recurrence, Shape, State
+
+Kernel = Annotated[int, Field(ge=2, le=64)]
+
+
+class CausalConvolution(nn.Module):
+    """Each channel alone over the last `kernel` tokens: y_t = sum over k of w_k x_(t - K + 1 + k), then perhaps SiLU.
+
+    Between calls the last kernel - 1 inputs are its `State`.
+    """
+
+    box = "convolution"
+
+    def __init__(self, channels: int, kernel: int, bias: bool = False, silu: bool = False):
+        super().__init__()
+        self.kernel, self.silu = kernel, silu
+        weight = torch.empty(channels, 1, kernel)
+        self.weight = nn.Parameter(weight if weight.is_meta else nn.init.normal_(weight, std=kernel**-0.5))
+        self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
+
+    @property
+    def label(self) -> str:
+        return f"Convolution over {self.kernel}" + (", SiLU" if self.silu else "")
+
+    @property
+    def explain(self) -> str:
+        return f"Each of {len(self.weight):,} channels alone: a weighted sum of its last {self.kernel} values."
+
+    def forward(self, x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, C) and the inputs before them, (B, K - 1, C) -> (B, T, C) and the last K - 1 inputs of both."""
+        x = torch.cat((before, x), dim=1)  # (B, K - 1 + T, C)
+        y = F.conv1d(x.transpose(1, 2), self.weight, self.bias, groups=x.shape[-1]).transpose(1, 2)  # (B, T, C)
+        return F.silu(y) if self.silu else y, x[:, 1 - self.kernel :]
+
+    def outline(self, x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        return x.new_empty(x.shape), before
+
+
+class ShortConvolution(Recurrence):
+    """LFM2's mixer (Liquid AI, "LFM2 technical report", arXiv:2511.23404, section 2): C * conv(B * x), with the gates B
+    and C and the value x all projected from the input."""
+
+    title = "Gated short convolution"
+
+    kind: Literal["short_convolution"] = "short_convolution"
+    kernel: Kernel = Field(3, description="Tokens that one output sees, itself included")
+    bias: bool = Field(False, description="Biases on the projections and the convolution")
+
+    @property
+    def reach(self) -> int:
+        return self.kernel
+
+    def build(self, d_model: int) -> nn.Module:
+        return ShortConvolutionModule(self, d_model)
+
+    def state(self, d_model: int) -> dict[str, Shape]:
+        return {"inputs": (self.kernel - 1, d_model)}
+
+    def flops(self, d_model: int, new: int, past: int) -> Flops:
+        flops = {
+            "project": 6 * new * d_model**2,
+            "convolve": 2 * new * d_model * self.kernel,
+            "o": 2 * new * d_model**2,
+        }
+        return Flops(flops)
+
+    def shrink(self, scale: float) -> "ShortConvolution":
+        return self
+
+    def facts(self) -> Iterator[str]:
+        yield f"over {self.kernel} tokens"
+
+    def explain(self, d_model: int) -> str:
+        return (
+            f"Each channel mixes its last {self.kernel} tokens, gated before and after by the input itself. "
+            f"Only {self.kernel - 1} × {d_model:,} values are kept, however long the text."
+        )
+
+    def checklist(self, d_model: int) -> Iterator[str]:
+        yield "The projection gives B, C and x in this order; B gates before the convolution and C after it."
+        yield "There is no activation: the gates are products."
+
+
+class ShortConvolutionModule(nn.Module):
+    def __init__(self, part: ShortConvolution, d_model: int):
+        super().__init__()
+        self.project = Linear(d_model, 3 * d_model, part.bias)
+        self.state = State(part.kernel - 1, d_model)
+        self.convolve = CausalConvolution(d_model, part.kernel, part.bias)
+        self.o = Linear(d_model, d_model, part.bias)
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
+        before, after, x = self.project(x).chunk(3, dim=-1)  # (B, T, d_model) each
+        x, last = self.convolve(before * x, self.state.before(x))  # (B, T, d_model), (B, K - 1, d_model)
+        self.state(last)
+        return self.o(after * x)
