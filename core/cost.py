@@ -165,16 +165,17 @@ def cost(arch: Architecture, workload: Workload | None = None) -> Cost:
 def _bottom(arch: Architecture, w: Workload) -> Iterator[Row]:
     tables = {"embedding": ("token embedding", arch.vocab_size)}
     if isinstance(arch.position, Learned):
-        tables["positions"] = ("position embedding", arch.position.length)
+        tables["positions"] = ("position embedding", arch.position.rows)
     for name, (words, rows) in tables.items():
         weights = _weights(arch, w, {name: (rows, arch.d_model)}, 1)
         yield Row("model", name, words, "embedding", 1, **_merged(weights, _activations(w, arch.d_model, 1)))
+    if arch.embedding.norm:
+        yield _norm(arch, w, "embedding_norm", "embedding norm")
 
 
 def _top(arch: Architecture, w: Workload) -> Iterator[Row]:
     if arch.head.norm:
-        weights = _weights(arch, w, {f"norm.{path}": shape for path, shape in _norm_tensors(arch).items()}, 1)
-        yield Row("model", "norm", "final norm", "norm", 1, **_merged(weights, _activations(w, arch.d_model, 1)))
+        yield _norm(arch, w, "norm", "final norm")
     tensors = {} if arch.tied_embeddings else {"head": (arch.vocab_size, arch.d_model)}
     tensors |= {"head.bias": (arch.vocab_size,)} if arch.head.bias else {}
     product = 2 * arch.d_model * arch.vocab_size
@@ -183,6 +184,12 @@ def _top(arch: Architecture, w: Workload) -> Iterator[Row]:
     yield Row(
         "model", "head", "output head", "embedding", 1, **_merged(weights, flops, _activations(w, arch.vocab_size, 1))
     )
+
+
+def _norm(arch: Architecture, w: Workload, name: str, words: str) -> Row:
+    """A norm of the model's own, outside its layers."""
+    weights = _weights(arch, w, {f"{name}.{path}": shape for path, shape in _norm_tensors(arch).items()}, 1)
+    return Row("model", name, words, "norm", 1, **_merged(weights, _activations(w, arch.d_model, 1)))
 
 
 def _block(arch: Architecture, steps: tuple[Step, ...], count: int, w: Workload, counted: set[str]) -> Iterator[Row]:

@@ -75,9 +75,13 @@ class _Builder:
             parameters=size, active_parameters=size, explain=words,
         )  # fmt: skip
         self.edge("tokens", "embedding", "tokens", ("B", "T"))
-        if not isinstance(arch.position, Learned):
-            return "embedding"
-        rows = arch.position.length
+        end = self.positions() if isinstance(arch.position, Learned) else "embedding"
+        return self.norm("embedding_norm", end) if arch.embedding.norm else end
+
+    def positions(self) -> str:
+        """The table of learned positions and their sum with the tokens."""
+        arch, d = self.arch, self.arch.d_model
+        rows = arch.position.rows
         words = f"One learned vector for each of {rows:,} positions: the model cannot read further."
         self.node(
             "positions", "embedding", "Position embedding", ("T",), ("T", d),
@@ -89,18 +93,22 @@ class _Builder:
         self.edge("positions", "embedding_add", "positions", ("T", d))
         return "embedding_add"
 
+    def norm(self, name: str, source: str) -> str:
+        """A norm of the model's own, outside its layers."""
+        arch, d = self.arch, self.arch.d_model
+        norm = arch.norm.build(d)
+        size = sum(p.numel() for p in norm.parameters())
+        self.node(
+            name, "norm", norm.label, self.stream, self.stream,
+            parameters=size, active_parameters=size, explain=arch.norm.explain(d),
+        )  # fmt: skip
+        self.edge(source, name, "x", self.stream)
+        return name
+
     def top(self, end: str) -> None:
         """The last norm and the output head."""
         arch, d = self.arch, self.arch.d_model
-        if arch.head.norm:
-            norm = arch.norm.build(d)
-            size = sum(p.numel() for p in norm.parameters())
-            self.node(
-                "norm", "norm", norm.label, self.stream, self.stream,
-                parameters=size, active_parameters=size, explain=arch.norm.explain(d),
-            )  # fmt: skip
-            self.edge(end, "norm", "x", self.stream)
-            end = "norm"
+        end = self.norm("norm", end) if arch.head.norm else end
         size = (0 if arch.tied_embeddings else d * arch.vocab_size) + (arch.vocab_size if arch.head.bias else 0)
         tied = " It is the embedding table, used again." if arch.tied_embeddings else ""
         self.node(

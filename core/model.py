@@ -93,7 +93,8 @@ class Model(nn.Module):
         self.arch = arch
         self.embedding = Embedding(arch.vocab_size, arch.d_model, arch.embedding_scale)
         if isinstance(arch.position, Learned):
-            self.positions = Embedding(arch.position.length, arch.d_model)
+            self.positions = Embedding(arch.position.rows, arch.d_model)
+        self.embedding_norm = arch.norm.build(arch.d_model) if arch.embedding.norm else None
         tied: dict[str, nn.Module] = {}
 
         def make(name: str) -> nn.Module:
@@ -119,7 +120,9 @@ class Model(nn.Module):
         positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)  # (T,)
         x = self.embedding(tokens)  # (B, T, d_model)
         if isinstance(self.arch.position, Learned):
-            x = x + self.positions(positions)
+            x = x + self.positions(positions + self.arch.position.offset)
+        if self.embedding_norm is not None:
+            x = self.embedding_norm(x)
         x = self.arch.residual.split(x)
         for layer in self.layers:
             x = layer(x, positions)

@@ -123,6 +123,7 @@ class Embedding(Spec):
     """From tokens to the stream: a table look-up, times `scale`."""
 
     scale: Positive | Literal["sqrt_d_model"] = Field(1.0, description="A number, or sqrt_d_model (Gemma)")
+    norm: bool = Field(False, description="A norm on what enters the first block (BLOOM)")
 
 
 class Head(Spec):
@@ -195,7 +196,7 @@ class Architecture(Spec):
                 raise ValueError(f"parts.{name}: {error}") from None
         self._check_borrowed()
         for path in self.precision:
-            if path != "default" and path.split(".")[0] not in {*self.parts, "embedding", "head", "norm", "positions"}:
+            if path != "default" and path.split(".")[0] not in {*self.parts, "embedding", "embedding_norm", "head", "norm", "positions"}:
                 raise ValueError(
                     f"precision.{path}: give `default`, `embedding`, `head`, or a part such as {next(iter(self.parts))}"
                 )

@@ -18,7 +18,7 @@ def given(**fields):
 
 norms = st.one_of(
     given(kind=st.just("rms"), eps=st.sampled_from([1e-6, 1e-5]), unit_offset=maybe(st.booleans())),
-    given(kind=st.just("layer"), bias=maybe(st.booleans())),
+    given(kind=st.just("layer"), bias=maybe(st.booleans()), unit_offset=maybe(st.booleans())),
 )
 scalings = st.one_of(
     given(kind=st.just("linear"), factor=st.sampled_from([2.0, 4.0])),
@@ -34,7 +34,8 @@ ropes = given(
     scaling=maybe(scalings),
 )
 nope = st.just({"kind": "none"})
-learned = st.just({"kind": "learned", "length": 64})
+learned = given(kind=st.just("learned"), length=st.just(64), offset=maybe(st.just(2)))
+alibi = given(kind=st.just("alibi"), steepest=maybe(st.just(4.0)), scaled=maybe(st.booleans()))
 
 
 @st.composite
@@ -48,6 +49,7 @@ def attention(draw):
             head_dim=HEAD_DIMS,
             sinks=maybe(st.booleans()),
             softcap=maybe(st.just(5.0)),
+            clip=maybe(st.just(1.0)),
             bias=maybe(st.booleans()),
             out_bias=maybe(st.booleans()),
             gate=maybe(st.booleans()),
@@ -60,7 +62,7 @@ def attention(draw):
             temperature=maybe(
                 st.one_of(st.just({"kind": "steps", "length": 5, "scale": 0.5}), st.just({"kind": "log", "length": 6}))
             ),
-            position=maybe(st.one_of(ropes, nope)),
+            position=maybe(st.one_of(ropes, nope, alibi)),
             tied=maybe(st.booleans()),
         )
     )
@@ -173,7 +175,7 @@ def mappings(draw):
         "context": 64,
         "tied_embeddings": tied,
         "norm": draw(norms),
-        "position": draw(st.one_of(ropes, nope, learned)),
+        "position": draw(st.one_of(ropes, nope, learned, alibi)),
         "parts": parts,
         "layers": layers,
     }

@@ -75,6 +75,13 @@ class Column:
         """The embedding, and the position table beside it where there is one; returns its lower edge."""
         pen, cx = self.pen, self.cx
         embedding = self.g.nodes["embedding"]
+        if "embedding_norm" in self.g:
+            norm = self.g.nodes["embedding_norm"]
+            pen.wire([(cx, y + 14), (cx, y)], cls="stream")
+            y += 14 + NORM_H
+            pen.box(
+                "embedding_norm", cx, y - NORM_H / 2, NORM_W, NORM_H, KINDS["norm"], norm["label"], tip=norm["explain"]
+            )
         width = f"{embedding['shape_out'][-1]:,} wide"
         if "positions" not in self.g:
             pen.wire([(cx, y + 34), (cx, y)], cls="stream")

@@ -25,7 +25,7 @@ from .base import (
     scaled,
 )
 from .norm import Norm
-from .position import NoPosition, Position
+from .position import Alibi, Position, Rope
 
 
 class QKNorm(Spec):
@@ -80,6 +80,7 @@ class Attention(Mixer):
     chunk: Length | None = Field(None, description="Each token sees only its own chunk of this many")
     sinks: bool = Field(False, description="One learned logit a head takes part in the softmax and keeps nothing")
     softcap: Positive | None = Field(None, description="Scores pass through c * tanh(score / c)")
+    clip: Positive | None = Field(None, description="Queries, keys and values are cut at plus and minus this (MPT)")
     bias: bool = Field(False, description="Biases on query, key and value")
     out_bias: bool | None = Field(None, description="A bias on the output; as `bias` unless given")
     qk_norm: QKNorm | None = Field(None, description="Normalise queries and keys")
@@ -147,7 +148,7 @@ class Attention(Mixer):
 
     def shrink(self, scale: float) -> "Attention":
         groups = min(self.kv_heads, 2)
-        dim = 16 if isinstance(self.position, NoPosition) or self.position is None else _shrunk_dim(self.position)
+        dim = _shrunk_dim(self.position) if isinstance(self.position, Rope) else 16
         return self.model_copy(
             update={
                 "heads": self.heads // self.kv_heads * groups,
@@ -185,6 +186,8 @@ class Attention(Mixer):
             words += "A learned sink in each head lets it attend to nothing. "
         if self.softcap:
             words += f"Scores are capped softly at {self.softcap:g}. "
+        if isinstance(self.position, Alibi):
+            words += "Scores fall with the distance, in each head by a slope of its own. "
         if self.qk_norm:
             words += "Queries and keys are normalised first. "
         return words.strip()
@@ -206,6 +209,8 @@ class Attention(Mixer):
             yield "Sinks join the softmax's sum after scaling and masking, and add nothing to the output."
         if self.softcap:
             yield f"Scores pass through {self.softcap:g} · tanh(score / {self.softcap:g}) before the mask."
+        if self.clip:
+            yield f"Queries, keys and values are clamped to ±{self.clip:g} after their projections and biases."
         if self.temperature:
             yield "Scores also grow with the query's position; at short lengths this cannot be seen."
         if self.bias and self.out_bias is False:
@@ -251,18 +256,21 @@ class AttentionModule(nn.Module):
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
         part = self.part
-        q = self.turn(self.q(x), part.heads, positions, "q_norm")  # (B, T, H, D)
+        q = self.turn(self.cut(self.q(x)), part.heads, positions, "q_norm")  # (B, T, H, D)
         if part.cache_from:
             k, v = self.k_cache(x), self.v_cache(x)  # (B, S, G, D), (B, S, G, V)
         else:
-            k = self.k(x)  # (B, T, G D)
-            v = k if part.shared_kv else self.v(x)  # (B, T, G V)
+            k = self.cut(self.k(x))  # (B, T, G D)
+            v = k if part.shared_kv else self.cut(self.v(x))  # (B, T, G V)
             k = self.k_cache(self.turn(k, part.kv_heads, positions, "k_norm"))  # (B, S, G, D)
             v = self.v_cache(v.unflatten(-1, (part.kv_heads, part.v_dim)))  # (B, S, G, V)
         out = self.core(q, k, v, positions)  # (B, T, H V)
         if part.gate:
             out = out * torch.sigmoid(self.gate(x))
         return self.o(out)
+
+    def cut(self, x: Tensor) -> Tensor:
+        return x if self.part.clip is None else x.clamp(-self.part.clip, self.part.clip)
 
     def turn(self, x: Tensor, heads: int, positions: Tensor, norm: str) -> Tensor:
         """Norm and rotary embedding of a projection, in the part's order: (B, T, heads D) -> (B, T, heads, D)."""
@@ -300,6 +308,10 @@ class CausalAttention(nn.Module):
             scores = part.softcap * torch.tanh(scores / part.softcap)
         if part.temperature:
             scores = scores * part.temperature.factor(positions)[:, None].to(scores.dtype)  # (T, 1)
+        if isinstance(part.position, Alibi):
+            slopes = torch.tensor(part.position.slopes(part.heads), device=q.device).view(k.shape[2], -1, 1, 1)
+            distance = key_positions(positions, k.shape[1]) - positions[:, None]  # (T, S)
+            scores = scores + slopes * distance * (self.scale if part.position.scaled else 1.0)
         seen = visible(positions, k.shape[1], part.window, part.chunk)  # (T, S)
         scores = scores.masked_fill(~seen, -math.inf).float()
         if self.sinks is not None:
@@ -314,10 +326,15 @@ class CausalAttention(nn.Module):
         return q.new_empty(*q.shape[:2], q.shape[2] * v.shape[-1])
 
 
+def key_positions(positions: Tensor, keys: int) -> Tensor:
+    """Where the last `keys` keys stand, (S,), the last of them beside the last query."""
+    return positions[-1] + 1 - keys + torch.arange(keys, device=positions.device)
+
+
 def visible(positions: Tensor, keys: int, window: int | None, chunk: int | None) -> Tensor:
     """Which of the last `keys` positions each query may see: (T, S) of bool."""
     query = positions[:, None]  # (T, 1)
-    key = positions[-1] + 1 - keys + torch.arange(keys, device=positions.device)  # (S,)
+    key = key_positions(positions, keys)  # (S,)
     seen = key <= query
     if window is not None:
         seen = seen & (key > query - window)

@@ -41,6 +41,7 @@ class LayerNorm(Spec):
     eps: Eps = Field(1e-5, description="Added to the variance before the root")
     weight: bool = Field(True, description="A learned weight for each channel")
     bias: bool = Field(True, description="A learned bias for each channel")
+    unit_offset: bool = Field(False, description="The weight is stored as its distance from one (Nemotron)")
 
     def build(self, dim: int) -> nn.Module:
         return LayerNormModule(self, dim)
@@ -50,6 +51,8 @@ class LayerNorm(Spec):
 
     def checklist(self) -> Iterator[str]:
         yield f"LayerNorm adds {self.eps:g} to the variance, and {'has' if self.bias else 'has no'} bias."
+        if self.unit_offset:
+            yield "The stored norm weight is its distance from one: multiply by 1 + weight."
 
 
 class LayerNormModule(nn.LayerNorm):
@@ -59,7 +62,13 @@ class LayerNormModule(nn.LayerNorm):
 
     def __init__(self, norm: LayerNorm, dim: int):
         super().__init__(dim, eps=norm.eps, elementwise_affine=norm.weight, bias=norm.bias)
-        self.explain = norm.explain(dim)
+        self.norm, self.explain = norm, norm.explain(dim)
+        if norm.unit_offset and norm.weight:
+            nn.init.zeros_(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:  # (..., dim)
+        weight = self.weight + 1 if self.norm.unit_offset and self.weight is not None else self.weight
+        return F.layer_norm(x, self.normalized_shape, weight, self.bias, self.eps)
 
 
 class RMSNormModule(nn.Module):

@@ -185,7 +185,12 @@ class Learned(Spec):
     """Learned absolute positions (GPT-2): a table of one vector a position, added to the token embedding."""
 
     kind: Literal["learned"] = "learned"
-    length: Length = Field(description="Rows of the table: the longest text the model can read", examples=[4096])
+    length: Length = Field(description="Positions in the table: the longest text the model can read", examples=[4096])
+    offset: int = Field(0, ge=0, le=1024, description="Rows before the first position's, which nothing reads (OPT)")
+
+    @property
+    def rows(self) -> int:
+        return self.length + self.offset
 
     def check(self, head_dim: int) -> None:
         pass
@@ -195,6 +200,33 @@ class Learned(Spec):
 
     def checklist(self, head_dim: int) -> Iterator[str]:
         yield f"Positions 0 to {self.length - 1:,} are rows of a table, added to the token embedding."
+
+
+class Alibi(Spec):
+    """Attention with linear biases (arXiv:2108.12409): a score falls with the distance, in each head by a slope of its own."""
+
+    kind: Literal["alibi"] = "alibi"
+    steepest: Positive = Field(8.0, description="Slopes run from 2^(-steepest / heads) down to 2^-steepest")
+    scaled: bool = Field(False, description="The bias is multiplied by the softmax scale too (Falcon)")
+
+    def check(self, head_dim: int) -> None:
+        pass
+
+    def rotary(self, head_dim: int) -> None:
+        return None
+
+    def slopes(self, heads: int) -> list[float]:
+        """2^(-steepest k / n) for k = 1 ... n; where the heads n are no power of two, those of the next lower one and then
+        every other slope of the next higher one."""
+        lower = 2 ** math.floor(math.log2(heads))
+        slopes = [2 ** (-self.steepest * k / lower) for k in range(1, lower + 1)]
+        finer = [2 ** (-self.steepest * k / (2 * lower)) for k in range(1, 2 * lower + 1, 2)]
+        return slopes + finer[: heads - lower]
+
+    def checklist(self, head_dim: int) -> Iterator[str]:
+        yield "A score is lowered by slope × distance: no embedding, no rotation; slopes differ from head to head."
+        if self.scaled:
+            yield "The bias is added before the scores are scaled."
 
 
 class NoPosition(Spec):
@@ -233,4 +265,4 @@ class Rotary(nn.Module):
         return torch.cat((turned.to(x.dtype), rest), dim=-1)
 
 
-Position = Annotated[Rope | Learned | NoPosition, Field(discriminator="kind")]
+Position = Annotated[Rope | Learned | Alibi | NoPosition, Field(discriminator="kind")]
