@@ -14,7 +14,7 @@ TOKENS = 24  # longer than the windows of the small configurations
 TOLERANCE = 1e-4
 
 
-def reference(config: dict) -> transformers.PreTrainedModel:
+def reference(config: dict, attention: str = "eager") -> transformers.PreTrainedModel:
     """transformers' language model of a config.json, on the current default device; of a multimodal one, the text part."""
     config = copy.deepcopy(config)  # transformers writes into it
     text = config.get("text_config")
@@ -23,7 +23,7 @@ def reference(config: dict) -> transformers.PreTrainedModel:
         config = {"model_type": default.get_text_config().model_type} | {k: v for k, v in text.items() if v is not None}
     settings = transformers.AutoConfig.for_model(**config)
     return transformers.AutoModelForCausalLM.from_config(
-        settings, attn_implementation="eager", dtype=torch.float32
+        settings, attn_implementation=attention, dtype=torch.float32
     ).eval()
 
 
@@ -40,10 +40,10 @@ def check(config: dict) -> core.Architecture:
     return arch
 
 
-def check_logits(config: dict, seed: int = 0) -> core.Architecture:
+def check_logits(config: dict, seed: int = 0, attention: str = "eager") -> core.Architecture:
     """Both models give the same logits with the same weights, and ours the same ones token after token."""
     torch.manual_seed(seed)
-    theirs = reference(config)
+    theirs = reference(config, attention)
     perturb(theirs)
     arch = core.from_hf(config)
     ours = core.build(arch, device="cpu")

@@ -35,7 +35,7 @@ ropes = given(
 )
 nope = st.just({"kind": "none"})
 learned = given(kind=st.just("learned"), length=st.just(64), offset=maybe(st.just(2)))
-alibi = given(kind=st.just("alibi"), steepest=maybe(st.just(4.0)), scaled=maybe(st.booleans()))
+alibi = given(kind=st.just("alibi"), scaled=maybe(st.booleans()))
 
 
 @st.composite

@@ -2,7 +2,8 @@
 
 A family's module has `TYPES` (its model_type values), `read(config, model_type) -> dict` (the spec's mapping),
 `write(arch) -> dict` (the config.json), `sources(arch) -> Sources` (where each parameter is in a checkpoint),
-`ignored(name) -> bool` (tensors that are no part of the model) and, where it is not `model.`, `ROOT` (the prefix of all names).
+`ignored(name) -> bool` (tensors that are no part of the model) and, where it is not `model.` alone,
+`ROOTS` (what names begin with; those that do not are below the first).
 """
 
 import importlib
@@ -17,7 +18,7 @@ from ..spec import METADATA, Architecture, Unsupported, parse
 from .config import Config, shown
 from .weights import Reader, fill, misfits, plain_names
 
-_SHARED = {"config", "weights", "common"}
+_SHARED = {"config", "weights", "common", "classic"}
 FAMILIES = [
     importlib.import_module(f"{__name__}.{module.name}")
     for module in pkgutil.iter_modules(__path__)
@@ -85,7 +86,7 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """
     arch, fits = model.arch, []
     for family, _ in families_of(arch):
-        names = plain_names(tensors, getattr(family, "ROOT", "model."))
+        names = plain_names(tensors, getattr(family, "ROOTS", ("model.",)))
         names = {plain: name for plain, name in names.items() if not _ahead(plain, arch)}
         fits.append((misfits(names, family.sources(arch), family.ignored), family, names))
     if not fits:

@@ -1,6 +1,6 @@
 """Filling a built model from a checkpoint's tensors, by each family's own names."""
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,17 +27,18 @@ def stack(*tensors: Tensor) -> Tensor:
 Sources = Iterator[tuple[str, list[Source]]]
 
 
-def plain_names(names: Iterable[str], root: str) -> dict[str, str]:
-    """A checkpoint's names as a text model alone has them, below `root` and without a multimodal wrapper's prefix -> its own."""
-    return {_plain_name(name, root): name for name in names}
+def plain_names(names: Iterable[str], roots: Sequence[str]) -> dict[str, str]:
+    """A checkpoint's names as a text model alone has them, below the first root or another one, and without a multimodal
+    wrapper's prefix -> its own."""
+    return {_plain_name(name, (*roots, "lm_head.")): name for name in names}
 
 
-def _plain_name(name: str, root: str) -> str:
+def _plain_name(name: str, roots: tuple[str, ...]) -> str:
     for wrapper in ("model.language_model.", "language_model.model.", "language_model."):
         if name.startswith(wrapper):
             name = name.removeprefix(wrapper)
             break
-    return name if name.startswith((root, "lm_head.")) else root + name
+    return name if name.startswith(roots) else roots[0] + name
 
 
 def misfits(names: Container[str], sources: Sources, ignored: Callable[[str], bool]) -> int:

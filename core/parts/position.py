@@ -206,7 +206,6 @@ class Alibi(Spec):
     """Attention with linear biases (arXiv:2108.12409): a score falls with the distance, in each head by a slope of its own."""
 
     kind: Literal["alibi"] = "alibi"
-    steepest: Positive = Field(8.0, description="Slopes run from 2^(-steepest / heads) down to 2^-steepest")
     scaled: bool = Field(False, description="The bias is multiplied by the softmax scale too (Falcon)")
 
     def check(self, head_dim: int) -> None:
@@ -216,11 +215,11 @@ class Alibi(Spec):
         return None
 
     def slopes(self, heads: int) -> list[float]:
-        """2^(-steepest k / n) for k = 1 ... n; where the heads n are no power of two, those of the next lower one and then
-        every other slope of the next higher one."""
+        """2^(-8 k / n) for k = 1 ... n; where the heads n are no power of two, those of the next lower one and then every
+        other slope of the next higher one."""
         lower = 2 ** math.floor(math.log2(heads))
-        slopes = [2 ** (-self.steepest * k / lower) for k in range(1, lower + 1)]
-        finer = [2 ** (-self.steepest * k / (2 * lower)) for k in range(1, 2 * lower + 1, 2)]
+        slopes = [2 ** (-8 * k / lower) for k in range(1, lower + 1)]
+        finer = [2 ** (-8 * k / (2 * lower)) for k in range(1, 2 * lower + 1, 2)]
         return slopes + finer[: heads - lower]
 
     def checklist(self, head_dim: int) -> Iterator[str]:

@@ -1,0 +1,61 @@
+"""StarCoder (arXiv:2305.06161): GPT-2 with one key and value head for all queries."""
+
+from ..parts.attention import Attention
+from ..spec import Architecture
+from . import classic, common
+from .config import Config
+from .weights import Sources
+
+TYPES = ("gpt_bigcode",)
+ROOTS = ("transformer.",)
+
+
+def read(config: Config, model_type: str) -> dict:
+    d_model, length = config.count("n_embd", 768), config.count("n_positions", 1_024)
+    config.expect("add_cross_attention", False)
+    config.ignore(
+        "attention_softmax_in_fp32", "scale_attention_softmax_in_fp32", "inference_runner", "max_batch_size", "max_sequence_length",
+        "pad_key_length", "pre_allocate_kv_cache", "validate_runner_input",
+    )  # fmt: skip
+    single = config.take("multi_query", bool, True)
+    config.expect("num_key_value_heads", 1 if single else config.count("n_head", 12))
+    scaled = config.take("scale_attn_weights", bool, True)
+    part = classic.attention(config, d_model, "n_head", 12, kv_heads=1 if single else None) | {"bias": True}
+    parts = {
+        "attention": part | ({} if scaled else {"scale": 1.0}),
+        "dense": classic.dense(
+            config, config.count("n_inner", 4 * d_model), "activation_function", "gelu_pytorch_tanh"
+        ),
+    }
+    return classic.model(
+        config, parts, ["attention", "dense"], config.depth("n_layer", 12), ("layer_norm_epsilon", 1e-5),
+        vocab_size=config.count("vocab_size", 50_257), d_model=d_model, context=length,
+        position={"kind": "learned", "length": length}, tied_embeddings=config.take("tie_word_embeddings", bool, True),
+    )  # fmt: skip
+
+
+def write(arch: Architecture) -> dict:
+    part, dense = arch.parts["attention"], arch.parts["dense"]
+    return {
+        "architectures": ["GPTBigCodeForCausalLM"], "model_type": "gpt_bigcode", "vocab_size": arch.vocab_size, "n_embd": arch.d_model,
+        "n_positions": arch.position.length, "n_layer": arch.depth, "n_head": part.heads, "multi_query": part.kv_heads == 1,
+        "n_inner": dense.d_ff, "activation_function": common.write_activation(dense.activation), "layer_norm_epsilon": arch.norm.eps,
+        "tie_word_embeddings": arch.tied_embeddings, "scale_attn_weights": part.scale is None,
+    } | common.write_precision(arch)  # fmt: skip
+
+
+def sources(arch: Architecture) -> Sources:
+    names = classic.Names(
+        embedding="transformer.wte", positions="transformer.wpe", layer="transformer.h.{}", norm="transformer.ln_f", mixer_norm="ln_1",
+        ff_norm="ln_2", qkv="attn.c_attn", split=_split, o="attn.c_proj", up="mlp.c_fc", down="mlp.c_proj",
+    )  # fmt: skip
+    return classic.sources(arch, names)
+
+
+def _split(name: str, part: Attention):
+    """All queries, then the one key and value; or head by head where each has its own."""
+    return (classic.side_by_side if part.kv_heads == 1 else classic.by_group)(name, part)
+
+
+def ignored(name: str) -> bool:
+    return name.endswith((".attn.bias", ".attn.masked_bias"))

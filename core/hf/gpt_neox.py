@@ -1,0 +1,49 @@
+"""GPT-NeoX (arXiv:2204.06745) and Pythia: attention and feed-forward side by side, each with a norm of its own."""
+
+from functools import partial
+
+from ..spec import Architecture
+from . import classic, common
+from .config import Config
+
+TYPES = ("gpt_neox",)
+ROOTS = ("gpt_neox.", "embed_out.")
+NAMES = classic.Names(
+    embedding="gpt_neox.embed_in", layer="gpt_neox.layers.{}", norm="gpt_neox.final_layer_norm", head="embed_out",
+    qkv="attention.query_key_value", split=classic.by_group, o="attention.dense", up="mlp.dense_h_to_4h", down="mlp.dense_4h_to_h",
+)  # fmt: skip
+sources = partial(classic.sources, names=NAMES)
+
+
+def read(config: Config, model_type: str) -> dict:
+    d_model, context = config.count("hidden_size", 6_144), config.count("max_position_embeddings", 2_048)
+    bias = config.take("attention_bias", bool, True)
+    parts = {
+        "attention": classic.attention(config, d_model, "num_attention_heads", 64) | common.unless(False, bias=bias),
+        "dense": classic.dense(config, config.count("intermediate_size", 24_576), "hidden_act", "gelu"),
+    }
+    side = config.take("use_parallel_residual", bool, True)
+    base = config.take("rotary_emb_base", float, 10_000.0)
+    config.ignore("classifier_dropout")
+    return classic.model(
+        config, parts, [{"parts": ["attention", "dense"], "own_norms": True}] if side else ["attention", "dense"],
+        config.depth("num_hidden_layers", 44), ("layer_norm_eps", 1e-5), vocab_size=config.count("vocab_size", 50_432),
+        d_model=d_model, context=context, tied_embeddings=config.take("tie_word_embeddings", bool, False),
+        position=common.rope(config, context, theta=base, fraction=config.take("rotary_pct", float, 0.25)),
+    )  # fmt: skip
+
+
+def write(arch: Architecture) -> dict:
+    attention, dense = arch.parts["attention"], arch.parts["dense"]
+    return {
+        "architectures": ["GPTNeoXForCausalLM"], "model_type": "gpt_neox", "vocab_size": arch.vocab_size, "hidden_size": arch.d_model,
+        "num_hidden_layers": arch.depth, "num_attention_heads": attention.heads, "intermediate_size": dense.d_ff,
+        "hidden_act": classic.written_activation(dense.activation), "attention_bias": attention.bias, "layer_norm_eps": arch.norm.eps,
+        "max_position_embeddings": arch.context, "use_parallel_residual": len(arch.sequence[0]) == 1,
+        "rotary_pct": arch.position.fraction, "rotary_emb_base": arch.position.base, "tie_word_embeddings": arch.tied_embeddings,
+    } | common.write_rope(arch.position, arch.context) | common.write_precision(arch)  # fmt: skip
+
+
+def ignored(name: str) -> bool:
+    """Masks and tables that are computed."""
+    return name.endswith((".attention.bias", ".masked_bias", "rotary_emb.inv_freq"))

@@ -1,0 +1,68 @@
+"""Phi-1 to Phi-2 (arXiv:2306.11644) and Persimmon (Adept 2023): LayerNorm, biases, part of each head turning; Phi's attention and
+feed-forward stand side by side behind one norm."""
+
+from ..spec import Architecture
+from . import classic, common
+from .config import Config
+from .weights import Sources
+
+TYPES = ("phi", "persimmon")
+PHI = classic.Names(
+    embedding="model.embed_tokens", layer="model.layers.{}", norm="model.final_layernorm", up="mlp.fc1", down="mlp.fc2",
+    qkv=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), o="self_attn.dense",
+    qk_norm=("self_attn.q_layernorm", "self_attn.k_layernorm"),
+)  # fmt: skip
+PERSIMMON = classic.Names(
+    embedding="model.embed_tokens", layer="model.layers.{}", norm="model.final_layernorm", up="mlp.dense_h_to_4h",
+    down="mlp.dense_4h_to_h", qkv="self_attn.query_key_value", split=classic.by_group, o="self_attn.dense",
+    qk_norm=("self_attn.q_layernorm", "self_attn.k_layernorm"),
+)  # fmt: skip
+# d_model, heads, d_ff, depth, vocabulary, context, activation, whether queries and keys have norms
+DEFAULTS = {
+    "phi": (2_048, 32, 8_192, 24, 51_200, 2_048, "gelu_new", False),
+    "persimmon": (4_096, 64, 16_384, 36, 262_144, 16_384, "relu2", True),
+}
+
+
+def read(config: Config, model_type: str) -> dict:
+    width, heads, d_ff, depth, vocabulary, length, act, norms = DEFAULTS[model_type]
+    d_model, context = config.count("hidden_size", width), config.count("max_position_embeddings", length)
+    part = classic.attention(config, d_model, "num_attention_heads", heads) | {"bias": True}
+    if model_type == "phi":
+        part["kv_heads"] = config.count("num_key_value_heads", part["heads"])
+    normalised = config.take("qk_layernorm", bool, norms)
+    parts = {
+        "attention": part | ({"qk_norm": {}} if normalised else {}),
+        "dense": classic.dense(config, config.count("intermediate_size", d_ff), "hidden_act", act),
+    }
+    config.ignore("embd_pdrop")
+    side = model_type == "phi"
+    return classic.model(
+        config, parts, [["attention", "dense"]] if side else ["attention", "dense"], config.depth("num_hidden_layers", depth),
+        ("layer_norm_eps", 1e-5), vocab_size=config.count("vocab_size", vocabulary), d_model=d_model, context=context,
+        position=common.rope(config, context, fraction=0.5),
+        tied_embeddings=config.take("tie_word_embeddings", bool, False), **({"head": {"bias": True}} if side else {}),
+    )  # fmt: skip
+
+
+def write(arch: Architecture) -> dict:
+    attention, dense = arch.parts["attention"], arch.parts["dense"]
+    model_type = "phi" if len(arch.sequence[0]) == 1 else "persimmon"
+    return {
+        "architectures": [{"phi": "PhiForCausalLM", "persimmon": "PersimmonForCausalLM"}[model_type]], "model_type": model_type,
+        "vocab_size": arch.vocab_size, "hidden_size": arch.d_model, "num_hidden_layers": arch.depth,
+        "num_attention_heads": attention.heads, "intermediate_size": dense.d_ff, "qk_layernorm": attention.qk_norm is not None,
+        "hidden_act": classic.written_activation(dense.activation), "layer_norm_eps": arch.norm.eps,
+        "max_position_embeddings": arch.context, "tie_word_embeddings": arch.tied_embeddings,
+        "partial_rotary_factor": arch.position.fraction,
+    } | ({"num_key_value_heads": attention.kv_heads} if model_type == "phi" else {}) | common.write_rope(
+        arch.position, arch.context
+    ) | common.write_precision(arch)  # fmt: skip
+
+
+def sources(arch: Architecture) -> Sources:
+    return classic.sources(arch, PHI if len(arch.sequence[0]) == 1 else PERSIMMON)
+
+
+def ignored(name: str) -> bool:
+    return name.endswith("rotary_emb.inv_freq")
