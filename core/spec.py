@@ -196,7 +196,14 @@ class Architecture(Spec):
                 raise ValueError(f"parts.{name}: {error}") from None
         self._check_borrowed()
         for path in self.precision:
-            if path != "default" and path.split(".")[0] not in {*self.parts, "embedding", "embedding_norm", "head", "norm", "positions"}:
+            if path != "default" and path.split(".")[0] not in {
+                *self.parts,
+                "embedding",
+                "embedding_norm",
+                "head",
+                "norm",
+                "positions",
+            }:
                 raise ValueError(
                     f"precision.{path}: give `default`, `embedding`, `head`, or a part such as {next(iter(self.parts))}"
                 )

@@ -134,7 +134,7 @@ def assemble(
     config: Config, value: dict, position: dict, parts: Mapping[str, dict], blocks: Sequence[Sequence[str]], **more: Any
 ) -> dict:
     """The spec's mapping: the parts that the blocks use, the pattern of the layers, the stored precision."""
-    used = {name for block in blocks for name in block}
+    used = {name for block in blocks for step in block for name in ([step] if isinstance(step, str) else step)}
     parts = {name: part for name, part in parts.items() if name in used}
     return value | {"position": position} | more | {"parts": parts, "layers": layers(blocks)} | precision(config, parts)
 
@@ -407,7 +407,7 @@ def llama_sources(
     """
     yield one("embedding.weight", "model.embed_tokens.weight")
     if arch.head.norm:
-        yield one("norm.weight", "model.norm.weight")
+        yield from norm_sources(arch, "norm", "model.norm")
     yield from head_source(arch, "model.embed_tokens.weight")
     for index, block in enumerate(arch.sequence):
         at = f"model.layers.{index}"
@@ -418,9 +418,28 @@ def llama_sources(
             placement = (step.residual or arch.residual).norm
             for ours, theirs in NORMS[placement].items():
                 if ours.startswith(role):
-                    yield one(f"{path}{ours.removeprefix(role)}.weight", f"{at}.{theirs}.weight")
+                    yield from norm_sources(arch, f"{path}{ours.removeprefix(role)}", f"{at}.{theirs}")
             given = mixer if part.mixes else ff
             yield from (given or part_sources)(path, at, part)
+            for beside in step.parts[1:]:  # behind the same norm
+                yield from part_sources(f"layers.{index}.{beside}", at, arch.part(beside))
+
+
+def norm_sources(arch: Architecture, ours: str, theirs: str) -> Iterator[tuple[str, list[Source]]]:
+    """What a norm of the model's own kind has: a weight, a bias, both or neither."""
+    for kind in ("weight", "bias"):
+        if getattr(arch.norm, kind, False):
+            yield one(f"{ours}.{kind}", f"{theirs}.{kind}")
+
+
+def renamed(sources: Iterator[tuple[str, list[Source]]], **names: str) -> Iterator[tuple[str, list[Source]]]:
+    """The same sources where a checkpoint calls some modules otherwise: `renamed(sources, q_norm="query_layernorm")`."""
+
+    def rename(name: str) -> str:
+        return ".".join(names.get(piece, piece) for piece in name.split("."))
+
+    for path, ways in sources:
+        yield path, [Source(tuple(map(rename, way.names)), way.make) for way in ways]
 
 
 def head_source(arch: Architecture, table: str) -> Iterator[tuple[str, list[Source]]]:
@@ -439,12 +458,15 @@ def part_sources(path: str, at: str, part: Any) -> Iterator[tuple[str, list[Sour
 
 
 def attention_sources(path: str, at: str, part: Attention) -> Iterator[tuple[str, list[Source]]]:
-    """q, k, v, o and the norms of queries and keys."""
+    """q, k, v (each alone, or one above the other in a matrix), o and the norms of queries and keys."""
     out_bias = part.bias if part.out_bias is None else part.out_bias
-    for name in "qkvo":
-        yield one(f"{path}.{name}.weight", f"{at}.{name}_proj.weight")
-        if out_bias if name == "o" else part.bias:
-            yield one(f"{path}.{name}.bias", f"{at}.{name}_proj.bias")
+    widths = [part.heads * part.head_dim, part.kv_heads * part.head_dim, part.kv_heads * part.v_dim]
+    for kind in ("weight", "bias") if part.bias else ("weight",):
+        for index, name in enumerate("qkv"):
+            fused = Source((f"{at}.qkv_proj.{kind}",), lambda all, index=index: all.split(widths)[index])
+            yield f"{path}.{name}.{kind}", [Source((f"{at}.{name}_proj.{kind}",)), fused]
+    for kind in ("weight", "bias") if out_bias else ("weight",):
+        yield one(f"{path}.o.{kind}", f"{at}.o_proj.{kind}")
     for name in ("q_norm", "k_norm") if part.qk_norm and (part.qk_norm.norm or part.norm).weight else ():
         yield one(f"{path}.{name}.weight", f"{at}.{name}.weight")
     if part.sinks:
@@ -452,11 +474,13 @@ def attention_sources(path: str, at: str, part: Attention) -> Iterator[tuple[str
 
 
 def dense_sources(path: str, at: str, part: FeedForward) -> Iterator[tuple[str, list[Source]]]:
-    """gate, up and down."""
-    for name in ("gate", "up", "down") if part.gated else ("up", "down"):
-        yield one(f"{path}.{name}.weight", f"{at}.{name}_proj.weight")
-        if getattr(part, "bias", False):
-            yield one(f"{path}.{name}.bias", f"{at}.{name}_proj.bias")
+    """gate and up (each alone, or one above the other in a matrix) and down."""
+    for kind in ("weight", "bias") if getattr(part, "bias", False) else ("weight",):
+        for half, name in enumerate(("gate", "up")) if part.gated else ():
+            fused = Source((f"{at}.gate_up_proj.{kind}",), lambda both, half=half: both.chunk(2)[half])
+            yield f"{path}.{name}.{kind}", [Source((f"{at}.{name}_proj.{kind}",)), fused]
+        for name in ("down",) if part.gated else ("up", "down"):
+            yield one(f"{path}.{name}.{kind}", f"{at}.{name}_proj.{kind}")
 
 
 def experts_sources(

@@ -1,0 +1,281 @@
+"""The many dense models that differ from llama in their sizes and a few switches: one row of KIN each."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..spec import Architecture
+from . import common
+from .common import ignored as ignored
+from .common import unless
+from .config import Config
+from .weights import Sources
+
+
+@dataclass(frozen=True)
+class Kin:
+    """A family's defaults, and where it departs from llama. What is not said here is llama's."""
+
+    name: str  # of its class, before ForCausalLM
+    sizes: tuple[int, int, int, int, int]  # vocabulary, d_model, d_ff, layers, context
+    heads: tuple[int, int | None, int | None]  # heads; kv_heads, None as many; head_dim, None what divides d_model
+    tied: bool = False
+    norm: Mapping[str, Any] = field(default_factory=lambda: {"kind": "rms"})
+    eps: tuple[str, float] = ("rms_norm_eps", 1e-6)
+    bias: tuple[str, bool] | bool = ("attention_bias", False)  # a key and its default, or what always holds
+    out_bias: tuple[str, bool] | bool | None = None  # None: as `bias`
+    mlp_bias: tuple[str, bool] | bool = False
+    activation: tuple[str, str] = ("hidden_act", "silu")
+    gated: bool = True
+    theta: float = 1e4
+    rope: Mapping[str, Any] = field(default_factory=dict)  # what the position always says
+    fraction: float | None = None  # default share of channels that turn; None where all do
+    attention: Mapping[str, Any] = field(default_factory=dict)  # what the attention part always says
+    residual: Mapping[str, Any] = field(default_factory=dict)
+    parallel: bool = False  # attention and feed-forward behind one norm
+    multipliers: bool = False  # Granite's
+    window: Callable[[Config, int], list[str]] | None = None  # the usual layer_types, where layers may have a window
+    unseen: bool = False  # layers without a window have no position
+    ignored: str = ""  # keys that change nothing
+    tensors: Mapping[str, str] = field(default_factory=dict)  # llama's name of a module -> the family's
+
+
+def every(fourth: int, first: bool = False) -> Callable[[Config, int], list[str]]:
+    """All in a window but each fourth layer, or the first of each four."""
+
+    def types(config: Config, depth: int) -> list[str]:
+        pattern = config.count("sliding_window_pattern", fourth)
+        full = 0 if first else pattern - 1
+        return ["full_attention" if layer % pattern == full else "sliding_attention" for layer in range(depth)]
+
+    return types
+
+
+def all_alike(config: Config, depth: int) -> list[str]:
+    return [
+        "sliding_attention" if config.has("sliding_window") or "sliding_window" not in config.raw else "full_attention"
+    ] * depth
+
+
+PAIRS = {"interleaved": True}
+LAYER = {"kind": "layer"}
+GLM = dict(
+    sizes=(151_552, 4_096, 13_696, 40, 131_072), heads=(32, 2, 128), eps=("rms_norm_eps", 1.5625e-7), bias=("attention_bias", True),
+    out_bias=False, rope=PAIRS, fraction=0.5,
+)  # fmt: skip
+GRANITE = dict(
+    sizes=(32_000, 4_096, 11_008, 32, 2_048), heads=(32, None, None), mlp_bias=("mlp_bias", False), multipliers=True
+)
+KIN = {
+    "arcee": Kin(
+        "Arcee", (32_000, 2_560, 18_432, 32, 4_096), (32, None, None), eps=("rms_norm_eps", 1e-5), mlp_bias=("mlp_bias", False),
+        activation=("hidden_act", "relu2"), gated=False,
+    ),
+    "cohere": Kin(
+        "Cohere", (256_000, 8_192, 22_528, 40, 8_192), (64, None, None), tied=True, norm=LAYER | {"bias": False},
+        eps=("layer_norm_eps", 1e-5), rope=PAIRS, theta=5e5, parallel=True,
+    ),
+    "cohere2": Kin(
+        "Cohere2", (256_000, 8_192, 22_528, 40, 8_192), (64, None, None), tied=True, norm=LAYER | {"bias": False},
+        eps=("layer_norm_eps", 1e-5), rope=PAIRS, parallel=True, window=every(4), unseen=True,
+        ignored="order_of_interleaved_layers position_embedding_type rotary_pct use_embedding_sharing use_gated_activation "
+        "use_parallel_block use_parallel_embedding cache_implementation",
+    ),
+    "ernie4_5": Kin(
+        "Ernie4_5", (103_424, 1_024, 3_072, 18, 131_072), (16, 2, 128), tied=True, eps=("rms_norm_eps", 1e-5),
+        bias=("use_bias", False), mlp_bias=("use_bias", False), rope=PAIRS, theta=5e5,
+    ),
+    "gemma": Kin(
+        "Gemma", (256_000, 3_072, 24_576, 28, 8_192), (16, 16, 256), tied=True, norm={"kind": "rms", "unit_offset": True},
+        activation=("hidden_act", "gelu_pytorch_tanh"), ignored="hidden_activation",
+    ),
+    "glm": Kin("Glm", **GLM),
+    "glm4": Kin(
+        "Glm4", **GLM, residual={"norm": "sandwich"},
+        tensors={"post_attention_layernorm": "post_self_attn_layernorm", "pre_feedforward_layernorm": "post_attention_layernorm",
+                 "post_feedforward_layernorm": "post_mlp_layernorm"},
+    ),
+    "granite": Kin("Granite", **GRANITE),
+    "hyperclovax": Kin(
+        "HyperCLOVAX", **GRANITE,
+        tensors={"post_attention_layernorm": "post_norm1", "pre_feedforward_layernorm": "post_attention_layernorm",
+                 "post_feedforward_layernorm": "post_norm2"},
+    ),
+    "helium": Kin(
+        "Helium", (48_000, 2_560, 7_040, 24, 4_096), (20, 20, 128), eps=("rms_norm_eps", 1e-8), rope=PAIRS, theta=1e5, out_bias=False,
+        mlp_bias=("mlp_bias", False),
+    ),
+    "hunyuan_v1_dense": Kin(
+        "HunYuanDenseV1", (290_943, 4_096, 11_008, 32, 2_048), (32, None, None), eps=("rms_norm_eps", 1e-5),
+        attention={"qk_norm": {"after_position": True}}, tensors={"q_norm": "query_layernorm", "k_norm": "key_layernorm"},
+        ignored="eod_token_id im_start_id im_end_id text_start_id text_end_id",
+    ),
+    "internlm3": Kin(
+        "InternLM3", (128_512, 4_096, 10_240, 48, 32_768), (32, 2, 128), eps=("rms_norm_eps", 1e-5), mlp_bias=("mlp_bias", False),
+    ),
+    "iquestcoder": Kin(
+        "IQuestCoder", (76_800, 5_120, 27_648, 80, 131_072), (40, 8, 128), eps=("rms_norm_eps", 1e-5), mlp_bias=("mlp_bias", False),
+    ),
+    "jais2": Kin(
+        "Jais2", (150_272, 3_328, 26_624, 32, 8_192), (26, None, None), norm=LAYER, eps=("layer_norm_eps", 1e-5),
+        bias=("attention_bias", True), mlp_bias=("mlp_bias", True), activation=("hidden_act", "relu2"), gated=False,
+    ),
+    "ministral": Kin("Ministral", (32_000, 4_096, 14_336, 32, 131_072), (32, 8, None), bias=False, window=all_alike),
+    "nemotron": Kin(
+        "Nemotron", (256_000, 6_144, 24_576, 32, 4_096), (48, None, None), norm=LAYER | {"unit_offset": True}, eps=("norm_eps", 1e-5),
+        mlp_bias=("mlp_bias", False), activation=("hidden_act", "relu2"), gated=False, fraction=0.5,
+    ),
+    "olmo": Kin(
+        "Olmo", (50_304, 4_096, 11_008, 32, 2_048), (32, None, None), norm=LAYER | {"weight": False, "bias": False},
+        eps=("layer_norm_eps", 1e-5),
+    ),
+    "phi3": Kin(
+        "Phi3", (32_064, 3_072, 8_192, 32, 4_096), (32, None, None), eps=("rms_norm_eps", 1e-5), bias=False, fraction=1.0, window=all_alike,
+        ignored="embd_pdrop",
+    ),
+    "seed_oss": Kin(
+        "SeedOss", (155_136, 4_096, 27_648, 64, 524_288), (80, 8, 128), bias=("attention_bias", True),
+        out_bias=("attention_out_bias", False), mlp_bias=("mlp_bias", False), ignored="residual_dropout",
+    ),
+    "stablelm": Kin(
+        "StableLm", (50_304, 2_560, 6_912, 32, 4_096), (32, 32, None), norm=LAYER, eps=("layer_norm_eps", 1e-5),
+        bias=("use_qkv_bias", False), out_bias=False, fraction=0.25,
+    ),
+    "starcoder2": Kin(
+        "Starcoder2", (49_152, 3_072, 12_288, 30, 4_096), (24, 2, None), tied=True, norm=LAYER, eps=("norm_epsilon", 1e-5),
+        bias=("use_bias", True), mlp_bias=("use_bias", True), activation=("hidden_act", "gelu_pytorch_tanh"), gated=False,
+        window=all_alike, ignored="residual_dropout embedding_dropout", tensors={"up_proj": "c_fc", "down_proj": "c_proj"},
+    ),
+}  # fmt: skip
+TYPES = tuple(KIN)
+
+
+def read(config: Config, model_type: str) -> dict:
+    kin = KIN[model_type]
+    vocabulary, width, d_ff, depth, length = kin.sizes
+    d_model, context = config.count("hidden_size", width), config.count("max_position_embeddings", length)
+    heads, kv_heads, head_dim = kin.heads
+
+    def says(switch: tuple[str, bool] | bool | None) -> bool | None:
+        return config.take(switch[0], bool, switch[1]) if isinstance(switch, tuple) else switch
+
+    bias, out_bias = says(kin.bias), says(kin.out_bias)
+    part = {"kind": "attention"} | common.heads(config, d_model, heads=heads, kv_heads=kv_heads, head_dim=head_dim)
+    part |= unless(False, bias=bias) | ({} if out_bias in (None, bias) else {"out_bias": out_bias}) | kin.attention
+    activation = common.activation(config, *kin.activation, gated=kin.gated)
+    dense = {"kind": "feed_forward", "d_ff": config.count("intermediate_size", d_ff)} | unless(
+        "swiglu", activation=activation
+    )
+    dense |= unless(False, bias=says(kin.mlp_bias))
+    value = {
+        "vocab_size": config.count("vocab_size", vocabulary),
+        "d_model": d_model,
+        "context": context,
+        "tied_embeddings": config.take("tie_word_embeddings", bool, kin.tied),
+        "norm": {**kin.norm, "eps": config.take(kin.eps[0], float, kin.eps[1])},
+    } | ({"residual": dict(kin.residual)} if kin.residual else {})
+    depth = config.depth("num_hidden_layers", depth)
+    position = common.rope(config, context, theta=kin.theta, fraction=kin.fraction) | kin.rope
+    part, value = _special(config, model_type, part, value)
+    mixers, order = {"attention": part}, ["attention"] * depth
+    if kin.window:
+        types = common.layer_types(config, depth, kin.window(config, depth), "sliding_attention", "full_attention")
+        window = config.count(
+            "sliding_window", None if kin.window is all_alike and model_type != "ministral" else 4_096, null=None
+        )
+        if window is None:
+            types = ["full_attention"] * depth
+        mixers, order = common.windowed(types, part, window)
+        if kin.unseen:
+            for name, mixer in mixers.items():
+                mixers[name] = mixer if mixer.get("window") else mixer | {"position": {"kind": "none"}}
+    config.ignore("sliding_window_pattern", *kin.ignored.split())
+    blocks = [[[name, "dense"]] if kin.parallel else [name, "dense"] for name in order]
+    return common.assemble(config, value, position, mixers | {"dense": dense}, blocks)
+
+
+def _special(config: Config, model_type: str, part: dict, value: dict) -> tuple[dict, dict]:
+    """What a row cannot say."""
+    match model_type:
+        case "cohere" | "cohere2":
+            config.expect("use_qk_norm", False)
+            value["head"] = {"scale": config.take("logit_scale", float, 0.0625)}
+        case "gemma":
+            config.expect("use_bidirectional_attention", False)
+            value["embedding"] = {"scale": "sqrt_d_model"}
+        case "olmo":
+            config.expect("layer_norm_eps", 1e-5)
+            part |= unless(None, clip=config.take("clip_qkv", float, None))
+        case "stablelm":
+            config.expect("qk_layernorm", False)
+            config.expect("use_parallel_residual", False)
+        case "iquestcoder":
+            config.expect("clip_qkv", None)
+            config.expect("use_sliding_window", False)
+        case "helium":
+            if part["heads"] * part["head_dim"] != value["d_model"]:
+                raise config.refuse("head_dim", "its heads together are as wide as the stream")
+        case "hunyuan_v1_dense":
+            config.expect("use_qk_norm", True)
+            config.expect("use_cla", False)
+    if KIN[model_type].multipliers:
+        own = model_type == "granite"
+        scale = config.take("attention_multiplier", float, 1.0 if own else None)
+        part |= unless(None, scale=scale)
+        logits = config.take("logits_scaling", float, 1.0)
+        value["embedding"] = {"scale": config.take("embedding_multiplier", float, 1.0)}
+        value["head"] = {"scale": 1 / logits if own else logits}
+        residual = unless(1.0, scale=config.take("residual_multiplier", float, 1.0))
+        if not own and config.take("use_post_norm", bool, True):
+            residual |= {"norm": "sandwich"}
+        value |= {"residual": residual} if residual else {}
+    return part, value
+
+
+def write(arch: Architecture) -> dict:
+    model_type = arch.family if arch.family in KIN else "arcee"
+    kin = KIN[model_type]
+    mixers, dense = common.mixers(arch), arch.parts["dense"]
+    part = mixers[0]
+    written: dict[str, Any] = {
+        "architectures": [f"{kin.name}ForCausalLM"],
+        "model_type": model_type,
+        "vocab_size": arch.vocab_size,
+        "hidden_size": arch.d_model,
+        "num_hidden_layers": arch.depth,
+        "max_position_embeddings": arch.context,
+        "tie_word_embeddings": arch.tied_embeddings,
+        "intermediate_size": dense.d_ff,
+        kin.eps[0]: arch.norm.eps,
+        kin.activation[0]: common.write_activation(dense.activation),
+    } | common.write_heads(part)
+    for switch, says in ((kin.bias, part.bias), (kin.out_bias, part.out_bias), (kin.mlp_bias, dense.bias)):
+        if isinstance(switch, tuple) and says is not None:
+            written[switch[0]] = says
+    if isinstance(kin.out_bias, tuple) and part.out_bias is None:
+        written[kin.out_bias[0]] = part.bias
+    if kin.window:
+        written |= {"sliding_window": common.window(arch), "layer_types": common.write_layer_types(arch)}
+    if model_type.startswith("cohere"):
+        written["logit_scale"] = arch.head.scale
+    if model_type == "olmo":
+        written["clip_qkv"] = part.clip
+    if kin.multipliers:
+        own = model_type == "granite"
+        written |= {
+            "attention_multiplier": (part.scale or 1.0) if own else part.scale,
+            "logits_scaling": 1 / arch.head.scale if own else arch.head.scale,
+            "embedding_multiplier": arch.embedding.scale,
+            "residual_multiplier": arch.residual.scale,
+        } | ({} if own else {"use_post_norm": arch.residual.norm == "sandwich"})
+    rope = common.write_rope(arch.position, arch.context)
+    if kin.fraction is not None:
+        rope["partial_rotary_factor"] = arch.position.fraction
+    return written | rope | common.write_precision(arch)
+
+
+def sources(arch: Architecture) -> Sources:
+    names = KIN[arch.family].tensors if arch.family in KIN else {}
+    if arch.residual.norm != "sandwich":  # HyperCLOVA X without its second norms
+        names = {ours: theirs for ours, theirs in names.items() if not ours.endswith("layernorm")}
+    return common.renamed(common.llama_sources(arch), **names)

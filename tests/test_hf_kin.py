@@ -1,0 +1,58 @@
+"""The dense kin of llama against transformers: logits on small random weights, the round trip, what is refused."""
+
+import pytest
+from parity import check_logits
+
+import core
+from core.hf import from_hf, to_hf
+from core.hf.kin import KIN
+
+SMALL = dict(
+    vocab_size=64, hidden_size=64, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
+    max_position_embeddings=64, pad_token_id=0,
+)  # fmt: skip
+VARIED = {  # beside the default switches of every family
+    "arcee": dict(attention_bias=True, mlp_bias=True),
+    "cohere": dict(logit_scale=0.3, attention_bias=True),
+    "cohere2": dict(sliding_window=5, num_hidden_layers=4, sliding_window_pattern=2),
+    "ernie4_5": dict(use_bias=True, tie_word_embeddings=False),
+    "gemma": dict(attention_bias=True),
+    "glm": dict(attention_bias=False, partial_rotary_factor=1.0),
+    "glm4": dict(attention_bias=False),
+    "granite": dict(attention_multiplier=0.3, logits_scaling=4.0, embedding_multiplier=3.0, residual_multiplier=0.5),
+    "hyperclovax": dict(attention_multiplier=0.3, logits_scaling=4.0, residual_multiplier=0.5, use_post_norm=False),
+    "helium": dict(attention_bias=True, mlp_bias=True),
+    "internlm3": dict(attention_bias=True, mlp_bias=True),
+    "iquestcoder": dict(rope_theta=500.0),
+    "jais2": dict(attention_bias=False, mlp_bias=False),
+    "ministral": dict(sliding_window=5, layer_types=["sliding_attention", "full_attention"]),
+    "nemotron": dict(mlp_bias=True, partial_rotary_factor=0.25),
+    "olmo": dict(clip_qkv=0.5),
+    "phi3": dict(sliding_window=5, partial_rotary_factor=0.5),
+    "seed_oss": dict(attention_bias=False, mlp_bias=True),
+    "stablelm": dict(use_qkv_bias=True, partial_rotary_factor=0.5),
+    "starcoder2": dict(sliding_window=5, use_bias=False),
+    "hunyuan_v1_dense": dict(attention_bias=True),
+}
+CASES = [(name, {}) for name in KIN] + list(VARIED.items())
+
+
+@pytest.mark.parametrize(("model_type", "varied"), CASES)
+def test_logits_are_those_of_transformers(model_type, varied):
+    arch = check_logits(SMALL | {"model_type": model_type} | varied)
+    assert from_hf(to_hf(arch)) == arch
+
+
+@pytest.mark.parametrize(
+    ("model_type", "varied", "key"),
+    [
+        ("cohere", dict(use_qk_norm=True), "use_qk_norm"),
+        ("stablelm", dict(qk_layernorm=True), "qk_layernorm"),
+        ("helium", dict(head_dim=32), "head_dim"),
+        ("granite", dict(mystery=3), "mystery"),
+        ("phi3", dict(layer_types=["far", "far"]), "layer_types"),
+    ],
+)
+def test_what_the_spec_cannot_say_is_refused_by_name(model_type, varied, key):
+    with pytest.raises(core.Unsupported, match=rf"^{key}: "):
+        from_hf(SMALL | {"model_type": model_type} | varied)
