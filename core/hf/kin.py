@@ -34,27 +34,33 @@ class Kin:
     residual: Mapping[str, Any] = field(default_factory=dict)
     parallel: bool = False  # attention and feed-forward behind one norm
     multipliers: bool = False  # Granite's
-    window: Callable[[Config, int], list[str]] | None = None  # the usual layer_types, where layers may have a window
+    window: Callable[[Config, int, int | None], list[str]] | None = (
+        None  # the usual layer_types, where there are windows
+    )
+    sliding: int | None = None  # the usual window
     unseen: bool = False  # layers without a window have no position
     ignored: str = ""  # keys that change nothing
     tensors: Mapping[str, str] = field(default_factory=dict)  # llama's name of a module -> the family's
 
 
-def every(fourth: int, first: bool = False) -> Callable[[Config, int], list[str]]:
-    """All in a window but each fourth layer, or the first of each four."""
+def every(fourth: int) -> Callable[[Config, int, int | None], list[str]]:
+    """All in a window but each fourth layer, or as sliding_window_pattern says."""
 
-    def types(config: Config, depth: int) -> list[str]:
-        pattern = config.count("sliding_window_pattern", fourth)
-        full = 0 if first else pattern - 1
-        return ["full_attention" if layer % pattern == full else "sliding_attention" for layer in range(depth)]
+    def types(config: Config, depth: int, window: int | None) -> list[str]:
+        pattern = config.count("sliding_window_pattern", fourth, least=0) if window else 0
+        return ["sliding_attention" if pattern and (n + 1) % pattern else "full_attention" for n in range(depth)]
 
     return types
 
 
-def all_alike(config: Config, depth: int) -> list[str]:
-    return [
-        "sliding_attention" if config.has("sliding_window") or "sliding_window" not in config.raw else "full_attention"
-    ] * depth
+def all_alike(config: Config, depth: int, window: int | None) -> list[str]:
+    return ["sliding_attention" if window else "full_attention"] * depth
+
+
+def upper(config: Config, depth: int, window: int | None) -> list[str]:
+    """Only the layers from max_window_layers on have a window."""
+    first = config.count("max_window_layers", depth, least=0)
+    return ["sliding_attention" if window and n >= first else "full_attention" for n in range(depth)]
 
 
 PAIRS = {"interleaved": True}
@@ -77,13 +83,17 @@ KIN = {
     ),
     "cohere2": Kin(
         "Cohere2", (256_000, 8_192, 22_528, 40, 8_192), (64, None, None), tied=True, norm=LAYER | {"bias": False},
-        eps=("layer_norm_eps", 1e-5), rope=PAIRS, parallel=True, window=every(4), unseen=True,
+        eps=("layer_norm_eps", 1e-5), rope=PAIRS, parallel=True, window=every(4), sliding=4_096, unseen=True,
         ignored="order_of_interleaved_layers position_embedding_type rotary_pct use_embedding_sharing use_gated_activation "
         "use_parallel_block use_parallel_embedding cache_implementation",
     ),
     "ernie4_5": Kin(
         "Ernie4_5", (103_424, 1_024, 3_072, 18, 131_072), (16, 2, 128), tied=True, eps=("rms_norm_eps", 1e-5),
         bias=("use_bias", False), mlp_bias=("use_bias", False), rope=PAIRS, theta=5e5,
+    ),
+    "exaone4": Kin(
+        "Exaone4", (102_400, 4_096, 16_384, 32, 2_048), (32, 32, None), eps=("rms_norm_eps", 1e-5), bias=False,
+        attention={"qk_norm": {}}, residual={"norm": "output"}, window=every(4), sliding=4_096, unseen=True,
     ),
     "gemma": Kin(
         "Gemma", (256_000, 3_072, 24_576, 28, 8_192), (16, 16, 256), tied=True, norm={"kind": "rms", "unit_offset": True},
@@ -120,7 +130,7 @@ KIN = {
         "Jais2", (150_272, 3_328, 26_624, 32, 8_192), (26, None, None), norm=LAYER, eps=("layer_norm_eps", 1e-5),
         bias=("attention_bias", True), mlp_bias=("mlp_bias", True), activation=("hidden_act", "relu2"), gated=False,
     ),
-    "ministral": Kin("Ministral", (32_000, 4_096, 14_336, 32, 131_072), (32, 8, None), bias=False, window=all_alike),
+    "ministral": Kin("Ministral", (32_000, 4_096, 14_336, 32, 131_072), (32, 8, None), bias=False, window=all_alike, sliding=4_096),
     "nemotron": Kin(
         "Nemotron", (256_000, 6_144, 24_576, 32, 4_096), (48, None, None), norm=LAYER | {"unit_offset": True}, eps=("norm_eps", 1e-5),
         mlp_bias=("mlp_bias", False), activation=("hidden_act", "relu2"), gated=False, fraction=0.5,
@@ -152,21 +162,19 @@ TYPES = tuple(KIN)
 
 def read(config: Config, model_type: str) -> dict:
     kin = KIN[model_type]
-    vocabulary, width, d_ff, depth, length = kin.sizes
+    value, position, mixers, order = frame(config, model_type, kin)
+    blocks = [[[name, "dense"]] if kin.parallel else [name, "dense"] for name in order]
+    return common.assemble(config, value, position, mixers | {"dense": dense(config, kin)}, blocks)
+
+
+def frame(config: Config, model_type: str, kin: Kin) -> tuple[dict, dict, dict, list[str]]:
+    """All but the feed-forward side: the model's own fields, its position, its kinds of attention, each layer's kind."""
+    vocabulary, width, _, depth, length = kin.sizes
     d_model, context = config.count("hidden_size", width), config.count("max_position_embeddings", length)
     heads, kv_heads, head_dim = kin.heads
-
-    def says(switch: tuple[str, bool] | bool | None) -> bool | None:
-        return config.take(switch[0], bool, switch[1]) if isinstance(switch, tuple) else switch
-
-    bias, out_bias = says(kin.bias), says(kin.out_bias)
+    bias, out_bias = _says(config, kin.bias), _says(config, kin.out_bias)
     part = {"kind": "attention"} | common.heads(config, d_model, heads=heads, kv_heads=kv_heads, head_dim=head_dim)
     part |= unless(False, bias=bias) | ({} if out_bias in (None, bias) else {"out_bias": out_bias}) | kin.attention
-    activation = common.activation(config, *kin.activation, gated=kin.gated)
-    dense = {"kind": "feed_forward", "d_ff": config.count("intermediate_size", d_ff)} | unless(
-        "swiglu", activation=activation
-    )
-    dense |= unless(False, bias=says(kin.mlp_bias))
     value = {
         "vocab_size": config.count("vocab_size", vocabulary),
         "d_model": d_model,
@@ -176,25 +184,34 @@ def read(config: Config, model_type: str) -> dict:
     } | ({"residual": dict(kin.residual)} if kin.residual else {})
     depth = config.depth("num_hidden_layers", depth)
     position = common.rope(config, context, theta=kin.theta, fraction=kin.fraction) | kin.rope
-    part, value = _special(config, model_type, part, value)
-    mixers, order = {"attention": part}, ["attention"] * depth
-    if kin.window:
-        types = common.layer_types(config, depth, kin.window(config, depth), "sliding_attention", "full_attention")
-        window = config.count(
-            "sliding_window", None if kin.window is all_alike and model_type != "ministral" else 4_096, null=None
-        )
-        if window is None:
-            types = ["full_attention"] * depth
-        mixers, order = common.windowed(types, part, window)
-        if kin.unseen:
-            for name, mixer in mixers.items():
-                mixers[name] = mixer if mixer.get("window") else mixer | {"position": {"kind": "none"}}
-    config.ignore("sliding_window_pattern", *kin.ignored.split())
-    blocks = [[[name, "dense"]] if kin.parallel else [name, "dense"] for name in order]
-    return common.assemble(config, value, position, mixers | {"dense": dense}, blocks)
+    part, value = _special(config, model_type, kin, part, value)
+    config.ignore(*kin.ignored.split())
+    if not kin.window:
+        return value, position, {"attention": part}, ["attention"] * depth
+    window = config.count("sliding_window", kin.sliding, null=None)
+    types = common.layer_types(config, depth, kin.window(config, depth, window), "sliding_attention", "full_attention")
+    config.ignore("sliding_window_pattern")
+    if window is None:
+        return value, position, {"attention": part}, ["attention"] * depth
+    mixers, order = common.windowed(types, part, window)
+    if kin.unseen:
+        nowhere = {"position": {"kind": "none"}}
+        mixers = {name: mixer if mixer.get("window") else mixer | nowhere for name, mixer in mixers.items()}
+    return value, position, mixers, order
 
 
-def _special(config: Config, model_type: str, part: dict, value: dict) -> tuple[dict, dict]:
+def dense(config: Config, kin: Kin) -> dict:
+    """The feed-forward network of layers that have one."""
+    activation = common.activation(config, *kin.activation, gated=kin.gated)
+    part = {"kind": "feed_forward", "d_ff": config.count("intermediate_size", kin.sizes[2])}
+    return part | unless("swiglu", activation=activation) | unless(False, bias=_says(config, kin.mlp_bias))
+
+
+def _says(config: Config, switch: tuple[str, bool] | bool | None) -> bool | None:
+    return config.take(switch[0], bool, switch[1]) if isinstance(switch, tuple) else switch
+
+
+def _special(config: Config, model_type: str, kin: Kin, part: dict, value: dict) -> tuple[dict, dict]:
     """What a row cannot say."""
     match model_type:
         case "cohere" | "cohere2":
@@ -206,6 +223,8 @@ def _special(config: Config, model_type: str, part: dict, value: dict) -> tuple[
         case "olmo":
             config.expect("layer_norm_eps", 1e-5)
             part |= unless(None, clip=config.take("clip_qkv", float, None))
+        case "olmoe":
+            config.expect("clip_qkv", None)  # it would cut after the norms
         case "stablelm":
             config.expect("qk_layernorm", False)
             config.expect("use_parallel_residual", False)
@@ -218,8 +237,8 @@ def _special(config: Config, model_type: str, part: dict, value: dict) -> tuple[
         case "hunyuan_v1_dense":
             config.expect("use_qk_norm", True)
             config.expect("use_cla", False)
-    if KIN[model_type].multipliers:
-        own = model_type == "granite"
+    if kin.multipliers:
+        own = model_type != "hyperclovax"
         scale = config.take("attention_multiplier", float, 1.0 if own else None)
         part |= unless(None, scale=scale)
         logits = config.take("logits_scaling", float, 1.0)
@@ -233,35 +252,38 @@ def _special(config: Config, model_type: str, part: dict, value: dict) -> tuple[
 
 
 def write(arch: Architecture) -> dict:
-    model_type = arch.family if arch.family in KIN else "arcee"
-    kin = KIN[model_type]
-    mixers, dense = common.mixers(arch), arch.parts["dense"]
-    part = mixers[0]
+    kin = KIN[arch.family]
+    part = arch.parts["dense"]
+    written = write_frame(arch, kin) | {
+        "intermediate_size": part.d_ff,
+        kin.activation[0]: common.write_activation(part.activation),
+    }
+    return written | ({kin.mlp_bias[0]: part.bias} if isinstance(kin.mlp_bias, tuple) else {})
+
+
+def write_frame(arch: Architecture, kin: Kin) -> dict:
+    part = common.mixers(arch)[0]
     written: dict[str, Any] = {
         "architectures": [f"{kin.name}ForCausalLM"],
-        "model_type": model_type,
+        "model_type": arch.family,
         "vocab_size": arch.vocab_size,
         "hidden_size": arch.d_model,
         "num_hidden_layers": arch.depth,
         "max_position_embeddings": arch.context,
         "tie_word_embeddings": arch.tied_embeddings,
-        "intermediate_size": dense.d_ff,
         kin.eps[0]: arch.norm.eps,
-        kin.activation[0]: common.write_activation(dense.activation),
     } | common.write_heads(part)
-    for switch, says in ((kin.bias, part.bias), (kin.out_bias, part.out_bias), (kin.mlp_bias, dense.bias)):
-        if isinstance(switch, tuple) and says is not None:
+    for switch, says in ((kin.bias, part.bias), (kin.out_bias, part.bias if part.out_bias is None else part.out_bias)):
+        if isinstance(switch, tuple):
             written[switch[0]] = says
-    if isinstance(kin.out_bias, tuple) and part.out_bias is None:
-        written[kin.out_bias[0]] = part.bias
     if kin.window:
         written |= {"sliding_window": common.window(arch), "layer_types": common.write_layer_types(arch)}
-    if model_type.startswith("cohere"):
+    if arch.family.startswith("cohere"):
         written["logit_scale"] = arch.head.scale
-    if model_type == "olmo":
+    if arch.family == "olmo":
         written["clip_qkv"] = part.clip
     if kin.multipliers:
-        own = model_type == "granite"
+        own = arch.family != "hyperclovax"
         written |= {
             "attention_multiplier": (part.scale or 1.0) if own else part.scale,
             "logits_scaling": 1 / arch.head.scale if own else arch.head.scale,

@@ -1,0 +1,219 @@
+"""The many models with experts that differ from one another in their sizes and a few switches: one row of KIN each."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..spec import Architecture, Unsupported
+from . import common, kin
+from .common import ignored as ignored
+from .common import unless
+from .config import Config
+from .kin import Kin
+from .weights import Sources
+
+Count = tuple[str, int]  # a key and its default
+
+
+def leading(key: str, default: int) -> Callable[[Config, int], list[bool]]:
+    """Which layers have experts: all but the first so many."""
+    return lambda config, depth: [
+        layer >= first for first in [config.count(key, default, least=0)] for layer in range(depth)
+    ]
+
+
+def typed(first: int) -> Callable[[Config, int], list[bool]]:
+    """As mlp_layer_types says; usually all but the first."""
+
+    def sparse(config: Config, depth: int) -> list[bool]:
+        start = config.count("first_k_dense_replace", first, least=0)
+        words = config.listing("mlp_layer_types", str) or [
+            "dense" if layer < start else "sparse" for layer in range(depth)
+        ]
+        if len(words) != depth or not set(words) <= {"dense", "sparse"}:
+            raise config.refuse("mlp_layer_types", f"give dense or sparse for each of the {depth} layers")
+        return [word == "sparse" for word in words]
+
+    return sparse
+
+
+def stepped(config: Config, depth: int) -> list[bool]:
+    """Every decoder_sparse_step-th layer but those that mlp_only_layers names."""
+    alone, step = set(config.listing("mlp_only_layers", int, ())), config.count("decoder_sparse_step", 1)
+    return [layer not in alone and (layer + 1) % step == 0 for layer in range(depth)]
+
+
+@dataclass(frozen=True)
+class MoeKin(Kin):
+    """What a row says of its experts, beside what Kin says of the rest."""
+
+    count: Count = ("num_experts", 64)
+    top_k: Count = ("num_experts_per_tok", 8)
+    d_ff: Count = ("moe_intermediate_size", 1_408)
+    router: Mapping[str, Any] = field(default_factory=lambda: {"score": "softmax"})  # what it always says
+    normalise: tuple[str, bool] | bool = ("norm_topk_prob", False)
+    scale: tuple[str, float] | None = None
+    groups: bool = False  # n_group and topk_group
+    shared: Count | None = None  # a number of shared experts, or the width of one where the key is an intermediate_size
+    gate: bool = False  # on the shared expert
+    sparse: Callable[[Config, int], list[bool]] = lambda config, depth: [True] * depth
+    at: str = "mlp"  # where a layer keeps them, and below it the router and the selection bias
+    routed_by: str = "gate"
+    bias_at: str | None = None
+    shared_at: str = "mlp.shared_experts"
+    shared_tensors: Mapping[str, str] = field(default_factory=dict)
+
+
+BALANCED = {"score": "sigmoid", "selection_bias": True}
+GRANITE = dict(
+    sizes=(32_000, 4_096, 11_008, 32, 2_048), heads=(32, None, None), multipliers=True, count=("num_local_experts", 8),
+    top_k=("num_experts_per_tok", 2), d_ff=("intermediate_size", 11_008), router={"score": "softmax", "over": "chosen"}, normalise=False,
+    at="block_sparse_moe", routed_by="router",
+)  # fmt: skip
+KIN = {
+    "dots1": MoeKin(
+        "Dots1", (152_064, 4_608, 10_944, 62, 2_048), (32, 32, None), attention={"qk_norm": {}}, window=kin.upper, sliding=4_096,
+        count=("n_routed_experts", ...), top_k=("num_experts_per_tok", ...), router=BALANCED, scale=("routed_scaling_factor", 1.0),
+        groups=True, shared=("n_shared_experts", ...), sparse=leading("first_k_dense_replace", 0),
+        ignored="topk_method scoring_func ep_size moe_layer_freq",
+    ),
+    "exaone_moe": MoeKin(
+        "ExaoneMoe", (102_400, 4_096, 16_384, 32, 2_048), (32, 32, None), eps=("rms_norm_eps", 1e-5), bias=False,
+        attention={"qk_norm": {}}, window=kin.every(4), sliding=4_096, unseen=True, d_ff=("moe_intermediate_size", 1_024), router=BALANCED,
+        normalise=("norm_topk_prob", True), scale=("routed_scaling_factor", 2.5), groups=True, shared=("num_shared_experts", 1),
+        sparse=typed(1),
+    ),
+    "granitemoe": MoeKin("GraniteMoe", **GRANITE),
+    "granitemoeshared": MoeKin(
+        "GraniteMoeShared", **GRANITE, shared=("shared_intermediate_size", 0), shared_at="shared_mlp",
+        shared_tensors={"gate_up_proj": "input_linear", "down_proj": "output_linear"},
+    ),
+    "hunyuan_v1_moe": MoeKin(
+        "HunYuanMoEV1", (290_943, 4_096, 11_008, 32, 2_048), (32, None, None), eps=("rms_norm_eps", 1e-5),
+        attention={"qk_norm": {"after_position": True}}, tensors={"q_norm": "query_layernorm", "k_norm": "key_layernorm"},
+        count=("num_experts", 1), top_k=("moe_topk", 1), d_ff=("intermediate_size", 11_008), normalise=True,
+        shared=("intermediate_size", 11_008), routed_by="gate.wg", shared_at="mlp.shared_mlp",
+        ignored="eod_token_id im_start_id im_end_id text_start_id text_end_id",
+    ),
+    "hy_v3": MoeKin(
+        "HYV3", (120_832, 4_096, 13_312, 80, 131_072), (64, 8, 128), eps=("rms_norm_eps", 1e-5), theta=11_158_840.0,
+        attention={"qk_norm": {}}, count=("num_experts", 192), d_ff=("moe_intermediate_size", 1_536), router=BALANCED, normalise=True,
+        scale=("router_scaling_factor", 2.826), shared=("num_shared_experts", 1), sparse=typed(1), bias_at="e_score_correction_bias",
+        ignored="enable_moe_fp32_combine",
+    ),
+    "minimax_m2": MoeKin(
+        "MiniMaxM2", (200_064, 3_072, 1_536, 62, 196_608), (48, 8, 128), theta=5e6, fraction=1.0, bias=False,
+        attention={"qk_norm": {"across": "heads"}}, count=("num_local_experts", 256), d_ff=("intermediate_size", 1_536), router=BALANCED,
+        normalise=True, bias_at="e_score_correction_bias",
+    ),
+    "olmoe": MoeKin(
+        "Olmoe", (50_304, 2_048, 2_048, 16, 4_096), (16, None, None), eps=("rms_norm_eps", 1e-5),
+        attention={"qk_norm": {"across": "heads"}}, d_ff=("intermediate_size", 2_048),
+    ),
+    "qwen2_moe": MoeKin(
+        "Qwen2Moe", (151_936, 2_048, 5_632, 24, 32_768), (16, 16, None), bias=("qkv_bias", True), out_bias=False,
+        count=("num_experts", 60), top_k=("num_experts_per_tok", 4), shared=("shared_expert_intermediate_size", 5_632), gate=True,
+        sparse=stepped, shared_at="mlp.shared_expert", ignored="sliding_window max_window_layers",
+    ),
+    "solar_open": MoeKin(
+        "SolarOpen", (196_608, 4_096, 10_240, 48, 131_072), (64, 8, 128), eps=("rms_norm_eps", 1e-5), theta=1e6,
+        out_bias=False, count=("n_routed_experts", 128), d_ff=("moe_intermediate_size", 1_280), router=BALANCED,
+        normalise=("norm_topk_prob", True), scale=("routed_scaling_factor", 1.0), groups=True, shared=("n_shared_experts", 1),
+        ignored="intermediate_size first_k_dense_replace use_qk_norm",
+    ),
+}  # fmt: skip
+TYPES = tuple(KIN)
+
+
+def read(config: Config, model_type: str) -> dict:
+    row = KIN[model_type]
+    if model_type == "qwen2_moe":
+        config.expect("use_sliding_window", False)
+        config.expect("layer_types", ["full_attention"] * config.depth("num_hidden_layers", 24))
+    if model_type == "hunyuan_v1_moe":
+        config.expect("use_mixed_mlp_moe", True)
+        config.expect("num_shared_expert", 1, [1] * config.depth("num_hidden_layers", 32))
+        config.ignore("use_qk_norm", "moe_intermediate_size")
+    value, position, mixers, order = kin.frame(config, model_type, row)
+    sparse = row.sparse(config, len(order))
+    parts = mixers | {"dense": kin.dense(config, row)} if not all(sparse) else mixers
+    config.ignore("intermediate_size")
+    blocks = [[name, "moe" if routed else "dense"] for name, routed in zip(order, sparse, strict=True)]
+    return common.assemble(config, value, position, parts | {"moe": _experts(config, row)}, blocks)
+
+
+def _experts(config: Config, row: MoeKin) -> dict:
+    d_ff = config.count(*row.d_ff)
+    router = dict(row.router)
+    normalise = (
+        config.take(row.normalise[0], bool, row.normalise[1]) if isinstance(row.normalise, tuple) else row.normalise
+    )
+    router |= unless(False, normalise=normalise)
+    if row.scale:
+        router |= unless(1.0, scale=config.take(row.scale[0], float, row.scale[1]))
+    if row.groups:
+        groups, chosen = config.count("n_group", 1), config.count("topk_group", 1)
+        router |= {} if groups == 1 else {"groups": groups, "top_groups": chosen, "group_score": "top2"}
+    part = {"kind": "experts", "count": config.count(*row.count), "top_k": config.count(*row.top_k), "d_ff": d_ff}
+    part |= unless("swiglu", activation=common.activation(config, *row.activation)) | {"router": router}
+    if row.shared:
+        many = config.count(*row.shared, least=0)
+        width, count = (many, 1) if row.shared[0].endswith("intermediate_size") else (many * d_ff, many)
+        if many:
+            part["shared"] = {"d_ff": width} | unless(1, count=count) | unless(False, gate=row.gate)
+    return part
+
+
+def write(arch: Architecture) -> dict:
+    row = KIN[arch.family]
+    moe, dense = arch.parts["moe"], arch.parts.get("dense")
+    written = kin.write_frame(arch, row) | {
+        row.count[0]: moe.count, row.top_k[0]: moe.top_k, row.activation[0]: common.write_activation(moe.activation),
+    }  # fmt: skip
+    written["intermediate_size"] = dense.d_ff if dense else 4 * arch.d_model
+    written[row.d_ff[0]] = moe.d_ff
+    sparse = [block[1].parts == ("moe",) for block in arch.sequence]
+    if row.sparse is stepped:
+        written |= {
+            "decoder_sparse_step": 1,
+            "mlp_only_layers": [layer for layer, routed in enumerate(sparse) if not routed],
+        }
+    elif not all(sparse) and arch.family == "dots1":
+        first = sparse.index(True)
+        if sparse != [layer >= first for layer in range(arch.depth)]:
+            raise Unsupported("layers: in this family the first layers are dense and no others")
+        written["first_k_dense_replace"] = first
+    elif row.sparse is not MoeKin.sparse:
+        written["mlp_layer_types"] = ["sparse" if routed else "dense" for routed in sparse]
+    if isinstance(row.normalise, tuple):
+        written[row.normalise[0]] = moe.router.normalise
+    if row.scale:
+        written[row.scale[0]] = moe.router.scale
+    if row.groups:
+        written |= {"n_group": moe.router.groups, "topk_group": moe.router.top_groups}
+    if row.shared:
+        shared = moe.shared
+        wide = row.shared[0].endswith("intermediate_size")
+        written[row.shared[0]] = 0 if shared is None else shared.d_ff if wide else shared.count
+    return written
+
+
+def sources(arch: Architecture) -> Sources:
+    row = KIN[arch.family]
+
+    def experts(path, at, part):
+        if part.kind != "experts":
+            yield from common.part_sources(path, at, part)
+            return
+        routed = part.model_copy(update={"shared": None})
+        bias = row.bias_at or f"{row.routed_by}.e_score_correction_bias"
+        yield from common.experts_sources(path, f"{at}.{row.at}", routed, router=row.routed_by, bias=bias)
+        if part.shared:
+            own = common.dense_sources(
+                f"{path}.shared", f"{at}.{row.shared_at}", part.model_copy(update={"bias": False})
+            )
+            yield from common.renamed(own, **row.shared_tensors)
+            if part.shared.gate:
+                yield common.one(f"{path}.shared_gate.weight", f"{at}.{row.shared_at}_gate.weight")
+
+    return common.renamed(common.llama_sources(arch, ff=experts), **row.tensors)
