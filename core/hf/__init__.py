@@ -4,6 +4,7 @@ A family's module has `TYPES` (its model_type values), `read(config, model_type)
 `write(arch) -> dict` (the config.json), `sources(arch) -> Sources` (where each parameter is in a checkpoint),
 `ignored(name) -> bool` (tensors that are no part of the model) and, where it is not `model.` alone,
 `ROOTS` (what names begin with; those that do not are below the first).
+A module with a table of families has `FAMILIES`, a list of such objects.
 """
 
 import importlib
@@ -19,11 +20,12 @@ from .config import Config, shown
 from .weights import Reader, fill, misfits, plain_names
 
 _SHARED = {"config", "weights", "common", "classic"}
-FAMILIES = [
+_MODULES = [
     importlib.import_module(f"{__name__}.{module.name}")
     for module in pkgutil.iter_modules(__path__)
     if module.name not in _SHARED
 ]
+FAMILIES = [family for module in _MODULES for family in getattr(module, "FAMILIES", [module])]
 BY_TYPE = {model_type: family for family in FAMILIES for model_type in family.TYPES}
 
 

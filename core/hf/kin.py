@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ..spec import Architecture
 from . import common
-from .common import ignored as ignored
 from .common import unless
 from .config import Config
 from .weights import Sources
@@ -38,6 +38,7 @@ class Kin:
         None  # the usual layer_types, where there are windows
     )
     sliding: int | None = None  # the usual window
+    switch: str = ""  # a key that must be true for windows to count
     unseen: bool = False  # layers without a window have no position
     ignored: str = ""  # keys that change nothing
     tensors: Mapping[str, str] = field(default_factory=dict)  # llama's name of a module -> the family's
@@ -53,13 +54,18 @@ def every(fourth: int) -> Callable[[Config, int, int | None], list[str]]:
     return types
 
 
+def first_of(fourth: int) -> Callable[[Config, int, int | None], list[str]]:
+    """All in a window but the first of each four."""
+    return lambda config, depth, window: ["sliding_attention" if n % fourth else "full_attention" for n in range(depth)]
+
+
 def all_alike(config: Config, depth: int, window: int | None) -> list[str]:
     return ["sliding_attention" if window else "full_attention"] * depth
 
 
 def upper(config: Config, depth: int, window: int | None) -> list[str]:
     """Only the layers from max_window_layers on have a window."""
-    first = config.count("max_window_layers", depth, least=0)
+    first = config.count("max_window_layers", 28, least=0)
     return ["sliding_attention" if window and n >= first else "full_attention" for n in range(depth)]
 
 
@@ -86,6 +92,10 @@ KIN = {
         eps=("layer_norm_eps", 1e-5), rope=PAIRS, parallel=True, window=every(4), sliding=4_096, unseen=True,
         ignored="order_of_interleaved_layers position_embedding_type rotary_pct use_embedding_sharing use_gated_activation "
         "use_parallel_block use_parallel_embedding cache_implementation",
+    ),
+    "cwm": Kin(
+        "Cwm", (128_256, 6_144, 21_504, 64, 131_072), (48, 8, 128), eps=("rms_norm_eps", 1e-5), bias=False, theta=1e6,
+        mlp_bias=("mlp_bias", False), window=first_of(4), sliding=8_192,
     ),
     "ernie4_5": Kin(
         "Ernie4_5", (103_424, 1_024, 3_072, 18, 131_072), (16, 2, 128), tied=True, eps=("rms_norm_eps", 1e-5),
@@ -143,6 +153,10 @@ KIN = {
         "Phi3", (32_064, 3_072, 8_192, 32, 4_096), (32, None, None), eps=("rms_norm_eps", 1e-5), bias=False, fraction=1.0, window=all_alike,
         ignored="embd_pdrop",
     ),
+    "qwen2": Kin(
+        "Qwen2", (151_936, 4_096, 22_016, 32, 32_768), (32, 32, None), bias=True, out_bias=False, window=upper, sliding=4_096,
+        switch="use_sliding_window", ignored="max_window_layers use_mrope",
+    ),
     "seed_oss": Kin(
         "SeedOss", (155_136, 4_096, 27_648, 64, 524_288), (80, 8, 128), bias=("attention_bias", True),
         out_bias=("attention_out_bias", False), mlp_bias=("mlp_bias", False), ignored="residual_dropout",
@@ -157,11 +171,9 @@ KIN = {
         window=all_alike, ignored="residual_dropout embedding_dropout", tensors={"up_proj": "c_fc", "down_proj": "c_proj"},
     ),
 }  # fmt: skip
-TYPES = tuple(KIN)
 
 
-def read(config: Config, model_type: str) -> dict:
-    kin = KIN[model_type]
+def read(kin: Kin, config: Config, model_type: str) -> dict:
     value, position, mixers, order = frame(config, model_type, kin)
     blocks = [[[name, "dense"]] if kin.parallel else [name, "dense"] for name in order]
     return common.assemble(config, value, position, mixers | {"dense": dense(config, kin)}, blocks)
@@ -189,6 +201,8 @@ def frame(config: Config, model_type: str, kin: Kin) -> tuple[dict, dict, dict, 
     if not kin.window:
         return value, position, {"attention": part}, ["attention"] * depth
     window = config.count("sliding_window", kin.sliding, null=None)
+    if kin.switch and not config.take(kin.switch, bool, False):
+        window = None
     types = common.layer_types(config, depth, kin.window(config, depth, window), "sliding_attention", "full_attention")
     config.ignore("sliding_window_pattern")
     if window is None:
@@ -228,6 +242,9 @@ def _special(config: Config, model_type: str, kin: Kin, part: dict, value: dict)
         case "stablelm":
             config.expect("qk_layernorm", False)
             config.expect("use_parallel_residual", False)
+        case "cwm":
+            if not (config.has("rope_parameters") or config.has("rope_scaling")):
+                raise config.refuse("rope_parameters", "say how the rope is scaled")
         case "iquestcoder":
             config.expect("clip_qkv", None)
             config.expect("use_sliding_window", False)
@@ -251,21 +268,20 @@ def _special(config: Config, model_type: str, kin: Kin, part: dict, value: dict)
     return part, value
 
 
-def write(arch: Architecture) -> dict:
-    kin = KIN[arch.family]
+def write(kin: Kin, model_type: str, arch: Architecture) -> dict:
     part = arch.parts["dense"]
-    written = write_frame(arch, kin) | {
+    written = write_frame(arch, model_type, kin) | {
         "intermediate_size": part.d_ff,
         kin.activation[0]: common.write_activation(part.activation),
     }
     return written | ({kin.mlp_bias[0]: part.bias} if isinstance(kin.mlp_bias, tuple) else {})
 
 
-def write_frame(arch: Architecture, kin: Kin) -> dict:
+def write_frame(arch: Architecture, model_type: str, kin: Kin) -> dict:
     part = common.mixers(arch)[0]
     written: dict[str, Any] = {
         "architectures": [f"{kin.name}ForCausalLM"],
-        "model_type": arch.family,
+        "model_type": model_type,
         "vocab_size": arch.vocab_size,
         "hidden_size": arch.d_model,
         "num_hidden_layers": arch.depth,
@@ -278,12 +294,14 @@ def write_frame(arch: Architecture, kin: Kin) -> dict:
             written[switch[0]] = says
     if kin.window:
         written |= {"sliding_window": common.window(arch), "layer_types": common.write_layer_types(arch)}
-    if arch.family.startswith("cohere"):
+    if kin.switch:
+        written[kin.switch] = common.window(arch) is not None
+    if model_type.startswith("cohere"):
         written["logit_scale"] = arch.head.scale
-    if arch.family == "olmo":
+    if model_type == "olmo":
         written["clip_qkv"] = part.clip
     if kin.multipliers:
-        own = arch.family != "hyperclovax"
+        own = model_type != "hyperclovax"
         written |= {
             "attention_multiplier": (part.scale or 1.0) if own else part.scale,
             "logits_scaling": 1 / arch.head.scale if own else arch.head.scale,
@@ -296,8 +314,28 @@ def write_frame(arch: Architecture, kin: Kin) -> dict:
     return written | rope | common.write_precision(arch)
 
 
-def sources(arch: Architecture) -> Sources:
-    names = KIN[arch.family].tensors if arch.family in KIN else {}
+def sources(kin: Kin, arch: Architecture) -> Sources:
+    names = kin.tensors
     if arch.residual.norm != "sandwich":  # HyperCLOVA X without its second norms
         names = {ours: theirs for ours, theirs in names.items() if not ours.endswith("layernorm")}
     return common.renamed(common.llama_sources(arch), **names)
+
+
+@dataclass(frozen=True)
+class Family:
+    """A row as a family of its own."""
+
+    model_type: str
+    read: Callable[[Config, str], dict]
+    write: Callable[[Architecture], dict]
+    sources: Callable[[Architecture], Sources]
+    ignored: Callable[[str], bool] = common.ignored
+
+    @property
+    def TYPES(self) -> tuple[str]:
+        return (self.model_type,)
+
+
+FAMILIES = [
+    Family(name, partial(read, row), partial(write, row, name), partial(sources, row)) for name, row in KIN.items()
+]

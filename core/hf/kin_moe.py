@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ..spec import Architecture, Unsupported
 from . import common, kin
-from .common import ignored as ignored
 from .common import unless
 from .config import Config
-from .kin import Kin
+from .kin import Family, Kin
 from .weights import Sources
 
 Count = tuple[str, int]  # a key and its default
@@ -122,11 +122,9 @@ KIN = {
         ignored="intermediate_size first_k_dense_replace use_qk_norm",
     ),
 }  # fmt: skip
-TYPES = tuple(KIN)
 
 
-def read(config: Config, model_type: str) -> dict:
-    row = KIN[model_type]
+def read(row: MoeKin, config: Config, model_type: str) -> dict:
     if model_type == "qwen2_moe":
         config.expect("use_sliding_window", False)
         config.expect("layer_types", ["full_attention"] * config.depth("num_hidden_layers", 24))
@@ -164,10 +162,9 @@ def _experts(config: Config, row: MoeKin) -> dict:
     return part
 
 
-def write(arch: Architecture) -> dict:
-    row = KIN[arch.family]
+def write(row: MoeKin, model_type: str, arch: Architecture) -> dict:
     moe, dense = arch.parts["moe"], arch.parts.get("dense")
-    written = kin.write_frame(arch, row) | {
+    written = kin.write_frame(arch, model_type, row) | {
         row.count[0]: moe.count, row.top_k[0]: moe.top_k, row.activation[0]: common.write_activation(moe.activation),
     }  # fmt: skip
     written["intermediate_size"] = dense.d_ff if dense else 4 * arch.d_model
@@ -178,7 +175,7 @@ def write(arch: Architecture) -> dict:
             "decoder_sparse_step": 1,
             "mlp_only_layers": [layer for layer, routed in enumerate(sparse) if not routed],
         }
-    elif not all(sparse) and arch.family == "dots1":
+    elif not all(sparse) and model_type == "dots1":
         first = sparse.index(True)
         if sparse != [layer >= first for layer in range(arch.depth)]:
             raise Unsupported("layers: in this family the first layers are dense and no others")
@@ -198,9 +195,7 @@ def write(arch: Architecture) -> dict:
     return written
 
 
-def sources(arch: Architecture) -> Sources:
-    row = KIN[arch.family]
-
+def sources(row: MoeKin, arch: Architecture) -> Sources:
     def experts(path, at, part):
         if part.kind != "experts":
             yield from common.part_sources(path, at, part)
@@ -217,3 +212,8 @@ def sources(arch: Architecture) -> Sources:
                 yield common.one(f"{path}.shared_gate.weight", f"{at}.{row.shared_at}_gate.weight")
 
     return common.renamed(common.llama_sources(arch, ff=experts), **row.tensors)
+
+
+FAMILIES = [
+    Family(name, partial(read, row), partial(write, row, name), partial(sources, row)) for name, row in KIN.items()
+]
