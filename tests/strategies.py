@@ -89,6 +89,19 @@ latents = given(
 convolutions = given(
     kind=st.just("short_convolution"), kernel=maybe(st.sampled_from([2, 4])), bias=maybe(st.booleans())
 )
+
+
+@st.composite
+def deltas(draw):
+    groups, per = draw(st.sampled_from([1, 2])), draw(st.sampled_from([1, 3]))
+    return draw(
+        given(
+            kind=st.just("gated_delta_net"), heads=st.just(groups * per), key_heads=st.just(groups), key_dim=st.sampled_from([4, 8]),
+            value_dim=st.sampled_from([4, 6]), kernel=maybe(st.just(3)),
+        )
+    )  # fmt: skip
+
+
 activations = st.sampled_from(["relu2", "gelu", "gelu_tanh", "silu", "reglu", "geglu", "swiglu", "clamped_swiglu"])
 dense = given(
     kind=st.just("feed_forward"), d_ff=st.sampled_from([8, 24]), activation=activations, bias=maybe(st.booleans())
@@ -158,6 +171,7 @@ def mappings(draw):
         "ff": dense,
         "moe": experts(),
         "conv": convolutions,
+        "delta": deltas(),
     }
     chosen = draw(st.lists(st.sampled_from(sorted(names)), min_size=1, max_size=4, unique=True))
     parts = {name: draw(names[name]) for name in chosen}

@@ -87,4 +87,23 @@ class RMSNormModule(nn.Module):
         return F.rms_norm(x, (self.dim,), weight, self.norm.eps)
 
 
+class GatedRMSNorm(nn.Module):
+    """RMSNorm of what a recurrence gives, times SiLU of a gate."""
+
+    box = "norm"
+    keeps_shape = True
+    label = "Gated RMSNorm"
+    explain = (
+        "Each head's output over its root mean square, times a learned weight, times SiLU of a gate from the input."
+    )
+
+    def __init__(self, dim: int, eps: float):
+        super().__init__()
+        self.dim, self.eps = dim, eps
+        self.weight = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x: Tensor, gate: Tensor) -> Tensor:  # (..., dim) twice
+        return F.rms_norm(x, (self.dim,), self.weight, self.eps) * F.silu(gate.float()).to(x.dtype)
+
+
 Norm = Annotated[RMSNorm | LayerNorm, Field(discriminator="kind")]
