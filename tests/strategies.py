@@ -90,6 +90,11 @@ convolutions = given(
     kind=st.just("short_convolution"), kernel=maybe(st.sampled_from([2, 4])), bias=maybe(st.booleans())
 )
 
+mambas = given(
+    kind=st.just("mamba2"), heads=st.sampled_from([2, 4]), head_dim=st.sampled_from([4, 6]), state_size=st.sampled_from([3, 8]),
+    groups=maybe(st.just(2)), kernel=maybe(st.just(3)), bias=maybe(st.booleans()), conv_bias=maybe(st.booleans()),
+)  # fmt: skip
+
 
 @st.composite
 def deltas(draw):
@@ -139,6 +144,7 @@ def experts(draw):
             router=st.just(router),
             shared=maybe(given(d_ff=st.just(16), gate=maybe(st.booleans()))),
             weigh=maybe(st.sampled_from(["before", "after"])),
+            latent=maybe(st.just(8)),
         )
     )
 
@@ -172,6 +178,7 @@ def mappings(draw):
         "moe": experts(),
         "conv": convolutions,
         "delta": deltas(),
+        "mamba": mambas,
     }
     chosen = draw(st.lists(st.sampled_from(sorted(names)), min_size=1, max_size=4, unique=True))
     parts = {name: draw(names[name]) for name in chosen}

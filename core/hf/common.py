@@ -502,15 +502,16 @@ def experts_sources(
     if part.router.selection_bias:
         yield one(f"{path}.router.selection_bias", f"{at}.{bias or router + '.e_score_correction_bias'}")
     for ours, theirs in zip(("gate", "up", "down"), names, strict=True):
-        singles = Source(tuple(f"{each}.experts.{e}.{theirs}.weight" for e in range(part.count)), stack)
-        yield f"{path}.experts.{ours}", [_stacked(f"{at}.experts", ours), singles]
+        if ours != "gate" or part.gated:
+            singles = Source(tuple(f"{each}.experts.{e}.{theirs}.weight" for e in range(part.count)), stack)
+            yield f"{path}.experts.{ours}", [_stacked(f"{at}.experts", ours, part.gated), singles]
     if part.shared:
         yield from dense_sources(f"{path}.shared", f"{at}.{shared}", part.model_copy(update={"bias": False}))
 
 
-def _stacked(at: str, name: str) -> Source:
-    if name == "down":
-        return Source((f"{at}.down_proj",))
+def _stacked(at: str, name: str, gated: bool) -> Source:
+    if name == "down" or not gated:
+        return Source((f"{at}.{name}_proj",))
     half = ("gate", "up").index(name)
     return Source((f"{at}.gate_up_proj",), lambda both: both.chunk(2, dim=1)[half])
 

@@ -34,7 +34,7 @@ def plain_names(names: Iterable[str], roots: Sequence[str]) -> dict[str, str]:
 
 
 def _plain_name(name: str, roots: tuple[str, ...]) -> str:
-    for wrapper in ("model.language_model.", "language_model.model.", "language_model."):
+    for wrapper in ("model.language_model.", "language_model.model.", "language_model.", "backbone."):
         if name.startswith(wrapper):
             name = name.removeprefix(wrapper)
             break

@@ -63,6 +63,8 @@ class Experts(Activated, Part):
         "router": ("router", "router"),
         "shared": ("shared", "shared expert"),
         "experts": ("experts", "routed experts"),
+        "enter": ("experts", "projection to the experts"),
+        "leave": ("experts", "projection from the experts"),
     }
 
     kind: Literal["experts"]
@@ -74,6 +76,9 @@ class Experts(Activated, Part):
     shared: Shared | None = Field(None, description="A network that every token passes as well")
     weigh: Literal["after", "before"] = Field(
         "after", description="Weights multiply an expert's output, or its input (Llama 4)"
+    )
+    latent: Width | None = Field(
+        None, description="Routed experts work on a projection of the stream to this width (Nemotron 3 Super)"
     )
     norm: Norm | None = Field(None, description="Where it differs from the model's")
 
@@ -95,8 +100,9 @@ class Experts(Activated, Part):
 
     def expert_parameters(self, d_model: int) -> int:
         """Parameters of one routed expert."""
-        biases = (self.matrices - 1) * self.d_ff + d_model if self.bias else 0
-        return self.matrices * d_model * self.d_ff + biases
+        width = self.latent or d_model
+        biases = (self.matrices - 1) * self.d_ff + width if self.bias else 0
+        return self.matrices * width * self.d_ff + biases
 
     def idle_parameters(self, d_model: int) -> int:
         return (self.count - self.top_k) * self.expert_parameters(d_model)
@@ -106,7 +112,9 @@ class Experts(Activated, Part):
 
     def flops(self, d_model: int, new: int, past: int) -> Flops:
         flops = Flops(router=2 * new * d_model * self.count)
-        flops["experts"] = feed_forward_flops(self, d_model, self.d_ff, new * self.top_k).total
+        flops["experts"] = feed_forward_flops(self, self.latent or d_model, self.d_ff, new * self.top_k).total
+        if self.latent:
+            flops |= dict.fromkeys(("enter", "leave"), 2 * new * d_model * self.latent)
         if self.shared:
             flops |= feed_forward_flops(self, d_model, self.shared.d_ff, new).under("shared")
             if self.shared.gate:
@@ -115,7 +123,8 @@ class Experts(Activated, Part):
 
     def shrink(self, scale: float) -> "Experts":
         shared = self.shared and self.shared.model_copy(update={"d_ff": scaled(self.shared.d_ff, scale)})
-        return self.model_copy(update={"d_ff": scaled(self.d_ff, scale), "shared": shared})
+        latent = self.latent and scaled(self.latent, scale)
+        return self.model_copy(update={"d_ff": scaled(self.d_ff, scale), "shared": shared, "latent": latent})
 
     def facts(self):
         yield f"{self.top_k} of {self.count}" + (f" + {self.shared.count} shared" if self.shared else "")
@@ -126,6 +135,8 @@ class Experts(Activated, Part):
             f"A router scores {self.count} feed-forward networks for each token ({r.score}) and sends it to the best "
             f"{self.top_k}. Each is {NAMES[self.activation]} of width {self.d_ff:,}, {self.expert_parameters(d_model):,} parameters. "
         )
+        if self.latent:
+            words += f"They work on a projection of the stream to {self.latent:,} channels. "
         if r.groups > 1:
             words += f"A token may choose only from the best {r.top_groups} of {r.groups} groups. "
         if self.shared:
@@ -162,14 +173,17 @@ class ExpertsModule(nn.Module):
         super().__init__()
         self.part = part
         self.router = RouterModule(part, d_model)
-        self.experts = StackedExperts(part, d_model)
+        self.enter = Linear(d_model, part.latent) if part.latent else None
+        self.experts = StackedExperts(part, part.latent or d_model)
+        self.leave = Linear(part.latent, d_model) if part.latent else None
         if part.shared:
             self.shared = FeedForwardModule(part, d_model, part.shared.d_ff, bias=False)
             self.shared_gate = Linear(d_model, 1) if part.shared.gate else None
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model)
         weights, chosen = self.router(x)  # (B, T, K) twice
-        y = self.experts(x, weights, chosen)
+        y = self.experts(self.enter(x) if self.enter else x, weights, chosen)
+        y = self.leave(y) if self.leave else y
         if self.part.shared:
             shared = self.shared(x)
             y = y + (shared if self.shared_gate is None else torch.sigmoid(self.shared_gate(x)) * shared)

@@ -88,22 +88,26 @@ class RMSNormModule(nn.Module):
 
 
 class GatedRMSNorm(nn.Module):
-    """RMSNorm of what a recurrence gives, times SiLU of a gate."""
+    """RMSNorm of what a recurrence gives, in equal groups of channels, times SiLU of a gate, which may come first."""
 
     box = "norm"
     keeps_shape = True
     label = "Gated RMSNorm"
-    explain = (
-        "Each head's output over its root mean square, times a learned weight, times SiLU of a gate from the input."
-    )
 
-    def __init__(self, dim: int, eps: float):
+    def __init__(self, dim: int, eps: float, groups: int = 1, gate_first: bool = False):
         super().__init__()
-        self.dim, self.eps = dim, eps
+        self.groups, self.eps, self.gate_first = groups, eps, gate_first
         self.weight = nn.Parameter(torch.ones(dim))
 
+    @property
+    def explain(self) -> str:
+        return f"Over its root mean square and times SiLU of a gate from the input; the gate {'first' if self.gate_first else 'last'}."
+
     def forward(self, x: Tensor, gate: Tensor) -> Tensor:  # (..., dim) twice
-        return F.rms_norm(x, (self.dim,), self.weight, self.eps) * F.silu(gate.float()).to(x.dtype)
+        gate = F.silu(gate.float())
+        y = (x * gate if self.gate_first else x).unflatten(-1, (self.groups, -1))
+        y = F.rms_norm(y, y.shape[-1:], None, self.eps).flatten(-2) * self.weight
+        return (y if self.gate_first else y * gate).to(x.dtype)
 
 
 Norm = Annotated[RMSNorm | LayerNorm, Field(discriminator="kind")]

@@ -1,0 +1,142 @@
+"""Mamba-2 (arXiv:2405.21060): a state space whose state fades by one number a head and token."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from .base import Flops, HeadDim, Linear, Recurrence, Shape, State
+from .convolution import CausalConvolution, Kernel
+from .norm import GatedRMSNorm, Norm
+
+Many = Annotated[int, Field(ge=1, le=4_096)]
+
+
+class Mamba2(Recurrence):
+    """Each of `heads` keeps head_dim × state values; B and C, which write and read them, are shared by a group of heads.
+    H = heads, P = head_dim, G = groups, N = state_size."""
+
+    title = "Mamba-2"
+
+    kind: Literal["mamba2"]
+    heads: Many = Field(description="Heads, each with a state of its own", examples=[64])
+    head_dim: HeadDim = Field(description="Channels of a head", examples=[64])
+    state_size: HeadDim = Field(description="Values kept for each channel", examples=[128])
+    groups: Many = Field(1, description="Groups of heads that share B and C")
+    kernel: Kernel = Field(4, description="Tokens that the convolution sees")
+    bias: bool = Field(False, description="Biases on the projections")
+    conv_bias: bool = Field(True, description="A bias on the convolution")
+    norm: Norm | None = Field(None, description="Where it differs from the model's")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.heads % self.groups:
+            raise ValueError(f"groups: {self.heads} heads do not divide into {self.groups} equal groups")
+        return self
+
+    @property
+    def inner(self) -> int:
+        return self.heads * self.head_dim
+
+    @property
+    def channels(self) -> int:
+        """Of x, B and C together: what the convolution runs over."""
+        return self.inner + 2 * self.groups * self.state_size
+
+    def build(self, d_model: int) -> nn.Module:
+        return Mamba2Module(self, d_model)
+
+    def state(self, d_model: int) -> dict[str, Shape]:
+        return {
+            "inputs": (self.kernel - 1, self.channels),
+            "memory": (self.heads, self.head_dim, self.state_size),
+        }
+
+    def flops(self, d_model: int, new: int, past: int) -> Flops:
+        return Flops(
+            project=2 * new * d_model * (self.inner + self.channels + self.heads),
+            convolve=2 * new * self.channels * self.kernel,
+            scan=4 * new * self.inner * self.state_size,
+            o=2 * new * self.inner * d_model,
+        )
+
+    def shrink(self, scale: float) -> "Mamba2":
+        groups = min(self.groups, 2)
+        per = min(self.heads // self.groups, 4)
+        return self.model_copy(update={"heads": groups * per, "groups": groups, "head_dim": 16, "state_size": 16})
+
+    def facts(self) -> Iterator[str]:
+        yield f"{self.heads} heads · {self.head_dim} × {self.state_size} each"
+
+    def explain(self, d_model: int) -> str:
+        kept = self.inner * self.state_size
+        return (
+            f"Each of {self.heads} heads keeps a state of {self.head_dim} × {self.state_size}, {kept:,} values in all, however "
+            "long the text. A token decides how far the state fades, what it writes and what it reads. No scores, no "
+            "growing cache."
+        )
+
+    def checklist(self, d_model: int) -> Iterator[str]:
+        yield "The projection gives gate, x, B, C and the time step in this order; x, B and C pass the convolution and SiLU."
+        yield "The time step is softplus(dt + bias); the state fades by exp(−exp(A) · step), both in float32."
+        yield f"The gate goes through SiLU before the norm, which is over each of {self.groups} groups of channels."
+
+
+class Mamba2Module(nn.Module):
+    def __init__(self, part: Mamba2, d_model: int):
+        super().__init__()
+        self.part = part
+        self.project = Linear(d_model, part.inner + part.channels + part.heads, part.bias)
+        self.inputs = State(part.kernel - 1, part.channels)
+        self.convolve = CausalConvolution(part.channels, part.kernel, part.conv_bias, silu=True)
+        self.memory = State(part.heads, part.head_dim, part.state_size)
+        self.scan = SelectiveScan(part.heads)
+        self.out_norm = GatedRMSNorm(part.inner, part.norm.eps, part.groups, gate_first=True)
+        self.o = Linear(part.inner, d_model, part.bias)
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
+        part = self.part
+        z, xbc, dt = self.project(x).split((part.inner, part.channels, part.heads), dim=-1)  # (B, T, ...)
+        xbc, last = self.convolve(xbc, self.inputs.before(xbc))
+        self.inputs(last)
+        shared = part.groups * part.state_size
+        x, b, c = xbc.split((part.inner, shared, shared), dim=-1)
+        x = x.unflatten(-1, (part.heads, part.head_dim))  # (B, T, H, P)
+        b, c = (t.unflatten(-1, (part.groups, part.state_size)) for t in (b, c))  # (B, T, G, N)
+        y, after = self.scan(x, b, c, dt, self.memory.before(x))  # (B, T, H, P)
+        self.memory(after)
+        return self.o(self.out_norm(y.flatten(-2), z))
+
+
+class SelectiveScan(nn.Module):
+    """h_t = exp(-exp(A) d_t) h_(t-1) + d_t x_t B_t^T, and y_t = h_t C_t + D x_t, with d_t = softplus(dt_t + bias)."""
+
+    box = "recurrence"
+    label = "Selective state space"
+    explain = "Token after token: the state fades by a step that the token chooses, takes in x B, and C reads it."
+
+    def __init__(self, heads: int):
+        super().__init__()
+        self.A_log = nn.Parameter(torch.zeros(heads))
+        self.dt_bias = nn.Parameter(torch.ones(heads))
+        self.D = nn.Parameter(torch.ones(heads))
+
+    def forward(self, x: Tensor, b: Tensor, c: Tensor, dt: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, H, P), (B, T, G, N) twice, (B, T, H), (B, H, P, N) -> (B, T, H, P) and the state after."""
+        per = x.shape[2] // b.shape[2]
+        b, c = (t.float().repeat_interleave(per, dim=2) for t in (b, c))  # (B, T, H, N)
+        step = F.softplus(dt.float() + self.dt_bias)[..., None, None]  # (B, T, H, 1, 1)
+        fade = torch.exp(-self.A_log.float().exp()[:, None, None] * step)
+        state, out = state.float(), []
+        for t in range(x.shape[1]):
+            written = (step[:, t, ..., 0] * x[:, t].float())[..., None] @ b[:, t, :, None]  # (B, H, P, N)
+            state = fade[:, t] * state + written
+            out.append(state @ c[:, t, ..., None])  # (B, H, P, 1)
+        y = torch.cat(out, dim=-1).permute(0, 3, 1, 2)  # (B, T, H, P)
+        return (y + self.D[:, None] * x).to(x.dtype), state
+
+    def outline(self, x: Tensor, b: Tensor, c: Tensor, dt: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        return x.new_empty(x.shape), state
