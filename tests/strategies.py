@@ -102,9 +102,15 @@ def deltas(draw):
     return draw(
         given(
             kind=st.just("gated_delta_net"), heads=st.just(groups * per), key_heads=st.just(groups), key_dim=st.sampled_from([4, 8]),
-            value_dim=st.sampled_from([4, 6]), kernel=maybe(st.just(3)),
+            value_dim=st.sampled_from([4, 6]), kernel=maybe(st.just(3)), negative=maybe(st.booleans()),
         )
     )  # fmt: skip
+
+
+kimi_deltas = given(
+    kind=st.just("kimi_delta"), heads=st.integers(1, 3), head_dim=st.sampled_from([4, 8]), kernel=maybe(st.just(3)),
+    whole=maybe(st.booleans()), floor=maybe(st.just(-5.0)),
+)  # fmt: skip
 
 
 activations = st.sampled_from(["relu2", "gelu", "gelu_tanh", "silu", "reglu", "geglu", "swiglu", "clamped_swiglu"])
@@ -178,6 +184,7 @@ def mappings(draw):
         "moe": experts(),
         "conv": convolutions,
         "delta": deltas(),
+        "kimi": kimi_deltas,
         "mamba": mambas,
     }
     chosen = draw(st.lists(st.sampled_from(sorted(names)), min_size=1, max_size=4, unique=True))

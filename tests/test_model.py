@@ -58,7 +58,9 @@ def holds(arch: Architecture) -> None:
 def test_every_preset_runs_live(name):
     small = shrink(core.load(name))
     assert parameters(build(small)) < 40_000_000
-    holds(small)
+    # Through dozens of layers with such weights rounding alone changes which experts are chosen.
+    fewer = small.model_dump() | {"layers": [s.model_dump() | {"repeat": min(s.repeat, 3)} for s in small.layers]}
+    holds(parse(fewer))
 
 
 @given(architectures)

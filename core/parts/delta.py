@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Flops, HeadDim, Heads, Linear, Recurrence, Shape, State
+from .base import Eps, Flops, HeadDim, Heads, Linear, Recurrence, Shape, State
 from .convolution import CausalConvolution, Kernel
 from .norm import GatedRMSNorm, Norm
 
@@ -25,6 +25,8 @@ class GatedDeltaNet(Recurrence):
     key_dim: HeadDim = Field(description="Channels of a query or key head", examples=[128])
     value_dim: HeadDim = Field(description="Channels of a value head", examples=[128])
     kernel: Kernel = Field(4, description="Tokens that the convolution on queries, keys and values sees")
+    negative: bool = Field(False, description="Beta reaches 2, so that a token can flip what a key holds (Olmo Hybrid)")
+    out_eps: Eps | None = Field(None, description="Epsilon of the output's norm, where it differs from the model's")
     norm: Norm | None = Field(None, description="Where it differs from the model's")
 
     @model_validator(mode="after")
@@ -80,6 +82,8 @@ class GatedDeltaNet(Recurrence):
         yield "Queries and keys are divided by their own length (eps 1e-6 under the root), queries by √key_dim too."
         yield "Decay is −exp(A) · softplus(a + dt), in float32, and is applied before the state is read."
         yield f"The convolution of {self.kernel} on queries, keys and values is followed by SiLU."
+        if self.negative:
+            yield "Beta is twice a sigmoid: the state's eigenvalues reach −1 (arXiv:2411.12537)."
         yield "The output's norm is on each head; its gate goes through SiLU after the norm."
 
 
@@ -94,9 +98,9 @@ class GatedDeltaNetModule(nn.Module):
         self.beta = Linear(d_model, h)
         self.decay = Linear(d_model, h)
         self.memory = State(h, part.key_dim, part.value_dim)
-        self.rule = DeltaRule(h)
+        self.rule = DeltaRule(h, part.negative)
         self.z = Linear(d_model, wide)
-        self.out_norm = GatedRMSNorm(part.value_dim, part.norm.eps)
+        self.out_norm = GatedRMSNorm(part.value_dim, part.out_eps or part.norm.eps)
         self.o = Linear(wide, d_model)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
@@ -123,8 +127,9 @@ class DeltaRule(nn.Module):
         "Token after token: the state fades, what it answers to the key moves toward the value, the query reads it."
     )
 
-    def __init__(self, heads: int):
+    def __init__(self, heads: int, negative: bool):
         super().__init__()
+        self.reach = 2.0 if negative else 1.0  # of beta
         self.A_log = nn.Parameter(torch.zeros(heads))
         self.dt_bias = nn.Parameter(torch.ones(heads))
 
@@ -135,21 +140,27 @@ class DeltaRule(nn.Module):
         each = v.shape[2] // q.shape[2]
         q = unit(q).repeat_interleave(each, dim=2) * q.shape[-1] ** -0.5  # (B, T, H, K)
         k = unit(k).repeat_interleave(each, dim=2)  # (B, T, H, K)
-        beta = torch.sigmoid(beta)[..., None]  # (B, T, H, 1)
-        fade = torch.exp(-self.A_log.float().exp() * F.softplus(decay.float() + self.dt_bias))[..., None, None]
-        state, out = state.float(), []
-        for t in range(q.shape[1]):
-            key = k[:, t, :, :, None].float()  # (B, H, K, 1)
-            state = state * fade[:, t]  # (B, H, K, V)
-            answer = key.mT @ state  # (B, H, 1, V)
-            state = state + key @ (beta[:, t, :, :, None] * (v[:, t, :, None] - answer))
-            out.append(q[:, t, :, None].float() @ state)  # (B, H, 1, V)
-        return torch.cat(out, dim=2).transpose(1, 2).to(v.dtype), state
+        beta = self.reach * torch.sigmoid(beta)  # (B, T, H)
+        fade = torch.exp(-self.A_log.float().exp() * F.softplus(decay.float() + self.dt_bias))  # (B, T, H)
+        return delta_rule(q, k, v, beta, fade[..., None], state)
 
     def outline(
         self, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, decay: Tensor, state: Tensor
     ) -> tuple[Tensor, Tensor]:
         return v.new_empty(v.shape), state
+
+
+def delta_rule(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, fade: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """Token after token in float32: (B, T, H, K) twice, (B, T, H, V), (B, T, H), (B, T, H, K or 1), (B, H, K, V) ->
+    (B, T, H, V) and the state after."""
+    state, out = state.float(), []
+    for t in range(q.shape[1]):
+        key = k[:, t, :, :, None].float()  # (B, H, K, 1)
+        state = state * fade[:, t, :, :, None]  # (B, H, K, V)
+        answer = key.mT @ state  # (B, H, 1, V)
+        state = state + key @ (beta[:, t, :, None, None] * (v[:, t, :, None] - answer))
+        out.append(q[:, t, :, None].float() @ state)  # (B, H, 1, V)
+    return torch.cat(out, dim=2).transpose(1, 2).to(v.dtype), state
 
 
 def unit(x: Tensor) -> Tensor:

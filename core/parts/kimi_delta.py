@@ -1,0 +1,145 @@
+"""Kimi delta attention (arXiv:2510.26692): a gated delta net whose state fades channel by channel of the key."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from .base import Flops, HeadDim, Heads, Linear, Recurrence, Shape, State
+from .convolution import CausalConvolution, Kernel
+from .delta import delta_rule, unit
+from .norm import Norm, RMSNorm
+
+Floor = Annotated[float, Field(lt=0, ge=-1e3)]
+
+
+class KimiDelta(Recurrence):
+    """Queries, keys and values pass a short convolution, then each head keeps a matrix of head_dim × head_dim. What fades
+    and what the output is gated by come from the input through a rank of D. H = heads, D = head_dim."""
+
+    title = "Kimi delta attention"
+
+    kind: Literal["kimi_delta"]
+    heads: Heads = Field(description="Heads, each with a state of its own", examples=[32])
+    head_dim: HeadDim = Field(description="Channels of a query, key or value head", examples=[128])
+    whole: bool = Field(False, description="Decay and output gate are a whole matrix each, of no low rank (Ling 3.0)")
+    floor: Floor | None = Field(
+        None, description="The decay's logarithm lies between this and 0 by a sigmoid, instead of a softplus (Ling 3.0)"
+    )
+    kernel: Kernel = Field(4, description="Tokens that the convolution on queries, keys and values sees")
+    norm: Norm | None = Field(None, description="Where it differs from the model's")
+
+    @property
+    def wide(self) -> int:
+        return self.heads * self.head_dim
+
+    @property
+    def rank(self) -> int | None:
+        """The width that decay and output gate pass on their way."""
+        return None if self.whole else self.head_dim
+
+    def build(self, d_model: int) -> nn.Module:
+        return KimiDeltaModule(self, d_model)
+
+    def state(self, d_model: int) -> dict[str, Shape]:
+        return {"inputs": (self.kernel - 1, 3 * self.wide), "memory": (self.heads, self.head_dim, self.head_dim)}
+
+    def flops(self, d_model: int, new: int, past: int) -> Flops:
+        flops = Flops(
+            qkv=6 * new * d_model * self.wide,
+            convolve=6 * new * self.wide * self.kernel,
+            beta=2 * new * d_model * self.heads,
+            rule=6 * new * self.wide * self.head_dim,
+            o=2 * new * self.wide * d_model,
+        )
+        for name in ("decay", "gate"):
+            if self.rank:
+                flops[f"{name}_down"] = 2 * new * d_model * self.rank
+            flops[name] = 2 * new * (self.rank or d_model) * self.wide
+        return flops
+
+    def shrink(self, scale: float) -> "KimiDelta":
+        return self.model_copy(update={"heads": min(self.heads, 4), "head_dim": 16})
+
+    def facts(self) -> Iterator[str]:
+        yield f"{self.heads} heads · {self.head_dim} × {self.head_dim} each"
+
+    def explain(self, d_model: int) -> str:
+        return (
+            f"Each of {self.heads} heads keeps a matrix of {self.head_dim} × {self.head_dim}, {self.wide * self.head_dim:,} "
+            "values in all, however long the text. Each token lets every row of it fade at a pace of its own and corrects "
+            "what it answers to the token's key. No scores, no growing cache."
+        )
+
+    def checklist(self, d_model: int) -> Iterator[str]:
+        yield "Queries and keys are divided by their own length (eps 1e-6 under the root), queries by √head_dim too."
+        if self.floor is None:
+            yield "Decay is −exp(A) · softplus(f + dt), in float32: A for each head, dt for each channel."
+        else:
+            yield f"Decay is {self.floor:g} · sigmoid(exp(A) · (f + dt)): A for each head, dt for each channel."
+        yield f"The convolution of {self.kernel} on queries, keys and values is followed by SiLU."
+        yield "The output's norm is on each head; its gate goes through a sigmoid, not SiLU."
+
+
+class KimiDeltaModule(nn.Module):
+    def __init__(self, part: KimiDelta, d_model: int):
+        super().__init__()
+        self.part = part
+        rank = part.rank
+        self.qkv = Linear(d_model, 3 * part.wide)
+        self.inputs = State(part.kernel - 1, 3 * part.wide)
+        self.convolve = CausalConvolution(3 * part.wide, part.kernel, silu=True)
+        self.beta = Linear(d_model, part.heads)
+        self.decay_down, self.gate_down = (Linear(d_model, rank) if rank else None for _ in range(2))
+        self.decay, self.gate = (Linear(rank or d_model, part.wide) for _ in range(2))
+        self.memory = State(part.heads, part.head_dim, part.head_dim)
+        self.rule = ChannelDeltaRule(part)
+        self.out_norm = RMSNorm(eps=part.norm.eps).build(part.head_dim)
+        self.o = Linear(part.wide, d_model)
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
+        part = self.part
+        qkv = self.qkv(x)  # (B, T, 3 H D)
+        qkv, last = self.convolve(qkv, self.inputs.before(qkv))
+        self.inputs(last)
+        q, k, v = (t.unflatten(-1, (part.heads, part.head_dim)) for t in qkv.chunk(3, dim=-1))  # (B, T, H, D) each
+        decay = self.decay(x if part.whole else self.decay_down(x)).unflatten(-1, (part.heads, part.head_dim))
+        y, after = self.rule(q, k, v, self.beta(x), decay, self.memory.before(v))
+        self.memory(after)
+        gate = self.gate(x if part.whole else self.gate_down(x))  # (B, T, H D)
+        return self.o(self.out_norm(y).flatten(-2) * torch.sigmoid(gate))
+
+
+class ChannelDeltaRule(nn.Module):
+    """S <- diag(exp(g_t)) S, then S <- S + k_t (beta_t (v_t - S^T k_t))^T, and o_t = S^T q_t (equation 1)."""
+
+    box = "recurrence"
+    label = "Kimi delta rule"
+    explain = (
+        "Token after token: each row of the state fades at its own pace, what it answers to the key moves toward the "
+        "value, the query reads it."
+    )
+
+    def __init__(self, part: KimiDelta):
+        super().__init__()
+        self.floor = part.floor
+        self.A_log = nn.Parameter(torch.zeros(part.heads))
+        self.dt_bias = nn.Parameter(torch.ones(part.wide))
+
+    def forward(
+        self, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, decay: Tensor, state: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """(B, T, H, D) three times, (B, T, H), (B, T, H, D), (B, H, D, D) -> (B, T, H, D) and the state after."""
+        q, k = unit(q) * q.shape[-1] ** -0.5, unit(k)  # (B, T, H, D)
+        pace = self.A_log.float().exp()[:, None]  # (H, 1)
+        decay = decay.float() + self.dt_bias.float().view(len(pace), -1)  # (B, T, H, D)
+        fade = -pace * F.softplus(decay) if self.floor is None else self.floor * torch.sigmoid(pace * decay)
+        return delta_rule(q, k, v, torch.sigmoid(beta), fade.exp(), state)
+
+    def outline(
+        self, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, decay: Tensor, state: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return v.new_empty(v.shape), state
