@@ -111,6 +111,7 @@ kimi_deltas = given(
     kind=st.just("kimi_delta"), heads=st.integers(1, 3), head_dim=st.sampled_from([4, 8]), kernel=maybe(st.just(3)),
     whole=maybe(st.booleans()), floor=maybe(st.just(-5.0)),
 )  # fmt: skip
+lightnings = given(kind=st.just("lightning_attention"), heads=st.integers(1, 3), head_dim=st.sampled_from([4, 8]))
 
 
 activations = st.sampled_from(["relu2", "gelu", "gelu_tanh", "silu", "reglu", "geglu", "swiglu", "clamped_swiglu"])
@@ -185,6 +186,7 @@ def mappings(draw):
         "conv": convolutions,
         "delta": deltas(),
         "kimi": kimi_deltas,
+        "lightning": lightnings,
         "mamba": mambas,
     }
     chosen = draw(st.lists(st.sampled_from(sorted(names)), min_size=1, max_size=4, unique=True))

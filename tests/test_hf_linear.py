@@ -1,8 +1,12 @@
 """Families with linear attention against transformers: logits and states on small random weights, the round trip."""
 
-import pytest
-from parity import check_logits
+import random
 
+import parity
+import pytest
+from parity import check, check_logits
+
+import core
 from core.hf import from_hf, to_hf
 
 NEXT = dict(
@@ -15,6 +19,16 @@ DENSE = {key: value for key, value in NEXT.items() if "expert" not in key and "m
     model_type="qwen3_5_text"
 )
 MOE = NEXT | dict(model_type="qwen3_5_moe_text", vocab_size=96)
+COMMON = dict(
+    vocab_size=64, hidden_size=48, intermediate_size=40, num_hidden_layers=5, num_attention_heads=4, max_position_embeddings=64,
+    pad_token_id=0,
+)  # fmt: skip
+KIMI = {key: value for key, value in COMMON.items() if key != "max_position_embeddings"} | dict(
+    model_type="kimi_linear", num_key_value_heads=4, model_max_length=64, kv_lora_rank=16, qk_nope_head_dim=8, qk_rope_head_dim=4,
+    v_head_dim=12, linear_head_dim=8, linear_num_heads=3, num_experts=8, num_experts_per_token=2, moe_intermediate_size=24,
+)  # fmt: skip
+OLMO = COMMON | dict(model_type="olmo_hybrid", num_key_value_heads=2)
+MINIMAX = COMMON | dict(model_type="minimax", num_key_value_heads=2, num_local_experts=4, block_size=7)
 LOGITS = {
     "qwen3-next": NEXT,
     "qwen3-next, some dense": NEXT
@@ -23,7 +37,45 @@ LOGITS = {
     "qwen3.5, other pattern": DENSE
     | dict(layer_types=["full_attention", "linear_attention", "linear_attention", "linear_attention"], tie_word_embeddings=True),
     "qwen3.5 experts": MOE,
+    "qwen3.5 experts, one kind of layer": MOE | dict(num_hidden_layers=1, layer_types=["linear_attention"]),
+    "kimi": KIMI,
+    "kimi, by the checkpoint's own keys": KIMI
+    | dict(
+        q_lora_rank=12, attention_bias=True, num_expert_group=2, topk_group=1, num_shared_experts=2, moe_renormalize=False,
+        linear_attn_config=dict(head_dim=12, num_heads=2, short_conv_kernel_size=3, kda_layers=[1, 2, 4], full_attn_layers=[3, 5]),
+    ),
+    "kimi, one kind of layer": KIMI | dict(num_hidden_layers=1, mlp_layer_types=["sparse"]),
+    "olmo": OLMO,
+    "olmo, fewer key heads, no beta past one": OLMO
+    | dict(
+        linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=8, linear_value_head_dim=12, rms_norm_eps=1e-3,
+        linear_allow_neg_eigval=False, attention_bias=True, tie_word_embeddings=True,
+    ),
+    "olmo, nothing turns": OLMO
+    | dict(num_hidden_layers=2, linear_conv_kernel_dim=3, rope_parameters=dict(rope_theta=None, rope_type="default")),
+    "minimax": MINIMAX,
+    "minimax, factors of its own": MINIMAX
+    | dict(
+        head_dim=8, full_attn_alpha_factor=3.5565588200778455, full_attn_beta_factor=0.7, linear_attn_alpha_factor=2,
+        linear_attn_beta_factor=2.3, mlp_alpha_factor=0.5, mlp_beta_factor=3, rms_norm_eps=1e-3, tie_word_embeddings=True,
+        sliding_window=5, layer_types=[*["linear_attention"] * 3, "full_attention", "linear_attention"],
+    ),
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def constants_stay(monkeypatch):
+    """MiniMax keeps its paces as buffers that a state dict has: no weights, so they stay what they are."""
+    build = parity.reference
+
+    def reference(*args, **settings):
+        model = build(*args, **settings)
+        for module in model.modules():
+            if hasattr(module, "slope_rate"):
+                module._non_persistent_buffers_set.update(module._buffers)
+        return model
+
+    monkeypatch.setattr(parity, "reference", reference)
 
 
 @pytest.mark.parametrize("name", LOGITS)
@@ -38,3 +90,93 @@ def test_a_wrappers_text_part_is_read():
         alone = from_hf(text)
         wrapped = from_hf({"model_type": model_type, "text_config": text, "vision_config": {"depth": 2}})
         assert wrapped.parts == alone.parts and wrapped.layers == alone.layers
+
+
+SWEEP = {  # keys that change the count, and what to
+    "qwen3_next": (NEXT, dict(
+        linear_num_value_heads=[2, 8], linear_num_key_heads=[1], linear_key_head_dim=[4, 16], linear_value_head_dim=[8, 16],
+        linear_conv_kernel_dim=[2], num_experts=[4], shared_expert_intermediate_size=[16], mlp_only_layers=[[1], [0, 3]],
+        decoder_sparse_step=[2], head_dim=[8, 32], attention_bias=[True], num_hidden_layers=[1, 6], tie_word_embeddings=[True],
+    )),
+    "qwen3_5_text": (DENSE, dict(
+        linear_num_value_heads=[2, 8], linear_num_key_heads=[1], linear_key_head_dim=[4, 16], linear_value_head_dim=[8, 16],
+        full_attention_interval=[2, 3], head_dim=[8, 32], attention_bias=[True], num_hidden_layers=[1, 6], intermediate_size=[56],
+    )),
+    "kimi_linear": (KIMI, dict(
+        linear_num_heads=[1, 4], linear_head_dim=[4, 16], linear_conv_kernel_dim=[2], q_lora_rank=[12], attention_bias=[True],
+        num_experts=[4, 16], num_shared_experts=[0, 2], moe_intermediate_size=[16], first_k_dense_replace=[0, 3],
+        num_hidden_layers=[1, 9], v_head_dim=[8], kv_lora_rank=[8], tie_word_embeddings=[True],
+    )),
+    "olmo_hybrid": (OLMO, dict(
+        linear_num_key_heads=[2], linear_num_value_heads=[8], linear_key_head_dim=[4, 16], linear_value_head_dim=[8, 16],
+        linear_conv_kernel_dim=[2], num_key_value_heads=[1, None], attention_bias=[True], num_hidden_layers=[2, 9],
+        tie_word_embeddings=[True],
+    )),
+    "minimax": (MINIMAX, dict(
+        head_dim=[8, 16], num_key_value_heads=[1, 4], num_local_experts=[2, 8], num_hidden_layers=[1, 6], tie_word_embeddings=[True],
+        intermediate_size=[24], mlp_alpha_factor=[2], hidden_size=[32],
+    )),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("model_type", SWEEP)
+def test_counts_over_a_sweep_of_the_keys(model_type):
+    base, varied = SWEEP[model_type]
+    dice = random.Random(model_type)
+    seen = set()
+    for _ in range(14):
+        chosen = dice.sample(sorted(varied), dice.randint(1, 4))
+        seen.add(core.cost(check(base | {key: dice.choice(varied[key]) for key in chosen})).parameters)
+    assert len(seen) > 6
+
+
+def test_published_files_fill_kimi_too():
+    """Their own names: a convolution for each of queries, keys and values, experts one by one as w1, w2, w3."""
+    arch = from_hf(KIMI)
+    theirs = parity.reference(KIMI).state_dict()
+    published = {}
+    for name, tensor in theirs.items():
+        name = name.replace("forget_gate.", "")
+        sparse = ".mlp." in name and f"{name.partition('.mlp.')[0]}.mlp.gate.weight" in theirs
+        name = name.replace(".mlp.", ".block_sparse_moe.") if sparse else name
+        if name.endswith("self_attn.conv1d.weight"):
+            for letter, piece in zip("qkv", tensor.chunk(3), strict=True):
+                published[name.replace("conv1d", f"{letter}_conv1d")] = piece
+        elif name.endswith("experts.gate_up_proj"):
+            for expert, both in enumerate(tensor):
+                for own, half in zip(("w1", "w3"), both.chunk(2), strict=True):
+                    published[name.replace("gate_up_proj", f"{expert}.{own}.weight")] = half
+        elif name.endswith("experts.down_proj"):
+            for expert, down in enumerate(tensor):
+                published[name.replace("down_proj", f"{expert}.w2.weight")] = down
+        else:
+            published[name] = tensor
+    one, other = core.build(arch, device="cpu"), core.build(arch, device="cpu")
+    core.load_weights(one, theirs)
+    core.load_weights(other, published)
+    assert all(a.equal(b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+REFUSED = {
+    "hidden_act": KIMI | dict(hidden_act="gelu"),
+    "num_experts": KIMI | dict(num_local_experts=4),
+    "kda_layers": KIMI | dict(linear_attn_config=dict(kda_layers=[1, 2], full_attn_layers=[3])),
+    "linear_attn_config.mystery": KIMI | dict(linear_attn_config=dict(mystery=1)),
+    "mla_use_nope": KIMI | dict(mla_use_nope=False),
+    "layer_types": OLMO | dict(num_hidden_layers=2, layer_types=["linear_attention"] * 2),
+    "mlp_alpha_factor": MINIMAX | dict(mlp_alpha_factor=0),
+    "rotary_dim": MINIMAX | dict(rotary_dim=8),
+}
+
+
+@pytest.mark.parametrize("key", REFUSED)
+def test_what_cannot_be_said_is_refused_by_its_key(key):
+    with pytest.raises(core.Unsupported, match=key.replace("num_experts", "num_(local_)?experts")):
+        from_hf(REFUSED[key])
+
+
+def test_deep_layers_of_lightning_attention_forget_less():
+    part = from_hf(MINIMAX).part("lightning")
+    first, middle, last = (part.slopes(layer, 5) for layer in (0, 2, 4))
+    assert (first > middle).all() and (middle > last).all() and (last >= 0).all()
+    assert first[0].item() == pytest.approx(2 ** (-8 / 4), rel=1e-4)

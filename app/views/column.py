@@ -85,7 +85,7 @@ class Column:
         width = f"{embedding['shape_out'][-1]:,} wide"
         if "positions" not in self.g:
             pen.wire([(cx, y + 34), (cx, y)], cls="stream")
-            pen.text(cx + 10, y + 24, f"residual stream, {width}", "l")
+            pen.text(cx + 10, y + 24, f"stream, {width}", "l")
             pen.box("embedding", cx, y + 50, 186, 32, KINDS["embedding"], embedding["label"], tip=embedding["explain"])
             return y + 66
         right = cx + 112
@@ -159,8 +159,12 @@ class Column:
         if data["kind"] in ("add", "multiply"):
             return 20, 20
         width, height = (PART_W, PART_H) if "role" in data else (NORM_W, NORM_H)
-        row = next(row for row in self.rows(data["parent"]) if node in row)
+        row = self.row(node)
         return min(width, (WIDTH - 72 - 10 * (len(row) - 1)) / len(row)), height
+
+    def row(self, node: str) -> list[str]:
+        """The nodes that stand side by side with this one, itself among them."""
+        return next(row for row in self.rows(self.g.nodes[node]["parent"]) if node in row)
 
     def node(self, node: str, x: float, y: float, left: float) -> None:
         pen, data, (w, h) = self.pen, self.g.nodes[node], self.size(node)
@@ -170,10 +174,14 @@ class Column:
             pen.box(node, x, y, w, h, KINDS.get(data["kind"], KINDS["norm"]), data["label"], tip=data["explain"])
         else:
             label = data["label"] if text_width(data["label"]) < w - 10 else data["label"].partition(",")[0]
-            pen.box(node, x, y, w, h, ROLES[data["role"]], label, " · ".join(data["facts"][:2]), data["explain"])
-            self.anchors.setdefault(data["part"], (x + w / 2, y))
+            row = [n for n in self.row(node) if "role" in self.g.nodes[n]]
             rope = next((c for c in self.children.get(node, ()) if self.g.nodes[c]["kind"] == "rope"), None)
-            if rope:
+            facts = data["facts"][:2] if len(row) == 1 else [*data["facts"][:1], *(["RoPE"] if rope else [])]
+            pen.box(node, x, y, w, h, ROLES[data["role"]], label, " · ".join(facts), data["explain"])
+            after = len(row) - 1 - row.index(node)  # call-outs begin right of all that stand side by side
+            lift = 8 * (row.index(node) - after)
+            self.anchors.setdefault(data["part"], (x + w / 2 + after * (w + 10), y + lift))
+            if rope and len(row) == 1:
                 pen.wire([(left + 51, y), (x - w / 2, y)])
                 pen.box(rope, left + 28, y, 46, 24, KINDS["rope"], "RoPE", tip=self.g.nodes[rope]["explain"])
 
@@ -231,4 +239,4 @@ class Column:
 def tint_of(graph: nx.DiGraph, block: str) -> str:
     """The role that gives a block its tint: what sets it apart from other blocks, experts before all."""
     roles = [d["role"] for _, d in graph.nodes(data=True) if d["parent"] == block and "role" in d]
-    return next((role for role in ("experts", "feed_forward") if role in roles), "attention")
+    return next((role for role in ("experts", "feed_forward", "recurrence") if role in roles), "attention")

@@ -2,7 +2,7 @@
 
 import networkx as nx
 
-from .layered import Box, Layout, layered, spread
+from .layered import GAP_X, Box, Layout, layered, spread
 from .pen import KINDS, Pen, sentences, text_width
 
 PAD = 20
@@ -100,10 +100,8 @@ class Inset:
             return boxes[layout.routes[edge][-2]].x
 
         for key, edges in incoming.items():
-            if self.kind(key) in CORES:  # as wide as what it reads, so that tensors rise straight into it
-                xs = [before(edge) for edge in edges]
-                boxes[key].x = (min(xs) + max(xs)) / 2
-                boxes[key].width = max(boxes[key].width, max(xs) - min(xs) + 60)
+            if self.kind(key) in CORES:
+                self.widen(boxes[key], [before(edge) for edge in edges])
         ports: dict[tuple[str, str], float] = {}
         for key, edges in incoming.items():
             edges.sort(key=before)
@@ -122,8 +120,22 @@ class Inset:
         for key, box in boxes.items():
             if not box.virtual:
                 self.box(pen, key, box)
-        top = next(box for box in boxes.values() if box.rank == 0)
+        top = boxes[self.last()]
         pen.wire([(top.x, top.y - top.height / 2), (top.x, top.y - top.height / 2 - 18)])
+
+    def widen(self, box: Box, xs: list[float]) -> None:
+        """As wide as what it reads, so that tensors rise straight into it, as far as its neighbours leave room."""
+        beside = [self.layout.boxes[key] for key in self.layout.order[box.rank] if key != box.key]
+        low = max([min(xs) - 30, *(b.x + b.width / 2 + GAP_X / 2 for b in beside if b.x < box.x)])
+        high = min([max(xs) + 30, *(b.x - b.width / 2 - GAP_X / 2 for b in beside if b.x > box.x)])
+        if high - low >= box.width:
+            box.x, box.width = (low + high) / 2, high - low
+
+    def last(self) -> str:
+        """The box that the part's output leaves from."""
+        inside = set(self.inside)
+        node = next(n for n in self.inside if any(to not in inside for to in self.g.successors(n)))
+        return self.shared(node) or node
 
     def route(self, pen: Pen, path: list[str], port: float, lanes: dict[int, list[str]]) -> None:
         """One tensor's way up: straight through virtual boxes, sideways only between the ranks, a lane a source."""

@@ -49,7 +49,8 @@ def layered(sizes: tuple[tuple[str, float, float], ...], edges: tuple[tuple[str,
 
 
 def _rank(boxes: dict[str, Box], edges: list[tuple[str, str]]) -> None:
-    """As high as the readers allow: a box stands just below the lowest box that reads it."""
+    """As high as the readers allow: a box stands just below the lowest box that reads it; one that nothing reads just
+    above what it reads."""
     readers: dict[str, list[str]] = {key: [] for key in boxes}
     for source, target in edges:
         readers[source].append(target)
@@ -61,6 +62,8 @@ def _rank(boxes: dict[str, Box], edges: list[tuple[str, str]]) -> None:
 
     for key in boxes:
         rank(key)
+    for key in (key for key in boxes if not readers[key]):
+        boxes[key].rank = max(0, min((boxes[source].rank for source, to in edges if to == key), default=1) - 1)
 
 
 def _split(boxes: dict[str, Box], source: str, target: str) -> list[str]:

@@ -109,23 +109,27 @@ def _experts(config: Config) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    delta, latent, moe = arch.parts["delta"], arch.parts["attention"], arch.parts.get("moe")
+    delta, latent, dense, moe = map(arch.parts.get, ("delta", "attention", "dense", "moe"))
     words = ["linear_attention" if block[0].parts == ("delta",) else "full_attention" for block in arch.sequence]
     written = (
         {"architectures": ["KimiLinearForCausalLM"], "model_type": "kimi_linear", "hidden_act": "silu"}
         | common.write_sizes(arch)
-        | v3.write_latent(latent)
         | {
             "layer_types": words,
             "mlp_layer_types": ["sparse" if block[1].parts == ("moe",) else "dense" for block in arch.sequence],
-            "linear_num_heads": delta.heads,
-            "linear_head_dim": delta.head_dim,
-            "linear_conv_kernel_dim": delta.kernel,
         }
         | common.write_precision(arch)
     )
     written["model_max_length"] = written.pop("max_position_embeddings")
-    if dense := arch.parts.get("dense"):
+    if delta:
+        written |= {
+            "linear_num_heads": delta.heads,
+            "linear_head_dim": delta.head_dim,
+            "linear_conv_kernel_dim": delta.kernel,
+        }
+    if latent:
+        written |= v3.write_latent(latent)
+    if dense:
         written["intermediate_size"] = dense.d_ff
     if moe:
         written |= {

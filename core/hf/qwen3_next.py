@@ -90,7 +90,7 @@ def _plain_rope(config: Config) -> Config:
 
 
 def write(arch: Architecture) -> dict:
-    delta, attention = arch.parts["delta"], arch.parts["attention"]
+    delta, attention = arch.parts.get("delta"), arch.parts.get("attention")
     moe, dense = arch.parts.get("moe"), arch.parts.get("dense")
     sparse = [block[1].parts == ("moe",) for block in arch.sequence]
     next_one = moe and (moe.count > 256 or not all(sparse) or arch.vocab_size < 200_000)
@@ -99,17 +99,18 @@ def write(arch: Architecture) -> dict:
     written = {
         "architectures": [f"{names[model_type]}ForCausalLM"],
         "model_type": model_type,
-        "attention_bias": attention.bias,
-        "linear_num_value_heads": delta.heads,
-        "linear_num_key_heads": delta.key_heads,
-        "linear_key_head_dim": delta.key_dim,
-        "linear_value_head_dim": delta.value_dim,
-        "linear_conv_kernel_dim": delta.kernel,
         "layer_types": ["linear_attention" if b[0].parts == ("delta",) else "full_attention" for b in arch.sequence],
         "partial_rotary_factor": arch.position.fraction,
         "hidden_act": "silu",
     }
-    written |= common.write_sizes(arch) | common.write_heads(attention)
+    written |= common.write_sizes(arch)
+    if delta:
+        written |= {
+            "linear_num_value_heads": delta.heads, "linear_num_key_heads": delta.key_heads, "linear_key_head_dim": delta.key_dim,
+            "linear_value_head_dim": delta.value_dim, "linear_conv_kernel_dim": delta.kernel,
+        }  # fmt: skip
+    if attention:
+        written |= common.write_heads(attention) | {"attention_bias": attention.bias}
     if dense:
         written["intermediate_size"] = dense.d_ff
     if moe:

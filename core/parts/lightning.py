@@ -96,8 +96,8 @@ class FadingSum(nn.Module):
 
     def __init__(self, part: LightningAttention):
         super().__init__()
-        # What a layer's place in the model says, not what is learned: no part of what is stored.
-        self.slopes = part.slopes()
+        # They follow from the layer's place in the model and are never learned: a buffer, which the weights' loader sets.
+        self.register_buffer("slopes", part.slopes())
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, H, D) three times, (B, H, D, D) -> (B, T, H, D) and the state after."""

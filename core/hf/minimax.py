@@ -1,0 +1,120 @@
+"""MiniMax-Text-01 (arXiv:2501.08313) in transformers' own form: lightning attention and softmax attention, Mixtral's experts.
+
+The stream itself is normalised before each part, so the norms stand after the sums, the first after the embedding and the last
+before the head. A norm of alpha * x + beta * y is one of x + (beta / alpha) * y with its epsilon divided by alpha squared.
+"""
+
+import math
+
+from ..parts.lightning import LightningAttention
+from ..spec import Architecture
+from . import common
+from .common import one, unless
+from .config import Config, layers
+from .weights import Source, Sources
+
+TYPES = ("minimax",)
+FACTORS = {"attention": "full_attn", "lightning": "linear_attn", "moe": "mlp"}
+
+
+def read(config: Config, model_type: str) -> dict:
+    value = common.sizes(config, vocab_size=32_000, d_model=4_096, context=131_072, tied=False, eps=1e-5)
+    depth = config.depth("num_hidden_layers", 32)
+    usual = ["linear_attention" if layer % 2 else "full_attention" for layer in range(depth)]
+    types = common.layer_types(config, depth, usual, "full_attention", "linear_attention")
+    attention = common.attention(config, value["d_model"], biased=None, heads=32, kv_heads=8)
+    config.expect("hidden_act", "silu")
+    config.ignore("block_size")  # how a prompt is cut for speed
+    parts = {
+        "attention": attention | unless(None, window=config.count("sliding_window", None)),
+        "lightning": {"kind": "lightning_attention"} | {key: attention[key] for key in ("heads", "head_dim")},
+        "moe": {
+            "kind": "experts",
+            "count": config.count("num_local_experts", 8),
+            "top_k": config.count("num_experts_per_tok", 2),
+            "d_ff": config.count("intermediate_size", 14_336),
+            "router": {"score": "softmax", "over": "chosen"},
+        },
+    }
+    steps = {name: _step(config, name, part, value["norm"]) for name, part in parts.items()}
+    kinds = ["lightning" if word == "linear_attention" else "attention" for word in types]
+    parts = {name: part for name, part in parts.items() if name in ("moe", *kinds)}
+    return (
+        value
+        | {"embedding": {"norm": True}, "residual": {"norm": "post"}, "head": {"norm": False}}
+        | {"position": common.rope(config, value["context"], theta=1e6), "parts": parts}
+        | {"layers": layers([[steps[kind], steps["moe"]] for kind in kinds])}
+        | common.precision(config, parts)
+    )
+
+
+def _step(config: Config, name: str, part: dict, norm: dict) -> dict | str:
+    """How a part joins the stream; what its norm needs goes into the part."""
+    key = f"{FACTORS[name]}_alpha_factor"
+    alpha, beta = config.take(key, float, 1.0), config.take(f"{FACTORS[name]}_beta_factor", float, 1.0)
+    if not 1e-3 <= alpha <= 1e3:
+        raise config.refuse(key, "give 0.001 to 1,000")
+    if alpha != 1:
+        part["norm"] = norm | {"eps": _rounded(norm["eps"] / alpha**2)}
+    return name if alpha == beta else {"parts": [name], "scale": _rounded(beta / alpha)}
+
+
+def _rounded(x: float) -> float:
+    """Twelve digits: what `write` makes of them reads back as the same."""
+    return float(f"{x:.12g}")
+
+
+def write(arch: Architecture) -> dict:
+    mixer, moe = arch.parts.get("attention") or arch.parts["lightning"], arch.parts["moe"]
+    kinds = [block[0].parts[0] for block in arch.sequence]
+    written = {
+        "architectures": ["MiniMaxForCausalLM"],
+        "model_type": "minimax",
+        "num_attention_heads": mixer.heads,
+        "head_dim": mixer.head_dim,
+        "num_key_value_heads": getattr(mixer, "kv_heads", None),
+        "sliding_window": getattr(mixer, "window", None),
+        "layer_types": ["linear_attention" if kind == "lightning" else "full_attention" for kind in kinds],
+        "num_local_experts": moe.count,
+        "num_experts_per_tok": moe.top_k,
+    }
+    for step in {step for block in arch.sequence for step in block}:
+        part = arch.parts[step.parts[0]]
+        alpha = math.sqrt(arch.norm.eps / part.norm.eps) if part.norm else 1.0
+        factor = FACTORS[step.parts[0]]
+        written |= {f"{factor}_alpha_factor": alpha, f"{factor}_beta_factor": step.scale * alpha}
+    return (
+        written
+        | common.write_sizes(arch)
+        | common.write_dense(moe)
+        | common.write_rope(arch.position, arch.context)
+        | common.write_precision(arch)
+    )
+
+
+def sources(arch: Architecture) -> Sources:
+    yield one("embedding.weight", "model.embed_tokens.weight")
+    yield from common.head_source(arch, "model.embed_tokens.weight")
+    yield one("embedding_norm.weight", "model.layers.0.input_layernorm.weight")
+    for layer, block in enumerate(arch.sequence):
+        at, name = f"model.layers.{layer}", block[0].parts[0]
+        part, path = arch.part(name), f"layers.{layer}.{name}"
+        if isinstance(part, LightningAttention):
+            theirs = {"qkv": "qkv_proj", "out_norm": "norm", "gate": "output_gate", "o": "out_proj"}
+            for ours, tensor in theirs.items():
+                yield one(f"{path}.{ours}.weight", f"{at}.self_attn.{tensor}.weight")
+            yield f"{path}.sum.slopes", [Source((), lambda part=part, layer=layer: part.slopes(layer, arch.depth))]
+        else:
+            yield from common.attention_sources(path, f"{at}.self_attn", part)
+        yield one(f"{path}_post_norm.weight", f"{at}.post_attention_layernorm.weight")
+        path, moe = f"layers.{layer}.moe", arch.part("moe")
+        each, names = f"{at}.block_sparse_moe", ("w1", "w3", "w2")
+        yield from common.experts_sources(path, f"{at}.mlp", moe, names=names, each=each)
+        last = layer + 1 == arch.depth
+        after = "model.norm" if last else f"model.layers.{layer + 1}.input_layernorm"
+        yield one(f"{path}_post_norm.weight", f"{after}.weight")
+
+
+def ignored(name: str) -> bool:
+    """Paces that follow from a layer's place may be stored too."""
+    return name.endswith((".slope_rate", ".query_decay", ".key_decay", ".diagonal_decay")) or common.ignored(name)
