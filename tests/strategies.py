@@ -95,6 +95,11 @@ mambas = given(
     groups=maybe(st.just(2)), kernel=maybe(st.just(3)), bias=maybe(st.booleans()), conv_bias=maybe(st.booleans()),
 )  # fmt: skip
 
+channels = given(
+    kind=st.just("mamba"), inner=st.sampled_from([8, 16]), state_size=st.sampled_from([3, 4]), step_rank=st.just(4),
+    bias=maybe(st.booleans()), kernel=maybe(st.just(3)), conv_bias=maybe(st.booleans()), inner_norm=maybe(norms),
+)  # fmt: skip
+
 
 @st.composite
 def deltas(draw):
@@ -188,6 +193,7 @@ def mappings(draw):
         "kimi": kimi_deltas,
         "lightning": lightnings,
         "mamba": mambas,
+        "selective": channels,
     }
     chosen = draw(st.lists(st.sampled_from(sorted(names)), min_size=1, max_size=4, unique=True))
     parts = {name: draw(names[name]) for name in chosen}

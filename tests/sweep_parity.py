@@ -30,6 +30,7 @@ COMPLETED = {  # what a type's own defaults leave out, though nothing can be bui
     "dots1": dict(n_routed_experts=16, n_shared_experts=2, num_experts_per_tok=4),
     "hunyuan_v1_dense": dict(head_dim=128),
     "hunyuan_v1_moe": dict(head_dim=128, num_experts=8, moe_topk=2),
+    "lfm2_moe": dict(layer_types=["conv", "full_attention"] * 16),
     "ministral": dict(head_dim=128),
     "nemotron": dict(head_dim=128, num_key_value_heads=8),
 }  # fmt: skip

@@ -18,7 +18,26 @@ NEMOTRON = dict(
     head_dim=16, intermediate_size=40, ssm_state_size=12, mamba_num_heads=8, mamba_head_dim=8, n_groups=2, n_routed_experts=8,
     moe_intermediate_size=24, moe_shared_expert_intermediate_size=32, max_position_embeddings=64,
 )  # fmt: skip
+MAMBA = dict(model_type="mamba", vocab_size=64, hidden_size=32, num_hidden_layers=2, state_size=6, pad_token_id=0)
+JAMBA = dict(
+    model_type="jamba", vocab_size=64, hidden_size=32, intermediate_size=40, num_hidden_layers=4, num_attention_heads=4,
+    num_key_value_heads=2, attn_layer_period=4, attn_layer_offset=1, num_experts=4, mamba_d_state=6, max_position_embeddings=64,
+)  # fmt: skip
+LFM2 = dict(
+    model_type="lfm2", vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=4, num_attention_heads=4,
+    num_key_value_heads=2, max_position_embeddings=64, block_multiple_of=16,
+    layer_types=["conv", "conv", "full_attention", "conv"],
+)  # fmt: skip
 LOGITS = {
+    "mamba": MAMBA,
+    "mamba biases": MAMBA | dict(use_bias=True, use_conv_bias=False, expand=3, time_step_rank=5, tie_word_embeddings=False),
+    "falcon mamba": MAMBA | dict(model_type="falcon_mamba", mixer_rms_eps=1e-3),
+    "jamba": JAMBA,
+    "jamba other periods": JAMBA | dict(expert_layer_period=3, expert_layer_offset=0, mamba_proj_bias=True, mamba_d_conv=3),
+    "lfm2": LFM2,
+    "lfm2 biases": LFM2 | dict(conv_bias=True, conv_L_cache=4, block_auto_adjust_ff_dim=False, tie_word_embeddings=False),
+    "lfm2 experts": LFM2
+    | dict(model_type="lfm2_moe", num_experts=8, num_experts_per_tok=2, moe_intermediate_size=24, num_dense_layers=1),
     "mamba2": MAMBA2,
     "mamba2 biases": MAMBA2 | dict(use_bias=True, use_conv_bias=False, n_groups=1, conv_kernel=3, tie_word_embeddings=True),
     "nemotron": NEMOTRON,

@@ -10,7 +10,7 @@ import core
 from core.model import Model, build, build_mtp, parameters, shrink, summary
 from core.spec import Architecture, Workload, parse
 
-TOLERANCE = 2e-3  # of logits about one: rounding grows through some drawn stacks, a mistake gives 0.1 and more
+TOLERANCE = 1e-2  # of logits about one: rounding grows through some drawn stacks, a mistake gives 0.1 and more
 LENGTH = 40  # past every window and chunk of a shrunk model
 
 
@@ -41,7 +41,7 @@ def holds(arch: Architecture) -> None:
     later = tokens.clone()
     later[:, -8:] = (later[:, -8:] + 1) % arch.vocab_size
     changed = model(later)
-    assert torch.equal(changed[:, :-8], full[:, :-8]) or (changed[:, :-8] - full[:, :-8]).abs().max() <= 1e-4 * max(
+    assert torch.equal(changed[:, :-8], full[:, :-8]) or (changed[:, :-8] - full[:, :-8]).abs().max() <= 1e-3 * max(
         1, spread
     )
     assert arch.vocab_size == 1 or not torch.equal(changed[:, -8:], full[:, -8:])

@@ -41,9 +41,9 @@ def read(config: Config, model_type: str) -> dict:
             "head_dim": linear.count("head_dim", config.count("linear_head_dim", 128)),
         }
         | unless(4, kernel=linear.count("short_conv_kernel_size", config.count("linear_conv_kernel_dim", 4))),
-        "attention": _latent(config),
+        "attention": latent(config) | unless(None, q_rank=config.count("q_lora_rank", None)),
         "dense": {"kind": "feed_forward", "d_ff": config.count("intermediate_size", 9_216)},
-        "moe": _experts(config),
+        "moe": experts(config, count=256, d_ff=1_024, scale=2.446, groups=1, best=1),
     }
     linear.finish()
     blocks = [
@@ -69,7 +69,8 @@ def _kinds(config: Config, linear: Config, depth: int) -> list[str]:
     return common.layer_types(config, depth, usual, *lists)
 
 
-def _latent(config: Config) -> dict:
+def latent(config: Config) -> dict:
+    """Latent attention without a rank for queries."""
     heads = config.count("num_attention_heads", 32)
     config.expect("num_key_value_heads", heads)
     return {
@@ -79,16 +80,15 @@ def _latent(config: Config) -> dict:
         "nope_dim": config.count("qk_nope_head_dim", 128),
         "rope_dim": config.count("qk_rope_head_dim", 64),
         "v_dim": config.count("v_head_dim", 128),
-    } | unless(None, q_rank=config.count("q_lora_rank", None)) | unless(
-        False, bias=config.take("attention_bias", bool, False)
-    )  # fmt: skip
+    } | unless(False, bias=config.take("attention_bias", bool, False))
 
 
-def _experts(config: Config) -> dict:
-    width = config.count("moe_intermediate_size", 1_024)
+def experts(config: Config, *, count: int, d_ff: int, scale: float, groups: int, best: int) -> dict:
+    """Routed and shared experts and their router; the arguments are the family's defaults."""
+    width = config.count("moe_intermediate_size", d_ff)
     shared = v3.either(config, "num_shared_experts", "n_shared_experts", 1, least=0)
-    groups = v3.either(config, "num_expert_group", "n_group", 1)
-    best = config.count("topk_group", 1)
+    groups = v3.either(config, "num_expert_group", "n_group", groups)
+    best = config.count("topk_group", best)
     key = "norm_topk_prob" if config.has("norm_topk_prob") else "moe_renormalize"
     normalise = config.take(key, bool, True)
     config.expect("moe_renormalize", normalise)
@@ -97,11 +97,11 @@ def _experts(config: Config) -> dict:
     config.expect("use_grouped_topk", True)
     config.expect("moe_layer_freq", 1)
     router = {"score": "sigmoid", "selection_bias": True} | unless(False, normalise=normalise)
-    router |= unless(1.0, scale=config.take("routed_scaling_factor", float, 2.446))
+    router |= unless(1.0, scale=config.take("routed_scaling_factor", float, scale))
     router |= {} if groups == best == 1 else {"groups": groups, "top_groups": best, "group_score": "top2"}
     return {
         "kind": "experts",
-        "count": v3.either(config, "num_experts", "num_local_experts", 256),
+        "count": v3.either(config, "num_experts", "num_local_experts", count),
         "top_k": v3.either(config, "num_experts_per_token", "num_experts_per_tok", 8),
         "d_ff": width,
         "router": router,
@@ -131,18 +131,20 @@ def write(arch: Architecture) -> dict:
         written |= v3.write_latent(latent)
     if dense:
         written["intermediate_size"] = dense.d_ff
-    if moe:
-        written |= {
-            "num_experts": moe.count,
-            "num_experts_per_token": moe.top_k,
-            "num_shared_experts": moe.shared.count if moe.shared else 0,
-            "moe_intermediate_size": moe.d_ff,
-            "num_expert_group": moe.router.groups,
-            "topk_group": moe.router.top_groups,
-            "moe_renormalize": moe.router.normalise,
-            "routed_scaling_factor": moe.router.scale,
-        }
-    return written
+    return written | (write_experts(moe) if moe else {})
+
+
+def write_experts(moe: Experts) -> dict:
+    return {
+        "num_experts": moe.count,
+        "num_experts_per_token": moe.top_k,
+        "num_shared_experts": moe.shared.count if moe.shared else 0,
+        "moe_intermediate_size": moe.d_ff,
+        "num_expert_group": moe.router.groups,
+        "topk_group": moe.router.top_groups,
+        "moe_renormalize": moe.router.normalise,
+        "routed_scaling_factor": moe.router.scale,
+    }
 
 
 def sources(arch: Architecture) -> Sources:
@@ -171,10 +173,11 @@ def delta_sources(path: str, at: str, part: KimiDelta) -> Iterator[tuple[str, li
     convolutions = Source(tuple(f"{at}.{name}_conv1d.weight" for name in "qkv"), joined)
     yield f"{path}.convolve.weight", [Source((f"{at}.conv1d.weight",)), convolutions]
     yield one(f"{path}.beta.weight", f"{at}.b_proj.weight")
-    ranked = {"decay": ("f_a_proj", "f_b_proj"), "gate": ("g_a_proj", "g_b_proj")}
-    for name, (down, up) in ranked.items():
-        for ours, theirs in ((f"{name}_down", down), (name, up)):
-            yield one(f"{path}.{ours}.weight", f"{at}.{theirs}.weight", f"{at}.forget_gate.{theirs}.weight")
+    theirs = {"decay": "f_proj", "gate": "g_proj"}
+    if part.rank:
+        theirs = {"decay_down": "f_a_proj", "decay": "f_b_proj", "gate_down": "g_a_proj", "gate": "g_b_proj"}
+    for name, tensor in theirs.items():
+        yield one(f"{path}.{name}.weight", f"{at}.{tensor}.weight", f"{at}.forget_gate.{tensor}.weight")
     for name in ("A_log", "dt_bias"):
         yield one(f"{path}.rule.{name}", f"{at}.{name}", f"{at}.forget_gate.{name}", make=torch.flatten)
     yield one(f"{path}.out_norm.weight", f"{at}.o_norm.weight")

@@ -1,0 +1,185 @@
+"""Mamba (arXiv:2312.00752), Falcon Mamba (arXiv:2410.05355) and Jamba (arXiv:2403.19887), which has attention without positions in
+every eighth layer and experts in every second."""
+
+import math
+
+from ..parts.mamba import Mamba
+from ..spec import Architecture
+from . import common
+from .common import one, unless
+from .config import Config
+from .weights import Sources
+
+TYPES = ("mamba", "falcon_mamba", "jamba")
+CONTEXT = 1_048_576  # a state has no end; the spec asks for some length
+NEUTRAL = (
+    "time_step_scale", "time_step_min", "time_step_max", "time_step_init_scheme", "time_step_floor", "rescale_prenorm_residual",
+    "residual_in_fp32", "use_mambapy", "use_associative_scan", "use_mamba_kernels", "d_model", "d_inner", "n_layer", "ssm_cfg", "rms_norm",
+    "fused_add_norm", "pad_vocab_size_multiple", "num_logits_to_keep",
+)  # fmt: skip
+
+
+def read(config: Config, model_type: str) -> dict:
+    config.ignore(*NEUTRAL)
+    return _read_jamba(config) if model_type == "jamba" else _read_mamba(config, model_type)
+
+
+def _rank(config: Config, key: str, d_model: int) -> int:
+    rank = config.take(key, (int, str), "auto")
+    if isinstance(rank, str) and rank != "auto":
+        raise config.refuse(key, "give a number, or auto for hidden_size / 16")
+    return math.ceil(d_model / 16) if rank == "auto" else config.count(key)
+
+
+def _read_mamba(config: Config, model_type: str) -> dict:
+    d_model = config.count("hidden_size", 768)
+    config.expect("hidden_act", "silu")
+    inner = config.count("expand", 2) * d_model
+    config.expect("intermediate_size", inner)
+    part = {
+        "kind": "mamba",
+        "inner": inner,
+        "state_size": config.count("state_size", 16),
+        "step_rank": _rank(config, "time_step_rank", d_model),
+    }
+    part |= unless(4, kernel=config.count("conv_kernel", 4)) | unless(False, bias=config.take("use_bias", bool, False))
+    part |= unless(True, conv_bias=config.take("use_conv_bias", bool, True))
+    if model_type == "falcon_mamba":
+        part["inner_norm"] = {"kind": "rms", "eps": config.take("mixer_rms_eps", float, 1e-6), "weight": False}
+    value = {
+        "vocab_size": config.count("vocab_size", 50_280),
+        "d_model": d_model,
+        "context": CONTEXT,
+        "tied_embeddings": config.take("tie_word_embeddings", bool, True),
+        "norm": {"kind": "rms", "eps": config.take("layer_norm_epsilon", float, 1e-5)},
+    }
+    blocks = [["mamba"]] * config.depth("num_hidden_layers", 32)
+    return common.assemble(config, value, {"kind": "none"}, {"mamba": part}, blocks)
+
+
+def _read_jamba(config: Config) -> dict:
+    value = common.sizes(config, vocab_size=65_536, d_model=4_096, context=262_144, tied=False, eps=1e-6)
+    d_model, depth = value["d_model"], config.depth("num_hidden_layers", 32)
+    config.expect("hidden_act", "silu")
+    config.ignore("n_ctx", "sliding_window")
+    part = {
+        "kind": "mamba",
+        "inner": config.count("mamba_expand", 2) * d_model,
+        "state_size": config.count("mamba_d_state", 16),
+        "step_rank": _rank(config, "mamba_dt_rank", d_model),
+        "inner_norm": dict(value["norm"]),
+    }
+    config.expect("mamba_inner_layernorms", True)
+    part |= unless(4, kernel=config.count("mamba_d_conv", 4)) | unless(
+        False, bias=config.take("mamba_proj_bias", bool, False)
+    )
+    part |= unless(True, conv_bias=config.take("mamba_conv_bias", bool, True))
+    count, d_ff = config.count("num_experts", 16), config.count("intermediate_size", 14_336)
+    parts = {
+        "mamba": part,
+        "attention": {"kind": "attention"} | common.heads(config, d_model, heads=32, kv_heads=8),
+        "dense": {"kind": "feed_forward", "d_ff": d_ff},
+        "moe": {
+            "kind": "experts",
+            "count": count,
+            "top_k": config.count("num_experts_per_tok", 2),
+            "d_ff": d_ff,
+            "router": {"score": "softmax"},
+        },
+    }
+
+    def each(name: str, period: int, offset: int) -> list[bool]:
+        period, offset = config.count(f"{name}_period", period), config.count(f"{name}_offset", offset, least=0)
+        return [layer % period == offset for layer in range(depth)]
+
+    attends, routes = each("attn_layer", 8, 4), each("expert_layer", 2, 1)
+    blocks = [
+        ["attention" if attend else "mamba", "moe" if route and count > 1 else "dense"]
+        for attend, route in zip(attends, routes, strict=True)
+    ]
+    if {name for block in blocks for name in block} == {"mamba", "dense"}:
+        raise config.refuse("attn_layer_period", "without attention and experts it is no Jamba")
+    return common.assemble(config, value, {"kind": "none"}, parts, blocks)
+
+
+def write(arch: Architecture) -> dict:
+    part = arch.parts["mamba"]
+    if "dense" in arch.parts or "moe" in arch.parts:
+        return _write_jamba(arch, part)
+    model_type = "falcon_mamba" if part.inner_norm else "mamba"
+    name = {"mamba": "Mamba", "falcon_mamba": "FalconMamba"}[model_type]
+    return {
+        "architectures": [f"{name}ForCausalLM"], "model_type": model_type, "vocab_size": arch.vocab_size, "hidden_size": arch.d_model,
+        "expand": part.inner // arch.d_model, "state_size": part.state_size, "time_step_rank": part.step_rank, "conv_kernel": part.kernel,
+        "use_bias": part.bias, "use_conv_bias": part.conv_bias, "num_hidden_layers": arch.depth, "layer_norm_epsilon": arch.norm.eps,
+        "tie_word_embeddings": arch.tied_embeddings,
+    } | ({"mixer_rms_eps": part.inner_norm.eps} if part.inner_norm else {}) | common.write_precision(arch)  # fmt: skip
+
+
+def _write_jamba(arch: Architecture, part: Mamba) -> dict:
+    kinds = [(block[0].parts[0], block[1].parts[0]) for block in arch.sequence]
+    attends = [layer for layer, (mixer, _) in enumerate(kinds) if mixer == "attention"]
+    routes = [layer for layer, (_, ff) in enumerate(kinds) if ff == "moe"]
+    moe = arch.parts.get("moe")
+    written = {
+        "architectures": ["JambaForCausalLM"], "model_type": "jamba", "mamba_expand": part.inner // arch.d_model,
+        "mamba_d_state": part.state_size, "mamba_dt_rank": part.step_rank, "mamba_d_conv": part.kernel, "mamba_proj_bias": part.bias,
+        "mamba_conv_bias": part.conv_bias, "intermediate_size": (moe or arch.parts["dense"]).d_ff, "num_experts": moe.count if moe else 1,
+        "num_experts_per_tok": moe.top_k if moe else 1,
+    }  # fmt: skip
+    for name, layers in (("attn_layer", attends), ("expert_layer", routes)):
+        written[f"{name}_offset"] = layers[0] if layers else 0
+        written[f"{name}_period"] = layers[1] - layers[0] if len(layers) > 1 else max(arch.depth, 2)
+    heads = common.write_heads(arch.parts["attention"]) if attends else {}
+    return written | common.write_sizes(arch) | heads | common.write_precision(arch)
+
+
+def sources(arch: Architecture) -> Sources:
+    if "dense" in arch.parts or "moe" in arch.parts:
+        yield from _jamba(arch)
+        return
+    yield one("embedding.weight", "model.embeddings.weight")
+    yield one("norm.weight", "model.norm_f.weight")
+    yield from common.head_source(arch, "model.embeddings.weight")
+    for index in range(arch.depth):
+        at = f"model.layers.{index}"
+        yield one(f"layers.{index}.mamba_norm.weight", f"{at}.norm.weight")
+        yield from _mamba(f"layers.{index}.mamba", f"{at}.mixer", arch.parts["mamba"])
+
+
+def _jamba(arch: Architecture) -> Sources:
+    def mixer(path, at, part):
+        if isinstance(part, Mamba):
+            yield from _mamba(path, f"{at}.mamba", part)
+        else:
+            yield from common.attention_sources(path, f"{at}.self_attn", part)
+
+    def ff(path, at, part):
+        if part.kind == "experts":
+            yield from common.experts_sources(path, f"{at}.feed_forward", part, router="router")
+        else:
+            yield from common.dense_sources(path, f"{at}.feed_forward", part)
+
+    named = common.renamed(common.llama_sources(arch, mixer, ff), post_attention_layernorm="pre_ff_layernorm")
+    for path, ways in named:
+        yield (path, ways) if path != "norm.weight" else one("norm.weight", "model.final_layernorm.weight")
+
+
+def _mamba(path: str, at: str, part: Mamba) -> Sources:
+    names = (
+        ("project", "in_proj", part.bias), ("convolve", "conv1d", part.conv_bias), ("select", "x_proj", False), ("step", "dt_proj", True),
+        ("o", "out_proj", part.bias),
+    )  # fmt: skip
+    for ours, theirs, bias in names:
+        for kind in ("weight", "bias") if bias else ("weight",):
+            yield one(f"{path}.{ours}.{kind}", f"{at}.{theirs}.{kind}")
+    for name in ("A_log", "D"):
+        yield one(f"{path}.scan.{name}", f"{at}.{name}")
+    if part.inner_norm and part.inner_norm.weight:
+        for ours, theirs in (("step_norm", "dt_layernorm"), ("b_norm", "b_layernorm"), ("c_norm", "c_layernorm")):
+            yield one(f"{path}.{ours}.weight", f"{at}.{theirs}.weight")
+
+
+def ignored(name: str) -> bool:
+    """Falcon Mamba's inner norms are ones."""
+    return name.endswith(("dt_layernorm.weight", "b_layernorm.weight", "c_layernorm.weight"))

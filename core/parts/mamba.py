@@ -1,0 +1,128 @@
+"""Mamba (arXiv:2312.00752): a selective state space whose every channel keeps a small state of its own."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from .base import Flops, HeadDim, Linear, Recurrence, Shape, State, Width, scaled
+from .convolution import CausalConvolution, Kernel
+from .norm import Norm
+
+Rank = Annotated[int, Field(ge=1, le=65_536)]
+
+
+class Mamba(Recurrence):
+    """Each of `inner` channels keeps state_size values; the step d, and B and C which write and read the state, are made from
+    the channels themselves. E = inner, N = state_size, R = step_rank."""
+
+    title = "Mamba"
+
+    kind: Literal["mamba"]
+    inner: Width = Field(description="Channels of the state space", examples=[8192])
+    state_size: HeadDim = Field(16, description="Values kept for each channel")
+    step_rank: Rank = Field(description="Width that the step passes on its way", examples=[256])
+    kernel: Kernel = Field(4, description="Tokens that the convolution sees")
+    bias: bool = Field(False, description="Biases on the projections")
+    conv_bias: bool = Field(True, description="A bias on the convolution")
+    inner_norm: Norm | None = Field(None, description="A norm on each of step, B and C (Jamba, Falcon Mamba)")
+    norm: Norm | None = Field(None, description="Where it differs from the model's")
+
+    def build(self, d_model: int) -> nn.Module:
+        return MambaModule(self, d_model)
+
+    def state(self, d_model: int) -> dict[str, Shape]:
+        return {"inputs": (self.kernel - 1, self.inner), "memory": (self.inner, self.state_size)}
+
+    def flops(self, d_model: int, new: int, past: int) -> Flops:
+        return Flops(
+            project=4 * new * d_model * self.inner,
+            convolve=2 * new * self.inner * self.kernel,
+            select=2 * new * self.inner * (self.step_rank + 2 * self.state_size),
+            step=2 * new * self.step_rank * self.inner,
+            scan=4 * new * self.inner * self.state_size,
+            o=2 * new * self.inner * d_model,
+        )
+
+    def shrink(self, scale: float) -> "Mamba":
+        return self.model_copy(update={"inner": scaled(self.inner, scale), "step_rank": min(self.step_rank, 8)})
+
+    def facts(self) -> Iterator[str]:
+        yield f"{self.inner:,} channels × {self.state_size}"
+
+    def explain(self, d_model: int) -> str:
+        return (
+            f"Each of {self.inner:,} channels keeps {self.state_size} values, {self.inner * self.state_size:,} in all, however "
+            "long the text. A token decides how far they fade, what it writes and what it reads. No scores, no growing cache."
+        )
+
+    def checklist(self, d_model: int) -> Iterator[str]:
+        yield "The projection gives x, then the gate; x passes the convolution and SiLU before step, B and C are made of it."
+        yield "The step is softplus of its second projection, whose bias counts; the state is kept in float32."
+        if self.inner_norm:
+            yield "Step, B and C are normalised before they are used."
+
+
+class MambaModule(nn.Module):
+    def __init__(self, part: Mamba, d_model: int):
+        super().__init__()
+        self.part = part
+        self.project = Linear(d_model, 2 * part.inner, part.bias)
+        self.inputs = State(part.kernel - 1, part.inner)
+        self.convolve = CausalConvolution(part.inner, part.kernel, part.conv_bias, silu=True)
+        self.select = Linear(part.inner, part.step_rank + 2 * part.state_size)
+        if part.inner_norm:
+            self.step_norm = part.inner_norm.build(part.step_rank)
+            self.b_norm = part.inner_norm.build(part.state_size)
+            self.c_norm = part.inner_norm.build(part.state_size)
+        self.step = Linear(part.step_rank, part.inner, bias=True)
+        self.memory = State(part.inner, part.state_size)
+        self.scan = ChannelScan(part.inner, part.state_size)
+        self.o = Linear(part.inner, d_model, part.bias)
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
+        part = self.part
+        x, z = self.project(x).chunk(2, dim=-1)  # (B, T, E) twice
+        x, last = self.convolve(x, self.inputs.before(x))
+        self.inputs(last)
+        step, b, c = self.select(x).split(
+            (part.step_rank, part.state_size, part.state_size), dim=-1
+        )  # (B, T, R), (B, T, N)
+        if part.inner_norm:
+            step, b, c = self.step_norm(step), self.b_norm(b), self.c_norm(c)
+        y, after = self.scan(x, b, c, self.step(step), self.memory.before(x))  # (B, T, E)
+        self.memory(after)
+        return self.o(y * F.silu(z))
+
+
+class ChannelScan(nn.Module):
+    """h_t = exp(-exp(A) d_t) h_(t-1) + d_t x_t B_t, and y_t = h_t C_t + D x_t, with d_t the softplus of the step."""
+
+    box = "recurrence"
+    label = "Selective state space"
+    explain = (
+        "Token after token: each channel's state fades by a step that the token chooses, takes in x B, and C reads it."
+    )
+
+    def __init__(self, channels: int, state_size: int):
+        super().__init__()
+        self.A_log = nn.Parameter(torch.zeros(channels, state_size))
+        self.D = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x: Tensor, b: Tensor, c: Tensor, step: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, E), (B, T, N) twice, (B, T, E), (B, E, N) -> (B, T, E) and the state after."""
+        step = F.softplus(step.float())[..., None]  # (B, T, E, 1)
+        decay = -self.A_log.float().exp()  # (E, N)
+        state, out = state.float(), []
+        for t in range(x.shape[1]):
+            written = (step[:, t] * x[:, t, :, None].float()) @ b[:, t, None].float()  # (B, E, N)
+            state = torch.exp(decay * step[:, t]) * state + written
+            out.append(state @ c[:, t, :, None].float())  # (B, E, 1)
+        y = torch.cat(out, dim=-1).transpose(1, 2)  # (B, T, E)
+        return (y + self.D * x).to(x.dtype), state
+
+    def outline(self, x: Tensor, b: Tensor, c: Tensor, step: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        return x.new_empty(x.shape), state
