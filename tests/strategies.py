@@ -84,6 +84,7 @@ latents = given(
     nope_dim=st.sampled_from([8, 16]),
     rope_dim=st.just(8),
     v_dim=st.sampled_from([8, 12]),
+    gate=maybe(st.booleans()),
     bias=maybe(st.booleans()),
 )
 convolutions = given(

@@ -28,6 +28,9 @@ KIMI = {key: value for key, value in COMMON.items() if key != "max_position_embe
     v_head_dim=12, linear_head_dim=8, linear_num_heads=3, num_experts=8, num_experts_per_token=2, moe_intermediate_size=24,
 )  # fmt: skip
 OLMO = COMMON | dict(model_type="olmo_hybrid", num_key_value_heads=2)
+LING = {key: value for key, value in KIMI.items() if not key.startswith("linear")} | dict(
+    model_type="bailing_hybrid", num_hidden_layers=6, head_dim=8, num_experts=16
+)
 MINIMAX = COMMON | dict(model_type="minimax", num_key_value_heads=2, num_local_experts=4, block_size=7)
 LOGITS = {
     "qwen3-next": NEXT,
@@ -53,6 +56,13 @@ LOGITS = {
     ),
     "olmo, nothing turns": OLMO
     | dict(num_hidden_layers=2, linear_conv_kernel_dim=3, rope_parameters=dict(rope_theta=None, rope_type="default")),
+    "ling": LING,
+    "ling, unbounded decay": LING
+    | dict(
+        linear_num_heads=3, attention_bias=True, num_expert_group=2, topk_group=1, num_shared_experts=2, moe_renormalize=False,
+        layer_group_size=2, kda_safe_gate=False, rope_theta=500.0, short_conv_kernel_size=3, first_k_dense_replace=0,
+    ),
+    "ling, one kind of layer": LING | dict(num_hidden_layers=2, layer_group_size=1),
     "minimax": MINIMAX,
     "minimax, factors of its own": MINIMAX
     | dict(
@@ -111,6 +121,10 @@ SWEEP = {  # keys that change the count, and what to
         linear_num_key_heads=[2], linear_num_value_heads=[8], linear_key_head_dim=[4, 16], linear_value_head_dim=[8, 16],
         linear_conv_kernel_dim=[2], num_key_value_heads=[1, None], attention_bias=[True], num_hidden_layers=[2, 9],
         tie_word_embeddings=[True],
+    )),
+    "bailing_hybrid": (LING, dict(
+        head_dim=[4, 16], short_conv_kernel_size=[2], attention_bias=[True], num_experts=[32], num_shared_experts=[0, 2],
+        layer_group_size=[2, 3], first_k_dense_replace=[0, 3], num_hidden_layers=[1, 9], v_head_dim=[8], tie_word_embeddings=[True],
     )),
     "minimax": (MINIMAX, dict(
         head_dim=[8, 16], num_key_value_heads=[1, 4], num_local_experts=[2, 8], num_hidden_layers=[1, 6], tie_word_embeddings=[True],

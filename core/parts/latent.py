@@ -37,6 +37,7 @@ class LatentAttention(Mixer):
     )
     v_dim: HeadDim = Field(description="Channels of a value head", examples=[128])
     bias: bool = Field(False, description="Biases on the compressions and on the output")
+    gate: bool = Field(False, description="Each head's output is multiplied by a sigmoid of the input (Ling 3.0)")
     scale: Positive | None = Field(
         None, description="Scores are multiplied by this; 1 / sqrt(query width) unless given"
     )
@@ -81,6 +82,8 @@ class LatentAttention(Mixer):
             own["q_down"] = 2 * new * d_model * self.q_rank
         own["q"] = 2 * new * (self.q_rank or d_model) * h * (n + r)
         own["kv_down"] = 2 * new * d_model * (c + r)
+        if self.gate:
+            own["gate"] = 2 * new * d_model * h
         own["o"] = 2 * new * h * v * d_model
         expanded = {"kv_up": 2 * (past + new) * c * h * (n + v), "core": 2 * pairs * h * (n + r + v)}
         absorbed = {"kv_up": 2 * new * c * h * (n + v), "core": 2 * pairs * h * (c + r + c)}
@@ -116,6 +119,8 @@ class LatentAttention(Mixer):
         yield f"Scores are scaled by 1 / sqrt({self.qk_dim}), the width of both halves of a query together."
         if self.softmax_scale != plain:
             yield f"YaRN's second magnitude multiplies that scale by {self.softmax_scale / plain:.4g}."
+        if self.gate:
+            yield "Each head's output is multiplied by one sigmoid of the layer's input, before the projection."
         yield "The latent is kept after its norm, the rotary key after its rotation."
         yield f"Heads are {self.qk_dim} wide in queries and keys but {self.v_dim} in values: {self.heads * self.v_dim:,} channels leave."
         yield from self.position.checklist(self.rope_dim)
@@ -136,6 +141,7 @@ class LatentAttentionModule(nn.Module):
         self.rotary = part.position.rotary(r)
         self.latent_cache, self.key_cache = Keep(), Keep()
         self.core = LatentCore(part)
+        self.gate = Linear(d_model, h) if part.gate else None
         self.o = Linear(h * part.v_dim, d_model, part.bias)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
@@ -152,9 +158,13 @@ class LatentAttentionModule(nn.Module):
         latent, k_rope = self.latent_cache(latent), self.key_cache(k_rope)  # (B, S, C), (B, S, R)
         if after and not self.expand(after):
             up = self.kv_up.weight.unflatten(0, (part.heads, -1))  # (H, N + V, C)
-            return self.o(self.core.absorbed(q_nope, q_rope, latent, k_rope, up, positions))
-        k_nope, v = self.kv_up(latent).unflatten(-1, (part.heads, -1)).split((part.nope_dim, part.v_dim), dim=-1)
-        return self.o(self.core(q_nope, q_rope, k_nope, k_rope, v, positions))
+            y = self.core.absorbed(q_nope, q_rope, latent, k_rope, up, positions)  # (B, T, H V)
+        else:
+            k_nope, v = self.kv_up(latent).unflatten(-1, (part.heads, -1)).split((part.nope_dim, part.v_dim), dim=-1)
+            y = self.core(q_nope, q_rope, k_nope, k_rope, v, positions)  # (B, T, H V)
+        if part.gate:
+            y = (y.unflatten(-1, (part.heads, -1)) * torch.sigmoid(self.gate(x)).unsqueeze(-1)).flatten(-2)
+        return self.o(y)
 
     def expand(self, past: int) -> bool:
         """Whether one more token is cheaper with the keys and values rebuilt: only after a very short past."""
