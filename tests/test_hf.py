@@ -14,7 +14,7 @@ from test_hf_dense import GEMMA3, GPT2, LLAMA, MISTRAL, QWEN3_MOE, SMOLLM3
 from test_hf_moe import GLM, LLAMA4, OSS, V1, V2, V3
 
 import core
-from core.hf import BY_TYPE, from_hf, load_weights, to_hf
+from core.hf import BY_TYPE, FAMILIES, from_hf, load_weights, to_hf
 from core.hf.config import NEUTRAL
 
 BASES = [GEMMA3, GPT2, LLAMA, MISTRAL, QWEN3_MOE, SMOLLM3, GLM, LLAMA4, OSS, V1, V2, V3]
@@ -158,3 +158,8 @@ def test_every_family_is_tried():
     alone = {"kimi_k2", "mistral3", "gemma3", "llama4", "gpt-sw3"}  # another family's keys, or a wrapper of one
     alone |= {"RefinedWeb", "RefinedWebModel"}  # Falcon's own names for itself
     assert {name for name in BY_TYPE if f'"{name}"' not in written} <= alone
+
+
+def test_each_type_has_one_family():
+    types = [model_type for family in FAMILIES for model_type in family.TYPES]
+    assert len(types) == len(set(types))

@@ -7,6 +7,7 @@ A family's module has `TYPES` (its model_type values), `read(config, model_type)
 A module with a table of families has `FAMILIES`, a list of such objects.
 """
 
+import difflib
 import importlib
 import pkgutil
 import re
@@ -35,8 +36,9 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
     model_type = reader.take("model_type", str)
     family = BY_TYPE.get(model_type)
     if family is None:
+        near = difflib.get_close_matches(model_type[:64], BY_TYPE, 3) or ["llama", "qwen3", "deepseek_v3"]
         raise Unsupported(
-            f"model_type: {shown(model_type)} is not one that Strata reads yet; it reads {', '.join(sorted(BY_TYPE))}"
+            f"model_type: {shown(model_type)} is not one that Strata reads yet; it reads {len(BY_TYPE)}, among them {', '.join(near)}"
         )
     value = family.read(reader, model_type)
     reader.finish()
