@@ -30,6 +30,11 @@ VARIED = {  # beside the default switches of every family
     "ministral": dict(sliding_window=5, layer_types=["sliding_attention", "full_attention"]),
     "nemotron": dict(mlp_bias=True, partial_rotary_factor=0.25),
     "olmo": dict(clip_qkv=0.5),
+    "olmo3": dict(
+        sliding_window=5,
+        num_hidden_layers=4,
+        rope_scaling=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=16, beta_fast=32, beta_slow=1),
+    ),
     "phi3": dict(sliding_window=5, partial_rotary_factor=0.5),
     "qwen2": dict(use_sliding_window=True, sliding_window=5, max_window_layers=1),
     "seed_oss": dict(attention_bias=False, mlp_bias=True),

@@ -284,6 +284,36 @@ def write_rope_scaling(position: Rope, context: int) -> dict:
     return {"rope_type": scaling.kind} | written
 
 
+def ropes(config: Config, context: int, far: float, near: float) -> tuple[dict, dict]:
+    """The rope of layers in a window, and of those that see everything; `near` and `far` are their usual bases."""
+    if config.raw.get("rope_parameters") and config.raw.get("rope_scaling"):
+        raise config.refuse("rope_scaling", "rope_parameters stands beside it; give one of them")
+    kinds = ("sliding_attention", "full_attention")
+    given = config.nested("rope_parameters")
+    inner = {kind: given.nested(kind) for kind in kinds}
+    given.finish()
+    if config.raw.get("rope_scaling"):
+        inner["full_attention"] = config.nested("rope_scaling")
+    config.ignore("rope_scaling")
+    bases = {"sliding_attention": near, "full_attention": config.take("rope_theta", float, far)}
+    found = []
+    for kind in kinds:
+        inner[kind].expect("partial_rotary_factor", 1.0)
+        rope = {"kind": "rope", "base": inner[kind].take("rope_theta", float, bases[kind])}
+        found.append(rope | rope_scaling(inner[kind], context))
+    return tuple(found)
+
+
+def write_ropes(near: Rope, far: Rope, context: int) -> dict:
+    """The newer form, which alone can say both whole."""
+    both = {"sliding_attention": near, "full_attention": far}
+    return {
+        "rope_parameters": {
+            kind: {"rope_theta": rope.base} | write_rope_scaling(rope, context) for kind, rope in both.items()
+        }
+    }
+
+
 # ---- stored precision ----
 
 

@@ -22,34 +22,13 @@ def read(config: Config, model_type: str) -> dict:
     depth, every = config.depth("num_hidden_layers", 26), config.count("sliding_window_pattern", 6)
     usual = ["sliding_attention" if (layer + 1) % every else "full_attention" for layer in range(depth)]
     types = common.layer_types(config, depth, usual, *KINDS)
-    near, far = _ropes(config, value["context"])
+    near, far = common.ropes(config, value["context"], 1e6, config.take("rope_local_base_freq", float, 1e4))
     position = far if "full_attention" in types else near
     mixers, order = common.windowed(
         types, attention, window(config, types), {} if near == position else {"position": near}
     )
     parts = mixers | {"dense": gemma_dense(config)}
     return common.assemble(config, value, position, parts, [[name, "dense"] for name in order])
-
-
-def _ropes(config: Config, context: int) -> tuple[dict, dict]:
-    """The rope of layers in a window, and of those that see everything."""
-    if config.raw.get("rope_parameters") and config.raw.get("rope_scaling"):
-        raise config.refuse("rope_scaling", "rope_parameters stands beside it; give one of them")
-    given = config.nested("rope_parameters")
-    inner = {kind: given.nested(kind) for kind in KINDS}
-    given.finish()
-    if config.raw.get("rope_scaling"):
-        inner["full_attention"] = config.nested("rope_scaling")
-    config.ignore("rope_scaling")
-    bases = {
-        "full_attention": config.take("rope_theta", float, 1e6),
-        "sliding_attention": config.take("rope_local_base_freq", float, 1e4),
-    }
-    far, near = ({"kind": "rope", "base": inner[kind].take("rope_theta", float, bases[kind])} for kind in KINDS)
-    for rope, kind in ((far, "full_attention"), (near, "sliding_attention")):
-        inner[kind].expect("partial_rotary_factor", 1.0)
-        rope |= common.rope_scaling(inner[kind], context)
-    return near, far
 
 
 def write(arch: Architecture) -> dict:
@@ -60,16 +39,6 @@ def write(arch: Architecture) -> dict:
     ropes = (
         {"rope_local_base_freq": near.base} | common.write_rope(far, arch.context)
         if older
-        else _nested(near, far, arch.context)
+        else common.write_ropes(near, far, arch.context)
     )
     return named | write_gemma(arch) | ropes
-
-
-def _nested(near, far, context: int) -> dict:
-    """The newer form, which alone can scale the rope inside windows too."""
-    ropes = {"sliding_attention": near, "full_attention": far}
-    return {
-        "rope_parameters": {
-            kind: {"rope_theta": rope.base} | common.write_rope_scaling(rope, context) for kind, rope in ropes.items()
-        }
-    }

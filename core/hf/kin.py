@@ -29,6 +29,9 @@ class Kin:
     gated: bool = True
     theta: float = 1e4
     rope: Mapping[str, Any] = field(default_factory=dict)  # what the position always says
+    local_base: float | None = (
+        None  # layers in a window turn by a rope of their own, with this base and never scaled by default
+    )
     fraction: float | None = None  # default share of channels that turn; None where all do
     attention: Mapping[str, Any] = field(default_factory=dict)  # what the attention part always says
     residual: Mapping[str, Any] = field(default_factory=dict)
@@ -61,6 +64,10 @@ def first_of(fourth: int) -> Callable[[Config, int, int | None], list[str]]:
 
 def all_alike(config: Config, depth: int, window: int | None) -> list[str]:
     return ["sliding_attention" if window else "full_attention"] * depth
+
+
+def all_full(config: Config, depth: int, window: int | None) -> list[str]:
+    return ["full_attention"] * depth
 
 
 def upper(config: Config, depth: int, window: int | None) -> list[str]:
@@ -149,6 +156,10 @@ KIN = {
         "Olmo", (50_304, 4_096, 11_008, 32, 2_048), (32, None, None), norm=LAYER | {"weight": False, "bias": False},
         eps=("layer_norm_eps", 1e-5),
     ),
+    "olmo3": Kin(
+        "Olmo3", (50_304, 4_096, 11_008, 32, 2_048), (32, None, None), eps=("rms_norm_eps", 1e-5), theta=5e5, local_base=5e5,
+        attention={"qk_norm": {"across": "heads"}}, residual={"norm": "output"}, window=every(4), sliding=4_096,
+    ),
     "phi3": Kin(
         "Phi3", (32_064, 3_072, 8_192, 32, 4_096), (32, None, None), eps=("rms_norm_eps", 1e-5), bias=False, fraction=1.0, window=all_alike,
         ignored="embd_pdrop",
@@ -195,7 +206,11 @@ def frame(config: Config, model_type: str, kin: Kin) -> tuple[dict, dict, dict, 
         "norm": {**kin.norm, "eps": config.take(kin.eps[0], float, kin.eps[1])},
     } | ({"residual": dict(kin.residual)} if kin.residual else {})
     depth = config.depth("num_hidden_layers", depth)
-    position = common.rope(config, context, theta=kin.theta, fraction=kin.fraction) | kin.rope
+    near = None
+    if kin.local_base:
+        near, position = common.ropes(config, context, kin.theta, kin.local_base)
+    else:
+        position = common.rope(config, context, theta=kin.theta, fraction=kin.fraction) | kin.rope
     part, value = _special(config, model_type, kin, part, value)
     config.ignore(*kin.ignored.split())
     if not kin.window:
@@ -207,7 +222,9 @@ def frame(config: Config, model_type: str, kin: Kin) -> tuple[dict, dict, dict, 
     config.ignore("sliding_window_pattern")
     if window is None:
         return value, position, {"attention": part}, ["attention"] * depth
-    mixers, order = common.windowed(types, part, window)
+    if "full_attention" not in types:
+        near, position = None, near or position
+    mixers, order = common.windowed(types, part, window, {"position": near} if near not in (None, position) else {})
     if kin.unseen:
         nowhere = {"position": {"kind": "none"}}
         mixers = {name: mixer if mixer.get("window") else mixer | nowhere for name, mixer in mixers.items()}
@@ -308,6 +325,9 @@ def write_frame(arch: Architecture, model_type: str, kin: Kin) -> dict:
             "embedding_multiplier": arch.embedding.scale,
             "residual_multiplier": arch.residual.scale,
         } | ({} if own else {"use_post_norm": arch.residual.norm == "sandwich"})
+    if kin.local_base:
+        near = next((p.position for p in arch.parts.values() if getattr(p, "position", None)), arch.position)
+        return written | common.write_ropes(near, arch.position, arch.context) | common.write_precision(arch)
     rope = common.write_rope(arch.position, arch.context)
     if kin.fraction is not None:
         rope["partial_rotary_factor"] = arch.position.fraction

@@ -101,6 +101,12 @@ KIN = {
         scale=("router_scaling_factor", 2.826), shared=("num_shared_experts", 1), sparse=typed(1), bias_at="e_score_correction_bias",
         ignored="enable_moe_fp32_combine",
     ),
+    "mellum": MoeKin(
+        "Mellum", (98_304, 2_304, 7_168, 28, 131_072), (32, 4, 128), theta=5e5, local_base=1e4, attention={"qk_norm": {}},
+        window=kin.all_full, sliding=1_024, count=("num_experts", 64), d_ff=("moe_intermediate_size", 896),
+        normalise=("norm_topk_prob", True), sparse=typed(0),
+        ignored="num_mtp_layers mtp_layer_types mtp_mlp_layer_types num_nextn_predict_layers",
+    ),
     "minimax_m2": MoeKin(
         "MiniMaxM2", (200_064, 3_072, 1_536, 62, 196_608), (48, 8, 128), theta=5e6, fraction=1.0, bias=False,
         attention={"qk_norm": {"across": "heads"}}, count=("num_local_experts", 256), d_ff=("intermediate_size", 1_536), router=BALANCED,
@@ -152,7 +158,12 @@ def _experts(config: Config, row: MoeKin) -> dict:
     if row.groups:
         groups, chosen = config.count("n_group", 1), config.count("topk_group", 1)
         router |= {} if groups == 1 else {"groups": groups, "top_groups": chosen, "group_score": "top2"}
-    part = {"kind": "experts", "count": config.count(*row.count), "top_k": config.count(*row.top_k), "d_ff": d_ff}
+    names = [row.count[0], "num_experts", "num_local_experts", "n_routed_experts"]  # one number under several names
+    given = next((name for name in names if config.has(name)), row.count[0])
+    count = config.count(given, row.count[1])
+    for name in names:
+        config.expect(name, count)
+    part = {"kind": "experts", "count": count, "top_k": config.count(*row.top_k), "d_ff": d_ff}
     part |= unless("swiglu", activation=common.activation(config, *row.activation)) | {"router": router}
     if row.shared:
         many = config.count(*row.shared, least=0)
