@@ -87,6 +87,11 @@ latents = given(
     gate=maybe(st.booleans()),
     bias=maybe(st.booleans()),
 )
+sparse = given(
+    kind=st.just("sparse_latent_attention"), heads=st.integers(1, 3), kv_rank=st.just(16), q_rank=st.just(12), nope_dim=st.just(8),
+    rope_dim=st.just(8), v_dim=st.sampled_from([8, 12]), index_heads=st.integers(1, 3), index_dim=st.sampled_from([8, 16]),
+    top_k=st.integers(1, 20), index_interleaved=maybe(st.booleans()),
+)  # fmt: skip
 convolutions = given(
     kind=st.just("short_convolution"), kernel=maybe(st.sampled_from([2, 4])), bias=maybe(st.booleans())
 )
@@ -191,6 +196,7 @@ def mappings(draw):
         "moe": experts(),
         "conv": convolutions,
         "delta": deltas(),
+        "sparse": sparse,
         "kimi": kimi_deltas,
         "lightning": lightnings,
         "mamba": mambas,

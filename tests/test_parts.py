@@ -51,8 +51,11 @@ def check_flops(part, d_model: int) -> None:
     measured = measured_flops(part, d_model, NEW)
     for path, flops in closed.items():
         if path == "core":
-            pairs = causal_pairs(NEW, 0, getattr(part, "window", None), getattr(part, "chunk", None))
+            window = getattr(part, "window", None) or getattr(part, "attended", None)
+            pairs = causal_pairs(NEW, 0, window, getattr(part, "chunk", None))
             assert measured[path] * pairs == flops * NEW * NEW
+        elif path == "indexer":
+            assert measured[path] * causal_pairs(NEW, 0) == flops * NEW * NEW
         elif path == "router":  # one product with the router's own weights, in no submodule
             assert measured[path] == flops
         else:

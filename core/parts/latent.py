@@ -56,6 +56,11 @@ class LatentAttention(Mixer):
         yarn = isinstance(scaling, Yarn) and scaling.mscale_all_dim
         return (self.scale or self.qk_dim**-0.5) * (yarn_magnitude(scaling.factor, yarn) ** 2 if yarn else 1)
 
+    @property
+    def attended(self) -> int | None:
+        """How many tokens one token attends to at most; None for all that it may see."""
+        return None
+
     def build(self, d_model: int) -> nn.Module:
         return LatentAttentionModule(self, d_model)
 
@@ -76,7 +81,7 @@ class LatentAttention(Mixer):
         """Expanded rebuilds every key and value from its latent; absorbed folds the up-projection into the query and
         the output, and attends to the latents themselves (section 2.1.2)."""
         h, n, r, v, c = self.heads, self.nope_dim, self.rope_dim, self.v_dim, self.kv_rank
-        pairs = causal_pairs(new, past)
+        pairs = causal_pairs(new, past, self.attended)
         own = Flops()
         if self.q_rank:
             own["q_down"] = 2 * new * d_model * self.q_rank
@@ -154,17 +159,22 @@ class LatentAttentionModule(nn.Module):
         if self.rotary is not None:
             q_rope = self.rotary(q_rope, positions)
             k_rope = self.rotary(k_rope.unsqueeze(2), positions).squeeze(2)
+        chosen = self.choose(x, compressed, positions)
         after = self.latent_cache.past
         latent, k_rope = self.latent_cache(latent), self.key_cache(k_rope)  # (B, S, C), (B, S, R)
         if after and not self.expand(after):
             up = self.kv_up.weight.unflatten(0, (part.heads, -1))  # (H, N + V, C)
-            y = self.core.absorbed(q_nope, q_rope, latent, k_rope, up, positions)  # (B, T, H V)
+            y = self.core.absorbed(q_nope, q_rope, latent, k_rope, up, positions, chosen)  # (B, T, H V)
         else:
             k_nope, v = self.kv_up(latent).unflatten(-1, (part.heads, -1)).split((part.nope_dim, part.v_dim), dim=-1)
-            y = self.core(q_nope, q_rope, k_nope, k_rope, v, positions)  # (B, T, H V)
+            y = self.core(q_nope, q_rope, k_nope, k_rope, v, positions, chosen)  # (B, T, H V)
         if part.gate:
             y = (y.unflatten(-1, (part.heads, -1)) * torch.sigmoid(self.gate(x)).unsqueeze(-1)).flatten(-2)
         return self.o(y)
+
+    def choose(self, x: Tensor, compressed: Tensor, positions: Tensor) -> Tensor | None:
+        """The tokens that each token attends to, where it does not attend to all of them."""
+        return None
 
     def expand(self, past: int) -> bool:
         """Whether one more token is cheaper with the keys and values rebuilt: only after a very short past."""
@@ -186,27 +196,39 @@ class LatentCore(nn.Module):
         self.part = part
 
     def forward(
-        self, q_nope: Tensor, q_rope: Tensor, k_nope: Tensor, k_rope: Tensor, v: Tensor, positions: Tensor
-    ) -> Tensor:
+        self, q_nope: Tensor, q_rope: Tensor, k_nope: Tensor, k_rope: Tensor, v: Tensor, positions: Tensor,
+        chosen: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         scores = torch.einsum("bthn,bshn->bhts", q_nope, k_nope)  # (B, H, T, S)
         scores = scores + torch.einsum("bthr,bsr->bhts", q_rope, k_rope)
-        return torch.einsum("bhts,bshv->bthv", self.weights(scores, positions, v.dtype), v).flatten(2)  # (B, T, H V)
+        return torch.einsum("bhts,bshv->bthv", self.weights(scores, positions, chosen, v.dtype), v).flatten(
+            2
+        )  # (B, T, H V)
 
     def outline(
-        self, q_nope: Tensor, q_rope: Tensor, k_nope: Tensor, k_rope: Tensor, v: Tensor, positions: Tensor
-    ) -> Tensor:
+        self, q_nope: Tensor, q_rope: Tensor, k_nope: Tensor, k_rope: Tensor, v: Tensor, positions: Tensor,
+        chosen: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         return v.new_empty(*v.shape[:2], v.shape[2] * v.shape[3])
 
     def absorbed(
-        self, q_nope: Tensor, q_rope: Tensor, latent: Tensor, k_rope: Tensor, up: Tensor, positions: Tensor
-    ) -> Tensor:
+        self, q_nope: Tensor, q_rope: Tensor, latent: Tensor, k_rope: Tensor, up: Tensor, positions: Tensor,
+        chosen: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         k_up, v_up = up.split((self.part.nope_dim, self.part.v_dim), dim=1)  # (H, N, C), (H, V, C)
         q_latent = torch.einsum("bthn,hnc->bthc", q_nope, k_up)  # (B, T, H, C)
         scores = torch.einsum("bthc,bsc->bhts", q_latent, latent)  # (B, H, T, S)
         scores = scores + torch.einsum("bthr,bsr->bhts", q_rope, k_rope)
-        mean = torch.einsum("bhts,bsc->bthc", self.weights(scores, positions, latent.dtype), latent)  # (B, T, H, C)
+        mean = torch.einsum(
+            "bhts,bsc->bthc", self.weights(scores, positions, chosen, latent.dtype), latent
+        )  # (B, T, H, C)
         return torch.einsum("bthc,hvc->bthv", mean, v_up).flatten(2)  # (B, T, H V)
 
-    def weights(self, scores: Tensor, positions: Tensor, dtype: torch.dtype) -> Tensor:
+    def weights(self, scores: Tensor, positions: Tensor, chosen: Tensor | None, dtype: torch.dtype) -> Tensor:
         seen = visible(positions, scores.shape[-1], None, None)  # (T, S)
+        if chosen is not None:  # (B, T, K) places among the keys
+            picked = torch.zeros(len(scores), *seen.shape, dtype=torch.bool, device=scores.device).scatter(
+                -1, chosen, True
+            )
+            seen = (seen & picked).unsqueeze(1)  # (B, 1, T, S)
         return (scores * self.part.softmax_scale).masked_fill(~seen, -math.inf).float().softmax(dim=-1).to(dtype)

@@ -1,0 +1,100 @@
+"""DeepSeek-V3.2 (arXiv:2512.02556) and GLM-5 (arXiv:2602.15763): DeepSeek-V3's keys, and an indexer that chooses what attention reads."""
+
+from ..spec import Architecture
+from . import common
+from . import deepseek_v3 as v3
+from .common import ignored as ignored
+from .common import one, unless
+from .config import Config
+from .weights import Sources
+
+TYPES = ("deepseek_v32", "glm_moe_dsa")
+# vocabulary, d_model, d_ff, layers, context, eps, heads, ranks of query and latent, widths of a head, groups, indexer's heads
+DEFAULTS = {
+    "deepseek_v32": (129_280, 7_168, 18_432, 61, 163_840, 1e-6, 128, 1_536, (128, 64, 128), (8, 4), 64),
+    "glm_moe_dsa": (154_880, 6_144, 12_288, 78, 202_752, 1e-5, 64, 2_048, (192, 64, 256), (1, 1), 32),
+}
+
+
+def read(config: Config, model_type: str) -> dict:
+    vocabulary, width, d_ff, depth, context, eps, heads, rank, dims, groups, indexers = DEFAULTS[model_type]
+    value = common.sizes(config, vocab_size=vocabulary, d_model=width, context=context, tied=False, eps=eps)
+    h = config.count("num_attention_heads", heads)
+    config.expect("num_key_value_heads", h)
+    nope, turned, wide = dims
+    part = {
+        "kind": "sparse_latent_attention",
+        "heads": h,
+        "kv_rank": config.count("kv_lora_rank", 512),
+        "q_rank": config.count("q_lora_rank", rank),
+        "nope_dim": config.count("qk_nope_head_dim", nope),
+        "rope_dim": config.count("qk_rope_head_dim", turned),
+        "v_dim": config.count("v_head_dim", wide),
+        "index_heads": config.count("index_n_heads", indexers),
+        "index_dim": config.count("index_head_dim", 128),
+        "top_k": config.count("index_topk", 2_048),
+    } | unless(False, bias=config.take("attention_bias", bool, False))
+    part |= unless(False, index_interleaved=model_type == "glm_moe_dsa")
+    depth = config.depth("num_hidden_layers", depth)
+    config.expect("head_dim", part["rope_dim"], part["nope_dim"])
+    config.expect("layer_types", ["indexed_attention"] * depth, ["deepseek_sparse_attention"] * depth)
+    config.expect("indexer_types", ["full"] * depth)
+    config.expect("index_topk_pattern", "F" * depth)
+    config.expect("index_topk_freq", 1)
+    config.expect("mlp_bias", False)
+    config.expect("moe_layer_freq", 1)
+    config.expect("rope_interleave", True)
+    config.expect("indexer_rope_interleave", model_type == "glm_moe_dsa")
+    config.ignore("qk_head_dim", "ep_size", "index_skip_topk_offset", "num_experts")
+    feeds = _feeds(config, depth)
+    parts = {
+        "attention": part,
+        "dense": v3.dense(config, d_ff),
+        "moe": v3.experts(config, count=256, top_k=8, d_ff=2_048, shared=1)
+        | {"router": v3.noaux_router(config, *groups, 2.5)},
+    }
+    value["position"] = v3.rope(config, value["context"]) | {"interleaved": True}
+    mtp = v3.either(config, "num_nextn_predict_layers", "num_mtp_layers", 0, least=0, most=16)
+    return value | v3.blocks(config, parts, feeds, mtp)
+
+
+def _feeds(config: Config, depth: int) -> list[str]:
+    """What follows attention in each layer."""
+    first = min(config.count("first_k_dense_replace", 3, least=0), depth)
+    words = config.listing("mlp_layer_types", str) or ["dense"] * first + ["sparse"] * (depth - first)
+    if len(words) != depth or not set(words) <= {"dense", "sparse"}:
+        raise config.refuse("mlp_layer_types", f"give dense or sparse for each of the {depth} layers")
+    return ["dense" if word == "dense" else "moe" for word in words]
+
+
+def write(arch: Architecture) -> dict:
+    part = arch.parts["attention"]
+    model_type = "glm_moe_dsa" if part.index_interleaved else "deepseek_v32"
+    name = {"glm_moe_dsa": "GlmMoeDsa", "deepseek_v32": "DeepseekV32"}[model_type]
+    return (
+        {"architectures": [f"{name}ForCausalLM"], "model_type": model_type}
+        | common.write_sizes(arch)
+        | v3.write_latent(part)
+        | {"index_n_heads": part.index_heads, "index_head_dim": part.index_dim, "index_topk": part.top_k}
+        | v3.write_blocks(arch)
+        | {"mlp_layer_types": ["dense" if block[-1].parts == ("dense",) else "sparse" for block in arch.sequence]}
+        | {"num_nextn_predict_layers": v3.write_mtp(arch)}
+        | common.write_rope(arch.position, arch.context)
+        | common.write_precision(arch)
+    )
+
+
+def sources(arch: Architecture) -> Sources:
+    def mixer(path, at, part):
+        yield from v3.latent_sources(path, at, part)
+        at = f"{at}.self_attn.indexer"
+        for ours, theirs in (
+            ("index_q", "wq_b"),
+            ("index_k", "wk"),
+            ("index_norm", "k_norm"),
+            ("index_weights", "weights_proj"),
+        ):
+            yield one(f"{path}.{ours}.weight", f"{at}.{theirs}.weight")
+        yield one(f"{path}.index_norm.bias", f"{at}.k_norm.bias")
+
+    return common.llama_sources(arch, mixer=mixer)

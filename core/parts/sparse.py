@@ -1,0 +1,135 @@
+"""DeepSeek sparse attention (DeepSeek-V3.2, arXiv:2512.02556, section 2.1): a light indexer chooses which tokens latent attention reads."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from .attention import visible
+from .base import Flops, HeadDim, Heads, Keep, Length, Linear, Shape, causal_pairs
+from .latent import LatentAttention, LatentAttentionModule
+from .norm import LayerNorm
+from .position import Rope
+
+
+class SparseLatentAttention(LatentAttention):
+    """Latent attention to the `top_k` tokens that score best under index_heads narrow queries and one key a token.
+    I = index_heads, D = index_dim, K = top_k."""
+
+    title = "Sparse latent attention"
+
+    kind: Literal["sparse_latent_attention"]
+    index_heads: Heads = Field(description="Query heads of the indexer", examples=[64])
+    index_dim: HeadDim = Field(
+        description="Channels of an indexer's query, and of the key that is kept", examples=[128]
+    )
+    top_k: Length = Field(description="Tokens that each token attends to", examples=[2048])
+
+    index_interleaved: bool = Field(
+        False, description="The indexer turns neighbours (x0, x1) rather than halves (GLM-5)"
+    )
+
+    @model_validator(mode="after")
+    def _indexed(self):
+        if self.q_rank is None:
+            raise ValueError("q_rank: the indexer's queries are made from compressed ones; give a rank")
+        if self.index_dim < self.rope_dim:
+            raise ValueError(f"index_dim: {self.rope_dim} of its channels turn; give at least that")
+        return self
+
+    @property
+    def attended(self) -> int:
+        return self.top_k
+
+    def build(self, d_model: int) -> nn.Module:
+        return SparseLatentModule(self, d_model)
+
+    def cache(self, length: int) -> dict[str, Shape]:
+        return super().cache(length) | {"index key": (length, self.index_dim)}
+
+    def flops_forms(self, d_model: int, new: int, past: int) -> dict[str, Flops]:
+        """Either form of latent attention over the chosen tokens; the indexer scores all that a token may see."""
+        i, d = self.index_heads, self.index_dim
+        indexer = Flops(
+            index_q=2 * new * self.q_rank * i * d,
+            index_k=2 * new * d_model * d,
+            index_weights=2 * new * d_model * i,
+            indexer=2 * i * (d + 1) * causal_pairs(new, past),
+        )
+        return {form: Flops(own | indexer) for form, own in super().flops_forms(d_model, new, past).items()}
+
+    def shrink(self, scale: float) -> "SparseLatentAttention":
+        few = {"index_heads": min(self.index_heads, 4), "index_dim": 16, "top_k": min(self.top_k, 12)}
+        return super().shrink(scale).model_copy(update=few)
+
+    def facts(self) -> Iterator[str]:
+        yield from super().facts()
+        yield f"best {self.top_k:,}"
+
+    def explain(self, d_model: int) -> str:
+        return (
+            f"An indexer of {self.index_heads} narrow heads scores every earlier token by a key of {self.index_dim} values, and "
+            f"latent attention reads only the best {self.top_k:,}. {super().explain(d_model)}"
+        )
+
+    def checklist(self, d_model: int) -> Iterator[str]:
+        yield "The indexer's scores pass ReLU before its heads are weighed and summed; the choice needs no softmax."
+        pairs = "neighbours" if self.index_interleaved else "halves"
+        yield f"The first {self.rope_dim} channels of the indexer's queries and key turn as {pairs}, whatever the attention does."
+        yield "The indexer's key has a LayerNorm with a bias, and is kept beside the latent."
+        yield from super().checklist(d_model)
+
+
+class SparseLatentModule(LatentAttentionModule):
+    def __init__(self, part: SparseLatentAttention, d_model: int):
+        super().__init__(part, d_model)
+        self.index_q = Linear(part.q_rank, part.index_heads * part.index_dim)
+        self.index_k = Linear(d_model, part.index_dim)
+        self.index_norm = LayerNorm(eps=1e-6).build(part.index_dim)
+        self.index_weights = Linear(d_model, part.index_heads)
+        order = {"interleaved": part.index_interleaved} if isinstance(part.position, Rope) else {}
+        self.index_rotary = part.position.model_copy(update=order).rotary(part.rope_dim)
+        self.index_cache = Keep()
+        self.indexer = Indexer(part)
+
+    def choose(self, x: Tensor, compressed: Tensor, positions: Tensor) -> Tensor:
+        """The tokens that each token attends to, (B, T, K)."""
+        q = self.index_q(compressed).unflatten(-1, (self.part.index_heads, self.part.index_dim))  # (B, T, I, D)
+        k = self.index_norm(self.index_k(x)).unsqueeze(2)  # (B, T, 1, D)
+        if self.index_rotary is not None:
+            q, k = self.turn_first(q, positions), self.turn_first(k, positions)
+        return self.indexer(q, self.index_cache(k.squeeze(2)), self.index_weights(x), positions)
+
+    def turn_first(self, x: Tensor, positions: Tensor) -> Tensor:
+        turned, rest = x.split((self.part.rope_dim, x.shape[-1] - self.part.rope_dim), dim=-1)
+        return torch.cat((self.index_rotary(turned, positions), rest), dim=-1)
+
+
+class Indexer(nn.Module):
+    """I_ts = sum over heads of w_ti ReLU(q_ti k_s), and the K best of them for each token (equation 1)."""
+
+    box = "router"
+    label = "Lightning indexer"
+    explain = "Scores every earlier token in a few narrow heads, and passes on the best."
+
+    def __init__(self, part: SparseLatentAttention):
+        super().__init__()
+        self.part = part
+
+    def forward(self, q: Tensor, k: Tensor, weights: Tensor, positions: Tensor) -> Tensor:
+        """(B, T, I, D), (B, S, D), (B, T, I) -> places among the S keys, (B, T, K), best first; the last again and again where
+        there are fewer keys."""
+        part = self.part
+        scores = F.relu(torch.einsum("btid,bsd->btis", q.float(), k.float()) * part.index_dim**-0.5)  # (B, T, I, S)
+        weights = weights.float() * part.index_heads**-0.5
+        total = (weights.unsqueeze(-2) @ scores).squeeze(-2)  # (B, T, S)
+        total = total.masked_fill(~visible(positions, k.shape[1], None, None), -torch.inf)
+        # ReLU makes ties: the earlier token goes first, in a prompt as in a decode.
+        best = total.sort(dim=-1, descending=True, stable=True).indices[..., : part.top_k]
+        return best[..., torch.arange(part.top_k, device=best.device).clamp(max=best.shape[-1] - 1)]
+
+    def outline(self, q: Tensor, k: Tensor, weights: Tensor, positions: Tensor) -> Tensor:
+        return q.new_empty(*q.shape[:2], self.part.top_k, dtype=torch.long)
