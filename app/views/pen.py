@@ -32,7 +32,8 @@ class Look:
 KINDS = {
     "norm": Look("box", "box-line"), "rope": Look("box", "ink"), "linear": Look("linear", "linear-line"),
     "cache": Look("cache-tint", "cache", "cache-ink", 14), "borrowed": Look("cache-tint", "cache", "cache-ink", 14),
-    "state": Look("cache-tint", "cache", "cache-ink", 0), "recurrence": Look("recurrence", "recurrence", "recurrence-ink"),
+    "indexer": Look("box", "attention"), "state": Look("cache-tint", "cache", "cache-ink", 0),
+    "recurrence": Look("recurrence", "recurrence", "recurrence-ink"),
     "convolution": Look("recurrence-tint", "recurrence-line"),
     "attention_core": Look("attention", "attention", "attention-ink"), "router": Look("box", "router"),
     "activation": Look("feed_forward-tint", "feed_forward"), "experts": Look("experts-tint", "experts-line"),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .attention import visible
 from .base import Flops, HeadDim, Heads, Keep, Length, Linear, Shape, causal_pairs
-from .latent import LatentAttention, LatentAttentionModule
+from .latent import LatentAttention, LatentAttentionModule, Rank
 from .norm import LayerNorm
 from .position import Rope
 
@@ -22,6 +22,7 @@ class SparseLatentAttention(LatentAttention):
     title = "Sparse latent attention"
 
     kind: Literal["sparse_latent_attention"]
+    q_rank: Rank = Field(description="Width that queries, the indexer's too, are compressed to", examples=[1536])
     index_heads: Heads = Field(description="Query heads of the indexer", examples=[64])
     index_dim: HeadDim = Field(
         description="Channels of an indexer's query, and of the key that is kept", examples=[128]
@@ -34,8 +35,6 @@ class SparseLatentAttention(LatentAttention):
 
     @model_validator(mode="after")
     def _indexed(self):
-        if self.q_rank is None:
-            raise ValueError("q_rank: the indexer's queries are made from compressed ones; give a rank")
         if self.index_dim < self.rope_dim:
             raise ValueError(f"index_dim: {self.rope_dim} of its channels turn; give at least that")
         return self
@@ -66,7 +65,7 @@ class SparseLatentAttention(LatentAttention):
         return super().shrink(scale).model_copy(update=few)
 
     def facts(self) -> Iterator[str]:
-        yield from super().facts()
+        yield f"latent {self.kv_rank} + {self.rope_dim}"
         yield f"best {self.top_k:,}"
 
     def explain(self, d_model: int) -> str:
@@ -111,7 +110,7 @@ class SparseLatentModule(LatentAttentionModule):
 class Indexer(nn.Module):
     """I_ts = sum over heads of w_ti ReLU(q_ti k_s), and the K best of them for each token (equation 1)."""
 
-    box = "router"
+    box = "indexer"
     label = "Lightning indexer"
     explain = "Scores every earlier token in a few narrow heads, and passes on the best."
 
