@@ -135,7 +135,7 @@ def test_from_the_gallery_to_an_edit_to_a_link_that_somebody_else_opens(visitor)
     other = visitor(link)
     workbench(other)
     expect(other.locator(".edits")).to_contain_text("2 edits against DeepSeek-V3")
-    assert field(other, "parts.moe.top_k").input_value() == "4"
+    expect(field(other, "parts.moe.top_k")).to_have_value("4")
     assert other.locator(".figures").inner_text() == page.locator(".figures").inner_text()
     other.get_by_role("button", name="Reset").click()
     expect(other.locator(".edits")).to_have_count(0)

@@ -303,7 +303,8 @@ def grouped_linear(x: Tensor, matrix: Tensor, expert: Tensor) -> Tensor:
     if x.is_meta:  # without values any expert's matrix gives the shape, and the FLOPs
         return x @ matrix[0].mT
     ends = torch.bincount(expert, minlength=len(matrix)).cumsum(0)
-    if any(width % 8 for width in matrix.shape[1:]):  # grouped_mm wants rows of whole 16 bytes
+    # grouped_mm wants rows of whole 16 bytes, and knows no float64.
+    if x.dtype == torch.float64 or any(width % 8 for width in matrix.shape[1:]):
         rows = x.tensor_split(ends[:-1].cpu())
         return torch.cat([part @ m.mT for part, m in zip(rows, matrix, strict=True)])
     return F.grouped_mm(x, matrix.mT, offs=ends.int())
