@@ -12,7 +12,8 @@ import core
 from core.model import Model, build, build_mtp, parameters, shrink, summary
 from core.spec import Architecture, Workload, parse
 
-TOLERANCE = 1e-5  # of logits about one, in double precision: rounding grows a thousandfold and more through some drawn stacks
+# Of logits about one, in double precision: rounding grows a thousandfold and more through some drawn stacks.
+TOLERANCE = 1e-5
 LENGTH = 40  # past every window and chunk of a shrunk model
 
 
@@ -67,7 +68,9 @@ def unchanged_by_cache_or_future(model: Model, tokens: torch.Tensor) -> None:
     later = tokens.clone()
     later[:, -8:] = (later[:, -8:] + 1) % vocab_size
     changed = model(later)
-    assert (changed[:, :-8] - full[:, :-8]).abs().max() <= TOLERANCE * max(1.0, spread), "a later token changed an earlier one"
+    assert (changed[:, :-8] - full[:, :-8]).abs().max() <= TOLERANCE * max(1.0, spread), (
+        "a later token changed an earlier one"
+    )
     assert vocab_size == 1 or not torch.equal(changed[:, -8:], full[:, -8:])
 
 
