@@ -1,11 +1,9 @@
 """The live models: cached decode is the full forward, the future never changes the past, caches are as large as said."""
 
-from contextlib import contextmanager
-
 import pytest
 import torch
 from hypothesis import given
-from parity import perturb, stepwise
+from parity import double_precision, perturb, stepwise
 from strategies import architectures
 
 import core
@@ -15,18 +13,6 @@ from core.spec import Architecture, Workload, parse
 # Of logits about one, in double precision: rounding grows a thousandfold and more through some drawn stacks.
 TOLERANCE = 1e-5
 LENGTH = 40  # past every window and chunk of a shrunk model
-
-
-@contextmanager
-def double_precision():
-    """Modules that compute in float32 whatever they are given compute in float64 here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.Tensor, "float", torch.Tensor.double)
-        torch.set_default_dtype(torch.float64)
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(torch.float32)
 
 
 def live(arch: Architecture, dtype: torch.dtype = torch.float32) -> Model:
