@@ -122,6 +122,10 @@ kimi_deltas = given(
     kind=st.just("kimi_delta"), heads=st.integers(1, 3), head_dim=st.sampled_from([4, 8]), kernel=maybe(st.just(3)),
     whole=maybe(st.booleans()), floor=maybe(st.just(-5.0)),
 )  # fmt: skip
+griffins = given(
+    kind=st.just("rg_lru"), width=st.sampled_from([8, 12]), blocks=st.sampled_from([1, 2]), kernel=maybe(st.just(3)),
+    activation=maybe(st.just("silu")),
+)  # fmt: skip
 lightnings = given(kind=st.just("lightning_attention"), heads=st.integers(1, 3), head_dim=st.sampled_from([4, 8]))
 
 
@@ -201,6 +205,7 @@ def mappings(draw):
         "lightning": lightnings,
         "mamba": mambas,
         "selective": channels,
+        "griffin": griffins,
     }
     chosen = draw(st.lists(st.sampled_from(sorted(names)), min_size=1, max_size=4, unique=True))
     parts = {name: draw(names[name]) for name in chosen}
