@@ -1,12 +1,13 @@
-"""Gemma 2 (arXiv:2408.00118): norms before and after each part, every other layer in a window, capped scores and logits."""
+"""Gemma 2 (arXiv:2408.00118): norms before and after each part, every other layer in a window, capped scores and logits;
+and VaultGemma (arXiv:2510.15001), which has the norms before alone."""
 
 from ..spec import Architecture
 from . import common
 from .common import ignored as ignored
-from .common import llama_sources as sources  # noqa: F401
 from .config import Config
+from .weights import Sources
 
-TYPES = ("gemma2",)
+TYPES = ("gemma2", "vaultgemma")
 KINDS = ("full_attention", "sliding_attention")
 
 
@@ -19,14 +20,22 @@ def read(config: Config, model_type: str) -> dict:
     config.ignore("sliding_window_size")  # an older name, which nothing reads
     mixers, order = common.windowed(types, attention, window(config, types))
     parts = mixers | {"dense": gemma_dense(config)}
+    if model_type == "vaultgemma":
+        del value["residual"]
     return common.assemble(
         config, value, common.rope(config, value["context"]), parts, [[name, "dense"] for name in order]
     )
 
 
 def write(arch: Architecture) -> dict:
-    named = {"architectures": ["Gemma2ForCausalLM"], "model_type": "gemma2"}
+    name, kind = ("Gemma2", "gemma2") if arch.residual.norm == "sandwich" else ("VaultGemma", "vaultgemma")
+    named = {"architectures": [f"{name}ForCausalLM"], "model_type": kind}
     return named | write_gemma(arch) | common.write_rope(arch.position, arch.context)
+
+
+def sources(arch: Architecture) -> Sources:
+    vault = {} if arch.residual.norm == "sandwich" else {"post_attention_layernorm": "pre_feedforward_layernorm"}
+    return common.renamed(common.llama_sources(arch), **vault)
 
 
 # ---- what Gemma 2 and 3 share ----
