@@ -52,7 +52,15 @@ def attention(draw):
             clip=maybe(st.just(1.0)),
             bias=maybe(st.booleans()),
             out_bias=maybe(st.booleans()),
-            gate=maybe(st.booleans()),
+            gate=maybe(
+                st.booleans()
+                | given(
+                    per=st.sampled_from(["channel", "head"]),
+                    activation=st.sampled_from(["sigmoid", "softplus"]),
+                    bias=maybe(st.booleans()),
+                )
+            ),
+            value_scale=maybe(st.just(0.7)),
             scale=maybe(st.just(0.2)),
             qk_norm=maybe(
                 st.one_of(
@@ -150,7 +158,11 @@ def experts(draw):
             groups=st.just(groups),
             top_groups=st.just(top_groups),
             group_score=maybe(st.sampled_from(["max", "top2"])),
-            selection_bias=maybe(st.booleans()),
+            **draw(
+                st.sampled_from(
+                    [{}, {"selection_bias": st.just(True)}, {"selection_bias": st.just(True), "counted": st.just(True)}]
+                )
+            ),
             bias=maybe(st.booleans()),
             softcap=maybe(st.just(3.0)),
         )

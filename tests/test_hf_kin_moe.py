@@ -14,6 +14,7 @@ SMALL = dict(
 FEW = dict(num_experts=8, num_experts_per_tok=2, moe_intermediate_size=24)
 ROUTED = dict(n_routed_experts=8, num_experts_per_tok=2, moe_intermediate_size=24, n_shared_experts=2)
 DEFAULT = {
+    "afmoe": FEW | dict(sliding_window=5),
     "dots1": ROUTED,
     "exaone_moe": FEW | dict(sliding_window=5),
     "granitemoe": dict(num_local_experts=8),
@@ -27,6 +28,15 @@ DEFAULT = {
     "solar_open": ROUTED,
 }
 VARIED = {
+    "afmoe": dict(
+        num_dense_layers=2,
+        global_attn_every_n_layers=2,
+        mup_enabled=True,
+        route_scale=2.5,
+        num_shared_experts=1,
+        attention_bias=True,
+        tie_word_embeddings=True,
+    ),
     "dots1": dict(
         n_group=4, topk_group=2, norm_topk_prob=True, first_k_dense_replace=1, max_window_layers=1, sliding_window=5
     ),

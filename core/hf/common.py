@@ -501,6 +501,8 @@ def attention_sources(path: str, at: str, part: Attention) -> Iterator[tuple[str
         yield one(f"{path}.{name}.weight", f"{at}.{name}.weight")
     if part.sinks:
         yield one(f"{path}.core.sinks", f"{at}.sinks")
+    if part.gate:
+        yield one(f"{path}.gate.weight", f"{at}.g_proj.weight", f"{at}.gate_proj.weight")
 
 
 def dense_sources(path: str, at: str, part: FeedForward) -> Iterator[tuple[str, list[Source]]]:

@@ -42,7 +42,7 @@ class Kin:
     )
     sliding: int | None = None  # the usual window
     switch: str = ""  # a key that must be true for windows to count
-    unseen: bool = False  # layers without a window have no position
+    unseen: bool = False  # layers without a window have no position, where there is a window at all
     ignored: str = ""  # keys that change nothing
     tensors: Mapping[str, str] = field(default_factory=dict)  # llama's name of a module -> the family's
 
@@ -53,6 +53,16 @@ def every(fourth: int) -> Callable[[Config, int, int | None], list[str]]:
     def types(config: Config, depth: int, window: int | None) -> list[str]:
         pattern = config.count("sliding_window_pattern", fourth, least=0) if window else 0
         return ["sliding_attention" if pattern and (n + 1) % pattern else "full_attention" for n in range(depth)]
+
+    return types
+
+
+def all_but(key: str, fourth: int) -> Callable[[Config, int, int | None], list[str]]:
+    """All in a window but each fourth layer, or as `key` says."""
+
+    def types(config: Config, depth: int, window: int | None) -> list[str]:
+        step = config.count(key, fourth)
+        return ["sliding_attention" if (n + 1) % step else "full_attention" for n in range(depth)]
 
     return types
 
@@ -220,7 +230,9 @@ def frame(config: Config, model_type: str, kin: Kin) -> tuple[dict, dict, dict, 
         window = None
     types = common.layer_types(config, depth, kin.window(config, depth, window), "sliding_attention", "full_attention")
     config.ignore("sliding_window_pattern")
-    if window is None:
+    if window is None and model_type == "afmoe" and "sliding_attention" in types:
+        raise config.refuse("sliding_window", "layers of sliding_attention need one")
+    if window is None and model_type != "afmoe":
         return value, position, {"attention": part}, ["attention"] * depth
     if "full_attention" not in types:
         near, position = None, near or position
@@ -245,6 +257,8 @@ def _says(config: Config, switch: tuple[str, bool] | bool | None) -> bool | None
 def _special(config: Config, model_type: str, kin: Kin, part: dict, value: dict) -> tuple[dict, dict]:
     """What a row cannot say."""
     match model_type:
+        case "afmoe":
+            value |= {"embedding": {"scale": "sqrt_d_model"}} if config.take("mup_enabled", bool, False) else {}
         case "cohere" | "cohere2":
             config.expect("use_qk_norm", False)
             value["head"] = {"scale": config.take("logit_scale", float, 0.0625)}
@@ -313,6 +327,8 @@ def write_frame(arch: Architecture, model_type: str, kin: Kin) -> dict:
         written |= {"sliding_window": common.window(arch), "layer_types": common.write_layer_types(arch)}
     if kin.switch:
         written[kin.switch] = common.window(arch) is not None
+    if model_type == "afmoe":
+        written["mup_enabled"] = arch.embedding.scale == "sqrt_d_model"
     if model_type.startswith("cohere"):
         written["logit_scale"] = arch.head.scale
     if model_type == "olmo":

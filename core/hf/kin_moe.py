@@ -15,13 +15,6 @@ from .weights import Sources
 Count = tuple[str, int]  # a key and its default
 
 
-def leading(key: str, default: int) -> Callable[[Config, int], list[bool]]:
-    """Which layers have experts: all but the first so many."""
-    return lambda config, depth: [
-        layer >= first for first in [config.count(key, default, least=0)] for layer in range(depth)
-    ]
-
-
 def typed(first: int) -> Callable[[Config, int], list[bool]]:
     """As mlp_layer_types says; usually all but the first."""
 
@@ -56,7 +49,8 @@ class MoeKin(Kin):
     groups: bool = False  # n_group and topk_group
     shared: Count | None = None  # a number of shared experts, or the width of one where the key is an intermediate_size
     gate: bool = False  # on the shared expert
-    sparse: Callable[[Config, int], list[bool]] = lambda config, depth: [True] * depth
+    sparse: Callable[[Config, int], list[bool]] = lambda config, depth: [True] * depth  # which layers have experts
+    first: Count | None = None  # how many layers are dense before them, where a key says only that
     at: str = "mlp"  # where a layer keeps them, and below it the router and the selection bias
     routed_by: str = "gate"
     bias_at: str | None = None
@@ -65,16 +59,25 @@ class MoeKin(Kin):
 
 
 BALANCED = {"score": "sigmoid", "selection_bias": True}
+COUNTED = BALANCED | {"counted": True}
 GRANITE = dict(
     sizes=(32_000, 4_096, 11_008, 32, 2_048), heads=(32, None, None), multipliers=True, count=("num_local_experts", 8),
     top_k=("num_experts_per_tok", 2), d_ff=("intermediate_size", 11_008), router={"score": "softmax", "over": "chosen"}, normalise=False,
     at="block_sparse_moe", routed_by="router",
 )  # fmt: skip
 KIN = {
+    "afmoe": MoeKin(
+        "Afmoe", (200_192, 2_048, 6_144, 32, 16_384), (16, None, 128), eps=("rms_norm_eps", 1e-5), residual={"norm": "sandwich"},
+        attention={"qk_norm": {}, "gate": {"bias": False}}, window=kin.all_but("global_attn_every_n_layers", 4), sliding=1_024, unseen=True,
+        count=("num_experts", 64), top_k=("num_experts_per_tok", 6), router=COUNTED, normalise=True, scale=("route_scale", 1.0),
+        shared=("num_shared_experts", 2), first=("num_dense_layers", 1), routed_by="router.gate", bias_at="expert_bias",
+        tensors={"pre_feedforward_layernorm": "pre_mlp_layernorm", "post_feedforward_layernorm": "post_mlp_layernorm"},
+        ignored="global_attn_every_n_layers",
+    ),
     "dots1": MoeKin(
         "Dots1", (152_064, 4_608, 10_944, 62, 2_048), (32, 32, None), attention={"qk_norm": {}}, window=kin.upper, sliding=4_096,
         count=("n_routed_experts", ...), top_k=("num_experts_per_tok", ...), router=BALANCED, scale=("routed_scaling_factor", 1.0),
-        groups=True, shared=("n_shared_experts", ...), sparse=leading("first_k_dense_replace", 0),
+        groups=True, shared=("n_shared_experts", ...), first=("first_k_dense_replace", 0),
         ignored="topk_method scoring_func ep_size moe_layer_freq",
     ),
     "exaone_moe": MoeKin(
@@ -140,6 +143,9 @@ def read(row: MoeKin, config: Config, model_type: str) -> dict:
         config.ignore("use_qk_norm", "moe_intermediate_size")
     value, position, mixers, order = kin.frame(config, model_type, row)
     sparse = row.sparse(config, len(order))
+    if row.first:
+        first = config.count(*row.first, least=0)
+        sparse = [layer >= first for layer in range(len(order))]
     parts = mixers | {"dense": kin.dense(config, row)} if not all(sparse) else mixers
     config.ignore("intermediate_size")
     blocks = [[name, "moe" if routed else "dense"] for name, routed in zip(order, sparse, strict=True)]
@@ -186,11 +192,11 @@ def write(row: MoeKin, model_type: str, arch: Architecture) -> dict:
             "decoder_sparse_step": 1,
             "mlp_only_layers": [layer for layer, routed in enumerate(sparse) if not routed],
         }
-    elif not all(sparse) and model_type == "dots1":
+    elif row.first:
         first = sparse.index(True)
         if sparse != [layer >= first for layer in range(arch.depth)]:
             raise Unsupported("layers: in this family the first layers are dense and no others")
-        written["first_k_dense_replace"] = first
+        written[row.first[0]] = first
     elif row.sparse is not MoeKin.sparse:
         written["mlp_layer_types"] = ["sparse" if routed else "dense" for routed in sparse]
     if isinstance(row.normalise, tuple):

@@ -148,7 +148,7 @@ def _attention(path: str, at: str, part: Attention) -> Sources:
 
             yield one(f"{path}.{name}.{kind}", f"{at}.self_attn.q_proj.{kind}", make=pick)
     for name, ways in common.attention_sources(path, f"{at}.self_attn", part):
-        if not name.startswith(f"{path}.q."):
+        if not name.startswith((f"{path}.q.", f"{path}.gate.")):
             yield name, ways
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, model_validator
+import torch.nn.functional as F
+from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor, nn
 
 from .base import (
@@ -34,6 +35,24 @@ class QKNorm(Spec):
     across: Literal["head", "heads"] = Field("head", description="Each head alone, or all heads' channels together")
     after_position: bool = Field(False, description="After the rotary embedding rather than before it")
     norm: Norm | None = Field(None, description="The model's own norm unless another is given")
+
+
+class Gate(Spec):
+    """The output is multiplied by a gate of the input, against the sinks that a softmax needs (arXiv:2505.06708)."""
+
+    per: Literal["channel", "head"] = Field(
+        "channel", description="A gate for each channel, or one for all of a head's"
+    )
+    activation: Literal["sigmoid", "softplus"] = Field("sigmoid", description="What the gate passes")
+    bias: bool | None = Field(None, description="A bias on the gate; as the queries' unless given")
+
+    def open(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(x) if self.activation == "sigmoid" else F.softplus(x)
+
+
+def _gate(value: object) -> object:
+    """`true` is the plain gate."""
+    return (Gate() if value else None) if isinstance(value, bool) else value
 
 
 class StepTemperature(Spec):
@@ -84,8 +103,11 @@ class Attention(Mixer):
     bias: bool = Field(False, description="Biases on query, key and value")
     out_bias: bool | None = Field(None, description="A bias on the output; as `bias` unless given")
     qk_norm: QKNorm | None = Field(None, description="Normalise queries and keys")
-    gate: bool = Field(False, description="The output is multiplied by a sigmoid of the input, channel by channel")
+    gate: Annotated[Gate | None, BeforeValidator(_gate)] = Field(
+        None, description="The output is multiplied by a gate of the input"
+    )
     scale: Positive | None = Field(None, description="Scores are multiplied by this; 1 / sqrt(head_dim) unless given")
+    value_scale: Positive = Field(1.0, description="Values are multiplied by this (MiMo)")
     temperature: Temperature | None = Field(None, description="Scores grow with the query's position")
     shared_kv: bool = Field(False, description="The value is the key, before its norm and position (Gemma 4)")
     cache_from: str | None = Field(
@@ -107,6 +129,11 @@ class Attention(Mixer):
     @property
     def v_dim(self) -> int:
         return self.v_head_dim or self.head_dim
+
+    @property
+    def gates(self) -> int:
+        """How many gates the output has."""
+        return 0 if not self.gate else self.heads * (self.v_dim if self.gate.per == "channel" else 1)
 
     @property
     def reach(self) -> int | None:
@@ -141,7 +168,7 @@ class Attention(Mixer):
             if not self.shared_kv:
                 flops["v"] = 2 * new * d_model * g * v
         if self.gate:
-            flops["gate"] = 2 * new * d_model * h * v
+            flops["gate"] = 2 * new * d_model * self.gates
         flops["core"] = 2 * h * (d + v) * causal_pairs(new, past, self.window, self.chunk)
         flops["o"] = 2 * new * h * v * d_model
         return flops
@@ -216,7 +243,14 @@ class Attention(Mixer):
         if self.bias and self.out_bias is False:
             yield "Query, key and value have biases, the output has none."
         if self.gate:
-            yield "The output is gated before its projection."
+            per = (
+                "each channel has its own gate"
+                if self.gate.per == "channel"
+                else "all of a head's channels share one gate"
+            )
+            yield f"The output is gated by a {self.gate.activation} before its projection: {per}."
+        if self.value_scale != 1:
+            yield f"Values are multiplied by {self.value_scale:g} before they are kept."
         if self.shared_kv:
             yield "The value is the key's projection, before norm and rotation."
         if self.cache_from:
@@ -238,7 +272,8 @@ class AttentionModule(nn.Module):
         self.part = part
         h, g, d, v = part.heads, part.kv_heads, part.head_dim, part.v_dim
         self.q = Linear(d_model, h * d, part.bias)
-        self.gate = Linear(d_model, h * v, part.bias) if part.gate else None
+        gate_bias = part.gate.bias if part.gate and part.gate.bias is not None else part.bias
+        self.gate = Linear(d_model, part.gates, gate_bias) if part.gate else None
         if part.cache_from:
             self.k_cache, self.v_cache = Borrow(g, d), Borrow(g, v)
         else:
@@ -263,11 +298,16 @@ class AttentionModule(nn.Module):
             k = self.cut(self.k(x))  # (B, T, G D)
             v = k if part.shared_kv else self.cut(self.v(x))  # (B, T, G V)
             k = self.k_cache(self.turn(k, part.kv_heads, positions, "k_norm"))  # (B, S, G, D)
+            v = v if part.value_scale == 1 else v * part.value_scale
             v = self.v_cache(v.unflatten(-1, (part.kv_heads, part.v_dim)))  # (B, S, G, V)
         out = self.core(q, k, v, positions)  # (B, T, H V)
-        if part.gate:
-            out = out * torch.sigmoid(self.gate(x))
-        return self.o(out)
+        return self.o(out if self.gate is None else self.gated(out, part.gate.open(self.gate(x))))
+
+    def gated(self, out: Tensor, gate: Tensor) -> Tensor:
+        """(B, T, H V) times (B, T, H V), or (B, T, H) with one gate a head."""
+        if self.part.gate.per == "channel":
+            return out * gate
+        return (out.unflatten(-1, (self.part.heads, -1)) * gate.unsqueeze(-1)).flatten(-2)
 
     def cut(self, x: Tensor) -> Tensor:
         return x if self.part.clip is None else x.clamp(-self.part.clip, self.part.clip)

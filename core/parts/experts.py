@@ -30,6 +30,7 @@ class Router(Spec):
     top_groups: Count = Field(1, description="A token may choose from this many groups")
     group_score: Literal["max", "top2"] = Field("max", description="A group is worth its best score, or its best two")
     selection_bias: bool = Field(False, description="A bias for each expert that sways the choice, not the weight")
+    counted: bool = Field(False, description="The selection bias counts among the parameters (AFMoE, Laguna)")
     bias: bool = Field(False, description="A bias on the logits")
     softcap: Positive | None = Field(None, description="Logits pass through c * tanh(logit / c)")
 
@@ -39,6 +40,8 @@ class Router(Spec):
             raise ValueError(
                 f"top_groups: {self.top_groups} is more than the {self.groups} groups; give 1 to {self.groups}"
             )
+        if self.counted and not self.selection_bias:
+            raise ValueError("counted: there is no selection bias to count")
         if self.over == "chosen" and self.score == "sigmoid":
             raise ValueError("over: a sigmoid scores each expert alone; only a softmax can be over the chosen")
         return self
@@ -200,8 +203,12 @@ class RouterModule(nn.Module):
         self.part = part
         self.weight = normal(part.count, d_model)
         self.bias = nn.Parameter(torch.zeros(part.count)) if part.router.bias else None
-        # Moved by the balancing rule rather than by a gradient, hence a buffer.
-        self.register_buffer("selection_bias", torch.zeros(part.count) if part.router.selection_bias else None)
+        # Moved by the balancing rule rather than by a gradient, hence a buffer; some models count it nevertheless.
+        bias = torch.zeros(part.count) if part.router.selection_bias else None
+        if part.router.counted:
+            self.selection_bias = nn.Parameter(bias, requires_grad=False)
+        else:
+            self.register_buffer("selection_bias", bias)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, d_model) -> weights and indices of the chosen experts, (B, T, K) each."""
