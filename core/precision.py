@@ -5,12 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-FormatName = Literal["fp32", "bf16", "fp16", "fp8", "fp8_block", "int8", "int4", "mxfp4", "nvfp4"]
+FormatName = Literal[
+    "fp32", "bf16", "fp16", "fp8", "fp8_block", "fp8_row", "int8", "int8_g128", "int4", "int4_g64", "int4_g128", "uint4_g32",
+    "uint4_g64", "uint4_g128", "mxfp4", "nvfp4", "nf4",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Format:
-    """`bits` a value; blocks of the last dimensions share one scale of `scale_bits`."""
+    """`bits` a value; blocks of the last dimensions, whole ones where 0, share one scale of `scale_bits`."""
 
     bits: int
     block: tuple[int, ...] = ()
@@ -31,7 +34,7 @@ class Format:
         if not self.scale_bits:
             return 0
         lead, last = shape[: len(shape) - len(self.block)], shape[len(shape) - len(self.block) :]
-        scales = math.prod(lead) * math.prod(math.ceil(n / b) for n, b in zip(last, self.block, strict=True))
+        scales = math.prod(lead) * math.prod(math.ceil(n / (b or n)) for n, b in zip(last, self.block, strict=True))
         return math.ceil(scales * self.scale_bits / 8)
 
 
@@ -41,9 +44,20 @@ FORMATS: dict[str, Format] = {
     "fp16": Format(16),
     "fp8": Format(8, source="OCP OFP8; one scale a tensor, not counted"),
     "fp8_block": Format(8, (128, 128), 32, "DeepSeek-V3, arXiv:2412.19437, section 3.3"),
+    "fp8_row": Format(8, (1, 0), 32, "one scale a row, as Llama 3.1 405B's fp8 has it (FBGEMM)"),
     "int8": Format(8, source="one scale a row, not counted"),
+    "int8_g128": Format(8, (128,), 24, "GPTQ: groups of 128 with a 16-bit scale and a zero point"),
     "int4": Format(4, (32,), 16, "groups of 32 with a bf16 scale, as Kimi K2 ships it"),
+    "int4_g64": Format(4, (64,), 16, "groups of 64 with a 16-bit scale"),
+    "int4_g128": Format(4, (128,), 16, "groups of 128 with a 16-bit scale"),
+    "uint4_g32": Format(4, (32,), 20, "AWQ, GPTQ: groups of 32 with a 16-bit scale and a zero point"),
+    "uint4_g64": Format(4, (64,), 20, "AWQ, GPTQ: groups of 64 with a 16-bit scale and a zero point"),
+    "uint4_g128": Format(4, (128,), 20, "AWQ, GPTQ: groups of 128 with a 16-bit scale and a zero point"),
     "mxfp4": Format(4, (32,), 8, "OCP Microscaling Formats (MX) v1.0"),
     "nvfp4": Format(4, (16,), 8, "blocks of 16 with an fp8 scale"),
+    "nf4": Format(4, (64,), 8, "QLoRA, arXiv:2305.14314: blocks of 64 with a scale that is quantised itself"),
 }
 assert set(FORMATS) == set(get_args(FormatName))
+CACHE_FORMATS = [
+    name for name, fmt in FORMATS.items() if len(fmt.block) < 2
+]  # a token's values have no second dimension

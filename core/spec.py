@@ -16,7 +16,7 @@ from functools import cached_property, lru_cache
 from itertools import groupby
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Field, ValidationError, model_serializer, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_serializer, model_validator
 from torch import nn
 
 from .parts import AnyPart
@@ -24,7 +24,7 @@ from .parts.base import Length, Part, Positive, Spec, Text
 from .parts.norm import Norm, RMSNorm
 from .parts.position import Learned, Position
 from .parts.residual import AnyResidual, Residual
-from .precision import FORMATS, FormatName
+from .precision import CACHE_FORMATS, FORMATS, FormatName
 
 MAX_LAYERS = 1_024
 # Fields of an Architecture that are words about a model and never change what is built.
@@ -317,6 +317,13 @@ class Workload(Spec):
     context: Length = Field(4_096, description="Tokens in each sequence")
     weights: FormatName | None = Field(None, description="Format of the weights; as shipped if empty")
     cache: FormatName = Field("bf16", description="Format of the caches")
+
+    @field_validator("cache")
+    @classmethod
+    def _of_vectors(cls, value: FormatName) -> FormatName:
+        if value not in CACHE_FORMATS:
+            raise ValueError(f"{value} is a format of matrices; give {', '.join(CACHE_FORMATS)}")
+        return value
 
 
 def sentence(error: ValidationError) -> str:

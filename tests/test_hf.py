@@ -79,15 +79,25 @@ def test_neutral_keys_are_not_the_architectures(base):
 
 
 QUANTISED = {
-    "awq": {"quant_method": "awq", "bits": 4, "group_size": 128},
+    "awq, odd groups": {"quant_method": "awq", "bits": 4, "group_size": 100},
     "fp8, other blocks": {"quant_method": "fp8", "weight_block_size": [64, 64]},
-    "fp8, one scale a tensor": {"quant_method": "fp8", "weight_block_size": None},
-    "a module kept": {
+    "one layer's module kept": {
         "quant_method": "fp8",
         "weight_block_size": [128, 128],
-        "modules_to_not_convert": ["model.layers.3.mlp.up_proj"],
+        "modules_to_not_convert": ["model.layers.3.self_attn.o_proj"],
+    },
+    "an expression that a name could make slow": {
+        "quant_method": "compressed-tensors",
+        "config_groups": {"group_0": {"targets": ["Linear"], "weights": {"num_bits": 8, "strategy": "channel"}}},
+        "ignore": ["re:(a+)+b"],
+    },
+    "two groups": {
+        "quant_method": "compressed-tensors",
+        "config_groups": {name: {"targets": ["Linear"], "weights": {"num_bits": 8}} for name in "ab"},
     },
     "unknown": {"quant_method": "mxfp4", "surprise": 1},
+    "an unknown key": {"quant_method": "awq", "bits": 4, "group_size": 128, "surprise": 1},
+    "nobody's": {"quant_method": "quip"},
     "no method": {"bits": 8},
 }
 

@@ -13,7 +13,7 @@ import core
 from core import library
 from core.cost import Cost
 from core.graph import to_dot, to_graphml, to_json, to_mermaid
-from core.precision import FORMATS
+from core.precision import CACHE_FORMATS, FORMATS
 from core.routing import LayerRouting, Routing
 from core.words import figure, percent, size, tokens
 
@@ -134,7 +134,7 @@ def memory(state: page.State) -> None:
         column.number_input(words, key=f"w:{name}", step=step, format="%d", on_change=_workload, args=(name,))
     for column, name, words in zip(columns[2:], ("weights", "cache"), ("Weights in", "Cache in"), strict=True):
         st.session_state[f"w:{name}"] = getattr(w, name) or "as shipped"
-        options = [*(["as shipped"] if name == "weights" else []), *FORMATS]
+        options = ["as shipped", *FORMATS] if name == "weights" else CACHE_FORMATS
         column.selectbox(words, options, key=f"w:{name}", on_change=_workload, args=(name,))
     if problem := page.problems().get("workload"):
         wrong(problem)

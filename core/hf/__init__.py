@@ -17,10 +17,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..spec import METADATA, Architecture, Unsupported, parse
+from . import quantised
 from .config import Config, shown
 from .weights import Reader, fill, misfits, plain_names
 
-_SHARED = {"config", "weights", "common", "classic"}
+_SHARED = {"config", "weights", "common", "classic", "quantised"}
 _MODULES = [
     importlib.import_module(f"{__name__}.{module.name}")
     for module in pkgutil.iter_modules(__path__)
@@ -32,7 +33,9 @@ BY_TYPE = {model_type: family for family in FAMILIES for model_type in family.TY
 
 def from_hf(config: Mapping[str, Any]) -> Architecture:
     """The Architecture that a config.json describes, exactly; otherwise Unsupported, naming the key."""
-    reader = Config(config)
+    Config(config)  # refuses what is no mapping of keys
+    plain, narrow = quantised.taken(config)
+    reader = Config(plain)
     model_type = reader.take("model_type", str)
     family = BY_TYPE.get(model_type)
     if family is None:
@@ -52,7 +55,8 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
     given = config.get("strata")
     if isinstance(given, Mapping):  # what `to_hf` wrote: words about the model, never its architecture
         meta |= {key: given[key] for key in METADATA if key in given}
-    return parse(meta | value)
+    arch = parse(meta | value)
+    return quantised.quantised(arch, family, narrow) if narrow else arch
 
 
 def families_of(arch: Architecture) -> Iterator[tuple[Any, dict]]:
@@ -60,7 +64,7 @@ def families_of(arch: Architecture) -> Iterator[tuple[Any, dict]]:
     own = (arch.family or "").replace("-", "_")
     for family in sorted(FAMILIES, key=lambda f: not any(own and t.startswith(own) for t in f.TYPES)):
         try:
-            config = (family.write(arch) or {}) | {"strata": _metadata(arch)}
+            config = (family.write(arch) or {}) | quantised.written(arch, family) | {"strata": _metadata(arch)}
             if from_hf(config) == arch:
                 yield family, config
         except (Unsupported, LookupError, AttributeError, TypeError, ValueError, ArithmeticError):

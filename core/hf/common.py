@@ -320,8 +320,7 @@ def write_ropes(near: Rope, far: Rope, context: int) -> dict:
 def precision(config: Config, parts: Mapping[str, Mapping], default: str = "bf16") -> dict:
     """`{precision: ...}` from dtype and quantization_config, {} where everything is bf16.
 
-    `parts` is the spec's mapping of parts: fp8 holds every linear map of a part but its router, mxfp4 only the routed
-    experts' matrices.
+    `parts` is the spec's mapping of parts.
     """
     key = "dtype" if config.has("dtype") else "torch_dtype"
     name = config.take(key, str, None)
@@ -330,7 +329,7 @@ def precision(config: Config, parts: Mapping[str, Mapping], default: str = "bf16
         raise config.refuse(key, f"the spec stores {', '.join(_DTYPES)}")
     formats = {"default": plain}
     if config.has("quantization_config"):
-        formats |= _quantised(config.nested("quantization_config"), parts, plain)
+        formats |= _mxfp4(config.nested("quantization_config"), parts, plain)
     config.ignore("quantization_config")
     for name, part in parts.items():  # the balancing biases are kept wide, whatever the rest is stored in
         if (part.get("router") or {}).get("selection_bias") and plain != "fp32":
@@ -338,30 +337,23 @@ def precision(config: Config, parts: Mapping[str, Mapping], default: str = "bf16
     return {} if formats == {"default": "bf16"} else {"precision": formats}
 
 
-def _quantised(quantisation: Config, parts: Mapping[str, Mapping], plain: str) -> dict[str, str]:
-    method = quantisation.take("quant_method", str)
-    experts = [name for name, part in parts.items() if part["kind"] == "experts"]
-    kept = [_kept(quantisation, entry) for entry in quantisation.listing("modules_to_not_convert", str, ())]
-    quantisation.ignore("activation_scheme", "fmt", "scale_fmt", "dequantize", "use_kernel")
-    quantisation.expect("ignored_layers", [])
-    if method == "fp8":
-        quantisation.expect("fmt", "e4m3", "float8_e4m3fn")
-        block = quantisation.listing("weight_block_size", int)
-        if block is None or list(block) != [128, 128]:
-            raise quantisation.refuse("weight_block_size", "the spec's fp8 blocks are [128, 128]")
-        formats = {
-            name: "fp8_block"
-            for name in parts
-            if "attention" not in kept or parts[name]["kind"] in ("feed_forward", "experts")
-        }
-        formats |= {f"{name}.router": plain for name in experts}
-        formats |= {f"{name}.shared_gate": plain for name in experts if (parts[name].get("shared") or {}).get("gate")}
-    elif method == "mxfp4":
-        formats = mxfp4_experts(parts, plain)
-    else:
-        raise quantisation.refuse("quant_method", "the spec reads fp8 (blocks of 128 x 128) and mxfp4")
+def _mxfp4(quantisation: Config, parts: Mapping[str, Mapping], plain: str) -> dict[str, str]:
+    """gpt-oss's: whatever stays wide, its routed experts alone are narrow. Every other method is read in quantised.py."""
+    quantisation.expect("quant_method", "mxfp4")
+    quantisation.ignore("dequantize", "use_kernel")
+    for entry in quantisation.listing("modules_to_not_convert", str, ()):
+        if entry.removesuffix(".weight").split(".")[-1] not in (
+            "self_attn",
+            "router",
+            "embed_tokens",
+            "lm_head",
+            "norm",
+        ):
+            raise quantisation.refuse(
+                "modules_to_not_convert", f"{entry[:60]!r} is stored otherwise than the spec can say"
+            )
     quantisation.finish()
-    return formats
+    return mxfp4_experts(parts, plain)
 
 
 def mxfp4_experts(parts: Mapping[str, Mapping], plain: str) -> dict[str, str]:
@@ -372,22 +364,6 @@ def mxfp4_experts(parts: Mapping[str, Mapping], plain: str) -> dict[str, str]:
         if parts[name].get("bias"):
             formats |= {f"{name}.experts.{matrix}_bias": plain for matrix in ("gate", "up", "down")}
     return formats
-
-
-# Modules that a quantised checkpoint may keep wide, by the last words of their names.
-_KEPT = {
-    "lm_head": "", "embed_tokens": "", "norm": "", "input_layernorm": "", "post_attention_layernorm": "", "router": "", "gate": "",
-    "q_norm": "", "k_norm": "", "e_score_correction_bias": "", "shared_expert_gate": "", "self_attn": "attention",
-}  # fmt: skip
-
-
-def _kept(quantisation: Config, entry: str) -> str:
-    """What an entry of modules_to_not_convert keeps wide: "attention", or "" for what no quantised format holds anyway."""
-    pieces = entry.removesuffix(".weight").split(".")
-    kept = _KEPT.get(pieces[-1])
-    if kept is None or (kept and "*" not in pieces):
-        raise quantisation.refuse("modules_to_not_convert", f"{entry[:60]!r} is stored otherwise than the spec can say")
-    return kept
 
 
 def write_precision(arch: Architecture) -> dict:
@@ -401,12 +377,7 @@ def write_precision(arch: Architecture) -> dict:
         for path, fmt in arch.precision.items()
         if fmt != plain and not path.endswith(("default", "selection_bias"))
     }
-    if "fp8_block" in narrow.values():
-        kept = [name for name in arch.parts if name not in narrow]
-        written["quantization_config"] = {
-            "quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [128, 128],
-        } | ({"modules_to_not_convert": ["model.layers.*.self_attn"]} if kept else {})  # fmt: skip
-    elif "mxfp4" in narrow.values():
+    if "mxfp4" in narrow.values():
         written["quantization_config"] = {"quant_method": "mxfp4"}
     return written
 
