@@ -151,6 +151,41 @@ def windowed(
     return {"local": seen[True], "global": seen[False]}, ["local" if s else "global" for s in sliding]
 
 
+def named_kinds(attentions: Sequence[dict]) -> tuple[dict[str, dict], list[str]]:
+    """A name for every distinct attention of the layers, and which one each layer has: `attention` where all are alike, else
+    `local` and `global`, with their heads where there are several of a sort."""
+    distinct = [part for n, part in enumerate(attentions) if part not in attentions[:n]]
+    sorts = ["local" if part.get("window") else "global" for part in distinct]
+    names = [
+        sort if sorts.count(sort) == 1 else f"{sort}{part['heads']}" for sort, part in zip(sorts, distinct, strict=True)
+    ]
+    names = names if len(distinct) > 1 else ["attention"]
+    return dict(zip(names, distinct, strict=True)), [names[distinct.index(part)] for part in attentions]
+
+
+def sparse_layers(config: Config, depth: int, first: int) -> list[bool]:
+    """Which layers have experts: as mlp_layer_types says, else all but the `first`."""
+    usual = ["dense" if layer < first else "sparse" for layer in range(depth)]
+    words = config.listing("mlp_layer_types", str) or usual
+    if len(words) != depth or not set(words) <= {"dense", "sparse"}:
+        raise config.refuse("mlp_layer_types", f"give dense or sparse for each of the {depth} layers")
+    return [word == "sparse" for word in words]
+
+
+def write_sparse_layers(arch: Architecture) -> list[str]:
+    return ["sparse" if "moe" in block[-1].parts else "dense" for block in arch.sequence]
+
+
+def near_and_far(arch: Architecture) -> tuple[Rope, Rope]:
+    """The rope of the layers in a window, and of the others: the model's own where no layer says otherwise."""
+    own = {
+        bool(part.window): part.position
+        for part in arch.parts.values()
+        if isinstance(part, Attention) and part.position
+    }
+    return own.get(True, arch.position), own.get(False, arch.position)
+
+
 def mixers(arch: Architecture) -> list[Attention]:
     """The attention part of every layer."""
     return [arch.parts[block[0].parts[0]] for block in arch.sequence]
@@ -284,8 +319,24 @@ def write_rope_scaling(position: Rope, context: int) -> dict:
     return {"rope_type": scaling.kind} | written
 
 
-def ropes(config: Config, context: int, far: float, near: float) -> tuple[dict, dict]:
-    """The rope of layers in a window, and of those that see everything; `near` and `far` are their usual bases."""
+def ropes(
+    config: Config,
+    context: int,
+    far: float,
+    near: float,
+    fraction: float | None = None,
+    usual: Mapping[str, Mapping] | None = None,
+) -> tuple[dict, dict]:
+    """The rope of layers in a window, and of those that see everything; `near` and `far` are their usual bases.
+
+    `fraction` is the share of channels that turn where nothing is said; None where the family turns them all, always.
+    `usual` stands in for absent rope_parameters in families that have no older form.
+    """
+    if usual and not config.raw.get("rope_parameters"):
+        for key in ("rope_theta", "rope_scaling"):
+            if config.has(key):
+                raise config.refuse(key, "this family wants rope_parameters, a rope for each of its layer types")
+        config = Config(config.raw | {"rope_parameters": usual})
     if config.raw.get("rope_parameters") and config.raw.get("rope_scaling"):
         raise config.refuse("rope_scaling", "rope_parameters stands beside it; give one of them")
     kinds = ("sliding_attention", "full_attention")
@@ -298,9 +349,11 @@ def ropes(config: Config, context: int, far: float, near: float) -> tuple[dict, 
     bases = {"sliding_attention": near, "full_attention": config.take("rope_theta", float, far)}
     found = []
     for kind in kinds:
-        inner[kind].expect("partial_rotary_factor", 1.0)
+        if fraction is None:
+            inner[kind].expect("partial_rotary_factor", 1.0)
+        share = inner[kind].take("partial_rotary_factor", float, fraction or 1.0)
         rope = {"kind": "rope", "base": inner[kind].take("rope_theta", float, bases[kind])}
-        found.append(rope | rope_scaling(inner[kind], context))
+        found.append(rope | unless(1.0, fraction=share) | rope_scaling(inner[kind], context))
     return tuple(found)
 
 
@@ -309,7 +362,10 @@ def write_ropes(near: Rope, far: Rope, context: int) -> dict:
     both = {"sliding_attention": near, "full_attention": far}
     return {
         "rope_parameters": {
-            kind: {"rope_theta": rope.base} | write_rope_scaling(rope, context) for kind, rope in both.items()
+            kind: {"rope_theta": rope.base}
+            | unless(1.0, partial_rotary_factor=rope.fraction)
+            | write_rope_scaling(rope, context)
+            for kind, rope in both.items()
         }
     }
 
@@ -441,6 +497,22 @@ def renamed(sources: Iterator[tuple[str, list[Source]]], **names: str) -> Iterat
 
     for path, ways in sources:
         yield path, [Source(tuple(map(rename, way.names)), way.make) for way in ways]
+
+
+def also_named(
+    sources: Iterator[tuple[str, list[Source]]], names: Mapping[str, str]
+) -> Iterator[tuple[str, list[Source]]]:
+    """The same sources for checkpoints that may call some tensors otherwise: `names` are pieces of a name and what stands there
+    in their place."""
+    for path, ways in sources:
+        more = []
+        for ours, theirs in names.items():
+            more += [
+                Source(tuple(name.replace(ours, theirs) for name in way.names), way.make)
+                for way in ways
+                if any(ours in name for name in way.names)
+            ]
+        yield path, ways + more
 
 
 def head_source(arch: Architecture, table: str) -> Iterator[tuple[str, list[Source]]]:

@@ -18,16 +18,9 @@ Count = tuple[str, int]  # a key and its default
 def typed(first: int) -> Callable[[Config, int], list[bool]]:
     """As mlp_layer_types says; usually all but the first."""
 
-    def sparse(config: Config, depth: int) -> list[bool]:
-        start = config.count("first_k_dense_replace", first, least=0)
-        words = config.listing("mlp_layer_types", str) or [
-            "dense" if layer < start else "sparse" for layer in range(depth)
-        ]
-        if len(words) != depth or not set(words) <= {"dense", "sparse"}:
-            raise config.refuse("mlp_layer_types", f"give dense or sparse for each of the {depth} layers")
-        return [word == "sparse" for word in words]
-
-    return sparse
+    return lambda config, depth: common.sparse_layers(
+        config, depth, config.count("first_k_dense_replace", first, least=0)
+    )
 
 
 def stepped(config: Config, depth: int) -> list[bool]:
