@@ -134,6 +134,8 @@ griffins = given(
     kind=st.just("rg_lru"), width=st.sampled_from([8, 12]), blocks=st.sampled_from([1, 2]), kernel=maybe(st.just(3)),
     activation=maybe(st.just("silu")),
 )  # fmt: skip
+time_mixes = given(kind=st.just("rwkv_time_mix"), width=st.sampled_from([8, 12]))
+channel_mixes = given(kind=st.just("rwkv_channel_mix"), d_ff=st.sampled_from([8, 20]))
 lightnings = given(kind=st.just("lightning_attention"), heads=st.integers(1, 3), head_dim=st.sampled_from([4, 8]))
 
 
@@ -218,6 +220,8 @@ def mappings(draw):
         "mamba": mambas,
         "selective": channels,
         "griffin": griffins,
+        "time_mix": time_mixes,
+        "channel_mix": channel_mixes,
     }
     chosen = draw(st.lists(st.sampled_from(sorted(names)), min_size=1, max_size=4, unique=True))
     parts = {name: draw(names[name]) for name in chosen}
