@@ -62,6 +62,8 @@ def attention(draw):
             ),
             value_scale=maybe(st.just(0.7)),
             scale=maybe(st.just(0.2)),
+            in_scale=maybe(st.just(0.5)),
+            out_scale=maybe(st.just(1.5)),
             qk_norm=maybe(
                 st.one_of(
                     given(across=st.just("head"), after_position=maybe(st.booleans())), given(across=st.just("heads"))
@@ -100,6 +102,7 @@ sparse = given(
     rope_dim=st.just(8), v_dim=st.sampled_from([8, 12]), index_heads=st.integers(1, 3), index_dim=st.sampled_from([8, 16]),
     top_k=st.integers(1, 20), index_interleaved=maybe(st.booleans()),
 )  # fmt: skip
+mixed = st.sampled_from(["relu", "gelu"])  # in place of SiLU, inside a recurrent part
 convolutions = given(
     kind=st.just("short_convolution"), kernel=maybe(st.sampled_from([2, 4])), bias=maybe(st.booleans())
 )
@@ -107,11 +110,15 @@ convolutions = given(
 mambas = given(
     kind=st.just("mamba2"), heads=st.sampled_from([2, 4]), head_dim=st.sampled_from([4, 6]), state_size=st.sampled_from([3, 8]),
     groups=maybe(st.just(2)), kernel=maybe(st.just(3)), bias=maybe(st.booleans()), conv_bias=maybe(st.booleans()),
+    out_bias=maybe(st.booleans()), activation=maybe(mixed), gate=maybe(st.sampled_from(["last", "alone"])), out_eps=maybe(st.just(1e-3)),
+    step_min=maybe(st.just(0.5)), step_max=maybe(st.just(0.9)), in_scale=maybe(st.just(0.5)), out_scale=maybe(st.just(1.5)),
+    scales=maybe(st.just(dict(gate=0.5, x=0.7, b=1.2, step=0.9))),
 )  # fmt: skip
 
 channels = given(
     kind=st.just("mamba"), inner=st.sampled_from([8, 16]), state_size=st.sampled_from([3, 4]), step_rank=st.just(4),
     bias=maybe(st.booleans()), kernel=maybe(st.just(3)), conv_bias=maybe(st.booleans()), inner_norm=maybe(norms),
+    activation=maybe(mixed),
 )  # fmt: skip
 
 
@@ -122,13 +129,17 @@ def deltas(draw):
         given(
             kind=st.just("gated_delta_net"), heads=st.just(groups * per), key_heads=st.just(groups), key_dim=st.sampled_from([4, 8]),
             value_dim=st.sampled_from([4, 6]), kernel=maybe(st.just(3)), negative=maybe(st.booleans()),
+            activation=maybe(mixed),
         )
     )  # fmt: skip
 
 
 kimi_deltas = given(
     kind=st.just("kimi_delta"), heads=st.integers(1, 3), head_dim=st.sampled_from([4, 8]), kernel=maybe(st.just(3)),
-    whole=maybe(st.booleans()), floor=maybe(st.just(-5.0)),
+    whole=maybe(st.booleans()), floor=maybe(st.just(-5.0)), activation=maybe(mixed),
+)  # fmt: skip
+lightnings = given(
+    kind=st.just("lightning_attention"), heads=st.integers(1, 3), head_dim=st.sampled_from([4, 8]), activation=maybe(mixed),
 )  # fmt: skip
 griffins = given(
     kind=st.just("rg_lru"), width=st.sampled_from([8, 12]), blocks=st.sampled_from([1, 2]), kernel=maybe(st.just(3)),
@@ -136,12 +147,15 @@ griffins = given(
 )  # fmt: skip
 time_mixes = given(kind=st.just("rwkv_time_mix"), width=st.sampled_from([8, 12]))
 channel_mixes = given(kind=st.just("rwkv_channel_mix"), d_ff=st.sampled_from([8, 20]))
-lightnings = given(kind=st.just("lightning_attention"), heads=st.integers(1, 3), head_dim=st.sampled_from([4, 8]))
 
 
 activations = st.sampled_from(["relu2", "gelu", "gelu_tanh", "silu", "reglu", "geglu", "swiglu", "clamped_swiglu"])
 dense = given(
-    kind=st.just("feed_forward"), d_ff=st.sampled_from([8, 24]), activation=activations, bias=maybe(st.booleans())
+    kind=st.just("feed_forward"),
+    d_ff=st.sampled_from([8, 24]),
+    activation=activations,
+    bias=maybe(st.booleans()),
+    gate_scale=maybe(st.just(0.5)),
 )
 
 

@@ -38,16 +38,17 @@ LOGITS = {
     | dict(mlp_only_layers=[0], norm_topk_prob=False, attention_bias=True, full_attention_interval=2, linear_conv_kernel_dim=3),
     "qwen3.5": DENSE,
     "qwen3.5, other pattern": DENSE
-    | dict(layer_types=["full_attention", "linear_attention", "linear_attention", "linear_attention"], tie_word_embeddings=True),
+    | dict(hidden_act="relu",
+           layer_types=["full_attention", "linear_attention", "linear_attention", "linear_attention"], tie_word_embeddings=True),
     "qwen3.5 experts": MOE,
-    "qwen3.5 experts, one kind of layer": MOE | dict(num_hidden_layers=1, layer_types=["linear_attention"]),
+    "qwen3.5 experts, one kind of layer": MOE | dict(hidden_act="gelu", num_hidden_layers=1, layer_types=["linear_attention"]),
     "kimi": KIMI,
     "kimi, by the checkpoint's own keys": KIMI
     | dict(
         q_lora_rank=12, attention_bias=True, num_expert_group=2, topk_group=1, num_shared_experts=2, moe_renormalize=False,
         linear_attn_config=dict(head_dim=12, num_heads=2, short_conv_kernel_size=3, kda_layers=[1, 2, 4], full_attn_layers=[3, 5]),
     ),
-    "kimi, one kind of layer": KIMI | dict(num_hidden_layers=1, mlp_layer_types=["sparse"]),
+    "kimi, one kind of layer": KIMI | dict(hidden_act="gelu", num_hidden_layers=1, mlp_layer_types=["sparse"]),
     "olmo": OLMO,
     "olmo, fewer key heads, no beta past one": OLMO
     | dict(
@@ -55,18 +56,19 @@ LOGITS = {
         linear_allow_neg_eigval=False, attention_bias=True, tie_word_embeddings=True,
     ),
     "olmo, nothing turns": OLMO
-    | dict(num_hidden_layers=2, linear_conv_kernel_dim=3, rope_parameters=dict(rope_theta=None, rope_type="default")),
+    | dict(hidden_act="gelu_new", num_hidden_layers=2,
+           linear_conv_kernel_dim=3, rope_parameters=dict(rope_theta=None, rope_type="default")),
     "ling": LING,
     "ling, unbounded decay": LING
     | dict(
         linear_num_heads=3, attention_bias=True, num_expert_group=2, topk_group=1, num_shared_experts=2, moe_renormalize=False,
         layer_group_size=2, kda_safe_gate=False, rope_theta=500.0, short_conv_kernel_size=3, first_k_dense_replace=0,
     ),
-    "ling, one kind of layer": LING | dict(num_hidden_layers=2, layer_group_size=1),
+    "ling, one kind of layer": LING | dict(hidden_act="relu", num_hidden_layers=2, layer_group_size=1),
     "minimax": MINIMAX,
     "minimax, factors of its own": MINIMAX
     | dict(
-        head_dim=8, full_attn_alpha_factor=3.5565588200778455, full_attn_beta_factor=0.7, linear_attn_alpha_factor=2,
+        hidden_act="gelu", head_dim=8, full_attn_alpha_factor=3.5565588200778455, full_attn_beta_factor=0.7, linear_attn_alpha_factor=2,
         linear_attn_beta_factor=2.3, mlp_alpha_factor=0.5, mlp_beta_factor=3, rms_norm_eps=1e-3, tie_word_embeddings=True,
         sliding_window=5, layer_types=[*["linear_attention"] * 3, "full_attention", "linear_attention"],
     ),
@@ -172,7 +174,7 @@ def test_published_files_fill_kimi_too():
 
 
 REFUSED = {
-    "hidden_act": KIMI | dict(hidden_act="gelu"),
+    "hidden_act": KIMI | dict(hidden_act="mish"),
     "num_experts": KIMI | dict(num_local_experts=4),
     "kda_layers": KIMI | dict(linear_attn_config=dict(kda_layers=[1, 2], full_attn_layers=[3])),
     "linear_attn_config.mystery": KIMI | dict(linear_attn_config=dict(mystery=1)),

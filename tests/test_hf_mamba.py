@@ -31,18 +31,21 @@ LFM2 = dict(
 LOGITS = {
     "mamba": MAMBA,
     "mamba biases": MAMBA | dict(use_bias=True, use_conv_bias=False, expand=3, time_step_rank=5, tie_word_embeddings=False),
-    "falcon mamba": MAMBA | dict(model_type="falcon_mamba", mixer_rms_eps=1e-3),
+    "falcon mamba": MAMBA | dict(model_type="falcon_mamba", mixer_rms_eps=1e-3, hidden_act="gelu"),
     "jamba": JAMBA,
-    "jamba other periods": JAMBA | dict(expert_layer_period=3, expert_layer_offset=0, mamba_proj_bias=True, mamba_d_conv=3),
+    "jamba other periods": JAMBA | dict(expert_layer_period=3, expert_layer_offset=0, mamba_proj_bias=True, mamba_d_conv=3,
+           hidden_act="relu"),
     "lfm2": LFM2,
     "lfm2 biases": LFM2 | dict(conv_bias=True, conv_L_cache=4, block_auto_adjust_ff_dim=False, tie_word_embeddings=False),
     "lfm2 experts": LFM2
     | dict(model_type="lfm2_moe", num_experts=8, num_experts_per_tok=2, moe_intermediate_size=24, num_dense_layers=1),
     "mamba2": MAMBA2,
     "mamba2 biases": MAMBA2 | dict(use_bias=True, use_conv_bias=False, n_groups=1, conv_kernel=3, tie_word_embeddings=True),
+    "mamba2 steps with limits": MAMBA2 | dict(time_step_limit=[0.5, 0.8], hidden_act="relu2"),
     "nemotron": NEMOTRON,
     "nemotron latent": NEMOTRON
-    | dict(moe_latent_size=16, routed_scaling_factor=2.5, n_group=2, topk_group=1, num_experts_per_tok=3, norm_topk_prob=False),
+    | dict(moe_latent_size=16, routed_scaling_factor=2.5, n_group=2, topk_group=1, num_experts_per_tok=3, norm_topk_prob=False,
+           mamba_hidden_act="gelu", sliding_window=3),
     "nemotron words": {k: v for k, v in NEMOTRON.items() if k != "hybrid_override_pattern"}
     | dict(layers_block_type=["linear_attention", "full_attention", "mlp"], mlp_bias=True, use_bias=True),
 }  # fmt: skip

@@ -24,7 +24,6 @@ def read(config: Config, model_type: str) -> dict:
     }
     config.ignore("tie_word_embeddings")  # the head has a matrix of its own, whatever is said
     config.ignore("num_nextn_predict_layers", "num_mtp_layers", "mtp_loss_scaling_factor", "qk_head_dim")
-    config.expect("hidden_act", "silu")
     depth, group = config.depth("num_hidden_layers", 42), config.count("layer_group_size", 6)
     usual = ["linear_attention" if (layer + 1) % group else "full_attention" for layer in range(depth)]
     words = common.layer_types(config, depth, usual, "full_attention", "linear_attention")
@@ -38,9 +37,10 @@ def read(config: Config, model_type: str) -> dict:
             "whole": True,
         }
         | unless(4, kernel=config.count("linear_conv_kernel_dim", config.count("short_conv_kernel_size", 4)))
-        | ({"floor": floor} if safe else {}),
+        | ({"floor": floor} if safe else {})
+        | common.mixed(config),
         "attention": attention | {"gate": True},
-        "dense": {"kind": "feed_forward", "d_ff": config.count("intermediate_size", 6_144)},
+        "dense": common.dense(config, 6_144),
         "moe": kimi_linear.experts(config, count=512, d_ff=768, scale=2.5, groups=8, best=4),
     }
     blocks = [
@@ -61,7 +61,8 @@ def _rope(config: Config, context: int) -> dict:
 def write(arch: Architecture) -> dict:
     delta, latent, dense, moe = map(arch.parts.get, ("delta", "attention", "dense", "moe"))
     written = (
-        {"architectures": ["BailingHybridForCausalLM"], "model_type": "bailing_hybrid", "hidden_act": "silu"}
+        {"architectures": ["BailingHybridForCausalLM"], "model_type": "bailing_hybrid"}
+        | {"hidden_act": common.write_activation((dense or moe).activation)}
         | common.write_sizes(arch)
         | {
             "layer_types": [

@@ -101,6 +101,11 @@ def activation(config: Config, key: str = "hidden_act", default: str = "silu", g
     return _GATED[plain] if gated else plain
 
 
+def mixed(config: Config, key: str = "hidden_act") -> dict:
+    """The activation inside a recurrent part: of its convolution, or of its queries, keys and values."""
+    return unless("silu", activation=activation(config, key, gated=False))
+
+
 def write_dense(part: FeedForward) -> dict:
     return {"intermediate_size": part.d_ff, "hidden_act": write_activation(part.activation)}
 

@@ -30,7 +30,6 @@ def read(config: Config, model_type: str) -> dict:
     config.ignore("rope_theta", "rope_scaling", "rope_parameters", "head_dim", "qk_head_dim")  # nothing turns
     config.expect("mla_use_nope", True)
     config.expect("num_nextn_predict_layers", 0)
-    config.expect("hidden_act", "silu")
     depth = config.depth("num_hidden_layers", 27)
     linear = config.nested("linear_attn_config")
     words = _kinds(config, linear, depth)
@@ -40,9 +39,10 @@ def read(config: Config, model_type: str) -> dict:
             "heads": linear.count("num_heads", config.count("linear_num_heads", 32)),
             "head_dim": linear.count("head_dim", config.count("linear_head_dim", 128)),
         }
-        | unless(4, kernel=linear.count("short_conv_kernel_size", config.count("linear_conv_kernel_dim", 4))),
+        | unless(4, kernel=linear.count("short_conv_kernel_size", config.count("linear_conv_kernel_dim", 4)))
+        | common.mixed(config),
         "attention": latent(config) | unless(None, q_rank=config.count("q_lora_rank", None)),
-        "dense": {"kind": "feed_forward", "d_ff": config.count("intermediate_size", 9_216)},
+        "dense": common.dense(config, 9_216),
         "moe": experts(config, count=256, d_ff=1_024, scale=2.446, groups=1, best=1),
     }
     linear.finish()
@@ -99,20 +99,25 @@ def experts(config: Config, *, count: int, d_ff: int, scale: float, groups: int,
     router = {"score": "sigmoid", "selection_bias": True} | unless(False, normalise=normalise)
     router |= unless(1.0, scale=config.take("routed_scaling_factor", float, scale))
     router |= {} if groups == best == 1 else {"groups": groups, "top_groups": best, "group_score": "top2"}
-    return {
-        "kind": "experts",
-        "count": v3.either(config, "num_experts", "num_local_experts", count),
-        "top_k": v3.either(config, "num_experts_per_token", "num_experts_per_tok", 8),
-        "d_ff": width,
-        "router": router,
-    } | ({"shared": {"d_ff": shared * width} | unless(1, count=shared)} if shared else {})
+    return (
+        {
+            "kind": "experts",
+            "count": v3.either(config, "num_experts", "num_local_experts", count),
+            "top_k": v3.either(config, "num_experts_per_token", "num_experts_per_tok", 8),
+            "d_ff": width,
+            "router": router,
+        }
+        | unless("swiglu", activation=common.activation(config))
+        | ({"shared": {"d_ff": shared * width} | unless(1, count=shared)} if shared else {})
+    )
 
 
 def write(arch: Architecture) -> dict:
     delta, latent, dense, moe = map(arch.parts.get, ("delta", "attention", "dense", "moe"))
     words = ["linear_attention" if block[0].parts == ("delta",) else "full_attention" for block in arch.sequence]
     written = (
-        {"architectures": ["KimiLinearForCausalLM"], "model_type": "kimi_linear", "hidden_act": "silu"}
+        {"architectures": ["KimiLinearForCausalLM"], "model_type": "kimi_linear"}
+        | {"hidden_act": common.write_activation((dense or moe).activation)}
         | common.write_sizes(arch)
         | {
             "layer_types": words,

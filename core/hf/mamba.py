@@ -33,7 +33,6 @@ def _rank(config: Config, key: str, d_model: int) -> int:
 
 def _read_mamba(config: Config, model_type: str) -> dict:
     d_model = config.count("hidden_size", 768)
-    config.expect("hidden_act", "silu")
     inner = config.count("expand", 2) * d_model
     config.expect("intermediate_size", inner)
     part = {
@@ -43,7 +42,7 @@ def _read_mamba(config: Config, model_type: str) -> dict:
         "step_rank": _rank(config, "time_step_rank", d_model),
     }
     part |= unless(4, kernel=config.count("conv_kernel", 4)) | unless(False, bias=config.take("use_bias", bool, False))
-    part |= unless(True, conv_bias=config.take("use_conv_bias", bool, True))
+    part |= unless(True, conv_bias=config.take("use_conv_bias", bool, True)) | common.mixed(config)
     if model_type == "falcon_mamba":
         part["inner_norm"] = {"kind": "rms", "eps": config.take("mixer_rms_eps", float, 1e-6), "weight": False}
     value = {
@@ -60,7 +59,6 @@ def _read_mamba(config: Config, model_type: str) -> dict:
 def _read_jamba(config: Config) -> dict:
     value = common.sizes(config, vocab_size=65_536, d_model=4_096, context=262_144, tied=False, eps=1e-6)
     d_model, depth = value["d_model"], config.depth("num_hidden_layers", 32)
-    config.expect("hidden_act", "silu")
     config.ignore("n_ctx", "sliding_window")
     part = {
         "kind": "mamba",
@@ -73,17 +71,18 @@ def _read_jamba(config: Config) -> dict:
     part |= unless(4, kernel=config.count("mamba_d_conv", 4)) | unless(
         False, bias=config.take("mamba_proj_bias", bool, False)
     )
-    part |= unless(True, conv_bias=config.take("mamba_conv_bias", bool, True))
-    count, d_ff = config.count("num_experts", 16), config.count("intermediate_size", 14_336)
+    part |= unless(True, conv_bias=config.take("mamba_conv_bias", bool, True)) | common.mixed(config)
+    count = config.count("num_experts", 16)
+    dense = common.dense(config, 14_336)
     parts = {
         "mamba": part,
         "attention": {"kind": "attention"} | common.heads(config, d_model, heads=32, kv_heads=8),
-        "dense": {"kind": "feed_forward", "d_ff": d_ff},
-        "moe": {
+        "dense": dense,
+        "moe": dense
+        | {
             "kind": "experts",
             "count": count,
             "top_k": config.count("num_experts_per_tok", 2),
-            "d_ff": d_ff,
             "router": {"score": "softmax"},
         },
     }
@@ -112,7 +111,7 @@ def write(arch: Architecture) -> dict:
         "architectures": [f"{name}ForCausalLM"], "model_type": model_type, "vocab_size": arch.vocab_size, "hidden_size": arch.d_model,
         "expand": part.inner // arch.d_model, "state_size": part.state_size, "time_step_rank": part.step_rank, "conv_kernel": part.kernel,
         "use_bias": part.bias, "use_conv_bias": part.conv_bias, "num_hidden_layers": arch.depth, "layer_norm_epsilon": arch.norm.eps,
-        "tie_word_embeddings": arch.tied_embeddings,
+        "tie_word_embeddings": arch.tied_embeddings, "hidden_act": common.write_activation(part.activation),
     } | ({"mixer_rms_eps": part.inner_norm.eps} if part.inner_norm else {}) | common.write_precision(arch)  # fmt: skip
 
 
@@ -124,7 +123,8 @@ def _write_jamba(arch: Architecture, part: Mamba) -> dict:
     written = {
         "architectures": ["JambaForCausalLM"], "model_type": "jamba", "mamba_expand": part.inner // arch.d_model,
         "mamba_d_state": part.state_size, "mamba_dt_rank": part.step_rank, "mamba_d_conv": part.kernel, "mamba_proj_bias": part.bias,
-        "mamba_conv_bias": part.conv_bias, "intermediate_size": (moe or arch.parts["dense"]).d_ff, "num_experts": moe.count if moe else 1,
+        "mamba_conv_bias": part.conv_bias, "hidden_act": common.write_activation(part.activation),
+        "intermediate_size": (moe or arch.parts["dense"]).d_ff, "num_experts": moe.count if moe else 1,
         "num_experts_per_tok": moe.top_k if moe else 1,
     }  # fmt: skip
     for name, layers in (("attn_layer", attends), ("expert_layer", routes)):

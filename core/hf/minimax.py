@@ -23,18 +23,21 @@ def read(config: Config, model_type: str) -> dict:
     usual = ["linear_attention" if layer % 2 else "full_attention" for layer in range(depth)]
     types = common.layer_types(config, depth, usual, "full_attention", "linear_attention")
     attention = common.attention(config, value["d_model"], biased=None, heads=32, kv_heads=8)
-    config.expect("hidden_act", "silu")
+    act = common.activation(config)
     config.ignore("block_size")  # how a prompt is cut for speed
     parts = {
         "attention": attention | unless(None, window=config.count("sliding_window", None)),
-        "lightning": {"kind": "lightning_attention"} | {key: attention[key] for key in ("heads", "head_dim")},
+        "lightning": {"kind": "lightning_attention"}
+        | {key: attention[key] for key in ("heads", "head_dim")}
+        | common.mixed(config),
         "moe": {
             "kind": "experts",
             "count": config.count("num_local_experts", 8),
             "top_k": config.count("num_experts_per_tok", 2),
             "d_ff": config.count("intermediate_size", 14_336),
             "router": {"score": "softmax", "over": "chosen"},
-        },
+        }
+        | unless("swiglu", activation=act),
     }
     steps = {name: _step(config, name, part, value["norm"]) for name, part in parts.items()}
     kinds = ["lightning" if word == "linear_attention" else "attention" for word in types]

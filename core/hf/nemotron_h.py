@@ -29,8 +29,6 @@ CONTEXT = 1_048_576  # a state has no end; the spec asks for some length
 
 def read(config: Config, model_type: str) -> dict:
     config.ignore(*NEUTRAL)
-    for limit in ("time_step_limit", "mamba_dt_limit"):
-        config.expect(limit, [0.0, math.inf], (0.0, math.inf), [0.0, "Infinity"])
     value = {
         "vocab_size": config.count("vocab_size", 131_072 if model_type == "nemotron_h" else 32_768),
         "d_model": config.count("hidden_size", 4_096),
@@ -55,9 +53,23 @@ def _mamba(config: Config, heads: str, head_dim: str, state: str, bias: str) -> 
     )
 
 
+def step_limits(config: Config, key: str) -> dict:
+    """The least and the largest time step, where there are any; infinity has several names in JSON."""
+    low, high = config.take(key, (list, tuple), (0.0, math.inf)) or (0.0, math.inf)
+    if high in (math.inf, "Infinity", {"__float__": "Infinity"}):
+        high = None
+    if not all(isinstance(x, float | int | None) and not isinstance(x, bool) for x in (low, high)):
+        raise config.refuse(key, "give two numbers, the least time step and the largest")
+    return unless(0.0, step_min=low) | unless(None, step_max=high)
+
+
+def write_step_limits(part: Mamba2) -> list[float]:
+    return [part.step_min, math.inf if part.step_max is None else part.step_max]
+
+
 def _read_mamba(config: Config, value: dict) -> dict:
-    config.expect("hidden_act", "silu")
     part = _mamba(config, "num_heads", "head_dim", "state_size", "use_bias")
+    part |= common.mixed(config) | step_limits(config, "time_step_limit")
     if part["heads"] * part["head_dim"] != value["d_model"] * config.count("expand", 2):
         raise config.refuse("num_heads", "heads times head_dim is expand times hidden_size")
     blocks = [["mamba"]] * config.depth("num_hidden_layers", 64)
@@ -65,13 +77,19 @@ def _read_mamba(config: Config, value: dict) -> dict:
 
 
 def _read_hybrid(config: Config, value: dict) -> dict:
-    config.expect("mamba_hidden_act", "silu")
-    config.expect("sliding_window", None)
+    for limit in ("time_step_limit", "mamba_dt_limit"):
+        if step_limits(config, limit):  # no class reads it
+            raise config.refuse(limit, "this family's steps have no limits")
     config.expect("moe_shared_expert_overlap", True, False)
     config.expect("norm_eps", value["norm"]["eps"])
     config.expect("attention_bias", False)
     config.ignore(
-        "use_bias", "rope_theta", "partial_rotary_factor", "mtp_layers_block_type", "mtp_hybrid_override_pattern"
+        "use_bias",
+        "rope_theta",
+        "partial_rotary_factor",
+        "mtp_layers_block_type",
+        "mtp_hybrid_override_pattern",
+        "sliding_window",
     )
     config.ignore("num_nextn_predict_layers")  # no class has these modules, and their form is not published
     kinds = _kinds(config)
@@ -79,7 +97,8 @@ def _read_hybrid(config: Config, value: dict) -> dict:
     activation = common.activation(config, "mlp_hidden_act", "relu2", gated=False)
     bias = unless(False, bias=config.take("mlp_bias", bool, False))
     parts = {
-        "mamba": _mamba(config, "mamba_num_heads", "mamba_head_dim", "ssm_state_size", "use_bias"),
+        "mamba": _mamba(config, "mamba_num_heads", "mamba_head_dim", "ssm_state_size", "use_bias")
+        | common.mixed(config, "mamba_hidden_act"),
         "attention": {"kind": "attention"} | heads,
         "dense": {"kind": "feed_forward", "d_ff": config.count("intermediate_size", 21_504), "activation": activation}
         | bias,
@@ -135,13 +154,15 @@ def write(arch: Architecture) -> dict:
         return shared | {
             "architectures": ["Mamba2ForCausalLM"], "model_type": "mamba2", "num_heads": mamba.heads, "head_dim": mamba.head_dim,
             "state_size": mamba.state_size, "use_bias": mamba.bias, "num_hidden_layers": arch.depth,
-            "expand": mamba.inner // arch.d_model,
+            "expand": mamba.inner // arch.d_model, "hidden_act": common.write_activation(mamba.activation),
+            "time_step_limit": write_step_limits(mamba),
         }  # fmt: skip
     letters = {kind: letter for letter, kind in LETTERS.items()}
     attention, dense, moe = (arch.parts.get(name) for name in ("attention", "dense", "moe"))
     written = shared | {
         "architectures": ["NemotronHForCausalLM"], "model_type": "nemotron_h", "mamba_num_heads": mamba.heads,
         "mamba_head_dim": mamba.head_dim, "ssm_state_size": mamba.state_size, "use_bias": mamba.bias,
+        "mamba_hidden_act": common.write_activation(mamba.activation),
         "hybrid_override_pattern": "".join(letters[block[0].parts[0]] for block in arch.sequence),
         "max_position_embeddings": arch.context, "mlp_hidden_act": common.write_activation((dense or moe).activation),
     }  # fmt: skip

@@ -24,7 +24,6 @@ def read(config: Config, model_type: str) -> dict:
     usual = usual if "full_attention" in usual else [*usual[:-1], "full_attention"]
     types = common.layer_types(config, depth, usual, "full_attention", "linear_attention")
     attention = common.attention(config, value["d_model"], heads=30) | {"qk_norm": {"across": "heads"}}
-    config.expect("hidden_act", "silu")
     parts = {
         "delta": _delta(config, value["d_model"], attention["heads"]),
         "attention": attention,
@@ -52,7 +51,7 @@ def _delta(config: Config, d_model: int, heads: int) -> dict:
         "key_dim": width,
         "value_dim": config.count("linear_value_head_dim", 2 * width),
         "out_eps": 1e-5,
-    } | unless(4, kernel=config.count("linear_conv_kernel_dim", 4)) | unless(
+    } | common.mixed(config) | unless(4, kernel=config.count("linear_conv_kernel_dim", 4)) | unless(
         False, negative=config.take("linear_allow_neg_eigval", bool, True)
     )  # fmt: skip
 

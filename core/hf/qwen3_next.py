@@ -49,10 +49,10 @@ def read(config: Config, model_type: str) -> dict:
             "key_dim": config.count("linear_key_head_dim", 128),
             "value_dim": config.count("linear_value_head_dim", 128),
         }
-        | unless(4, kernel=config.count("linear_conv_kernel_dim", 4)),
+        | unless(4, kernel=config.count("linear_conv_kernel_dim", 4))
+        | common.mixed(config),
         "attention": attention | {"qk_norm": {}, "gate": True},
     }
-    config.expect("hidden_act", "silu")
     sparse = [False] * depth
     if count:
         sparse = stepped(config, depth) if model_type == "qwen3_next" else [True] * depth
@@ -70,7 +70,7 @@ def _experts(config: Config, count: int, top_k: int, switch: bool) -> dict:
     """Softmax over all, the chosen weights normalised (where a key may say otherwise, `switch`), a gated shared expert."""
     normalise = config.take("norm_topk_prob", bool, True) if switch else True
     config.ignore("norm_topk_prob")
-    return {
+    return unless("swiglu", activation=common.activation(config)) | {
         "kind": "experts",
         "count": config.count("num_experts", count),
         "top_k": config.count("num_experts_per_tok", top_k),
@@ -101,7 +101,7 @@ def write(arch: Architecture) -> dict:
         "model_type": model_type,
         "layer_types": ["linear_attention" if b[0].parts == ("delta",) else "full_attention" for b in arch.sequence],
         "partial_rotary_factor": arch.position.fraction,
-        "hidden_act": "silu",
+        "hidden_act": common.write_activation((moe or dense).activation),
     }
     written |= common.write_sizes(arch)
     if delta:

@@ -24,6 +24,7 @@ from .base import (
     Spec,
     causal_pairs,
     scaled,
+    times,
 )
 from .norm import Norm
 from .position import Alibi, Position, Rope
@@ -108,6 +109,8 @@ class Attention(Mixer):
     )
     scale: Positive | None = Field(None, description="Scores are multiplied by this; 1 / sqrt(head_dim) unless given")
     value_scale: Positive = Field(1.0, description="Values are multiplied by this (MiMo)")
+    in_scale: Positive = Field(1.0, description="The input is multiplied by this (Falcon H1)")
+    out_scale: Positive = Field(1.0, description="The output is multiplied by this")
     temperature: Temperature | None = Field(None, description="Scores grow with the query's position")
     shared_kv: bool = Field(False, description="The value is the key, before its norm and position (Gemma 4)")
     cache_from: str | None = Field(
@@ -242,6 +245,8 @@ class Attention(Mixer):
             yield "Scores also grow with the query's position; at short lengths this cannot be seen."
         if self.bias and self.out_bias is False:
             yield "Query, key and value have biases, the output has none."
+        if self.in_scale != 1 or self.out_scale != 1:
+            yield f"What it reads is multiplied by {self.in_scale:g}, what it gives by {self.out_scale:g}."
         if self.gate:
             per = (
                 "each channel has its own gate"
@@ -291,6 +296,7 @@ class AttentionModule(nn.Module):
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
         part = self.part
+        x = times(x, part.in_scale)
         q = self.turn(self.cut(self.q(x)), part.heads, positions, "q_norm")  # (B, T, H, D)
         if part.cache_from:
             k, v = self.k_cache(x), self.v_cache(x)  # (B, S, G, D), (B, S, G, V)
@@ -298,10 +304,11 @@ class AttentionModule(nn.Module):
             k = self.cut(self.k(x))  # (B, T, G D)
             v = k if part.shared_kv else self.cut(self.v(x))  # (B, T, G V)
             k = self.k_cache(self.turn(k, part.kv_heads, positions, "k_norm"))  # (B, S, G, D)
-            v = v if part.value_scale == 1 else v * part.value_scale
+            v = times(v, part.value_scale)
             v = self.v_cache(v.unflatten(-1, (part.kv_heads, part.v_dim)))  # (B, S, G, V)
         out = self.core(q, k, v, positions)  # (B, T, H V)
-        return self.o(out if self.gate is None else self.gated(out, part.gate.open(self.gate(x))))
+        out = out if self.gate is None else self.gated(out, part.gate.open(self.gate(x)))
+        return times(self.o(out), part.out_scale)
 
     def gated(self, out: Tensor, gate: Tensor) -> Tensor:
         """(B, T, H V) times (B, T, H V), or (B, T, H) with one gate a head."""

@@ -9,28 +9,29 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from .base import Flops, Linear, Recurrence, Shape, State
+from .feedforward import NAMES, PLAIN
 
 Kernel = Annotated[int, Field(ge=2, le=64)]
 
 
 class CausalConvolution(nn.Module):
-    """Each channel alone over the last `kernel` tokens: y_t = sum over k of w_k x_(t - K + 1 + k), then perhaps SiLU.
+    """Each channel alone over the last `kernel` tokens: y_t = sum over k of w_k x_(t - K + 1 + k), then perhaps an activation.
 
     Between calls the last kernel - 1 inputs are its `State`.
     """
 
     box = "convolution"
 
-    def __init__(self, channels: int, kernel: int, bias: bool = False, silu: bool = False):
+    def __init__(self, channels: int, kernel: int, bias: bool = False, activation: str | None = None):
         super().__init__()
-        self.kernel, self.silu = kernel, silu
+        self.kernel, self.activation = kernel, activation
         weight = torch.empty(channels, 1, kernel)
         self.weight = nn.Parameter(weight if weight.is_meta else nn.init.normal_(weight, std=kernel**-0.5))
         self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
 
     @property
     def label(self) -> str:
-        return f"Convolution over {self.kernel}" + (", SiLU" if self.silu else "")
+        return f"Convolution over {self.kernel}" + (f", {NAMES[self.activation]}" if self.activation else "")
 
     @property
     def explain(self) -> str:
@@ -40,7 +41,7 @@ class CausalConvolution(nn.Module):
         """(B, T, C) and the inputs before them, (B, K - 1, C) -> (B, T, C) and the last K - 1 inputs of both."""
         x = torch.cat((before, x), dim=1)  # (B, K - 1 + T, C)
         y = F.conv1d(x.transpose(1, 2), self.weight, self.bias, groups=x.shape[-1]).transpose(1, 2)  # (B, T, C)
-        return F.silu(y) if self.silu else y, x[:, 1 - self.kernel :]
+        return PLAIN[self.activation](y) if self.activation else y, x[:, 1 - self.kernel :]
 
     def outline(self, x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
         return x.new_empty(x.shape), before

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .base import Eps, Flops, HeadDim, Heads, Linear, Recurrence, Shape, State
 from .convolution import CausalConvolution, Kernel
+from .feedforward import NAMES, Plain
 from .norm import GatedRMSNorm, Norm
 
 
@@ -25,6 +26,7 @@ class GatedDeltaNet(Recurrence):
     key_dim: HeadDim = Field(description="Channels of a query or key head", examples=[128])
     value_dim: HeadDim = Field(description="Channels of a value head", examples=[128])
     kernel: Kernel = Field(4, description="Tokens that the convolution on queries, keys and values sees")
+    activation: Plain = Field("silu", description="What follows the convolution")
     negative: bool = Field(False, description="Beta reaches 2, so that a token can flip what a key holds (Olmo Hybrid)")
     out_eps: Eps | None = Field(None, description="Epsilon of the output's norm, where it differs from the model's")
     norm: Norm | None = Field(None, description="Where it differs from the model's")
@@ -81,7 +83,7 @@ class GatedDeltaNet(Recurrence):
     def checklist(self, d_model: int) -> Iterator[str]:
         yield "Queries and keys are divided by their own length (eps 1e-6 under the root), queries by √key_dim too."
         yield "Decay is −exp(A) · softplus(a + dt), in float32, and is applied before the state is read."
-        yield f"The convolution of {self.kernel} on queries, keys and values is followed by SiLU."
+        yield f"The convolution of {self.kernel} on queries, keys and values is followed by {NAMES[self.activation]}."
         if self.negative:
             yield "Beta is twice a sigmoid: the state's eigenvalues reach −1 (arXiv:2411.12537)."
         yield "The output's norm is on each head; its gate goes through SiLU after the norm."
@@ -94,7 +96,7 @@ class GatedDeltaNetModule(nn.Module):
         h, wide = part.heads, part.heads * part.value_dim
         self.qkv = Linear(d_model, part.channels)
         self.inputs = State(part.kernel - 1, part.channels)
-        self.convolve = CausalConvolution(part.channels, part.kernel, silu=True)
+        self.convolve = CausalConvolution(part.channels, part.kernel, activation=part.activation)
         self.beta = Linear(d_model, h)
         self.decay = Linear(d_model, h)
         self.memory = State(h, part.key_dim, part.value_dim)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from .base import Flops, Linear, Part, Positive, Spec, Width, scaled
+from .base import Flops, Linear, Part, Positive, Spec, Width, scaled, times
 from .norm import Norm
 
 PLAIN: dict[str, Callable[[Tensor], Tensor]] = {
@@ -18,6 +18,7 @@ PLAIN: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
     "silu": F.silu,  # arXiv:1702.03118
 }
+Plain = Literal["relu", "relu2", "gelu", "gelu_tanh", "silu"]
 GATED = {"reglu": "relu", "geglu": "gelu", "geglu_tanh": "gelu_tanh", "swiglu": "silu"}
 Activation = Literal[
     "relu", "relu2", "gelu", "gelu_tanh", "silu", "reglu", "geglu", "geglu_tanh", "swiglu", "clamped_swiglu"
@@ -38,6 +39,7 @@ class Activated(Spec):
     activation: Activation = Field("swiglu", description="The non-linearity; the -glu kinds multiply two projections")
     clamp: Positive = Field(7.0, description="Where clamped_swiglu cuts its inputs")
     swish_slope: Positive = Field(1.702, description="Slope of clamped_swiglu's swish")
+    gate_scale: Positive = Field(1.0, description="The gate is multiplied by this before its activation (Falcon H1)")
 
     @property
     def gated(self) -> bool:
@@ -58,10 +60,13 @@ class Activated(Spec):
             yield "GELU is the exact one, with the error function."
         elif self.activation.endswith("_tanh"):
             yield "GELU is its tanh approximation."
+        if self.gate_scale != 1:
+            yield f"The gate is multiplied by {self.gate_scale:g} before its activation."
 
     def activate(self, up: Tensor, gate: Tensor | None) -> Tensor:
         if gate is None:
             return PLAIN[self.activation](up)
+        gate = times(gate, self.gate_scale)
         if self.activation == "clamped_swiglu":
             gate, up = gate.clamp(max=self.clamp), up.clamp(-self.clamp, self.clamp)
             return gate * torch.sigmoid(self.swish_slope * gate) * (up + 1)

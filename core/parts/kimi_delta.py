@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from .base import Flops, HeadDim, Heads, Linear, Recurrence, Shape, State
 from .convolution import CausalConvolution, Kernel
 from .delta import delta_rule, unit
+from .feedforward import NAMES, Plain
 from .norm import Norm, RMSNorm
 
 Floor = Annotated[float, Field(lt=0, ge=-1e3)]
@@ -30,6 +31,7 @@ class KimiDelta(Recurrence):
         None, description="The decay's logarithm lies between this and 0 by a sigmoid, instead of a softplus (Ling 3.0)"
     )
     kernel: Kernel = Field(4, description="Tokens that the convolution on queries, keys and values sees")
+    activation: Plain = Field("silu", description="What follows the convolution")
     norm: Norm | None = Field(None, description="Where it differs from the model's")
 
     @property
@@ -80,7 +82,7 @@ class KimiDelta(Recurrence):
             yield "Decay is −exp(A) · softplus(f + dt), in float32: A for each head, dt for each channel."
         else:
             yield f"Decay is {self.floor:g} · sigmoid(exp(A) · (f + dt)): A for each head, dt for each channel."
-        yield f"The convolution of {self.kernel} on queries, keys and values is followed by SiLU."
+        yield f"The convolution of {self.kernel} on queries, keys and values is followed by {NAMES[self.activation]}."
         yield "The output's norm is on each head; its gate goes through a sigmoid, not SiLU."
 
 
@@ -91,7 +93,7 @@ class KimiDeltaModule(nn.Module):
         rank = part.rank
         self.qkv = Linear(d_model, 3 * part.wide)
         self.inputs = State(part.kernel - 1, 3 * part.wide)
-        self.convolve = CausalConvolution(3 * part.wide, part.kernel, silu=True)
+        self.convolve = CausalConvolution(3 * part.wide, part.kernel, activation=part.activation)
         self.beta = Linear(d_model, part.heads)
         self.decay_down, self.gate_down = (Linear(d_model, rank) if rank else None for _ in range(2))
         self.decay, self.gate = (Linear(rank or d_model, part.wide) for _ in range(2))

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
 from .base import Flops, HeadDim, Heads, Linear, Recurrence, Shape, State
+from .feedforward import NAMES, PLAIN, Plain
 from .norm import Norm, RMSNorm
 
 
@@ -21,6 +21,7 @@ class LightningAttention(Recurrence):
     kind: Literal["lightning_attention"]
     heads: Heads = Field(description="Heads, each with a state of its own", examples=[64])
     head_dim: HeadDim = Field(description="Channels of a query, key or value head", examples=[128])
+    activation: Plain = Field("silu", description="What queries, keys and values pass")
     out_norm: Norm = Field(RMSNorm(eps=1e-6), description="Norm of the output, over all heads together")
     norm: Norm | None = Field(None, description="Where it differs from the model's")
 
@@ -62,7 +63,7 @@ class LightningAttention(Recurrence):
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
-        yield "Queries, keys and values each pass SiLU; there is no scale, no softmax and no rotary embedding."
+        yield f"Queries, keys and values each pass {NAMES[self.activation]}; there is no scale, no softmax and no rotary embedding."
         yield "Slopes are 2^(−8h / heads) for h = 1 to heads, times 1 − layer / (layers − 1): they differ from layer to layer."
         yield "The norm is over all heads' outputs together, and the sigmoid gate comes after it."
 
@@ -80,7 +81,7 @@ class LightningModule(nn.Module):
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
         part = self.part
-        qkv = F.silu(self.qkv(x)).unflatten(-1, (part.heads, 3 * part.head_dim))  # (B, T, H, 3 D)
+        qkv = PLAIN[part.activation](self.qkv(x)).unflatten(-1, (part.heads, 3 * part.head_dim))  # (B, T, H, 3 D)
         q, k, v = qkv.chunk(3, dim=-1)  # (B, T, H, D) each
         y, after = self.sum(q, k, v, self.memory.before(v))
         self.memory(after)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .base import Flops, HeadDim, Linear, Recurrence, Shape, State, Width, scaled
 from .convolution import CausalConvolution, Kernel
+from .feedforward import NAMES, Plain
 from .norm import Norm
 
 Rank = Annotated[int, Field(ge=1, le=65_536)]
@@ -26,6 +27,7 @@ class Mamba(Recurrence):
     state_size: HeadDim = Field(16, description="Values kept for each channel")
     step_rank: Rank = Field(description="Width that the step passes on its way", examples=[256])
     kernel: Kernel = Field(4, description="Tokens that the convolution sees")
+    activation: Plain = Field("silu", description="What follows the convolution")
     bias: bool = Field(False, description="Biases on the projections")
     conv_bias: bool = Field(True, description="A bias on the convolution")
     inner_norm: Norm | None = Field(None, description="A norm on each of step, B and C (Jamba, Falcon Mamba)")
@@ -60,7 +62,8 @@ class Mamba(Recurrence):
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
-        yield "The projection gives x, then the gate; x passes the convolution and SiLU before step, B and C are made of it."
+        act = NAMES[self.activation]
+        yield f"The projection gives x, then the gate; x passes the convolution and {act} before step, B and C are made of it."
         yield "The step is softplus of its second projection, whose bias counts; the state is kept in float32."
         if self.inner_norm:
             yield "Step, B and C are normalised before they are used."
@@ -72,7 +75,7 @@ class MambaModule(nn.Module):
         self.part = part
         self.project = Linear(d_model, 2 * part.inner, part.bias)
         self.inputs = State(part.kernel - 1, part.inner)
-        self.convolve = CausalConvolution(part.inner, part.kernel, part.conv_bias, silu=True)
+        self.convolve = CausalConvolution(part.inner, part.kernel, part.conv_bias, activation=part.activation)
         self.select = Linear(part.inner, part.step_rank + 2 * part.state_size)
         if part.inner_norm:
             self.step_norm = part.inner_norm.build(part.step_rank)

@@ -8,11 +8,22 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Flops, HeadDim, Linear, Recurrence, Shape, State
+from .base import Eps, Flops, HeadDim, Linear, Positive, Recurrence, Shape, Spec, State, times
 from .convolution import CausalConvolution, Kernel
+from .feedforward import NAMES, Plain
 from .norm import GatedRMSNorm, Norm
 
 Many = Annotated[int, Field(ge=1, le=4_096)]
+
+
+class Scales(Spec):
+    """Factors on the five pieces of the projection (Falcon H1, arXiv:2507.22448, section 3.2)."""
+
+    gate: Positive = Field(1.0, description="The gate is multiplied by this")
+    x: Positive = Field(1.0, description="The channels that enter the state")
+    b: Positive = Field(1.0, description="What writes the state")
+    c: Positive = Field(1.0, description="What reads the state")
+    step: Positive = Field(1.0, description="The time step, before its bias")
 
 
 class Mamba2(Recurrence):
@@ -27,14 +38,27 @@ class Mamba2(Recurrence):
     state_size: HeadDim = Field(description="Values kept for each channel", examples=[128])
     groups: Many = Field(1, description="Groups of heads that share B and C")
     kernel: Kernel = Field(4, description="Tokens that the convolution sees")
+    activation: Plain = Field("silu", description="What follows the convolution")
     bias: bool = Field(False, description="Biases on the projections")
+    out_bias: bool | None = Field(None, description="A bias on the output's projection; as `bias` unless given")
     conv_bias: bool = Field(True, description="A bias on the convolution")
+    gate: Literal["first", "last", "alone"] = Field(
+        "first", description="The output's gate comes before its norm, after it, or there is no norm (Falcon H1)"
+    )
+    out_eps: Eps | None = Field(None, description="Epsilon of the output's norm, where it differs from the model's")
+    step_min: Annotated[float, Field(ge=0, le=1e3)] = Field(0.0, description="Steps are not smaller than this")
+    step_max: Positive | None = Field(None, description="Steps are not larger than this")
+    in_scale: Positive = Field(1.0, description="The input is multiplied by this")
+    scales: Scales | None = Field(None, description="What is projected is multiplied too")
+    out_scale: Positive = Field(1.0, description="The output is multiplied by this")
     norm: Norm | None = Field(None, description="Where it differs from the model's")
 
     @model_validator(mode="after")
     def _consistent(self):
         if self.heads % self.groups:
             raise ValueError(f"groups: {self.heads} heads do not divide into {self.groups} equal groups")
+        if self.step_max is not None and self.step_max < self.step_min:
+            raise ValueError(f"step_max: {self.step_max:g} is below step_min, {self.step_min:g}")
         return self
 
     @property
@@ -80,9 +104,22 @@ class Mamba2(Recurrence):
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
-        yield "The projection gives gate, x, B, C and the time step in this order; x, B and C pass the convolution and SiLU."
+        act = NAMES[self.activation]
+        yield f"The projection gives gate, x, B, C and the time step in this order; x, B and C pass the convolution and {act}."
         yield "The time step is softplus(dt + bias); the state fades by exp(−exp(A) · step), both in float32."
-        yield f"The gate goes through SiLU before the norm, which is over each of {self.groups} groups of channels."
+        if self.step_min or self.step_max:
+            upper = "" if self.step_max is None else f" and {self.step_max:g} at most"
+            yield f"The time step is {self.step_min:g} at least{upper}."
+        if self.gate == "alone":
+            yield "SiLU of the gate multiplies the output, which no norm follows."
+        else:
+            when = {"first": "before", "last": "after"}[self.gate]
+            yield f"The gate goes through SiLU {when} the norm, which is over each of {self.groups} groups of channels."
+        if self.scales:
+            scales = ", ".join(f"{scale:g}" for _, scale in self.scales)
+            yield f"Gate, x, B, C and time step are multiplied by {scales}."
+        if self.in_scale != 1 or self.out_scale != 1:
+            yield f"What it reads is multiplied by {self.in_scale:g}, what it gives by {self.out_scale:g}."
 
 
 class Mamba2Module(nn.Module):
@@ -91,15 +128,21 @@ class Mamba2Module(nn.Module):
         self.part = part
         self.project = Linear(d_model, part.inner + part.channels + part.heads, part.bias)
         self.inputs = State(part.kernel - 1, part.channels)
-        self.convolve = CausalConvolution(part.channels, part.kernel, part.conv_bias, silu=True)
+        self.convolve = CausalConvolution(part.channels, part.kernel, part.conv_bias, activation=part.activation)
         self.memory = State(part.heads, part.head_dim, part.state_size)
-        self.scan = SelectiveScan(part.heads)
-        self.out_norm = GatedRMSNorm(part.inner, part.norm.eps, part.groups, gate_first=True)
-        self.o = Linear(part.inner, d_model, part.bias)
+        self.scan = SelectiveScan(part)
+        self.out_norm = None
+        if part.gate != "alone":
+            eps = part.out_eps or part.norm.eps
+            self.out_norm = GatedRMSNorm(part.inner, eps, part.groups, gate_first=part.gate == "first")
+        self.o = Linear(part.inner, d_model, part.bias if part.out_bias is None else part.out_bias)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
         part = self.part
-        z, xbc, dt = self.project(x).split((part.inner, part.channels, part.heads), dim=-1)  # (B, T, ...)
+        projected = self.project(times(x, part.in_scale))
+        if part.scales:
+            projected = projected * self.multipliers(projected)
+        z, xbc, dt = projected.split((part.inner, part.channels, part.heads), dim=-1)  # (B, T, ...)
         xbc, last = self.convolve(xbc, self.inputs.before(xbc))
         self.inputs(last)
         shared = part.groups * part.state_size
@@ -108,7 +151,14 @@ class Mamba2Module(nn.Module):
         b, c = (t.unflatten(-1, (part.groups, part.state_size)) for t in (b, c))  # (B, T, G, N)
         y, after = self.scan(x, b, c, dt, self.memory.before(x))  # (B, T, H, P)
         self.memory(after)
-        return self.o(self.out_norm(y.flatten(-2), z))
+        y = y.flatten(-2)  # (B, T, inner)
+        return times(self.o(self.out_norm(y, z) if self.out_norm else y * F.silu(z)), part.out_scale)
+
+    def multipliers(self, like: Tensor) -> Tensor:
+        """The factor of each projected channel."""
+        part, shared = self.part, self.part.groups * self.part.state_size
+        widths = (part.inner, part.inner, shared, shared, part.heads)
+        return torch.cat([like.new_full((n,), scale) for n, (_, scale) in zip(widths, part.scales, strict=True)])
 
 
 class SelectiveScan(nn.Module):
@@ -118,17 +168,18 @@ class SelectiveScan(nn.Module):
     label = "Selective state space"
     explain = "Token after token: the state fades by a step that the token chooses, takes in x B, and C reads it."
 
-    def __init__(self, heads: int):
+    def __init__(self, part: Mamba2):
         super().__init__()
-        self.A_log = nn.Parameter(torch.zeros(heads))
-        self.dt_bias = nn.Parameter(torch.ones(heads))
-        self.D = nn.Parameter(torch.ones(heads))
+        self.limits = part.step_min, part.step_max
+        self.A_log = nn.Parameter(torch.zeros(part.heads))
+        self.dt_bias = nn.Parameter(torch.ones(part.heads))
+        self.D = nn.Parameter(torch.ones(part.heads))
 
     def forward(self, x: Tensor, b: Tensor, c: Tensor, dt: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, H, P), (B, T, G, N) twice, (B, T, H), (B, H, P, N) -> (B, T, H, P) and the state after."""
         per = x.shape[2] // b.shape[2]
         b, c = (t.float().repeat_interleave(per, dim=2) for t in (b, c))  # (B, T, H, N)
-        step = F.softplus(dt.float() + self.dt_bias)[..., None, None]  # (B, T, H, 1, 1)
+        step = F.softplus(dt.float() + self.dt_bias).clamp(*self.limits)[..., None, None]  # (B, T, H, 1, 1)
         fade = torch.exp(-self.A_log.float().exp()[:, None, None] * step)
         state, out = state.float(), []
         for t in range(x.shape[1]):
