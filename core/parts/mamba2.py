@@ -17,7 +17,7 @@ Many = Annotated[int, Field(ge=1, le=4_096)]
 
 
 class Scales(Spec):
-    """Factors on the five pieces of the projection (Falcon H1, arXiv:2507.22448, section 3.2)."""
+    """Factors on the five pieces of the projection (Falcon-H1, arXiv:2507.22448)."""
 
     gate: Positive = Field(1.0, description="The gate is multiplied by this")
     x: Positive = Field(1.0, description="The channels that enter the state")
