@@ -23,11 +23,12 @@ def read(config: Config, model_type: str) -> dict:
         "norm": {"kind": "rms", "eps": config.take("rms_norm_eps", float, 1e-6)},
     }
     config.ignore("tie_word_embeddings")  # the head has a matrix of its own, whatever is said
-    config.ignore("num_nextn_predict_layers", "num_mtp_layers", "mtp_loss_scaling_factor", "qk_head_dim")
+    config.ignore("num_nextn_predict_layers", "num_mtp_layers", "mtp_loss_scaling_factor")
+    config.expect("q_lora_rank", None)
     depth, group = config.depth("num_hidden_layers", 42), config.count("layer_group_size", 6)
     usual = ["linear_attention" if (layer + 1) % group else "full_attention" for layer in range(depth)]
     words = common.layer_types(config, depth, usual, "full_attention", "linear_attention")
-    attention = kimi_linear.latent(config)
+    attention = v3.latent(config, 32, (None, 512))
     floor, safe = config.take("kda_lower_bound", float, -5.0), config.take("kda_safe_gate", bool, True)
     parts = {
         "delta": {

@@ -13,9 +13,7 @@ def read(config: Config, model_type: str) -> dict:
     value = common.sizes(config, vocab_size=102_400, d_model=4_096, context=2_048, tied=False, eps=1e-6)
     config.expect("mlp_bias", False)
     config.expect("moe_layer_freq", 1)
-    # The width of the rotary embedding is qk_rope_head_dim whatever head_dim says; chosen weights are never renormalised,
-    # whatever norm_topk_prob says.
-    config.ignore("head_dim", "qk_head_dim", "norm_topk_prob", "ep_size")
+    config.ignore("norm_topk_prob", "ep_size")  # chosen weights are never renormalised, whatever is said
     parts = {
         "attention": v3.latent(config, heads=32),
         "dense": v3.dense(config, 11_008),

@@ -20,8 +20,7 @@ def read(config: Config, model_type: str) -> dict:
     value = common.sizes(config, vocab_size=129_280, d_model=7_168, context=4_096, tied=False, eps=1e-6)
     interleaved = config.take("rope_interleave", bool, True, null=False)
     attention = latent(config, heads=128)
-    config.expect("head_dim", attention["rope_dim"])  # it would set the width of the rotary embedding
-    config.ignore("qk_head_dim", "ep_size")
+    config.ignore("ep_size")
     parts = {
         "attention": attention,
         "dense": dense(config, 18_432),
@@ -60,18 +59,27 @@ def ignored(name: str) -> bool:
 # ---- attention ----
 
 
-def latent(config: Config, heads: int) -> dict:
-    """Multi-head latent attention; the ranks' norms have an epsilon of their own, 1e-6."""
+def latent(
+    config: Config,
+    heads: int,
+    ranks: tuple[int | None, int] = (1_536, 512),
+    dims: tuple[int, int, int] = (128, 64, 128),
+) -> dict:
+    """Multi-head latent attention; the ranks' norms have an epsilon of their own, 1e-6.
+
+    The defaults are the ranks of queries and latent, and a head's widths without position, with it, and in values. Each
+    query head has a key of its own, and qk_rope_head_dim of its channels turn, whatever else a config.json says.
+    """
+    config.ignore("num_key_value_heads", "head_dim", "qk_head_dim")
     h = config.count("num_attention_heads", heads)
-    config.expect("num_key_value_heads", h)
-    q_rank = config.count("q_lora_rank", 1_536, null=None)
+    q_rank = config.count("q_lora_rank", ranks[0], null=None)
     return {
         "kind": "latent_attention",
         "heads": h,
-        "kv_rank": config.count("kv_lora_rank", 512),
-        "nope_dim": config.count("qk_nope_head_dim", 128),
-        "rope_dim": config.count("qk_rope_head_dim", 64),
-        "v_dim": config.count("v_head_dim", 128),
+        "kv_rank": config.count("kv_lora_rank", ranks[1]),
+        "nope_dim": config.count("qk_nope_head_dim", dims[0]),
+        "rope_dim": config.count("qk_rope_head_dim", dims[1]),
+        "v_dim": config.count("v_head_dim", dims[2]),
     } | unless(None, q_rank=q_rank) | unless(False, bias=config.take("attention_bias", bool, False))  # fmt: skip
 
 
@@ -147,10 +155,12 @@ def expert_groups(config: Config, groups: int | None, top_groups: int | None, sc
     return {} if groups == top_groups == 1 else {"groups": groups, "top_groups": top_groups, "group_score": score}
 
 
-def either(config: Config, key: str, alias: str, default: Any, least: int = 1, most: int = 4_096) -> int:
-    """A count that goes by two names; both may stand there, if they agree."""
-    value = config.count(alias if config.has(alias) and not config.has(key) else key, default, least=least, most=most)
-    config.expect(alias, value)
+def either(config: Config, key: str, aliases: str, default: Any, least: int = 1, most: int = 4_096) -> int:
+    """A count that goes by several names; all may stand there, if they agree."""
+    names = [key, *aliases.split()]
+    value = config.count(next(filter(config.has, names), key), default, least=least, most=most)
+    for name in names:
+        config.expect(name, value)
     return value
 
 

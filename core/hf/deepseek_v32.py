@@ -19,24 +19,14 @@ DEFAULTS = {
 def read(config: Config, model_type: str) -> dict:
     vocabulary, width, d_ff, depth, context, eps, heads, rank, dims, groups, indexers = DEFAULTS[model_type]
     value = common.sizes(config, vocab_size=vocabulary, d_model=width, context=context, tied=False, eps=eps)
-    h = config.count("num_attention_heads", heads)
-    config.expect("num_key_value_heads", h)
-    nope, turned, wide = dims
-    part = {
+    part = v3.latent(config, heads, (rank, 512), dims) | {
         "kind": "sparse_latent_attention",
-        "heads": h,
-        "kv_rank": config.count("kv_lora_rank", 512),
-        "q_rank": config.count("q_lora_rank", rank),
-        "nope_dim": config.count("qk_nope_head_dim", nope),
-        "rope_dim": config.count("qk_rope_head_dim", turned),
-        "v_dim": config.count("v_head_dim", wide),
         "index_heads": config.count("index_n_heads", indexers),
         "index_dim": config.count("index_head_dim", 128),
         "top_k": config.count("index_topk", 2_048),
-    } | unless(False, bias=config.take("attention_bias", bool, False))
+    }  # fmt: skip
     part |= unless(False, index_interleaved=model_type == "glm_moe_dsa")
     depth = config.depth("num_hidden_layers", depth)
-    config.expect("head_dim", part["rope_dim"], part["nope_dim"])
     config.expect("layer_types", ["indexed_attention"] * depth, ["deepseek_sparse_attention"] * depth)
     config.expect("indexer_types", ["full"] * depth)
     config.expect("index_topk_pattern", "F" * depth)
@@ -45,12 +35,12 @@ def read(config: Config, model_type: str) -> dict:
     config.expect("moe_layer_freq", 1)
     config.expect("rope_interleave", True)
     config.expect("indexer_rope_interleave", model_type == "glm_moe_dsa")
-    config.ignore("qk_head_dim", "ep_size", "index_skip_topk_offset", "num_experts")
+    config.ignore("ep_size", "index_skip_topk_offset")
     feeds = _feeds(config, depth)
     parts = {
         "attention": part,
         "dense": v3.dense(config, d_ff),
-        "moe": v3.experts(config, count=256, top_k=8, d_ff=2_048, shared=1)
+        "moe": v3.experts(config, count=256, top_k=8, d_ff=2_048, shared=1, alias="num_local_experts num_experts")
         | {"router": v3.noaux_router(config, *groups, 2.5)},
     }
     value["position"] = v3.rope(config, value["context"]) | {"interleaved": True}

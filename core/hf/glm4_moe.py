@@ -16,7 +16,8 @@ def read(config: Config, model_type: str) -> dict:
     value["position"] = common.rope(
         config, value["context"], fraction=1.0 if config.raw.get("partial_rotary_factor", 0) is None else 0.5
     )
-    attention = {"kind": "attention"} | common.heads(config, value["d_model"], heads=96, kv_heads=8)
+    width = value["d_model"] // config.count("num_attention_heads", 96)  # cut off where heads do not divide the stream
+    attention = {"kind": "attention"} | common.heads(config, value["d_model"], heads=96, kv_heads=8, head_dim=width)
     if config.take("attention_bias", bool, False):
         attention |= {"bias": True, "out_bias": False}
     if config.take("use_qk_norm", bool, False):

@@ -27,7 +27,7 @@ def read(config: Config, model_type: str) -> dict:
         "norm": {"kind": "rms", "eps": config.take("rms_norm_eps", float, 1e-5)},
     }
     config.ignore("tie_word_embeddings")  # the head has a matrix of its own, whatever is said
-    config.ignore("rope_theta", "rope_scaling", "rope_parameters", "head_dim", "qk_head_dim")  # nothing turns
+    config.ignore("rope_theta", "rope_scaling", "rope_parameters")  # nothing turns
     config.expect("mla_use_nope", True)
     config.expect("num_nextn_predict_layers", 0)
     depth = config.depth("num_hidden_layers", 27)
@@ -41,7 +41,7 @@ def read(config: Config, model_type: str) -> dict:
         }
         | unless(4, kernel=linear.count("short_conv_kernel_size", config.count("linear_conv_kernel_dim", 4)))
         | common.mixed(config),
-        "attention": latent(config) | unless(None, q_rank=config.count("q_lora_rank", None)),
+        "attention": v3.latent(config, 32, (None, 512)),
         "dense": common.dense(config, 9_216),
         "moe": experts(config, count=256, d_ff=1_024, scale=2.446, groups=1, best=1),
     }
@@ -67,20 +67,6 @@ def _kinds(config: Config, linear: Config, depth: int) -> list[str]:
             )
         usual = [named[number] for number in range(1, depth + 1)]
     return common.layer_types(config, depth, usual, *lists)
-
-
-def latent(config: Config) -> dict:
-    """Latent attention without a rank for queries."""
-    heads = config.count("num_attention_heads", 32)
-    config.expect("num_key_value_heads", heads)
-    return {
-        "kind": "latent_attention",
-        "heads": heads,
-        "kv_rank": config.count("kv_lora_rank", 512),
-        "nope_dim": config.count("qk_nope_head_dim", 128),
-        "rope_dim": config.count("qk_rope_head_dim", 64),
-        "v_dim": config.count("v_head_dim", 128),
-    } | unless(False, bias=config.take("attention_bias", bool, False))
 
 
 def experts(config: Config, *, count: int, d_ff: int, scale: float, groups: int, best: int) -> dict:

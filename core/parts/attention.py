@@ -58,14 +58,15 @@ def _gate(value: object) -> object:
 
 class StepTemperature(Spec):
     """Scores grow in steps with the query's position, so that attention stays sharp in long texts (Llama 4;
-    arXiv:2501.19399): times 1 + scale * log(1 + floor((position + 1) / length))."""
+    arXiv:2501.19399): times 1 + scale * log(1 + floor((position + first) / length))."""
 
     kind: Literal["steps"] = "steps"
     scale: Positive = Field(0.1, description="How fast scores grow")
     length: Length = Field(8192, description="Positions after which they begin to")
+    first: Literal[0, 1] = Field(1, description="Number of the first position (Ministral 3: 0)")
 
     def factor(self, positions: Tensor) -> Tensor:
-        return 1 + self.scale * ((positions + 1) / self.length).floor().log1p()
+        return 1 + self.scale * ((positions + self.first) / self.length).floor().log1p()
 
 
 class LogTemperature(Spec):

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from .attention import visible
+from .attention import Temperature, visible
 from .base import Flops, HeadDim, Heads, Keep, Linear, Mixer, Positive, Shape, causal_pairs
 from .norm import Norm, RMSNorm
 from .position import Position, Yarn, yarn_magnitude
@@ -40,6 +40,10 @@ class LatentAttention(Mixer):
     gate: bool = Field(False, description="Each head's output is multiplied by a sigmoid of the input (Ling 3.0)")
     scale: Positive | None = Field(
         None, description="Scores are multiplied by this; 1 / sqrt(query width) unless given"
+    )
+    temperature: Temperature | None = Field(None, description="Scores grow with the query's position (Mistral 4)")
+    scaled_ranks: bool = Field(
+        False, description="Compressed queries and the latent are multiplied by sqrt(d_model / rank) (LongCat)"
     )
     rank_norm: Norm = Field(RMSNorm(eps=1e-6), description="Norm of the compressed queries and of the latent")
     position: Position | None = Field(None, description="Where it differs from the model's")
@@ -124,6 +128,12 @@ class LatentAttention(Mixer):
         yield f"Scores are scaled by 1 / sqrt({self.qk_dim}), the width of both halves of a query together."
         if self.softmax_scale != plain:
             yield f"YaRN's second magnitude multiplies that scale by {self.softmax_scale / plain:.4g}."
+        if self.temperature:
+            yield "Scores also grow with the query's position; at short lengths this cannot be seen."
+        if self.scaled_ranks:
+            ranks = [f"the latent by sqrt({d_model:,} / {self.kv_rank:,})"]
+            ranks += [f"compressed queries by sqrt({d_model:,} / {self.q_rank:,})"] if self.q_rank else []
+            yield f"After their norms, {' and '.join(reversed(ranks))} are multiplied; the rotary key is not."
         if self.gate:
             yield "Each head's output is multiplied by one sigmoid of the layer's input, before the projection."
         yield "The latent is kept after its norm, the rotary key after its rotation."
@@ -151,11 +161,11 @@ class LatentAttentionModule(nn.Module):
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
         part = self.part
-        compressed = self.q_norm(self.q_down(x)) if part.q_rank else x  # (B, T, q_rank)
+        compressed = self.ranked(self.q_norm(self.q_down(x))) if part.q_rank else x  # (B, T, q_rank)
         q = self.q(compressed).unflatten(-1, (part.heads, part.qk_dim))  # (B, T, H, N + R)
         q_nope, q_rope = q.split((part.nope_dim, part.rope_dim), dim=-1)
         latent, k_rope = self.kv_down(x).split((part.kv_rank, part.rope_dim), dim=-1)  # (B, T, C), (B, T, R)
-        latent = self.kv_norm(latent)
+        latent = self.ranked(self.kv_norm(latent))
         if self.rotary is not None:
             q_rope = self.rotary(q_rope, positions)
             k_rope = self.rotary(k_rope.unsqueeze(2), positions).squeeze(2)
@@ -171,6 +181,10 @@ class LatentAttentionModule(nn.Module):
         if part.gate:
             y = (y.unflatten(-1, (part.heads, -1)) * torch.sigmoid(self.gate(x)).unsqueeze(-1)).flatten(-2)
         return self.o(y)
+
+    def ranked(self, x: Tensor) -> Tensor:
+        """A compressed vector, times what makes up for its width where ranks are scaled."""
+        return x * math.sqrt(self.o.out_features / x.shape[-1]) if self.part.scaled_ranks else x
 
     def choose(self, x: Tensor, compressed: Tensor, positions: Tensor) -> Tensor | None:
         """The tokens that each token attends to, where it does not attend to all of them."""
@@ -231,4 +245,6 @@ class LatentCore(nn.Module):
                 -1, chosen, True
             )
             seen = (seen & picked).unsqueeze(1)  # (B, 1, T, S)
+        if self.part.temperature:
+            scores = scores * self.part.temperature.factor(positions)[:, None].to(scores.dtype)  # (T, 1)
         return (scores * self.part.softmax_scale).masked_fill(~seen, -math.inf).float().softmax(dim=-1).to(dtype)

@@ -141,10 +141,14 @@ class Rope(Spec):
     def dim(self, head_dim: int) -> int:
         return int(head_dim * self.fraction)
 
+    def turned(self, head_dim: int) -> int:
+        """Channels that turn: where `dim` is odd, as GLM-4.5's class may have it, the last pair is whole."""
+        return self.dim(head_dim) + self.dim(head_dim) % 2
+
     def check(self, head_dim: int) -> None:
         """Raise ValueError where a head of this width cannot be rotated in pairs."""
         dim = self.dim(head_dim)
-        if dim < 2 or dim % 2:
+        if dim < 1 or self.turned(head_dim) > head_dim or (dim % 2 and self.scaling):
             raise ValueError(f"rope turns channels in pairs: {dim} of {head_dim} channels is not an even number")
         if isinstance(self.scaling, Dynamic) and dim < 4:
             raise ValueError(f"dynamic scaling needs at least 4 rotary channels, not {dim}")
@@ -168,15 +172,15 @@ class Rope(Spec):
     def explain(self, head_dim: int) -> str:
         stretched = f", stretched {self.scaling.factor:g} times by {self.scaling.kind}" if self.scaling else ""
         return (
-            f"Turns {self.dim(head_dim)} of each head's {head_dim} channels by an angle that grows with the "
+            f"Turns {self.turned(head_dim)} of each head's {head_dim} channels by an angle that grows with the "
             f"position (base {self.base:,.0f}{stretched}), so a score depends on how far apart two tokens are."
         )
 
     def checklist(self, head_dim: int) -> Iterator[str]:
-        pairs = "neighbours (x0, x1)" if self.interleaved else f"halves (x0, x{self.dim(head_dim) // 2})"
+        pairs = "neighbours (x0, x1)" if self.interleaved else f"halves (x0, x{self.turned(head_dim) // 2})"
         yield f"RoPE turns {pairs} as pairs, with base {self.base:,.0f}; a checkpoint's rows are in that order."
         if self.fraction < 1:
-            yield f"Only the first {self.dim(head_dim)} of {head_dim} channels turn."
+            yield f"Only the first {self.turned(head_dim)} of {head_dim} channels turn."
         if self.scaling and self.scaling.magnitude() != 1:
             yield f"{self.scaling.kind} multiplies cosine and sine by {self.scaling.magnitude():.4g}."
 
@@ -253,7 +257,7 @@ class Rotary(nn.Module):
         self.rope, self.head_dim, self.explain = rope, head_dim, rope.explain(head_dim)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, heads, head_dim), (T,)
-        dim = self.rope.dim(self.head_dim)
+        dim = self.rope.turned(self.head_dim)
         magnitude = self.rope.scaling.magnitude() if self.rope.scaling else 1.0
         angles = positions[:, None].float() * self.rope.frequencies(self.head_dim, positions[-1] + 1)  # (T, dim / 2)
         cos, sin = (magnitude * f(angles)[:, None, :] for f in (torch.cos, torch.sin))  # (T, 1, dim / 2)
