@@ -3,10 +3,16 @@
 import pytest
 import torch
 from parity import check_logits, parameters, reference
+from transformers import AutoModelForCausalLM
+from transformers.models.mistral4 import Mistral4Config
+from transformers.models.mistral4.modeling_mistral4 import Mistral4ForCausalLM
 
 import core
 from core.hf import from_hf, to_hf
 
+AutoModelForCausalLM.register(
+    Mistral4Config, Mistral4ForCausalLM, exist_ok=True
+)  # transformers has it under mistral3 alone
 SMALL = dict(
     vocab_size=64, hidden_size=48, intermediate_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=4,
     max_position_embeddings=64, kv_lora_rank=16, q_lora_rank=24, qk_rope_head_dim=8, qk_nope_head_dim=16, v_head_dim=12, pad_token_id=0,
@@ -16,10 +22,37 @@ V3 = ROUTED | dict(model_type="deepseek_v3", n_group=2, topk_group=1)
 GLM45 = {key: value for key, value in ROUTED.items() if "lora" not in key and not key.startswith(("qk", "v_"))} | dict(
     model_type="glm4_moe", num_attention_heads=5, num_key_value_heads=1, first_k_dense_replace=1
 )
+YARN = dict(
+    rope_type="yarn", rope_theta=1e4, factor=4.0, original_max_position_embeddings=16, beta_fast=32.0, beta_slow=1.0
+)
+AXK1 = ROUTED | dict(model_type="axk1", n_group=2, topk_group=1, n_shared_experts=1)
+LITE = ROUTED | dict(model_type="glm4_moe_lite", n_shared_experts=1)
+MISTRAL4 = ROUTED | dict(model_type="mistral4", n_shared_experts=1)
+MINICPM3 = SMALL | dict(model_type="minicpm3")
+YOUTU = SMALL | dict(model_type="youtu")
 LOGITS = {
+    "axk1": AXK1,
+    "axk1, other layers": AXK1 | dict(mlp_layer_types=["sparse", "dense", "sparse"], norm_topk_prob=False, tie_word_embeddings=True),
+    "axk1, every other layer": AXK1 | dict(first_k_dense_replace=0, moe_layer_freq=2, rope_interleave=False, n_shared_experts=2),
+    "glm4_moe_lite": LITE,
+    "glm4_moe_lite, varied": LITE | dict(
+        mlp_layer_types=["dense", "sparse", "dense"], q_lora_rank=None, attention_bias=True, n_group=2, routed_scaling_factor=1.0),
+    "mistral4": MISTRAL4,
+    "mistral4, varied": MISTRAL4 | dict(
+        first_k_dense_replace=1, n_group=2, topk_group=1, norm_topk_prob=False, q_lora_rank=None, rms_norm_eps=1e-3,
+        rope_parameters=YARN | dict(llama_4_scaling_beta=0.3, original_max_position_embeddings=8, mscale=1.0, mscale_all_dim=1.0)),
+    "minicpm3": MINICPM3,
+    "minicpm3, varied": MINICPM3 | dict(
+        scale_emb=2.5, scale_depth=0.7, dim_model_base=12, tie_word_embeddings=False, q_lora_rank=None, v_head_dim=None,
+        attention_bias=True, mlp_bias=True,
+        rope_scaling=dict(rope_type="longrope", short_factor=[1.0] * 4, long_factor=[1.5] * 4, original_max_position_embeddings=32)),
+    "minicpm3, nothing scaled": MINICPM3 | dict(scale_depth=None, dim_model_base=None, scale_emb=1),
+    "youtu": YOUTU,
+    "youtu, varied": YOUTU | dict(
+        tie_word_embeddings=False, q_lora_rank=None, attention_bias=True, rope_interleave=False, rope_parameters=YARN),
     "glm4_moe, heads that do not divide the stream": GLM45 | dict(hidden_size=64),
     "glm4_moe, an odd number of channels turns": GLM45 | dict(hidden_size=52, attention_bias=True, use_qk_norm=True),
-}
+}  # fmt: skip
 COUNTS = {
     "deepseek_v3, keys that change nothing": V3 | dict(num_key_value_heads=2, head_dim=32),
 }

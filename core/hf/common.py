@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..parts.attention import Attention
+from ..parts.attention import Attention, StepTemperature
 from ..parts.experts import Experts
 from ..parts.feedforward import GATED, FeedForward
 from ..parts.position import Dynamic, Rope, Yarn
@@ -253,6 +253,33 @@ def rope(config: Config, context: int, *, theta: float = 10_000.0, fraction: flo
             "partial_rotary_factor", "this family turns all channels"
         )
     return {"kind": "rope", "base": base} | unless(1.0, fraction=share) | rope_scaling(inner, context, original)
+
+
+def temperature(config: Config, usual: Mapping[str, Any] | None = None) -> dict:
+    """`{temperature: ...}` as a rope dictionary's llama_4_scaling_beta gives it (Ministral 3, Mistral 4); {} without one.
+
+    `usual` is the family's dictionary where none is given. What is left of it is for `rope` to read.
+    """
+    key = "rope_scaling" if config.raw.get("rope_scaling") else "rope_parameters"
+    if usual and not config.raw.get(key):
+        config.raw = {**config.raw, key: dict(usual)}
+    inner = config.nested(key)
+    scale = inner.take("llama_4_scaling_beta", float, 0.0)
+    read = ("llama_4_scaling_beta", "max_position_embeddings")
+    config.raw = {**config.raw, key: {name: value for name, value in inner.raw.items() if name not in read}}
+    if not scale:
+        return {}
+    length = inner.count("original_max_position_embeddings", config.count("original_max_position_embeddings", None))
+    if length is None:
+        raise inner.refuse("llama_4_scaling_beta", "it needs original_max_position_embeddings beside it")
+    return {"temperature": {"kind": "steps", "scale": scale, "length": length, "first": 0}}
+
+
+def write_temperature(temperature: StepTemperature | None) -> dict:
+    """What goes into the rope dictionary."""
+    if temperature is None:
+        return {}
+    return {"llama_4_scaling_beta": temperature.scale, "original_max_position_embeddings": temperature.length}
 
 
 def rope_scaling(inner: Config, context: int, original: int | None = None) -> dict:

@@ -139,14 +139,15 @@ def experts(
     } | unless("swiglu", activation=common.activation(config)) | both  # fmt: skip
 
 
-def noaux_router(config: Config, groups: int, top_groups: int, scale: float) -> dict:
-    """Sigmoid scores and a bias that balances the load in place of a loss (arXiv:2408.15664)."""
-    config.expect("scoring_func", "sigmoid")
+def noaux_router(config: Config, groups: int, top_groups: int, scale: float, score: str = "sigmoid") -> dict:
+    """Sigmoid scores and a bias that balances the load in place of a loss (arXiv:2408.15664), or a softmax without one."""
+    config.expect("scoring_func", score)
     config.expect("topk_method", "noaux_tc")
     normalise = config.take("norm_topk_prob", bool, True, null=False)
     scale = config.take("routed_scaling_factor", float, scale)
-    router = {"score": "sigmoid"} | unless(False, normalise=normalise) | unless(1.0, scale=scale)
-    return router | expert_groups(config, groups, top_groups, "top2") | {"selection_bias": True}
+    router = unless("softmax", score=score) | unless(False, normalise=normalise) | unless(1.0, scale=scale)
+    balanced = {"selection_bias": True} if score == "sigmoid" else {}
+    return router | expert_groups(config, groups, top_groups, "top2") | balanced
 
 
 def expert_groups(config: Config, groups: int | None, top_groups: int | None, score: str) -> dict:
@@ -179,13 +180,13 @@ def leading_dense(config: Config, parts: dict[str, Mapping], depth: int, first: 
     return blocks(config, parts, ["dense"] * first + ["moe"] * (depth - first), mtp)
 
 
-def blocks(config: Config, parts: dict[str, Mapping], feeds: list[str], mtp: int = 0) -> dict:
-    """The same, for the part that follows attention in every layer."""
+def blocks(config: Config, parts: dict[str, Mapping], feeds: list[str], mtp: int = 0, moe: Any = "moe") -> dict:
+    """The same, for the part that follows attention in every layer; `moe` is the step of one with experts."""
     used = {"attention", *feeds} | ({"moe"} if mtp else set())
     parts = {name: part for name, part in parts.items() if name in used}
-    ahead = {"mtp": unless(1, count=mtp) | {"block": ["attention", "moe"]}} if mtp else {}
+    ahead = {"mtp": unless(1, count=mtp) | {"block": ["attention", moe]}} if mtp else {}
     return (
-        {"parts": parts, "layers": layers([["attention", feed] for feed in feeds])}
+        {"parts": parts, "layers": layers([["attention", moe if feed == "moe" else feed] for feed in feeds])}
         | ahead
         | common.precision(config, parts)
     )
