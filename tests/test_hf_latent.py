@@ -10,9 +10,8 @@ from transformers.models.mistral4.modeling_mistral4 import Mistral4ForCausalLM
 import core
 from core.hf import from_hf, to_hf
 
-AutoModelForCausalLM.register(
-    Mistral4Config, Mistral4ForCausalLM, exist_ok=True
-)  # transformers has it under mistral3 alone
+# transformers has it under mistral3 alone
+AutoModelForCausalLM.register(Mistral4Config, Mistral4ForCausalLM, exist_ok=True)
 SMALL = dict(
     vocab_size=64, hidden_size=48, intermediate_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=4,
     max_position_embeddings=64, kv_lora_rank=16, q_lora_rank=24, qk_rope_head_dim=8, qk_nope_head_dim=16, v_head_dim=12, pad_token_id=0,
