@@ -20,7 +20,7 @@ from .parts.base import Flops, Shape
 from .parts.position import Learned
 from .precision import FORMATS
 from .spec import Architecture, Step, Workload
-from .trace import trace_ahead, trace_block, trace_part
+from .trace import trace_ahead, trace_beneath, trace_block, trace_part
 
 ACTIVATION_BYTES = 2
 
@@ -171,6 +171,22 @@ def _bottom(arch: Architecture, w: Workload) -> Iterator[Row]:
         yield Row("model", name, words, "embedding", 1, **_merged(weights, _activations(w, arch.d_model, 1)))
     if arch.embedding.norm:
         yield _norm(arch, w, "embedding_norm", "embedding norm")
+    if arch.fed:
+        yield from _beneath(arch, w)
+
+
+def _beneath(arch: Architecture, w: Workload) -> Iterator[Row]:
+    """The module that gives each layer an input of its own."""
+    name, layers = arch.fed
+    part, d = arch.part(name), arch.d_model
+    traced = trace_beneath(part, len(layers), d)
+    prefill, decode = (part.beneath_flops(len(layers), d, new) for new in (w.context, 1))
+    for prefix, words in part.beneath_rows.items():
+        parameters = {f"{name}.{path}": s for path, s in traced.parameters.items() if _within(path, prefix)}
+        flops = (Flops({path: n for path, n in f.items() if _within(path, prefix)}) for f in (prefill, decode))
+        written = sum(op.activation for op in traced.operations if _within(op.path, prefix))
+        figures = _weights(arch, w, parameters, 1), _flops(w, *flops, 1), _activations(w, written, 1)
+        yield Row("model", name, words, part.role, 1, **_merged(*figures))
 
 
 def _top(arch: Architecture, w: Workload) -> Iterator[Row]:
@@ -199,7 +215,8 @@ def _block(arch: Architecture, steps: tuple[Step, ...], count: int, w: Workload,
         yield from _part(arch, name, where, count, copies, w)
         counted.add(name)
     wiring = trace_block(arch, steps)
-    weights = _weights(arch, w, {f"norm.{path}": shape for path, shape in wiring.parameters.items()}, count)
+    own, buffers = ({f"norm.{path}": s for path, s in found.items()} for found in (wiring.parameters, wiring.buffers))
+    weights = _weights(arch, w, own, count, buffers)
     written = sum(op.activation for op in wiring.operations if op.kind != "part")
     yield Row(where, "norms", "norms", "norm", count, **_merged(weights, _activations(w, written, count)))
 

@@ -9,8 +9,8 @@ import networkx as nx
 
 from .cost import block_names, block_words
 from .parts.position import Learned
-from .spec import Architecture, Workload
-from .trace import Operation, Sizes, Traced, trace_ahead, trace_block, trace_part
+from .spec import Architecture, Step, Workload
+from .trace import Operation, Sizes, Traced, trace_ahead, trace_beneath, trace_block, trace_part
 from .words import number
 
 FIGURES = ("parameters", "active_parameters", "flops", "cache_bytes")
@@ -23,7 +23,8 @@ def graph(arch: Architecture) -> nx.DiGraph:
     Nodes are boxes of the traced modules; `parent` names the node that a box lies in, `repeat` how many layers are
     alike. Node figures are for one copy: `parameters`, `active_parameters`, `flops` (one decoded token after 4,096),
     `cache_bytes` (what one token leaves, in bf16); a parent's are the sums of its children's. Shapes are symbolic in
-    B and T. Edges carry the tensor's name and shape. `graph["layers"]` gives the block of every layer, in order.
+    B and T. Edges carry the tensor's name and shape, and `beside` where it is not the stream: a layer's own input, a cache
+    that another layer lends. `graph["layers"]` gives the block of every layer, in order.
     """
     return _Builder(arch).graph
 
@@ -36,11 +37,13 @@ class _Builder:
         self.graph = nx.DiGraph(name=arch.name, title=arch.title)
         self.node("model", "model", arch.title, ("B", "T"), self.logits, parent=None, explain=arch.note or "")
         end = self.bottom()
+        ends = {"per_layer": self.beneath()} if arch.fed else {}
         names, places = block_names(arch), block_words(arch)
         for steps, count in arch.distinct().items():
             label = " → ".join("+".join(step.parts) for step in steps)
             self.node(names[steps], "block", label, self.stream, self.stream, repeat=count, where=places[steps])
-            end = self.wire(names[steps], trace_block(arch, steps), count, {"stream": end})
+            end = self.wire(names[steps], trace_block(arch, steps), count, ends | {"stream": end})
+        self.lend(names)
         self.graph.graph["layers"] = [names[steps] for steps in arch.sequence]
         self.graph.graph["pattern"] = arch.pattern
         self.top(end)
@@ -53,13 +56,13 @@ class _Builder:
         given |= {"shape_in": list(shape_in), "shape_out": list(shape_out), "explain": ""} | dict.fromkeys(FIGURES, 0)
         self.graph.add_node(name, **(given | more))
 
-    def edge(self, source: str, target: str, tensor: str, shape: Sizes) -> None:
+    def edge(self, source: str, target: str, tensor: str, shape: Sizes, **more: bool) -> None:
         if self.graph.has_edge(source, target):  # k and v of one projection, say
             before = self.graph.edges[source, target]
             if tensor not in before["tensor"].split(", "):
                 before["tensor"] += f", {tensor}"
             return
-        self.graph.add_edge(source, target, tensor=tensor, shape=list(shape))
+        self.graph.add_edge(source, target, tensor=tensor, shape=list(shape), **more)
 
     def bottom(self) -> str:
         """Tokens, embedding and positions; returns the node that the stream leaves from."""
@@ -77,6 +80,33 @@ class _Builder:
         self.edge("tokens", "embedding", "tokens", ("B", "T"))
         end = self.positions() if isinstance(arch.position, Learned) else "embedding"
         return self.norm("embedding_norm", end) if arch.embedding.norm else end
+
+    def beneath(self) -> str:
+        """The module that gives each layer an input of its own; returns the node that it leaves from."""
+        arch, (name, layers) = self.arch, self.arch.fed
+        part, count = arch.part(name), len(layers)
+        traced, flops = trace_beneath(part, count, arch.d_model), part.beneath_flops(count, arch.d_model, 1)
+        words = f"What each of {count} layers reads of a token, beside the stream."
+        self.node("beneath", "beneath", part.title + "s", ("B", "T"), traced.output.shape, explain=words)
+        ends = {"tokens": "tokens", "x": "embedding"}
+        for op in (op for op in traced.operations if op.kind != "input"):
+            self.operation(f"beneath.{op.id}", op, "beneath", 1, traced, flops)
+            ends[op.id] = self.arrows(f"beneath.{op.id}", op, ends)
+        return ends[traced.output.source]
+
+    def lend(self, names: Mapping[tuple[Step, ...], str]) -> None:
+        """An arrow from each cache to where the first layer of a kind reads it in place of its own."""
+        seen: set[tuple[str, str]] = set()
+        for layer, part, (source_layer, source) in self.arch.borrowed():
+            reader, lender = names[self.arch.sequence[layer]], names[self.arch.sequence[source_layer]]
+            if (reader, part) in seen:
+                continue
+            seen.add((reader, part))
+            for op in (
+                op for op in trace_part(self.arch.part(part), self.arch.d_model).operations if op.kind == "borrowed"
+            ):
+                ends = f"{lender}.{source}.{op.id}", f"{reader}.{part}.{op.id}"
+                self.edge(*ends, op.path.removesuffix("_cache"), op.shape, beside=True)
 
     def positions(self) -> str:
         """The table of learned positions and their sum with the tokens."""
@@ -140,15 +170,16 @@ class _Builder:
         for op in (op for op in traced.operations if op.kind != "input"):
             here = f"{name}.{op.id}"
             if op.kind == "part":
-                x = next(ends[tensor.source] for tensor in op.inputs if tensor.name != "positions")
-                ends[op.id] = self.part(here, traced.modules[op.path].name, name, count, x)
+                stub = traced.modules[op.path]
+                given = {read: ends[tensor.source] for read, tensor in zip(stub.names, op.inputs, strict=True)}
+                ends[op.id] = self.part(here, stub.name, name, count, given)
             else:
                 self.operation(here, op, name, count, traced, {})
                 ends[op.id] = self.arrows(here, op, ends)
         return ends[traced.output.source]
 
-    def part(self, here: str, name: str, parent: str, count: int, x: str) -> str:
-        """A part's box with its dataflow inside; returns the node that its output leaves from."""
+    def part(self, here: str, name: str, parent: str, count: int, given: Mapping[str, str]) -> str:
+        """A part's box with its dataflow inside, its inputs by name; returns the node that its output leaves from."""
         part, d = self.arch.part(name), self.arch.d_model
         traced = trace_part(part, d)
         flops = part.flops(d, 1, Workload().context)
@@ -156,7 +187,7 @@ class _Builder:
             here, part.kind, part.label, self.stream, self.stream, parent=parent, repeat=count, part=name, role=part.role,
             facts=list(part.facts()), reach=part.reach, config=part.model_dump(mode="json"), tied=part.tied, explain=part.explain(d),
         )  # fmt: skip
-        ends = {"positions": "positions_index", "x": x}
+        ends = {"positions": "positions_index"} | given
         for op in (op for op in traced.operations if op.kind != "input"):
             node = f"{here}.{op.id}"
             self.operation(node, op, here, count, traced, flops)
@@ -183,7 +214,8 @@ class _Builder:
 
     def arrows(self, node: str, op: Operation, ends: Mapping[str, str]) -> str:
         for tensor in op.inputs:
-            self.edge(ends[tensor.source], node, tensor.name, tensor.shape)
+            beside = {"beside": True} if tensor.source == "per_layer" else {}
+            self.edge(ends[tensor.source], node, tensor.name, tensor.shape, **beside)
         return node
 
     def sum_up(self) -> None:

@@ -1,13 +1,14 @@
 """From an architecture to its PyTorch model: whole on meta or live, and shrunk to run on a laptop."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
-from .parts.base import Borrow, Keep, Linear, State
+from .parts.base import Borrow, Embedding, Keep, Linear, State
 from .parts.position import Learned
+from .parts.residual import LayerScale
 from .spec import Architecture, Segment, Step
 
 LIVE_D_MODEL = 64
@@ -25,16 +26,19 @@ class Block(nn.Module):
     def __init__(self, arch: Architecture, steps: tuple[Step, ...], make: Callable[[str], nn.Module]):
         super().__init__()
         self.moves = [_Move(self, arch, step, index, make) for index, step in enumerate(steps)]
+        self.layer_scale = LayerScale() if arch.residual.layer_scale else None
 
-    def forward(self, stream: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
+    def forward(self, stream: Tensor, positions: Tensor, per_layer: Tensor | None = None) -> Tensor:
+        """(B, T, d_model), (T,) and, where a part reads it, this layer's own (B, T, width)."""
+        beside = {"positions": positions, "per_layer": per_layer}
         late: dict[int, list[tuple[_Move, Tensor]]] = {}
         for index, move in enumerate(self.moves):
-            stream, delayed = move(stream, positions)
+            stream, delayed = move(stream, beside)
             for steps, y in delayed:
                 late.setdefault(index + steps, []).append((move, y))
             for earlier, y in late.pop(index, ()):
                 stream = earlier.join(stream, y)
-        return stream
+        return stream if self.layer_scale is None else self.layer_scale(stream)
 
 
 class _Move:
@@ -53,7 +57,7 @@ class _Move:
             return child(name + suffix, (getattr(specs[name], "norm", None) or arch.norm).build(arch.d_model))
 
         self.parts = [(part, child(name, make(part))) for part, name in zip(step.parts, specs, strict=True)]
-        self.mixes = [spec.mixes for spec in specs.values()]
+        self.reads = [spec.reads for spec in specs.values()]
         first, owners = next(iter(specs)), list(specs) if step.own_norms else list(specs)[:1]
         self.before = [norm(name, "_norm") for name in owners] if self.placement in ("pre", "sandwich") else []
         self.after = norm(first, "_post_norm") if self.placement in ("post", "output", "sandwich") else None
@@ -61,14 +65,14 @@ class _Move:
         self.read = child(f"{first}_read", read) if read else None
         self.add = child(f"{first}_add", write)
 
-    def __call__(self, stream: Tensor, positions: Tensor) -> tuple[Tensor, list[tuple[int, Tensor]]]:
+    def __call__(self, stream: Tensor, beside: Mapping[str, Tensor]) -> tuple[Tensor, list[tuple[int, Tensor]]]:
         """The stream after this step, and the outputs that join it so many steps later."""
         x = stream if self.read is None else self.read(stream)  # (B, T, d_model)
         inputs = [norm(x) for norm in self.before] or [x]
         inputs = inputs * (len(self.parts) // len(inputs))
         now, delayed = [], []
-        for (name, part), mixes, h in zip(self.parts, self.mixes, inputs, strict=True):
-            y = part(h, positions) if mixes else part(h)
+        for (name, part), reads, h in zip(self.parts, self.reads, inputs, strict=True):
+            y = part(h, *(beside[read] for read in reads))
             delayed.append((self.step.shortcut[name], y)) if name in self.step.shortcut else now.append(y)
         return self.join(stream, sum(now[1:], now[0])) if now else stream, delayed
 
@@ -95,6 +99,7 @@ class Model(nn.Module):
         if isinstance(arch.position, Learned):
             self.positions = Embedding(arch.position.rows, arch.d_model)
         self.embedding_norm = arch.norm.build(arch.d_model) if arch.embedding.norm else None
+        self.beneath = beneath(arch)
         tied: dict[str, nn.Module] = {}
 
         def make(name: str) -> nn.Module:
@@ -119,13 +124,17 @@ class Model(nn.Module):
         """(B, T) -> what the layers leave on the residual stream, (B, T, d_model)."""
         positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)  # (T,)
         x = self.embedding(tokens)  # (B, T, d_model)
+        per_layer = {}
+        if self.beneath is not None:
+            fed = self.arch.fed[1]
+            per_layer = dict(zip(fed, self.beneath(tokens, x).unbind(2), strict=True))  # (B, T, width) each
         if isinstance(self.arch.position, Learned):
             x = x + self.positions(positions + self.arch.position.offset)
         if self.embedding_norm is not None:
             x = self.embedding_norm(x)
         x = self.arch.residual.split(x)
-        for layer in self.layers:
-            x = layer(x, positions)
+        for index, layer in enumerate(self.layers):
+            x = layer(x, positions, per_layer.get(index))
         return self.arch.residual.merge(x)
 
     def logits(self, x: Tensor) -> Tensor:
@@ -176,25 +185,6 @@ class Model(nn.Module):
                 if isinstance(module, Borrow):
                     module.source = (getattr(source, child),)
                     module.source[0].lent = True
-
-
-class Embedding(nn.Embedding):
-    """A table of one vector a token (or a position), times a constant."""
-
-    box = "embedding"
-    label = "Embedding"
-
-    def __init__(self, rows: int, d_model: int, scale: float = 1.0):
-        self.scale = scale
-        super().__init__(rows, d_model)
-
-    def reset_parameters(self) -> None:
-        if not self.weight.is_meta:
-            nn.init.normal_(self.weight, std=0.02)
-
-    def forward(self, index: Tensor) -> Tensor:
-        x = super().forward(index)
-        return x if self.scale == 1 else x * torch.tensor(self.scale, dtype=x.dtype, device=x.device)
 
 
 class PredictAhead(nn.Module):
@@ -288,11 +278,21 @@ def summary(arch: Architecture, steps: tuple[Step, ...], length: int = 16):
     streams = () if arch.residual.streams == 1 else (arch.residual.streams,)
     with torch.device("meta"):
         block = Block(arch, steps, lambda name: arch.part(name).build(arch.d_model)).eval()
-        inputs = [torch.empty(1, length, *streams, arch.d_model), torch.arange(length)]
+        inputs = {"stream": torch.empty(1, length, *streams, arch.d_model), "positions": torch.arange(length)}
+        for name in (name for step in steps for name in step.parts):
+            inputs |= arch.parts[name].beside(1, length)
     columns = ("input_size", "output_size", "num_params")
     return torchinfo.summary(
         block, input_data=inputs, device="meta", depth=8, col_names=columns, row_settings=("var_names",), verbose=0
     )
+
+
+def beneath(arch: Architecture) -> nn.Module | None:
+    """The module below the layers that gives some of them an input of their own."""
+    if arch.fed is None:
+        return None
+    name, layers = arch.fed
+    return arch.part(name).beneath(len(layers), arch.d_model)
 
 
 def parameters(module: nn.Module) -> int:

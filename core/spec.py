@@ -185,7 +185,7 @@ class Architecture(Spec):
         for name in sorted(set(self.parts) - used):
             raise ValueError(f"parts.{name}: no layer uses it; name it in a block or remove it")
         for name in self.parts:
-            if hasattr(nn.Module, name) or name in ("training", "moves") or _TAKEN.search(name):
+            if hasattr(nn.Module, name) or name in ("training", "moves", "layer_scale") or _TAKEN.search(name):
                 raise ValueError(f"parts.{name}: a block has something of that name already; choose another")
         if self.depth > MAX_LAYERS:
             raise ValueError(f"layers: {self.depth:,} layers; at most {MAX_LAYERS:,} are accepted")
@@ -195,6 +195,7 @@ class Architecture(Spec):
             except ValueError as error:
                 raise ValueError(f"parts.{name}: {error}") from None
         self._check_borrowed()
+        self._check_fed()
         for path in self.precision:
             if path != "default" and path.split(".")[0] not in {
                 *self.parts,
@@ -217,6 +218,10 @@ class Architecture(Spec):
             for name, delay in step.shortcut.items():
                 if delay > left:
                     raise ValueError(f"layers: shortcut of {name}: {left} steps follow in its block; give at most that")
+            if step.residual and step.residual.layer_scale:
+                raise ValueError(
+                    "layers: residual.layer_scale: it is the whole layer's; give it to the model's residual"
+                )
             if step.residual and step.residual.streams != self.residual.streams:
                 raise ValueError(f"layers: residual: a step has as many streams as the model, {self.residual.streams}")
 
@@ -227,6 +232,20 @@ class Architecture(Spec):
             reader, lender = self.parts[name], self.parts[source[1]]
             if reader.kind != lender.kind or reader.model_copy(update={"cache_from": None}).cache(1) != lender.cache(1):
                 raise ValueError(f"parts.{name}.cache_from: {source[1]} keeps tensors of another shape")
+
+    def _check_fed(self) -> None:
+        fed = [name for name, part in self.parts.items() if "per_layer" in part.reads]
+        if len(fed) > 1:
+            raise ValueError(f"parts.{fed[1]}: {fed[0]} has per-layer embeddings already; one part can have them")
+        if self.mtp and any(name in fed for step in self.mtp.block for name in step.parts):
+            raise ValueError(f"mtp.block: {fed[0]} reads per-layer embeddings, which only the model's layers have")
+
+    @cached_property
+    def fed(self) -> tuple[str, tuple[int, ...]] | None:
+        """The part whose layers have an input of their own from a module beneath them all, and those layers."""
+        name = next((name for name, part in self.parts.items() if "per_layer" in part.reads), None)
+        layers = tuple(n for n, block in enumerate(self.sequence) if any(name in step.parts for step in block))
+        return (name, layers) if name else None
 
     def borrowed(self) -> Iterator[tuple[int, str, tuple[int, str] | None]]:
         """(layer, part, (source layer, source part)) for every layer that reads another one's cache."""

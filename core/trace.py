@@ -105,7 +105,7 @@ class _Recorder(TorchFunctionMode):
             return forward(*args, **kwargs)
         self.inside = True
         out = args[0] if getattr(module, "keeps_shape", False) else getattr(module, "outline", forward)(*args, **kwargs)
-        names = _names(type(module).forward)
+        names = getattr(module, "names", None) or _names(type(module).forward)
         scratch = getattr(module, "scratch", 0)
         arguments = (*args, *kwargs.values())
         out = self.record(path.replace(".", "_"), path, module.box, module.label, names, arguments, out, scratch)
@@ -210,7 +210,16 @@ def trace_part(part: Part, d_model: int) -> Traced:
     """One part alone. A part is a value, so the same part in any model is traced once."""
     with torch.device("meta"):
         module = part.build(d_model)
-        inputs = {"x": torch.empty(B, T, d_model), "positions": torch.empty(T, dtype=torch.long)}
+        inputs = {"x": torch.empty(B, T, d_model)} | part.beside(B, T)
+    return trace(module, inputs)
+
+
+@lru_cache(maxsize=256)
+def trace_beneath(part: Part, layers: int, d_model: int) -> Traced:
+    """The module below the layers that gives each an input of its own."""
+    with torch.device("meta"):
+        module = part.beneath(layers, d_model)
+        inputs = {"tokens": torch.empty(B, T, dtype=torch.long), "x": torch.empty(B, T, d_model)}
     return trace(module, inputs)
 
 
@@ -223,8 +232,9 @@ class Stub(nn.Module):
     def __init__(self, name: str, part: Part):
         super().__init__()
         self.name, self.label = name, part.title
+        self.names = ("x", *part.reads)
 
-    def forward(self, x: torch.Tensor, positions: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, *beside: torch.Tensor) -> torch.Tensor:
         return x
 
 
@@ -251,8 +261,13 @@ def trace_ahead(arch: Architecture) -> Traced:
 
 def _wiring(arch: Architecture, steps: tuple[Step, ...]) -> _Wiring:
     names = {name for step in steps for name in step.parts}
-    parts = tuple((name, arch.parts[name].kind, getattr(arch.parts[name], "norm", None)) for name in sorted(names))
+    used = [(name, arch.parts[name]) for name in sorted(names)]
+    parts = tuple((name, part.kind, getattr(part, "norm", None), _widths(part)) for name, part in used)
     return _Wiring(steps, arch.d_model, (arch.norm, arch.residual), parts, arch)
+
+
+def _widths(part: Part) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(tensor.shape[2:]) for tensor in part.beside(1, 1).values())
 
 
 @lru_cache(maxsize=1024)
@@ -262,6 +277,8 @@ def _trace_block(wiring: _Wiring) -> Traced:
     with torch.device("meta"):
         module = Block(arch, wiring.steps, lambda name: Stub(name, arch.parts[name]))
         inputs = {"stream": torch.empty(B, T, *streams, d), "positions": torch.empty(T, dtype=torch.long)}
+        for name in (name for step in wiring.steps for name in step.parts):
+            inputs |= arch.parts[name].beside(B, T)
     return trace(module, inputs)
 
 

@@ -149,6 +149,12 @@ time_mixes = given(kind=st.just("rwkv_time_mix"), width=st.sampled_from([8, 12])
 channel_mixes = given(kind=st.just("rwkv_channel_mix"), d_ff=st.sampled_from([8, 20]))
 
 
+per_layers = given(
+    kind=st.just("per_layer_embedding"), width=st.sampled_from([4, 8]), rows=st.sampled_from([20, 48]),
+    activation=maybe(st.just("swiglu")),
+)  # fmt: skip
+
+
 activations = st.sampled_from(["relu2", "gelu", "gelu_tanh", "silu", "reglu", "geglu", "swiglu", "clamped_swiglu"])
 dense = given(
     kind=st.just("feed_forward"),
@@ -233,6 +239,7 @@ def mappings(draw):
         "lightning": lightnings,
         "mamba": mambas,
         "selective": channels,
+        "own": per_layers,
         "griffin": griffins,
         "time_mix": time_mixes,
         "channel_mix": channel_mixes,
@@ -264,6 +271,7 @@ def mappings(draw):
                     kind=st.just("plain"),
                     norm=st.sampled_from(["pre", "output", "sandwich"]),
                     scale=maybe(st.just(0.7)),
+                    layer_scale=maybe(st.booleans()),
                 ),
                 given(kind=st.just("hyper"), streams=st.integers(2, 3)),
             )

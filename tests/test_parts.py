@@ -29,10 +29,12 @@ def parts_of(arch: Architecture):
 def measured_flops(part, d_model: int, new: int) -> dict[str, int]:
     """FlopCounterMode's figures by submodule, on meta."""
     with torch.device("meta"):
-        module, x = part.build(d_model), torch.empty(1, new, d_model)
-        inputs = (x, torch.arange(new)) if part.mixes else (x,)
+        return counted(part.build(d_model), torch.empty(1, new, d_model), **part.beside(1, new))
+
+
+def counted(module: torch.nn.Module, *inputs: torch.Tensor, **named: torch.Tensor) -> dict[str, int]:
     with FlopCounterMode(display=False) as counter:
-        module(*inputs)
+        module(*inputs, **named)
     counts = counter.get_flop_counts()
     root = type(module).__name__
     return {
@@ -60,6 +62,12 @@ def check_flops(part, d_model: int) -> None:
             assert measured[path] == flops
         else:
             assert measured[path] == flops, path
+    if "per_layer" in part.reads:
+        with torch.device("meta"):
+            below = counted(
+                part.beneath(3, d_model), torch.zeros(1, NEW, dtype=torch.long), torch.empty(1, NEW, d_model)
+            )
+        assert {k: v for k, v in below.items() if v} == part.beneath_flops(3, d_model, NEW)
     inner = {path for path in measured if path not in closed and not any(p.startswith(f"{path}.") for p in closed)}
     assert not {path for path in inner if measured[path]}, "FLOPs that the closed form does not know"
 
@@ -127,7 +135,7 @@ def test_traced_shapes_are_those_of_a_run(arch):
                 inner.register_forward_hook(note)
         x = torch.zeros(batch, length, arch.d_model)
         with torch.inference_mode():
-            module(x, torch.arange(length)) if part.mixes else module(x)
+            module(x, **part.beside(batch, length))
         for op in traced.operations:
             if op.path in shapes and not op.again:
                 assert tuple(sizes.get(n, n) for n in op.shape) == tuple(shapes[op.path]), op.path

@@ -86,6 +86,11 @@ class Column:
         if "positions" not in self.g:
             pen.wire([(cx, y + 34), (cx, y)], cls="stream")
             pen.text(cx + 10, y + 24, f"stream, {width}", "l")
+            if "beneath" in self.g:
+                beneath, left = self.g.nodes["beneath"], cx - 136
+                pen.wire([(cx, y + 74), (cx, y + 86), (left, y + 86), (left, y + 66)])
+                facts = f"{beneath['shape_out'][-2]} × {beneath['shape_out'][-1]:,}"
+                pen.box("beneath", left, y + 50, 64, 32, KINDS["embedding"], "PLE", facts, beneath["explain"])
             pen.box("embedding", cx, y + 50, 186, 32, KINDS["embedding"], embedding["label"], tip=embedding["explain"])
             return y + 66
         right = cx + 112
@@ -144,7 +149,7 @@ class Column:
         inner, level = self.inside(node), self.g.nodes[node]["parent"]
         found: dict[str, bool] = {}
         for source, _, data in self.g.in_edges(inner, data=True):
-            if source not in inner and source != "positions_index":
+            if source not in inner and source != "positions_index" and not data.get("beside"):
                 while self.g.nodes[source]["parent"] not in (level, None):
                     source = self.g.nodes[source]["parent"]
                 stream = self.g.nodes[node]["kind"] == "add" and "stream" in data["tensor"].split(", ")
@@ -176,6 +181,7 @@ class Column:
             label = data["label"] if text_width(data["label"]) < w - 10 else data["label"].partition(",")[0]
             row = [n for n in self.row(node) if "role" in self.g.nodes[n]]
             rope = next((c for c in self.children.get(node, ()) if self.g.nodes[c]["kind"] == "rope"), None)
+            own = any(source.startswith("beneath.") for source, _ in self.g.in_edges(self.inside(node)))
             facts = data["facts"][:2] if len(row) == 1 else [*data["facts"][:1], *(["RoPE"] if rope else [])]
             pen.box(node, x, y, w, h, ROLES[data["role"]], label, " · ".join(facts), data["explain"])
             after = len(row) - 1 - row.index(node)  # call-outs begin right of all that stand side by side
@@ -184,6 +190,11 @@ class Column:
             if rope and len(row) == 1:
                 pen.wire([(left + 51, y), (x - w / 2, y)])
                 pen.box(rope, left + 28, y, 46, 24, KINDS["rope"], "RoPE", tip=self.g.nodes[rope]["explain"])
+            if own and len(row) == 1:
+                pen.wire([(left + 51, y), (x - w / 2, y)])
+                pen.box(
+                    "beneath", left + 28, y, 46, 24, KINDS["embedding"], "PLE", tip=self.g.nodes["beneath"]["explain"]
+                )
 
     def wires(self, rows: list[list[str]], centres: dict, loop: float, top: float, bottom: float) -> None:
         """Arrows up the column; the stream thick, and past each step in a loop into its sum."""

@@ -20,15 +20,24 @@ class Inset:
         self.layout = self.lay_out()
 
     def lay_out(self) -> Layout:
-        sizes: dict[str, tuple[float, float]] = {"x": (60, 16)}
+        self.given = {"x": self.data["shape_in"]}  # what comes from outside, with its shape
+        for _, target, data in self.g.in_edges(self.inside, data=True):
+            if data.get("beside") and self.g.nodes[target]["kind"] != "borrowed":
+                self.given["own"] = data["shape"]
+        sizes: dict[str, tuple[float, float]] = {key: (60, 16) for key in self.given}
         owner: dict[str, str] = {}
         for node in self.inside:
             owner[node] = self.shared(node) or node
             sizes[owner[node]] = (150, 46) if owner[node] != node else self.size(node)
+
+        def end(source: str, beside: bool) -> str:
+            return owner.get(source, "own" if beside else "x")
+
         edges = (
-            (owner.get(source, "x"), owner[target])
-            for source, target in self.g.edges
-            if target in owner and source != "positions_index" and owner.get(source, "x") != owner[target]
+            (end(source, beside), owner[target])
+            for source, target, beside in self.g.edges(data="beside", default=False)
+            if target in owner and source != "positions_index" and end(source, beside) != owner[target]
+            if not (beside and self.g.nodes[target]["kind"] == "borrowed")  # it says itself where it is read from
         )
         return layered(tuple((key, *size) for key, size in sizes.items()), tuple(edges))
 
@@ -134,7 +143,8 @@ class Inset:
     def last(self) -> str:
         """The box that the part's output leaves from."""
         inside = set(self.inside)
-        node = next(n for n in self.inside if any(to not in inside for to in self.g.successors(n)))
+        leaving = (a for a, b, beside in self.g.out_edges(self.inside, "beside") if b not in inside and not beside)
+        node = next(leaving)
         return self.shared(node) or node
 
     def route(self, pen: Pen, path: list[str], port: float, lanes: dict[int, list[str]]) -> None:
@@ -160,9 +170,9 @@ class Inset:
         return self.g.nodes[node]["kind"] if node in self.g else ""
 
     def box(self, pen: Pen, key: str, box: Box) -> None:
-        if key == "x":
-            shape = ", ".join(f"{n:,}" if isinstance(n, int) else n for n in self.data["shape_in"])
-            pen.text(box.x, box.y + 6, f"x ({shape})", "s c")
+        if key in self.given:
+            shape = ", ".join(f"{n:,}" if isinstance(n, int) else n for n in self.given[key])
+            pen.text(box.x, box.y + 6, f"{key} ({shape})", "s c")
             return
         if key not in self.g:  # the shared expert, as one
             made = [node for node in self.inside if self.shared(node)]

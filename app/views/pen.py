@@ -31,6 +31,7 @@ class Look:
 
 KINDS = {
     "norm": Look("box", "box-line"), "rope": Look("box", "ink"), "linear": Look("linear", "linear-line"),
+    "scale": Look("box", "box-line", round=14),
     "cache": Look("cache-tint", "cache", "cache-ink", 14), "borrowed": Look("cache-tint", "cache", "cache-ink", 14),
     "indexer": Look("box", "attention"), "state": Look("cache-tint", "cache", "cache-ink", 0),
     "recurrence": Look("recurrence", "recurrence", "recurrence-ink"),
@@ -41,6 +42,7 @@ KINDS = {
     "shared": Look("shared", "experts", "shared-ink"), "mtp": Look("box", "mtp"), "read": Look("box", "box-line"),
 }  # fmt: skip
 ROLES = {role: Look(role, role, f"{role}-ink", 8) for role in ("attention", "recurrence", "experts", "feed_forward")}
+ROLES["embedding"] = Look("embedding-tint", "embedding", round=8)
 
 
 class Pen:

@@ -62,6 +62,7 @@ class Part(Spec):
 
     title: ClassVar[str]
     role: ClassVar[str]  # "attention", "recurrence", "feed_forward" or "experts": one colour each in every chart
+    reads: ClassVar[tuple[str, ...]] = ()  # what its module's forward is given beside x, by the names of `beside`
     # Submodules that a person would want to see as a row of their own: path prefix -> (role, words).
     components: ClassVar[dict[str, tuple[str, str]]] = {}
 
@@ -92,6 +93,23 @@ class Part(Spec):
     def build(self, d_model: int) -> nn.Module:
         """The module that computes this part, on the current default device."""
         raise NotImplementedError
+
+    def beside(self, batch: int, length: int) -> dict[str, Tensor]:
+        """What its module reads beside x: `positions` (T,), or `per_layer` (B, T, width) from a module `beneath`. As
+        zeros, or positions from 0: analysis runs on these."""
+        return {}
+
+    def beneath(self, layers: int, d_model: int) -> nn.Module | None:
+        """A module below the first layer: (tokens, x) -> (B, T, layers, width), for each layer that uses this part what
+        it reads as `per_layer`. x is what leaves the token embedding."""
+        return None
+
+    def beneath_flops(self, layers: int, d_model: int, new: int) -> Flops:
+        """FLOPs of that module, by submodule path."""
+        return Flops()
+
+    # Its rows of the cost: path prefix -> words.
+    beneath_rows: ClassVar[dict[str, str]] = {}
 
     def cache(self, length: int) -> dict[str, Shape]:
         """What one sequence of `length` tokens leaves behind, by name; grows with length up to a window."""
@@ -137,6 +155,10 @@ class Mixer(Part):
     """A part through which positions see one another; its module's forward takes (x, positions)."""
 
     role: ClassVar[str] = "attention"
+    reads: ClassVar[tuple[str, ...]] = ("positions",)
+
+    def beside(self, batch: int, length: int) -> dict[str, Tensor]:
+        return {"positions": torch.arange(length)}
 
 
 class Recurrence(Mixer):
@@ -168,6 +190,25 @@ class Linear(nn.Linear):
         nn.init.normal_(self.weight, std=0.02)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
+
+
+class Embedding(nn.Embedding):
+    """A table of one vector a token (or a position), times a constant."""
+
+    box = "embedding"
+    label = "Embedding"
+
+    def __init__(self, rows: int, d_model: int, scale: float = 1.0):
+        self.scale = scale
+        super().__init__(rows, d_model)
+
+    def reset_parameters(self) -> None:
+        if not self.weight.is_meta:
+            nn.init.normal_(self.weight, std=0.02)
+
+    def forward(self, index: Tensor) -> Tensor:
+        x = super().forward(index)
+        return x if self.scale == 1 else x * torch.tensor(self.scale, dtype=x.dtype, device=x.device)
 
 
 def normal(*shape: int) -> nn.Parameter:

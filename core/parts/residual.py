@@ -18,6 +18,7 @@ class _Residual(Spec):
         description="pre: x + f(norm x); post: norm(x + f x); output: x + norm(f x); sandwich: x + norm(f(norm x))",
     )
     scale: Annotated[float, Field(gt=0, le=1e3)] = Field(1.0, description="Each part's output is multiplied by this")
+    layer_scale: bool = Field(False, description="What leaves a layer is multiplied by a learned number (Gemma 4)")
 
     def checklist(self) -> Iterator[str]:
         placed = {
@@ -30,6 +31,8 @@ class _Residual(Spec):
         yield placed[self.norm]
         if self.scale != 1:
             yield f"What a part gives is multiplied by {self.scale:g} before it joins the stream."
+        if self.layer_scale:
+            yield "The whole stream is multiplied by a learned number at the end of each layer."
 
 
 class Residual(_Residual):
@@ -84,6 +87,22 @@ class Add(nn.Module):
 
     def forward(self, stream: Tensor, update: Tensor) -> Tensor:  # (B, T, d_model) twice
         return stream + (update if self.scale == 1 else self.scale * update)
+
+
+class LayerScale(nn.Module):
+    """The stream times one learned number, at the end of a layer."""
+
+    box = "scale"
+    keeps_shape = True
+    label = "Layer scale"
+    explain = "The whole stream is multiplied by one learned number."
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("weight", torch.ones(1))  # checkpoints have it as a buffer, which is no parameter
+
+    def forward(self, stream: Tensor) -> Tensor:
+        return stream * self.weight
 
 
 class HyperRead(nn.Module):

@@ -1,0 +1,131 @@
+"""Per-layer embeddings (Gemma 3n; Gemma 4): beside the stream, every layer is given a small vector for each token."""
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from .base import Embedding, Flops, Linear, Part, Width, scaled
+from .feedforward import Activate, Activated
+from .norm import Norm
+
+
+class PerLayerEmbedding(Activated, Part):
+    """The stream, projected to `width` channels and through an activation, gates this layer's own embedding of the
+    token; what is left is projected back. The embeddings are looked up below the first layer, in one table for all
+    layers, and mixed with a projection of the token's embedding. L = layers, P = width."""
+
+    title = "Per-layer embedding"
+    role = "embedding"
+    reads: ClassVar[tuple[str, ...]] = ("per_layer",)
+    beneath_rows = {"table": "per-layer embedding table", "context": "per-layer projection"}
+
+    kind: Literal["per_layer_embedding"]
+    width: Width = Field(description="Channels of one layer's embedding of a token", examples=[256])
+    rows: int = Field(ge=1, le=16_777_216, description="Tokens in the table; others read row 0", examples=[262_144])
+    activation: Literal["reglu", "geglu", "geglu_tanh", "swiglu"] = Field("geglu_tanh", description="The gate's")
+    norm: Norm | None = Field(None, description="Where it differs from the model's")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.norm is not None and not self.norm.weight:
+            raise ValueError("norm: the projection's norm has a weight")
+        return self
+
+    def build(self, d_model: int) -> nn.Module:
+        return PerLayerModule(self, d_model)
+
+    def beside(self, batch: int, length: int) -> dict[str, Tensor]:
+        return {"per_layer": torch.zeros(batch, length, self.width)}
+
+    def beneath(self, layers: int, d_model: int) -> nn.Module:
+        return PerLayerInputs(self, layers, d_model)
+
+    def beneath_flops(self, layers: int, d_model: int, new: int) -> Flops:
+        return Flops(context=2 * new * d_model * layers * self.width)
+
+    def flops(self, d_model: int, new: int, past: int) -> Flops:
+        return Flops(dict.fromkeys(("gate", "project"), 2 * new * d_model * self.width))
+
+    def shrink(self, scale: float) -> "PerLayerEmbedding":
+        return self.model_copy(update={"width": scaled(self.width, scale), "rows": min(self.rows, 512)})
+
+    def facts(self):
+        yield f"{self.width:,} wide"
+
+    def explain(self, d_model: int) -> str:
+        return (
+            f"Every layer has an embedding of its own for each of {self.rows:,} tokens, {self.width:,} channels wide: "
+            f"{self.rows * self.width:,} values a layer that are looked up and never multiplied, so they can stay in "
+            "slow memory. The stream gates it."
+        )
+
+    def checklist(self, d_model: int) -> Iterator[str]:
+        yield (
+            f"A layer's embedding is (looked up × √{self.width:,} + RMSNorm(projection of the token's embedding / "
+            f"√{d_model:,})) / √2; one norm serves all layers."
+        )
+        yield "The per-layer embedding joins the stream after the feed-forward network, behind a norm of its own."
+        yield from self.notes()
+
+
+class PerLayerModule(nn.Module):
+    def __init__(self, part: PerLayerEmbedding, d_model: int):
+        super().__init__()
+        self.gate = Linear(d_model, part.width)
+        self.activation = Activate(part)
+        self.project = Linear(part.width, d_model)
+
+    def forward(self, x: Tensor, per_layer: Tensor) -> Tensor:  # (B, T, d_model), (B, T, P)
+        return self.project(self.activation(per_layer, self.gate(x)))
+
+
+class PerLayerInputs(nn.Module):
+    """What every layer reads of a token: (looked up + projected from its embedding) / sqrt(2)."""
+
+    def __init__(self, part: PerLayerEmbedding, layers: int, d_model: int):
+        super().__init__()
+        self.layers = layers
+        self.table = Table(part.rows, layers * part.width, part.width**0.5)
+        self.context = Context(d_model, layers * part.width)
+        self.context_norm = part.norm.build(part.width)
+        self.context_mean = Mean()
+
+    def forward(self, tokens: Tensor, x: Tensor) -> Tensor:  # (B, T), (B, T, d_model)
+        looked = self.table(tokens).unflatten(-1, (self.layers, -1))  # (B, T, L, P)
+        context = self.context_norm(self.context(x).unflatten(-1, (self.layers, -1)))  # (B, T, L, P)
+        return self.context_mean(context, looked)
+
+
+class Table(Embedding):
+    """One table for all layers; a token beyond it reads row 0."""
+
+    label = "Per-layer table"
+
+    @property
+    def explain(self) -> str:
+        return f"All layers' vectors for each of {self.num_embeddings:,} tokens. Looking one up costs no FLOPs."
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return super().forward(torch.where(tokens < self.num_embeddings, tokens, 0))
+
+
+class Context(Linear):
+    """A projection over the root of its input's width."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * self.in_features**-0.5
+
+
+class Mean(nn.Module):
+    """(a + b) / sqrt(2): the sum of two independent vectors at the size of one."""
+
+    box = "add"
+    keeps_shape = True
+    label = "+"
+    explain = "The sum of both over √2."
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return (a + b) * 2**-0.5
