@@ -174,7 +174,8 @@ def experts(draw):
     router = draw(
         given(
             score=st.just(score),
-            over=st.just("chosen") if score == "softmax" and draw(st.booleans()) else st.none(),
+            over=maybe(st.sampled_from(["chosen", "near"])) if score == "softmax" else st.none(),
+            near=maybe(st.just(0.5)),
             normalise=maybe(st.booleans()),
             scale=maybe(st.just(1.5)),
             groups=st.just(groups),
@@ -198,7 +199,11 @@ def experts(draw):
             activation=activations,
             bias=maybe(st.booleans()),
             router=st.just(router),
-            shared=maybe(given(d_ff=st.just(16), gate=maybe(st.booleans()))),
+            shared=maybe(
+                given(
+                    d_ff=st.just(16), gate=maybe(st.booleans()), bias=maybe(st.booleans()), average=maybe(st.booleans())
+                )
+            ),
             weigh=maybe(st.sampled_from(["before", "after"])),
             latent=maybe(st.just(8)),
         )

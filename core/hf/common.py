@@ -233,10 +233,13 @@ def text_config(config: Config, *types: str) -> Config:
 # ---- rope ----
 
 
-def rope(config: Config, context: int, *, theta: float = 10_000.0, fraction: float | None = None) -> dict:
+def rope(
+    config: Config, context: int, *, theta: float = 10_000.0, fraction: float | None = None, magnitudes: bool = False
+) -> dict:
     """The position that rope_theta, rope_scaling and partial_rotary_factor, or rope_parameters in their place, describe.
 
     `fraction` is the family's default share of channels that turn; None where the family turns them all, whatever is said.
+    With `magnitudes`, a scaled rope gives its magnitude for short texts and for long ones.
     """
     key = "rope_scaling" if config.raw.get("rope_scaling") else "rope_parameters"
     config.ignore("rope_scaling")
@@ -252,7 +255,24 @@ def rope(config: Config, context: int, *, theta: float = 10_000.0, fraction: flo
         raise (inner if inner.has("partial_rotary_factor") else config).refuse(
             "partial_rotary_factor", "this family turns all channels"
         )
-    return {"kind": "rope", "base": base} | unless(1.0, fraction=share) | rope_scaling(inner, context, original)
+    magnitude = _magnitude(inner) if magnitudes else {}
+    scaling = rope_scaling(inner, context, original)
+    if scaling:
+        scaling["scaling"] |= magnitude
+    return {"kind": "rope", "base": base} | unless(1.0, fraction=share) | scaling
+
+
+def _magnitude(inner: Config) -> dict:
+    """Phi-3.5-MoE's short_mscale and long_mscale, which its longrope must give."""
+    kind = inner.take("rope_type", str, None) or inner.take("type", str, "default")
+    if kind == "default":
+        inner.ignore("short_mscale", "long_mscale")
+        return {}
+    inner.expect("rope_type", "longrope")
+    inner.expect("type", "longrope")
+    magnitude = inner.take("short_mscale", float)
+    inner.expect("long_mscale", magnitude)
+    return {"attention_factor": magnitude}
 
 
 def temperature(config: Config, usual: Mapping[str, Any] | None = None) -> dict:
@@ -511,7 +531,8 @@ def llama_sources(
             given = mixer if part.mixes else ff
             yield from (given or part_sources)(path, at, part)
             for beside in step.parts[1:]:  # behind the same norm
-                yield from part_sources(f"layers.{index}.{beside}", at, arch.part(beside))
+                given = mixer if arch.part(beside).mixes else ff
+                yield from (given or part_sources)(f"layers.{index}.{beside}", at, arch.part(beside))
 
 
 def norm_sources(arch: Architecture, ours: str, theirs: str) -> Iterator[tuple[str, list[Source]]]:
@@ -550,6 +571,8 @@ def also_named(
 def head_source(arch: Architecture, table: str) -> Iterator[tuple[str, list[Source]]]:
     """The output head: a tied one may be in the file or not, and is the embedding table either way."""
     yield one("head.weight", *(("lm_head.weight", table) if arch.tied_embeddings else ("lm_head.weight",)))
+    if arch.head.bias:
+        yield one("head.bias", "lm_head.bias")
 
 
 def part_sources(path: str, at: str, part: Any) -> Iterator[tuple[str, list[Source]]]:
@@ -602,18 +625,19 @@ def experts_sources(
 ) -> Iterator[tuple[str, list[Source]]]:
     """Router, routed experts and shared ones. Experts come stacked, (E, out, in) with gate and up as one tensor, or one by one.
 
-    `bias` is the selection bias's name below `at`; `each` the prefix of single experts, where it is not `at`'s.
+    `bias` is the selection bias's name below `at`, or several; `each` the prefix of single experts, where it is not `at`'s.
     """
     each = each or at
     yield one(f"{path}.router.weight", f"{at}.{router}.weight", f"{each}.{router}.weight")
     if part.router.selection_bias:
-        yield one(f"{path}.router.selection_bias", f"{at}.{bias or router + '.e_score_correction_bias'}")
+        named = (bias or f"{router}.e_score_correction_bias").split()
+        yield one(f"{path}.router.selection_bias", *(f"{at}.{name}" for name in named), make=Tensor.flatten)
     for ours, theirs in zip(("gate", "up", "down"), names, strict=True):
         if ours != "gate" or part.gated:
             singles = Source(tuple(f"{each}.experts.{e}.{theirs}.weight" for e in range(part.count)), stack)
             yield f"{path}.experts.{ours}", [_stacked(f"{at}.experts", ours, part.gated), singles]
     if part.shared:
-        yield from dense_sources(f"{path}.shared", f"{at}.{shared}", part.model_copy(update={"bias": False}))
+        yield from dense_sources(f"{path}.shared", f"{at}.{shared}", part.model_copy(update={"bias": part.shared.bias}))
 
 
 def _stacked(at: str, name: str, gated: bool) -> Source:

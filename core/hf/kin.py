@@ -33,10 +33,13 @@ class Kin:
         None  # layers in a window turn by a rope of their own, with this base and never scaled by default
     )
     fraction: float | None = None  # default share of channels that turn; None where all do
+    magnitudes: bool = False  # a scaled rope gives its magnitude for short texts and for long ones
+    layered: bool = False  # layer_rope_theta gives each layer a base of its own, or 0 for no position
     attention: Mapping[str, Any] = field(default_factory=dict)  # what the attention part always says
     residual: Mapping[str, Any] = field(default_factory=dict)
     parallel: bool = False  # attention and feed-forward behind one norm
     multipliers: bool = False  # Granite's
+    head_bias: tuple[str, bool] | bool = False
     window: Callable[[Config, int, int | None], list[str]] | None = (
         None  # the usual layer_types, where there are windows
     )
@@ -205,7 +208,7 @@ def frame(config: Config, model_type: str, kin: Kin) -> tuple[dict, dict, dict, 
     vocabulary, width, _, depth, length = kin.sizes
     d_model, context = config.count("hidden_size", width), config.count("max_position_embeddings", length)
     heads, kv_heads, head_dim = kin.heads
-    bias, out_bias = _says(config, kin.bias), _says(config, kin.out_bias)
+    bias, out_bias = says(config, kin.bias), says(config, kin.out_bias)
     part = {"kind": "attention"} | common.heads(config, d_model, heads=heads, kv_heads=kv_heads, head_dim=head_dim)
     part |= unless(False, bias=bias) | ({} if out_bias in (None, bias) else {"out_bias": out_bias}) | kin.attention
     value = {
@@ -215,12 +218,15 @@ def frame(config: Config, model_type: str, kin: Kin) -> tuple[dict, dict, dict, 
         "tied_embeddings": config.take("tie_word_embeddings", bool, kin.tied),
         "norm": {**kin.norm, "eps": config.take(kin.eps[0], float, kin.eps[1])},
     } | ({"residual": dict(kin.residual)} if kin.residual else {})
+    if says(config, kin.head_bias):
+        value["head"] = {"bias": True}
     depth = config.depth("num_hidden_layers", depth)
     near = None
     if kin.local_base:
         near, position = common.ropes(config, context, kin.theta, kin.local_base)
     else:
-        position = common.rope(config, context, theta=kin.theta, fraction=kin.fraction) | kin.rope
+        position = common.rope(config, context, theta=kin.theta, fraction=kin.fraction, magnitudes=kin.magnitudes)
+        position |= kin.rope
     part, value = _special(config, model_type, kin, part, value)
     config.ignore(*kin.ignored.split())
     if not kin.window:
@@ -230,6 +236,8 @@ def frame(config: Config, model_type: str, kin: Kin) -> tuple[dict, dict, dict, 
         window = None
     types = common.layer_types(config, depth, kin.window(config, depth, window), "sliding_attention", "full_attention")
     config.ignore("sliding_window_pattern")
+    if kin.layered:
+        return value, position, *_layered(config, part, position, [window if "sliding" in t else None for t in types])
     if window is None and model_type == "afmoe" and "sliding_attention" in types:
         raise config.refuse("sliding_window", "layers of sliding_attention need one")
     if window is None and model_type != "afmoe":
@@ -243,14 +251,37 @@ def frame(config: Config, model_type: str, kin: Kin) -> tuple[dict, dict, dict, 
     return value, position, mixers, order
 
 
+def _layered(
+    config: Config, part: dict, position: dict, windows: list[int | None]
+) -> tuple[dict[str, dict], list[str]]:
+    """The kinds of attention of layers that each have a window or none, and a base of its own or no position (0)."""
+    bases = config.listing("layer_rope_theta", (int, float)) or [position["base"]] * len(windows)
+    if len(bases) < len(windows):
+        raise config.refuse("layer_rope_theta", f"it has {len(bases)} entries for {len(windows)} layers")
+    kinds = list(zip(windows, bases, strict=False))
+    names: dict[tuple, str] = {}
+    mixers = {}
+    for kind in kinds:
+        if kind not in names:
+            window, base = kind
+            word = "local" if window else "global"
+            count = sum(name.startswith(word) for name in mixers)
+            names[kind] = word + (f"_{chr(ord('a') + count)}" if count else "")
+            own = {"kind": "none"} if not base else position | {"base": float(base)}
+            mixers[names[kind]] = part | unless(None, window=window) | ({} if own == position else {"position": own})
+    if len(mixers) == 1:
+        return {"attention": mixers.popitem()[1]}, ["attention"] * len(windows)
+    return mixers, [names[kind] for kind in kinds]
+
+
 def dense(config: Config, kin: Kin) -> dict:
     """The feed-forward network of layers that have one."""
     activation = common.activation(config, *kin.activation, gated=kin.gated)
     part = {"kind": "feed_forward", "d_ff": config.count("intermediate_size", kin.sizes[2])}
-    return part | unless("swiglu", activation=activation) | unless(False, bias=_says(config, kin.mlp_bias))
+    return part | unless("swiglu", activation=activation) | unless(False, bias=says(config, kin.mlp_bias))
 
 
-def _says(config: Config, switch: tuple[str, bool] | bool | None) -> bool | None:
+def says(config: Config, switch: tuple[str, bool] | bool | None) -> bool | None:
     return config.take(switch[0], bool, switch[1]) if isinstance(switch, tuple) else switch
 
 
@@ -259,8 +290,10 @@ def _special(config: Config, model_type: str, kin: Kin, part: dict, value: dict)
     match model_type:
         case "afmoe":
             value |= {"embedding": {"scale": "sqrt_d_model"}} if config.take("mup_enabled", bool, False) else {}
-        case "cohere" | "cohere2":
+        case "cohere" | "cohere2" | "cohere2_moe":
             config.expect("use_qk_norm", False)
+            if kin.window and config.raw.get("sliding_window", kin.sliding) is None:
+                raise config.refuse("sliding_window", "give its tokens: what is outside a window has no position")
             value["head"] = {"scale": config.take("logit_scale", float, 0.0625)}
         case "gemma":
             config.expect("use_bidirectional_attention", False)
@@ -323,6 +356,10 @@ def write_frame(arch: Architecture, model_type: str, kin: Kin) -> dict:
     for switch, says in ((kin.bias, part.bias), (kin.out_bias, part.bias if part.out_bias is None else part.out_bias)):
         if isinstance(switch, tuple):
             written[switch[0]] = says
+    if isinstance(kin.head_bias, tuple):
+        written[kin.head_bias[0]] = arch.head.bias
+    if kin.layered:
+        written["layer_rope_theta"] = [getattr(arch.part(b[0].parts[0]).position, "base", 0) for b in arch.sequence]
     if kin.window:
         written |= {"sliding_window": common.window(arch), "layer_types": common.write_layer_types(arch)}
     if kin.switch:
@@ -345,6 +382,9 @@ def write_frame(arch: Architecture, model_type: str, kin: Kin) -> dict:
         near = next((p.position for p in arch.parts.values() if getattr(p, "position", None)), arch.position)
         return written | common.write_ropes(near, arch.position, arch.context) | common.write_precision(arch)
     rope = common.write_rope(arch.position, arch.context)
+    if kin.magnitudes and arch.position.scaling:
+        magnitude = rope["rope_scaling"].pop("attention_factor")
+        rope["rope_scaling"] |= {"short_mscale": magnitude, "long_mscale": magnitude}
     if kin.fraction is not None:
         rope["partial_rotary_factor"] = arch.position.fraction
     return written | rope | common.write_precision(arch)

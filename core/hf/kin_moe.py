@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from ..spec import Architecture, Unsupported
@@ -29,6 +30,25 @@ def stepped(config: Config, depth: int) -> list[bool]:
     return [layer not in alone and (layer + 1) % step == 0 for layer in range(depth)]
 
 
+def spaced(config: Config, depth: int) -> list[bool]:
+    """Every moe_layer_interval-th layer from moe_layer_start_index to moe_layer_end_index."""
+    step, first = config.count("moe_layer_interval", 1), config.count("moe_layer_start_index", 1, least=0)
+    last = config.take("moe_layer_end_index", int, -1)
+    return [(n + 1) % step == 0 and first <= n <= (depth - 1 if last == -1 else last) for n in range(depth)]
+
+
+def prefixed(config: Config, depth: int, window: int | None) -> list[str]:
+    """Command A+: the first dense layers and the rest, each with every so-manieth layer outside a window."""
+    first = min(config.count("first_k_dense_replace", 0, least=0), depth)
+    runs = (
+        (first, config.count("prefix_dense_sliding_window_pattern", 1)),
+        (depth - first, config.count("sliding_window_pattern", 4)),
+    )
+    return [
+        "sliding_attention" if (n + 1) % every else "full_attention" for length, every in runs for n in range(length)
+    ]
+
+
 @dataclass(frozen=True)
 class MoeKin(Kin):
     """What a row says of its experts, beside what Kin says of the rest."""
@@ -53,10 +73,15 @@ class MoeKin(Kin):
 
 BALANCED = {"score": "sigmoid", "selection_bias": True}
 COUNTED = BALANCED | {"counted": True}
+COUNTED_SOFTMAX = COUNTED | {"score": "softmax"}
 GRANITE = dict(
     sizes=(32_000, 4_096, 11_008, 32, 2_048), heads=(32, None, None), multipliers=True, count=("num_local_experts", 8),
     top_k=("num_experts_per_tok", 2), d_ff=("intermediate_size", 11_008), router={"score": "softmax", "over": "chosen"}, normalise=False,
     at="block_sparse_moe", routed_by="router",
+)  # fmt: skip
+GRANITE_SHARED = dict(
+    shared=("shared_intermediate_size", 0), shared_at="shared_mlp",
+    shared_tensors={"gate_up_proj": "input_linear", "down_proj": "output_linear"},
 )  # fmt: skip
 KIN = {
     "afmoe": MoeKin(
@@ -67,11 +92,24 @@ KIN = {
         tensors={"pre_feedforward_layernorm": "pre_mlp_layernorm", "post_feedforward_layernorm": "post_mlp_layernorm"},
         ignored="global_attn_every_n_layers",
     ),
+    "cohere2_moe": MoeKin(
+        "Cohere2Moe", (256_000, 8_192, 22_528, 40, 8_192), (64, None, 128), tied=True, norm={"kind": "layer", "bias": False},
+        eps=("layer_norm_eps", 1e-5), rope=kin.PAIRS, parallel=True, window=prefixed, sliding=4_096, unseen=True, count=("num_experts", 8),
+        top_k=("num_experts_per_tok", 2), d_ff=("intermediate_size", 22_528), shared=("num_shared_experts", 0), sparse=typed(0),
+    ),
     "dots1": MoeKin(
         "Dots1", (152_064, 4_608, 10_944, 62, 2_048), (32, 32, None), attention={"qk_norm": {}}, window=kin.upper, sliding=4_096,
         count=("n_routed_experts", ...), top_k=("num_experts_per_tok", ...), router=BALANCED, scale=("routed_scaling_factor", 1.0),
         groups=True, shared=("n_shared_experts", ...), first=("first_k_dense_replace", 0),
         ignored="topk_method scoring_func ep_size moe_layer_freq",
+    ),
+    "ernie4_5_moe": MoeKin(
+        "Ernie4_5_Moe", (103_424, 2_560, 12_288, 28, 131_072), (20, 4, None), tied=True, eps=("rms_norm_eps", 1e-5),
+        bias=("use_bias", False), mlp_bias=("use_bias", False), head_bias=("use_bias", False), rope=kin.PAIRS, theta=5e5,
+        count=("moe_num_experts", 64), top_k=("moe_k", 6), d_ff=("moe_intermediate_size", 1_536), router=COUNTED_SOFTMAX, normalise=True,
+        shared=("moe_num_shared_experts", 2), sparse=spaced,
+        bias_at="gate.moe_statics.e_score_correction_bias moe_statics.e_score_correction_bias",
+        ignored="moe_capacity moe_gate moe_use_aux_free num_nextn_predict_layers",
     ),
     "exaone_moe": MoeKin(
         "ExaoneMoe", (102_400, 4_096, 16_384, 32, 2_048), (32, 32, None), eps=("rms_norm_eps", 1e-5), bias=False,
@@ -79,11 +117,15 @@ KIN = {
         normalise=("norm_topk_prob", True), scale=("routed_scaling_factor", 2.5), groups=True, shared=("num_shared_experts", 1),
         sparse=typed(1),
     ),
-    "granitemoe": MoeKin("GraniteMoe", **GRANITE),
-    "granitemoeshared": MoeKin(
-        "GraniteMoeShared", **GRANITE, shared=("shared_intermediate_size", 0), shared_at="shared_mlp",
-        shared_tensors={"gate_up_proj": "input_linear", "down_proj": "output_linear"},
+    "flex_olmo": MoeKin(
+        "FlexOlmo", (100_352, 4_096, 11_008, 32, 4_096), (32, None, None), theta=5e5, attention={"qk_norm": {"across": "heads"}},
+        residual={"norm": "output"}, count=("num_experts", 7), top_k=("num_experts_per_tok", 5), d_ff=("intermediate_size", 11_008),
     ),
+    "granitemoe": MoeKin("GraniteMoe", **GRANITE),
+    "granitemoe_swa": MoeKin(
+        "GraniteMoeSWA", **GRANITE, **GRANITE_SHARED, attention={"sinks": True}, window=kin.first_of(4), sliding=128, layered=True,
+    ),
+    "granitemoeshared": MoeKin("GraniteMoeShared", **GRANITE, **GRANITE_SHARED),
     "hunyuan_v1_moe": MoeKin(
         "HunYuanMoEV1", (290_943, 4_096, 11_008, 32, 2_048), (32, None, None), eps=("rms_norm_eps", 1e-5),
         attention={"qk_norm": {"after_position": True}}, tensors={"q_norm": "query_layernorm", "k_norm": "key_layernorm"},
@@ -112,6 +154,11 @@ KIN = {
         "Olmoe", (50_304, 2_048, 2_048, 16, 4_096), (16, None, None), eps=("rms_norm_eps", 1e-5),
         attention={"qk_norm": {"across": "heads"}}, d_ff=("intermediate_size", 2_048),
     ),
+    "phimoe": MoeKin(
+        "Phimoe", (32_064, 4_096, 6_400, 32, 131_072), (32, 8, None), norm={"kind": "layer"}, eps=("rms_norm_eps", 1e-5), theta=1e6,
+        head_bias=("lm_head_bias", False), magnitudes=True, window=kin.all_alike, count=("num_local_experts", 16),
+        top_k=("num_experts_per_tok", 2), d_ff=("intermediate_size", 6_400), normalise=False, routed_by="router",
+    ),
     "qwen2_moe": MoeKin(
         "Qwen2Moe", (151_936, 2_048, 5_632, 24, 32_768), (16, 16, None), bias=("qkv_bias", True), out_bias=False,
         count=("num_experts", 60), top_k=("num_experts_per_tok", 4), shared=("shared_expert_intermediate_size", 5_632), gate=True,
@@ -139,10 +186,51 @@ def read(row: MoeKin, config: Config, model_type: str) -> dict:
     if row.first:
         first = config.count(*row.first, least=0)
         sparse = [layer >= first for layer in range(len(order))]
-    parts = mixers | {"dense": kin.dense(config, row)} if not all(sparse) else mixers
+    parts = mixers | ({} if all(sparse) else {"dense": kin.dense(config, row)})
     config.ignore("intermediate_size")
-    blocks = [[name, "moe" if routed else "dense"] for name, routed in zip(order, sparse, strict=True)]
-    return common.assemble(config, value, position, parts | {"moe": _experts(config, row)}, blocks)
+    parts["moe"] = _experts(config, row)
+    match model_type:
+        case "cohere2_moe":
+            _command(config, value, parts, order, sparse)
+        case "ernie4_5_moe":
+            _ernie(config)
+        case "phimoe":
+            config.expect("num_experts_per_tok", 2)
+            config.ignore("input_jitter_noise")
+            reach = 2 * config.take("router_jitter_noise", float, 0.01)
+            parts["moe"]["router"] |= {"over": "near", "near": reach}
+    pairs = [(name, "moe" if routed else "dense") for name, routed in zip(order, sparse, strict=True)]
+    return common.assemble(config, value, position, parts, [[pair] if row.parallel else pair for pair in pairs])
+
+
+def _command(config: Config, value: dict, parts: dict, order: list[str], sparse: list[bool]) -> None:
+    """Command A+: other widths and positions of the dense layers, the router's function, how shared experts join."""
+    if config.has("rms_norm_eps"):
+        value["norm"] = {"kind": "rms", "eps": config.take("rms_norm_eps", float)}
+    wide = config.count("prefix_dense_intermediate_size", None)
+    if "dense" in parts and wide:
+        parts["dense"]["d_ff"] = wide
+    if config.count("prefix_dense_sliding_window_pattern", 1) == 1:  # dense layers outside a window turn nevertheless
+        for layer, name in enumerate(order):
+            if not sparse[layer] and not parts[name].get("window"):
+                parts["leading"] = {key: said for key, said in parts[name].items() if key != "position"}
+                order[layer] = "leading"
+    moe, normalise = parts["moe"], config.take("norm_topk_prob", bool, True)
+    score = config.take("expert_selection_fn", str, "softmax")
+    config.expect("expert_selection_fn", "softmax", "sigmoid")
+    moe["router"] = {"score": score} | (
+        {"over": "chosen"} if score == "softmax" else unless(False, normalise=normalise)
+    )
+    config.expect("shared_expert_combination_strategy", "average", "sum")
+    average = config.take("shared_expert_combination_strategy", str, "average") == "average"
+    if "shared" in moe:
+        moe["shared"] |= unless(False, average=average)
+
+
+def _ernie(config: Config) -> None:
+    if config.take("moe_norm_min", float, 1e-12) > 1e-6:
+        raise config.refuse("moe_norm_min", "weights are divided by their sum, however small; give at most 1e-6")
+    config.expect("num_experts_per_tok", config.count("moe_k", 6))
 
 
 def _experts(config: Config, row: MoeKin) -> dict:
@@ -169,6 +257,7 @@ def _experts(config: Config, row: MoeKin) -> dict:
         width, count = (many, 1) if row.shared[0].endswith("intermediate_size") else (many * d_ff, many)
         if many:
             part["shared"] = {"d_ff": width} | unless(1, count=count) | unless(False, gate=row.gate)
+            part["shared"] |= unless(False, bias=kin.says(config, row.mlp_bias))
     return part
 
 
@@ -179,7 +268,7 @@ def write(row: MoeKin, model_type: str, arch: Architecture) -> dict:
     }  # fmt: skip
     written["intermediate_size"] = dense.d_ff if dense else 4 * arch.d_model
     written[row.d_ff[0]] = moe.d_ff
-    sparse = [block[1].parts == ("moe",) for block in arch.sequence]
+    sparse = [any("moe" in step.parts for step in block) for block in arch.sequence]
     if row.sparse is stepped:
         written |= {
             "decoder_sparse_step": 1,
@@ -190,6 +279,14 @@ def write(row: MoeKin, model_type: str, arch: Architecture) -> dict:
         if sparse != [layer >= first for layer in range(arch.depth)]:
             raise Unsupported("layers: in this family the first layers are dense and no others")
         written[row.first[0]] = first
+    elif row.sparse is spaced:
+        routed = [layer for layer, here in enumerate(sparse) if here]
+        steps = {after - before for before, after in pairwise(routed)} or {1}
+        written |= {
+            "moe_layer_start_index": routed[0],
+            "moe_layer_end_index": routed[-1],
+            "moe_layer_interval": min(steps),
+        }
     elif row.sparse is not MoeKin.sparse:
         written["mlp_layer_types"] = ["sparse" if routed else "dense" for routed in sparse]
     if isinstance(row.normalise, tuple):
@@ -202,6 +299,20 @@ def write(row: MoeKin, model_type: str, arch: Architecture) -> dict:
         shared = moe.shared
         wide = row.shared[0].endswith("intermediate_size")
         written[row.shared[0]] = 0 if shared is None else shared.d_ff if wide else shared.count
+    match model_type:
+        case "cohere2_moe":
+            written |= {"expert_selection_fn": moe.router.score, "norm_topk_prob": moe.router.normalise}
+            average = moe.shared is None or moe.shared.average
+            written["shared_expert_combination_strategy"] = "average" if average else "sum"
+            written["prefix_dense_intermediate_size"] = dense and dense.d_ff
+            written["intermediate_size"] = moe.d_ff
+            written["prefix_dense_sliding_window_pattern"] = 1 if "leading" in arch.parts else arch.depth + 1
+            if arch.norm.kind == "rms":
+                written["rms_norm_eps"] = written.pop("layer_norm_eps")
+        case "phimoe":
+            written["router_jitter_noise"] = moe.router.near / 2
+        case "ernie4_5_moe":
+            written["use_bias"] = arch.head.bias
     return written
 
 
@@ -214,9 +325,8 @@ def sources(row: MoeKin, arch: Architecture) -> Sources:
         bias = row.bias_at or f"{row.routed_by}.e_score_correction_bias"
         yield from common.experts_sources(path, f"{at}.{row.at}", routed, router=row.routed_by, bias=bias)
         if part.shared:
-            own = common.dense_sources(
-                f"{path}.shared", f"{at}.{row.shared_at}", part.model_copy(update={"bias": False})
-            )
+            shared = part.model_copy(update={"bias": part.shared.bias})
+            own = common.dense_sources(f"{path}.shared", f"{at}.{row.shared_at}", shared)
             yield from common.renamed(own, **row.shared_tensors)
             if part.shared.gate:
                 yield common.one(f"{path}.shared_gate.weight", f"{at}.{row.shared_at}_gate.weight")

@@ -1,7 +1,8 @@
 """Mixture of experts (arXiv:1701.06538): a router sends each token to a few of many feed-forward networks.
 
 Fine-grained and shared experts are DeepSeekMoE's (arXiv:2401.06066); group-limited routing DeepSeek-V2's
-(arXiv:2405.04434, section 2.2.2); the selection bias is auxiliary-loss-free balancing (arXiv:2408.15664).
+(arXiv:2405.04434, section 2.2.2); the selection bias is auxiliary-loss-free balancing (arXiv:2408.15664); weights over
+the near-best are SparseMixer-v2's (arXiv:2409.12136).
 """
 
 from collections.abc import Iterator
@@ -23,14 +24,20 @@ class Router(Spec):
     """How a token's scores become a choice of experts and their weights."""
 
     score: Literal["softmax", "sigmoid"] = Field("softmax", description="What turns a logit into a score")
-    over: Literal["all", "chosen"] = Field("all", description="Softmax over all experts, or over those chosen by logit")
+    over: Literal["all", "chosen", "near"] = Field(
+        "all",
+        description="Softmax over all experts, over those chosen by logit, or for each choice over those left that come near it",
+    )
+    near: Annotated[float, Field(gt=0, le=1)] = Field(0.02, description="How near, relative to the larger logit")
     normalise: bool = Field(False, description="The chosen scores are divided by their sum")
     scale: Positive = Field(1.0, description="The weights are multiplied by this")
     groups: Count = Field(1, description="Experts stand in this many equal groups")
     top_groups: Count = Field(1, description="A token may choose from this many groups")
     group_score: Literal["max", "top2"] = Field("max", description="A group is worth its best score, or its best two")
     selection_bias: bool = Field(False, description="A bias for each expert that sways the choice, not the weight")
-    counted: bool = Field(False, description="The selection bias counts among the parameters (AFMoE, Laguna)")
+    counted: bool = Field(
+        False, description="The selection bias counts among the parameters (AFMoE, ERNIE 4.5, Laguna)"
+    )
     bias: bool = Field(False, description="A bias on the logits")
     softcap: Positive | None = Field(None, description="Logits pass through c * tanh(logit / c)")
 
@@ -42,7 +49,7 @@ class Router(Spec):
             )
         if self.counted and not self.selection_bias:
             raise ValueError("counted: there is no selection bias to count")
-        if self.over == "chosen" and self.score == "sigmoid":
+        if self.over != "all" and self.score == "sigmoid":
             raise ValueError("over: a sigmoid scores each expert alone; only a softmax can be over the chosen")
         return self
 
@@ -55,6 +62,8 @@ class Shared(Spec):
     )
     count: Count = Field(1, description="How many experts that width stands for")
     gate: bool = Field(False, description="Its output is multiplied by a sigmoid of the input (Qwen 2)")
+    bias: bool = Field(False, description="Biases in it, whether or not the routed experts have some")
+    average: bool = Field(False, description="Averaged with what the routed experts give, not added (Command A+)")
 
 
 class Experts(Activated, Part):
@@ -153,6 +162,8 @@ class Experts(Activated, Part):
         yield "Router logits and scores are computed in float32."
         if r.over == "chosen":
             yield f"The softmax is over the {self.top_k} chosen logits, not over all {self.count}."
+        elif r.over == "near":
+            yield f"A choice's weight is its softmax among those left whose logit is within {r.near:.0%}; the weights' sum is not one."
         elif r.normalise:
             yield f"The {self.top_k} chosen scores are divided by their sum."
         else:
@@ -168,6 +179,8 @@ class Experts(Activated, Part):
             yield "A weight multiplies what an expert reads, not what it gives."
         if self.shared and self.shared.gate:
             yield "The shared network's output is multiplied by a sigmoid of the input."
+        if self.shared and self.shared.average:
+            yield "The sum of the shared network's output and the routed experts' is halved."
         yield from self.notes()
 
 
@@ -180,7 +193,7 @@ class ExpertsModule(nn.Module):
         self.experts = StackedExperts(part, part.latent or d_model)
         self.leave = Linear(part.latent, d_model) if part.latent else None
         if part.shared:
-            self.shared = FeedForwardModule(part, d_model, part.shared.d_ff, bias=False)
+            self.shared = FeedForwardModule(part, d_model, part.shared.d_ff, bias=part.shared.bias)
             self.shared_gate = Linear(d_model, 1) if part.shared.gate else None
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model)
@@ -190,6 +203,7 @@ class ExpertsModule(nn.Module):
         if self.part.shared:
             shared = self.shared(x)
             y = y + (shared if self.shared_gate is None else torch.sigmoid(self.shared_gate(x)) * shared)
+            y = y / 2 if self.part.shared.average else y
         return y
 
 
@@ -214,7 +228,7 @@ class RouterModule(nn.Module):
         """(B, T, d_model) -> weights and indices of the chosen experts, (B, T, K) each."""
         scores = self.scores(x)
         chosen = self.choose(self.limited(self.biased(scores)))
-        return self.weigh(scores.gather(-1, chosen)).to(x.dtype), chosen
+        return self.weigh(scores, chosen).to(x.dtype), chosen
 
     def outline(self, x: Tensor) -> tuple[Tensor, Tensor]:
         shape = (*x.shape[:2], self.part.top_k)
@@ -226,7 +240,7 @@ class RouterModule(nn.Module):
         logits = F.linear(x.float(), self.weight.float(), None if self.bias is None else self.bias.float())
         if r.softcap:
             logits = r.softcap * torch.tanh(logits / r.softcap)
-        if r.over == "chosen":
+        if r.over != "all":
             return logits
         return logits.softmax(dim=-1) if r.score == "softmax" else logits.sigmoid()
 
@@ -249,14 +263,24 @@ class RouterModule(nn.Module):
         """The best experts by these scores, (B, T, K), best first."""
         return scores.topk(self.part.top_k, dim=-1).indices
 
-    def weigh(self, chosen: Tensor) -> Tensor:
-        """The chosen scores as weights, (B, T, K)."""
+    def weigh(self, scores: Tensor, chosen: Tensor) -> Tensor:
+        """What the chosen experts' outputs are multiplied by, (B, T, K)."""
         r = self.part.router
+        weights = scores.gather(-1, chosen)
         if r.over == "chosen":
-            chosen = chosen.softmax(dim=-1)
+            weights = weights.softmax(dim=-1)
+        elif r.over == "near":
+            weights = self.among_near(scores.unsqueeze(-2), weights.unsqueeze(-1), chosen)
         if r.normalise:
-            chosen = chosen / (chosen.sum(dim=-1, keepdim=True) + 1e-20)
-        return chosen * r.scale
+            weights = weights / (weights.sum(dim=-1, keepdim=True) + 1e-20)
+        return weights * r.scale
+
+    def among_near(self, logits: Tensor, best: Tensor, chosen: Tensor) -> Tensor:
+        """Each choice's softmax among those left that come near it: (B, T, 1, E), (B, T, K, 1), (B, T, K) -> (B, T, K)."""
+        once = F.one_hot(chosen, self.part.count)  # (B, T, K, E)
+        gone = once.cumsum(dim=-2) - once  # chosen before
+        far = (best - logits) / torch.maximum(logits.abs(), best) > self.part.router.near
+        return 1 / (logits - best).masked_fill(far | gone.bool(), -torch.inf).exp().sum(dim=-1)
 
 
 class StackedExperts(nn.Module):
