@@ -5,7 +5,6 @@ from parity import check_logits
 
 import core
 from core.hf import from_hf, to_hf
-from core.hf.kin_moe import KIN
 
 SMALL = dict(
     vocab_size=64, hidden_size=64, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
@@ -58,7 +57,7 @@ VARIED = {
     "qwen2_moe": dict(decoder_sparse_step=2, norm_topk_prob=True, qkv_bias=False),
     "solar_open": dict(n_group=2, topk_group=1, attention_bias=True),
 }
-CASES = [(name, DEFAULT[name]) for name in KIN] + [(name, DEFAULT[name] | VARIED[name]) for name in KIN]
+CASES = [(name, DEFAULT[name]) for name in DEFAULT] + [(name, DEFAULT[name] | VARIED[name]) for name in DEFAULT]
 
 
 @pytest.mark.parametrize(("model_type", "varied"), CASES)
