@@ -16,6 +16,7 @@ YARN = dict(
     rope_type="yarn", rope_theta=1e4, factor=4.0, original_max_position_embeddings=16, beta_fast=32.0, beta_slow=1.0,
     partial_rotary_factor=0.5,
 )  # fmt: skip
+MIMO = SMALL | dict(model_type="mimo_v2_flash", n_routed_experts=8, v_head_dim=12, num_attention_heads=8, head_dim=24)
 CASES = {
     "laguna": LAGUNA,
     "laguna of every kind": LAGUNA
@@ -26,8 +27,25 @@ CASES = {
         tie_word_embeddings=True,
     ),
     "laguna in a window": LAGUNA | dict(layer_types=["sliding_attention"] * 4, gating="per-head"),
+    "mimo": MIMO,
+    "mimo of every kind": MIMO
+    | dict(
+        layer_types=KINDS, mlp_layer_types=["sparse", "dense", "sparse", "sparse"], attention_value_scale=None, attention_bias=True,
+        n_group=2, topk_group=1, norm_topk_prob=False, routed_scaling_factor=1.5, tie_word_embeddings=True,
+        rope_parameters={"full_attention": YARN, "sliding_attention": {"rope_type": "default", "rope_theta": 500.0}},
+    ),
+    "mimo sees everything": MIMO | dict(layer_types=["full_attention"] * 4, v_head_dim=24),
+    "mimo in Xiaomi's words": MIMO
+    | dict(
+        num_hidden_layers=6, hybrid_layer_pattern=[0, 1, 1, 1, 1, 0], moe_layer_freq=[0, 1, 1, 1, 1, 1], sliding_window_size=4,
+        swa_num_attention_heads=8, swa_num_key_value_heads=4, swa_head_dim=24, swa_v_head_dim=12, swa_rope_theta=10000,
+        rope_theta=5000000, partial_rotary_factor=0.334, layernorm_epsilon=1e-5, add_swa_attention_sink_bias=True,
+        add_full_attention_sink_bias=False, n_shared_experts=None, routed_scaling_factor=None, scoring_func="sigmoid",
+        topk_method="noaux_tc", attention_chunk_size=4,
+    ),
 }  # fmt: skip
 REFUSED = {
+    "hybrid_layer_pattern": MIMO | dict(hybrid_layer_pattern=[0, 2, 0, 0]),
     "gating": LAGUNA | dict(gating=False),
     "rope_theta": LAGUNA | dict(rope_theta=1e6),
     "num_attention_heads_per_layer": LAGUNA | dict(num_attention_heads_per_layer=[4]),
@@ -37,6 +55,12 @@ REFUSED = {
 @pytest.mark.parametrize("name", CASES)
 def test_logits_are_those_of_transformers(name):
     arch = check_logits(CASES[name])
+    assert from_hf(to_hf(arch)) == arch
+
+
+def test_mimo_predicts_ahead_in_a_window():
+    arch = from_hf(MIMO | dict(num_nextn_predict_layers=3))
+    assert arch.mtp.count == 3 and [step.parts[0] for step in arch.mtp.block] == ["local", "dense"]
     assert from_hf(to_hf(arch)) == arch
 
 

@@ -403,7 +403,8 @@ def ropes(
     for kind in kinds:
         if fraction is None:
             inner[kind].expect("partial_rotary_factor", 1.0)
-        share = inner[kind].take("partial_rotary_factor", float, fraction or 1.0)
+        scaled = inner[kind].raw.get("rope_type", "default") != "default"
+        share = inner[kind].take("partial_rotary_factor", float, 1.0 if scaled else fraction or 1.0)
         rope = {"kind": "rope", "base": inner[kind].take("rope_theta", float, bases[kind])}
         found.append(rope | unless(1.0, fraction=share) | rope_scaling(inner[kind], context))
     return tuple(found)

@@ -158,12 +158,12 @@ def _expression(config: Config, key: str, entry: str) -> re.Pattern:
 def _fp8(config: Config) -> tuple[str, str, Sequence[str]]:
     config.ignore("activation_scheme", "scale_fmt", "dequantize", "use_kernel", "fmt", "kv_cache_scheme")
     config.expect("fmt", "e4m3", "float8_e4m3fn")
-    config.expect("ignored_layers", [])
     block = config.listing("weight_block_size", int)
     if block is not None and list(block) != [128, 128]:
         raise config.refuse("weight_block_size", "the spec's fp8 blocks are [128, 128]")
-    key = "modules_to_not_convert"
-    return "fp8_block" if block else "fp8", key, config.listing(key, str, ())
+    kept = [*config.listing("modules_to_not_convert", str, ()), *config.listing("ignored_layers", str, ())]
+    key = "ignored_layers" if config.has("ignored_layers") else "modules_to_not_convert"
+    return "fp8_block" if block else "fp8", key, kept
 
 
 def _fbgemm(config: Config) -> tuple[str, str, Sequence[str]]:
