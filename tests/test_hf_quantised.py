@@ -29,27 +29,27 @@ def compressed(ignore=("lm_head",), **weights) -> dict:
 INT4 = dict(num_bits=4, type="int", strategy="group", group_size=32, symmetric=True, dynamic=False, actorder=None)
 EVERYTHING = {"attention", "dense"}
 CASES = {
-    "awq": (dict(quant_method="awq", bits=4, group_size=128, version="gemm", zero_point=True), {n: "uint4_g128" for n in EVERYTHING}),
-    "gptq": (dict(quant_method="gptq", bits=4, group_size=64, desc_act=True, sym=True), {n: "uint4_g64" for n in EVERYTHING}),
-    "gptq in 8 bits": (dict(quant_method="gptq", bits=8, group_size=128), {n: "int8_g128" for n in EVERYTHING}),
-    "compressed": (compressed(**INT4), {n: "int4" for n in EVERYTHING}),
+    "awq": (dict(quant_method="awq", bits=4, group_size=128, version="gemm", zero_point=True), dict.fromkeys(EVERYTHING, "uint4_g128")),
+    "gptq": (dict(quant_method="gptq", bits=4, group_size=64, desc_act=True, sym=True), dict.fromkeys(EVERYTHING, "uint4_g64")),
+    "gptq in 8 bits": (dict(quant_method="gptq", bits=8, group_size=128), dict.fromkeys(EVERYTHING, "int8_g128")),
+    "compressed": (compressed(**INT4), dict.fromkeys(EVERYTHING, "int4")),
     "compressed, attention kept": (compressed(["re:.*self_attn.*", "lm_head"], **INT4), {"dense": "int4"}),
     "compressed, one matrix kept": (
         compressed([f"model.layers.{n}.mlp.down_proj" for n in range(4)], **INT4),
         {"attention": "int4", "dense": "int4", "dense.down": "bf16"},
     ),
-    "compressed fp8": (compressed(num_bits=8, type="float", strategy="channel"), {n: "fp8_row" for n in EVERYTHING}),
-    "nvfp4": (compressed(num_bits=4, type="float", strategy="tensor_group", group_size=16), {n: "nvfp4" for n in EVERYTHING}),
-    "fbgemm": (dict(quant_method="fbgemm_fp8", modules_to_not_convert=["self_attn"]), {n: "fp8_row" for n in EVERYTHING}),
+    "compressed fp8": (compressed(num_bits=8, type="float", strategy="channel"), dict.fromkeys(EVERYTHING, "fp8_row")),
+    "nvfp4": (compressed(num_bits=4, type="float", strategy="tensor_group", group_size=16), dict.fromkeys(EVERYTHING, "nvfp4")),
+    "fbgemm": (dict(quant_method="fbgemm_fp8", modules_to_not_convert=["self_attn"]), dict.fromkeys(EVERYTHING, "fp8_row")),
     "fbgemm, attention kept": (
         dict(quant_method="fbgemm_fp8", modules_to_not_convert=[f"model.layers.{n}.self_attn" for n in range(4)]),
         {"dense": "fp8_row"},
     ),
-    "fp8": (dict(quant_method="fp8", weight_block_size=[128, 128]), {n: "fp8_block" for n in EVERYTHING}),
-    "modelopt": (dict(quant_method="modelopt", quant_algo="NVFP4", ignore=["lm_head"]), {n: "nvfp4" for n in EVERYTHING}),
+    "fp8": (dict(quant_method="fp8", weight_block_size=[128, 128]), dict.fromkeys(EVERYTHING, "fp8_block")),
+    "modelopt": (dict(quant_method="modelopt", quant_algo="NVFP4", ignore=["lm_head"]), dict.fromkeys(EVERYTHING, "nvfp4")),
     "four bits of bitsandbytes": (
         dict(quant_method="bitsandbytes", load_in_4bit=True, load_in_8bit=False, bnb_4bit_quant_type="nf4"),
-        {n: "nf4" for n in EVERYTHING},
+        dict.fromkeys(EVERYTHING, "nf4"),
     ),
 }  # fmt: skip
 

@@ -24,7 +24,7 @@ class Inset:
         for _, target, data in self.g.in_edges(self.inside, data=True):
             if data.get("beside") and self.g.nodes[target]["kind"] != "borrowed":
                 self.given["own"] = data["shape"]
-        sizes: dict[str, tuple[float, float]] = {key: (60, 16) for key in self.given}
+        sizes: dict[str, tuple[float, float]] = dict.fromkeys(self.given, (60, 16))
         owner: dict[str, str] = {}
         for node in self.inside:
             owner[node] = self.shared(node) or node

@@ -15,7 +15,8 @@ LIGHT = {
     "experts": "#f08354", "experts-ink": "#2b1409", "experts-tint": "#fdf0e9", "experts-line": "#efc0a8",
     "shared": "#f7bd9f", "shared-ink": "#2b1409", "router": "#c43d5a", "router-ink": "#ffffff",
     "feed_forward": "#f2b63f", "feed_forward-ink": "#2b1f05", "feed_forward-tint": "#fdf6e3", "feed_forward-line": "#ecd493",
-    "embedding": "#8ea6cc", "embedding-ink": "#111a2b", "embedding-tint": "#e3eaf5", "embedding-line": "#b9c8e0", "norm": "#a9b1c1", "norm-ink": "#1b2130",
+    "embedding": "#8ea6cc", "embedding-ink": "#111a2b", "embedding-tint": "#e3eaf5", "embedding-line": "#b9c8e0",
+    "norm": "#a9b1c1", "norm-ink": "#1b2130",
     "linear": "#e8ebf5", "linear-line": "#a6b2d3", "cache": "#2a9d86", "cache-tint": "#daf1ea", "cache-ink": "#0c3a31",
     "idle": "#e6e9ef", "stream": "#8d99b0", "mtp": "#9d8ec7", "good": "#1f7a5c", "bad": "#b3312a",
 }  # fmt: skip
@@ -27,7 +28,8 @@ DARK = {
     "experts": "#e8794a", "experts-ink": "#1d0d05", "experts-tint": "#2a1c15", "experts-line": "#70432d",
     "shared": "#c98a69", "shared-ink": "#1d0d05", "router": "#d55672", "router-ink": "#ffffff",
     "feed_forward": "#d9a02f", "feed_forward-ink": "#1f1503", "feed_forward-tint": "#272010", "feed_forward-line": "#6b5521",
-    "embedding": "#6f8bbb", "embedding-ink": "#0b1220", "embedding-tint": "#1d2636", "embedding-line": "#46597e", "norm": "#737e94", "norm-ink": "#eef1f7",
+    "embedding": "#6f8bbb", "embedding-ink": "#0b1220", "embedding-tint": "#1d2636", "embedding-line": "#46597e",
+    "norm": "#737e94", "norm-ink": "#eef1f7",
     "linear": "#262e42", "linear-line": "#55638a", "cache": "#35b39a", "cache-tint": "#16332d", "cache-ink": "#c9f2e8",
     "idle": "#2a3140", "stream": "#6d7b95", "mtp": "#8a7bc0", "good": "#5fc79f", "bad": "#ff8d85",
 }  # fmt: skip
