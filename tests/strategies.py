@@ -30,6 +30,7 @@ ropes = given(
     kind=st.just("rope"),
     base=maybe(st.sampled_from([500.0, 1e6])),
     interleaved=maybe(st.booleans()),
+    reverse=maybe(st.booleans()),
     fraction=maybe(st.sampled_from([0.5, 1.0])),
     scaling=maybe(scalings),
 )
@@ -60,17 +61,22 @@ def attention(draw):
                     bias=maybe(st.booleans()),
                 )
             ),
+            sub_norm=maybe(st.booleans()),
             value_scale=maybe(st.just(0.7)),
             scale=maybe(st.just(0.2)),
             in_scale=maybe(st.just(0.5)),
             out_scale=maybe(st.just(1.5)),
             qk_norm=maybe(
                 st.one_of(
-                    given(across=st.just("head"), after_position=maybe(st.booleans())), given(across=st.just("heads"))
+                    given(across=st.just("head"), after_position=maybe(st.booleans()), own=maybe(st.booleans())),
+                    given(across=st.just("heads")),
                 )
             ),
             temperature=maybe(
-                st.one_of(st.just({"kind": "steps", "length": 5, "scale": 0.5}), st.just({"kind": "log", "length": 6}))
+                st.one_of(
+                    st.just({"kind": "steps", "length": 5, "scale": 0.5, "first": 0}),
+                    st.just({"kind": "log", "length": 6}),
+                )
             ),
             position=maybe(st.one_of(ropes, nope, alibi)),
             tied=maybe(st.booleans()),
@@ -155,12 +161,15 @@ per_layers = given(
 )  # fmt: skip
 
 
-activations = st.sampled_from(["relu2", "gelu", "gelu_tanh", "silu", "reglu", "geglu", "swiglu", "clamped_swiglu"])
+activations = st.sampled_from(
+    ["relu2", "gelu", "gelu_tanh", "silu", "reglu", "reglu2", "geglu", "swiglu", "clamped_swiglu"]
+)
 dense = given(
     kind=st.just("feed_forward"),
     d_ff=st.sampled_from([8, 24]),
-    activation=activations,
+    activation=activations | st.just("xielu"),
     bias=maybe(st.booleans()),
+    sub_norm=maybe(st.booleans()),
     gate_scale=maybe(st.just(0.5)),
 )
 

@@ -26,6 +26,8 @@ NOT_DECODERS = set(
 )
 TYPES = [name for name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES if name not in NOT_DECODERS]
 COMPLETED = {  # what a type's own defaults leave out, though nothing can be built without it
+    "cohere_compass_text": dict(rope_parameters=dict(full_attention=dict(rope_type="default", rope_theta=1e4))),
+    "dbrx": dict(attn_config=dict(kv_n_heads=4, clip_qkv=8.0, rope_theta=5e5)),
     "deepseek_v2": dict(num_experts_per_tok=6),
     "dots1": dict(n_routed_experts=16, n_shared_experts=2, num_experts_per_tok=4),
     "hunyuan_v1_dense": dict(head_dim=128),

@@ -12,8 +12,19 @@ SMALL = dict(
     max_position_embeddings=64, pad_token_id=0,
 )  # fmt: skip
 VARIED = {  # beside the default switches of every family
+    "apertus": dict(
+        attention_bias=True, hidden_act="relu2", rope_parameters=dict(rope_type="default", rope_theta=500.0)
+    ),
     "arcee": dict(attention_bias=True, mlp_bias=True),
-    "cohere": dict(logit_scale=0.3, attention_bias=True),
+    "bitnet": dict(attention_bias=True, hidden_act="silu"),
+    "cohere": dict(logit_scale=0.3, attention_bias=True, use_qk_norm=True),
+    "cohere_compass_text": dict(
+        sliding_window=5,
+        layer_types=["sliding_attention", "full_attention"],
+        rope_parameters=dict(sliding_attention=dict(rope_type="default", rope_theta=500.0), full_attention=None),
+        logit_scale=0.3,
+        attention_bias=True,
+    ),
     "cohere2": dict(sliding_window=5, num_hidden_layers=4, sliding_window_pattern=2),
     "cwm": dict(sliding_window=5, num_hidden_layers=5, rope_parameters=dict(rope_type="default", rope_theta=500.0)),
     "ernie4_5": dict(use_bias=True, tie_word_embeddings=False),
@@ -22,12 +33,22 @@ VARIED = {  # beside the default switches of every family
     "glm": dict(attention_bias=False, partial_rotary_factor=1.0),
     "glm4": dict(attention_bias=False),
     "granite": dict(attention_multiplier=0.3, logits_scaling=4.0, embedding_multiplier=3.0, residual_multiplier=0.5),
+    "granite_swa": dict(
+        num_hidden_layers=6,
+        layer_rope_theta=[1e4, 0, 500, 0, 1e4, 7.5],
+        sliding_window=5,
+        attention_multiplier=0.3,
+        mlp_bias=True,
+        logits_scaling=4.0,
+        attention_bias=True,
+    ),
     "hyperclovax": dict(attention_multiplier=0.3, logits_scaling=4.0, residual_multiplier=0.5, use_post_norm=False),
     "helium": dict(attention_bias=True, mlp_bias=True),
     "internlm3": dict(attention_bias=True, mlp_bias=True),
     "iquestcoder": dict(rope_theta=500.0),
     "jais2": dict(attention_bias=False, mlp_bias=False),
     "ministral": dict(sliding_window=5, layer_types=["sliding_attention", "full_attention"]),
+    "nanochat": dict(final_logit_softcapping=None, attention_bias=True, tie_word_embeddings=True),
     "nemotron": dict(mlp_bias=True, partial_rotary_factor=0.25),
     "olmo": dict(clip_qkv=0.5),
     "olmo3": dict(
@@ -38,11 +59,13 @@ VARIED = {  # beside the default switches of every family
     "phi3": dict(sliding_window=5, partial_rotary_factor=0.5),
     "qwen2": dict(use_sliding_window=True, sliding_window=5, max_window_layers=1),
     "seed_oss": dict(attention_bias=False, mlp_bias=True),
-    "stablelm": dict(use_qkv_bias=True, partial_rotary_factor=0.5),
+    "stablelm": dict(use_qkv_bias=True, partial_rotary_factor=0.5, qk_layernorm=True, use_parallel_residual=True),
     "starcoder2": dict(sliding_window=5, use_bias=False),
     "hunyuan_v1_dense": dict(attention_bias=True),
 }
-CASES = [(name, {}) for name in KIN if name != "cwm"] + list(VARIED.items())
+TURNED = dict(rope_parameters=dict(full_attention=dict(rope_type="default", rope_theta=500.0)))
+DEFAULTS = {"cohere_compass_text": TURNED}  # what a family cannot be without
+CASES = [(name, DEFAULTS.get(name, {})) for name in KIN if name != "cwm"] + list(VARIED.items())
 
 
 @pytest.mark.parametrize(("model_type", "varied"), CASES)
@@ -54,9 +77,9 @@ def test_logits_are_those_of_transformers(model_type, varied):
 @pytest.mark.parametrize(
     ("model_type", "varied", "key"),
     [
-        ("cohere", dict(use_qk_norm=True), "use_qk_norm"),
-        ("stablelm", dict(qk_layernorm=True), "qk_layernorm"),
         ("helium", dict(head_dim=32), "head_dim"),
+        ("cohere_compass_text", {}, "rope_parameters"),
+        ("granite_swa", dict(layer_rope_theta=[1e4]), "layer_rope_theta"),
         ("granite", dict(mystery=3), "mystery"),
         ("phi3", dict(layer_types=["far", "far"]), "layer_types"),
     ],

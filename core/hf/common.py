@@ -21,6 +21,7 @@ from .weights import Source, stack
 ACTIVATIONS = {
     "relu": "relu", "relu2": "relu2", "gelu": "gelu", "gelu_python": "gelu", "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh",
     "gelu_accurate": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu_python_tanh": "gelu_tanh", "silu": "silu", "swish": "silu",
+    "xielu": "xielu",
 }  # fmt: skip
 _GATED = {plain: gated for gated, plain in GATED.items()}
 _WRITTEN = {"gelu_tanh": "gelu_pytorch_tanh"}
@@ -401,6 +402,9 @@ def ropes(
     bases = {"sliding_attention": near, "full_attention": config.take("rope_theta", float, far)}
     found = []
     for kind in kinds:
+        if kind in given.raw and given.raw[kind] is None:
+            found.append({"kind": "none"})
+            continue
         if fraction is None:
             inner[kind].expect("partial_rotary_factor", 1.0)
         scaled = inner[kind].raw.get("rope_type", "default") != "default"
@@ -418,6 +422,8 @@ def write_ropes(near: Rope, far: Rope, context: int) -> dict:
             kind: {"rope_theta": rope.base}
             | unless(1.0, partial_rotary_factor=rope.fraction)
             | write_rope_scaling(rope, context)
+            if isinstance(rope, Rope)
+            else None
             for kind, rope in both.items()
         }
     }
@@ -597,7 +603,11 @@ def attention_sources(path: str, at: str, part: Attention) -> Iterator[tuple[str
     for kind in ("weight", "bias") if out_bias else ("weight",):
         yield one(f"{path}.o.{kind}", f"{at}.o_proj.{kind}")
     for name in ("q_norm", "k_norm") if part.qk_norm and (part.qk_norm.norm or part.norm).weight else ():
-        yield one(f"{path}.{name}.weight", f"{at}.{name}.weight")
+        many, plain = part.heads if name == "q_norm" else part.kv_heads, Source((f"{at}.{name}.weight",))
+        singles = Source(tuple(f"{at}.{name[0]}_layernorm.norms.{h}.weight" for h in range(many)), stack)
+        yield f"{path}.{name}.weight", [plain, singles] if part.qk_norm.own else [plain]
+    if part.sub_norm:
+        yield one(f"{path}.sub_norm.weight", f"{at}.attn_sub_norm.weight")
     if part.sinks:
         yield one(f"{path}.core.sinks", f"{at}.sinks")
     if part.gate:
@@ -612,6 +622,10 @@ def dense_sources(path: str, at: str, part: FeedForward) -> Iterator[tuple[str, 
             yield f"{path}.{name}.{kind}", [Source((f"{at}.{name}_proj.{kind}",)), fused]
         for name in ("down",) if part.gated else ("up", "down"):
             yield one(f"{path}.{name}.{kind}", f"{at}.{name}_proj.{kind}")
+    for name in ("alpha_p", "alpha_n", "beta", "eps") if part.activation == "xielu" else ():
+        yield one(f"{path}.activation.{name}", f"{at}.act_fn.{name}")
+    if getattr(part, "sub_norm", False):
+        yield one(f"{path}.sub_norm.weight", f"{at}.ffn_sub_norm.weight")
 
 
 def experts_sources(

@@ -38,6 +38,11 @@ class Config:
         self.raw, self.where = raw, where
         self.left = set(raw) - NEUTRAL - {"strata"}
 
+    def suppose(self, key: str, value: Any) -> None:
+        """Read on as if `key` said this, where it says nothing: for defaults that are objects."""
+        if not self.has(key):
+            self.raw = {**self.raw, key: value}
+
     def has(self, key: str) -> bool:
         """Whether the key is there with a value."""
         return self.raw.get(key) is not None
@@ -76,13 +81,14 @@ class Config:
     def depth(self, key: str, default: Any = ...) -> int:
         return self.count(key, default, most=MAX_LAYERS)
 
-    def listing(self, key: str, kind: type, default: Any = None, most: int = 4096) -> list | None:
+    def listing(self, key: str, kind: type | tuple[type, ...], default: Any = None, most: int = 4096) -> list | None:
         """A list whose entries are all of type `kind`."""
         value = self.take(key, (list, tuple), default)
         if value is not default and (
             len(value) > most or not all(isinstance(v, kind) and type(v) is not bool for v in value)
         ):
-            raise self.refuse(key, f"expected a list of {kind.__name__}, at most {most:,} long")
+            words = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
+            raise self.refuse(key, f"expected a list of {words}, at most {most:,} long")
         return value
 
     def expect(self, key: str, *accepted: Any) -> None:

@@ -25,10 +25,13 @@ class Kin:
     bias: tuple[str, bool] | bool = ("attention_bias", False)  # a key and its default, or what always holds
     out_bias: tuple[str, bool] | bool | None = None  # None: as `bias`
     mlp_bias: tuple[str, bool] | bool = False
+    dense: Mapping[str, Any] = field(default_factory=dict)  # what the feed-forward network always says
     activation: tuple[str, str] = ("hidden_act", "silu")
     gated: bool = True
     theta: float = 1e4
     rope: Mapping[str, Any] = field(default_factory=dict)  # what the position always says
+    scaled: Mapping[str, Any] = field(default_factory=dict)  # the usual rope_parameters, where no scaling is given
+    typed: bool = False  # rope_parameters says how each kind of layer turns, null where it does not
     local_base: float | None = (
         None  # layers in a window turn by a rope of their own, with this base and never scaled by default
     )
@@ -37,7 +40,7 @@ class Kin:
     layered: bool = False  # layer_rope_theta gives each layer a base of its own, or 0 for no position
     attention: Mapping[str, Any] = field(default_factory=dict)  # what the attention part always says
     residual: Mapping[str, Any] = field(default_factory=dict)
-    parallel: bool = False  # attention and feed-forward behind one norm
+    parallel: tuple[str, bool] | bool = False  # attention and feed-forward behind one norm
     multipliers: bool = False  # Granite's
     head_bias: tuple[str, bool] | bool = False
     window: Callable[[Config, int, int | None], list[str]] | None = (
@@ -99,9 +102,20 @@ GRANITE = dict(
     sizes=(32_000, 4_096, 11_008, 32, 2_048), heads=(32, None, None), mlp_bias=("mlp_bias", False), multipliers=True
 )
 KIN = {
+    "apertus": Kin(
+        "Apertus", (131_072, 4_096, 14_336, 32, 65_536), (32, None, None), eps=("rms_norm_eps", 1e-5), theta=1.2e7,
+        attention={"qk_norm": {}}, activation=("hidden_act", "xielu"), gated=False,
+        scaled={"rope_type": "llama3", "rope_theta": 1.2e7, "factor": 8.0, "original_max_position_embeddings": 8_192,
+                "low_freq_factor": 1.0, "high_freq_factor": 4.0},
+        tensors={"input_layernorm": "attention_layernorm", "post_attention_layernorm": "feedforward_layernorm"},
+    ),
     "arcee": Kin(
         "Arcee", (32_000, 2_560, 18_432, 32, 4_096), (32, None, None), eps=("rms_norm_eps", 1e-5), mlp_bias=("mlp_bias", False),
         activation=("hidden_act", "relu2"), gated=False,
+    ),
+    "bitnet": Kin(
+        "BitNet", (128_256, 2_560, 6_912, 30, 2_048), (20, 5, None), eps=("rms_norm_eps", 1e-5), theta=5e5,
+        attention={"sub_norm": True}, activation=("hidden_act", "relu2"), dense={"sub_norm": True},
     ),
     "cohere": Kin(
         "Cohere", (256_000, 8_192, 22_528, 40, 8_192), (64, None, None), tied=True, norm=LAYER | {"bias": False},
@@ -112,6 +126,11 @@ KIN = {
         eps=("layer_norm_eps", 1e-5), rope=PAIRS, parallel=True, window=every(4), sliding=4_096, unseen=True,
         ignored="order_of_interleaved_layers position_embedding_type rotary_pct use_embedding_sharing use_gated_activation "
         "use_parallel_block use_parallel_embedding cache_implementation",
+    ),
+    "cohere_compass_text": Kin(
+        "CohereCompass", (256_000, 8_192, 22_528, 40, 8_192), (64, None, None), tied=True, norm=LAYER | {"bias": False},
+        eps=("layer_norm_eps", 1e-5), parallel=True, local_base=1e4, typed=True, window=all_full, sliding=4_096,
+        ignored="sliding_window_pattern pooling",
     ),
     "cwm": Kin(
         "Cwm", (128_256, 6_144, 21_504, 64, 131_072), (48, 8, 128), eps=("rms_norm_eps", 1e-5), bias=False, theta=1e6,
@@ -136,6 +155,11 @@ KIN = {
                  "post_feedforward_layernorm": "post_mlp_layernorm"},
     ),
     "granite": Kin("Granite", **GRANITE),
+    "granite_swa": Kin(
+        "GraniteSWA", (100_352, 2_560, 8_192, 24, 8_192), (20, 4, None), tied=True, eps=("rms_norm_eps", 1e-5),
+        mlp_bias=("mlp_bias", False), multipliers=True, attention={"sinks": True}, window=first_of(4), sliding=128,
+        layered=True,
+    ),
     "hyperclovax": Kin(
         "HyperCLOVAX", **GRANITE,
         tensors={"post_attention_layernorm": "post_norm1", "pre_feedforward_layernorm": "post_attention_layernorm",
@@ -161,6 +185,11 @@ KIN = {
         bias=("attention_bias", True), mlp_bias=("mlp_bias", True), activation=("hidden_act", "relu2"), gated=False,
     ),
     "ministral": Kin("Ministral", (32_000, 4_096, 14_336, 32, 131_072), (32, 8, None), bias=False, window=all_alike, sliding=4_096),
+    "nanochat": Kin(
+        "NanoChat", (50_304, 768, 8_192, 12, 2_048), (6, None, None), norm={"kind": "rms", "weight": False}, rope={"reverse": True},
+        attention={"qk_norm": {"after_position": True}}, activation=("hidden_act", "relu2"), gated=False,
+        tensors={"up_proj": "fc1", "down_proj": "fc2"},
+    ),
     "nemotron": Kin(
         "Nemotron", (256_000, 6_144, 24_576, 32, 4_096), (48, None, None), norm=LAYER | {"unit_offset": True}, eps=("norm_eps", 1e-5),
         mlp_bias=("mlp_bias", False), activation=("hidden_act", "relu2"), gated=False, fraction=0.5,
@@ -187,7 +216,7 @@ KIN = {
     ),
     "stablelm": Kin(
         "StableLm", (50_304, 2_560, 6_912, 32, 4_096), (32, 32, None), norm=LAYER, eps=("layer_norm_eps", 1e-5),
-        bias=("use_qkv_bias", False), out_bias=False, fraction=0.25,
+        bias=("use_qkv_bias", False), out_bias=False, fraction=0.25, parallel=("use_parallel_residual", False),
     ),
     "starcoder2": Kin(
         "Starcoder2", (49_152, 3_072, 12_288, 30, 4_096), (24, 2, None), tied=True, norm=LAYER, eps=("norm_epsilon", 1e-5),
@@ -199,7 +228,8 @@ KIN = {
 
 def read(kin: Kin, config: Config, model_type: str) -> dict:
     value, position, mixers, order = frame(config, model_type, kin)
-    blocks = [[[name, "dense"]] if kin.parallel else [name, "dense"] for name in order]
+    beside = says(config, kin.parallel)
+    blocks = [[[name, "dense"]] if beside else [name, "dense"] for name in order]
     return common.assemble(config, value, position, mixers | {"dense": dense(config, kin)}, blocks)
 
 
@@ -222,6 +252,8 @@ def frame(config: Config, model_type: str, kin: Kin) -> tuple[dict, dict, dict, 
         value["head"] = {"bias": True}
     depth = config.depth("num_hidden_layers", depth)
     near = None
+    if kin.scaled and not config.raw.get("rope_scaling"):
+        config.suppose("rope_parameters", kin.scaled)
     if kin.local_base:
         near, position = common.ropes(config, context, kin.theta, kin.local_base)
     else:
@@ -236,6 +268,8 @@ def frame(config: Config, model_type: str, kin: Kin) -> tuple[dict, dict, dict, 
         window = None
     types = common.layer_types(config, depth, kin.window(config, depth, window), "sliding_attention", "full_attention")
     config.ignore("sliding_window_pattern")
+    if kin.typed:
+        _say_how_they_turn(config, types)
     if kin.layered:
         return value, position, *_layered(config, part, position, [window if "sliding" in t else None for t in types])
     if window is None and model_type == "afmoe" and "sliding_attention" in types:
@@ -249,6 +283,12 @@ def frame(config: Config, model_type: str, kin: Kin) -> tuple[dict, dict, dict, 
         nowhere = {"position": {"kind": "none"}}
         mixers = {name: mixer if mixer.get("window") else mixer | nowhere for name, mixer in mixers.items()}
     return value, position, mixers, order
+
+
+def _say_how_they_turn(config: Config, types: list[str]) -> None:
+    """Kinds of layers whose rope nobody knows."""
+    for kind in sorted(set(types) - set(config.raw.get("rope_parameters") or ())):
+        raise config.refuse("rope_parameters", f"say how {kind} turns, or null where it does not")
 
 
 def _layered(
@@ -277,7 +317,7 @@ def _layered(
 def dense(config: Config, kin: Kin) -> dict:
     """The feed-forward network of layers that have one."""
     activation = common.activation(config, *kin.activation, gated=kin.gated)
-    part = {"kind": "feed_forward", "d_ff": config.count("intermediate_size", kin.sizes[2])}
+    part = {"kind": "feed_forward", "d_ff": config.count("intermediate_size", kin.sizes[2]), **kin.dense}
     return part | unless("swiglu", activation=activation) | unless(False, bias=says(config, kin.mlp_bias))
 
 
@@ -290,11 +330,14 @@ def _special(config: Config, model_type: str, kin: Kin, part: dict, value: dict)
     match model_type:
         case "afmoe":
             value |= {"embedding": {"scale": "sqrt_d_model"}} if config.take("mup_enabled", bool, False) else {}
-        case "cohere" | "cohere2" | "cohere2_moe":
-            config.expect("use_qk_norm", False)
-            if kin.window and config.raw.get("sliding_window", kin.sliding) is None:
+        case "cohere" | "cohere2" | "cohere2_moe" | "cohere_compass_text":
+            if model_type == "cohere":
+                part |= _per_head(value) if config.take("use_qk_norm", bool, False) else {}
+            config.expect("use_qk_norm", False, model_type == "cohere")
+            if kin.unseen and config.raw.get("sliding_window", kin.sliding) is None:
                 raise config.refuse("sliding_window", "give its tokens: what is outside a window has no position")
-            value["head"] = {"scale": config.take("logit_scale", float, 0.0625)}
+            scale = 1.0 if model_type == "cohere_compass_text" else 0.0625
+            value["head"] = {"scale": config.take("logit_scale", float, scale)}
         case "gemma":
             config.expect("use_bidirectional_attention", False)
             value["embedding"] = {"scale": "sqrt_d_model"}
@@ -304,15 +347,17 @@ def _special(config: Config, model_type: str, kin: Kin, part: dict, value: dict)
         case "olmoe":
             config.expect("clip_qkv", None)  # it would cut after the norms
         case "stablelm":
-            config.expect("qk_layernorm", False)
-            config.expect("use_parallel_residual", False)
+            part |= _per_head(value) if config.take("qk_layernorm", bool, False) else {}
         case "cwm":
             if not (config.has("rope_parameters") or config.has("rope_scaling")):
                 raise config.refuse("rope_parameters", "say how the rope is scaled")
         case "iquestcoder":
             config.expect("clip_qkv", None)
             config.expect("use_sliding_window", False)
-        case "helium":
+        case "nanochat":
+            value["embedding"] = {"norm": True}
+            value["head"] = {"softcap": config.take("final_logit_softcapping", float, 15.0, null=None)}
+        case "helium" | "bitnet":
             if part["heads"] * part["head_dim"] != value["d_model"]:
                 raise config.refuse("head_dim", "its heads together are as wide as the stream")
         case "hunyuan_v1_dense":
@@ -330,6 +375,11 @@ def _special(config: Config, model_type: str, kin: Kin, part: dict, value: dict)
             residual |= {"norm": "sandwich"}
         value |= {"residual": residual} if residual else {}
     return part, value
+
+
+def _per_head(value: dict) -> dict:
+    """Queries and keys normalised head by head, each with weights of its own and no biases."""
+    return {"qk_norm": {"own": True, "norm": value["norm"] | {"bias": False}}}
 
 
 def write(kin: Kin, model_type: str, arch: Architecture) -> dict:
@@ -358,6 +408,12 @@ def write_frame(arch: Architecture, model_type: str, kin: Kin) -> dict:
             written[switch[0]] = says
     if isinstance(kin.head_bias, tuple):
         written[kin.head_bias[0]] = arch.head.bias
+    if isinstance(kin.parallel, tuple):
+        written[kin.parallel[0]] = len(arch.sequence[0]) == 1
+    if model_type in ("cohere", "stablelm"):
+        written["use_qk_norm" if model_type == "cohere" else "qk_layernorm"] = part.qk_norm is not None
+    if model_type == "nanochat":
+        written["final_logit_softcapping"] = arch.head.softcap
     if kin.layered:
         written["layer_rope_theta"] = [getattr(arch.part(b[0].parts[0]).position, "base", 0) for b in arch.sequence]
     if kin.window:
@@ -385,6 +441,8 @@ def write_frame(arch: Architecture, model_type: str, kin: Kin) -> dict:
     if kin.magnitudes and arch.position.scaling:
         magnitude = rope["rope_scaling"].pop("attention_factor")
         rope["rope_scaling"] |= {"short_mscale": magnitude, "long_mscale": magnitude}
+    if kin.scaled and not arch.position.scaling:
+        rope = {"rope_parameters": {"rope_type": "default", "rope_theta": arch.position.base}}
     if kin.fraction is not None:
         rope["partial_rotary_factor"] = arch.position.fraction
     return written | rope | common.write_precision(arch)
@@ -392,7 +450,7 @@ def write_frame(arch: Architecture, model_type: str, kin: Kin) -> dict:
 
 def sources(kin: Kin, arch: Architecture) -> Sources:
     names = kin.tensors
-    if arch.residual.norm != "sandwich":  # HyperCLOVA X without its second norms
+    if kin.multipliers and arch.residual.norm != "sandwich":  # HyperCLOVA X without its second norms
         names = {ours: theirs for ours, theirs in names.items() if not ours.endswith("layernorm")}
     return common.renamed(common.llama_sources(arch), **names)
 

@@ -1,48 +1,59 @@
-"""Mistral 7B (arXiv:2310.06825) and its successors: llama's shape, in a sliding window where one is given."""
+"""Mistral 7B (arXiv:2310.06825) and its successors: llama's shape, in a sliding window where one is given. Ministral 3
+stretches its rope and lets scores grow with the position."""
 
+from ..parts.attention import Attention
 from ..spec import Architecture
 from . import common
 from .common import ignored as ignored
 from .common import llama_sources as sources  # noqa: F401
 from .config import Config
 
-TYPES = ("mistral", "mistral3")  # mistral3 wraps the text model and one that sees images
+TYPES = ("mistral", "ministral3", "mistral3")  # mistral3 wraps a text model and one that sees images
 # The text model of a mistral3 config.json that says nothing about it: Mistral Small 3.1.
 SMALL = {
     "head_dim": 128, "hidden_size": 5_120, "intermediate_size": 32_768, "max_position_embeddings": 131_072, "num_attention_heads": 32,
     "num_hidden_layers": 40, "num_key_value_heads": 8, "rms_norm_eps": 1e-5, "rope_theta": 1e9, "sliding_window": None,
     "vocab_size": 131_072,
 }  # fmt: skip
+YARN = {
+    "rope_type": "yarn", "rope_theta": 1e6, "factor": 16.0, "original_max_position_embeddings": 16_384, "beta_fast": 32.0, "beta_slow": 1.0,
+    "mscale_all_dim": 1.0, "mscale": 1.0, "llama_4_scaling_beta": 0.1,
+}  # fmt: skip
 
 
 def read(config: Config, model_type: str) -> dict:
     if model_type == "mistral3":
-        text = common.text_config(config if config.has("text_config") else _small(config), "mistral")
-        value = read(text, "mistral")
+        config.suppose("text_config", SMALL)
+        text = common.text_config(config, "mistral", "ministral3")
+        value = read(text, text.take("model_type", str, "mistral"))
         text.finish()
         return value
-    value = common.sizes(config, vocab_size=32_000, d_model=4_096, context=131_072, tied=False, eps=1e-6)
-    window = config.count("sliding_window", 4_096, null=None)
-    config.expect(
-        "layer_types", ["sliding_attention" if window else "full_attention"] * config.depth("num_hidden_layers", 32)
-    )
-    parts = {
-        "attention": common.attention(config, value["d_model"], biased=None, heads=32, kv_heads=8)
-        | common.unless(None, window=window),
-        "dense": common.dense(config, 14_336),
-    }
-    blocks = [["attention", "dense"]] * config.depth("num_hidden_layers", 32)
-    return common.assemble(config, value, common.rope(config, value["context"]), parts, blocks)
-
-
-def _small(config: Config) -> Config:
-    config.left.discard("text_config")
-    config.raw = {**config.raw, "text_config": SMALL}
-    return config
+    third = model_type == "ministral3"
+    vocabulary, context, depth, eps = (131_072, 262_144, 34, 1e-5) if third else (32_000, 131_072, 32, 1e-6)
+    value = common.sizes(config, vocab_size=vocabulary, d_model=4_096, context=context, tied=False, eps=eps)
+    window = config.count("sliding_window", None if third else 4_096, null=None)
+    depth = config.depth("num_hidden_layers", depth)
+    config.expect("layer_types", ["sliding_attention" if window else "full_attention"] * depth)
+    sizes = {"heads": 32, "kv_heads": 8, "head_dim": 128 if third else None}
+    attention = common.attention(config, value["d_model"], biased=None, **sizes) | common.unless(None, window=window)
+    attention |= common.temperature(config, YARN) if third else {}
+    position = common.rope(config, value["context"])
+    parts = {"attention": attention, "dense": common.dense(config, 14_336)}
+    return common.assemble(config, value, position, parts, [["attention", "dense"]] * depth)
 
 
 def write(arch: Architecture) -> dict:
     attention = arch.parts["attention"]
+    written = _write(arch, attention)
+    if attention.temperature is None:
+        return written
+    rope = {"rope_theta": arch.position.base} | common.write_rope_scaling(arch.position, arch.context)
+    rope |= common.write_temperature(attention.temperature)
+    written |= {"architectures": ["Ministral3ForCausalLM"], "model_type": "ministral3", "rope_parameters": rope}
+    return {key: value for key, value in written.items() if key not in ("rope_theta", "rope_scaling")}
+
+
+def _write(arch: Architecture, attention: Attention) -> dict:
     return (
         {"architectures": ["MistralForCausalLM"], "model_type": "mistral", "sliding_window": attention.window}
         | common.write_sizes(arch)

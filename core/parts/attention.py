@@ -26,7 +26,7 @@ from .base import (
     scaled,
     times,
 )
-from .norm import Norm
+from .norm import HeadNorms, Norm
 from .position import Alibi, Position, Rope
 
 
@@ -35,7 +35,19 @@ class QKNorm(Spec):
 
     across: Literal["head", "heads"] = Field("head", description="Each head alone, or all heads' channels together")
     after_position: bool = Field(False, description="After the rotary embedding rather than before it")
+    own: bool = Field(False, description="Each head has weights of its own (Command R+, StableLM 2)")
     norm: Norm | None = Field(None, description="The model's own norm unless another is given")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.own and self.across == "heads":
+            raise ValueError("own: a norm over all heads' channels has one weight a channel anyway; give across: head")
+        return self
+
+    def build(self, norm: Norm, heads: int, head_dim: int) -> nn.Module:
+        if self.own:
+            return HeadNorms(norm, heads, head_dim)
+        return norm.build(head_dim if self.across == "head" else heads * head_dim)
 
 
 class Gate(Spec):
@@ -108,6 +120,7 @@ class Attention(Mixer):
     gate: Annotated[Gate | None, BeforeValidator(_gate)] = Field(
         None, description="The output is multiplied by a gate of the input"
     )
+    sub_norm: bool = Field(False, description="A norm on what the heads give, before the output projection (BitNet)")
     scale: Positive | None = Field(None, description="Scores are multiplied by this; 1 / sqrt(head_dim) unless given")
     value_scale: Positive = Field(1.0, description="Values are multiplied by this (MiMo)")
     in_scale: Positive = Field(1.0, description="The input is multiplied by this (Falcon H1)")
@@ -234,6 +247,7 @@ class Attention(Mixer):
             yield f"Chunks begin at multiples of {self.chunk:,}: the first token of one sees nothing of the one before."
         if self.qk_norm:
             across = "each head's own channels" if self.qk_norm.across == "head" else "all heads' channels together"
+            across += ", with weights of its own" if self.qk_norm.own else ""
             when = "after" if self.qk_norm.after_position else "before"
             yield f"Queries and keys are normalised over {across}, {when} the rotary embedding."
         if self.sinks:
@@ -255,6 +269,8 @@ class Attention(Mixer):
                 else "all of a head's channels share one gate"
             )
             yield f"The output is gated by a {self.gate.activation} before its projection: {per}."
+        if self.sub_norm:
+            yield "What all heads give together is normalised once more before the output projection."
         if self.value_scale != 1:
             yield f"Values are multiplied by {self.value_scale:g} before they are kept."
         if self.shared_kv:
@@ -287,12 +303,12 @@ class AttentionModule(nn.Module):
             self.v = None if part.shared_kv else Linear(d_model, g * v, part.bias)
             self.k_cache, self.v_cache = Keep(part.reach), Keep(part.reach)
         if part.qk_norm:
-            across = 1 if part.qk_norm.across == "head" else None
             norm = part.qk_norm.norm or part.norm
-            self.q_norm = norm.build(d * (across or h))
-            self.k_norm = None if part.cache_from else norm.build(d * (across or g))
+            self.q_norm = part.qk_norm.build(norm, h, d)
+            self.k_norm = None if part.cache_from else part.qk_norm.build(norm, g, d)
         self.rotary = part.position.rotary(d)
         self.core = CausalAttention(part)
+        self.sub_norm = part.norm.build(h * v) if part.sub_norm else None
         self.o = Linear(h * v, d_model, part.bias if part.out_bias is None else part.out_bias)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
@@ -309,7 +325,7 @@ class AttentionModule(nn.Module):
             v = self.v_cache(v.unflatten(-1, (part.kv_heads, part.v_dim)))  # (B, S, G, V)
         out = self.core(q, k, v, positions)  # (B, T, H V)
         out = out if self.gate is None else self.gated(out, part.gate.open(self.gate(x)))
-        return times(self.o(out), part.out_scale)
+        return times(self.o(out if self.sub_norm is None else self.sub_norm(out)), part.out_scale)
 
     def gated(self, out: Tensor, gate: Tensor) -> Tensor:
         """(B, T, H V) times (B, T, H V), or (B, T, H) with one gate a head."""

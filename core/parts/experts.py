@@ -97,6 +97,8 @@ class Experts(Activated, Part):
     @model_validator(mode="after")
     def _consistent(self):
         r = self.router
+        if self.activation == "xielu":
+            raise ValueError("activation: xielu learns its slopes layer by layer, which experts do not; choose another")
         if self.top_k > self.count:
             raise ValueError(f"top_k: {self.top_k} is more than the {self.count} experts; give 1 to {self.count}")
         if self.count % r.groups:

@@ -1,5 +1,6 @@
 """Feed-forward networks: plain (arXiv:1706.03762) and gated linear units (arXiv:2002.05202)."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -19,13 +20,24 @@ PLAIN: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,  # arXiv:1702.03118
 }
 Plain = Literal["relu", "relu2", "gelu", "gelu_tanh", "silu"]
-GATED = {"reglu": "relu", "geglu": "gelu", "geglu_tanh": "gelu_tanh", "swiglu": "silu"}
+GATED = {"reglu": "relu", "reglu2": "relu2", "geglu": "gelu", "geglu_tanh": "gelu_tanh", "swiglu": "silu"}
 Activation = Literal[
-    "relu", "relu2", "gelu", "gelu_tanh", "silu", "reglu", "geglu", "geglu_tanh", "swiglu", "clamped_swiglu"
+    "relu",
+    "relu2",
+    "gelu",
+    "gelu_tanh",
+    "silu",
+    "xielu",
+    "reglu",
+    "reglu2",
+    "geglu",
+    "geglu_tanh",
+    "swiglu",
+    "clamped_swiglu",
 ]
 NAMES = {
-    "relu": "ReLU", "relu2": "ReLU²", "gelu": "GELU", "gelu_tanh": "GELU (tanh)", "silu": "SiLU", "reglu": "ReGLU",
-    "geglu": "GEGLU", "geglu_tanh": "GEGLU (tanh)", "swiglu": "SwiGLU", "clamped_swiglu": "clamped SwiGLU",
+    "relu": "ReLU", "relu2": "ReLU²", "gelu": "GELU", "gelu_tanh": "GELU (tanh)", "silu": "SiLU", "xielu": "xIELU", "reglu": "ReGLU",
+    "reglu2": "ReGLU²", "geglu": "GEGLU", "geglu_tanh": "GEGLU (tanh)", "swiglu": "SwiGLU", "clamped_swiglu": "clamped SwiGLU",
 }  # fmt: skip
 
 
@@ -33,7 +45,8 @@ class Activated(Spec):
     """What feed-forward networks and experts have in common: an activation, gated or not.
 
     clamped_swiglu is gpt-oss's (arXiv:2508.10925): the gate clamped from above and the other branch on both sides at
-    `clamp`, a swish of slope `swish_slope`, and one added to the other branch.
+    `clamp`, a swish of slope `swish_slope`, and one added to the other branch. xielu is the expanded integral of ELU
+    (arXiv:2411.13010), whose two slopes each layer learns.
     """
 
     activation: Activation = Field("swiglu", description="The non-linearity; the -glu kinds multiply two projections")
@@ -43,7 +56,7 @@ class Activated(Spec):
 
     @property
     def gated(self) -> bool:
-        return self.activation not in PLAIN
+        return self.activation not in PLAIN and self.activation != "xielu"
 
     @property
     def matrices(self) -> int:
@@ -56,6 +69,8 @@ class Activated(Spec):
                 f"The gate is clamped from above at {self.clamp:g}, the other branch on both sides; the swish has slope "
                 f"{self.swish_slope:g}, and one is added to the other branch."
             )
+        elif self.activation == "xielu":
+            yield "xIELU's slopes are softplus of what is stored, the negative one plus beta; each layer has its own two."
         elif "gelu" in (GATED.get(self.activation), self.activation):
             yield "GELU is the exact one, with the error function."
         elif self.activation.endswith("_tanh"):
@@ -82,6 +97,7 @@ class FeedForward(Activated, Part):
     kind: Literal["feed_forward"]
     d_ff: Width = Field(description="Width between the two projections", examples=[4096])
     bias: bool = Field(False, description="Biases on every projection")
+    sub_norm: bool = Field(False, description="A norm before the projection down (BitNet)")
     norm: Norm | None = Field(None, description="Where it differs from the model's")
 
     @property
@@ -109,6 +125,8 @@ class FeedForward(Activated, Part):
 
     def checklist(self, d_model: int) -> Iterator[str]:
         yield from self.notes()
+        if self.sub_norm:
+            yield f"The {self.d_ff:,} channels are normalised after the activation, before the projection down."
 
 
 def feed_forward_flops(part: Activated, d_model: int, d_ff: int, tokens: int) -> Flops:
@@ -122,13 +140,14 @@ class FeedForwardModule(nn.Module):
         self.part = part
         self.gate = Linear(d_model, d_ff, bias) if part.gated else None
         self.up = Linear(d_model, d_ff, bias)
-        self.activation = Activate(part)
+        self.activation = XIELU() if part.activation == "xielu" else Activate(part)
+        self.sub_norm = part.norm.build(d_ff) if getattr(part, "sub_norm", False) else None
         self.down = Linear(d_ff, d_model, bias)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model)
-        if self.gate is None:
-            return self.down(self.activation(self.up(x)))
-        return self.down(self.activation(self.up(x), self.gate(x)))  # d_ff wide in between
+        up = self.up(x)  # (B, T, d_ff)
+        y = self.activation(up) if self.gate is None else self.activation(up, self.gate(x))
+        return self.down(y if self.sub_norm is None else self.sub_norm(y))
 
 
 class Activate(nn.Module):
@@ -145,3 +164,24 @@ class Activate(nn.Module):
 
     def forward(self, up: Tensor, gate: Tensor | None = None) -> Tensor:
         return self.part.activate(up, gate)
+
+
+class XIELU(nn.Module):
+    """a x² + b x above zero, c (e^x - 1 - x) + b x below it: an activation that is never flat for long."""
+
+    box = "activation"
+    keeps_shape = True
+    label = NAMES["xielu"]
+    explain = "xIELU, value by value: quadratic above zero, an exponential's integral below, with two learned slopes."
+
+    def __init__(self):
+        super().__init__()
+        self.alpha_p = nn.Parameter(torch.tensor([math.log(math.expm1(0.8))]))
+        self.alpha_n = nn.Parameter(torch.tensor([math.log(math.expm1(0.8 - 0.5))]))
+        self.register_buffer("beta", torch.tensor(0.5))
+        self.register_buffer("eps", torch.tensor(-1e-6))  # the exponential is not taken nearer to zero than this
+
+    def forward(self, x: Tensor) -> Tensor:  # (..., d_ff)
+        positive, negative = F.softplus(self.alpha_p), self.beta + F.softplus(self.alpha_n)
+        curve = torch.where(x > 0, positive * x * x, (torch.expm1(torch.minimum(x, self.eps)) - x) * negative)
+        return curve + self.beta * x

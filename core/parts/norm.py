@@ -87,6 +87,23 @@ class RMSNormModule(nn.Module):
         return F.rms_norm(x, (self.dim,), weight, self.norm.eps)
 
 
+class HeadNorms(nn.Module):
+    """One rule for all heads, each with weights of its own."""
+
+    box = "norm"
+    keeps_shape = True
+
+    def __init__(self, norm: "Norm", heads: int, dim: int):
+        super().__init__()
+        plain = {"weight": False, "bias": False, "unit_offset": False}
+        self.norm = norm.model_copy(update={k: v for k, v in plain.items() if hasattr(norm, k)}).build(dim)
+        self.label, self.explain = self.norm.label, norm.explain(dim) + " Each head has weights of its own."
+        self.weight = nn.Parameter(torch.ones(heads, dim))
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, T, heads, dim)
+        return self.norm(x) * self.weight
+
+
 class GatedRMSNorm(nn.Module):
     """RMSNorm of what a recurrence gives, in equal groups of channels, times SiLU of a gate, which may come first."""
 

@@ -136,6 +136,7 @@ class Rope(Spec):
     base: Annotated[float, Field(gt=1, le=1e12)] = Field(10_000.0, description="Ratio of slowest to fastest wavelength")
     fraction: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="Share of each head's channels that turn")
     interleaved: bool = Field(False, description="Pairs are neighbours (x0, x1) rather than halves (x0, x_d/2)")
+    reverse: bool = Field(False, description="The angles are negative (nanochat)")
     scaling: Scaling | None = Field(None, description="How the trained context is stretched")
 
     def dim(self, head_dim: int) -> int:
@@ -179,6 +180,8 @@ class Rope(Spec):
     def checklist(self, head_dim: int) -> Iterator[str]:
         pairs = "neighbours (x0, x1)" if self.interleaved else f"halves (x0, x{self.turned(head_dim) // 2})"
         yield f"RoPE turns {pairs} as pairs, with base {self.base:,.0f}; a checkpoint's rows are in that order."
+        if self.reverse:
+            yield "It turns the other way round: by minus the angle."
         if self.fraction < 1:
             yield f"Only the first {self.turned(head_dim)} of {head_dim} channels turn."
         if self.scaling and self.scaling.magnitude() != 1:
@@ -260,6 +263,7 @@ class Rotary(nn.Module):
         dim = self.rope.turned(self.head_dim)
         magnitude = self.rope.scaling.magnitude() if self.rope.scaling else 1.0
         angles = positions[:, None].float() * self.rope.frequencies(self.head_dim, positions[-1] + 1)  # (T, dim / 2)
+        angles = -angles if self.rope.reverse else angles
         cos, sin = (magnitude * f(angles)[:, None, :] for f in (torch.cos, torch.sin))  # (T, 1, dim / 2)
         turned, rest = x[..., :dim].float(), x[..., dim:]
         a, b = (turned[..., 0::2], turned[..., 1::2]) if self.rope.interleaved else turned.chunk(2, dim=-1)

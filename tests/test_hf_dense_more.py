@@ -1,0 +1,43 @@
+"""Further dense families against transformers: logits on small random weights, the round trip, what is refused."""
+
+import pytest
+from parity import check_logits
+
+import core
+from core.hf import from_hf, to_hf
+
+SMALL = dict(
+    vocab_size=64, hidden_size=64, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
+    max_position_embeddings=64, pad_token_id=0,
+)  # fmt: skip
+YARN = dict(
+    rope_type="yarn", rope_theta=500.0, factor=4.0, original_max_position_embeddings=16, beta_fast=32, beta_slow=1
+)
+CASES = [
+    SMALL | dict(model_type="ministral3"),
+    SMALL | dict(model_type="ministral3", sliding_window=5, rope_parameters=YARN | dict(llama_4_scaling_beta=0.5)),
+    SMALL | dict(
+        model_type="ministral3", tie_word_embeddings=True,
+        rope_scaling=dict(rope_type="default", original_max_position_embeddings=6, llama_4_scaling_beta=0.5),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("config", CASES)
+def test_logits_are_those_of_transformers(config):
+    arch = check_logits(config)
+    assert from_hf(to_hf(arch)) == arch
+
+
+def test_ministral_3_is_read_inside_its_wrapper():
+    text = CASES[1]
+    assert from_hf({"model_type": "mistral3", "text_config": text, "vision_config": {}}).parts == from_hf(text).parts
+
+
+@pytest.mark.parametrize(
+    ("config", "key"),
+    [(CASES[0] | dict(mystery=3), "mystery"), (CASES[0] | dict(rope_parameters=YARN | dict(mystery=3)), "mystery")],
+)
+def test_what_the_spec_cannot_say_is_refused_by_name(config, key):
+    with pytest.raises(core.Unsupported, match=rf"{key}: "):
+        from_hf(config)
