@@ -20,7 +20,7 @@ from .parts.base import Flops, Shape
 from .parts.position import Learned
 from .precision import FORMATS
 from .spec import Architecture, Step, Workload
-from .trace import trace_ahead, trace_beneath, trace_block, trace_part
+from .trace import Traced, trace_ahead, trace_beneath, trace_block, trace_part
 
 ACTIVATION_BYTES = 2
 
@@ -190,6 +190,13 @@ def _beneath(arch: Architecture, w: Workload) -> Iterator[Row]:
 
 
 def _top(arch: Architecture, w: Workload) -> Iterator[Row]:
+    with torch.device("meta"):
+        merge = arch.residual.merge(arch.d_model)
+    if merge is not None:
+        weights = _weights(arch, w, {f"streams.{path}": tuple(p.shape) for path, p in merge.named_parameters()}, 1)
+        flops = _flops(w, Flops(merge=merge.token_flops * w.context), Flops(merge=merge.token_flops), 1)
+        figures = weights, flops, _activations(w, arch.d_model, 1)
+        yield Row("model", "streams", "merge of streams", "norm", 1, **_merged(*figures))
     if arch.head.norm:
         yield _norm(arch, w, "norm", "final norm")
     tensors = {} if arch.tied_embeddings else {"head": (arch.vocab_size, arch.d_model)}
@@ -215,10 +222,20 @@ def _block(arch: Architecture, steps: tuple[Step, ...], count: int, w: Workload,
         yield from _part(arch, name, where, count, copies, w)
         counted.add(name)
     wiring = trace_block(arch, steps)
-    own, buffers = ({f"norm.{path}": s for path, s in found.items()} for found in (wiring.parameters, wiring.buffers))
-    weights = _weights(arch, w, own, count, buffers)
+    weights = _weights(arch, w, _between(wiring, wiring.parameters), count, _between(wiring, wiring.buffers))
+    mixing = {path: n for path, m in wiring.modules.items() if (n := getattr(m, "token_flops", 0))}
+    flops = (Flops({path: n * tokens for path, n in mixing.items()}) for tokens in (w.context, 1))
     written = sum(op.activation for op in wiring.operations if op.kind != "part")
-    yield Row(where, "norms", "norms", "norm", count, **_merged(weights, _activations(w, written, count)))
+    figures = (weights, _flops(w, *flops, count) if mixing else {}, _activations(w, written, count))
+    words = "norms" if arch.residual.streams == 1 else "norms and streams"
+    yield Row(where, "norms", words, "norm", count, **_merged(*figures))
+
+
+def _between(wiring: Traced, tensors: Mapping[str, Shape]) -> dict[str, Shape]:
+    """Tensors between the parts: those of norms, and of what reads, writes and merges several streams."""
+    streams = {path for path, module in wiring.modules.items() if getattr(module, "box", "") in ("read", "add")}
+    roots = {path: "streams" if path.rpartition(".")[0] in streams else "norm" for path in tensors}
+    return {f"{roots[path]}.{path}": shape for path, shape in tensors.items()}
 
 
 def _part(arch: Architecture, name: str, where: str, count: int, copies: int, w: Workload) -> Iterator[Row]:
@@ -257,7 +274,7 @@ def _ahead(arch: Architecture, w: Workload) -> Iterator[Row]:
     """The multi-token-prediction modules: shipped with the weights, but no part of the model's own figures."""
     if not arch.mtp:
         return
-    parameters, buffers = {f"norm.{path}": shape for path, shape in trace_ahead(arch).parameters.items()}, {}
+    parameters, buffers = _between(trace_ahead(arch), trace_ahead(arch).parameters), {}
     for name in (name for step in arch.mtp.block for name in step.parts):
         traced = trace_part(arch.part(name), arch.d_model)
         parameters |= {f"{name}.{path}": shape for path, shape in traced.parameters.items()}
@@ -334,7 +351,7 @@ def _kept(arch: Architecture, part: Part, w: Workload, count: int) -> dict:
     """Bytes that the layers of this part keep: of one token, of the whole text, and whatever its length."""
     fmt = FORMATS[w.cache]
     kept = {
-        "kv_bytes_per_token": (1, [shape[1:] for shape in part.cache(1).values()]),
+        "kv_bytes_per_token": (1, [shape[1:] for shape in part.cache(1).values() if shape[0]]),
         "kv_bytes": (w.batch, list(part.cache(w.context).values())),
         "state_bytes": (w.batch, list(part.state(arch.d_model).values())),
     }

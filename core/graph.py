@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from math import prod
 
 import networkx as nx
+import torch
 
 from .cost import block_names, block_words
 from .parts.position import Learned
@@ -136,8 +137,19 @@ class _Builder:
         return name
 
     def top(self, end: str) -> None:
-        """The last norm and the output head."""
+        """The end of several streams, the last norm and the output head."""
         arch, d = self.arch, self.arch.d_model
+        with torch.device("meta"):
+            merge = arch.residual.merge(d)
+        if merge is not None:
+            size = sum(p.numel() for p in merge.parameters())
+            shape = ("B", "T", arch.residual.streams, d)
+            self.node(
+                "merge", merge.box, merge.label, shape, self.stream, parameters=size, active_parameters=size,
+                flops=merge.token_flops, explain=merge.explain,
+            )  # fmt: skip
+            self.edge(end, "merge", "stream", shape)
+            end = "merge"
         end = self.norm("norm", end) if arch.head.norm else end
         size = (0 if arch.tied_embeddings else d * arch.vocab_size) + (arch.vocab_size if arch.head.bias else 0)
         tied = " It is the embedding table, used again." if arch.tied_embeddings else ""
@@ -166,7 +178,7 @@ class _Builder:
 
         `ends` gives the node that each of the trace's inputs comes from; returns the one that its output leaves from.
         """
-        ends = ends | {"positions": "positions_index"}
+        ends = ends | {"positions": "positions_index", "tokens": "tokens"}
         for op in (op for op in traced.operations if op.kind != "input"):
             here = f"{name}.{op.id}"
             if op.kind == "part":
@@ -187,7 +199,7 @@ class _Builder:
             here, part.kind, part.label, self.stream, self.stream, parent=parent, repeat=count, part=name, role=part.role,
             facts=list(part.facts()), reach=part.reach, config=part.model_dump(mode="json"), tied=part.tied, explain=part.explain(d),
         )  # fmt: skip
-        ends = {"positions": "positions_index"} | given
+        ends = {"positions": "positions_index", "tokens": "tokens"} | given
         for op in (op for op in traced.operations if op.kind != "input"):
             node = f"{here}.{op.id}"
             self.operation(node, op, here, count, traced, flops)
@@ -200,16 +212,20 @@ class _Builder:
         """One box. A module that runs twice is counted where it runs first."""
         first = bool(op.path) and not op.again
         own = sum(prod(shape) for path, shape in traced.parameters.items() if first and path.startswith(f"{op.path}."))
+        module = traced.modules.get(op.path)
         kept = prod(n for n in op.shape[2:] if isinstance(n, int)) if op.kind == "cache" else 0
-        explain = getattr(traced.modules.get(op.path), "explain", "")
+        explain = getattr(module, "explain", "")
         if kept:
-            explain = f"Kept for every token until the sequence ends: {number(kept)} values."
+            each = str(op.shape[1]).removeprefix("T").removeprefix("/")  # of how many tokens one entry is made
+            tokens = f"each {each} tokens" if each else "every token"
+            explain = f"Kept for {tokens} until the sequence ends: {number(kept)} values."
+            kept *= not each
         elif op.kind == "state":
             explain = f"Kept whatever the length, and changed by every token: {number(prod(op.shape[1:]))} values."
         self.node(
             node, op.kind, op.label, op.inputs[0].shape if op.inputs else (), op.shape, parent=parent, repeat=count,
             path=f"{parent}.{op.path}" if op.path else "", parameters=own, active_parameters=own,
-            flops=flops.get(op.path, 0) if first else 0, cache_bytes=CACHE_BYTES * kept, explain=explain,
+            flops=flops.get(op.path, getattr(module, "token_flops", 0)) if first else 0, cache_bytes=CACHE_BYTES * kept, explain=explain,
         )  # fmt: skip
 
     def arrows(self, node: str, op: Operation, ends: Mapping[str, str]) -> str:

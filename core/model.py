@@ -28,16 +28,19 @@ class Block(nn.Module):
         self.moves = [_Move(self, arch, step, index, make) for index, step in enumerate(steps)]
         self.layer_scale = LayerScale() if arch.residual.layer_scale else None
 
-    def forward(self, stream: Tensor, positions: Tensor, per_layer: Tensor | None = None) -> Tensor:
-        """(B, T, d_model), (T,) and, where a part reads it, this layer's own (B, T, width)."""
-        beside = {"positions": positions, "per_layer": per_layer}
-        late: dict[int, list[tuple[_Move, Tensor]]] = {}
+    def forward(
+        self, stream: Tensor, positions: Tensor, per_layer: Tensor | None = None, tokens: Tensor | None = None
+    ) -> Tensor:
+        """(B, T, d_model) or several such streams (B, T, streams, d_model), (T,) and, where a part reads them, this layer's
+        own (B, T, width) and the tokens (B, T)."""
+        beside = {"positions": positions, "per_layer": per_layer, "tokens": tokens}
+        late: dict[int, list[tuple[_Move, tuple[Tensor, ...]]]] = {}
         for index, move in enumerate(self.moves):
             stream, delayed = move(stream, beside)
-            for steps, y in delayed:
-                late.setdefault(index + steps, []).append((move, y))
-            for earlier, y in late.pop(index, ()):
-                stream = earlier.join(stream, y)
+            for steps, given in delayed:
+                late.setdefault(index + steps, []).append((move, given))
+            for earlier, given in late.pop(index, ()):
+                stream = earlier.join(stream, *given)
         return stream if self.layer_scale is None else self.layer_scale(stream)
 
 
@@ -65,21 +68,23 @@ class _Move:
         self.read = child(f"{first}_read", read) if read else None
         self.add = child(f"{first}_add", write)
 
-    def __call__(self, stream: Tensor, beside: Mapping[str, Tensor]) -> tuple[Tensor, list[tuple[int, Tensor]]]:
-        """The stream after this step, and the outputs that join it so many steps later."""
-        x = stream if self.read is None else self.read(stream)  # (B, T, d_model)
+    def __call__(
+        self, stream: Tensor, beside: Mapping[str, Tensor]
+    ) -> tuple[Tensor, list[tuple[int, tuple[Tensor, ...]]]]:
+        """The stream after this step, and what joins it so many steps later."""
+        x, *mix = (stream,) if self.read is None else self.read(stream)  # (B, T, d_model), what the sum is given of it
         inputs = [norm(x) for norm in self.before] or [x]
         inputs = inputs * (len(self.parts) // len(inputs))
         now, delayed = [], []
         for (name, part), reads, h in zip(self.parts, self.reads, inputs, strict=True):
             y = part(h, *(beside[read] for read in reads))
-            delayed.append((self.step.shortcut[name], y)) if name in self.step.shortcut else now.append(y)
-        return self.join(stream, sum(now[1:], now[0])) if now else stream, delayed
+            delayed.append((self.step.shortcut[name], (y, *mix))) if name in self.step.shortcut else now.append(y)
+        return self.join(stream, sum(now[1:], now[0]), *mix) if now else stream, delayed
 
-    def join(self, stream: Tensor, y: Tensor) -> Tensor:
+    def join(self, stream: Tensor, y: Tensor, *mix: Tensor) -> Tensor:
         """The stream with what the parts gave, in the step's own way of adding it."""
         y = y if self.step.scale == 1 else y * self.step.scale
-        stream = self.add(stream, self.after(y) if self.placement in ("output", "sandwich") else y)
+        stream = self.add(stream, self.after(y) if self.placement in ("output", "sandwich") else y, *mix)
         return self.after(stream) if self.placement == "post" else stream
 
 
@@ -110,6 +115,7 @@ class Model(nn.Module):
             return module
 
         self.layers = nn.ModuleList(Block(arch, steps, make) for steps in arch.sequence)
+        self.merge = arch.residual.merge(arch.d_model)
         self.norm = arch.norm.build(arch.d_model) if arch.head.norm else None
         self.head = Linear(arch.d_model, arch.vocab_size, arch.head.bias)
         if arch.tied_embeddings:
@@ -122,6 +128,11 @@ class Model(nn.Module):
 
     def stream(self, tokens: Tensor, start: int = 0) -> Tensor:
         """(B, T) -> what the layers leave on the residual stream, (B, T, d_model)."""
+        x = self.streams(tokens, start)
+        return x if self.merge is None else self.merge(x)
+
+    def streams(self, tokens: Tensor, start: int = 0) -> Tensor:
+        """The same before several streams become one, (B, T, streams, d_model)."""
         positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)  # (T,)
         x = self.embedding(tokens)  # (B, T, d_model)
         per_layer = {}
@@ -134,8 +145,8 @@ class Model(nn.Module):
             x = self.embedding_norm(x)
         x = self.arch.residual.split(x)
         for index, layer in enumerate(self.layers):
-            x = layer(x, positions, per_layer.get(index))
-        return self.arch.residual.merge(x)
+            x = layer(x, positions, per_layer.get(index), tokens)
+        return x
 
     def logits(self, x: Tensor) -> Tensor:
         """(B, T, d_model) -> (B, T, vocab_size)."""
@@ -196,12 +207,16 @@ class PredictAhead(nn.Module):
         self.stream_norm, self.token_norm = arch.norm.build(arch.d_model), arch.norm.build(arch.d_model)
         self.join = Linear(2 * arch.d_model, arch.d_model)
         self.block = Block(arch, arch.mtp.block, make)
+        self.merge = arch.residual.merge(arch.d_model)
         self.norm = arch.norm.build(arch.d_model)
 
-    def forward(self, stream: Tensor, ahead: Tensor, positions: Tensor) -> Tensor:
-        """The stream and the next tokens' embeddings, (B, T, d_model) each -> what the model's head reads."""
-        x = self.join(torch.cat((self.token_norm(ahead), self.stream_norm(stream)), dim=-1))  # (B, T, d_model)
-        return self.norm(self.residual.merge(self.block(self.residual.split(x), positions)))
+    def forward(self, stream: Tensor, ahead: Tensor, positions: Tensor, tokens: Tensor | None = None) -> Tensor:
+        """The stream or streams, the next tokens' embeddings (B, T, d_model), and those tokens where a part reads them ->
+        what the model's head reads."""
+        ahead = self.residual.split(self.token_norm(ahead))
+        x = self.join(torch.cat((ahead, self.stream_norm(stream)), dim=-1))  # as the stream
+        x = self.block(x, positions, None, tokens)
+        return self.norm(x if self.merge is None else self.merge(x))
 
 
 def build(arch: Architecture, device: str | torch.device = "meta", dtype: torch.dtype = torch.float32) -> Model:

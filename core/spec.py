@@ -189,6 +189,9 @@ class Architecture(Spec):
                 raise ValueError(f"parts.{name}: a block has something of that name already; choose another")
         if self.depth > MAX_LAYERS:
             raise ValueError(f"layers: {self.depth:,} layers; at most {MAX_LAYERS:,} are accepted")
+        for name, part in self.parts.items():
+            if getattr(part, "vocab_size", None) not in (None, self.vocab_size):
+                raise ValueError(f"parts.{name}.vocab_size: the model has {self.vocab_size:,} tokens; leave it empty")
         for name in self.parts:
             try:
                 self.part(name).check(self.d_model, self.context)
@@ -204,9 +207,10 @@ class Architecture(Spec):
                 "head",
                 "norm",
                 "positions",
+                "streams",
             }:
                 raise ValueError(
-                    f"precision.{path}: give `default`, `embedding`, `head`, or a part such as {next(iter(self.parts))}"
+                    f"precision.{path}: give `default`, `embedding`, `head`, `norm`, `streams`, or a part such as {next(iter(self.parts))}"
                 )
         if isinstance(self.position, Learned) and self.context > self.position.length:
             raise ValueError(f"context: the position table has {self.position.length:,} rows; give at most that")
@@ -290,10 +294,10 @@ class Architecture(Spec):
 
     def part(self, name: str) -> Part:
         """The part with the model's norm and position where it names none of its own."""
-        return self.parts[name].inherit(self.norm, self.position)
+        return self.parts[name].inherit(self.norm, self.position, self.vocab_size)
 
     def format(self, path: str, shape: tuple[int, ...], given: str | None = None) -> str:
-        """The stored format of a tensor: `path` is `embedding`, `head`, `norm` or `part.submodule...`.
+        """The stored format of a tensor: `path` is `embedding`, `head`, `norm`, `streams` or `part.submodule...`.
 
         `given` replaces what is shipped. Formats for matrices leave vectors in the default one.
         """

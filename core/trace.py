@@ -20,8 +20,9 @@ from .parts import Part
 from .spec import Architecture, Step
 
 # Sizes that stand for "any batch" and "any length". T is prime and larger than any width the spec accepts, so a
-# dimension that is a multiple of it is one of T.
-B, T = 101, 1_000_003
+# dimension that is a multiple of it is one of T; so large that one entry for each of a few hundred tokens is, too.
+B, T = 101, 1_073_741_827
+WIDEST = 1_048_576
 
 Sizes = tuple[int | str, ...]
 
@@ -185,13 +186,15 @@ def _names(forward: Callable) -> tuple[str, ...]:
 
 
 def symbolic(shape: tuple[int, ...]) -> Sizes:
-    """(101, 1000003, 7168) -> ("B", "T", 7168)."""
+    """(101, 1073741827, 7168) -> ("B", "T", 7168)."""
 
     def size(index: int, n: int) -> int | str:
         if n % (B * T) == 0:
             return "B·T" if n == B * T else f"B·T·{n // (B * T)}"
         if n % T == 0:
             return "T" if n == T else f"T·{n // T}"
+        if n > WIDEST and T // (T // n) == n:
+            return f"T/{T // n}"
         return "B" if index == 0 and n == B else n
 
     return tuple(size(index, n) for index, n in enumerate(shape))
@@ -202,7 +205,7 @@ def _per_token(shape: tuple[int, ...]) -> int:
     total = 1
     for n in shape:
         total *= n
-    return total // (B * T) if total % (B * T) == 0 else 0
+    return total // (B * T) if total % B == 0 else 0
 
 
 @lru_cache(maxsize=4096)
@@ -266,8 +269,8 @@ def _wiring(arch: Architecture, steps: tuple[Step, ...]) -> _Wiring:
     return _Wiring(steps, arch.d_model, (arch.norm, arch.residual), parts, arch)
 
 
-def _widths(part: Part) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(tensor.shape[2:]) for tensor in part.beside(1, 1).values())
+def _widths(part: Part) -> tuple[tuple[str | int, ...], ...]:
+    return tuple((name, *tensor.shape[2:]) for name, tensor in part.beside(1, 1).items())
 
 
 @lru_cache(maxsize=1024)
@@ -285,11 +288,11 @@ def _trace_block(wiring: _Wiring) -> Traced:
 @lru_cache(maxsize=256)
 def _trace_ahead(wiring: _Wiring) -> Traced:
     arch, d = wiring.arch, wiring.d_model
+    streams = () if arch.residual.streams == 1 else (arch.residual.streams,)
     with torch.device("meta"):
         module = PredictAhead(arch, lambda name: Stub(name, arch.parts[name]))
-        inputs = {
-            "stream": torch.empty(B, T, d),
-            "ahead": torch.empty(B, T, d),
-            "positions": torch.empty(T, dtype=torch.long),
-        }
+        inputs = {"stream": torch.empty(B, T, *streams, d), "ahead": torch.empty(B, T, d)}
+        inputs["positions"] = torch.empty(T, dtype=torch.long)
+        for name in (name for step in wiring.steps for name in step.parts):
+            inputs |= arch.parts[name].beside(B, T)
     return trace(module, inputs)

@@ -288,6 +288,12 @@ def mappings(draw):
                     layer_scale=maybe(st.booleans()),
                 ),
                 given(kind=st.just("hyper"), streams=st.integers(2, 3)),
+                given(
+                    kind=st.just("manifold_hyper"),
+                    streams=st.integers(2, 3),
+                    iterations=maybe(st.integers(0, 3)),
+                    scale=maybe(st.just(0.7)),
+                ),
             )
         )
     if draw(st.booleans()):

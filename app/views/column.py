@@ -44,10 +44,11 @@ class Column:
         facts = f"logits over {head['shape_out'][-1]:,} tokens"
         pen.box("head", cx, y + 21, 210, 42, KINDS["head"], head["label"], facts, head["explain"])
         y += 42
-        if "norm" in self.g:
+        for name in (name for name in ("norm", "merge") if name in self.g):
             pen.wire([(cx, y + 18), (cx, y)])
-            norm = self.g.nodes["norm"]
-            pen.box("norm", cx, y + 18 + NORM_H / 2, NORM_W, NORM_H, KINDS["norm"], norm["label"], tip=norm["explain"])
+            node = self.g.nodes[name]
+            look = KINDS[node["kind"]]
+            pen.box(name, cx, y + 18 + NORM_H / 2, NORM_W, NORM_H, look, node["label"], tip=node["explain"])
             y += 18 + NORM_H
         if "mtp" in self.g:
             self.ahead(top, y + 8)
@@ -149,7 +150,7 @@ class Column:
         inner, level = self.inside(node), self.g.nodes[node]["parent"]
         found: dict[str, bool] = {}
         for source, _, data in self.g.in_edges(inner, data=True):
-            if source not in inner and source != "positions_index" and not data.get("beside"):
+            if source not in inner and self.g.nodes[source]["kind"] != "input" and not data.get("beside"):
                 while self.g.nodes[source]["parent"] not in (level, None):
                     source = self.g.nodes[source]["parent"]
                 stream = self.g.nodes[node]["kind"] == "add" and "stream" in data["tensor"].split(", ")

@@ -36,7 +36,7 @@ class Inset:
         edges = (
             (end(source, beside), owner[target])
             for source, target, beside in self.g.edges(data="beside", default=False)
-            if target in owner and source != "positions_index" and end(source, beside) != owner[target]
+            if target in owner and self.g.nodes[source]["kind"] != "input" and end(source, beside) != owner[target]
             if not (beside and self.g.nodes[target]["kind"] == "borrowed")  # it says itself where it is read from
         )
         return layered(tuple((key, *size) for key, size in sizes.items()), tuple(edges))

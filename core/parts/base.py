@@ -71,7 +71,7 @@ class Part(Spec):
 
     @property
     def mixes(self) -> bool:
-        """Whether positions see one another here: such a part is also given the positions."""
+        """Whether positions see one another here."""
         return isinstance(self, Mixer)
 
     @property
@@ -84,9 +84,10 @@ class Part(Spec):
         """What its box is called."""
         return self.title
 
-    def inherit(self, norm: "Spec", position: "Spec") -> "Part":
-        """This part with the model's norm and position where it names none of its own."""
-        given = {"norm": norm, "position": position}
+    def inherit(self, norm: "Spec", position: "Spec", vocab_size: int) -> "Part":
+        """This part with the model's norm and position where it names none of its own, and with its vocabulary where
+        tokens are looked up."""
+        given = {"norm": norm, "position": position} | ({"vocab_size": vocab_size} if "tokens" in self.reads else {})
         missing = {k: v for k, v in given.items() if k in type(self).model_fields and getattr(self, k) is None}
         return self.model_copy(update=missing) if missing else self
 
@@ -95,8 +96,8 @@ class Part(Spec):
         raise NotImplementedError
 
     def beside(self, batch: int, length: int) -> dict[str, Tensor]:
-        """What its module reads beside x: `positions` (T,), or `per_layer` (B, T, width) from a module `beneath`. As
-        zeros, or positions from 0: analysis runs on these."""
+        """What its module reads beside x: `positions` (T,), `tokens` (B, T) where something is looked up by them, or
+        `per_layer` (B, T, width) from a module `beneath`. As zeros, or positions from 0: analysis runs on these."""
         return {}
 
     def beneath(self, layers: int, d_model: int) -> nn.Module | None:

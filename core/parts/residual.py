@@ -1,13 +1,19 @@
-"""How parts read and write the residual stream."""
+"""How parts read and write the residual stream.
+
+Where there are several streams, a step's `read` module makes of them what its parts read, and whatever else of them its
+`write` module is to be given beside the parts' output; `merge` makes one stream of what the last block leaves.
+`token_flops` of these modules are their matrix products for one token.
+"""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import Discriminator, Field, Tag
 from torch import Tensor, nn
 
-from .base import Spec
+from .base import Eps, Positive, Spec, normal
 
 Placement = Literal["pre", "post", "output", "sandwich", "none"]
 
@@ -50,12 +56,16 @@ class Residual(_Residual):
         """What enters the first block, from an embedding (B, T, d_model)."""
         return x
 
-    def merge(self, stream: Tensor) -> Tensor:
-        """(B, T, d_model) of what the last block leaves."""
-        return stream
+    def merge(self, d_model: int) -> nn.Module | None:
+        """What makes (B, T, d_model) of what the last block leaves."""
+        return None
 
     def build(self, d_model: int, index: int) -> tuple[nn.Module | None, nn.Module]:
+        """How step `index` of a block reads and writes."""
         return None, Add(self.scale)
+
+
+Streams = Annotated[int, Field(ge=2, le=16, description="Copies of the residual stream")]
 
 
 class HyperConnections(_Residual):
@@ -63,16 +73,50 @@ class HyperConnections(_Residual):
     hyper-connections, arXiv:2409.19606, section 2.1)."""
 
     kind: Literal["hyper"]
-    streams: int = Field(4, ge=2, le=16, description="Copies of the residual stream")
+    streams: Streams = 4
 
     def split(self, x: Tensor) -> Tensor:
         return x.unsqueeze(2).repeat(1, 1, self.streams, 1)  # (B, T, streams, d_model)
 
-    def merge(self, stream: Tensor) -> Tensor:
-        return stream.sum(dim=2)  # (B, T, d_model)
+    def merge(self, d_model: int) -> nn.Module:
+        return SumStreams()
 
     def build(self, d_model: int, index: int) -> tuple[nn.Module | None, nn.Module]:
-        return HyperRead(self.streams, index), HyperWrite(self.streams, self.scale)
+        return HyperRead(self.streams, index, d_model), HyperWrite(self.streams, self.scale, d_model)
+
+
+class ManifoldHyperConnections(_Residual):
+    """Hyper-connections whose weights each token computes from its own streams. What mixes the streams among one another
+    is brought near a doubly stochastic matrix by Sinkhorn's iterations, so that no depth makes them grow (mHC,
+    arXiv:2512.24880, section 4; DeepSeek-V4, section 2.2)."""
+
+    kind: Literal["manifold_hyper"]
+    streams: Streams = 4
+    iterations: int = Field(20, ge=0, le=100, description="Sinkhorn's iterations; 0 leaves each stream to itself (Hy4)")
+    reach: Positive = Field(2.0, description="A stream takes at most this much of a part's output")
+    eps: Eps = Field(1e-6, description="Added to the weights, and to the sums that they are divided by")
+    norm_eps: Eps = Field(
+        1e-6, description="Of the norm over all streams together, which the weights are computed from"
+    )
+
+    def split(self, x: Tensor) -> Tensor:
+        return x.unsqueeze(2).repeat(1, 1, self.streams, 1)  # (B, T, streams, d_model)
+
+    def merge(self, d_model: int) -> nn.Module:
+        return ManifoldMerge(self, d_model)
+
+    def build(self, d_model: int, index: int) -> tuple[nn.Module | None, nn.Module]:
+        return ManifoldRead(self, d_model), ManifoldWrite(self, d_model)
+
+    def checklist(self) -> Iterator[str]:
+        yield from super().checklist()
+        yield f"A token's weights for its {self.streams} streams are computed in float32 from all of them together, under one norm."
+        yield f"What is read passes a sigmoid plus {self.eps:g}; what is written, {self.reach:g} times a sigmoid."
+        if self.iterations:
+            yield (
+                f"What mixes the streams is a softmax by rows, then divided by its columns' sums and {self.iterations - 1} times "
+                "by rows' and columns' again; it is applied transposed."
+            )
 
 
 class Add(nn.Module):
@@ -105,6 +149,16 @@ class LayerScale(nn.Module):
         return stream * self.weight
 
 
+class SumStreams(nn.Module):
+    box = "read"
+    label = "Sum of streams"
+    explain = "The streams are added up."
+    token_flops = 0
+
+    def forward(self, stream: Tensor) -> Tensor:  # (B, T, streams, d_model) -> (B, T, d_model)
+        return stream.sum(dim=2)
+
+
 class HyperRead(nn.Module):
     """x = sum over streams of a_i h_i; step k begins by reading stream k mod n alone, as in the paper."""
 
@@ -112,12 +166,13 @@ class HyperRead(nn.Module):
     label = "Read streams"
     explain = "A learned mix of all residual streams is what the part reads."
 
-    def __init__(self, streams: int, index: int):
+    def __init__(self, streams: int, index: int, d_model: int):
         super().__init__()
+        self.token_flops = 2 * streams * d_model
         self.weight = nn.Parameter(torch.eye(streams)[index % streams])
 
-    def forward(self, stream: Tensor) -> Tensor:  # (B, T, streams, d_model) -> (B, T, d_model)
-        return torch.einsum("btnd,n->btd", stream, self.weight)
+    def forward(self, stream: Tensor) -> tuple[Tensor]:  # (B, T, streams, d_model) -> (B, T, d_model)
+        return (torch.einsum("btnd,n->btd", stream, self.weight),)
 
 
 class HyperWrite(nn.Module):
@@ -128,15 +183,102 @@ class HyperWrite(nn.Module):
     label = "Write streams"
     explain = "The streams are mixed among one another, and each takes its own share of the part's output."
 
-    def __init__(self, streams: int, scale: float):
+    def __init__(self, streams: int, scale: float, d_model: int):
         super().__init__()
-        self.scale = scale
+        self.scale, self.token_flops = scale, 2 * streams * streams * d_model
         self.mix = nn.Parameter(torch.eye(streams))
         self.weight = nn.Parameter(torch.ones(streams))
 
     def forward(self, stream: Tensor, update: Tensor) -> Tensor:  # (B, T, streams, d_model), (B, T, d_model)
         mixed = torch.einsum("ij,btjd->btid", self.mix, stream)  # (B, T, streams, d_model)
-        return mixed + self.scale * torch.einsum("n,btd->btnd", self.weight, update)
+        return mixed + self.scale * self.weight[:, None] * update.unsqueeze(2)
+
+
+class ManifoldRead(nn.Module):
+    """Of n streams X: x = sum of a_i X_i with a = sigmoid + eps; how much of the output each takes; and the n × n matrix
+    that mixes them. All are one linear map of the normalised streams, times a scale for each kind, plus a base."""
+
+    box = "read"
+    label = "Read streams"
+    explain = (
+        "From all its streams together each token computes what the part reads of them, what they will take of its output, "
+        "and how they are mixed."
+    )
+
+    def __init__(self, residual: ManifoldHyperConnections, d_model: int):
+        super().__init__()
+        self.residual, n = residual, residual.streams
+        self.sizes = (n, n, n * n) if residual.iterations else (n, n)
+        self.weight = normal(sum(self.sizes), n * d_model)
+        self.base = nn.Parameter(torch.zeros(sum(self.sizes)))
+        self.scale = nn.Parameter(torch.ones(len(self.sizes)))
+        self.token_flops = 2 * self.weight.numel()
+
+    def forward(self, stream: Tensor) -> tuple[Tensor, ...]:
+        """(B, T, n, d_model) -> (B, T, d_model), (B, T, n) and, where streams are mixed, (B, T, n, n)."""
+        spec = self.residual
+        logits = manifold_logits(stream, self.weight, spec.norm_eps).split(self.sizes, dim=-1)
+        logits = [
+            x * scale + base for x, scale, base in zip(logits, self.scale, self.base.split(self.sizes), strict=True)
+        ]
+        read, take = logits[0].sigmoid() + spec.eps, spec.reach * logits[1].sigmoid()
+        x = (read.unsqueeze(-1) * stream).sum(dim=2).to(stream.dtype)
+        if not spec.iterations:
+            return x, (take + spec.eps).to(x.dtype)
+        mix = logits[2].unflatten(-1, (spec.streams, -1)).softmax(dim=-1) + spec.eps  # (B, T, n, n)
+        for step in range(spec.iterations):
+            mix = mix / (mix.sum(dim=-1, keepdim=True) + spec.eps) if step else mix
+            mix = mix / (mix.sum(dim=-2, keepdim=True) + spec.eps)
+        return x, take.to(x.dtype), mix.to(x.dtype)
+
+    def outline(self, stream: Tensor) -> tuple[Tensor, ...]:
+        *lead, n, d = stream.shape
+        shapes = ((d,), (n,), (n, n))
+        return tuple(stream.new_empty(*lead, *shape) for shape in shapes[: len(self.sizes)])
+
+
+class ManifoldWrite(nn.Module):
+    """X_j <- sum over i of M_ij X_i + b_j f(x)."""
+
+    box = "add"
+    keeps_shape = True
+    label = "Write streams"
+    explain = "The streams are mixed among one another, and each takes its own share of the part's output."
+
+    def __init__(self, residual: ManifoldHyperConnections, d_model: int):
+        super().__init__()
+        self.scale = residual.scale
+        self.token_flops = 2 * residual.streams**2 * d_model if residual.iterations else 0
+
+    def forward(self, stream: Tensor, update: Tensor, take: Tensor, mix: Tensor | None = None) -> Tensor:
+        """(B, T, n, d_model), (B, T, d_model), (B, T, n), (B, T, n, n) -> (B, T, n, d_model)."""
+        kept = stream if mix is None else torch.einsum("btij,btid->btjd", mix, stream)
+        return kept + self.scale * take.unsqueeze(-1) * update.unsqueeze(2)
+
+
+class ManifoldMerge(nn.Module):
+    """x = sum of a_i X_i, with weights computed as those that a part reads by."""
+
+    box = "read"
+    label = "Merge streams"
+    explain = "One more mix of the streams, computed by each token from its own, is what the last norm reads."
+
+    def __init__(self, residual: ManifoldHyperConnections, d_model: int):
+        super().__init__()
+        self.residual, n = residual, residual.streams
+        self.weight = normal(n, n * d_model)
+        self.base, self.scale = nn.Parameter(torch.zeros(n)), nn.Parameter(torch.ones(1))
+        self.token_flops = 2 * self.weight.numel()
+
+    def forward(self, stream: Tensor) -> Tensor:  # (B, T, n, d_model) -> (B, T, d_model)
+        logits = manifold_logits(stream, self.weight, self.residual.norm_eps) * self.scale + self.base  # (B, T, n)
+        return ((logits.sigmoid() + self.residual.eps).unsqueeze(-1) * stream).sum(dim=2).to(stream.dtype)
+
+
+def manifold_logits(stream: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """(B, T, n, d_model), (out, n d_model) -> (B, T, out) of all streams together under one norm, in float32."""
+    flat = stream.flatten(2).float()
+    return F.linear(F.rms_norm(flat, flat.shape[-1:], None, eps), weight.float())
 
 
 def _kind(value: object) -> str:
@@ -145,5 +287,8 @@ def _kind(value: object) -> str:
 
 
 AnyResidual = Annotated[
-    Annotated[Residual, Tag("plain")] | Annotated[HyperConnections, Tag("hyper")], Discriminator(_kind)
+    Annotated[Residual, Tag("plain")]
+    | Annotated[HyperConnections, Tag("hyper")]
+    | Annotated[ManifoldHyperConnections, Tag("manifold_hyper")],
+    Discriminator(_kind),
 ]
