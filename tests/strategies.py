@@ -183,7 +183,7 @@ def experts(draw):
     router = draw(
         given(
             score=st.just(score),
-            over=maybe(st.sampled_from(["chosen", "near"])) if score == "softmax" else st.none(),
+            over=maybe(st.sampled_from(["chosen", "near"] if score == "softmax" else ["chosen"])),
             near=maybe(st.just(0.5)),
             normalise=maybe(st.booleans()),
             scale=maybe(st.just(1.5)),

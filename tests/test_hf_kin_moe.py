@@ -16,10 +16,12 @@ DEFAULT = {
     "afmoe": FEW | dict(sliding_window=5),
     "dots1": ROUTED,
     "exaone_moe": FEW | dict(sliding_window=5),
+    "flint": FEW | dict(num_hidden_layers=5, sliding_window=5, shared_expert_intermediate_size=40),
     "granitemoe": dict(num_local_experts=8),
     "granitemoeshared": dict(num_local_experts=8, shared_intermediate_size=40),
     "hunyuan_v1_moe": dict(num_experts=8, moe_topk=2),
     "hy_v3": FEW,
+    "kolibri1": FEW | dict(num_hidden_layers=6, sliding_window=5, shared_expert_intermediate_size=40),
     "mellum": FEW,
     "minimax_m2": dict(num_local_experts=8, num_experts_per_tok=2),
     "olmoe": dict(num_experts=8, num_experts_per_tok=2),
@@ -42,10 +44,19 @@ VARIED = {
     "exaone_moe": dict(
         num_shared_experts=2, first_k_dense_replace=2, sliding_window_pattern=2, n_group=2, norm_topk_prob=False
     ),
+    "flint": dict(
+        layer_types=["full_attention"] * 4 + ["sliding_attention"],
+        norm_topk_prob=False,
+        mlp_only_layers=[3],
+        attention_bias=True,
+    ),
     "granitemoe": dict(attention_multiplier=0.3, residual_multiplier=0.5, logits_scaling=2.0, embedding_multiplier=2.0),
     "granitemoeshared": dict(num_experts_per_tok=3, attention_bias=True),
     "hunyuan_v1_moe": dict(attention_bias=True),
     "hy_v3": dict(mlp_layer_types=["sparse", "dense", "sparse"], num_shared_experts=2),
+    "kolibri1": dict(
+        layer_types=["full_attention"] * 6, norm_topk_prob=True, hidden_act="gelu", tie_word_embeddings=True
+    ),
     "mellum": dict(
         layer_types=["full_attention", "sliding_attention", "full_attention"],
         sliding_window=5,

@@ -417,7 +417,10 @@ def write_frame(arch: Architecture, model_type: str, kin: Kin) -> dict:
     if kin.layered:
         written["layer_rope_theta"] = [getattr(arch.part(b[0].parts[0]).position, "base", 0) for b in arch.sequence]
     if kin.window:
-        written |= {"sliding_window": common.window(arch), "layer_types": common.write_layer_types(arch)}
+        window = common.window(arch)
+        if kin.unseen and part.position and part.position.kind == "none":
+            window = window or kin.sliding  # no layer has it, but it takes the positions away
+        written |= {"sliding_window": window, "layer_types": common.write_layer_types(arch)}
     if kin.switch:
         written[kin.switch] = common.window(arch) is not None
     if model_type == "afmoe":

@@ -24,9 +24,9 @@ def typed(first: int) -> Callable[[Config, int], list[bool]]:
     )
 
 
-def stepped(config: Config, depth: int) -> list[bool]:
+def stepped(config: Config, depth: int, usual: tuple[int, ...] = ()) -> list[bool]:
     """Every decoder_sparse_step-th layer but those that mlp_only_layers names."""
-    alone, step = set(config.listing("mlp_only_layers", int, ())), config.count("decoder_sparse_step", 1)
+    alone, step = set(config.listing("mlp_only_layers", int, usual)), config.count("decoder_sparse_step", 1)
     return [layer not in alone and (layer + 1) % step == 0 for layer in range(depth)]
 
 
@@ -47,6 +47,21 @@ def prefixed(config: Config, depth: int, window: int | None) -> list[str]:
     return [
         "sliding_attention" if (n + 1) % every else "full_attention" for length, every in runs for n in range(length)
     ]
+
+
+def after_two(config: Config, depth: int) -> list[bool]:
+    return stepped(config, depth, (0, 1))
+
+
+def each_fifth(config: Config, depth: int, window: int | None) -> list[str]:
+    """All in a window but each fifth layer."""
+    return ["sliding_attention" if (n + 1) % 5 else "full_attention" for n in range(depth)]
+
+
+def flint_types(config: Config, depth: int, window: int | None) -> list[str]:
+    """All in a window but the first, the last and each fourth layer."""
+    full = {0, 1, depth - 1, *range(1, depth, 4)}
+    return ["full_attention" if n in full else "sliding_attention" for n in range(depth)]
 
 
 @dataclass(frozen=True)
@@ -121,6 +136,12 @@ KIN = {
         "FlexOlmo", (100_352, 4_096, 11_008, 32, 4_096), (32, None, None), theta=5e5, attention={"qk_norm": {"across": "heads"}},
         residual={"norm": "output"}, count=("num_experts", 7), top_k=("num_experts_per_tok", 5), d_ff=("intermediate_size", 11_008),
     ),
+    "flint": MoeKin(
+        "Flint", (150_144, 2_048, 6_144, 49, 262_144), (32, 4, 128), attention={"qk_norm": {}, "sinks": True}, window=flint_types,
+        sliding=513, unseen=True, count=("num_experts", 256), top_k=("num_experts_per_tok", 6), d_ff=("moe_intermediate_size", 512),
+        router={"score": "sigmoid"}, normalise=("norm_topk_prob", True), shared=("shared_expert_intermediate_size", 1_024),
+        sparse=after_two, shared_at="mlp.shared_expert",
+    ),
     "granitemoe": MoeKin("GraniteMoe", **GRANITE),
     "granitemoe_swa": MoeKin(
         "GraniteMoeSWA", **GRANITE, **GRANITE_SHARED, attention={"sinks": True}, window=kin.first_of(4), sliding=128, layered=True,
@@ -138,6 +159,14 @@ KIN = {
         attention={"qk_norm": {}}, count=("num_experts", 192), d_ff=("moe_intermediate_size", 1_536), router=BALANCED, normalise=True,
         scale=("router_scaling_factor", 2.826), shared=("num_shared_experts", 1), sparse=typed(1), bias_at="e_score_correction_bias",
         ignored="enable_moe_fp32_combine",
+    ),
+    "kolibri1": MoeKin(
+        "Kolibri1", (128_000, 2_560, 10_240, 50, 262_144), (48, 4, 128), bias=False, attention={"qk_norm": {}},
+        residual={"norm": "sandwich"}, window=each_fifth, sliding=513, unseen=True, count=("num_experts", 384),
+        top_k=("num_experts_per_tok", 6), d_ff=("moe_intermediate_size", 512), router=BALANCED | {"over": "chosen"},
+        shared=("shared_expert_intermediate_size", 512),
+        tensors={"post_attention_layernorm": "post_self_attn_layernorm", "pre_feedforward_layernorm": "post_attention_layernorm",
+                 "post_feedforward_layernorm": "post_mlp_layernorm"},
     ),
     "mellum": MoeKin(
         "Mellum", (98_304, 2_304, 7_168, 28, 131_072), (32, 4, 128), theta=5e5, local_base=1e4, attention={"qk_norm": {}},
@@ -269,7 +298,7 @@ def write(row: MoeKin, model_type: str, arch: Architecture) -> dict:
     written["intermediate_size"] = dense.d_ff if dense else 4 * arch.d_model
     written[row.d_ff[0]] = moe.d_ff
     sparse = [any("moe" in step.parts for step in block) for block in arch.sequence]
-    if row.sparse is stepped:
+    if row.sparse in (stepped, after_two):
         written |= {
             "decoder_sparse_step": 1,
             "mlp_only_layers": [layer for layer, routed in enumerate(sparse) if not routed],

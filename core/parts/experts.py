@@ -26,7 +26,7 @@ class Router(Spec):
     score: Literal["softmax", "sigmoid"] = Field("softmax", description="What turns a logit into a score")
     over: Literal["all", "chosen", "near"] = Field(
         "all",
-        description="Softmax over all experts, over those chosen by logit, or for each choice over those left that come near it",
+        description="Scores of all experts, of those chosen by logit, or for each choice of those left that come near it",
     )
     near: Annotated[float, Field(gt=0, le=1)] = Field(0.02, description="How near, relative to the larger logit")
     normalise: bool = Field(False, description="The chosen scores are divided by their sum")
@@ -49,8 +49,8 @@ class Router(Spec):
             )
         if self.counted and not self.selection_bias:
             raise ValueError("counted: there is no selection bias to count")
-        if self.over != "all" and self.score == "sigmoid":
-            raise ValueError("over: a sigmoid scores each expert alone; only a softmax can be over the chosen")
+        if self.over == "near" and self.score == "sigmoid":
+            raise ValueError("over: a sigmoid scores each expert alone; only a softmax can be over those that are near")
         return self
 
 
@@ -162,13 +162,15 @@ class Experts(Activated, Part):
     def checklist(self, d_model: int) -> Iterator[str]:
         r = self.router
         yield "Router logits and scores are computed in float32."
-        if r.over == "chosen":
+        if r.over == "chosen" and r.score == "softmax":
             yield f"The softmax is over the {self.top_k} chosen logits, not over all {self.count}."
+        elif r.over == "chosen":
+            yield f"Experts are chosen by their logits{', with the bias' if r.selection_bias else ''}; the sigmoid comes after."
         elif r.over == "near":
             yield f"A choice's weight is its softmax among those left whose logit is within {r.near:.0%}; the weights' sum is not one."
-        elif r.normalise:
+        if r.normalise:
             yield f"The {self.top_k} chosen scores are divided by their sum."
-        else:
+        elif r.over == "all" or r.score == "sigmoid":
             yield f"The {self.top_k} chosen scores are used as they are: their sum is not one."
         if r.scale != 1:
             yield f"The weights are then multiplied by {r.scale:g}."
@@ -242,9 +244,10 @@ class RouterModule(nn.Module):
         logits = F.linear(x.float(), self.weight.float(), None if self.bias is None else self.bias.float())
         if r.softcap:
             logits = r.softcap * torch.tanh(logits / r.softcap)
-        if r.over != "all":
-            return logits
-        return logits.softmax(dim=-1) if r.score == "softmax" else logits.sigmoid()
+        return self.score(logits) if r.over == "all" else logits
+
+    def score(self, logits: Tensor) -> Tensor:
+        return logits.softmax(dim=-1) if self.part.router.score == "softmax" else logits.sigmoid()
 
     def biased(self, scores: Tensor) -> Tensor:
         """The scores with the selection bias, which sways the choice and never the weight."""
@@ -270,7 +273,7 @@ class RouterModule(nn.Module):
         r = self.part.router
         weights = scores.gather(-1, chosen)
         if r.over == "chosen":
-            weights = weights.softmax(dim=-1)
+            weights = self.score(weights)
         elif r.over == "near":
             weights = self.among_near(scores.unsqueeze(-2), weights.unsqueeze(-1), chosen)
         if r.normalise:
