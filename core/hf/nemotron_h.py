@@ -206,16 +206,18 @@ def _part(path: str, at: str, part) -> Sources:
 
 def mamba2_sources(path: str, at: str, part: Mamba2) -> Sources:
     """Mamba-2's own names."""
+    out_bias = part.bias if part.out_bias is None else part.out_bias
     for ours, theirs, bias in (
         ("project", "in_proj", part.bias),
         ("convolve", "conv1d", part.conv_bias),
-        ("o", "out_proj", part.bias),
+        ("o", "out_proj", out_bias),
     ):
         for kind in ("weight", "bias") if bias else ("weight",):
             yield one(f"{path}.{ours}.{kind}", f"{at}.{theirs}.{kind}")
     for name in ("A_log", "dt_bias", "D"):
         yield one(f"{path}.scan.{name}", f"{at}.{name}")
-    yield one(f"{path}.out_norm.weight", f"{at}.norm.weight")
+    if part.gate != "alone":
+        yield one(f"{path}.out_norm.weight", f"{at}.norm.weight")
 
 
 def ignored(name: str) -> bool:

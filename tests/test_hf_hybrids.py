@@ -1,0 +1,70 @@
+"""Hybrids of state spaces and attention against transformers: logits on small random weights, the round trip, what is refused."""
+
+import pytest
+from parity import check_logits
+
+import core
+from core.hf import from_hf, to_hf
+
+SMALL = dict(
+    vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
+    max_position_embeddings=64, mamba_n_heads=8, mamba_d_state=12, pad_token_id=0,
+)  # fmt: skip
+BAMBA = SMALL | dict(model_type="bamba", attn_layer_indices=[1, 3])
+GRANITE = SMALL | dict(
+    model_type="granitemoehybrid", num_local_experts=8, shared_intermediate_size=40,
+    layer_types=["mamba", "mamba", "attention", "mamba"],
+)  # fmt: skip
+FALCON = SMALL | dict(model_type="falcon_h1", mamba_d_ssm=40)
+LOGITS = {
+    "bamba": BAMBA,
+    "bamba, biases and groups": BAMBA
+    | dict(
+        mamba_n_groups=2, mamba_d_conv=3, mamba_expand=3, mamba_n_heads=6, mamba_d_head=16, mamba_conv_bias=False, mamba_proj_bias=True,
+        attention_bias=True, mlp_bias=True, hidden_act="gelu", tie_word_embeddings=True, time_step_limit=[0.5, 0.8], head_dim=16,
+        rope_parameters=dict(rope_theta=500.0, rope_type="linear", factor=2.0, partial_rotary_factor=0.25),
+    ),
+    "bamba without attention": BAMBA | dict(attn_layer_indices=None, partial_rotary_factor=1.0),
+    "granite": GRANITE,
+    "granite, factors": GRANITE
+    | dict(
+        embedding_multiplier=3, logits_scaling=2.0, residual_multiplier=0.5, attention_multiplier=0.3, position_embedding_type="rope",
+        num_experts_per_tok=3, mamba_n_groups=2, hidden_act="relu", attention_bias=True, shared_intermediate_size=0,
+    ),
+    "granite, dense": GRANITE | dict(num_local_experts=0, tie_word_embeddings=True, rope_theta=500.0),
+    "granite, attention alone": GRANITE | dict(layer_types=["full_attention"] * 4, position_embedding_type="rope"),
+    "granite, mamba alone": GRANITE | dict(layer_types=None),
+    "falcon-h1": FALCON,
+    "falcon-h1, factors": FALCON
+    | dict(
+        embedding_multiplier=5.65, lm_head_multiplier=0.5, key_multiplier=0.39, attention_in_multiplier=1.3, attention_out_multiplier=0.9,
+        ssm_in_multiplier=1.25, ssm_out_multiplier=0.23, ssm_multipliers=[0.35, 0.25, 0.17, 0.5, 0.31], mlp_multipliers=[0.88, 0.58],
+        mamba_d_ssm=None, mamba_rms_norm=True, mamba_n_groups=2, projectors_bias=True, rope_theta=1e11,
+    ),
+    "falcon-h1, norm before gate": FALCON
+    | dict(
+        mamba_rms_norm=True, mamba_norm_before_gate=False, mamba_proj_bias=True, mamba_d_ssm=24, mamba_d_head=3, attention_bias=True,
+        ssm_in_multiplier=1.25, mlp_bias=True, hidden_act="relu", tie_word_embeddings=True, time_step_limit=[0.5, 0.8], head_dim=16,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LOGITS)
+def test_logits_are_those_of_transformers(name):
+    arch = check_logits(LOGITS[name])
+    again = from_hf(to_hf(arch))
+    assert again.model_copy(update={"family": arch.family}) == arch
+
+
+@pytest.mark.parametrize(
+    ("config", "key"),
+    [
+        (BAMBA | dict(mamba_n_heads=7), "mamba_n_heads"),
+        (GRANITE | dict(layer_types=["mamba"]), "layer_types"),
+        (FALCON | dict(ssm_multipliers=[1.0]), "ssm_multipliers"),
+        (FALCON | dict(time_step_limit=["a", 1]), "time_step_limit"),
+    ],
+)
+def test_what_the_spec_cannot_say_is_refused_by_name(config, key):
+    with pytest.raises(core.Unsupported, match=rf"^{key}: "):
+        from_hf(config)
