@@ -1,6 +1,7 @@
 """The app as an ASGI server: the pages, and beside them health, metrics, a small API and pictures."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 from contextlib import asynccontextmanager
@@ -15,6 +16,8 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from streamlit.runtime.pages_manager import PagesManager
 
+# A visitor sees of the Hub what anybody sees, whoever is signed in where the server runs.
+os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
 PAGES = ("/", "/gallery", "/workbench")
 ABOUT = "An explorer of large language model architectures: edit one, and picture and numbers follow."
 INDEX = (Path(st.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")

@@ -10,8 +10,10 @@ from .model import build, shrink
 from .routing import route
 from .share import decode, encode
 from .spec import Architecture, Unsupported, Workload
+from .verify import verify
 
 __all__ = [
     "Architecture", "Unsupported", "Workload", "build", "checklist", "cost", "decode", "diff", "encode", "from_hf", "graph", "load",
     "load_weights", "presets", "route", "shrink", "to_hf",
+    "verify",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The command line: python -m core list | show | graph | cost | diff | import | export | route | generate."""
+"""The command line: python -m core list | show | graph | cost | diff | import | export | route | verify | generate."""
 
 import argparse
 import json
@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from . import hf, library
+from . import hf, hub, library
 from .checklist import checklist
 from .cost import cost
 from .diff import diff
@@ -20,6 +20,7 @@ from .precision import FORMATS
 from .routing import DEFAULT_TEXT, route
 from .share import encode
 from .spec import Unsupported, Workload, sentence
+from .verify import verify
 from .words import figure, percent, size, tokens
 
 GRAPHS = {"graphml": to_graphml, "dot": to_dot, "mermaid": to_mermaid}
@@ -45,7 +46,9 @@ def parser() -> Parser:
     def named(one: argparse.ArgumentParser, *names: str) -> argparse.ArgumentParser:
         for name in names:
             one.add_argument(
-                name, metavar=name.upper(), help="a preset, a share token, or a YAML, JSON or config.json file"
+                name,
+                metavar=name.upper(),
+                help="a preset, a share token, a YAML, JSON or config.json file, or hf:organisation/model",
             )
         return one
 
@@ -58,7 +61,7 @@ def parser() -> Parser:
     one.add_argument("--explain", action="store_true", help="say how each figure came about")
     workload(named(command("diff", "what changes from one architecture to another", run_diff), "a", "b"))
     one = command("import", "the architecture that a config.json describes", run_import)
-    one.add_argument("file", metavar="FILE", help="a config.json, or - for standard input")
+    one.add_argument("file", metavar="FILE", help="a config.json, hf:organisation/model, or - for standard input")
     one = named(command("export", "an architecture as a file", run_export), "name")
     one.add_argument("--format", choices=("config", "yaml", "link"), default="config", help="config.json unless given")
     one = named(
@@ -68,6 +71,13 @@ def parser() -> Parser:
         "--text", metavar="FILE", help="a text to read instead of the built-in one, or - for standard input"
     )
     one.add_argument("--seed", type=int, default=0, help="which random weights")
+    one = command("verify", "a checkpoint's headers against the model that its config.json builds", run_verify)
+    one.add_argument(
+        "source", metavar="SOURCE", help="hf:organisation/model, a folder, or a .safetensors or .gguf file"
+    )
+    one.add_argument(
+        "--as", dest="name", metavar="NAME", help="the architecture, where no config.json is beside the file"
+    )
     one = named(command("generate", "continue a prompt with a checkpoint's weights", run_generate), "name")
     one.add_argument(
         "--weights", required=True, metavar="DIR", help="a folder of safetensors with their tokenizer.json"
@@ -214,8 +224,11 @@ def run_diff(args: argparse.Namespace, out: Console) -> Any:
 
 
 def run_import(args: argparse.Namespace, out: Console) -> Any:
-    text = sys.stdin.read() if args.file == "-" else library.read_file(args.file)
-    arch = hf.from_hf(library.read_yaml(text))
+    if args.file.startswith(hub.PREFIX):
+        config = hub.config(args.file)
+    else:
+        config = library.read_yaml(sys.stdin.read() if args.file == "-" else library.read_file(args.file))
+    arch = hf.from_hf(config)
     if not args.json:
         print(library.to_yaml(arch), end="")
     return arch.model_dump(mode="json", exclude_defaults=True)
@@ -251,6 +264,20 @@ def run_route(args: argparse.Namespace, out: Console) -> Any:
             f"{layer.entropy:.3f}", percent(layer.changed_by_groups), percent(layer.changed_by_bias),
         )  # fmt: skip
     out.print(table)
+    return found.to_dict()
+
+
+def run_verify(args: argparse.Namespace, out: Console) -> Any:
+    found = verify(args.source, library.load(args.name) if args.name else None)
+    out.print(f"{found.source}: {found.verdict}", style="bold")
+    table = columns("", "in the files>", "of the config.json>")
+    table.add_row("parameters", f"{found.parameters:,}", f"{found.expected_parameters:,}")
+    table.add_row("bytes", f"{found.bytes:,}", f"{found.expected_bytes:,}")
+    for name, kept in found.apart.items():
+        table.add_row(f"{name}, not compared", f"{kept:,} bytes", "")
+    out.print(table)
+    for difference in found.differences:
+        out.print(difference)
     return found.to_dict()
 
 

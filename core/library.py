@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from . import hub
 from .hf import from_hf
 from .share import PREFIX, decode
 from .spec import Architecture, Unsupported, parse
@@ -51,7 +52,8 @@ def preset(name: str) -> Architecture:
 
 
 def load(name: str | Path) -> Architecture:
-    """The Architecture of a preset's name, a share token, or a YAML, JSON or config.json file's path.
+    """The Architecture of a preset's name, a share token, a YAML, JSON or config.json file's path, or a model's id on the
+    Hugging Face Hub, `hf:organisation/model`, of which only the config.json is fetched.
 
     Raises Unsupported, and nothing else, for what cannot be read or represented.
     """
@@ -62,14 +64,19 @@ def load(name: str | Path) -> Architecture:
         return preset(name)
     if name.startswith(PREFIX):
         return decode(name)
+    if name.startswith(hub.PREFIX):
+        return from_hf(hub.config(name))
     if not _is_file(name):
         return preset(name)
     return parse_text(read_file(name))
 
 
 def parse_text(text: str) -> Architecture:
-    """The Architecture that a text describes: the spec as YAML or JSON, a config.json, a token, or a link that has one."""
+    """The Architecture that a text describes: the spec as YAML or JSON, a config.json, a token, a link that has one, or a
+    model's id on the Hub."""
     text = text.strip()
+    if text.startswith(hub.PREFIX) and "\n" not in text:
+        return from_hf(hub.config(text))
     if token := _TOKEN.search(text[:MAX_LINK]):
         return decode(token[1])
     value = read_yaml(text)

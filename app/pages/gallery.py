@@ -58,8 +58,8 @@ def words_of(arch: core.Architecture) -> str:
 
 with own:
     st.text_area(
-        "A config.json, a spec as YAML, or a link", key="own", height=220, max_chars=60_000,
-        placeholder='{"model_type": "qwen3", "hidden_size": 1024, …}',
+        "A config.json, a spec as YAML, a link, or a model's id as hf:organisation/model", key="own", height=220, max_chars=60_000,
+        placeholder='{"model_type": "qwen3", "hidden_size": 1024, …}, or hf:Qwen/Qwen3-0.6B',
     )  # fmt: skip
     if st.button("Open", type="primary", width="stretch") and (arch := page.rewrite(st.session_state["own"], "own")):
         st.switch_page("pages/workbench.py", query_params=page.write(page.opened(arch)))

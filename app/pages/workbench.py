@@ -5,6 +5,7 @@ import streamlit as st
 import core
 from app import state as page
 from app.facts import picture_of
+from app.views.checkpoint import verify
 from app.views.component import copy_button, show_diagram
 from app.views.inspector import inspector
 from app.views.sections import export, headline, memory, routing
@@ -32,6 +33,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         on_change=start, label_visibility="collapsed",
     )  # fmt: skip
     st.button("Reset", disabled=state.base in (None, arch), help="Back to the preset", on_click=reset)
+    verify(arch)
     export(arch)
     copy_button("?" + "&".join(f"{k}={v}" for k, v in page.write(state).items()))
 

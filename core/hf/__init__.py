@@ -11,7 +11,7 @@ import difflib
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -92,18 +92,25 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
     Raises Unsupported for any tensor that is missing, left over or of another shape.
     """
-    arch, fits = model.arch, []
+    family, names = family_for(model.arch, tensors)
+    names = {plain: name for plain, name in names.items() if not ahead(plain, model.arch)}
+    fill(model, Reader(tensors, names), family.sources(model.arch), family.ignored)
+
+
+def family_for(arch: Architecture, tensors: Collection[str]) -> tuple[Any, dict[str, str]]:
+    """The family whose names fit a checkpoint's tensors best, and its plain names -> the checkpoint's own."""
+    fits = []
     for family, _ in families_of(arch):
         names = plain_names(tensors, getattr(family, "ROOTS", ("model.",)))
-        names = {plain: name for plain, name in names.items() if not _ahead(plain, arch)}
-        fits.append((misfits(names, family.sources(arch), family.ignored), family, names))
+        own = [plain for plain in names if not ahead(plain, arch)]
+        fits.append((misfits(own, family.sources(arch), family.ignored), family, names))
     if not fits:
         raise Unsupported(f"{arch.title}: no family's checkpoints are known to hold this architecture")
     _, family, names = min(fits, key=lambda fit: fit[0])
-    fill(model, Reader(tensors, names), family.sources(arch), family.ignored)
+    return family, names
 
 
-def _ahead(name: str, arch: Architecture) -> bool:
+def ahead(name: str, arch: Architecture) -> bool:
     """Whether a tensor is of the multi-token-prediction modules, which checkpoints keep as further layers."""
     layer = re.match(r"model\.layers\.(\d+)\.", name)
     return bool(arch.mtp and layer and int(layer[1]) >= arch.depth)
