@@ -183,7 +183,7 @@ def _live(arch: Architecture, seed: int) -> tuple[Architecture, Model]:
 def _pieces(text: str, live: Architecture) -> tuple[str, ...]:
     """The first words and marks of a text, as many as a live model may read."""
     width = sum(
-        live.parts[name].count
+        live.parts[name].choices
         for block in live.sequence
         for step in block
         for name in step.parts

@@ -177,7 +177,8 @@ dense = given(
 @st.composite
 def experts(draw):
     groups = draw(st.sampled_from([1, 2]))
-    count = groups * draw(st.sampled_from([2, 4]))
+    choices = groups * draw(st.sampled_from([2, 4]))
+    zero = draw(st.sampled_from([0, 0, 1]))
     top_groups = draw(st.integers(1, groups))
     score = draw(st.sampled_from(["softmax", "sigmoid"]))
     router = draw(
@@ -202,8 +203,9 @@ def experts(draw):
     return draw(
         given(
             kind=st.just("experts"),
-            count=st.just(count),
-            top_k=st.integers(1, count // groups * top_groups),
+            count=st.just(choices - zero),
+            zero=st.just(zero),
+            top_k=st.integers(1, choices // groups * top_groups),
             d_ff=st.sampled_from([8, 12]),
             activation=activations,
             bias=maybe(st.booleans()),
@@ -214,7 +216,7 @@ def experts(draw):
                 )
             ),
             weigh=maybe(st.sampled_from(["before", "after"])),
-            latent=maybe(st.just(8)),
+            latent=st.none() if zero else maybe(st.just(8)),
         )
     )
 

@@ -29,7 +29,14 @@ LITE = ROUTED | dict(model_type="glm4_moe_lite", n_shared_experts=1)
 MISTRAL4 = ROUTED | dict(model_type="mistral4", n_shared_experts=1)
 MINICPM3 = SMALL | dict(model_type="minicpm3")
 YOUTU = SMALL | dict(model_type="youtu")
+LONGCAT = {key: value for key, value in SMALL.items() if key not in ("num_hidden_layers", "intermediate_size")} | dict(
+    model_type="longcat_flash", num_layers=2, ffn_hidden_size=40, moe_topk=3, n_routed_experts=8, zero_expert_num=4,
+    expert_ffn_hidden_size=24, head_dim=8,
+)  # fmt: skip
 LOGITS = {
+    "longcat_flash": LONGCAT,
+    "longcat_flash, varied": LONGCAT | dict(zero_expert_num=12, moe_topk=5, attention_bias=True, routed_scaling_factor=1.0),
+    "longcat_flash, no such experts": LONGCAT | dict(zero_expert_num=0, tie_word_embeddings=True),
     "axk1": AXK1,
     "axk1, other layers": AXK1 | dict(mlp_layer_types=["sparse", "dense", "sparse"], norm_topk_prob=False, tie_word_embeddings=True),
     "axk1, every other layer": AXK1 | dict(first_k_dense_replace=0, moe_layer_freq=2, rope_interleave=False, n_shared_experts=2),

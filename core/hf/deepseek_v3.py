@@ -96,9 +96,9 @@ def write_latent(part: LatentAttention) -> dict:
     }
 
 
-def rope(config: Config, context: int) -> dict:
+def rope(config: Config, context: int, theta: float = 10_000.0) -> dict:
     """The rotary embedding beside a latent, where YaRN's second magnitude scales the softmax."""
-    position = common.rope(config, context)
+    position = common.rope(config, context, theta=theta)
     given = config.raw.get("rope_scaling") or config.raw.get("rope_parameters") or {}
     if given.get("mscale_all_dim") and position.get("scaling", {"kind": "yarn"})["kind"] != "yarn":
         key = "rope_scaling" if config.raw.get("rope_scaling") else "rope_parameters"

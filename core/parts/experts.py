@@ -2,7 +2,8 @@
 
 Fine-grained and shared experts are DeepSeekMoE's (arXiv:2401.06066); group-limited routing DeepSeek-V2's
 (arXiv:2405.04434, section 2.2.2); the selection bias is auxiliary-loss-free balancing (arXiv:2408.15664); weights over
-the near-best are SparseMixer-v2's (arXiv:2409.12136).
+the near-best are SparseMixer-v2's (arXiv:2409.12136); zero-computation experts are LongCat-Flash's (arXiv:2509.01322,
+section 2.1.1).
 """
 
 from collections.abc import Iterator
@@ -83,6 +84,9 @@ class Experts(Activated, Part):
     count: Count = Field(description="Routed experts", examples=[8])
     top_k: Count = Field(description="Experts that each token is sent to", examples=[2])
     d_ff: Width = Field(description="Width of one expert", examples=[1024])
+    zero: Annotated[int, Field(ge=0, le=4_096)] = Field(
+        0, description="Further experts without weights, which give back what they read: a token may choose them too"
+    )
     bias: bool = Field(False, description="Biases in every expert")
     router: Router = Field(Router(), description="How experts are chosen and weighed")
     shared: Shared | None = Field(None, description="A network that every token passes as well")
@@ -99,18 +103,30 @@ class Experts(Activated, Part):
         r = self.router
         if self.activation == "xielu":
             raise ValueError("activation: xielu learns its slopes layer by layer, which experts do not; choose another")
-        if self.top_k > self.count:
-            raise ValueError(f"top_k: {self.top_k} is more than the {self.count} experts; give 1 to {self.count}")
-        if self.count % r.groups:
-            raise ValueError(f"router.groups: {self.count} experts do not divide into {r.groups} equal groups")
-        within = self.count // r.groups * r.top_groups
+        if self.zero and self.latent:
+            raise ValueError("zero: experts that give back what they read work on the stream; give no latent")
+        if self.top_k > self.choices:
+            raise ValueError(f"top_k: {self.top_k} is more than the {self.choices} experts; give 1 to {self.choices}")
+        if self.choices % r.groups:
+            raise ValueError(f"router.groups: {self.choices} experts do not divide into {r.groups} equal groups")
+        within = self.choices // r.groups * r.top_groups
         if self.top_k > within:
             raise ValueError(
                 f"top_k: {self.top_k} is more than the {within} experts of the {r.top_groups} groups a token may choose from"
             )
-        if r.groups > 1 and r.group_score == "top2" and self.count // r.groups < 2:
+        if r.groups > 1 and r.group_score == "top2" and self.choices // r.groups < 2:
             raise ValueError("router.group_score: groups of one expert have no best two")
         return self
+
+    @property
+    def choices(self) -> int:
+        """Experts that a token may be sent to, with and without weights."""
+        return self.count + self.zero
+
+    @property
+    def active(self) -> int:
+        """Of a token's experts, how many have weights: the average where all are chosen alike, and at least one."""
+        return max(1, round(self.top_k * self.count / self.choices))
 
     def expert_parameters(self, d_model: int) -> int:
         """Parameters of one routed expert."""
@@ -119,14 +135,14 @@ class Experts(Activated, Part):
         return self.matrices * width * self.d_ff + biases
 
     def idle_parameters(self, d_model: int) -> int:
-        return (self.count - self.top_k) * self.expert_parameters(d_model)
+        return (self.count - self.active) * self.expert_parameters(d_model)
 
     def build(self, d_model: int) -> nn.Module:
         return ExpertsModule(self, d_model)
 
     def flops(self, d_model: int, new: int, past: int) -> Flops:
-        flops = Flops(router=2 * new * d_model * self.count)
-        flops["experts"] = feed_forward_flops(self, self.latent or d_model, self.d_ff, new * self.top_k).total
+        flops = Flops(router=2 * new * d_model * self.choices)
+        flops["experts"] = feed_forward_flops(self, self.latent or d_model, self.d_ff, new * self.active).total
         if self.latent:
             flops |= dict.fromkeys(("enter", "leave"), 2 * new * d_model * self.latent)
         if self.shared:
@@ -142,6 +158,8 @@ class Experts(Activated, Part):
 
     def facts(self):
         yield f"{self.top_k} of {self.count}" + (f" + {self.shared.count} shared" if self.shared else "")
+        if self.zero:
+            yield f"and {self.zero} that do nothing"
 
     def explain(self, d_model: int) -> str:
         r = self.router
@@ -149,6 +167,11 @@ class Experts(Activated, Part):
             f"A router scores {self.count} feed-forward networks for each token ({r.score}) and sends it to the best "
             f"{self.top_k}. Each is {NAMES[self.activation]} of width {self.d_ff:,}, {self.expert_parameters(d_model):,} parameters. "
         )
+        if self.zero:
+            words += (
+                f"{self.zero} more have no weights and give back what they read, so easy tokens cost less: of its {self.top_k} "
+                f"a token has {self.active} with weights where all are chosen alike, and so many are counted as active. "
+            )
         if self.latent:
             words += f"They work on a projection of the stream to {self.latent:,} channels. "
         if r.groups > 1:
@@ -163,7 +186,7 @@ class Experts(Activated, Part):
         r = self.router
         yield "Router logits and scores are computed in float32."
         if r.over == "chosen" and r.score == "softmax":
-            yield f"The softmax is over the {self.top_k} chosen logits, not over all {self.count}."
+            yield f"The softmax is over the {self.top_k} chosen logits, not over all {self.choices}."
         elif r.over == "chosen":
             yield f"Experts are chosen by their logits{', with the bias' if r.selection_bias else ''}; the sigmoid comes after."
         elif r.over == "near":
@@ -172,6 +195,8 @@ class Experts(Activated, Part):
             yield f"The {self.top_k} chosen scores are divided by their sum."
         elif r.over == "all" or r.score == "sigmoid":
             yield f"The {self.top_k} chosen scores are used as they are: their sum is not one."
+        if self.zero:
+            yield f"Experts {self.count} to {self.choices - 1} return their input, times their weight like any other's output."
         if r.scale != 1:
             yield f"The weights are then multiplied by {r.scale:g}."
         if r.selection_bias:
@@ -219,10 +244,10 @@ class RouterModule(nn.Module):
     def __init__(self, part: Experts, d_model: int):
         super().__init__()
         self.part = part
-        self.weight = normal(part.count, d_model)
-        self.bias = nn.Parameter(torch.zeros(part.count)) if part.router.bias else None
+        self.weight = normal(part.choices, d_model)
+        self.bias = nn.Parameter(torch.zeros(part.choices)) if part.router.bias else None
         # Moved by the balancing rule rather than by a gradient, hence a buffer; some models count it nevertheless.
-        bias = torch.zeros(part.count) if part.router.selection_bias else None
+        bias = torch.zeros(part.choices) if part.router.selection_bias else None
         if part.router.counted:
             self.selection_bias = nn.Parameter(bias, requires_grad=False)
         else:
@@ -315,17 +340,25 @@ class StackedExperts(nn.Module):
         weight = weights.flatten()[order].unsqueeze(-1)
         slots = x.flatten(0, 1)[order // k]  # (B T K, d_model)
         slots = slots * weight if self.part.weigh == "before" else slots
+        slots, same = slots.tensor_split((self.filled(expert),))  # the last experts give back what they read
+        expert = expert[: len(slots)]
         gate = self.project("gate", slots, expert) if self.part.gated else None
         y = self.part.activate(self.project("up", slots, expert), gate)  # (B T K, d_ff)
-        y = self.project("down", y, expert)
+        y = torch.cat((self.project("down", y, expert), same))  # (B T K, d_model)
         y = y * weight if self.part.weigh == "after" else y
         return torch.zeros_like(x).flatten(0, 1).index_add(0, order // k, y).view_as(x)
+
+    def filled(self, expert: Tensor) -> int:
+        """How many slots, of those sorted by expert, go to experts with weights; without values, as many as are counted."""
+        if expert.is_meta:
+            return len(expert) // self.part.top_k * self.part.active
+        return int((expert < self.part.count).sum())
 
     @property
     def scratch(self) -> int:
         """Values that one token's experts write on the way: every projection, and what the activation makes of them."""
         part, d_model = self.part, self.down.shape[1]
-        return part.top_k * (part.matrices * part.d_ff + d_model)
+        return part.active * (part.matrices * part.d_ff + d_model)
 
     def project(self, name: str, x: Tensor, expert: Tensor) -> Tensor:
         """Each row through its own expert's matrix: (N, in), (N,) -> (N, out)."""
@@ -340,7 +373,7 @@ def grouped_linear(x: Tensor, matrix: Tensor, expert: Tensor) -> Tensor:
         return x @ matrix[0].mT
     ends = torch.bincount(expert, minlength=len(matrix)).cumsum(0)
     # grouped_mm wants rows of whole 16 bytes, and knows no float64.
-    if x.dtype == torch.float64 or any(width % 8 for width in matrix.shape[1:]):
+    if not len(x) or x.dtype == torch.float64 or any(width % 8 for width in matrix.shape[1:]):
         rows = x.tensor_split(ends[:-1].cpu())
         return torch.cat([part @ m.mT for part, m in zip(rows, matrix, strict=True)])
     return F.grouped_mm(x, matrix.mT, offs=ends.int())

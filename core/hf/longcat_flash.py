@@ -1,0 +1,94 @@
+"""LongCat-Flash (arXiv:2509.01322): two attentions and two dense networks a layer, experts that bridge the second half of it,
+and among the experts some without weights."""
+
+from ..spec import Architecture
+from . import common
+from . import deepseek_v3 as v3
+from .common import one, unless
+from .config import Config
+from .weights import Source, Sources
+
+TYPES = ("longcat_flash",)
+# The experts read what the first dense network reads, and join the stream after the second.
+BLOCK = ["attention", {"parts": ["dense", "moe"], "shortcut": {"moe": 2}}, "attention", "dense"]
+
+
+def read(config: Config, model_type: str) -> dict:
+    value = common.sizes(config, vocab_size=131_072, d_model=6_144, context=131_072, tied=False, eps=1e-5)
+    attention = v3.latent(config, 64, (1_536, 512), (128, 64, 128)) | {"scaled_ranks": True}
+    for key in ("mla_scale_q_lora", "mla_scale_kv_lora"):
+        config.expect(key, True)
+    config.expect("attention_method", "MLA")
+    config.expect("zero_expert_type", "identity")
+    config.expect("router_bias", False)
+    config.expect("norm_topk_prob", False)
+    activation = unless("swiglu", activation=common.activation(config))
+    dense = {
+        "kind": "feed_forward",
+        "d_ff": v3.either(config, "ffn_hidden_size", "intermediate_size", 12_288, most=2**20),
+    }
+    experts = {
+        "kind": "experts",
+        "count": v3.either(config, "n_routed_experts", "num_local_experts", 512),
+        "top_k": v3.either(config, "moe_topk", "num_experts_per_tok", 12),
+        "d_ff": v3.either(config, "expert_ffn_hidden_size", "moe_intermediate_size", 2_048, most=2**20),
+        "zero": config.count("zero_expert_num", 256, null=0, least=0),
+        "router": {"selection_bias": True} | unless(1.0, scale=config.take("routed_scaling_factor", float, 6.0)),
+    }  # fmt: skip
+    value["position"] = v3.rope(config, value["context"], theta=1e7) | {"interleaved": True}
+    parts = {"attention": attention, "dense": dense | activation, "moe": experts | activation}
+    mtp = config.count("num_nextn_predict_layers", 0, least=0, most=16)
+    ahead = {"mtp": unless(1, count=mtp) | {"block": ["attention", "dense"]}} if mtp else {}
+    return common.assemble(config, value, value["position"], parts, [BLOCK] * _depth(config), **ahead)
+
+
+def _depth(config: Config) -> int:
+    """num_layers; num_hidden_layers, where it is there, counts attentions."""
+    depth = config.depth("num_layers", config.depth("num_hidden_layers", 56) // 2)
+    if config.has("num_hidden_layers") and config.take("num_hidden_layers", int) // 2 != depth:
+        raise config.refuse("num_hidden_layers", f"it counts attentions, two for each of num_layers {depth}")
+    return depth
+
+
+def write(arch: Architecture) -> dict:
+    moe, dense = arch.parts["moe"], arch.parts["dense"]
+    return (
+        {"architectures": ["LongcatFlashForCausalLM"], "model_type": "longcat_flash"}
+        | {key: value for key, value in common.write_sizes(arch).items() if key != "num_hidden_layers"}
+        | {key: value for key, value in v3.write_latent(arch.parts["attention"]).items() if key != "num_key_value_heads"}
+        | {
+            "num_layers": arch.depth, "hidden_act": common.write_activation(dense.activation), "ffn_hidden_size": dense.d_ff,
+            "n_routed_experts": moe.count, "zero_expert_num": moe.zero, "zero_expert_type": "identity", "moe_topk": moe.top_k,
+            "expert_ffn_hidden_size": moe.d_ff, "routed_scaling_factor": moe.router.scale, "num_nextn_predict_layers": v3.write_mtp(arch),
+        }
+        | common.write_rope(arch.position, arch.context)
+        | common.write_precision(arch)
+    )  # fmt: skip
+
+
+def sources(arch: Architecture) -> Sources:
+    yield one("embedding.weight", "model.embed_tokens.weight")
+    yield from common.norm_sources(arch, "norm", "model.norm")
+    yield from common.head_source(arch, "model.embed_tokens.weight")
+    attention, dense, moe = (arch.part(name) for name in ("attention", "dense", "moe"))
+    for layer in range(arch.depth):
+        at, path = f"model.layers.{layer}", f"layers.{layer}"
+        for half, copy in enumerate(("", "_2")):
+            yield from common.norm_sources(arch, f"{path}.attention{copy}_norm", f"{at}.input_layernorm.{half}")
+            yield from common.norm_sources(arch, f"{path}.dense{copy}_norm", f"{at}.post_attention_layernorm.{half}")
+            latent = v3.latent_sources(f"{path}.attention{copy}", at, attention)
+            yield from common.renamed(latent, self_attn=f"self_attn.{half}")
+            yield from common.dense_sources(f"{path}.dense{copy}", f"{at}.mlps.{half}", dense)
+        for name, ways in common.experts_sources(
+            f"{path}.moe", f"{at}.mlp", moe, router="router.classifier", bias="router.e_score_correction_bias"
+        ):
+            yield name, [_filled(way, moe.count) if ".experts." in name else way for way in ways]
+
+
+def _filled(way: Source, count: int) -> Source:
+    """transformers keeps rows for experts without weights too, and reads none of them."""
+    return Source(way.names, lambda *tensors: way.make(*tensors)[:count])
+
+
+def ignored(name: str) -> bool:
+    return common.ignored(name) or name.startswith("model.mtp.")
