@@ -166,7 +166,11 @@ def test_every_family_is_tried():
     """By some test of logits: the file names the type."""
     written = "".join(file.read_text() for file in Path(__file__).parent.glob("test_hf_*.py"))
     alone = {"kimi_k2", "mistral3", "gemma3", "llama4", "gpt-sw3"}  # another family's keys, or a wrapper of one
-    alone |= {"RefinedWeb", "RefinedWebModel", "mimo_v2"}  # their makers' own names for what transformers calls otherwise
+    alone |= {
+        "RefinedWeb",
+        "RefinedWebModel",
+        "mimo_v2",
+    }  # their makers' own names for what transformers calls otherwise
     assert {name for name in BY_TYPE if f'"{name}"' not in written} <= alone
 
 
