@@ -60,6 +60,14 @@ LOGITS = {
     "glm4_moe, an odd number of channels turns": GLM45 | dict(hidden_size=52, attention_bias=True, use_qk_norm=True),
 }  # fmt: skip
 COUNTS = {
+    "glm4_moe_lite, two names of a width": LITE | dict(head_dim=4),
+    "kimi_k25": dict(
+        model_type="kimi_k25",
+        media_placeholder_token_id=5,
+        vision_config={},
+        text_config=V3 | dict(model_type="deepseek_v3"),
+    ),
+    "mistral3": dict(model_type="mistral3", text_config=MISTRAL4),
     "deepseek_v3, keys that change nothing": V3 | dict(num_key_value_heads=2, head_dim=32),
 }
 

@@ -1,4 +1,4 @@
-"""DeepSeek-V3 and R1 (arXiv:2412.19437), and Kimi K2 (arXiv:2507.20534) in the same keys.
+"""DeepSeek-V3 and R1 (arXiv:2412.19437), and Kimi K2 (arXiv:2507.20534) in the same keys; kimi_k25 wraps it and a model that sees.
 
 The pieces that DeepSeek's other families and GLM-4.5 have in common with it are here too.
 """
@@ -9,14 +9,24 @@ from typing import Any
 from ..parts.latent import LatentAttention
 from ..spec import Architecture
 from . import common
+from .common import ignored as ignored
 from .common import one, unless
 from .config import Config, layers
 from .weights import Source, Sources
 
-TYPES = ("deepseek_v3", "kimi_k2")
+TYPES = ("deepseek_v3", "kimi_k2", "kimi_k25")
 
 
 def read(config: Config, model_type: str) -> dict:
+    if model_type == "kimi_k25":
+        config.ignore(
+            "ignore_index", "media_placeholder_token_id", "projection_hidden_size", "projection_layer_norm_eps", "use_unified_vision_chunk",
+            "video_placeholder", "video_token_id", "vision_end_token_id", "vision_start_token_id",
+        )  # fmt: skip
+        text = common.text_config(config, "kimi_k2", "deepseek_v3")
+        value = read(text, "deepseek_v3")
+        text.finish()
+        return value
     value = common.sizes(config, vocab_size=129_280, d_model=7_168, context=4_096, tied=False, eps=1e-6)
     interleaved = config.take("rope_interleave", bool, True, null=False)
     attention = latent(config, heads=128)
@@ -32,7 +42,7 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    model_type = arch.family if arch.family in TYPES else TYPES[0]
+    model_type = arch.family if arch.family in TYPES[:2] else TYPES[0]
     return (
         {
             "architectures": ["DeepseekV3ForCausalLM"],
@@ -50,10 +60,6 @@ def write(arch: Architecture) -> dict:
 
 def sources(arch: Architecture) -> Sources:
     return common.llama_sources(arch, mixer=latent_sources)
-
-
-def ignored(name: str) -> bool:
-    return name.endswith("rotary_emb.inv_freq")
 
 
 # ---- attention ----

@@ -40,6 +40,7 @@ class LatentKin:
     typed: str = ""  # what says it: mlp_layer_types beside the usual keys, or alone
     normed: bool = False  # a norm on what experts give
     multipliers: bool = False  # MiniCPM's
+    head_dim: bool = False  # another name of qk_rope_head_dim, which goes before it
     yarn: Mapping[str, Any] | None = None  # the usual rope dictionary
     ignored: str = ""
 
@@ -51,7 +52,7 @@ KIN = {
     ),
     "glm4_moe_lite": LatentKin(
         "Glm4MoeLite", (154_880, 2_048, 10_240, 47, 202_752), 20, (768, 512), (192, 64, 256), eps=1e-5, experts=(64, 4, 1_536, 1),
-        scale=1.8, first=1, typed="alone",
+        scale=1.8, first=1, typed="alone", head_dim=True,
     ),
     "minicpm3": LatentKin(
         "MiniCPM3", (73_448, 2_560, 6_400, 62, 32_768), 40, (768, 256), (64, 32, None), eps=1e-5, tied=True, interleaved=False,
@@ -78,6 +79,8 @@ def read(row: LatentKin, config: Config, model_type: str) -> dict:
     depth = config.depth("num_hidden_layers", depth)
     own = value["d_model"] // config.count("num_attention_heads", row.heads)
     attention = v3.latent(config, row.heads, row.ranks, (*row.dims[:2], row.dims[2] or own))
+    if row.head_dim:
+        attention["rope_dim"] = config.count("head_dim", attention["rope_dim"])
     if row.yarn:
         attention |= common.temperature(config, row.yarn)
         config.raw = _whole(config.raw, attention)

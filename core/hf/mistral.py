@@ -3,7 +3,7 @@ stretches its rope and lets scores grow with the position."""
 
 from ..parts.attention import Attention
 from ..spec import Architecture
-from . import common
+from . import common, kin_latent
 from .common import ignored as ignored
 from .common import llama_sources as sources  # noqa: F401
 from .config import Config
@@ -24,8 +24,10 @@ YARN = {
 def read(config: Config, model_type: str) -> dict:
     if model_type == "mistral3":
         config.suppose("text_config", SMALL)
-        text = common.text_config(config, "mistral", "ministral3")
-        value = read(text, text.take("model_type", str, "mistral"))
+        text = common.text_config(config, "mistral", "ministral3", "mistral4")
+        inner = text.take("model_type", str, "mistral")
+        fourth = kin_latent.KIN.get(inner)
+        value = kin_latent.read(fourth, text, inner) if fourth else read(text, inner)
         text.finish()
         return value
     third = model_type == "ministral3"

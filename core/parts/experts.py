@@ -307,7 +307,7 @@ class RouterModule(nn.Module):
 
     def among_near(self, logits: Tensor, best: Tensor, chosen: Tensor) -> Tensor:
         """Each choice's softmax among those left that come near it: (B, T, 1, E), (B, T, K, 1), (B, T, K) -> (B, T, K)."""
-        once = F.one_hot(chosen, self.part.count)  # (B, T, K, E)
+        once = F.one_hot(chosen, self.part.choices)  # (B, T, K, E)
         gone = once.cumsum(dim=-2) - once  # chosen before
         far = (best - logits) / torch.maximum(logits.abs(), best) > self.part.router.near
         return 1 / (logits - best).masked_fill(far | gone.bool(), -torch.inf).exp().sum(dim=-1)
