@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import streamlit as st
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from streamlit.runtime.pages_manager import PagesManager
 
@@ -23,6 +23,11 @@ ABOUT = "An explorer of large language model architectures: edit one, and pictur
 INDEX = (Path(st.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
 # Where the server is, said in advance: Streamlit's page would otherwise look for it below the page's own path first.
 BASE = "<script>window.__streamlit = {BACKEND_BASE_URL: location.origin + '/'};</script>"
+FONT = Path(__file__).resolve().parent / "views" / "assets" / "inter.woff2"
+LETTERS = (
+    '<link rel="preload" href="/inter.woff2" as="font" type="font/woff2" crossorigin><style>@font-face{font-family:Inter;'
+    'src:url(/inter.woff2) format("woff2");font-weight:100 900;font-display:swap}</style>'
+)
 
 
 def warm() -> None:
@@ -54,7 +59,7 @@ async def page(request: Request) -> Response:
     title, about, picture = "Strata", ABOUT, ""
     if request.query_params:
         title, about, picture = await asyncio.to_thread(preview, dict(request.query_params)) or (title, about, picture)
-    head = f"<title>{escape(title)}</title>{BASE}" + "".join(
+    head = f"<title>{escape(title)}</title>{BASE}{LETTERS}" + "".join(
         f'<meta property="{name}" content="{escape(value)}">'
         for name, value in (
             ("og:title", title),
@@ -97,6 +102,10 @@ async def metrics(request: Request) -> Response:
 
 async def robots(request: Request) -> Response:
     return PlainTextResponse("User-agent: *\nDisallow: /api/\n")
+
+
+async def letters(request: Request) -> Response:
+    return FileResponse(FONT, media_type="font/woff2", headers={"Cache-Control": "public, max-age=31536000"})
 
 
 def answer(make: Callable[[Request], Response]) -> Callable:
@@ -168,6 +177,7 @@ app = st.App(
         Route("/health", health),
         Route("/metrics", metrics),
         Route("/robots.txt", robots),
+        Route("/inter.woff2", letters),
         Route("/api/presets", answer(presets)),
         Route("/api/architecture/{name}", answer(architecture)),
         Route("/api/cost/{name}", answer(cost)),
