@@ -17,7 +17,6 @@ import torch
 
 from .parts import Part
 from .parts.base import Flops, Shape
-from .parts.position import Learned
 from .precision import FORMATS
 from .spec import Architecture, Step, Workload
 from .trace import Traced, trace_ahead, trace_beneath, trace_block, trace_part
@@ -163,12 +162,17 @@ def cost(arch: Architecture, workload: Workload | None = None) -> Cost:
 
 
 def _bottom(arch: Architecture, w: Workload) -> Iterator[Row]:
-    tables = {"embedding": ("token embedding", arch.vocab_size)}
-    if isinstance(arch.position, Learned):
-        tables["positions"] = ("position embedding", arch.position.rows)
-    for name, (words, rows) in tables.items():
-        weights = _weights(arch, w, {name: (rows, arch.d_model)}, 1)
-        yield Row("model", name, words, "embedding", 1, **_merged(weights, _activations(w, arch.d_model, 1)))
+    narrow, d = arch.embedding.width, arch.d_model
+    tables = {"embedding": ("token embedding", {"embedding": (arch.vocab_size, arch.table_width)})}
+    if narrow:
+        tables["embedding"][1]["embedding.up"] = (d, narrow)
+    if arch.position.rows:
+        tables["positions"] = ("position embedding", {"positions": (arch.position.rows, d)})
+    for name, (words, tensors) in tables.items():
+        flops = Flops({path: 2 * math.prod(shape) for path, shape in tensors.items() if path.endswith(".up")})
+        product = _flops(w, Flops({path: n * w.context for path, n in flops.items()}), flops, 1) if flops else {}
+        weights = _weights(arch, w, tensors, 1)
+        yield Row("model", name, words, "embedding", 1, **_merged(weights, product, _activations(w, d, 1)))
     if arch.embedding.norm:
         yield _norm(arch, w, "embedding_norm", "embedding norm")
     if arch.fed:
@@ -199,9 +203,10 @@ def _top(arch: Architecture, w: Workload) -> Iterator[Row]:
         yield Row("model", "streams", "merge of streams", "norm", 1, **_merged(*figures))
     if arch.head.norm:
         yield _norm(arch, w, "norm", "final norm")
-    tensors = {} if arch.tied_embeddings else {"head": (arch.vocab_size, arch.d_model)}
+    tensors = {} if arch.tied_embeddings else {"head": (arch.vocab_size, arch.table_width)}
+    tensors |= {"head.down": (arch.table_width, arch.d_model)} if arch.embedding.width else {}
     tensors |= {"head.bias": (arch.vocab_size,)} if arch.head.bias else {}
-    product = 2 * arch.d_model * arch.vocab_size
+    product = 2 * arch.table_width * (arch.vocab_size + (arch.d_model if arch.embedding.width else 0))
     flops = _flops(w, Flops(head=product * w.context), Flops(head=product), 1)
     weights = _weights(arch, w, tensors, 1)
     yield Row(

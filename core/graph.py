@@ -9,7 +9,6 @@ import networkx as nx
 import torch
 
 from .cost import block_names, block_words
-from .parts.position import Learned
 from .spec import Architecture, Step, Workload
 from .trace import Operation, Sizes, Traced, trace_ahead, trace_beneath, trace_block, trace_part
 from .words import number
@@ -70,16 +69,17 @@ class _Builder:
         arch, d = self.arch, self.arch.d_model
         self.node("tokens", "input", "Tokenised text", ("B", "T"), ("B", "T"), path="")
         self.node("positions_index", "input", "Positions", ("T",), ("T",), path="")
-        words = (
-            f"One learned vector of {d:,} values for each of {arch.vocab_size:,} tokens. Looking one up costs no FLOPs."
-        )
-        size = arch.vocab_size * d
+        words = f"One learned vector of {arch.table_width:,} values for each of {arch.vocab_size:,} tokens. Looking one up costs no FLOPs."
+        width = arch.table_width
+        size, product = arch.vocab_size * width, width * d if arch.embedding.width else 0
+        if product:
+            words += f" The table is {width:,} wide; a projection leads to the stream's {d:,} channels."
         self.node(
             "embedding", "embedding", "Token embedding", ("B", "T"), self.stream,
-            parameters=size, active_parameters=size, explain=words,
+            parameters=size + product, active_parameters=size + product, flops=2 * product, explain=words,
         )  # fmt: skip
         self.edge("tokens", "embedding", "tokens", ("B", "T"))
-        end = self.positions() if isinstance(arch.position, Learned) else "embedding"
+        end = self.positions() if arch.position.added else "embedding"
         return self.norm("embedding_norm", end) if arch.embedding.norm else end
 
     def beneath(self) -> str:
@@ -110,13 +110,12 @@ class _Builder:
                 self.edge(*ends, op.path.removesuffix("_cache"), op.shape, beside=True)
 
     def positions(self) -> str:
-        """The table of learned positions and their sum with the tokens."""
+        """What each position adds to its token, and the sum."""
         arch, d = self.arch, self.arch.d_model
         rows = arch.position.rows
-        words = f"One learned vector for each of {rows:,} positions: the model cannot read further."
         self.node(
             "positions", "embedding", "Position embedding", ("T",), ("T", d),
-            parameters=rows * d, active_parameters=rows * d, explain=words,
+            parameters=rows * d, active_parameters=rows * d, explain=arch.position.added,
         )  # fmt: skip
         self.node("embedding_add", "add", "+", self.stream, self.stream, path="")
         self.edge("positions_index", "positions", "positions", ("T",))
@@ -151,11 +150,14 @@ class _Builder:
             self.edge(end, "merge", "stream", shape)
             end = "merge"
         end = self.norm("norm", end) if arch.head.norm else end
-        size = (0 if arch.tied_embeddings else d * arch.vocab_size) + (arch.vocab_size if arch.head.bias else 0)
+        width = arch.table_width
+        product = width * d if arch.embedding.width else 0
+        size = (0 if arch.tied_embeddings else width * arch.vocab_size) + (arch.vocab_size if arch.head.bias else 0)
+        size += product
         tied = " It is the embedding table, used again." if arch.tied_embeddings else ""
         self.node(
             "head", "head", "Linear output layer", self.stream, self.logits, parameters=size, active_parameters=size,
-            flops=2 * d * arch.vocab_size, explain=f"A score for each of {arch.vocab_size:,} tokens.{tied}",
+            flops=2 * (width * arch.vocab_size + product), explain=f"A score for each of {arch.vocab_size:,} tokens.{tied}",
         )  # fmt: skip
         self.node("logits", "output", "Next-token logits", self.logits, self.logits, path="")
         self.edge(end, "head", "x", self.stream)

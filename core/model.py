@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from .parts.base import Borrow, Embedding, Keep, Linear, State
+from .parts.base import Borrow, Embedding, Keep, Linear, State, scaled
 from .parts.position import Learned
 from .parts.residual import LayerScale
 from .spec import Architecture, Segment, Step
@@ -100,9 +100,8 @@ class Model(nn.Module):
     def __init__(self, arch: Architecture):
         super().__init__()
         self.arch = arch
-        self.embedding = Embedding(arch.vocab_size, arch.d_model, arch.embedding_scale)
-        if isinstance(arch.position, Learned):
-            self.positions = Embedding(arch.position.rows, arch.d_model)
+        self.embedding = Embedding(arch.vocab_size, arch.d_model, arch.embedding_scale, arch.embedding.width)
+        self.positions = arch.position.table(arch.d_model)
         self.embedding_norm = arch.norm.build(arch.d_model) if arch.embedding.norm else None
         self.beneath = beneath(arch)
         tied: dict[str, nn.Module] = {}
@@ -117,7 +116,7 @@ class Model(nn.Module):
         self.layers = nn.ModuleList(Block(arch, steps, make) for steps in arch.sequence)
         self.merge = arch.residual.merge(arch.d_model)
         self.norm = arch.norm.build(arch.d_model) if arch.head.norm else None
-        self.head = Linear(arch.d_model, arch.vocab_size, arch.head.bias)
+        self.head = OutputHead(arch)
         if arch.tied_embeddings:
             self.head.weight = self.embedding.weight
         self._lend_caches()
@@ -139,8 +138,8 @@ class Model(nn.Module):
         if self.beneath is not None:
             fed = self.arch.fed[1]
             per_layer = dict(zip(fed, self.beneath(tokens, x).unbind(2), strict=True))  # (B, T, width) each
-        if isinstance(self.arch.position, Learned):
-            x = x + self.positions(positions + self.arch.position.offset)
+        if self.positions is not None:
+            x = x + self.positions(positions).to(x.dtype)
         if self.embedding_norm is not None:
             x = self.embedding_norm(x)
         x = self.arch.residual.split(x)
@@ -196,6 +195,17 @@ class Model(nn.Module):
                 if isinstance(module, Borrow):
                     module.source = (getattr(source, child),)
                     module.source[0].lent = True
+
+
+class OutputHead(Linear):
+    """From the stream to logits, past a narrower width where the embedding has one."""
+
+    def __init__(self, arch: Architecture):
+        super().__init__(arch.table_width, arch.vocab_size, arch.head.bias)
+        self.down = Linear(arch.d_model, arch.table_width) if arch.embedding.width else None
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model) -> (B, T, vocab_size)
+        return super().forward(x if self.down is None else self.down(x))
 
 
 class PredictAhead(nn.Module):
@@ -256,7 +266,7 @@ def shrink(arch: Architecture) -> Architecture:
     Repeats stay too unless the live model would pass 24 million parameters.
     """
     scale = min(1.0, LIVE_D_MODEL / arch.d_model)
-    position = arch.position
+    position, width = arch.position, arch.embedding.width
     if isinstance(position, Learned):
         position = position.model_copy(update={"length": min(position.length, LIVE_CONTEXT)})
     small = arch.model_copy(
@@ -265,6 +275,7 @@ def shrink(arch: Architecture) -> Architecture:
             "d_model": min(arch.d_model, LIVE_D_MODEL),
             "context": min(arch.context, LIVE_CONTEXT),
             "position": position,
+            "embedding": arch.embedding.model_copy(update={"width": width and scaled(width, scale)}),
             "parts": {name: arch.part(name).shrink(scale) for name in arch.parts},
         }
     )

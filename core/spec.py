@@ -20,7 +20,7 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from torch import nn
 
 from .parts import AnyPart
-from .parts.base import Length, Part, Positive, Spec, Text
+from .parts.base import Length, Part, Positive, Spec, Text, Width
 from .parts.norm import Norm, RMSNorm
 from .parts.position import Learned, Position
 from .parts.residual import AnyResidual, Residual
@@ -124,6 +124,9 @@ class Embedding(Spec):
 
     scale: Positive | Literal["sqrt_d_model"] = Field(1.0, description="A number, or sqrt_d_model (Gemma)")
     norm: bool = Field(False, description="A norm on what enters the first block (BLOOM)")
+    width: Width | None = Field(
+        None, description="The table's and the head's, where a projection joins them to the stream (ALBERT, OPT 350M)"
+    )
 
 
 class Head(Spec):
@@ -212,6 +215,10 @@ class Architecture(Spec):
                 raise ValueError(
                     f"precision.{path}: give `default`, `embedding`, `head`, `norm`, `streams`, or a part such as {next(iter(self.parts))}"
                 )
+        if self.mtp and self.embedding.width:
+            raise ValueError(
+                "embedding.width: multi-token prediction reads embeddings as wide as the stream; remove one"
+            )
         if isinstance(self.position, Learned) and self.context > self.position.length:
             raise ValueError(f"context: the position table has {self.position.length:,} rows; give at most that")
         return self
@@ -308,6 +315,11 @@ class Architecture(Spec):
         if FORMATS[chosen].matrices_only and len(shape) < 2:
             return plain if not FORMATS[plain].matrices_only else "bf16"
         return chosen
+
+    @property
+    def table_width(self) -> int:
+        """Channels of the embedding table and of what the head reads."""
+        return self.embedding.width or self.d_model
 
     @property
     def embedding_scale(self) -> float:

@@ -36,6 +36,9 @@ ropes = given(
 )
 nope = st.just({"kind": "none"})
 learned = given(kind=st.just("learned"), length=st.just(64), offset=maybe(st.just(2)))
+sinusoidal = given(
+    kind=st.just("sinusoidal"), inclusive=maybe(st.booleans()), offset=maybe(st.just(2)), base=maybe(st.just(100.0))
+)
 alibi = given(kind=st.just("alibi"), scaled=maybe(st.booleans()))
 
 
@@ -276,7 +279,7 @@ def mappings(draw):
         "context": 64,
         "tied_embeddings": tied,
         "norm": draw(norms),
-        "position": draw(st.one_of(ropes, nope, learned, alibi)),
+        "position": draw(st.one_of(ropes, nope, learned, sinusoidal, alibi)),
         "parts": parts,
         "layers": layers,
     }
@@ -309,7 +312,9 @@ def mappings(draw):
         )
     if draw(st.booleans()):
         value["embedding"] = {"scale": draw(st.sampled_from(["sqrt_d_model", 2.0]))}
-    if draw(st.booleans()):
+        if draw(st.booleans()):
+            value["embedding"]["width"] = 8
+    if "width" not in value.get("embedding", {}) and draw(st.booleans()):
         value["mtp"] = {"count": draw(st.integers(1, 2)), "block": [draw(st.sampled_from(chosen))]}
     if draw(st.booleans()):
         value["precision"] = {"default": "bf16", chosen[0]: draw(st.sampled_from(["fp8_block", "mxfp4", "int4"]))}

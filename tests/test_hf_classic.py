@@ -74,7 +74,6 @@ def test_logits_are_those_of_transformers(name):
         (FALCON | dict(num_ln_in_parallel_attn=2), "new_decoder_architecture"),
         (BLOOM | dict(apply_residual_connection_post_layernorm=True), "apply_residual_connection_post_layernorm"),
         (MPT | dict(attn_config=dict(alibi=False)), "attn_config.alibi"),
-        (OPT | dict(word_embed_proj_dim=16), "word_embed_proj_dim"),
         (GPTJ | dict(rotary_dim=None), "rotary_dim"),
         (NEO | dict(attention_types=[[["far"], 3]]), "attention_types"),
         (GPT | dict(afn="tanh"), "afn"),

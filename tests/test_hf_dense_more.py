@@ -13,7 +13,25 @@ SMALL = dict(
 YARN = dict(
     rope_type="yarn", rope_theta=500.0, factor=4.0, original_max_position_embeddings=16, beta_fast=32, beta_slow=1
 )
+OPT = dict(
+    model_type="opt", vocab_size=64, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, ffn_dim=48, max_position_embeddings=64,
+    pad_token_id=0,
+)  # fmt: skip
+XGLM = dict(
+    model_type="xglm", vocab_size=64, d_model=32, num_layers=2, attention_heads=4, ffn_dim=48, max_position_embeddings=64,
+)  # fmt: skip
+CTRL = dict(model_type="ctrl", vocab_size=64, n_embd=32, n_layer=2, n_head=4, dff=48, n_positions=64)
+BIGCODE = dict(model_type="gpt_bigcode", vocab_size=64, n_embd=32, n_layer=2, n_head=4, n_positions=64)
 CASES = [
+    OPT | dict(word_embed_proj_dim=16, do_layer_norm_before=False),
+    OPT | dict(word_embed_proj_dim=48, tie_word_embeddings=False, _remove_final_layer_norm=True),
+    OPT | dict(layer_norm_elementwise_affine=False),
+    XGLM,
+    XGLM | dict(scale_embedding=False, activation_function="relu", tie_word_embeddings=False),
+    CTRL,
+    CTRL | dict(tie_word_embeddings=False),
+    BIGCODE | dict(num_key_value_heads=2),
+    BIGCODE | dict(num_key_value_heads=2, multi_query=False),
     SMALL | dict(model_type="ministral3"),
     SMALL | dict(model_type="ministral3", sliding_window=5, rope_parameters=YARN | dict(llama_4_scaling_beta=0.5)),
     SMALL | dict(
@@ -30,13 +48,13 @@ def test_logits_are_those_of_transformers(config):
 
 
 def test_ministral_3_is_read_inside_its_wrapper():
-    text = CASES[1]
+    text = CASES[10]
     assert from_hf({"model_type": "mistral3", "text_config": text, "vision_config": {}}).parts == from_hf(text).parts
 
 
 @pytest.mark.parametrize(
     ("config", "key"),
-    [(CASES[0] | dict(mystery=3), "mystery"), (CASES[0] | dict(rope_parameters=YARN | dict(mystery=3)), "mystery")],
+    [(CASES[9] | dict(mystery=3), "mystery"), (CASES[9] | dict(rope_parameters=YARN | dict(mystery=3)), "mystery")],
 )
 def test_what_the_spec_cannot_say_is_refused_by_name(config, key):
     with pytest.raises(core.Unsupported, match=rf"{key}: "):

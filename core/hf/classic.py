@@ -76,6 +76,7 @@ class Names:
     split: Split = side_by_side
     head: str = "lm_head"
     positions: str = ""
+    projections: tuple[str, str] = ("", "")  # between a narrower embedding and the stream, in and out
     embedding_norm: str = ""
     qk_norm: tuple[str, str] = ("", "")
     turned: bool = False  # matrices are (in, out)
@@ -100,9 +101,12 @@ def sources(arch: Architecture, names: Names, parts: tuple[str, str] = ("attenti
     yield one("embedding.weight", f"{names.embedding}.weight")
     if names.positions:
         yield one("positions.weight", f"{names.positions}.weight")
+    if arch.embedding.width:
+        for ours, theirs in zip(("embedding.up", "head.down"), names.projections, strict=True):
+            yield one(f"{ours}.weight", f"{theirs}.weight")
     if arch.embedding.norm:
         yield from both("embedding_norm", names.embedding_norm)
-    if arch.head.norm:
+    if arch.head.norm and arch.norm.weight:
         yield from both("norm", names.norm, arch.norm.bias)
     tied = [names.embedding] if arch.tied_embeddings else []
     yield one("head.weight", *(f"{name}.weight" for name in (names.head, "lm_head", *tied)))
@@ -114,7 +118,7 @@ def sources(arch: Architecture, names: Names, parts: tuple[str, str] = ("attenti
         for step in block:
             for place, name in enumerate(step.parts):
                 part, ours = arch.part(name), f"layers.{index}.{name}"
-                if place == 0 or step.own_norms:
+                if arch.norm.weight and (place == 0 or step.own_norms):
                     theirs = names.mixer_norm if part.mixes else names.ff_norm
                     yield from both(f"{ours}{suffix}", f"{at}.{theirs}", arch.norm.bias)
                 yield from (_attention(ours, at, part, names) if part.mixes else _dense(ours, at, part, names))

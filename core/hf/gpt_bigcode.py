@@ -18,7 +18,7 @@ def read(config: Config, model_type: str) -> dict:
         "pad_key_length", "pre_allocate_kv_cache", "validate_runner_input",
     )  # fmt: skip
     single = config.take("multi_query", bool, True)
-    config.expect("num_key_value_heads", 1 if single else config.count("n_head", 12))
+    config.ignore("num_key_value_heads")  # multi_query alone decides
     scaled = config.take("scale_attn_weights", bool, True)
     part = classic.attention(config, d_model, "n_head", 12, kv_heads=1 if single else None) | {"bias": True}
     parts = {

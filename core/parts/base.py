@@ -194,14 +194,15 @@ class Linear(nn.Linear):
 
 
 class Embedding(nn.Embedding):
-    """A table of one vector a token (or a position), times a constant."""
+    """A table of one vector a token (or a position), times a constant; where it is `width` wide, a projection follows."""
 
     box = "embedding"
     label = "Embedding"
 
-    def __init__(self, rows: int, d_model: int, scale: float = 1.0):
+    def __init__(self, rows: int, d_model: int, scale: float = 1.0, width: int | None = None):
         self.scale = scale
-        super().__init__(rows, d_model)
+        super().__init__(rows, width or d_model)
+        self.up = Linear(width, d_model) if width else None
 
     def reset_parameters(self) -> None:
         if not self.weight.is_meta:
@@ -209,7 +210,8 @@ class Embedding(nn.Embedding):
 
     def forward(self, index: Tensor) -> Tensor:
         x = super().forward(index)
-        return x if self.scale == 1 else x * torch.tensor(self.scale, dtype=x.dtype, device=x.device)
+        x = x if self.scale == 1 else x * torch.tensor(self.scale, dtype=x.dtype, device=x.device)
+        return x if self.up is None else self.up(x)
 
 
 def normal(*shape: int) -> nn.Parameter:

@@ -1,14 +1,15 @@
-"""Where a token stands: learned absolute positions, rotary embeddings (RoPE, arXiv:2104.09864) and its extensions."""
+"""Where a token stands: learned or sinusoidal absolute positions, rotary embeddings (RoPE, arXiv:2104.09864) and its extensions."""
 
 import math
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Length, Positive, Spec
+from .base import Embedding, Length, Positive, Spec
 
 
 class Interpolation(Spec):
@@ -129,7 +130,32 @@ class LongRope(Spec):
 Scaling = Annotated[Interpolation | Dynamic | Yarn | Llama3 | LongRope, Field(discriminator="kind")]
 
 
-class Rope(Spec):
+class _Position(Spec):
+    """What a way to know positions does unless it says otherwise: nothing to a head, nothing to the embedding."""
+
+    def check(self, head_dim: int) -> None:
+        """Raise ValueError where a head of this width cannot be turned."""
+
+    def rotary(self, head_dim: int) -> nn.Module | None:
+        """The module that turns queries and keys."""
+        return None
+
+    def table(self, d_model: int) -> nn.Module | None:
+        """The module that gives each position a vector, added to the token embedding."""
+        return None
+
+    @property
+    def rows(self) -> int:
+        """Learned vectors in that table."""
+        return 0
+
+    @property
+    def added(self) -> str:
+        """What that table is, in words; empty where there is none."""
+        return ""
+
+
+class Rope(_Position):
     """Rotary embedding: query and key channels turn in pairs, by an angle that grows with the position."""
 
     kind: Literal["rope"] = "rope"
@@ -188,7 +214,7 @@ class Rope(Spec):
             yield f"{self.scaling.kind} multiplies cosine and sine by {self.scaling.magnitude():.4g}."
 
 
-class Learned(Spec):
+class Learned(_Position):
     """Learned absolute positions (GPT-2): a table of one vector a position, added to the token embedding."""
 
     kind: Literal["learned"] = "learned"
@@ -199,27 +225,46 @@ class Learned(Spec):
     def rows(self) -> int:
         return self.length + self.offset
 
-    def check(self, head_dim: int) -> None:
-        pass
+    @property
+    def added(self) -> str:
+        return f"One learned vector for each of {self.rows:,} positions: the model cannot read further."
 
-    def rotary(self, head_dim: int) -> None:
-        return None
+    def table(self, d_model: int) -> nn.Module:
+        return Table(self, d_model)
 
     def checklist(self, head_dim: int) -> Iterator[str]:
         yield f"Positions 0 to {self.length - 1:,} are rows of a table, added to the token embedding."
 
 
-class Alibi(Spec):
+class Sinusoidal(_Position):
+    """Waves of geometrically spaced lengths, added to the token embedding and never learned (arXiv:1706.03762, section
+    3.5): sines of all of them, then cosines."""
+
+    kind: Literal["sinusoidal"]
+    base: Annotated[float, Field(gt=1, le=1e12)] = Field(10_000.0, description="Ratio of slowest to fastest wavelength")
+    inclusive: bool = Field(False, description="The slowest wave is the last one itself, not the next (tensor2tensor)")
+    offset: int = Field(0, ge=0, le=1024, description="The first position's number (XGLM: 2)")
+
+    @property
+    def added(self) -> str:
+        return (
+            "Sines and cosines of the position, at wavelengths from a few tokens to many thousands: nothing is learned."
+        )
+
+    def table(self, d_model: int) -> nn.Module:
+        return Sinusoids(self, d_model)
+
+    def checklist(self, head_dim: int) -> Iterator[str]:
+        yield "Sines fill the first half of a position's channels, cosines the second: they do not take turns."
+        if self.offset:
+            yield f"The first position counts as {self.offset}."
+
+
+class Alibi(_Position):
     """Attention with linear biases (arXiv:2108.12409): a score falls with the distance, in each head by a slope of its own."""
 
     kind: Literal["alibi"] = "alibi"
     scaled: bool = Field(False, description="The bias is multiplied by the softmax scale too (Falcon)")
-
-    def check(self, head_dim: int) -> None:
-        pass
-
-    def rotary(self, head_dim: int) -> None:
-        return None
 
     def slopes(self, heads: int) -> list[float]:
         """2^(-8 k / n) for k = 1 ... n; where the heads n are no power of two, those of the next lower one and then every
@@ -235,19 +280,39 @@ class Alibi(Spec):
             yield "The bias is added before the scores are scaled."
 
 
-class NoPosition(Spec):
+class NoPosition(_Position):
     """No positional encoding (NoPE, arXiv:2305.19466): order is known from the causal mask alone."""
 
     kind: Literal["none"] = "none"
 
-    def check(self, head_dim: int) -> None:
-        pass
-
-    def rotary(self, head_dim: int) -> None:
-        return None
-
     def checklist(self, head_dim: int) -> Iterator[str]:
         yield "Queries and keys carry no position here."
+
+
+class Table(Embedding):
+    """One learned vector a position."""
+
+    def __init__(self, position: Learned, d_model: int):
+        super().__init__(position.rows, d_model)
+        self.offset = position.offset
+
+    def forward(self, positions: Tensor) -> Tensor:  # (T,) -> (T, d_model)
+        return super().forward(positions + self.offset)
+
+
+class Sinusoids(nn.Module):
+    """sin(p f) and cos(p f) for frequencies f from one down to about 1 / base."""
+
+    def __init__(self, position: Sinusoidal, d_model: int):
+        super().__init__()
+        self.position, self.d_model = position, d_model
+
+    def forward(self, positions: Tensor) -> Tensor:  # (T,) -> (T, d_model)
+        half = self.d_model // 2
+        steps = max(half - self.position.inclusive, 1)
+        frequencies = self.position.base ** -(torch.arange(half, device=positions.device).float() / steps)  # (half,)
+        angles = (positions + self.position.offset)[:, None].float() * frequencies  # (T, half)
+        return F.pad(torch.cat((angles.sin(), angles.cos()), dim=-1), (0, self.d_model % 2))
 
 
 class Rotary(nn.Module):
@@ -272,4 +337,4 @@ class Rotary(nn.Module):
         return torch.cat((turned.to(x.dtype), rest), dim=-1)
 
 
-Position = Annotated[Rope | Learned | Alibi | NoPosition, Field(discriminator="kind")]
+Position = Annotated[Rope | Learned | Sinusoidal | Alibi | NoPosition, Field(discriminator="kind")]
