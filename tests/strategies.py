@@ -17,7 +17,12 @@ def given(**fields):
 
 
 norms = st.one_of(
-    given(kind=st.just("rms"), eps=st.sampled_from([1e-6, 1e-5]), unit_offset=maybe(st.booleans())),
+    given(
+        kind=st.just("rms"),
+        eps=st.sampled_from([1e-6, 1e-5]),
+        unit_offset=maybe(st.booleans()),
+        bias=maybe(st.booleans()),
+    ),
     given(kind=st.just("layer"), bias=maybe(st.booleans()), unit_offset=maybe(st.booleans())),
 )
 scalings = st.one_of(
@@ -155,6 +160,10 @@ griffins = given(
     activation=maybe(st.just("silu")),
 )  # fmt: skip
 time_mixes = given(kind=st.just("rwkv_time_mix"), width=st.sampled_from([8, 12]))
+mlstms = given(
+    kind=st.just("mlstm"), heads=st.integers(1, 3), key_dim=st.sampled_from([4, 8]), value_dim=st.sampled_from([4, 6]),
+    gate_cap=maybe(st.just(15.0)), bias=maybe(st.booleans()),
+)  # fmt: skip
 channel_mixes = given(kind=st.just("rwkv_channel_mix"), d_ff=st.sampled_from([8, 20]))
 
 
@@ -260,6 +269,7 @@ def mappings(draw):
         "selective": channels,
         "own": per_layers,
         "griffin": griffins,
+        "mlstm": mlstms,
         "time_mix": time_mixes,
         "channel_mix": channel_mixes,
     }

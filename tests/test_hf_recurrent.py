@@ -1,7 +1,8 @@
 """Recurrent families and other odd ones against transformers: logits, states, the round trip, what is refused."""
 
 import pytest
-from parity import check, check_logits
+import torch
+from parity import check, check_logits, reference
 
 import core
 from core.hf import from_hf, to_hf
@@ -11,6 +12,9 @@ GRIFFIN = dict(
     attention_window_size=7,
 )  # fmt: skip
 RWKV = dict(model_type="rwkv", vocab_size=64, hidden_size=48, num_hidden_layers=3, context_length=64)
+XLSTM = dict(
+    model_type="xlstm", vocab_size=64, hidden_size=48, num_hidden_layers=3, num_heads=4, ffn_round_up_to_multiple_of=16
+)
 LOGITS = {
     "griffin": GRIFFIN,
     "griffin otherwise": GRIFFIN
@@ -21,6 +25,11 @@ LOGITS = {
     "rwkv": RWKV,
     "rwkv otherwise": RWKV
     | dict(attention_hidden_size=56, intermediate_size=72, tie_word_embeddings=True, rescale_every=0, num_hidden_layers=7),
+    "xlstm": XLSTM,
+    "xlstm otherwise": XLSTM
+    | dict(use_bias=True, qk_dim_factor=0.75, v_dim_factor=1.5, num_blocks=2, ffn_proj_factor=1.3, gate_soft_cap=3.0,
+           output_logit_soft_cap=2.0, eps=1e-4, norm_eps=1e-3),
+    "xlstm in chunks": XLSTM | dict(chunk_size=8, mode="train"),
 }  # fmt: skip
 
 
@@ -31,6 +40,26 @@ def test_logits_are_those_of_transformers(name):
     check(to_hf(arch))
 
 
+def test_matrices_that_xlstm_keeps_in_one_are_taken_apart():
+    arch = from_hf(XLSTM | dict(weight_mode="fused"))
+    model, fused = core.build(arch, device="cpu"), {}
+    theirs = dict(reference(XLSTM | dict(weight_mode="single")).state_dict())
+    core.load_weights(model, theirs)
+    names = (
+        ("mlstm_layer.qkv_opreact", ("mlstm_layer.q", "mlstm_layer.k", "mlstm_layer.v", "mlstm_layer.ogate_preact")),
+        ("mlstm_layer.ifgate_preact", ("mlstm_layer.igate_preact", "mlstm_layer.fgate_preact")),
+        ("ffn.proj_up_gate_z", ("ffn.proj_up_gate", "ffn.proj_up")),
+    )
+    for layer in range(arch.depth):
+        at = f"backbone.blocks.{layer}"
+        for whole, pieces in names:
+            for kind in ("weight", "bias") if "ifgate" in whole else ("weight",):
+                fused[f"{at}.{whole}.{kind}"] = torch.cat([theirs.pop(f"{at}.{piece}.{kind}") for piece in pieces])
+    other = core.build(arch, device="cpu")
+    core.load_weights(other, theirs | fused)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+
+
 @pytest.mark.parametrize(
     ("config", "key"),
     [
@@ -39,6 +68,9 @@ def test_logits_are_those_of_transformers(name):
         (GRIFFIN | dict(sliding_window=9), "attention_window_size"),
         (RWKV | dict(layer_norm_epsilon=1e-3), "layer_norm_epsilon"),
         (RWKV | dict(rescale_every=2), "rescale_every"),
+        (XLSTM | dict(embedding_dim=32), "embedding_dim"),
+        (XLSTM | dict(qk_dim_factor=0.53), "qk_dim_factor"),
+        (XLSTM | dict(add_out_norm=False), "add_out_norm"),
         (GRIFFIN | dict(mystery=1), "mystery"),
     ],
 )

@@ -18,6 +18,7 @@ class RMSNorm(Spec):
     eps: Eps = Field(1e-6, description="Added to the mean square before the root")
     weight: bool = Field(True, description="A learned weight for each channel")
     unit_offset: bool = Field(False, description="The weight is stored as its distance from one")
+    bias: bool = Field(False, description="A learned bias for each channel")
 
     def build(self, dim: int) -> nn.Module:
         return RMSNormModule(self, dim)
@@ -32,6 +33,8 @@ class RMSNorm(Spec):
             yield "The stored norm weight is its distance from one: multiply by 1 + weight."
         if not self.weight:
             yield "The norm has no weight."
+        if self.bias:
+            yield "The norm has a bias, unlike a usual RMSNorm."
 
 
 class LayerNorm(Spec):
@@ -81,10 +84,12 @@ class RMSNormModule(nn.Module):
         self.norm, self.dim, self.explain = norm, dim, norm.explain(dim)
         init = torch.zeros if norm.unit_offset else torch.ones
         self.weight = nn.Parameter(init(dim)) if norm.weight else None
+        self.bias = nn.Parameter(torch.zeros(dim)) if norm.bias else None
 
     def forward(self, x: Tensor) -> Tensor:  # (..., dim)
         weight = self.weight + 1 if self.norm.unit_offset and self.weight is not None else self.weight
-        return F.rms_norm(x, (self.dim,), weight, self.norm.eps)
+        y = F.rms_norm(x, (self.dim,), weight, self.norm.eps)
+        return y if self.bias is None else y + self.bias
 
 
 class HeadNorms(nn.Module):
