@@ -117,6 +117,11 @@ sparse = given(
     top_k=st.integers(1, 20), index_interleaved=maybe(st.booleans()),
 )  # fmt: skip
 mixed = st.sampled_from(["relu", "gelu"])  # in place of SiLU, inside a recurrent part
+block_sparse = given(
+    kind=st.just("block_sparse_attention"), heads=st.sampled_from([2, 4]), kv_heads=st.just(2), head_dim=st.just(8),
+    qk_norm=maybe(st.just({})), bias=maybe(st.booleans()), index_heads=st.sampled_from([1, 2]), index_dim=st.sampled_from([8, 16]),
+    block=st.integers(1, 5), top_blocks=st.integers(2, 4), local_blocks=maybe(st.integers(0, 2)),
+)  # fmt: skip
 convolutions = given(
     kind=st.just("short_convolution"), kernel=maybe(st.sampled_from([2, 4])), bias=maybe(st.booleans())
 )
@@ -263,6 +268,7 @@ def mappings(draw):
         "conv": convolutions,
         "delta": deltas(),
         "sparse": sparse,
+        "blocks": block_sparse,
         "kimi": kimi_deltas,
         "lightning": lightnings,
         "mamba": mambas,

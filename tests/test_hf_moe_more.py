@@ -17,6 +17,12 @@ YARN = dict(
     partial_rotary_factor=0.5,
 )  # fmt: skip
 MIMO = SMALL | dict(model_type="mimo_v2_flash", n_routed_experts=8, v_head_dim=12, num_attention_heads=8, head_dim=24)
+M3 = {key: value for key, value in SMALL.items() if key not in ("sliding_window", "moe_intermediate_size")} | dict(
+    model_type="minimax_m3_vl_text", num_local_experts=8, intermediate_size=24, dense_intermediate_size=40, shared_intermediate_size=32,
+    index_n_heads=2, index_head_dim=16, index_block_size=4, index_topk_blocks=2, partial_rotary_factor=0.5,
+    layer_types=["full_attention", "minimax_m3_sparse", "minimax_m3_sparse", "full_attention"],
+    mlp_layer_types=["dense", "sparse", "sparse", "sparse"],
+)  # fmt: skip
 CASES = {
     "laguna": LAGUNA,
     "laguna of every kind": LAGUNA
@@ -42,6 +48,23 @@ CASES = {
         rope_theta=5000000, partial_rotary_factor=0.334, layernorm_epsilon=1e-5, add_swa_attention_sink_bias=True,
         add_full_attention_sink_bias=False, n_shared_experts=None, routed_scaling_factor=None, scoring_func="sigmoid",
         topk_method="noaux_tc", attention_chunk_size=4,
+    ),
+    "m3": M3,
+    "m3 otherwise": M3
+    | dict(
+        index_n_heads=1, index_head_dim=24, index_local_blocks=2, index_topk_blocks=3, partial_rotary_factor=None,
+        routed_scaling_factor=1.0,
+        swiglu_alpha=1.0, swiglu_limit=0.5, num_attention_heads=8, tie_word_embeddings=True, layer_types=["minimax_m3_sparse"] * 4,
+    ),
+    "m3 without indexer": M3 | dict(layer_types=None, mlp_layer_types=None, index_local_blocks=0),
+    "m3 in MiniMax's words": M3
+    | dict(
+        layer_types=None, mlp_layer_types=None, moe_layer_freq=[0, 1, 1, 1], hidden_act="swigluoai", rotary_dim=8, rope_theta=1e4,
+        sparse_attention_config=dict(
+            use_sparse_attention=True, sparse_index_dim=16, sparse_num_index_heads=2, sparse_topk_blocks=2, sparse_block_size=4,
+            sparse_init_block=0, sparse_local_block=1, sparse_score_type="max", sparse_attention_freq=[0, 1, 1, 1],
+            sparse_disable_index_value=[0, 1, 1, 1],
+        ),
     ),
 }  # fmt: skip
 REFUSED = {

@@ -13,6 +13,7 @@ import core
 from core.model import build, shrink
 from core.parts import PARTS, Mixer
 from core.parts.base import causal_pairs
+from core.parts.block_sparse import BlockSparseAttention
 from core.parts.latent import LatentAttention
 from core.parts.norm import LayerNorm, RMSNorm
 from core.parts.position import Rope
@@ -53,8 +54,9 @@ def check_flops(part, d_model: int) -> None:
     measured = measured_flops(part, d_model, NEW)
     for path, flops in closed.items():
         if path == "core":
-            window = getattr(part, "window", None) or getattr(part, "attended", None)
-            pairs = causal_pairs(NEW, 0, window, getattr(part, "chunk", None))
+            pairs = (
+                part.pairs(NEW, 0) if hasattr(part, "pairs") else causal_pairs(NEW, 0, getattr(part, "attended", None))
+            )
             assert measured[path] * pairs == flops * NEW * NEW
         elif path == "indexer":
             assert measured[path] * causal_pairs(NEW, 0) == flops * NEW * NEW
@@ -94,6 +96,22 @@ def test_causal_pairs_are_counted(window, chunk):
         for new in range(1, 9):
             counted = sum(sees(q, k) for q in range(past, past + new) for k in range(past + new))
             assert causal_pairs(new, past, window, chunk) == counted
+
+
+@pytest.mark.parametrize(("block", "top", "local"), [(4, 2, 1), (3, 1, 1), (1, 3, 2), (5, 2, 0), (4, 9, 1)])
+def test_pairs_of_chosen_blocks_are_those_of_a_run(block, top, local):
+    part = BlockSparseAttention(
+        kind="block_sparse_attention", heads=4, kv_heads=2, head_dim=8, index_heads=2, index_dim=8, block=block, top_blocks=top,
+        local_blocks=local, norm=RMSNorm(), position=Rope(),
+    )  # fmt: skip
+    torch.manual_seed(0)
+    module, length, seen = part.build(32), 23, []
+    module.core.register_forward_hook(
+        lambda core, args, out: seen.append(core.seen(args[3], length, *args[4:]).expand(1, 2, 2, length, length))
+    )
+    module(torch.randn(1, length, 32), torch.arange(length))
+    pairs = seen[0].flatten(0, 2).sum(dim=(-1, -2))  # of each head
+    assert (pairs == part.pairs(length, 0)).all() if local else (pairs >= part.pairs(length, 0)).all()
 
 
 @given(architectures)

@@ -165,6 +165,13 @@ class Attention(Mixer):
     def build(self, d_model: int) -> nn.Module:
         return AttentionModule(self, d_model)
 
+    def build_core(self) -> "CausalAttention":
+        return CausalAttention(self)
+
+    def pairs(self, new: int, past: int) -> int:
+        """How many (query, key) pairs meet for `new` queries after `past` keys."""
+        return causal_pairs(new, past, self.window, self.chunk)
+
     def check(self, d_model: int, context: int) -> None:
         self.position.check(self.head_dim)
 
@@ -186,7 +193,7 @@ class Attention(Mixer):
                 flops["v"] = 2 * new * d_model * g * v
         if self.gate:
             flops["gate"] = 2 * new * d_model * self.gates
-        flops["core"] = 2 * h * (d + v) * causal_pairs(new, past, self.window, self.chunk)
+        flops["core"] = 2 * h * (d + v) * self.pairs(new, past)
         flops["o"] = 2 * new * h * v * d_model
         return flops
 
@@ -307,7 +314,7 @@ class AttentionModule(nn.Module):
             self.q_norm = part.qk_norm.build(norm, h, d)
             self.k_norm = None if part.cache_from else part.qk_norm.build(norm, g, d)
         self.rotary = part.position.rotary(d)
-        self.core = CausalAttention(part)
+        self.core = part.build_core()
         self.sub_norm = part.norm.build(h * v) if part.sub_norm else None
         self.o = Linear(h * v, d_model, part.bias if part.out_bias is None else part.out_bias)
 
@@ -323,9 +330,13 @@ class AttentionModule(nn.Module):
             k = self.k_cache(self.turn(k, part.kv_heads, positions, "k_norm"))  # (B, S, G, D)
             v = times(v, part.value_scale)
             v = self.v_cache(v.unflatten(-1, (part.kv_heads, part.v_dim)))  # (B, S, G, V)
-        out = self.core(q, k, v, positions)  # (B, T, H V)
+        out = self.core(q, k, v, positions, *self.choose(x, positions))  # (B, T, H V)
         out = out if self.gate is None else self.gated(out, part.gate.open(self.gate(x)))
         return times(self.o(out if self.sub_norm is None else self.sub_norm(out)), part.out_scale)
+
+    def choose(self, x: Tensor, positions: Tensor) -> tuple[Tensor, ...]:
+        """What the core must know of a choice among the keys; nothing where there is none."""
+        return ()
 
     def gated(self, out: Tensor, gate: Tensor) -> Tensor:
         """(B, T, H V) times (B, T, H V), or (B, T, H) with one gate a head."""
@@ -364,7 +375,7 @@ class CausalAttention(nn.Module):
         self.scale = part.scale or part.head_dim**-0.5
         self.sinks = nn.Parameter(torch.zeros(part.heads)) if part.sinks else None
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor) -> Tensor:
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor, *chosen: Tensor) -> Tensor:
         part = self.part
         q = q.unflatten(2, (k.shape[2], -1))  # (B, T, G, H / G, D)
         scores = torch.einsum("btghd,bsgd->bghts", q, k) * self.scale  # (B, G, H / G, T, S)
@@ -376,7 +387,7 @@ class CausalAttention(nn.Module):
             slopes = torch.tensor(part.position.slopes(part.heads), device=q.device).view(k.shape[2], -1, 1, 1)
             distance = key_positions(positions, k.shape[1]) - positions[:, None]  # (T, S)
             scores = scores + slopes * distance * (self.scale if part.position.scaled else 1.0)
-        seen = visible(positions, k.shape[1], part.window, part.chunk)  # (T, S)
+        seen = self.seen(positions, k.shape[1], *chosen)  # (T, S), or as the scores where heads differ
         scores = scores.masked_fill(~seen, -math.inf).float()
         if self.sinks is not None:
             sinks = self.sinks.float().view(1, k.shape[2], -1, 1, 1).expand(*scores.shape[:-1], 1)
@@ -386,8 +397,12 @@ class CausalAttention(nn.Module):
         out = torch.einsum("bghts,bsgv->btghv", weights.to(v.dtype), v)  # (B, T, G, H / G, V)
         return out.flatten(2)  # (B, T, H V)
 
-    def outline(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor) -> Tensor:
+    def outline(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor, *chosen: Tensor) -> Tensor:
         return q.new_empty(*q.shape[:2], q.shape[2] * v.shape[-1])
+
+    def seen(self, positions: Tensor, keys: int) -> Tensor:
+        """Which keys each query may see."""
+        return visible(positions, keys, self.part.window, self.part.chunk)
 
 
 def key_positions(positions: Tensor, keys: int) -> Tensor:
