@@ -81,6 +81,11 @@ def test_logits_are_those_of_transformers(name):
     assert from_hf(to_hf(arch)) == arch
 
 
+def test_a_wrapper_is_its_text_model():
+    wrapped = from_hf({"model_type": "minimax_m3_vl", "text_config": M3, "vision_config": {"hidden_size": 32}})
+    assert wrapped.parts == from_hf(M3).parts and wrapped.layers == from_hf(M3).layers
+
+
 def test_mimo_predicts_ahead_in_a_window():
     arch = from_hf(MIMO | dict(num_nextn_predict_layers=3))
     assert arch.mtp.count == 3 and [step.parts[0] for step in arch.mtp.block] == ["local", "dense"]
