@@ -1,10 +1,12 @@
 """transformers as the oracle: equal parameter counts on meta, equal logits on random weights copied across."""
 
 import copy
+import importlib
 import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,14 +22,35 @@ TOLERANCE = 1e-4
 def reference(config: dict, attention: str = "eager") -> transformers.PreTrainedModel:
     """transformers' language model of a config.json, on the current default device; of a multimodal one, the text part."""
     config = copy.deepcopy(config)  # transformers writes into it
-    text = config.get("text_config")
+    text, tied = config.get("text_config"), bool(config.get("tie_word_embeddings"))
     if text is not None:
         default = transformers.AutoConfig.for_model(config["model_type"])
         config = {"model_type": default.get_text_config().model_type} | {k: v for k, v in text.items() if v is not None}
     settings = transformers.AutoConfig.for_model(**config)
-    return transformers.AutoModelForCausalLM.from_config(
-        settings, attn_implementation=attention, dtype=torch.float32
-    ).eval()
+    how = dict(attn_implementation=attention, dtype=torch.float32)
+    if type(settings) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
+        return transformers.AutoModelForCausalLM.from_config(settings, **how).eval()
+    if type(settings) in transformers.MODEL_MAPPING:
+        return WithHead(transformers.AutoModel.from_config(settings, **how), tied).eval()
+    beside = importlib.import_module(type(settings).__module__.replace("configuration", "modeling"))
+    text = next(
+        c for name, c in vars(beside).items() if name.endswith("TextModel") and c.config_class is type(settings)
+    )
+    return WithHead(text._from_config(settings, **how), tied).eval()
+
+
+class WithHead(torch.nn.Module):
+    """A text model that transformers has only inside a wrapper, with the head that it has there."""
+
+    def __init__(self, model: torch.nn.Module, tied: bool):
+        super().__init__()
+        self.model, table = model, model.get_input_embeddings().weight
+        self.lm_head = torch.nn.Linear(*reversed(table.shape), bias=False)
+        if tied:
+            self.lm_head.weight = table
+
+    def forward(self, tokens: torch.Tensor, **how: bool) -> SimpleNamespace:
+        return SimpleNamespace(logits=self.lm_head(self.model(tokens, **how).last_hidden_state))
 
 
 def parameters(model: torch.nn.Module) -> int:

@@ -1,0 +1,165 @@
+"""Models that see or hear: a wrapper's config.json holds its language model's in `text_config`, and that is what is read.
+
+Most wrappers take any text model (WRAPPERS); some have one of their own, which is a known family with other defaults
+(TEXTS). Positions of several axes (M-RoPE, arXiv:2409.12191) are one and the same for text, so that plain rope is exact.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..spec import Architecture
+from . import common
+from .config import Config
+from .weights import Sources
+
+# Wrapper -> the type of a text_config that names none. Any other that is read stands there too.
+WRAPPERS = {
+    "aya_vision": "cohere2", "blip-2": "opt", "cohere2_vision": "cohere2", "deepseek_vl": "llama", "deepseek_vl_hybrid": "llama",
+    "exaone4_5": "exaone4", "fast_vlm": "qwen2", "fun_asr_nano": "qwen3", "fuyu": "persimmon", "glmasr": "llama", "got_ocr2": "qwen2",
+    "granite_speech": "granite", "granite_speech_plus": "granite", "hyperclovax_vision_v2": "hyperclovax", "idefics2": "mistral",
+    "idefics3": "llama", "instructblip": "opt", "instructblipvideo": "opt", "internvl": "qwen2", "janus": "llama", "lfm2_vl": "lfm2",
+    "lighton_ocr": "qwen3", "llava": "llama", "llava_next": "llama", "llava_next_video": "llama", "llava_onevision": "qwen2",
+    "minicpm_ocr": "qwen3_5_text", "minicpmv4_6": "qwen3_5_text", "minicpmv4_7": "qwen3_5_text", "moss_transcribe_diarize": "qwen3",
+    "nemo_speechlm": "nemotron_h", "nemotron_h_omni": "nemotron_h", "ovis2": "qwen2", "paligemma": "gemma", "perception_lm": "llama",
+    "pp_chart2table": "qwen2", "qianfan_ocr": "qwen3", "qwen2_audio": "qwen2", "qwen3_asr": "qwen3", "shieldgemma2": "gemma3_text",
+    "smolvlm": "llama", "vibevoice_asr": "qwen2", "video_llama_3": "qwen2", "video_llava": "llama", "vipllava": "llama", "voxtral": "llama",
+}  # fmt: skip
+# Wrapper -> its own text model.
+OWN = {
+    "glm46v": "glm4v_text", "glm4v": "glm4v_text", "glm4v_moe": "glm4v_moe_text", "glm_ocr": "glm_ocr_text", "glmga": "glm4v_text",
+    "qwen2_5_omni_thinker": "qwen2_5_omni_text", "qwen2_5_vl": "qwen2_5_vl_text", "qwen2_vl": "qwen2_vl_text", "qwen3_vl": "qwen3_vl_text",
+    "qwen3_vl_moe": "qwen3_vl_moe_text", "qwen3_omni_moe_thinker": "qwen3_omni_moe_text",
+}  # fmt: skip
+EITHER = (  # tied where the wrapper or its text model says so; another of OWN where the wrapper does
+    "fast_vlm", "glm4v", "glm4v_moe", "glm_ocr", "llava", "llava_next_video", "llava_onevision", "qwen2_5_vl", "qwen2_vl", "shieldgemma2",
+    "video_llama_3",
+)  # fmt: skip
+FLAT = ("qwen2_vl", "qwen2_5_vl")  # older files have the text model's keys beside the wrapper's
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text model as another family: what its absent keys mean, what always holds, which keys its class never reads."""
+
+    family: str
+    usual: Mapping[str, Any]
+    always: Mapping[str, Any] = field(default_factory=dict)
+    unread: str = ""
+
+
+def _sizes(
+    vocabulary: int, width: int, d_ff: int, depth: int, heads: int, kv_heads: int, context: int, **more: Any
+) -> dict:
+    return {
+        "vocab_size": vocabulary, "hidden_size": width, "intermediate_size": d_ff, "num_hidden_layers": depth,
+        "num_attention_heads": heads, "num_key_value_heads": kv_heads, "max_position_embeddings": context,
+    } | more  # fmt: skip
+
+
+QWEN2 = _sizes(152_064, 8_192, 29_568, 80, 64, 8, 32_768, rms_norm_eps=1e-5, rope_theta=1e6, max_window_layers=80)
+WINDOWS = "sliding_window use_sliding_window max_window_layers layer_types"
+TEXTS = {
+    "glm4v_text": Text(
+        "glm4", _sizes(151_552, 4_096, 13_696, 40, 32, 2, 32_768, rms_norm_eps=1e-5, partial_rotary_factor=1.0),
+        {"attention_bias": True, "head_dim": None},
+    ),
+    "glm4v_moe_text": Text(
+        "glm4_moe", _sizes(151_424, 4_096, 10_944, 46, 96, 8, 65_536, rms_norm_eps=1e-5, attention_bias=True),
+        {"use_qk_norm": False, "num_nextn_predict_layers": 0},
+    ),
+    "glm_ocr_text": Text(
+        "glm4", _sizes(59_392, 1_024, 4_096, 16, 16, 8, 131_072, rms_norm_eps=1e-5, partial_rotary_factor=1.0, head_dim=None),
+        {"attention_bias": False},
+    ),
+    "qwen2_5_omni_text": Text("qwen2", _sizes(152_064, 3_584, 18_944, 28, 28, 4, 32_768, rope_theta=1e6, max_window_layers=28)),
+    "qwen2_5_vl_text": Text("qwen2", QWEN2, {"head_dim": None}),
+    "qwen2_vl_text": Text("qwen2", QWEN2, {"head_dim": None}),
+    "qwen3_omni_moe_text": Text(
+        "qwen3_moe",
+        _sizes(3_584, 2_048, 18_944, 28, 28, 4, 32_768, rope_theta=1e6, num_experts=128, num_experts_per_tok=8, moe_intermediate_size=768,
+               norm_topk_prob=True),
+        unread=WINDOWS,
+    ),
+    "qwen3_vl_moe_text": Text(
+        "qwen3_moe",
+        _sizes(151_936, 2_048, 5_632, 24, 16, 16, 128_000, rope_theta=5e5, num_experts=60, num_experts_per_tok=4,
+               moe_intermediate_size=1_408, tie_word_embeddings=True),
+        {"norm_topk_prob": True}, WINDOWS,
+    ),
+    "qwen3_vl_text": Text("qwen3", _sizes(151_936, 4_096, 22_016, 32, 32, 32, 128_000, rope_theta=5e5, head_dim=128), unread=WINDOWS),
+}  # fmt: skip
+TYPES = (*WRAPPERS, *OWN, *TEXTS)
+
+
+def read(config: Config, model_type: str) -> dict:
+    if model_type in TEXTS:
+        config.left.clear()  # every key of it is read below
+        return _read(_as_family(config.raw, config.where, TEXTS[model_type]), TEXTS[model_type].family)
+    if model_type in FLAT and not config.has("text_config"):
+        config.left.clear()
+        config = Config(_nested(config), config.where)
+    if not config.has("text_config"):
+        raise config.refuse("text_config", "it describes the language model, and is what is read")
+    text = common.text_config(config, tie=_tie(config, model_type))
+    config.ignore("hidden_size", "vocab_size")  # the text model's, again
+    config.finish()
+    kind = text.take("model_type", str, OWN.get(model_type) or WRAPPERS[model_type])
+    if model_type in OWN:
+        text.expect("model_type", OWN[model_type])
+    return _read(text, kind)
+
+
+def _tie(config: Config, model_type: str) -> bool | None:
+    """Whether embeddings are tied, where the wrapper's class has a rule for it that is not the usual one."""
+    said = [where.raw.get("tie_word_embeddings") for where in (config, config.nested("text_config"))]
+    if model_type in EITHER and any(tie is not None for tie in said):
+        return any(said)
+    return bool(said[0]) if model_type in OWN else None
+
+
+def _read(text: Config, kind: str) -> dict:
+    """The language model by whatever family reads its type."""
+    from . import BY_TYPE  # which holds this module's own families too
+
+    if kind not in BY_TYPE or kind in WRAPPERS or kind in OWN:
+        raise text.refuse("model_type", "it is not a text model that Strata reads")
+    value = BY_TYPE[kind].read(text, kind)
+    text.finish()
+    return value
+
+
+def _as_family(raw: Mapping[str, Any], where: str, text: Text) -> Config:
+    """The config of a text model as one of the family that it is kin to."""
+    given = {key: value for key, value in raw.items() if key not in text.unread.split()}
+    for key in ("rope_parameters", "rope_scaling"):
+        if isinstance(given.get(key), Mapping):
+            given[key] = _one_axis(given[key])
+    return Config({**text.usual, **given, **text.always}, where)
+
+
+def _one_axis(rope: Mapping[str, Any]) -> dict[str, Any]:
+    """A rope dictionary without what says which channels turn by which axis: for text all three are the position."""
+    plain = {key: value for key, value in rope.items() if key not in ("mrope_section", "mrope_interleaved")}
+    return {
+        key: "default" if key in ("type", "rope_type") and value == "mrope" else value for key, value in plain.items()
+    }
+
+
+def _nested(config: Config) -> dict[str, Any]:
+    """A flat config.json with the language model's keys in a text_config of their own."""
+    outer = {*common.WRAPPING, "tie_word_embeddings", "quantization_config"}
+    inside = {key: value for key, value in config.raw.items() if key not in outer and key != "model_type"}
+    return {key: value for key, value in config.raw.items() if key in outer} | {"text_config": inside}
+
+
+def write(arch: Architecture) -> dict:
+    """The language model is written by its own family."""
+    return {}
+
+
+def sources(arch: Architecture) -> Sources:
+    return common.llama_sources(arch)
+
+
+ignored = common.ignored

@@ -1,0 +1,103 @@
+"""Models that see or hear: their language model against transformers, counts for every wrapper's defaults, logits where the
+text model is the wrapper's own."""
+
+import pytest
+import torch
+import transformers
+from parity import check_logits, parameters, reference
+
+import core
+from core.hf import from_hf, to_hf
+from core.hf.wrappers import OWN, WRAPPERS
+
+SMALL = dict(
+    vocab_size=64, hidden_size=64, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
+    max_position_embeddings=64, pad_token_id=0,
+)  # fmt: skip
+EXPERTS = dict(num_experts=8, num_experts_per_tok=2, moe_intermediate_size=24)
+ROUTED = dict(n_routed_experts=8, num_experts_per_tok=2, moe_intermediate_size=24, n_group=2, topk_group=1)
+AXES = dict(rope_type="default", rope_theta=1e6, mrope_section=[2, 3, 3])
+TEXTS = {
+    "glm4v": dict(rope_parameters=AXES | dict(partial_rotary_factor=0.5, mrope_section=[2, 1, 1])),
+    "glm4v_moe": ROUTED | dict(rope_parameters=AXES | dict(partial_rotary_factor=0.5, mrope_section=[2, 1, 1]), routed_scaling_factor=1.5),
+    "glm_ocr": dict(head_dim=16, rope_parameters=AXES | dict(mrope_section=[2, 3, 3])),
+    "qwen2_vl": dict(rope_parameters=AXES),
+    "qwen2_5_vl": dict(rope_parameters=AXES, use_sliding_window=True, max_window_layers=1, sliding_window=5),
+    "qwen2_5_omni_thinker": dict(rope_parameters=AXES),
+    "qwen3_vl": dict(head_dim=16, rope_parameters=AXES | dict(mrope_interleaved=True)),
+    "qwen3_vl_moe": EXPERTS | dict(head_dim=16, rope_parameters=AXES, mlp_only_layers=[1]),
+    "qwen3_omni_moe_thinker": EXPERTS | dict(head_dim=16, rope_parameters=AXES, norm_topk_prob=False),
+}  # fmt: skip
+# Their own defaults tie in the wrapper what they do not tie in the text model, or read texts from both sides.
+REFUSED = {
+    "deepseek_vl": "tie_word_embeddings", "deepseek_vl_hybrid": "tie_word_embeddings", "glmasr": "tie_word_embeddings",
+    "granite_speech": "tie_word_embeddings", "granite_speech_plus": "tie_word_embeddings", "hyperclovax_vision_v2": "tie_word_embeddings",
+    "internvl": "tie_word_embeddings", "janus": "tie_word_embeddings", "lighton_ocr": "tie_word_embeddings",
+    "minicpm_ocr": "tie_word_embeddings", "moss_transcribe_diarize": "tie_word_embeddings", "ovis2": "tie_word_embeddings",
+    "paligemma": "text_config.use_bidirectional_attention", "qwen3_omni_moe_thinker": "text_config.num_attention_heads",
+}  # fmt: skip
+
+
+def default(wrapper: str) -> dict:
+    return transformers.AutoConfig.for_model(wrapper).to_dict() | {"model_type": wrapper}
+
+
+@pytest.mark.parametrize("wrapper", [w for w in (*WRAPPERS, *OWN) if w not in REFUSED])
+def test_the_text_model_of_every_wrapper_is_counted_as_transformers_does(wrapper):
+    config = default(wrapper)
+    with torch.device("meta"):
+        expected = parameters(reference(config))
+    assert core.cost(from_hf(config)).parameters == expected
+
+
+@pytest.mark.parametrize("wrapper", REFUSED)
+def test_a_default_that_contradicts_itself_is_refused_by_name(wrapper):
+    with pytest.raises(core.Unsupported, match=rf"^{REFUSED[wrapper]}: "):
+        from_hf(default(wrapper))
+
+
+@pytest.mark.parametrize("wrapper", TEXTS)
+@pytest.mark.parametrize("tied", [False, True])
+def test_logits_are_those_of_the_text_model(wrapper, tied):
+    text = SMALL | TEXTS[wrapper] | {"model_type": OWN[wrapper]}
+    arch = check_logits({"model_type": wrapper, "text_config": text, "tie_word_embeddings": tied})
+    assert arch.tied_embeddings == tied
+    assert from_hf(to_hf(arch)) == arch
+
+
+def test_a_wrapper_of_any_text_model():
+    llama = SMALL | dict(model_type="llama")
+    arch = check_logits(dict(model_type="llava", text_config=llama, image_token_index=63, ignore_index=-100))
+    assert from_hf(llama).parts == arch.parts
+    gemma = SMALL | dict(model_type="gemma2", head_dim=16)
+    assert from_hf(dict(model_type="llava_next", text_config=gemma)).head.softcap == 30
+
+
+def test_the_keys_of_older_files_stand_beside_the_wrappers():
+    flat = SMALL | dict(
+        model_type="qwen2_5_vl", rope_scaling=dict(type="mrope", mrope_section=[2, 3, 3]), rope_theta=1e6, vision_config=dict(depth=32),
+        image_token_id=60, vision_token_id=61, torch_dtype="bfloat16", use_sliding_window=False, sliding_window=32, max_window_layers=2,
+    )  # fmt: skip
+    text = {key: value for key, value in flat.items() if key in SMALL or "rope" in key} | {
+        "model_type": "qwen2_5_vl_text"
+    }
+    arch = from_hf(flat)
+    assert arch.position.base == 1e6 and arch.position.scaling is None
+    assert from_hf(dict(model_type="qwen2_5_vl", text_config=text)) == arch
+
+
+@pytest.mark.parametrize(
+    ("config", "key"),
+    [
+        (dict(model_type="llava"), "text_config"),
+        (dict(model_type="llava", text_config=dict(model_type="t5")), "text_config.model_type"),
+        (dict(model_type="llava", text_config=dict(model_type="llava")), "text_config.model_type"),
+        (dict(model_type="llava", text_config=SMALL | dict(model_type="llama"), mystery=1), "mystery"),
+        (dict(model_type="llava", text_config=SMALL | dict(model_type="llama", mystery=1)), "text_config.mystery"),
+        (dict(model_type="qwen3_vl", text_config=SMALL | dict(model_type="llama")), "text_config.model_type"),
+        (dict(model_type="qwen2_vl", hidden_size=64, mystery=1), "text_config.mystery"),
+    ],
+)  # fmt: skip
+def test_what_is_no_text_model_that_we_read_is_refused_by_name(config, key):
+    with pytest.raises(core.Unsupported, match=rf"^{key}: "):
+        from_hf(config)
