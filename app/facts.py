@@ -33,7 +33,7 @@ def picture_file(arch: core.Architecture) -> str:
 
 def glimpses(arch: core.Architecture) -> dict[str, tuple[int, ...]]:
     """For each part with experts, those that one token is sent to."""
-    return {name: glimpse(part) for name, part in arch.parts.items() if part.kind == "experts"}
+    return {name: glimpse(arch.part(name)) for name, part in arch.parts.items() if part.kind == "experts"}
 
 
 def subtitle(arch: core.Architecture) -> str:

@@ -29,6 +29,7 @@ scalings = st.one_of(
     given(kind=st.just("linear"), factor=st.sampled_from([2.0, 4.0])),
     given(kind=st.just("yarn"), factor=st.sampled_from([4.0, 40.0]), original_context=st.just(16), mscale=maybe(st.just(1.0)),
           mscale_all_dim=maybe(st.sampled_from([0.7, 1.0])), truncate=maybe(st.booleans())),
+    given(kind=st.just("proportional"), fraction=st.sampled_from([0.25, 0.5]), factor=maybe(st.just(8.0))),
     given(kind=st.just("llama3"), factor=st.just(8.0), original_context=st.just(32)),
 )  # fmt: skip
 ropes = given(
@@ -59,6 +60,7 @@ def attention(draw):
             sinks=maybe(st.booleans()),
             softcap=maybe(st.just(5.0)),
             clip=maybe(st.just(1.0)),
+            v_norm=maybe(st.booleans()),
             bias=maybe(st.booleans()),
             out_bias=maybe(st.booleans()),
             gate=maybe(
@@ -215,6 +217,8 @@ def experts(draw):
             ),
             bias=maybe(st.booleans()),
             softcap=maybe(st.just(3.0)),
+            norm=maybe(st.booleans()),
+            expert_scale=maybe(st.booleans()),
         )
     )
     return draw(
@@ -234,6 +238,7 @@ def experts(draw):
             ),
             weigh=maybe(st.sampled_from(["before", "after"])),
             latent=st.none() if zero else maybe(st.just(8)),
+            branch_norms=maybe(st.booleans()),
         )
     )
 

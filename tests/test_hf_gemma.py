@@ -37,3 +37,88 @@ def test_vaultgemma_keeps_its_own_name():
     assert core.to_hf(core.from_hf(VAULT))["model_type"] == "vaultgemma"
     with pytest.raises(Unsupported, match="use_bidirectional_attention"):
         core.from_hf(VAULT | {"use_bidirectional_attention": True})
+
+
+GEMMA4 = dict(
+    model_type="gemma4_text", vocab_size=96, hidden_size=64, intermediate_size=80, num_hidden_layers=6, num_attention_heads=4,
+    num_key_value_heads=2, head_dim=16, global_head_dim=24, sliding_window=8, max_position_embeddings=64, hidden_size_per_layer_input=8,
+    vocab_size_per_layer_input=96,
+    layer_types=["sliding_attention", "sliding_attention", "full_attention", "sliding_attention", "sliding_attention", "full_attention"],
+)  # fmt: skip
+ROUTED = dict(
+    enable_moe_block=True, num_experts=6, top_k_experts=2, moe_intermediate_size=24, hidden_size_per_layer_input=0
+)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"num_kv_shared_layers": 3, "use_double_wide_mlp": True, "final_logit_softcapping": 30.0},
+        {"attention_k_eq_v": True, "num_global_key_value_heads": 1, "tie_word_embeddings": False, "attention_bias": True},
+        ROUTED,
+        ROUTED | {"num_kv_shared_layers": 3, "use_double_wide_mlp": True, "hidden_activation": "silu", "hidden_size_per_layer_input": 8},
+        {"layer_types": ["full_attention"] * 6, "num_kv_shared_layers": 2, "hidden_activation": "gelu"},
+        {"layer_types": ["sliding_attention"] * 6, "hidden_size_per_layer_input": 0},
+        {"rope_parameters": {
+            "sliding_attention": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4},
+            "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.5, "factor": 4.0, "rope_theta": 1e5},
+        }},
+        {"per_layer_config": {"02": {"head_dim": 32}, "05": {"head_dim": 32}}},
+        {"per_layer_config": {"2": {"num_key_value_heads": 4}, "5": {"num_key_value_heads": 4}}},
+    ],
+)  # fmt: skip
+def test_gemma4(change):
+    exact(GEMMA4 | change)
+
+
+UNIFIED = {key: value for key, value in GEMMA4.items() if "per_layer" not in key} | {
+    "model_type": "gemma4_unified_text"
+}
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"attention_k_eq_v": True, "num_global_key_value_heads": 4, "use_bidirectional_attention": None}]
+)
+def test_gemma4_unified(change):
+    exact(UNIFIED | change)
+
+
+def test_gemma4_wrapped():
+    text = GEMMA4 | {"num_kv_shared_layers": 3}
+    arch = exact({"model_type": "gemma4", "text_config": text, "vision_config": {}, "audio_token_id": 5})
+    assert arch.parts == core.from_hf(text).parts
+    exact({"model_type": "gemma4_unified", "text_config": UNIFIED})
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"use_bidirectional_attention": "all"}, "use_bidirectional_attention"),
+        ({"num_kv_shared_layers": 5}, "num_kv_shared_layers"),
+        ({"per_layer_config": {"2": {"head_dim": 32}}}, "per_layer_config"),
+        ({"per_layer_config": {"2": {"intermediate_size": 32}}}, "intermediate_size"),
+        ({"enable_moe_block": True}, "num_experts"),
+        ({"model_type": "gemma4_unified_text"}, "hidden_size_per_layer_input"),
+    ],
+)
+def test_gemma4_is_refused_by_name(change, word):
+    with pytest.raises(Unsupported, match=word):
+        core.from_hf(GEMMA4 | change)
+
+
+def test_keys_that_nothing_reads_may_be_in_a_checkpoint():
+    import torch
+
+    arch = core.from_hf(GEMMA4 | {"num_kv_shared_layers": 3})
+    model = core.build(arch, device="cpu")
+    with torch.device("meta"):
+        names = parity.reference(GEMMA4 | {"num_kv_shared_layers": 0}).state_dict()
+    core.load_weights(model, {name: torch.zeros(tensor.shape) for name, tensor in names.items()})
+
+
+def test_caches_are_kept_once():
+    lent, own = (core.cost(core.from_hf(GEMMA4 | {"num_kv_shared_layers": n})) for n in (3, 0))
+    assert own.kv_bytes_per_token == 2 * lent.kv_bytes_per_token
+    edges = core.graph(lent.architecture).edges(data="beside")
+    assert ("layers.2.global.k_cache", "layers.5.global_shared.k_cache", True) in edges

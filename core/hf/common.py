@@ -12,7 +12,7 @@ from torch import Tensor
 from ..parts.attention import Attention, StepTemperature
 from ..parts.experts import Experts
 from ..parts.feedforward import GATED, FeedForward
-from ..parts.position import Dynamic, Rope, Yarn
+from ..parts.position import Dynamic, Proportional, Rope, Yarn
 from ..spec import Architecture, Unsupported
 from .config import Config, layers
 from .weights import Source, stack
@@ -268,6 +268,8 @@ def rope(
     key = "rope_scaling" if config.raw.get("rope_scaling") else "rope_parameters"
     config.ignore("rope_scaling")
     inner = config.nested(key)
+    if inner.raw.get("rope_type") == "proportional":
+        raise inner.refuse("rope_type", "it is read where each of layer_types has a rope of its own")
     original = config.count("original_max_position_embeddings", None)
     base = inner.take("rope_theta", float, config.take("rope_theta", float, theta))
     share = inner.take(
@@ -362,10 +364,12 @@ def rope_scaling(inner: Config, context: int, original: int | None = None) -> di
             scaling = {"factor": number("factor", context / trained), "original_context": trained}
             scaling |= {key: inner.listing(key, (int, float), ...) for key in ("short_factor", "long_factor")}
             scaling |= optional("attention_factor")
+        case "proportional":
+            scaling = {"fraction": number("partial_rotary_factor", 1.0), "factor": number("factor", 1.0)}
         case _:
             raise inner.refuse(
                 "rope_type" if inner.has("rope_type") else "type",
-                "it has default, linear, dynamic, yarn, llama3, longrope",
+                "it has default, linear, dynamic, yarn, llama3, longrope, proportional",
             )
     return {"scaling": {"kind": kind} | scaling}
 
@@ -381,6 +385,8 @@ def write_rope_scaling(position: Rope, context: int) -> dict:
     scaling = position.scaling
     if scaling is None:
         return {"rope_type": "default"}
+    if isinstance(scaling, Proportional):
+        return {"rope_type": scaling.kind, "partial_rotary_factor": scaling.fraction, "factor": scaling.factor}
     if isinstance(scaling, Dynamic) and scaling.original_context != context:
         raise Unsupported(
             f"dynamic scaling from {scaling.original_context:,} tokens: a config.json scales from its context, {context:,}"
@@ -427,6 +433,10 @@ def ropes(
     for kind in kinds:
         if kind in given.raw and given.raw[kind] is None:
             found.append({"kind": "none"})
+            continue
+        if inner[kind].raw.get("rope_type") == "proportional":  # its own partial_rotary_factor
+            base = inner[kind].take("rope_theta", float, bases[kind])
+            found.append({"kind": "rope", "base": base} | rope_scaling(inner[kind], context))
             continue
         if fraction is None:
             inner[kind].expect("partial_rotary_factor", 1.0)

@@ -26,7 +26,7 @@ from .base import (
     scaled,
     times,
 )
-from .norm import HeadNorms, Norm
+from .norm import HeadNorms, Norm, RMSNorm
 from .position import Alibi, Position, Rope
 
 
@@ -117,6 +117,7 @@ class Attention(Mixer):
     bias: bool = Field(False, description="Biases on query, key and value")
     out_bias: bool | None = Field(None, description="A bias on the output; as `bias` unless given")
     qk_norm: QKNorm | None = Field(None, description="Normalise queries and keys")
+    v_norm: bool = Field(False, description="Values are normalised, head by head, with no weight (Gemma 3n)")
     gate: Annotated[Gate | None, BeforeValidator(_gate)] = Field(
         None, description="The output is multiplied by a gate of the input"
     )
@@ -215,6 +216,8 @@ class Attention(Mixer):
         yield f"{self.heads} heads" + ("" if self.kv_heads == self.heads else f" · {self.kv_heads} KV")
         if self.reach:
             yield f"window {self.window:,}" if self.window else f"chunk {self.chunk:,}"
+        if self.cache_from:
+            yield "borrowed cache"
 
     def explain(self, d_model: int) -> str:
         per = self.heads // self.kv_heads
@@ -280,6 +283,8 @@ class Attention(Mixer):
             yield "What all heads give together is normalised once more before the output projection."
         if self.value_scale != 1:
             yield f"Values are multiplied by {self.value_scale:g} before they are kept."
+        if self.v_norm:
+            yield "Values are divided by their root mean square, head by head, and have no rotary embedding."
         if self.shared_kv:
             yield "The value is the key's projection, before norm and rotation."
         if self.cache_from:
@@ -313,6 +318,8 @@ class AttentionModule(nn.Module):
             norm = part.qk_norm.norm or part.norm
             self.q_norm = part.qk_norm.build(norm, h, d)
             self.k_norm = None if part.cache_from else part.qk_norm.build(norm, g, d)
+        normed = part.v_norm and not part.cache_from
+        self.v_norm = RMSNorm(eps=part.norm.eps, weight=False).build(v) if normed else None
         self.rotary = part.position.rotary(d)
         self.core = part.build_core()
         self.sub_norm = part.norm.build(h * v) if part.sub_norm else None
@@ -329,7 +336,8 @@ class AttentionModule(nn.Module):
             v = k if part.shared_kv else self.cut(self.v(x))  # (B, T, G V)
             k = self.k_cache(self.turn(k, part.kv_heads, positions, "k_norm"))  # (B, S, G, D)
             v = times(v, part.value_scale)
-            v = self.v_cache(v.unflatten(-1, (part.kv_heads, part.v_dim)))  # (B, S, G, V)
+            v = v.unflatten(-1, (part.kv_heads, part.v_dim))  # (B, T, G, V)
+            v = self.v_cache(v if self.v_norm is None else self.v_norm(v))  # (B, S, G, V)
         out = self.core(q, k, v, positions, *self.choose(x, positions))  # (B, T, H V)
         out = out if self.gate is None else self.gated(out, part.gate.open(self.gate(x)))
         return times(self.o(out if self.sub_norm is None else self.sub_norm(out)), part.out_scale)

@@ -41,6 +41,10 @@ class Router(Spec):
     )
     bias: bool = Field(False, description="A bias on the logits")
     softcap: Positive | None = Field(None, description="Logits pass through c * tanh(logit / c)")
+    norm: bool = Field(
+        False, description="It reads the stream over its root mean square, times a learned scale and 1 / sqrt(d_model)"
+    )
+    expert_scale: bool = Field(False, description="Each expert's weight is multiplied by a learned number of its own")
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -95,6 +99,9 @@ class Experts(Activated, Part):
     )
     latent: Width | None = Field(
         None, description="Routed experts work on a projection of the stream to this width (Nemotron 3 Super)"
+    )
+    branch_norms: bool = Field(
+        False, description="Routed experts and the shared network each have norms on what they read and give (Gemma 4)"
     )
     norm: Norm | None = Field(None, description="Where it differs from the model's")
 
@@ -208,6 +215,12 @@ class Experts(Activated, Part):
             yield "A weight multiplies what an expert reads, not what it gives."
         if self.shared and self.shared.gate:
             yield "The shared network's output is multiplied by a sigmoid of the input."
+        if self.branch_norms:
+            yield "The routed experts and the shared network each read through a norm and give through another; then they are summed."
+        if r.norm:
+            yield f"The router reads the stream itself over its root mean square, times a learned scale and 1 / √{d_model:,}."
+        if r.expert_scale:
+            yield "Each chosen weight is then multiplied by its expert's own learned number."
         if self.shared and self.shared.average:
             yield "The sum of the shared network's output and the routed experts' is halved."
         yield from self.notes()
@@ -224,13 +237,20 @@ class ExpertsModule(nn.Module):
         if part.shared:
             self.shared = FeedForwardModule(part, d_model, part.shared.d_ff, bias=part.shared.bias)
             self.shared_gate = Linear(d_model, 1) if part.shared.gate else None
+        for branch in ("experts", "shared") if part.branch_norms else ():
+            if branch == "experts" or part.shared:
+                self.add_module(f"{branch}_norm", part.norm.build(d_model))
+                self.add_module(f"{branch}_post_norm", part.norm.build(d_model))
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model)
         weights, chosen = self.router(x)  # (B, T, K) twice
-        y = self.experts(self.enter(x) if self.enter else x, weights, chosen)
+        h = self.experts_norm(x) if self.part.branch_norms else x
+        y = self.experts(self.enter(h) if self.enter else h, weights, chosen)
         y = self.leave(y) if self.leave else y
+        y = self.experts_post_norm(y) if self.part.branch_norms else y
         if self.part.shared:
-            shared = self.shared(x)
+            shared = self.shared(self.shared_norm(x) if self.part.branch_norms else x)
+            shared = self.shared_post_norm(shared) if self.part.branch_norms else shared
             y = y + (shared if self.shared_gate is None else torch.sigmoid(self.shared_gate(x)) * shared)
             y = y / 2 if self.part.shared.average else y
         return y
@@ -246,6 +266,8 @@ class RouterModule(nn.Module):
         self.part = part
         self.weight = normal(part.choices, d_model)
         self.bias = nn.Parameter(torch.zeros(part.choices)) if part.router.bias else None
+        self.scale = nn.Parameter(torch.ones(d_model)) if part.router.norm else None
+        self.expert_scale = nn.Parameter(torch.ones(part.choices)) if part.router.expert_scale else None
         # Moved by the balancing rule rather than by a gradient, hence a buffer; some models count it nevertheless.
         bias = torch.zeros(part.choices) if part.router.selection_bias else None
         if part.router.counted:
@@ -265,8 +287,10 @@ class RouterModule(nn.Module):
 
     def scores(self, x: Tensor) -> Tensor:
         """What each expert is worth to each token, (B, T, E), in float32."""
-        r = self.part.router
-        logits = F.linear(x.float(), self.weight.float(), None if self.bias is None else self.bias.float())
+        r, x = self.part.router, x.float()
+        if r.norm:
+            x = F.rms_norm(x, x.shape[-1:], None, self.part.norm.eps) * self.scale.float() * x.shape[-1] ** -0.5
+        logits = F.linear(x, self.weight.float(), None if self.bias is None else self.bias.float())
         if r.softcap:
             logits = r.softcap * torch.tanh(logits / r.softcap)
         return self.score(logits) if r.over == "all" else logits
@@ -303,6 +327,7 @@ class RouterModule(nn.Module):
             weights = self.among_near(scores.unsqueeze(-2), weights.unsqueeze(-1), chosen)
         if r.normalise:
             weights = weights / (weights.sum(dim=-1, keepdim=True) + 1e-20)
+        weights = weights if self.expert_scale is None else weights * self.expert_scale[chosen]
         return weights * r.scale
 
     def among_near(self, logits: Tensor, best: Tensor, chosen: Tensor) -> Tensor:

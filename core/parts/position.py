@@ -127,7 +127,22 @@ class LongRope(Spec):
         return 1.0 if self.factor <= 1 else math.sqrt(1 + math.log(self.factor) / math.log(self.original_context))
 
 
-Scaling = Annotated[Interpolation | Dynamic | Yarn | Llama3 | LongRope, Field(discriminator="kind")]
+class Proportional(Spec):
+    """Proportional RoPE (Gemma 4; arXiv:2410.06205): the fastest frequencies turn as ever, the slowest do not turn."""
+
+    kind: Literal["proportional"] = "proportional"
+    fraction: Annotated[float, Field(ge=0, le=1)] = Field(0.25, description="Share of the frequencies that turn")
+    factor: Positive = Field(1.0, description="Those are divided by this")
+
+    def frequencies(self, plain: Tensor, rope: "Rope", dim: int, length: Tensor) -> Tensor:
+        turning = torch.arange(dim // 2, device=plain.device) < self.fraction * dim // 2
+        return torch.where(turning, plain / self.factor, 0.0)
+
+    def magnitude(self) -> float:
+        return 1.0
+
+
+Scaling = Annotated[Interpolation | Dynamic | Yarn | Llama3 | LongRope | Proportional, Field(discriminator="kind")]
 
 
 class _Position(Spec):
@@ -172,6 +187,12 @@ class Rope(_Position):
         """Channels that turn: where `dim` is odd, as GLM-4.5's class may have it, the last pair is whole."""
         return self.dim(head_dim) + self.dim(head_dim) % 2
 
+    def moving(self, head_dim: int) -> int:
+        """Channels whose angle is not always 0."""
+        scaling = self.scaling
+        still = isinstance(scaling, Proportional)
+        return 2 * int(scaling.fraction * head_dim // 2) if still else self.turned(head_dim)
+
     def check(self, head_dim: int) -> None:
         """Raise ValueError where a head of this width cannot be rotated in pairs."""
         dim = self.dim(head_dim)
@@ -197,9 +218,10 @@ class Rope(_Position):
         return Rotary(self, head_dim)
 
     def explain(self, head_dim: int) -> str:
-        stretched = f", stretched {self.scaling.factor:g} times by {self.scaling.kind}" if self.scaling else ""
+        factor = self.scaling.factor if self.scaling else 1
+        stretched = f", stretched {factor:g} times by {self.scaling.kind}" if factor != 1 else ""
         return (
-            f"Turns {self.turned(head_dim)} of each head's {head_dim} channels by an angle that grows with the "
+            f"Turns {self.moving(head_dim)} of each head's {head_dim} channels by an angle that grows with the "
             f"position (base {self.base:,.0f}{stretched}), so a score depends on how far apart two tokens are."
         )
 
@@ -210,6 +232,11 @@ class Rope(_Position):
             yield "It turns the other way round: by minus the angle."
         if self.fraction < 1:
             yield f"Only the first {self.turned(head_dim)} of {head_dim} channels turn."
+        if self.moving(head_dim) < self.turned(head_dim):
+            yield (
+                f"Of {head_dim // 2} frequencies the {self.moving(head_dim) // 2} fastest turn and the rest stand still; the "
+                "exponents and the pairs are those of the whole head."
+            )
         if self.scaling and self.scaling.magnitude() != 1:
             yield f"{self.scaling.kind} multiplies cosine and sine by {self.scaling.magnitude():.4g}."
 
