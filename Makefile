@@ -7,7 +7,7 @@ export PYTHONPATH := $(CURDIR)
 export MALLOC_MMAP_THRESHOLD_ := 65536
 export MALLOC_TRIM_THRESHOLD_ := 65536
 
-.PHONY: app test lint bench sweep parity clean
+.PHONY: app test lint bench sheet sweep parity clean
 
 app: .venv/.app
 	@echo "Strata: http://localhost:$(PORT)"
@@ -25,6 +25,9 @@ parity: .venv/.test
 lint: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
+
+sheet: .venv/.test
+	$(BIN)/python docs/sheet.py
 
 bench: .venv/.test
 	$(BIN)/python bench/run.py

@@ -7,13 +7,17 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from test_hub import Hub
+from test_verify import SMALL, saved
 
 import core
 from core.spec import edited
@@ -27,7 +31,17 @@ WAIT = 30_000
 
 
 @pytest.fixture(scope="module")
-def server():
+def published(tmp_path_factory):
+    """A Hub of this machine, with one model: its address."""
+    serving = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=serving.serve_forever, daemon=True).start()
+    Hub.folders = {"org/model": saved(tmp_path_factory.mktemp("model"), SMALL)}
+    yield f"http://127.0.0.1:{serving.server_port}"
+    serving.shutdown()
+
+
+@pytest.fixture(scope="module")
+def server(published):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -46,7 +60,11 @@ def server():
     log.parent.mkdir(exist_ok=True)
     with log.open("w") as out:
         process = subprocess.Popen(
-            command, cwd=ROOT, stdout=out, stderr=out, env={**os.environ, "PYTHONPATH": str(ROOT)}
+            command,
+            cwd=ROOT,
+            stdout=out,
+            stderr=out,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "HF_ENDPOINT": published},
         )
     base = f"http://127.0.0.1:{port}"
     for _ in range(240):
@@ -239,7 +257,7 @@ def test_the_gallery_is_searched_and_sorted(visitor):
 def test_a_config_of_ones_own_is_opened_or_explained(visitor):
     page = visitor("/")
     page.get_by_role("button", name="Open your own").click()
-    text = page.get_by_label("A config.json, a spec as YAML, or a link")
+    text = page.get_by_label("A config.json, a spec as YAML")
     text.fill('{"model_type": "llama", "mystery": 3}')
     page.get_by_test_id("stBaseButton-primary").click()
     expect(page.locator(".wrong")).to_contain_text("mystery: 3")
@@ -255,6 +273,31 @@ def test_a_config_of_ones_own_is_opened_or_explained(visitor):
     workbench(page)
     expect(page.locator(".edits")).to_contain_text("Your own architecture")
     assert core.decode(re.search(r"a=([\w.-]+)", page.url)[1]) == core.from_hf(config)
+
+
+def test_a_model_is_opened_by_its_id_and_verified(visitor):
+    page = visitor("/")
+    page.get_by_role("button", name="Open your own").click()
+    text = page.get_by_label("A config.json, a spec as YAML")
+    text.fill("hf:org/nothing")
+    page.get_by_test_id("stBaseButton-primary").click()
+    expect(page.locator(".wrong")).to_contain_text("no public model of this id")
+    text.fill("hf:org/model")
+    page.get_by_test_id("stBaseButton-primary").click()
+    workbench(page)
+    figures = page.locator(".figures")
+    expect(figures).to_contain_text(f"{core.cost(core.from_hf(SMALL)).parameters:,}")
+    page.get_by_role("button", name="Verify").click()
+    page.get_by_label("Model on the Hugging Face Hub").fill("org/model")
+    page.get_by_role("button", name="Compare").click()
+    expect(page.get_by_text("tensors are what the config.json says")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.locator('.picture [data-node="layers.0.dense"]').first.click()
+    change(page, "parts.dense.d_ff", "1024")
+    expect(figures).not_to_contain_text(f"{core.cost(core.from_hf(SMALL)).parameters:,}")
+    page.get_by_role("button", name="Verify").click()
+    page.get_by_role("button", name="Compare").click()
+    expect(page.get_by_text("mlp.up_proj.weight: has shape").first).to_be_visible()
 
 
 def test_the_spec_is_edited_as_text(visitor):

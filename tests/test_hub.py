@@ -22,7 +22,7 @@ class Hub(BaseHTTPRequestHandler):
         self.do_GET(body=False)
 
     def do_GET(self, body: bool = True):
-        org, name, _, revision, file = self.path.split("?")[0].strip("/").split("/", 4)
+        org, name, _, revision, file = (*self.path.split("?")[0].strip("/").split("/", 4), "", "", "", "")[:5]
         place = self.folders.get(f"{org}/{name}", "RepoNotFound")
         if place == "slow":
             self.waits.wait(20)

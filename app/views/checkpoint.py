@@ -38,7 +38,7 @@ def verify(arch: core.Architecture) -> None:
         source = st.text_input(
             "Model on the Hugging Face Hub", usual(arch), key="checkpoint", placeholder="hf:organisation/model"
         )
-        if st.button("Compare", type="primary", width="stretch", disabled=not source.strip()):
+        if st.button("Compare", type="primary", width="stretch"):
             _compare(source.strip(), arch)
 
 
