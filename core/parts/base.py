@@ -239,6 +239,7 @@ class Keep(nn.Module):
         super().__init__()
         self.limit = limit  # a window keeps only its last tokens
         self.on = False
+        self.seen = 0  # tokens that have passed since it was turned on
         self.lent = False  # another layer reads what this one keeps
         self.kept: Tensor | None = None
         self.latest: Tensor | None = None
@@ -250,6 +251,7 @@ class Keep(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.on:
             new = x.shape[1]
+            self.seen += new
             x = x if self.kept is None else torch.cat((self.kept, x), dim=1)  # (B, past + new, ...)
             if self.limit is not None:
                 x = x[:, -(self.limit + new - 1) :]  # the first new token sees limit - 1 kept ones at most
@@ -259,7 +261,7 @@ class Keep(nn.Module):
         return x
 
     def clear(self, on: bool) -> None:
-        self.on, self.kept, self.latest = on, None, None
+        self.on, self.seen, self.kept, self.latest = on, 0, None, None
 
     @property
     def nbytes(self) -> int:

@@ -1,0 +1,416 @@
+"""Compressed attention (DeepSeek-V4, sections 2.3.1 and 2.3.2): a short window of tokens as they are, and of all before
+them one entry for every few tokens, all of these entries or those that an indexer chooses."""
+
+import math
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from .attention import visible
+from .base import Flops, HeadDim, Heads, Keep, Length, Linear, Mixer, Shape, Spec, State, causal_pairs, normal
+from .latent import Rank
+from .norm import Norm, RMSNorm
+from .position import Dynamic, LongRope, Position, Rope, Rotary
+
+Ratio = Annotated[int, Field(ge=1, le=512)]
+
+
+class EntryIndexer(Spec):
+    """Scores the entries in narrow heads, by keys that are compressed as the entries are."""
+
+    heads: Heads = Field(description="Query heads of the indexer", examples=[64])
+    dim: HeadDim = Field(description="Channels of its queries, and of the key that is kept for an entry", examples=[128])
+    top_k: Length = Field(description="Entries that each token attends to", examples=[512])
+
+
+class CompressedAttention(Mixer):
+    """Every head attends to the same vectors, each of them key and value at once: those of the last `window` tokens, and
+    entries that are pooled from `ratio` tokens each. H = heads, D = head_dim, R = rope_dim, E = entries so far."""
+
+    title = "Compressed attention"
+
+    kind: Literal["compressed_attention"]
+    heads: Heads = Field(description="Query heads", examples=[64])
+    head_dim: HeadDim = Field(description="Channels of a query head, and of a key that is its value too", examples=[512])
+    rope_dim: HeadDim = Field(description="Channels of these that turn, the last of them", examples=[64])
+    q_rank: Rank = Field(description="Width that queries, the indexer's too, are compressed to", examples=[1024])
+    window: Length = Field(128, description="Tokens that are attended to as they are, the token itself included")
+    ratio: Ratio | None = Field(None, description="Tokens that one entry is pooled from; no entries if empty")
+    overlap: bool = Field(False, description="An entry is pooled from the `ratio` tokens before its own as well")
+    indexer: EntryIndexer | None = Field(None, description="Chooses the entries; all are attended to if empty")
+    out_groups: Heads = Field(1, description="Groups of heads whose output is compressed apart")
+    out_rank: Rank = Field(description="Width that each group's output is compressed to", examples=[1024])
+    norm: Norm | None = Field(None, description="Where it differs from the model's")
+    position: Position | None = Field(None, description="Where it differs from the model's")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.heads % self.out_groups:
+            raise ValueError(f"out_groups: {self.heads} heads do not divide into {self.out_groups} equal groups")
+        if self.rope_dim > self.head_dim:
+            raise ValueError(f"rope_dim: a head has {self.head_dim} channels; give at most that")
+        if self.ratio is None and (self.indexer or self.overlap):
+            raise ValueError("ratio: there are no entries to choose or to overlap; give a ratio")
+        if self.indexer and self.indexer.dim < self.rope_dim:
+            raise ValueError(f"indexer.dim: {self.rope_dim} of its channels turn; give at least that")
+        return self
+
+    @property
+    def reach(self) -> int | None:
+        return None if self.ratio else self.window
+
+    @property
+    def label(self) -> str:
+        if self.ratio is None:
+            return "Sliding-window attention"
+        return "Compressed sparse attention" if self.indexer else "Heavily compressed attention"
+
+    @property
+    def span(self) -> int:
+        """Tokens that one entry is pooled from."""
+        return (self.ratio or 0) * (2 if self.overlap else 1)
+
+    def build(self, d_model: int) -> nn.Module:
+        return CompressedAttentionModule(self, d_model)
+
+    def check(self, d_model: int, context: int) -> None:
+        self.position.check(self.rope_dim)
+        if isinstance(getattr(self.position, "scaling", None), Dynamic | LongRope):
+            raise ValueError("position.scaling: entries stay as they were turned; give one that no text's length changes")
+
+    def cache(self, length: int) -> dict[str, Shape]:
+        kept = {"window": (min(length, self.window), self.head_dim)}
+        if self.ratio:
+            kept["entries"] = (length // self.ratio, self.head_dim)
+        if self.indexer:
+            kept["index keys"] = (length // self.ratio, self.indexer.dim)
+        return kept
+
+    def plain_cache(self, length: int) -> dict[str, Shape]:
+        return {"key": (length, self.heads, self.head_dim), "value": (length, self.heads, self.head_dim)}
+
+    def state(self, d_model: int) -> dict[str, Shape]:
+        """What the tokens of the next entry have left so far: their values and their weights' logits."""
+        if not self.ratio:
+            return {}
+        pooled = {"pending": self.head_dim} | ({"pending index": self.indexer.dim} if self.indexer else {})
+        wide = 4 if self.overlap else 2
+        return {name: (self.span, wide * dim) for name, dim in pooled.items()}
+
+    def entry_pairs(self, new: int, past: int, most: int | None = None) -> int:
+        """(query, entry) pairs: the query at position p sees the (p + 1) // ratio whole entries, or the best `most`."""
+        ratio = self.ratio
+
+        def upto(n: int) -> int:  # the pairs of the first n positions
+            capped = 0
+            if most is not None and n >= most * ratio:
+                capped, n = (n - most * ratio + 1) * most, most * ratio - 1
+            full, rest = divmod(n + 1, ratio)
+            return capped + ratio * full * (full - 1) // 2 + rest * full
+
+        return upto(past + new) - upto(past)
+
+    def pairs(self, new: int, past: int) -> int:
+        """Pairs that attention scores: with the tokens of the window, and with entries."""
+        near = causal_pairs(new, past, self.window)
+        return near + (self.entry_pairs(new, past, self.indexer and self.indexer.top_k) if self.ratio else 0)
+
+    def flops(self, d_model: int, new: int, past: int) -> Flops:
+        h, d, wide = self.heads, self.head_dim, 2 if self.overlap else 1
+        flops = Flops(
+            q_down=2 * new * d_model * self.q_rank,
+            q=2 * new * self.q_rank * h * d,
+            kv=2 * new * d_model * d,
+            core=4 * h * d * self.pairs(new, past),
+            o_down=2 * new * h * d * self.out_rank,
+            o=2 * new * self.out_groups * self.out_rank * d_model,
+        )
+        if self.ratio:
+            flops |= dict.fromkeys(("compress.kv", "compress.gate"), 2 * new * d_model * wide * d)
+        if index := self.indexer:
+            flops |= dict.fromkeys(("index_compress.kv", "index_compress.gate"), 2 * new * d_model * wide * index.dim)
+            flops["index_q"] = 2 * new * self.q_rank * index.heads * index.dim
+            flops["index_weights"] = 2 * new * d_model * index.heads
+            flops["choose"] = 2 * index.heads * (index.dim + 1) * self.entry_pairs(new, past)
+        return Flops(flops)
+
+    def shrink(self, scale: float) -> "CompressedAttention":
+        groups = min(self.out_groups, 2)
+        few = {"heads": 4, "dim": 16, "top_k": 3}
+        small = self.indexer and self.indexer.model_copy(update={k: min(v, getattr(self.indexer, k)) for k, v in few.items()})
+        return self.model_copy(
+            update={
+                "heads": groups * min(self.heads // self.out_groups, 4),
+                "head_dim": 16,
+                "rope_dim": 8,
+                "q_rank": 24,
+                "window": min(self.window, 8),
+                "ratio": self.ratio and min(self.ratio, 8),
+                "indexer": small and small.model_copy(update={"dim": 16}),
+                "out_groups": groups,
+                "out_rank": 16,
+            }
+        )
+
+    def facts(self) -> Iterator[str]:
+        yield f"{self.heads} heads · window {self.window:,}"
+        if self.indexer:
+            yield f"best {self.indexer.top_k:,} of 1 in {self.ratio}"
+        elif self.ratio:
+            yield f"1 in {self.ratio}"
+
+    def explain(self, d_model: int) -> str:
+        words = (
+            f"{self.heads} query heads read one vector of {self.head_dim} a token, key and value at once, of the last "
+            f"{self.window:,} tokens. "
+        )
+        if self.ratio:
+            words += f"Of all that came before, {self.span} tokens are pooled into one such entry, for every {self.ratio}. "
+        if self.indexer:
+            words += f"An indexer chooses the best {self.indexer.top_k:,} entries for each token. "
+        elif self.ratio:
+            words += "Each token attends to all of them. "
+        compressed = f"{self.out_groups} groups of heads are each compressed to {self.out_rank:,} before the output."
+        return words + f"What the {compressed}"
+
+    def checklist(self, d_model: int) -> Iterator[str]:
+        yield f"Keys are values: the last {self.rope_dim} channels of the output are turned back by the query's position."
+        yield "Queries have a norm without weights on each head, keys one with weights; each head has a sink."
+        if self.ratio:
+            yield f"An entry turns as its first token's position; a query sees it once all its {self.ratio} tokens are past."
+            yield "Within an entry each channel has its own softmax over tokens, of a projection plus a learned bias by place."
+        if self.overlap:
+            yield "A token has two values and two logits: one for its own entry, one for the next; the first entry has no before."
+        if self.indexer:
+            yield "The indexer's scores pass ReLU before its heads are weighed and summed; its keys are pooled by weights of their own."
+        yield from self.position.checklist(self.rope_dim)
+
+
+class CompressedAttentionModule(nn.Module):
+    def __init__(self, part: CompressedAttention, d_model: int):
+        super().__init__()
+        self.part = part
+        h, d = part.heads, part.head_dim
+        self.q_down = Linear(d_model, part.q_rank)
+        self.q_norm = part.norm.build(part.q_rank)
+        self.q = Linear(part.q_rank, h * d)
+        self.head_norm = RMSNorm(eps=part.norm.eps, weight=False).build(d)
+        self.kv = Linear(d_model, d)
+        self.kv_norm = part.norm.build(d)
+        self.rotary = part.position.rotary(part.rope_dim)
+        self.cache = Keep(limit=part.window)
+        self.compress = Compressor(part, d_model, d) if part.ratio else None
+        if index := part.indexer:
+            self.index_q = Linear(part.q_rank, index.heads * index.dim)
+            self.index_weights = Linear(d_model, index.heads)
+            self.index_compress = Compressor(part, d_model, index.dim)
+            self.choose = ChooseEntries(part)
+        self.core = CompressedCore(part)
+        self.back = TurnBack(part.position, part.rope_dim) if self.rotary is not None else None
+        self.o_down = GroupedLinear(part.out_groups, h * d // part.out_groups, part.out_rank)
+        self.o = Linear(part.out_groups * part.out_rank, d_model)
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
+        part, past = self.part, self.cache.seen
+        compressed = self.q_norm(self.q_down(x))  # (B, T, q_rank)
+        q = self.head_norm(self.q(compressed).unflatten(-1, (part.heads, -1)))  # (B, T, H, D)
+        kv = self.kv_norm(self.kv(x)).unsqueeze(2)  # (B, T, 1, D)
+        q, kv = turn_last(self.rotary, q, positions), turn_last(self.rotary, kv, positions).squeeze(2)
+        entries = self.compress(x, past) if part.ratio else None  # (B, E, D)
+        chosen = self.chosen(x, compressed, positions, past) if part.indexer else None  # (B, T, K)
+        y = self.core(q, self.cache(kv), entries, positions, chosen)  # (B, T, H, D)
+        y = turn_last(self.back, y, positions).flatten(2)  # (B, T, H D)
+        return self.o(self.o_down(y))
+
+    def chosen(self, x: Tensor, compressed: Tensor, positions: Tensor, past: int) -> Tensor:
+        """The entries that each token attends to, (B, T, K)."""
+        q = self.index_q(compressed).unflatten(-1, (self.part.indexer.heads, -1))  # (B, T, I, D')
+        q = turn_last(self.rotary, q, positions)
+        return self.choose(q, self.index_compress(x, past), self.index_weights(x), positions)
+
+
+def turn_last(rotary: nn.Module | None, x: Tensor, positions: Tensor) -> Tensor:
+    """The last channels of (B, T, heads, D) turned."""
+    if rotary is None:
+        return x
+    still, turned = x.split((x.shape[-1] - rotary.head_dim, rotary.head_dim), dim=-1)
+    return torch.cat((still, rotary(turned, positions)), dim=-1)
+
+
+class TurnBack(Rotary):
+    """The rotation undone: what is left of a value depends on how far its token is."""
+
+    label = "RoPE, back"
+
+    def __init__(self, rope: Rope, head_dim: int):
+        super().__init__(rope, head_dim)
+        self.explain = "Values were turned as keys are; the output is turned back by the query's position."
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
+        return super().forward(x, -positions)
+
+
+class Compressor(nn.Module):
+    """Tokens to entries, each normalised and turned by the position of its first token."""
+
+    def __init__(self, part: CompressedAttention, d_model: int, dim: int):
+        super().__init__()
+        self.part = part
+        wide = dim * (2 if part.overlap else 1)
+        self.kv, self.gate = Linear(d_model, wide), Linear(d_model, wide)
+        self.pending = State(part.span, 2 * wide)
+        self.pool = Pool(part, dim)
+        self.norm = part.norm.build(dim)
+        self.rotary = part.position.rotary(part.rope_dim)
+        self.cache = Keep()
+
+    def forward(self, x: Tensor, past: int) -> Tensor:  # (B, T, d_model) -> (B, E, D)
+        new = torch.cat((self.kv(x), self.gate(x)), dim=-1)  # (B, T, 2 D), twice that where entries overlap
+        entries, left = self.pool(new, self.pending.before(new), past)
+        self.pending(left)
+        entries = self.norm(entries)
+        if entries.shape[1]:
+            first, ratio = past // self.part.ratio, self.part.ratio
+            places = ratio * torch.arange(first, first + entries.shape[1], device=x.device)
+            entries = turn_last(self.rotary, entries.unsqueeze(2), places).squeeze(2)
+        return self.cache(entries)
+
+
+class Pool(nn.Module):
+    """C_i = sum over its tokens j of softmax_j(Z_j + B_j) * X_j, channel by channel (equations 11, 12 and 22, 23)."""
+
+    box = "pool"
+    label = "Pool tokens"
+
+    def __init__(self, part: CompressedAttention, dim: int):
+        super().__init__()
+        self.ratio, self.dim, self.sides = part.ratio, dim, 2 if part.overlap else 1
+        self.bias = nn.Parameter(torch.zeros(part.ratio, self.sides * dim))
+        self.explain = f"Of {part.span} tokens one entry, for every {part.ratio}: in each channel a softmax weighs the tokens."
+
+    def forward(self, x: Tensor, before: Tensor, past: int) -> tuple[Tensor, Tensor]:
+        """(B, T, 2 wide), (B, span, 2 wide) -> the entries that are whole now (B, E, dim), and the last `span` tokens."""
+        x = torch.cat((before, x), dim=1)  # tokens past - span, past - span + 1, ...
+        made, span = self.made(x.shape[1] - before.shape[1], past), before.shape[1]
+        left = x[:, -span:]
+        if not made:
+            return x.new_empty(len(x), 0, self.dim), left
+        first = past // self.ratio
+        tokens = x[:, (first + 1) * self.ratio - past :].unfold(1, span, self.ratio)  # (B, E, 2 wide, span)
+        tokens = tokens.unflatten(2, (2, self.sides, self.dim)).unflatten(-1, (self.sides, self.ratio))
+        tokens = tokens.diagonal(dim1=3, dim2=5)  # (B, E, 2, dim, ratio, sides): the side before gives its first half
+        values, logits = tokens[:, :, 0], tokens[:, :, 1].float()
+        logits = logits + self.bias.float().unflatten(1, (self.sides, self.dim)).permute(2, 0, 1)
+        if self.sides == 2 and first == 0:  # nothing is before the first entry
+            absent = torch.zeros(made, 1, 1, 2, dtype=torch.bool, device=x.device)
+            absent[0, :, :, 0] = True
+            logits = logits.masked_fill(absent, -torch.inf)
+        weights = logits.flatten(-2).softmax(dim=-1).to(x.dtype)
+        return (weights * values.flatten(-2)).sum(dim=-1), left
+
+    def made(self, new: int, past: int) -> int:
+        """How many entries become whole."""
+        return (past + new) // self.ratio - past // self.ratio
+
+    def outline(self, x: Tensor, before: Tensor, past: int) -> tuple[Tensor, Tensor]:
+        return x.new_empty(len(x), self.made(x.shape[1], past), self.dim), torch.empty_like(before)
+
+
+class ChooseEntries(nn.Module):
+    """The K entries with the largest sum over heads of w_ti ReLU(q_ti k_s) (equations 16 and 17)."""
+
+    box = "indexer"
+    label = "Lightning indexer"
+    explain = "Scores every whole entry in a few narrow heads, and passes on the best."
+
+    def __init__(self, part: CompressedAttention):
+        super().__init__()
+        self.part = part
+
+    def forward(self, q: Tensor, k: Tensor, weights: Tensor, positions: Tensor) -> Tensor:
+        """(B, T, I, D'), (B, E, D'), (B, T, I) -> places among the E entries, (B, T, K), best first; the last again and again
+        where there are fewer."""
+        index = self.part.indexer
+        if not k.shape[1]:
+            return torch.zeros(*q.shape[:2], index.top_k, dtype=torch.long, device=q.device)
+        scores = F.relu(torch.einsum("btid,bed->btie", q.float(), k.float()) * index.dim**-0.5)  # (B, T, I, E)
+        weights = weights.float() * index.heads**-0.5
+        total = (weights.unsqueeze(-2) @ scores).squeeze(-2)  # (B, T, E)
+        total = total.masked_fill(~whole(positions, k.shape[1], self.part.ratio), -torch.inf)
+        # ReLU makes ties: the earlier entry goes first, in a prompt as in a decode.
+        best = total.sort(dim=-1, descending=True, stable=True).indices[..., : index.top_k]
+        return best[..., torch.arange(index.top_k, device=best.device).clamp(max=best.shape[-1] - 1)]
+
+    def outline(self, q: Tensor, k: Tensor, weights: Tensor, positions: Tensor) -> Tensor:
+        return q.new_empty(*q.shape[:2], self.part.indexer.top_k, dtype=torch.long)
+
+
+def whole(positions: Tensor, entries: int, ratio: int) -> Tensor:
+    """Which entries each query may see, (T, E): those whose tokens are all past, its own included."""
+    return torch.arange(entries, device=positions.device) < ((positions + 1) // ratio)[:, None]
+
+
+class CompressedCore(nn.Module):
+    """One softmax over the tokens of the window, the entries and a sink."""
+
+    box = "attention_core"
+    label = "Scaled dot-product attention"
+    explain = "Each query is scored against the window's tokens and the entries; one softmax weighs both, and a sink."
+
+    def __init__(self, part: CompressedAttention):
+        super().__init__()
+        self.part = part
+        self.sinks = nn.Parameter(torch.zeros(part.heads))
+
+    def forward(
+        self, q: Tensor, kv: Tensor, entries: Tensor | None, positions: Tensor, chosen: Tensor | None = None
+    ) -> Tensor:
+        """(B, T, H, D), (B, S, D), (B, E, D), (T,), (B, T, K) -> (B, T, H, D)."""
+        scores = [self.scores(q, kv, visible(positions, kv.shape[1], self.part.window, None))]  # (B, H, T, S)
+        if entries is not None:
+            seen = whole(positions, entries.shape[1], self.part.ratio)  # (T, E)
+            if chosen is not None and entries.shape[1]:
+                picked = torch.zeros(len(q), *seen.shape, dtype=torch.bool, device=q.device).scatter(-1, chosen, True)
+                seen = (seen & picked).unsqueeze(1)  # (B, 1, T, E)
+            scores.append(self.scores(q, entries, seen))  # (B, H, T, E)
+        sink = self.sinks.float().view(1, -1, 1, 1).expand(*scores[0].shape[:-1], 1)
+        weights = torch.cat((*scores, sink), dim=-1).softmax(dim=-1).to(kv.dtype)
+        near, far, _ = weights.split((kv.shape[1], weights.shape[-1] - kv.shape[1] - 1, 1), dim=-1)
+        y = torch.einsum("bhts,bsd->bthd", near, kv)
+        return y if entries is None else y + torch.einsum("bhte,bed->bthd", far, entries)
+
+    def scores(self, q: Tensor, k: Tensor, seen: Tensor) -> Tensor:
+        scores = torch.einsum("bthd,bsd->bhts", q, k) * self.part.head_dim**-0.5
+        return scores.masked_fill(~seen, -math.inf).float()
+
+    def outline(
+        self, q: Tensor, kv: Tensor, entries: Tensor | None, positions: Tensor, chosen: Tensor | None = None
+    ) -> Tensor:
+        return torch.empty_like(q)
+
+
+class GroupedLinear(nn.Module):
+    """A linear map for each group of channels: in groups times as few weights as one for all of them."""
+
+    box = "linear"
+
+    def __init__(self, groups: int, d_in: int, d_out: int):
+        super().__init__()
+        self.weight = normal(groups, d_out, d_in)
+
+    @property
+    def label(self) -> str:
+        groups, d_out, d_in = self.weight.shape
+        return f"Linear {groups} × {d_in:,} → {d_out:,}"
+
+    @property
+    def explain(self) -> str:
+        groups, d_out, d_in = self.weight.shape
+        return f"{groups} groups of channels, each through a matrix of {d_out:,} × {d_in:,} weights of its own."
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, T, groups d_in) -> (B, T, groups d_out)
+        return torch.einsum("btgi,goi->btgo", x.unflatten(-1, (len(self.weight), -1)), self.weight).flatten(2)
