@@ -280,6 +280,7 @@ def _ahead(arch: Architecture, w: Workload) -> Iterator[Row]:
     if not arch.mtp:
         return
     parameters, buffers = _between(trace_ahead(arch), trace_ahead(arch).parameters), {}
+    parameters["mtp.join.weight"] = parameters.pop("norm.join.weight")
     for name in (name for step in arch.mtp.block for name in step.parts):
         traced = trace_part(arch.part(name), arch.d_model)
         parameters |= {f"{name}.{path}": shape for path, shape in traced.parameters.items()}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 FormatName = Literal[
-    "fp32", "bf16", "fp16", "fp8", "fp8_block", "fp8_row", "int8", "int8_g128", "int4", "int4_g64", "int4_g128", "uint4_g32",
+    "fp32", "bf16", "fp16", "fp8", "fp8_block", "fp8_ue8m0", "fp8_row", "int8", "int8_g128", "int4", "int4_g64", "int4_g128", "uint4_g32",
     "uint4_g64", "uint4_g128", "mxfp4", "nvfp4", "nf4",
 ]  # fmt: skip
 
@@ -44,6 +44,7 @@ FORMATS: dict[str, Format] = {
     "fp16": Format(16),
     "fp8": Format(8, source="OCP OFP8; one scale a tensor, not counted"),
     "fp8_block": Format(8, (128, 128), 32, "DeepSeek-V3, arXiv:2412.19437, section 3.3"),
+    "fp8_ue8m0": Format(8, (128, 128), 8, "the same with scales that are powers of two, a byte each (DeepSeek-V4)"),
     "fp8_row": Format(8, (1, 0), 32, "one scale a row, as Llama 3.1 405B's fp8 has it (FBGEMM)"),
     "int8": Format(8, source="one scale a row, not counted"),
     "int8_g128": Format(8, (128,), 24, "GPTQ: groups of 128 with a 16-bit scale and a zero point"),

@@ -222,8 +222,8 @@ def _record(arch: Architecture, live: Architecture, model: Model, tokens: tuple[
             found.append(
                 LayerRouting(
                     layer, path, scores[0].numpy(), chosen[0].numpy(), weights[0].numpy(),
-                    changed_by_groups=_changed(chosen, router.choose(router.biased(scores)), scores),
-                    changed_by_bias=_changed(chosen, router.choose(router.limited(scores)), scores),
+                    changed_by_groups=_changed(router, chosen, router.biased(scores)),
+                    changed_by_bias=_changed(router, chosen, router.limited(scores)),
                 )
             )  # fmt: skip
 
@@ -238,14 +238,20 @@ def _record(arch: Architecture, live: Architecture, model: Model, tokens: tuple[
     return Routing(arch, live, tokens, tuple(found))
 
 
-def _changed(chosen: Tensor, other: Tensor, scores: Tensor) -> float:
-    """The share of choices that are not among the other choices."""
-    among = torch.zeros_like(scores, dtype=torch.bool).scatter(-1, other, True)
+def _changed(router: RouterModule, chosen: Tensor, scores: Tensor) -> float:
+    """The share of choices that are not among those that the router would make by these scores; none where a table says
+    them."""
+    if router.table is not None:
+        return 0.0
+    among = torch.zeros_like(scores, dtype=torch.bool).scatter(-1, router.choose(scores), True)
     return 1 - float(among.gather(-1, chosen).float().mean())
 
 
 def glimpse(part: Experts, seed: int = 0) -> tuple[int, ...]:
-    """The experts that the part's own router, with random weights, chooses for one random token."""
+    """The experts that the part's own router, with random weights, chooses for one random token; the first row of its
+    table where it has one."""
+    if part.router.hashed:
+        return tuple(range(part.top_k))
     generator = torch.Generator().manual_seed(seed)
     with torch.device("meta"):
         router = RouterModule(part, LIVE_D_MODEL)

@@ -211,9 +211,11 @@ class Architecture(Spec):
                 "norm",
                 "positions",
                 "streams",
+                "mtp",
             }:
                 raise ValueError(
-                    f"precision.{path}: give `default`, `embedding`, `head`, `norm`, `streams`, or a part such as {next(iter(self.parts))}"
+                    f"precision.{path}: give `default`, `embedding`, `head`, `norm`, `streams`, `mtp`, or a part such as "
+                    f"{next(iter(self.parts))}"
                 )
         if self.mtp and self.embedding.width:
             raise ValueError(

@@ -124,6 +124,26 @@ block_sparse = given(
     qk_norm=maybe(st.just({})), bias=maybe(st.booleans()), index_heads=st.sampled_from([1, 2]), index_dim=st.sampled_from([8, 16]),
     block=st.integers(1, 5), top_blocks=st.integers(2, 4), local_blocks=maybe(st.integers(0, 2)),
 )  # fmt: skip
+
+
+@st.composite
+def compressed(draw):
+    """Compressed attention: a window alone, with all entries, or with chosen ones."""
+    groups = draw(st.sampled_from([1, 2]))
+    part = draw(
+        given(
+            kind=st.just("compressed_attention"), heads=st.just(groups * draw(st.integers(1, 2))), head_dim=st.sampled_from([8, 12]),
+            rope_dim=st.sampled_from([4, 8]), q_rank=st.just(12), window=st.integers(1, 9), out_groups=st.just(groups), out_rank=st.just(6),
+            position=maybe(nope),
+        )
+    )  # fmt: skip
+    if draw(st.booleans()):
+        part |= {"ratio": draw(st.integers(1, 6)), "overlap": draw(st.booleans())}
+        if draw(st.booleans()):
+            part["indexer"] = {"heads": draw(st.integers(1, 3)), "dim": 8, "top_k": draw(st.integers(1, 4))}
+    return part
+
+
 convolutions = given(
     kind=st.just("short_convolution"), kernel=maybe(st.sampled_from([2, 4])), bias=maybe(st.booleans())
 )
@@ -199,9 +219,12 @@ def experts(draw):
     choices = groups * draw(st.sampled_from([2, 4]))
     zero = draw(st.sampled_from([0, 0, 1]))
     top_groups = draw(st.integers(1, groups))
-    score = draw(st.sampled_from(["softmax", "sigmoid"]))
+    score = draw(st.sampled_from(["softmax", "sigmoid", "sqrt_softplus"]))
+    hashed = given(hashed=st.just(True), score=st.just(score), normalise=maybe(st.booleans()))
     router = draw(
-        given(
+        hashed
+        if draw(st.integers(0, 4)) == 0
+        else given(
             score=st.just(score),
             over=maybe(st.sampled_from(["chosen", "near"] if score == "softmax" else ["chosen"])),
             near=maybe(st.just(0.5)),
@@ -229,6 +252,7 @@ def experts(draw):
             top_k=st.integers(1, choices // groups * top_groups),
             d_ff=st.sampled_from([8, 12]),
             activation=activations,
+            limit=maybe(st.just(0.5)),
             bias=maybe(st.booleans()),
             router=st.just(router),
             shared=maybe(
@@ -274,6 +298,7 @@ def mappings(draw):
         "delta": deltas(),
         "sparse": sparse,
         "blocks": block_sparse,
+        "compressed": compressed(),
         "kimi": kimi_deltas,
         "lightning": lightnings,
         "mamba": mambas,

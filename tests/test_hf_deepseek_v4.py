@@ -1,16 +1,110 @@
 """DeepSeek-V4 and its kin against transformers, and the streams that they mix."""
 
+import parity
 import pytest
 import torch
+from parity import check_logits
 from torch.utils.flop_counter import FlopCounterMode
 
+import core
+from core.hf import from_hf, to_hf
+from core.parts.compressed import CompressedAttention
 from core.parts.residual import HyperConnections, ManifoldHyperConnections
 
+SLIDING, SPARSE, HEAVY = "sliding_attention", "compressed_sparse_attention", "heavily_compressed_attention"
+V4 = dict(
+    model_type="deepseek_v4", vocab_size=64, hidden_size=32, moe_intermediate_size=24, num_hidden_layers=3, num_attention_heads=4,
+    head_dim=16, q_lora_rank=24, num_experts_per_tok=2, n_routed_experts=8, max_position_embeddings=64, sliding_window=7, o_groups=2,
+    o_lora_rank=12, index_n_heads=8, index_head_dim=16, index_topk=3, partial_rotary_factor=0.5, hc_sinkhorn_iters=4,
+    compress_rates={SPARSE: 3, HEAVY: 5}, layer_types=[SLIDING, SPARSE, HEAVY], mlp_layer_types=["hash_moe", "moe", "moe"],
+)  # fmt: skip
+YARN = dict(type="yarn", factor=16, original_max_position_embeddings=32, beta_fast=32, beta_slow=1)
+LOGITS = {
+    "all kinds": V4,
+    "yarn": V4 | dict(rope_scaling=YARN, rope_theta=5_000.0, compress_rope_theta=40_000.0),
+    "ropes named": V4
+    | dict(
+        rope_parameters={
+            "main": dict(rope_type="default", rope_theta=500.0, partial_rotary_factor=0.25),
+            "compress": YARN | dict(rope_type="yarn", rope_theta=900.0, partial_rotary_factor=0.25),
+        }
+    ),
+    "one stream less": V4 | dict(hc_mult=3, hc_eps=1e-3, rms_norm_eps=1e-4),
+    "sigmoid, tied": V4 | dict(scoring_func="sigmoid", tie_word_embeddings=True, routed_scaling_factor=1.0, mlp_bias=True),
+    "a small limit": V4 | dict(swiglu_limit=0.3, hidden_act="gelu"),
+    "windows alone": V4 | dict(layer_types=[SLIDING] * 3, mlp_layer_types=["moe"] * 3),
+    "many groups": V4 | dict(o_groups=4, num_attention_heads=8, qk_rope_head_dim=4, partial_rotary_factor=None),
+    "older words": {k: v for k, v in V4.items() if k not in ("layer_types", "mlp_layer_types", "compress_rates")}
+    | dict(compress_ratios=[0, 4, 128, 0], num_hash_layers=2, compress_rate_hca=6),
+}  # fmt: skip
 STREAMS = {
     "static": HyperConnections(kind="hyper", streams=3),
     "manifold": ManifoldHyperConnections(kind="manifold_hyper"),
     "each to itself": ManifoldHyperConnections(kind="manifold_hyper", iterations=0),
 }
+
+
+@pytest.fixture
+def tables(monkeypatch):
+    """transformers' tables of experts begin as zeros, which would say nothing."""
+    plain = parity.reference
+
+    def reference(config, *args):
+        model = plain(config, *args)
+        for name, table in model.named_buffers():
+            if name.endswith("tid2eid"):
+                table.copy_(torch.rand(len(table), model.config.n_routed_experts).argsort()[:, : table.shape[1]])
+        return model
+
+    monkeypatch.setattr(parity, "reference", reference)
+
+
+@pytest.mark.parametrize("name", LOGITS)
+def test_logits_are_those_of_transformers(name, tables):
+    arch = check_logits(LOGITS[name])
+    assert from_hf(to_hf(arch)) == arch
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("swiglu_limit", 0.0),
+        ("scoring_func", "softmax"),
+        ("compress_rates", {SPARSE: 3, HEAVY: 5, "full_attention": 2}),
+        ("hc_mult", 1),
+        ("rope_parameters", dict(rope_type="dynamic", factor=2.0)),
+        ("layer_types", [SLIDING, SPARSE, "full_attention"]),
+        ("mlp_layer_types", ["dense", "moe", "moe"]),
+        ("o_groups", 3),
+        ("kv_lora_rank", 8),
+    ],
+)
+def test_what_the_spec_cannot_say_is_refused(key, value):
+    with pytest.raises(core.Unsupported):
+        from_hf(V4 | {key: value})
+
+
+def test_the_shipped_precision_is_read_and_written():
+    fp8 = dict(
+        quant_method="fp8", fmt="e4m3", scale_fmt="ue8m0", weight_block_size=[128, 128], activation_scheme="dynamic"
+    )
+    arch = from_hf(V4 | dict(quantization_config=fp8, expert_dtype="fp4"))
+    assert arch.format("moe.experts.gate", (8, 24, 32)) == "mxfp4" and arch.format("streams.weight", (8, 8)) == "fp32"
+    assert arch.format("sparse.q.weight", (64, 24)) == arch.format("moe.shared.up.weight", (24, 32)) == "fp8_ue8m0"
+    assert arch.format("sparse.compress.kv.weight", (32, 32)) == arch.format("moe.router.weight", (8, 32)) == "bf16"
+    assert from_hf(to_hf(arch)) == arch
+
+
+@pytest.mark.parametrize("ratio", [1, 3, 4])
+@pytest.mark.parametrize("most", [None, 1, 5])
+def test_entry_pairs_are_counted(ratio, most):
+    part = CompressedAttention(
+        kind="compressed_attention", heads=1, head_dim=8, rope_dim=4, q_rank=4, out_rank=4, window=2, ratio=ratio
+    )
+    for past in range(12):
+        for new in range(1, 9):
+            seen = ((p + 1) // ratio for p in range(past, past + new))
+            assert part.entry_pairs(new, past, most) == sum(n if most is None else min(n, most) for n in seen)
 
 
 @pytest.mark.parametrize("name", STREAMS)

@@ -57,7 +57,10 @@ def check_flops(part, d_model: int) -> None:
             pairs = (
                 part.pairs(NEW, 0) if hasattr(part, "pairs") else causal_pairs(NEW, 0, getattr(part, "attended", None))
             )
-            assert measured[path] * pairs == flops * NEW * NEW
+            entries = NEW // part.ratio if getattr(part, "ratio", None) else 0  # beside the tokens
+            assert measured[path] * pairs == flops * NEW * (NEW + entries)
+        elif path == "choose":
+            assert measured.get(path, 0) * part.entry_pairs(NEW, 0) == flops * NEW * (NEW // part.ratio)
         elif path == "indexer":
             assert measured[path] * causal_pairs(NEW, 0) == flops * NEW * NEW
         elif path == "router":  # one product with the router's own weights, in no submodule

@@ -3,7 +3,8 @@
 A family's module has `TYPES` (its model_type values), `read(config, model_type) -> dict` (the spec's mapping),
 `write(arch) -> dict` (the config.json), `sources(arch) -> Sources` (where each parameter is in a checkpoint),
 `ignored(name) -> bool` (tensors that are no part of the model) and, where it is not `model.` alone,
-`ROOTS` (what names begin with; those that do not are below the first).
+`ROOTS` (what names begin with; those that do not are below the first); where it stores matrices as no other family does,
+`stored(arch, config) -> Architecture` and `write_stored(arch)` read and write its quantization_config.
 A module with a table of families has `FAMILIES`, a list of such objects.
 """
 

@@ -41,7 +41,10 @@ def taken(raw: Mapping[str, Any]) -> tuple[Mapping[str, Any], Config | None]:
 
 
 def quantised(arch: Architecture, family: Any, config: Config) -> Architecture:
-    """The architecture with the stored formats that a quantization_config gives its matrices."""
+    """The architecture with the stored formats that a quantization_config gives its matrices: what the family itself says
+    of them, where it says it."""
+    if hasattr(family, "stored"):
+        return family.stored(arch, config)
     method = config.take("quant_method", str)
     reader = _METHODS.get(method)
     if reader is None:
@@ -292,6 +295,8 @@ _WEIGHTS = {
 
 def written(arch: Architecture, family: Any) -> dict:
     """The quantization_config of an architecture's stored formats, {} where nothing is narrow or the family says it itself."""
+    if hasattr(family, "write_stored"):
+        return family.write_stored(arch)
     formats = {path: arch.format(path, (2, 2)) for path in dict(matrices(arch, family))}
     plain = arch.precision.get("default", "bf16")
     narrow = set(formats.values()) - {plain}

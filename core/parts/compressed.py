@@ -23,7 +23,9 @@ class EntryIndexer(Spec):
     """Scores the entries in narrow heads, by keys that are compressed as the entries are."""
 
     heads: Heads = Field(description="Query heads of the indexer", examples=[64])
-    dim: HeadDim = Field(description="Channels of its queries, and of the key that is kept for an entry", examples=[128])
+    dim: HeadDim = Field(
+        description="Channels of its queries, and of the key that is kept for an entry", examples=[128]
+    )
     top_k: Length = Field(description="Entries that each token attends to", examples=[512])
 
 
@@ -35,7 +37,9 @@ class CompressedAttention(Mixer):
 
     kind: Literal["compressed_attention"]
     heads: Heads = Field(description="Query heads", examples=[64])
-    head_dim: HeadDim = Field(description="Channels of a query head, and of a key that is its value too", examples=[512])
+    head_dim: HeadDim = Field(
+        description="Channels of a query head, and of a key that is its value too", examples=[512]
+    )
     rope_dim: HeadDim = Field(description="Channels of these that turn, the last of them", examples=[64])
     q_rank: Rank = Field(description="Width that queries, the indexer's too, are compressed to", examples=[1024])
     window: Length = Field(128, description="Tokens that are attended to as they are, the token itself included")
@@ -80,7 +84,9 @@ class CompressedAttention(Mixer):
     def check(self, d_model: int, context: int) -> None:
         self.position.check(self.rope_dim)
         if isinstance(getattr(self.position, "scaling", None), Dynamic | LongRope):
-            raise ValueError("position.scaling: entries stay as they were turned; give one that no text's length changes")
+            raise ValueError(
+                "position.scaling: entries stay as they were turned; give one that no text's length changes"
+            )
 
     def cache(self, length: int) -> dict[str, Shape]:
         kept = {"window": (min(length, self.window), self.head_dim)}
@@ -141,7 +147,9 @@ class CompressedAttention(Mixer):
     def shrink(self, scale: float) -> "CompressedAttention":
         groups = min(self.out_groups, 2)
         few = {"heads": 4, "dim": 16, "top_k": 3}
-        small = self.indexer and self.indexer.model_copy(update={k: min(v, getattr(self.indexer, k)) for k, v in few.items()})
+        small = self.indexer and self.indexer.model_copy(
+            update={k: min(v, getattr(self.indexer, k)) for k, v in few.items()}
+        )
         return self.model_copy(
             update={
                 "heads": groups * min(self.heads // self.out_groups, 4),
@@ -169,7 +177,9 @@ class CompressedAttention(Mixer):
             f"{self.window:,} tokens. "
         )
         if self.ratio:
-            words += f"Of all that came before, {self.span} tokens are pooled into one such entry, for every {self.ratio}. "
+            words += (
+                f"Of all that came before, {self.span} tokens are pooled into one such entry, for every {self.ratio}. "
+            )
         if self.indexer:
             words += f"An indexer chooses the best {self.indexer.top_k:,} entries for each token. "
         elif self.ratio:
@@ -201,7 +211,7 @@ class CompressedAttentionModule(nn.Module):
         self.head_norm = RMSNorm(eps=part.norm.eps, weight=False).build(d)
         self.kv = Linear(d_model, d)
         self.kv_norm = part.norm.build(d)
-        self.rotary = part.position.rotary(part.rope_dim)
+        self.rotary, self.back = turning(part), turning(part, back=True)
         self.cache = Keep(limit=part.window)
         self.compress = Compressor(part, d_model, d) if part.ratio else None
         if index := part.indexer:
@@ -210,7 +220,6 @@ class CompressedAttentionModule(nn.Module):
             self.index_compress = Compressor(part, d_model, index.dim)
             self.choose = ChooseEntries(part)
         self.core = CompressedCore(part)
-        self.back = TurnBack(part.position, part.rope_dim) if self.rotary is not None else None
         self.o_down = GroupedLinear(part.out_groups, h * d // part.out_groups, part.out_rank)
         self.o = Linear(part.out_groups * part.out_rank, d_model)
 
@@ -219,39 +228,39 @@ class CompressedAttentionModule(nn.Module):
         compressed = self.q_norm(self.q_down(x))  # (B, T, q_rank)
         q = self.head_norm(self.q(compressed).unflatten(-1, (part.heads, -1)))  # (B, T, H, D)
         kv = self.kv_norm(self.kv(x)).unsqueeze(2)  # (B, T, 1, D)
-        q, kv = turn_last(self.rotary, q, positions), turn_last(self.rotary, kv, positions).squeeze(2)
+        if self.rotary is not None:
+            q, kv = self.rotary(q, positions), self.rotary(kv, positions)
         entries = self.compress(x, past) if part.ratio else None  # (B, E, D)
         chosen = self.chosen(x, compressed, positions, past) if part.indexer else None  # (B, T, K)
-        y = self.core(q, self.cache(kv), entries, positions, chosen)  # (B, T, H, D)
-        y = turn_last(self.back, y, positions).flatten(2)  # (B, T, H D)
-        return self.o(self.o_down(y))
+        y = self.core(q, self.cache(kv.squeeze(2)), entries, positions, chosen)  # (B, T, H, D)
+        y = y if self.back is None else self.back(y, positions)
+        return self.o(self.o_down(y.flatten(2)))
 
     def chosen(self, x: Tensor, compressed: Tensor, positions: Tensor, past: int) -> Tensor:
         """The entries that each token attends to, (B, T, K)."""
         q = self.index_q(compressed).unflatten(-1, (self.part.indexer.heads, -1))  # (B, T, I, D')
-        q = turn_last(self.rotary, q, positions)
+        q = q if self.rotary is None else self.rotary(q, positions)
         return self.choose(q, self.index_compress(x, past), self.index_weights(x), positions)
 
 
-def turn_last(rotary: nn.Module | None, x: Tensor, positions: Tensor) -> Tensor:
-    """The last channels of (B, T, heads, D) turned."""
-    if rotary is None:
-        return x
-    still, turned = x.split((x.shape[-1] - rotary.head_dim, rotary.head_dim), dim=-1)
-    return torch.cat((still, rotary(turned, positions)), dim=-1)
+class TurnLast(Rotary):
+    """The last channels of every head turned. `back` undoes it on the output, which is made of values that were turned as
+    keys: what is left depends on how far a token is."""
+
+    def __init__(self, rope: Rope, rope_dim: int, back: bool = False):
+        super().__init__(rope, rope_dim)
+        self.back = back
+        self.label = "RoPE, back" if back else "RoPE"
+        if back:
+            self.explain = "Values were turned as keys are; the output is turned back by the query's position."
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, heads, D), (T,)
+        still, turned = x.split((x.shape[-1] - self.head_dim, self.head_dim), dim=-1)
+        return torch.cat((still, super().forward(turned, -positions if self.back else positions)), dim=-1)
 
 
-class TurnBack(Rotary):
-    """The rotation undone: what is left of a value depends on how far its token is."""
-
-    label = "RoPE, back"
-
-    def __init__(self, rope: Rope, head_dim: int):
-        super().__init__(rope, head_dim)
-        self.explain = "Values were turned as keys are; the output is turned back by the query's position."
-
-    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
-        return super().forward(x, -positions)
+def turning(part: CompressedAttention, back: bool = False) -> TurnLast | None:
+    return TurnLast(part.position, part.rope_dim, back) if isinstance(part.position, Rope) else None
 
 
 class Compressor(nn.Module):
@@ -265,7 +274,7 @@ class Compressor(nn.Module):
         self.pending = State(part.span, 2 * wide)
         self.pool = Pool(part, dim)
         self.norm = part.norm.build(dim)
-        self.rotary = part.position.rotary(part.rope_dim)
+        self.rotary = turning(part)
         self.cache = Keep()
 
     def forward(self, x: Tensor, past: int) -> Tensor:  # (B, T, d_model) -> (B, E, D)
@@ -273,10 +282,10 @@ class Compressor(nn.Module):
         entries, left = self.pool(new, self.pending.before(new), past)
         self.pending(left)
         entries = self.norm(entries)
-        if entries.shape[1]:
+        if entries.shape[1] and self.rotary is not None:
             first, ratio = past // self.part.ratio, self.part.ratio
             places = ratio * torch.arange(first, first + entries.shape[1], device=x.device)
-            entries = turn_last(self.rotary, entries.unsqueeze(2), places).squeeze(2)
+            entries = self.rotary(entries.unsqueeze(2), places).squeeze(2)
         return self.cache(entries)
 
 
@@ -290,7 +299,9 @@ class Pool(nn.Module):
         super().__init__()
         self.ratio, self.dim, self.sides = part.ratio, dim, 2 if part.overlap else 1
         self.bias = nn.Parameter(torch.zeros(part.ratio, self.sides * dim))
-        self.explain = f"Of {part.span} tokens one entry, for every {part.ratio}: in each channel a softmax weighs the tokens."
+        self.explain = (
+            f"Of {part.span} tokens one entry, for every {part.ratio}: in each channel a softmax weighs the tokens."
+        )
 
     def forward(self, x: Tensor, before: Tensor, past: int) -> tuple[Tensor, Tensor]:
         """(B, T, 2 wide), (B, span, 2 wide) -> the entries that are whole now (B, E, dim), and the last `span` tokens."""

@@ -24,7 +24,9 @@ Count = Annotated[int, Field(ge=1, le=4_096)]
 class Router(Spec):
     """How a token's scores become a choice of experts and their weights."""
 
-    score: Literal["softmax", "sigmoid"] = Field("softmax", description="What turns a logit into a score")
+    score: Literal["softmax", "sigmoid", "sqrt_softplus"] = Field(
+        "softmax", description="What turns a logit into a score"
+    )
     over: Literal["all", "chosen", "near"] = Field(
         "all",
         description="Scores of all experts, of those chosen by logit, or for each choice of those left that come near it",
@@ -38,6 +40,9 @@ class Router(Spec):
     selection_bias: bool = Field(False, description="A bias for each expert that sways the choice, not the weight")
     counted: bool = Field(
         False, description="The selection bias counts among the parameters (AFMoE, ERNIE 4.5, Laguna)"
+    )
+    hashed: bool = Field(
+        False, description="A fixed table says each token's experts; scores only weigh them (arXiv:2106.04426)"
     )
     bias: bool = Field(False, description="A bias on the logits")
     softcap: Positive | None = Field(None, description="Logits pass through c * tanh(logit / c)")
@@ -54,8 +59,10 @@ class Router(Spec):
             )
         if self.counted and not self.selection_bias:
             raise ValueError("counted: there is no selection bias to count")
-        if self.over == "near" and self.score == "sigmoid":
+        if self.over == "near" and self.score != "softmax":
             raise ValueError("over: a sigmoid scores each expert alone; only a softmax can be over those that are near")
+        if self.hashed and (self.selection_bias or self.groups > 1 or self.over != "all"):
+            raise ValueError("hashed: a table leaves no choice; give no selection bias, no groups, and scores of all")
         return self
 
 
@@ -103,6 +110,9 @@ class Experts(Activated, Part):
     branch_norms: bool = Field(
         False, description="Routed experts and the shared network each have norms on what they read and give (Gemma 4)"
     )
+    vocab_size: Annotated[int, Field(ge=1, le=16_777_216)] | None = Field(
+        None, description="Rows of a hashed router's table; the model's vocabulary unless given"
+    )
     norm: Norm | None = Field(None, description="Where it differs from the model's")
 
     @model_validator(mode="after")
@@ -124,6 +134,13 @@ class Experts(Activated, Part):
         if r.groups > 1 and r.group_score == "top2" and self.choices // r.groups < 2:
             raise ValueError("router.group_score: groups of one expert have no best two")
         return self
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return ("tokens",) if self.router.hashed else ()
+
+    def beside(self, batch: int, length: int) -> dict[str, Tensor]:
+        return {"tokens": torch.zeros(batch, length, dtype=torch.long)} if self.router.hashed else {}
 
     @property
     def choices(self) -> int:
@@ -161,7 +178,8 @@ class Experts(Activated, Part):
     def shrink(self, scale: float) -> "Experts":
         shared = self.shared and self.shared.model_copy(update={"d_ff": scaled(self.shared.d_ff, scale)})
         latent = self.latent and scaled(self.latent, scale)
-        return self.model_copy(update={"d_ff": scaled(self.d_ff, scale), "shared": shared, "latent": latent})
+        small = {"d_ff": scaled(self.d_ff, scale), "shared": shared, "latent": latent, "vocab_size": None}
+        return self.model_copy(update=small)
 
     def facts(self):
         yield f"{self.top_k} of {self.count}" + (f" + {self.shared.count} shared" if self.shared else "")
@@ -170,9 +188,10 @@ class Experts(Activated, Part):
 
     def explain(self, d_model: int) -> str:
         r = self.router
+        best = f"the {self.top_k} of its row in a fixed table" if r.hashed else f"the best {self.top_k}"
         words = (
-            f"A router scores {self.count} feed-forward networks for each token ({r.score}) and sends it to the best "
-            f"{self.top_k}. Each is {NAMES[self.activation]} of width {self.d_ff:,}, {self.expert_parameters(d_model):,} parameters. "
+            f"A router scores {self.count} feed-forward networks for each token ({r.score}) and sends it to {best}. Each is "
+            f"{NAMES[self.activation]} of width {self.d_ff:,}, {self.expert_parameters(d_model):,} parameters. "
         )
         if self.zero:
             words += (
@@ -192,6 +211,10 @@ class Experts(Activated, Part):
     def checklist(self, d_model: int) -> Iterator[str]:
         r = self.router
         yield "Router logits and scores are computed in float32."
+        if r.hashed:
+            yield "Experts are looked up by the token's own number; only their weights come from the scores."
+        if r.score == "sqrt_softplus":
+            yield "A score is the square root of softplus of its logit."
         if r.over == "chosen" and r.score == "softmax":
             yield f"The softmax is over the {self.top_k} chosen logits, not over all {self.choices}."
         elif r.over == "chosen":
@@ -242,8 +265,9 @@ class ExpertsModule(nn.Module):
                 self.add_module(f"{branch}_norm", part.norm.build(d_model))
                 self.add_module(f"{branch}_post_norm", part.norm.build(d_model))
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model)
-        weights, chosen = self.router(x)  # (B, T, K) twice
+    def forward(self, x: Tensor, tokens: Tensor | None = None) -> Tensor:
+        """(B, T, d_model), and (B, T) where the router is a table -> (B, T, d_model)."""
+        weights, chosen = self.router(x, tokens)  # (B, T, K) twice
         h = self.experts_norm(x) if self.part.branch_norms else x
         y = self.experts(self.enter(h) if self.enter else h, weights, chosen)
         y = self.leave(y) if self.leave else y
@@ -274,14 +298,21 @@ class RouterModule(nn.Module):
             self.selection_bias = nn.Parameter(bias, requires_grad=False)
         else:
             self.register_buffer("selection_bias", bias)
+        self.register_buffer("table", self.spread() if part.router.hashed else None)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, d_model) -> weights and indices of the chosen experts, (B, T, K) each."""
+    def spread(self) -> Tensor:
+        """Experts for every token, (vocab_size, K): each expert as often as any other."""
+        part = self.part
+        return torch.arange(part.vocab_size * part.top_k).remainder(part.choices).view(part.vocab_size, part.top_k)
+
+    def forward(self, x: Tensor, tokens: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(B, T, d_model) and, where a table says the experts, (B, T) -> weights and indices of the chosen experts,
+        (B, T, K) each."""
         scores = self.scores(x)
-        chosen = self.choose(self.limited(self.biased(scores)))
+        chosen = self.choose(self.limited(self.biased(scores))) if self.table is None else self.table[tokens]
         return self.weigh(scores, chosen).to(x.dtype), chosen
 
-    def outline(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def outline(self, x: Tensor, tokens: Tensor | None = None) -> tuple[Tensor, Tensor]:
         shape = (*x.shape[:2], self.part.top_k)
         return x.new_empty(shape), x.new_empty(shape, dtype=torch.long)
 
@@ -296,7 +327,13 @@ class RouterModule(nn.Module):
         return self.score(logits) if r.over == "all" else logits
 
     def score(self, logits: Tensor) -> Tensor:
-        return logits.softmax(dim=-1) if self.part.router.score == "softmax" else logits.sigmoid()
+        match self.part.router.score:
+            case "softmax":
+                return logits.softmax(dim=-1)
+            case "sigmoid":
+                return logits.sigmoid()
+            case "sqrt_softplus":
+                return F.softplus(logits).sqrt()
 
     def biased(self, scores: Tensor) -> Tensor:
         """The scores with the selection bias, which sways the choice and never the weight."""

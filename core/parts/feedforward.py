@@ -52,6 +52,9 @@ class Activated(Spec):
     activation: Activation = Field("swiglu", description="The non-linearity; the -glu kinds multiply two projections")
     clamp: Positive = Field(7.0, description="Where clamped_swiglu cuts its inputs")
     swish_slope: Positive = Field(1.702, description="Slope of clamped_swiglu's swish")
+    limit: Positive | None = Field(
+        None, description="The gate is cut from above at this, the other branch on both sides (DeepSeek-V4)"
+    )
     gate_scale: Positive = Field(1.0, description="The gate is multiplied by this before its activation (Falcon H1)")
 
     @property
@@ -75,6 +78,8 @@ class Activated(Spec):
             yield "GELU is the exact one, with the error function."
         elif self.activation.endswith("_tanh"):
             yield "GELU is its tanh approximation."
+        if self.limit:
+            yield f"Before the activation the gate is cut from above at {self.limit:g}, the other branch at plus and minus that."
         if self.gate_scale != 1:
             yield f"The gate is multiplied by {self.gate_scale:g} before its activation."
 
@@ -82,6 +87,8 @@ class Activated(Spec):
         if gate is None:
             return PLAIN[self.activation](up)
         gate = times(gate, self.gate_scale)
+        if self.limit:
+            gate, up = gate.clamp(max=self.limit), up.clamp(-self.limit, self.limit)
         if self.activation == "clamped_swiglu":
             gate, up = gate.clamp(max=self.clamp), up.clamp(-self.clamp, self.clamp)
             return gate * torch.sigmoid(self.swish_slope * gate) * (up + 1)
