@@ -189,13 +189,16 @@ def _pooled(part: Mapping[str, Any]) -> list[str]:
     return (["compress"] if part.get("ratio") else []) + (["index_compress"] if part.get("indexer") else [])
 
 
-def write(arch: Architecture) -> dict:
+def write(arch: Architecture) -> dict | None:
     mixers = {name: part for name, part in arch.parts.items() if isinstance(part, CompressedAttention)}
     kinds = {word: mixers.get(name) for word, name in NAMES.items()}
+    if not mixers:
+        return None
     part = next(iter(mixers.values()))
     moe = arch.parts.get("moe") or arch.parts["hash_moe"]
     near = arch.position if not kinds[SLIDING] else arch.part("local").position
     share = part.rope_dim / part.head_dim
+    words = {name: word for word, name in NAMES.items()}
     indexer = kinds[SPARSE] and kinds[SPARSE].indexer
     written = common.write_sizes(arch) | {
         "architectures": ["DeepseekV4ForCausalLM"],
@@ -214,13 +217,13 @@ def write(arch: Architecture) -> dict:
             for name, rope in (("main", near), ("compress", arch.position))
         },
         "compress_rates": {word: kinds[word].ratio for word in (SPARSE, HEAVY) if kinds[word]},
-        "layer_types": [next(w for w, n in NAMES.items() if n == block[0].parts[0]) for block in arch.sequence],
+        "layer_types": [words[block[0].parts[0]] for block in arch.sequence],
         "mlp_layer_types": [block[1].parts[0] for block in arch.sequence],
         "moe_intermediate_size": moe.d_ff,
         "n_routed_experts": moe.count,
         "n_shared_experts": 1,
         "num_experts_per_tok": moe.top_k,
-        "scoring_func": next(theirs for theirs, ours in SCORES.items() if ours == moe.router.score),
+        "scoring_func": {ours: theirs for theirs, ours in SCORES.items()}[moe.router.score],
         "norm_topk_prob": True,
         "routed_scaling_factor": moe.router.scale,
         "swiglu_limit": moe.limit,
