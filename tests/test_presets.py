@@ -18,13 +18,14 @@ PARAMETERS = {  # as the published files' own tensors add up (tied tables once, 
     "gemma-3-27b": 27_009_346_304, "qwen3-0.6b": 596_049_920, "qwen3-32b": 32_762_123_264, "qwen3-235b-a22b": 235_093_634_560,
     "smollm3-3b": 3_075_098_624, "deepseek-moe-16b": 16_375_728_128, "deepseek-v2": 235_741_434_880, "deepseek-v3": 671_026_404_352,
     "deepseek-r1": 671_026_404_352, "kimi-k2": 1_026_408_209_408, "glm-4.5": 352_797_814_784, "grok-2.5": 269_515_497_472,
-    "gpt-oss-20b": 20_914_757_184, "gpt-oss-120b": 116_829_156_672,
+    "recurrentgemma-2b": 2_682_862_080, "rwkv-4-14b": 2 * 50_277 * 5_120 + 13 * 5_120**2 * 40 + 5_120 * (11 * 40 + 4),
+    "xlstm-7b": 6_865_424_896, "gpt-oss-20b": 20_914_757_184, "gpt-oss-120b": 116_829_156_672,
 }  # fmt: skip
 # As their makers put it, in billions: active parameters, to the last figure that is given.
 ACTIVE = {
     "mixtral-8x7b": (12.9, 0.05), "deepseek-moe-16b": (2.8, 0.05), "deepseek-v2": (21, 0.5), "deepseek-v3": (37, 0.6), "kimi-k2": (32, 0.9),
     "glm-4.5": (32, 1.7), "qwen3-235b-a22b": (22, 0.5), "gpt-oss-120b": (5.1, 0.7), "gpt-oss-20b": (3.6, 0.65),
-    "llama-4-scout": (17, 0.5), "llama-4-maverick": (17, 0.5),
+    "kolibri-1": (3.46, 0.33), "llama-4-scout": (17, 0.5), "llama-4-maverick": (17, 0.5),
 }  # fmt: skip
 
 

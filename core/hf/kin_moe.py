@@ -164,7 +164,7 @@ KIN = {
         "Kolibri1", (128_000, 2_560, 10_240, 50, 262_144), (48, 4, 128), bias=False, attention={"qk_norm": {}},
         residual={"norm": "sandwich"}, window=each_fifth, sliding=513, unseen=True, count=("num_experts", 384),
         top_k=("num_experts_per_tok", 6), d_ff=("moe_intermediate_size", 512), router=BALANCED | {"over": "chosen"},
-        shared=("shared_expert_intermediate_size", 512),
+        shared=("shared_expert_intermediate_size", 512), ignored="use_sliding_window head_dtype",
         tensors={"post_attention_layernorm": "post_self_attn_layernorm", "pre_feedforward_layernorm": "post_attention_layernorm",
                  "post_feedforward_layernorm": "post_mlp_layernorm"},
     ),
