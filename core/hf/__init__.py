@@ -68,7 +68,7 @@ def families_of(arch: Architecture) -> Iterator[tuple[Any, dict]]:
             config = (family.write(arch) or {}) | quantised.written(arch, family) | {"strata": _metadata(arch)}
             if from_hf(config) == arch:
                 yield family, config
-        except (Unsupported, LookupError, AttributeError, TypeError, ValueError, ArithmeticError):
+        except (Unsupported, LookupError, AttributeError, TypeError, ValueError, ArithmeticError, StopIteration):
             continue  # a writer may take for granted what only its own family has
 
 
