@@ -105,7 +105,7 @@ KIN = {
         count=("num_experts", 64), top_k=("num_experts_per_tok", 6), router=COUNTED, normalise=True, scale=("route_scale", 1.0),
         shared=("num_shared_experts", 2), first=("num_dense_layers", 1), routed_by="router.gate", bias_at="expert_bias",
         tensors={"pre_feedforward_layernorm": "pre_mlp_layernorm", "post_feedforward_layernorm": "post_mlp_layernorm"},
-        ignored="global_attn_every_n_layers",
+        ignored="global_attn_every_n_layers use_grouped_mm load_balance_coeff",
     ),
     "cohere2_moe": MoeKin(
         "Cohere2Moe", (256_000, 8_192, 22_528, 40, 8_192), (64, None, 128), tied=True, norm={"kind": "layer", "bias": False},
@@ -178,6 +178,7 @@ KIN = {
         "MiniMaxM2", (200_064, 3_072, 1_536, 62, 196_608), (48, 8, 128), theta=5e6, fraction=1.0, bias=False,
         attention={"qk_norm": {"across": "heads"}}, count=("num_local_experts", 256), d_ff=("intermediate_size", 1_536), router=BALANCED,
         normalise=True, bias_at="e_score_correction_bias",
+        ignored="num_mtp_modules mtp_transformer_layers use_mtp",  # the files hold no such modules
     ),
     "olmoe": MoeKin(
         "Olmoe", (50_304, 2_048, 2_048, 16, 4_096), (16, None, None), eps=("rms_norm_eps", 1e-5),
@@ -202,6 +203,15 @@ KIN = {
 }  # fmt: skip
 
 
+# Keys of published files that may say only what the family does anyway.
+FIXED = {
+    "afmoe": dict(n_group=1, topk_group=1, num_expert_groups=1, num_limited_groups=1, route_norm=True, score_func="sigmoid"),
+    "minimax_m2": dict(
+        use_qk_norm=True, qk_norm_type="per_layer", scoring_func="sigmoid", use_routing_bias=True, shared_intermediate_size=0,
+    ),
+}  # fmt: skip
+
+
 def read(row: MoeKin, config: Config, model_type: str) -> dict:
     if model_type == "qwen2_moe":
         config.expect("use_sliding_window", False)
@@ -218,7 +228,14 @@ def read(row: MoeKin, config: Config, model_type: str) -> dict:
     parts = mixers | ({} if all(sparse) else {"dense": kin.dense(config, row)})
     config.ignore("intermediate_size")
     parts["moe"] = _experts(config, row)
+    for key, says in FIXED.get(model_type, {}).items():
+        config.expect(key, says)
     match model_type:
+        case "minimax_m2":
+            config.expect("attn_type_list", [1] * len(order))
+            turned = config.count("rotary_dim", None, most=mixers["attention"]["head_dim"])
+            if turned and not config.has("partial_rotary_factor") and "fraction" not in position:
+                position |= unless(1.0, fraction=turned / mixers["attention"]["head_dim"])
         case "cohere2_moe":
             _command(config, value, parts, order, sparse)
         case "ernie4_5_moe":
