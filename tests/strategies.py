@@ -201,7 +201,7 @@ per_layers = given(
 
 
 activations = st.sampled_from(
-    ["relu2", "gelu", "gelu_tanh", "silu", "reglu", "reglu2", "geglu", "swiglu", "clamped_swiglu"]
+    ["relu2", "gelu", "gelu_tanh", "silu", "reglu", "reglu2", "geglu", "swiglu", "clamped_swiglu", "capped_swiglu"]
 )
 dense = given(
     kind=st.just("feed_forward"),
@@ -257,7 +257,12 @@ def experts(draw):
             router=st.just(router),
             shared=maybe(
                 given(
-                    d_ff=st.just(16), gate=maybe(st.booleans()), bias=maybe(st.booleans()), average=maybe(st.booleans())
+                    d_ff=st.just(16),
+                    gate=maybe(st.booleans()),
+                    bias=maybe(st.booleans()),
+                    average=maybe(st.booleans()),
+                    activation=maybe(st.sampled_from(["swiglu", "capped_swiglu", "relu2"])),
+                    clamp=maybe(st.just(0.5)),
                 )
             ),
             weigh=maybe(st.sampled_from(["before", "after"])),

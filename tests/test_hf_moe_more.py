@@ -1,7 +1,10 @@
 """Families with experts and layers in a window that differ in more than a switch, against transformers."""
 
+import copy
+
 import pytest
-from parity import check_logits
+import torch
+from parity import check_logits, double_precision, perturb, stepwise
 
 import core
 from core.hf import from_hf, to_hf
@@ -84,6 +87,65 @@ def test_logits_are_those_of_transformers(name):
 def test_a_wrapper_is_its_text_model():
     wrapped = from_hf({"model_type": "minimax_m3_vl", "text_config": M3, "vision_config": {"hidden_size": 32}})
     assert wrapped.parts == from_hf(M3).parts and wrapped.layers == from_hf(M3).layers
+
+
+STEP = dict(
+    model_type="step3p5", vocab_size=64, hidden_size=64, intermediate_size=48, num_hidden_layers=4, num_attention_heads=4, head_dim=16,
+    num_attention_groups=2, max_position_embeddings=64, sliding_window=5, moe_num_experts=8, moe_top_k=2, moe_intermediate_size=24,
+    share_expert_dim=32, moe_layers_enum="1,2,3", pad_token_id=0,
+    layer_types=["full_attention", "sliding_attention", "sliding_attention", "full_attention"],
+    attention_other_setting=dict(attention_type="sliding_attention", num_attention_heads=6, num_attention_groups=2, head_dim=16),
+    rope_theta=[5e4, 1e3, 1e3, 5e4], partial_rotary_factors=[0.5, 1.0, 1.0, 0.5], use_head_wise_attn_gate=True, zero_centered=True,
+)  # fmt: skip
+LLAMA3 = dict(
+    rope_type="llama3", factor=2.0, original_max_position_embeddings=32, low_freq_factor=1.0, high_freq_factor=32.0
+)
+STEPS = {
+    "plain": STEP,
+    "cut": STEP
+    | dict(swiglu_limits=[0.0, 0.0, 0.1, 0.1], swiglu_limits_shared=[0.2, 0.0, 0.0, 0.3], moe_router_scaling_factor=3.0,
+           rope_scaling=LLAMA3),
+    "otherwise": STEP | dict(attention_bias=True, query_pre_attn_scalar=9, moe_layers_enum=None, attention_other_setting=None,
+                             rope_theta=1e3, partial_rotary_factors=None, mlp_layer_types=["sparse", "dense", "sparse", "dense"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_step_is_transformers_text_model_with_a_head(name):
+    """transformers has it only inside Step 3.7, which sees images."""
+    from transformers.models.step3p7.modeling_step3p7 import Step3p7TextConfig, Step3p7TextModel
+
+    torch.manual_seed(0)
+    settings = Step3p7TextConfig(
+        **{key: value for key, value in copy.deepcopy(STEPS[name]).items() if value is not None}
+    )
+    settings._attn_implementation = "eager"
+    theirs, head = Step3p7TextModel(settings).eval(), torch.randn(64, 64) / 8
+    perturb(theirs)
+    arch = from_hf(STEPS[name])
+    ours = core.build(arch, device="cpu")
+    core.load_weights(
+        ours, {f"model.{key}": tensor for key, tensor in theirs.state_dict().items()} | {"lm_head.weight": head}
+    )
+    tokens = torch.randint(64, (2, 24))
+    with torch.inference_mode():
+        expected = theirs(tokens, use_cache=False).last_hidden_state @ head.T
+        assert (ours(tokens) - expected).abs().max() <= 1e-4
+    with double_precision(), torch.inference_mode():
+        ours = ours.double()
+        assert (ours(tokens) - stepwise(ours, tokens)).abs().max() <= 1e-6
+    assert from_hf(to_hf(arch)) == arch
+
+
+def test_step_predicts_ahead_with_what_its_lists_go_on_to():
+    ahead = STEP | dict(
+        num_nextn_predict_layers=2, layer_types=[*STEP["layer_types"], *["sliding_attention"] * 2],
+        rope_theta=[5e4, 1e3, 1e3, 5e4, 1e3, 1e3],
+        partial_rotary_factors=[0.5, 1.0, 1.0, 0.5, 1.0, 1.0],
+    )  # fmt: skip
+    arch = from_hf({"model_type": "step3p7", "text_config": ahead})
+    assert arch.mtp.count == 2 and [step.parts[0] for step in arch.mtp.block] == ["local", "dense"]
+    assert from_hf(to_hf(arch)) == arch
 
 
 def test_mimo_predicts_ahead_in_a_window():

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .base import Flops, Linear, Part, Positive, Spec, Width, normal, scaled
-from .feedforward import NAMES, Activated, FeedForwardModule, feed_forward_flops
+from .feedforward import NAMES, Activated, Activation, FeedForwardModule, feed_forward_flops
 from .norm import Norm
 
 Count = Annotated[int, Field(ge=1, le=4_096)]
@@ -76,6 +76,8 @@ class Shared(Spec):
     gate: bool = Field(False, description="Its output is multiplied by a sigmoid of the input (Qwen 2)")
     bias: bool = Field(False, description="Biases in it, whether or not the routed experts have some")
     average: bool = Field(False, description="Averaged with what the routed experts give, not added (Command A+)")
+    activation: Activation | None = Field(None, description="Where it differs from the routed experts'")
+    clamp: Positive | None = Field(None, description="Where it differs from the routed experts' (Step 3.5)")
 
 
 class Experts(Activated, Part):
@@ -158,6 +160,12 @@ class Experts(Activated, Part):
         biases = (self.matrices - 1) * self.d_ff + width if self.bias else 0
         return self.matrices * width * self.d_ff + biases
 
+    @property
+    def beside_all(self) -> "Experts":
+        """The part with the shared network's own activation."""
+        own = {key: value for key in ("activation", "clamp") if (value := getattr(self.shared, key)) is not None}
+        return self.model_copy(update=own) if own else self
+
     def idle_parameters(self, d_model: int) -> int:
         return (self.count - self.active) * self.expert_parameters(d_model)
 
@@ -170,7 +178,7 @@ class Experts(Activated, Part):
         if self.latent:
             flops |= dict.fromkeys(("enter", "leave"), 2 * new * d_model * self.latent)
         if self.shared:
-            flops |= feed_forward_flops(self, d_model, self.shared.d_ff, new).under("shared")
+            flops |= feed_forward_flops(self.beside_all, d_model, self.shared.d_ff, new).under("shared")
             if self.shared.gate:
                 flops["shared_gate"] = 2 * new * d_model
         return Flops(flops)
@@ -238,6 +246,9 @@ class Experts(Activated, Part):
             yield "A weight multiplies what an expert reads, not what it gives."
         if self.shared and self.shared.gate:
             yield "The shared network's output is multiplied by a sigmoid of the input."
+        if self.shared and self.beside_all is not self:
+            yield f"The shared network's activation is another: {NAMES[self.beside_all.activation]}."
+            yield from self.beside_all.notes()
         if self.branch_norms:
             yield "The routed experts and the shared network each read through a norm and give through another; then they are summed."
         if r.norm:
@@ -258,7 +269,7 @@ class ExpertsModule(nn.Module):
         self.experts = StackedExperts(part, part.latent or d_model)
         self.leave = Linear(part.latent, d_model) if part.latent else None
         if part.shared:
-            self.shared = FeedForwardModule(part, d_model, part.shared.d_ff, bias=part.shared.bias)
+            self.shared = FeedForwardModule(part.beside_all, d_model, part.shared.d_ff, bias=part.shared.bias)
             self.shared_gate = Linear(d_model, 1) if part.shared.gate else None
         for branch in ("experts", "shared") if part.branch_norms else ():
             if branch == "experts" or part.shared:

@@ -34,10 +34,12 @@ Activation = Literal[
     "geglu_tanh",
     "swiglu",
     "clamped_swiglu",
+    "capped_swiglu",
 ]
 NAMES = {
     "relu": "ReLU", "relu2": "ReLU²", "gelu": "GELU", "gelu_tanh": "GELU (tanh)", "silu": "SiLU", "xielu": "xIELU", "reglu": "ReGLU",
     "reglu2": "ReGLU²", "geglu": "GEGLU", "geglu_tanh": "GEGLU (tanh)", "swiglu": "SwiGLU", "clamped_swiglu": "clamped SwiGLU",
+    "capped_swiglu": "capped SwiGLU",
 }  # fmt: skip
 
 
@@ -45,12 +47,13 @@ class Activated(Spec):
     """What feed-forward networks and experts have in common: an activation, gated or not.
 
     clamped_swiglu is gpt-oss's (arXiv:2508.10925): the gate clamped from above and the other branch on both sides at
-    `clamp`, a swish of slope `swish_slope`, and one added to the other branch. xielu is the expanded integral of ELU
+    `clamp`, a swish of slope `swish_slope`, and one added to the other branch. capped_swiglu is Step 3.5's (arXiv:2602.10604):
+    what SwiGLU multiplies is cut at `clamp`, the gate after its swish. xielu is the expanded integral of ELU
     (arXiv:2411.13010), whose two slopes each layer learns.
     """
 
     activation: Activation = Field("swiglu", description="The non-linearity; the -glu kinds multiply two projections")
-    clamp: Positive = Field(7.0, description="Where clamped_swiglu cuts its inputs")
+    clamp: Positive = Field(7.0, description="Where clamped_swiglu and capped_swiglu cut")
     swish_slope: Positive = Field(1.702, description="Slope of clamped_swiglu's swish")
     limit: Positive | None = Field(
         None, description="The gate is cut from above at this, the other branch on both sides (DeepSeek-V4)"
@@ -72,6 +75,8 @@ class Activated(Spec):
                 f"The gate is clamped from above at {self.clamp:g}, the other branch on both sides; the swish has slope "
                 f"{self.swish_slope:g}, and one is added to the other branch."
             )
+        elif self.activation == "capped_swiglu":
+            yield f"The gate is cut from above at {self.clamp:g} after its swish, the other branch on both sides."
         elif self.activation == "xielu":
             yield "xIELU's slopes are softplus of what is stored, the negative one plus beta; each layer has its own two."
         elif "gelu" in (GATED.get(self.activation), self.activation):
@@ -92,6 +97,8 @@ class Activated(Spec):
         if self.activation == "clamped_swiglu":
             gate, up = gate.clamp(max=self.clamp), up.clamp(-self.clamp, self.clamp)
             return gate * torch.sigmoid(self.swish_slope * gate) * (up + 1)
+        if self.activation == "capped_swiglu":
+            return F.silu(gate).clamp(max=self.clamp) * up.clamp(-self.clamp, self.clamp)
         return PLAIN[GATED[self.activation]](gate) * up
 
 
