@@ -223,8 +223,9 @@ def _experts(config: Config) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    mixers, feeds = common.mixers(arch), [arch.parts[block[1].parts[0]] for block in arch.sequence]
-    moe = next(part for part in feeds if part.kind == "experts")
+    mixers, moe = common.mixers(arch), next((part for part in arch.parts.values() if part.kind == "experts"), None)
+    if moe is None:
+        return {}
     dense = next((part for part in arch.parts.values() if part.kind == "feed_forward"), None)
     full = next((part for part in mixers if not part.window), mixers[0])
     local = next((part for part in mixers if part.window), full)
