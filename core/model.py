@@ -120,6 +120,10 @@ class Model(nn.Module):
         if arch.tied_embeddings:
             self.head.weight = self.embedding.weight
         self._lend_caches()
+        for index, layer in enumerate(self.layers):
+            for module in layer.modules():
+                if hasattr(module, "stand_at"):  # what depends on the depth at which it stands
+                    module.stand_at(index)
 
     def forward(self, tokens: Tensor, start: int = 0) -> Tensor:
         """(B, T) token ids, the first at position `start` -> logits (B, T, vocab_size)."""

@@ -144,6 +144,10 @@ def compressed(draw):
     return part
 
 
+differentials = given(
+    kind=st.just("differential_attention"), heads=st.sampled_from([4, 8]), kv_heads=st.sampled_from([2, 4]), head_dim=HEAD_DIMS,
+    bias=maybe(st.booleans()), position=maybe(st.one_of(ropes, nope)),
+)  # fmt: skip
 convolutions = given(
     kind=st.just("short_convolution"), kernel=maybe(st.sampled_from([2, 4])), bias=maybe(st.booleans())
 )
@@ -300,6 +304,7 @@ def mappings(draw):
         "ff": dense,
         "moe": experts(),
         "conv": convolutions,
+        "pair": differentials,
         "delta": deltas(),
         "sparse": sparse,
         "blocks": block_sparse,

@@ -10,6 +10,7 @@ SMALL = dict(
     vocab_size=64, hidden_size=64, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
     max_position_embeddings=64, pad_token_id=0,
 )  # fmt: skip
+MINISTRAL = SMALL | dict(model_type="ministral3")
 YARN = dict(
     rope_type="yarn", rope_theta=500.0, factor=4.0, original_max_position_embeddings=16, beta_fast=32, beta_slow=1
 )
@@ -22,6 +23,13 @@ XGLM = dict(
 )  # fmt: skip
 CTRL = dict(model_type="ctrl", vocab_size=64, n_embd=32, n_layer=2, n_head=4, dff=48, n_positions=64)
 BIGCODE = dict(model_type="gpt_bigcode", vocab_size=64, n_embd=32, n_layer=2, n_head=4, n_positions=64)
+DBRX = dict(
+    model_type="dbrx", vocab_size=64, d_model=64, n_heads=4, n_layers=2, max_seq_len=64, rope_theta=500.0,
+    attn_config=dict(kv_n_heads=2, clip_qkv=0.5, rope_theta=500.0), ffn_config=dict(ffn_hidden_size=48, moe_num_experts=8, moe_top_k=2),
+)  # fmt: skip
+JAPANESE = dict(
+    model_type="gpt_neox_japanese", vocab_size=64, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, max_position_embeddings=64,
+)  # fmt: skip
 CASES = [
     OPT | dict(word_embed_proj_dim=16, do_layer_norm_before=False),
     OPT | dict(word_embed_proj_dim=48, tie_word_embeddings=False, _remove_final_layer_norm=True),
@@ -32,7 +40,11 @@ CASES = [
     CTRL | dict(tie_word_embeddings=False),
     BIGCODE | dict(num_key_value_heads=2),
     BIGCODE | dict(num_key_value_heads=2, multi_query=False),
-    SMALL | dict(model_type="ministral3"),
+    DBRX,
+    DBRX | dict(ffn_config=DBRX["ffn_config"] | dict(moe_normalize_expert_weights=None, ffn_act_fn=dict(name="gelu"))),
+    JAPANESE,
+    JAPANESE | dict(num_hidden_layers=1, rotary_pct=0.5, rotary_emb_base=500, intermediate_multiple_size=2, tie_word_embeddings=False),
+    MINISTRAL,
     SMALL | dict(model_type="ministral3", sliding_window=5, rope_parameters=YARN | dict(llama_4_scaling_beta=0.5)),
     SMALL | dict(
         model_type="ministral3", tie_word_embeddings=True,
@@ -48,13 +60,20 @@ def test_logits_are_those_of_transformers(config):
 
 
 def test_ministral_3_is_read_inside_its_wrapper():
-    text = CASES[10]
+    text = MINISTRAL | dict(rope_parameters=YARN | dict(llama_4_scaling_beta=0.5))
     assert from_hf({"model_type": "mistral3", "text_config": text, "vision_config": {}}).parts == from_hf(text).parts
 
 
 @pytest.mark.parametrize(
     ("config", "key"),
-    [(CASES[9] | dict(mystery=3), "mystery"), (CASES[9] | dict(rope_parameters=YARN | dict(mystery=3)), "mystery")],
+    [
+        (MINISTRAL | dict(mystery=3), "mystery"),
+        (MINISTRAL | dict(rope_parameters=YARN | dict(mystery=3)), "mystery"),
+        (DBRX | dict(tie_word_embeddings=True), "tie_word_embeddings"),
+        (DBRX | dict(ffn_config=dict(moe_normalize_expert_weights=2.0)), "moe_normalize_expert_weights"),
+        (XGLM | dict(pad_token_id=7), "pad_token_id"),
+        (SMALL | dict(model_type="diffllama", num_key_value_heads=1), "kv_heads"),
+    ],
 )
 def test_what_the_spec_cannot_say_is_refused_by_name(config, key):
     with pytest.raises(core.Unsupported, match=rf"{key}: "):

@@ -27,6 +27,7 @@ VARIED = {  # beside the default switches of every family
     ),
     "cohere2": dict(sliding_window=5, num_hidden_layers=4, sliding_window_pattern=2),
     "cwm": dict(sliding_window=5, num_hidden_layers=5, rope_parameters=dict(rope_type="default", rope_theta=500.0)),
+    "diffllama": dict(attention_bias=True, num_hidden_layers=3, rms_norm_eps=1e-3, num_attention_heads=8),
     "ernie4_5": dict(use_bias=True, tie_word_embeddings=False),
     "exaone4": dict(sliding_window=5, sliding_window_pattern=2),
     "gemma": dict(attention_bias=True),

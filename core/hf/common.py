@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from ..parts.attention import Attention, StepTemperature
+from ..parts.differential import DifferentialAttention
 from ..parts.experts import Experts
 from ..parts.feedforward import GATED, FeedForward
 from ..parts.position import Dynamic, Proportional, Rope, Yarn
@@ -645,6 +646,14 @@ def attention_sources(path: str, at: str, part: Attention) -> Iterator[tuple[str
         yield one(f"{path}.core.sinks", f"{at}.sinks")
     if part.gate:
         yield one(f"{path}.gate.weight", f"{at}.g_proj.weight", f"{at}.gate_proj.weight")
+
+
+def differential_sources(path: str, at: str, part: DifferentialAttention) -> Iterator[tuple[str, list[Source]]]:
+    """Differential attention: llama's projections, and the four vectors that lambda is made of."""
+    plain = Attention(heads=part.heads, kv_heads=part.kv_heads, head_dim=part.head_dim, bias=part.bias)
+    yield from attention_sources(path, f"{at}.self_attn", plain)
+    for name in ("q1", "k1", "q2", "k2"):
+        yield one(f"{path}.core.lambda_{name}", f"{at}.self_attn.lambda_{name}")
 
 
 def dense_sources(path: str, at: str, part: FeedForward) -> Iterator[tuple[str, list[Source]]]:

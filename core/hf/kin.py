@@ -51,6 +51,9 @@ class Kin:
     unseen: bool = False  # layers without a window have no position, where there is a window at all
     ignored: str = ""  # keys that change nothing
     tensors: Mapping[str, str] = field(default_factory=dict)  # llama's name of a module -> the family's
+    mixer: Callable[[str, str, Any], Sources] | None = (
+        None  # where attention's own tensors are, where not at llama's names
+    )
 
 
 def every(fourth: int) -> Callable[[Config, int, int | None], list[str]]:
@@ -135,6 +138,10 @@ KIN = {
     "cwm": Kin(
         "Cwm", (128_256, 6_144, 21_504, 64, 131_072), (48, 8, 128), eps=("rms_norm_eps", 1e-5), bias=False, theta=1e6,
         mlp_bias=("mlp_bias", False), window=first_of(4), sliding=8_192,
+    ),
+    "diffllama": Kin(
+        "DiffLlama", (32_000, 2_048, 8_192, 16, 2_048), (32, None, None), eps=("rms_norm_eps", 1e-5),
+        attention={"kind": "differential_attention"}, mixer=common.differential_sources, ignored="lambda_std_dev",
     ),
     "ernie4_5": Kin(
         "Ernie4_5", (103_424, 1_024, 3_072, 18, 131_072), (16, 2, 128), tied=True, eps=("rms_norm_eps", 1e-5),
@@ -354,6 +361,8 @@ def _special(config: Config, model_type: str, kin: Kin, part: dict, value: dict)
         case "iquestcoder":
             config.expect("clip_qkv", None)
             config.expect("use_sliding_window", False)
+        case "diffllama":
+            part["out_norm"] = {"kind": "rms", "eps": value["norm"]["eps"], "weight": False}
         case "nanochat":
             value["embedding"] = {"norm": True}
             value["head"] = {"softcap": config.take("final_logit_softcapping", float, 15.0, null=None)}
@@ -403,7 +412,10 @@ def write_frame(arch: Architecture, model_type: str, kin: Kin) -> dict:
         "tie_word_embeddings": arch.tied_embeddings,
         kin.eps[0]: arch.norm.eps,
     } | common.write_heads(part)
-    for switch, says in ((kin.bias, part.bias), (kin.out_bias, part.bias if part.out_bias is None else part.out_bias)):
+    for switch, says in (
+        (kin.bias, part.bias),
+        (kin.out_bias, part.bias if getattr(part, "out_bias", None) is None else part.out_bias),
+    ):
         if isinstance(switch, tuple):
             written[switch[0]] = says
     if isinstance(kin.head_bias, tuple):
@@ -455,7 +467,7 @@ def sources(kin: Kin, arch: Architecture) -> Sources:
     names = kin.tensors
     if kin.multipliers and arch.residual.norm != "sandwich":  # HyperCLOVA X without its second norms
         names = {ours: theirs for ours, theirs in names.items() if not ours.endswith("layernorm")}
-    return common.renamed(common.llama_sources(arch), **names)
+    return common.renamed(common.llama_sources(arch, mixer=kin.mixer), **names)
 
 
 @dataclass(frozen=True)

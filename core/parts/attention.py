@@ -200,7 +200,7 @@ class Attention(Mixer):
 
     def shrink(self, scale: float) -> "Attention":
         groups = min(self.kv_heads, 2)
-        dim = _shrunk_dim(self.position) if isinstance(self.position, Rope) else 16
+        dim = shrunk_dim(self.position) if isinstance(self.position, Rope) else 16
         return self.model_copy(
             update={
                 "heads": self.heads // self.kv_heads * groups,
@@ -292,7 +292,7 @@ class Attention(Mixer):
         yield from self.position.checklist(self.head_dim)
 
 
-def _shrunk_dim(position: Position) -> int:
+def shrunk_dim(position: Position) -> int:
     """A small head that the same rotary embedding fits: 16 channels, or what the factors' lists ask for."""
     scaling = getattr(position, "scaling", None)
     if hasattr(scaling, "short_factor"):

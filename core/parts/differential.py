@@ -1,0 +1,136 @@
+"""Differential attention (arXiv:2410.05258): what two softmaxes agree on is noise, and their difference is kept."""
+
+import math
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from .attention import shrunk_dim, visible
+from .base import Flops, HeadDim, Heads, Keep, Linear, Mixer, Shape, causal_pairs, normal
+from .norm import Norm, RMSNorm
+from .position import Position, Rope
+
+
+class DifferentialAttention(Mixer):
+    """Heads stand in pairs: the first half's weights less lambda times the second half's average the values of two heads
+    side by side. lambda is learned and begins the higher the deeper a layer stands. H = heads, G = kv_heads, D = head_dim."""
+
+    title = "Differential attention"
+
+    kind: Literal["differential_attention"]
+    heads: Heads = Field(description="Query heads, an even number: half of them are subtracted", examples=[32])
+    kv_heads: Heads = Field(description="Key and value heads: an even divisor of heads", examples=[8])
+    head_dim: HeadDim = Field(description="Channels of a query, key or value head", examples=[64])
+    bias: bool = Field(False, description="Biases on every projection")
+    out_norm: Norm = Field(RMSNorm(eps=1e-5, weight=False), description="Norm of each pair's output")
+    norm: Norm | None = Field(None, description="Where it differs from the model's")
+    position: Position | None = Field(None, description="Where it differs from the model's")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.kv_heads % 2:
+            raise ValueError(f"kv_heads: {self.kv_heads} do not stand in pairs; give an even number")
+        if self.heads % self.kv_heads:
+            raise ValueError(f"kv_heads: {self.heads} heads do not divide into {self.kv_heads} equal groups")
+        return self
+
+    def build(self, d_model: int) -> nn.Module:
+        return DifferentialModule(self, d_model)
+
+    def check(self, d_model: int, context: int) -> None:
+        self.position.check(self.head_dim)
+
+    def cache(self, length: int) -> dict[str, Shape]:
+        return dict.fromkeys(("key", "value"), (length, self.kv_heads, self.head_dim))
+
+    def plain_cache(self, length: int) -> dict[str, Shape]:
+        return dict.fromkeys(("key", "value"), (length, self.heads, self.head_dim))
+
+    def flops(self, d_model: int, new: int, past: int) -> Flops:
+        h, g, d = self.heads, self.kv_heads, self.head_dim
+        return Flops(
+            q=2 * new * d_model * h * d,
+            k=2 * new * d_model * g * d,
+            v=2 * new * d_model * g * d,
+            core=2 * h * 3 * d * causal_pairs(new, past),
+            o=2 * new * h * d * d_model,
+        )
+
+    def shrink(self, scale: float) -> "DifferentialAttention":
+        dim = shrunk_dim(self.position) if isinstance(self.position, Rope) else 16
+        heads = self.heads // self.kv_heads * 2
+        return self.model_copy(update={"heads": heads, "kv_heads": 2, "head_dim": dim})
+
+    def facts(self) -> Iterator[str]:
+        yield f"{self.heads // 2} pairs of heads" + ("" if self.kv_heads == self.heads else f" · {self.kv_heads} KV")
+
+    def explain(self, d_model: int) -> str:
+        return (
+            f"{self.heads} heads of {self.head_dim} channels in {self.heads // 2} pairs: one softmax less lambda times the "
+            f"other, so that what both give to everything cancels out. It keeps {2 * self.kv_heads * self.head_dim:,} values a token."
+        )
+
+    def checklist(self, d_model: int) -> Iterator[str]:
+        yield "Heads i and i + H / 2 are a pair; value heads g and g + G / 2 stand side by side, so a pair's output is 2 D wide."
+        yield "lambda is exp(q1 · k1) − exp(q2 · k2) + 0.8 − 0.6 exp(−0.3 l) for the layer l, counted from 0."
+        yield "Each pair's output is normalised alone and multiplied by 0.2 + 0.6 exp(−0.3 l), which is not learned."
+        yield from self.position.checklist(self.head_dim)
+
+
+class DifferentialModule(nn.Module):
+    def __init__(self, part: DifferentialAttention, d_model: int):
+        super().__init__()
+        self.part = part
+        h, g, d = part.heads, part.kv_heads, part.head_dim
+        self.q = Linear(d_model, h * d, part.bias)
+        self.k, self.v = Linear(d_model, g * d, part.bias), Linear(d_model, g * d, part.bias)
+        self.k_cache, self.v_cache = Keep(), Keep()
+        self.rotary = part.position.rotary(d)
+        self.core = DifferentialCore(part)
+        self.out_norm = part.out_norm.build(2 * d)
+        self.o = Linear(h * d, d_model, part.bias)
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
+        q, k = self.turn(self.q(x), positions), self.turn(self.k(x), positions)  # (B, T, H, D), (B, T, G, D)
+        v = self.v_cache(self.v(x).unflatten(-1, (self.part.kv_heads, -1)))  # (B, S, G, D)
+        pairs = self.core(q, self.k_cache(k), v, positions)  # (B, T, H / 2, 2 D)
+        return self.o((self.out_norm(pairs) * (1 - self.core.start)).flatten(-2))
+
+    def turn(self, x: Tensor, positions: Tensor) -> Tensor:
+        x = x.unflatten(-1, (-1, self.part.head_dim))
+        return x if self.rotary is None else self.rotary(x, positions)
+
+
+class DifferentialCore(nn.Module):
+    """(softmax(q1 k1^T) - lambda softmax(q2 k2^T)) v over the keys that each query may see."""
+
+    box = "attention_core"
+    label = "Difference of two softmaxes"
+    explain = "Each pair of heads scores the keys twice; the second softmax, times lambda, is taken from the first."
+
+    def __init__(self, part: DifferentialAttention):
+        super().__init__()
+        self.part = part
+        for name in ("q1", "k1", "q2", "k2"):
+            setattr(self, f"lambda_{name}", normal(part.head_dim))
+        self.stand_at(0)
+
+    def stand_at(self, layer: int) -> None:
+        """Where lambda begins in a layer, counted from 0."""
+        self.start = 0.8 - 0.6 * math.exp(-0.3 * layer)
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor) -> Tensor:
+        first, second = ((getattr(self, f"lambda_q{n}") * getattr(self, f"lambda_k{n}")).sum().exp() for n in (1, 2))
+        q = q.unflatten(2, (2, k.shape[2] // 2, -1))  # (B, T, 2, G / 2, H / G, D)
+        k, v = k.unflatten(2, (2, -1)), torch.cat(v.chunk(2, dim=2), dim=-1)  # (B, S, 2, G / 2, D), (B, S, G / 2, 2 D)
+        scores = torch.einsum("btpghd,bspgd->bpghts", q, k) * self.part.head_dim**-0.5  # (B, 2, G / 2, H / G, T, S)
+        seen = visible(positions, k.shape[1], None, None)  # (T, S)
+        weights = scores.masked_fill(~seen, -math.inf).float().softmax(dim=-1).to(v.dtype)
+        out = torch.einsum("bpghts,bsgv->bptghv", weights, v)  # (B, 2, T, G / 2, H / G, 2 D)
+        return (out[:, 0] - (first - second + self.start) * out[:, 1]).flatten(2, 3)  # (B, T, H / 2, 2 D)
+
+    def outline(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor) -> Tensor:
+        return q.new_empty(*q.shape[:2], q.shape[2] // 2, 2 * q.shape[3])
