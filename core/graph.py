@@ -206,8 +206,8 @@ class _Builder:
             node = f"{here}.{op.id}"
             self.operation(node, op, here, count, traced, flops)
             ends[op.id] = self.arrows(node, op, ends)
-            if op.kind == "experts":
-                self.graph.nodes[node]["active_parameters"] -= part.idle_parameters(d)
+            idle = part.idle_parameters(d) if op.kind == "experts" else getattr(traced.modules.get(op.path), "idle", 0)
+            self.graph.nodes[node]["active_parameters"] -= idle
         return ends[traced.output.source]
 
     def operation(self, node: str, op: Operation, parent: str, count: int, traced: Traced, flops: Mapping) -> None:

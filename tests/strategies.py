@@ -276,6 +276,12 @@ def experts(draw):
     )
 
 
+attention_experts = given(
+    kind=st.just("attention_experts"), count=st.sampled_from([2, 4]), top_k=st.integers(1, 2), heads=st.integers(1, 3), head_dim=HEAD_DIMS,
+    out_bias=maybe(st.booleans()), position=maybe(st.one_of(ropes, nope)),
+)  # fmt: skip
+
+
 @st.composite
 def steps(draw, names):
     """One step: a part's name, or parts side by side, at times with a residual of its own."""
@@ -299,6 +305,7 @@ def mappings(draw):
     """A mapping in the spec's form; most are valid, and what is not is refused with a sentence."""
     names = {
         "mixer": attention(),
+        "heads": attention_experts,
         "latent": latents,
         "other": attention(),
         "ff": dense,

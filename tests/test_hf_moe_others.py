@@ -14,6 +14,7 @@ COHERE = SMALL | dict(model_type="cohere2_moe", head_dim=16, sliding_window=5, n
 ERNIE = SMALL | dict(model_type="ernie4_5_moe", moe_num_experts=8, moe_k=3, moe_intermediate_size=24)
 FLEX = SMALL | dict(model_type="flex_olmo")
 GRANITE = SMALL | dict(model_type="granitemoe_swa", sliding_window=5)
+JET = {key: SMALL[key] for key in SMALL if key != "num_attention_heads"} | dict(model_type="jetmoe", kv_channels=16)
 PHI = SMALL | dict(model_type="phimoe")
 LONG = dict(
     rope_type="longrope", rope_theta=1e4, original_max_position_embeddings=32, factor=2.0, short_factor=[1.0 + i / 8 for i in range(8)],
@@ -39,6 +40,10 @@ LOGITS = {
     | dict(layer_rope_theta=[0, 1e4, 5e5, 1e4], shared_intermediate_size=40, attention_multiplier=0.3, residual_multiplier=0.5,
            rope_parameters=dict(rope_type="default", rope_theta=2e4), attention_bias=True, logits_scaling=2.0),
     "granitemoe_swa everything alike": GRANITE | dict(layer_types=["full_attention"] * 4, layer_rope_theta=[1e5] * 4),
+    "jetmoe": JET,
+    "jetmoe varied": JET
+    | dict(num_local_experts=5, num_experts_per_tok=3, rms_norm_eps=1e-3, tie_word_embeddings=False, activation_function="gelu",
+           rope_parameters=dict(rope_type="linear", rope_theta=5e4, factor=2.0)),
     "phimoe": PHI,
     "phimoe varied": PHI | dict(attention_bias=True, lm_head_bias=True, router_jitter_noise=0.3, sliding_window=6, num_local_experts=5),
     "phimoe long": PHI | dict(rope_parameters=LONG, head_dim=16, tie_word_embeddings=True),

@@ -6,7 +6,7 @@ calls, what it costs and the words that describe it; nothing elsewhere knows mor
 A module with a class attribute `box` is one box of the traced picture, of that kind; others are traced through.
 `keeps_shape` says that its output has its first input's shape, and a method `outline` gives its outputs empty, so
 that analysis need not run it; a test holds both equal to what a live run gives. `scratch` counts the values that a
-box writes inside for one token, beside its output.
+box writes inside for one token, beside its output, and `idle` its parameters that one token does not touch.
 """
 
 import math

@@ -101,6 +101,7 @@ class Experts(Activated, Part):
         0, description="Further experts without weights, which give back what they read: a token may choose them too"
     )
     bias: bool = Field(False, description="Biases in every expert")
+    out_bias: bool = Field(False, description="A bias on what the routed experts give together (JetMoE)")
     router: Router = Field(Router(), description="How experts are chosen and weighed")
     shared: Shared | None = Field(None, description="A network that every token passes as well")
     weigh: Literal["after", "before"] = Field(
@@ -404,6 +405,7 @@ class StackedExperts(nn.Module):
         for name, shape in shapes.items():
             setattr(self, name, normal(e, *shape))
             setattr(self, f"{name}_bias", nn.Parameter(torch.zeros(e, shape[0])) if part.bias else None)
+        self.out_bias = nn.Parameter(torch.zeros(d)) if part.out_bias else None
 
     def forward(self, x: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
         """(B, T, d_model), (B, T, K), (B, T, K) -> the weighted sum of the chosen experts' outputs, (B, T, d_model)."""
@@ -419,7 +421,8 @@ class StackedExperts(nn.Module):
         y = self.part.activate(self.project("up", slots, expert), gate)  # (B T K, d_ff)
         y = torch.cat((self.project("down", y, expert), same))  # (B T K, d_model)
         y = y * weight if self.part.weigh == "after" else y
-        return torch.zeros_like(x).flatten(0, 1).index_add(0, order // k, y).view_as(x)
+        y = torch.zeros_like(x).flatten(0, 1).index_add(0, order // k, y).view_as(x)
+        return y if self.out_bias is None else y + self.out_bias
 
     def filled(self, expert: Tensor) -> int:
         """How many slots, of those sorted by expert, go to experts with weights; without values, as many as are counted."""
