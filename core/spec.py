@@ -188,7 +188,11 @@ class Architecture(Spec):
         for name in sorted(set(self.parts) - used):
             raise ValueError(f"parts.{name}: no layer uses it; name it in a block or remove it")
         for name in self.parts:
-            if hasattr(nn.Module, name) or name in ("training", "moves", "layer_scale") or _TAKEN.search(name):
+            if (
+                hasattr(nn.Module, name)
+                or name in ("training", "moves", "layer_scale", "stream", "positions", "per_layer")
+                or _TAKEN.search(name)
+            ):
                 raise ValueError(f"parts.{name}: a block has something of that name already; choose another")
         if self.depth > MAX_LAYERS:
             raise ValueError(f"layers: {self.depth:,} layers; at most {MAX_LAYERS:,} are accepted")

@@ -68,8 +68,8 @@ def read(config: Config, model_type: str) -> dict:
     for mixer, reads in zip(order, borrows, strict=True):
         name = names["wide" if double and reads else "dense"]
         network = {"parts": [name]} | OUTPUT if routed else name
-        blocks.append([mixer, network, *([{"parts": ["per_layer"]} | OUTPUT] if width else [])])
-    parts = mixers | networks | {"per_layer": own}
+        blocks.append([mixer, network, *([{"parts": ["layer_embedding"]} | OUTPUT] if width else [])])
+    parts = mixers | networks | {"layer_embedding": own}
     return common.assemble(config, value, far, parts, blocks)
 
 
