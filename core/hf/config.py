@@ -121,6 +121,7 @@ class Config:
                 )
 
     def _path(self, key: str) -> str:
+        key = key if key.isprintable() else shown(key)
         return f"{self.where}.{key}" if self.where else key
 
 
