@@ -285,9 +285,11 @@ def shrink(arch: Architecture) -> Architecture:
     )
     small = Architecture.model_validate(small.model_dump())
     weight = {block: parameters(Block(small, block, lambda n: build_part(small, n))) for block in small.distinct()}
-    total = sum(weight[block] * count for block, count in small.distinct().items())
-    if total > LIVE_PARAMETERS:
-        small = small.model_copy(update={"layers": tuple(_fewer(s, LIVE_PARAMETERS / total) for s in small.layers)})
+    while (total := sum(weight[block] * count for block, count in small.distinct().items())) > LIVE_PARAMETERS:
+        layers = tuple(_fewer(segment, LIVE_PARAMETERS / total) for segment in small.layers)
+        if layers == small.layers:  # one repeat of each is the least
+            break
+        small = small.model_copy(update={"layers": layers})
     return Architecture.model_validate(small.model_dump())
 
 

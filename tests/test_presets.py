@@ -20,10 +20,12 @@ PARAMETERS = {  # as the published files' own tensors add up (tied tables once, 
     "deepseek-r1": 671_026_404_352, "kimi-k2": 1_026_408_209_408, "glm-4.5": 352_797_814_784, "grok-2.5": 269_515_497_472,
     "recurrentgemma-2b": 2_682_862_080, "rwkv-4-14b": 2 * 50_277 * 5_120 + 13 * 5_120**2 * 40 + 5_120 * (11 * 40 + 4),
     "xlstm-7b": 6_865_424_896, "gpt-oss-20b": 20_914_757_184, "gpt-oss-120b": 116_829_156_672,
+    "deepseek-v4-pro": 1_572_997_179_491,
 }  # fmt: skip
 # As their makers put it, in billions: active parameters, to the last figure that is given.
 ACTIVE = {
     "mixtral-8x7b": (12.9, 0.05), "deepseek-moe-16b": (2.8, 0.05), "deepseek-v2": (21, 0.5), "deepseek-v3": (37, 0.6), "kimi-k2": (32, 0.9),
+    "deepseek-v4-flash": (13, 0.85), "deepseek-v4-pro": (49, 0.85),
     "glm-4.5": (32, 1.7), "qwen3-235b-a22b": (22, 0.5), "gpt-oss-120b": (5.1, 0.7), "gpt-oss-20b": (3.6, 0.65),
     "kolibri-1": (3.46, 0.33), "llama-4-scout": (17, 0.5), "llama-4-maverick": (17, 0.5),
     "gemma-4-26b-a4b": (3.8, 0.05), "gemma-4-31b": (30.7, 0.05),

@@ -169,7 +169,7 @@ def residual(config: Config, norm_eps: float) -> dict:
 
 def precision(config: Config, parts: Mapping[str, Mapping]) -> dict:
     """The routed experts in fp4 where they are, and what is stored in float32 whatever the rest is: the weights of the
-    streams, sinks, biases and tables."""
+    streams, sinks and biases."""
     formats = common.precision(config, parts).get("precision", {"default": "bf16"})
     config.expect("expert_dtype", "fp4", "fp8")
     if config.take("expert_dtype", str, None) == "fp4":
@@ -181,7 +181,7 @@ def precision(config: Config, parts: Mapping[str, Mapping]) -> dict:
                 formats[f"{name}.core.sinks"] = "fp32"
                 formats |= {f"{name}.{pooled}.pool.bias": "fp32" for pooled in _pooled(part)}
             elif part["router"].get("hashed"):
-                formats[f"{name}.router.table"] = "fp32"  # integers as wide
+                formats[f"{name}.router.table"] = "int64"
     return {"precision": formats}
 
 
