@@ -68,7 +68,7 @@ def attention(draw):
                 | given(
                     per=st.sampled_from(["channel", "head"]),
                     activation=st.sampled_from(["sigmoid", "softplus"]),
-                    bias=maybe(st.booleans()),
+                    bias=maybe(st.sampled_from([True, False, "head"])),
                 )
             ),
             sub_norm=maybe(st.booleans()),
@@ -86,6 +86,7 @@ def attention(draw):
                 st.one_of(
                     st.just({"kind": "steps", "length": 5, "scale": 0.5, "first": 0}),
                     st.just({"kind": "log", "length": 6}),
+                    st.just({"kind": "power", "length": 5}),
                 )
             ),
             position=maybe(st.one_of(ropes, nope, alibi)),
@@ -354,6 +355,7 @@ def mappings(draw):
                     norm=st.sampled_from(["pre", "output", "sandwich"]),
                     scale=maybe(st.just(0.7)),
                     layer_scale=maybe(st.booleans()),
+                    levelled=maybe(st.booleans()),
                 ),
                 given(kind=st.just("hyper"), streams=st.integers(2, 3)),
                 given(

@@ -15,6 +15,11 @@ RWKV = dict(model_type="rwkv", vocab_size=64, hidden_size=48, num_hidden_layers=
 XLSTM = dict(
     model_type="xlstm", vocab_size=64, hidden_size=48, num_hidden_layers=3, num_heads=4, ffn_round_up_to_multiple_of=16
 )
+BEAM = dict(
+    model_type="beam", vocab_size=64, hidden_size=48, intermediate_size=72, moe_intermediate_size=24, num_hidden_layers=5,
+    num_attention_heads=4, num_key_value_heads=2, head_dim=16, sliding_window=7, num_experts=8, num_experts_per_tok=2, n_group=2,
+    topk_group=1, max_position_embeddings=64,
+)  # fmt: skip
 LOGITS = {
     "griffin": GRIFFIN,
     "griffin otherwise": GRIFFIN
@@ -30,6 +35,12 @@ LOGITS = {
     | dict(use_bias=True, qk_dim_factor=0.75, v_dim_factor=1.5, num_blocks=2, ffn_proj_factor=1.3, gate_soft_cap=3.0,
            output_logit_soft_cap=2.0, eps=1e-4, norm_eps=1e-3),
     "xlstm in chunks": XLSTM | dict(chunk_size=8, mode="train"),
+    "beam": BEAM,
+    "beam otherwise": BEAM
+    | dict(layer_types=["full_attention", "sliding_attention"] * 2 + ["full_attention"], mlp_layer_types=["sparse"] * 4 + ["dense"],
+           n_group=1, topk_group=1, norm_topk_prob=False, routed_scaling_factor=1.5, attention_bias=True, hidden_act="gelu",
+           final_logit_softcapping=None, tie_word_embeddings=True,
+           rope_parameters={"sliding_attention": None, "full_attention": {"rope_type": "default", "rope_theta": 500.0}}),
 }  # fmt: skip
 
 

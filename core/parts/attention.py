@@ -57,7 +57,9 @@ class Gate(Spec):
         "channel", description="A gate for each channel, or one for all of a head's"
     )
     activation: Literal["sigmoid", "softplus"] = Field("sigmoid", description="What the gate passes")
-    bias: bool | None = Field(None, description="A bias on the gate; as the queries' unless given")
+    bias: bool | Literal["head"] | None = Field(
+        None, description="A bias on the gate, or one for all of a head's (Beam); as the queries' unless given"
+    )
 
     def open(self, x: Tensor) -> Tensor:
         return torch.sigmoid(x) if self.activation == "sigmoid" else F.softplus(x)
@@ -93,7 +95,18 @@ class LogTemperature(Spec):
         return (positions.clamp(min=1).log() / math.log(self.length)).clamp(min=1)
 
 
-Temperature = Annotated[StepTemperature | LogTemperature, Field(discriminator="kind")]
+class PowerTemperature(Spec):
+    """Scores grow with a small power of the query's position (Beam): times (1 + (position + 1) / length) ** exponent."""
+
+    kind: Literal["power"]
+    exponent: Positive = Field(0.1, description="How fast scores grow")
+    length: Length = Field(2048, description="Positions after which they begin to")
+
+    def factor(self, positions: Tensor) -> Tensor:
+        return (1 + (positions + 1) / self.length) ** self.exponent
+
+
+Temperature = Annotated[StepTemperature | LogTemperature | PowerTemperature, Field(discriminator="kind")]
 
 
 class Attention(Mixer):
@@ -307,7 +320,8 @@ class AttentionModule(nn.Module):
         h, g, d, v = part.heads, part.kv_heads, part.head_dim, part.v_dim
         self.q = Linear(d_model, h * d, part.bias)
         gate_bias = part.gate.bias if part.gate and part.gate.bias is not None else part.bias
-        self.gate = Linear(d_model, part.gates, gate_bias) if part.gate else None
+        self.gate = Linear(d_model, part.gates, gate_bias is True) if part.gate else None
+        self.gate_bias = nn.Parameter(torch.zeros(h, 1)) if part.gate and gate_bias == "head" else None
         if part.cache_from:
             self.k_cache, self.v_cache = Borrow(g, d), Borrow(g, v)
         else:
@@ -339,7 +353,7 @@ class AttentionModule(nn.Module):
             v = v.unflatten(-1, (part.kv_heads, part.v_dim))  # (B, T, G, V)
             v = self.v_cache(v if self.v_norm is None else self.v_norm(v))  # (B, S, G, V)
         out = self.core(q, k, v, positions, *self.choose(x, positions))  # (B, T, H V)
-        out = out if self.gate is None else self.gated(out, part.gate.open(self.gate(x)))
+        out = out if self.gate is None else self.gated(out, self.gate(x))
         return times(self.o(out if self.sub_norm is None else self.sub_norm(out)), part.out_scale)
 
     def choose(self, x: Tensor, positions: Tensor) -> tuple[Tensor, ...]:
@@ -348,6 +362,9 @@ class AttentionModule(nn.Module):
 
     def gated(self, out: Tensor, gate: Tensor) -> Tensor:
         """(B, T, H V) times (B, T, H V), or (B, T, H) with one gate a head."""
+        if self.gate_bias is not None:
+            gate = (gate.unflatten(-1, (self.part.heads, -1)) + self.gate_bias).flatten(-2)
+        gate = self.part.gate.open(gate)
         if self.part.gate.per == "channel":
             return out * gate
         return (out.unflatten(-1, (self.part.heads, -1)) * gate.unsqueeze(-1)).flatten(-2)

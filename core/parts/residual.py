@@ -47,6 +47,9 @@ class Residual(_Residual):
     arXiv:2408.00118)."""
 
     kind: Literal["plain"] = "plain"
+    levelled: bool = Field(
+        False, description="The sum of n outputs, the embedding among them, is divided by √n as it grows (Beam)"
+    )
 
     @property
     def streams(self) -> int:
@@ -62,7 +65,12 @@ class Residual(_Residual):
 
     def build(self, d_model: int, index: int) -> tuple[nn.Module | None, nn.Module]:
         """How step `index` of a block reads and writes."""
-        return None, Add(self.scale)
+        return None, LevelledAdd(self.scale) if self.levelled else Add(self.scale)
+
+    def checklist(self) -> Iterator[str]:
+        yield from super().checklist()
+        if self.levelled:
+            yield "The n-th sum is √((n − 1) / n) of the stream plus 1 / √n of the output; the embedding is the first of them."
 
 
 Streams = Annotated[int, Field(ge=2, le=16, description="Copies of the residual stream")]
@@ -131,6 +139,19 @@ class Add(nn.Module):
 
     def forward(self, stream: Tensor, update: Tensor) -> Tensor:  # (B, T, d_model) twice
         return stream + (update if self.scale == 1 else self.scale * update)
+
+
+class LevelledAdd(Add):
+    """A sum of `sums` outputs over the root of their number: as large as each of them alone."""
+
+    explain = (
+        "The part's output joins the stream, which keeps its size: the n-th sum weighs the stream by √((n − 1) / n)."
+    )
+
+    sums = 2  # in the first step of a model; the model says which one this is
+
+    def forward(self, stream: Tensor, update: Tensor) -> Tensor:  # (B, T, d_model) twice
+        return ((self.sums - 1) / self.sums) ** 0.5 * stream + self.scale * self.sums**-0.5 * update
 
 
 class LayerScale(nn.Module):
