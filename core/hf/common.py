@@ -425,6 +425,7 @@ def ropes(
     kinds = ("sliding_attention", "full_attention")
     given = config.nested("rope_parameters")
     inner = {kind: given.nested(kind) for kind in kinds}
+    given.ignore("original_max_position_embeddings")  # Laguna says it beside the two as well as in one of them
     given.finish()
     if config.raw.get("rope_scaling"):
         inner["full_attention"] = config.nested("rope_scaling")

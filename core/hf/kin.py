@@ -60,6 +60,12 @@ def every(fourth: int) -> Callable[[Config, int, int | None], list[str]]:
     """All in a window but each fourth layer, or as sliding_window_pattern says."""
 
     def types(config: Config, depth: int, window: int | None) -> list[str]:
+        if isinstance(words := config.raw.get("sliding_window_pattern"), str):  # "LLLG", again and again
+            if not words or set(words) - set("LG"):
+                raise config.refuse(
+                    "sliding_window_pattern", "give a number, or L and G for layers in a window and others"
+                )
+            return ["sliding_attention" if words[n % len(words)] == "L" else "full_attention" for n in range(depth)]
         pattern = config.count("sliding_window_pattern", fourth, least=0) if window else 0
         return ["sliding_attention" if pattern and (n + 1) % pattern else "full_attention" for n in range(depth)]
 
@@ -89,10 +95,14 @@ def all_full(config: Config, depth: int, window: int | None) -> list[str]:
     return ["full_attention"] * depth
 
 
-def upper(config: Config, depth: int, window: int | None) -> list[str]:
+def upper(usual: int) -> Callable[[Config, int, int | None], list[str]]:
     """Only the layers from max_window_layers on have a window."""
-    first = config.count("max_window_layers", 28, least=0)
-    return ["sliding_attention" if window and n >= first else "full_attention" for n in range(depth)]
+
+    def types(config: Config, depth: int, window: int | None) -> list[str]:
+        first = config.count("max_window_layers", usual, least=0)
+        return ["sliding_attention" if window and n >= first else "full_attention" for n in range(depth)]
+
+    return types
 
 
 PAIRS = {"interleaved": True}
@@ -214,7 +224,7 @@ KIN = {
         ignored="embd_pdrop",
     ),
     "qwen2": Kin(
-        "Qwen2", (151_936, 4_096, 22_016, 32, 32_768), (32, 32, None), bias=True, out_bias=False, window=upper, sliding=4_096,
+        "Qwen2", (151_936, 4_096, 22_016, 32, 32_768), (32, 32, None), bias=True, out_bias=False, window=upper(28), sliding=4_096,
         switch="use_sliding_window", ignored="max_window_layers use_mrope",
     ),
     "seed_oss": Kin(

@@ -24,6 +24,16 @@ def typed(first: int) -> Callable[[Config, int], list[bool]]:
     )
 
 
+def exaone_sparse(config: Config, depth: int) -> list[bool]:
+    """As mlp_layer_types says, or LG's own is_moe_layer; usually all but the first."""
+    said, given = typed(1)(config, depth), config.take("is_moe_layer", (list, tuple), None)
+    if given is None or config.has("mlp_layer_types"):
+        return said
+    if len(given) != depth or not all(isinstance(routed, bool) for routed in given):
+        raise config.refuse("is_moe_layer", f"give true or false for each of the {depth} layers")
+    return list(given)
+
+
 def stepped(config: Config, depth: int, usual: tuple[int, ...] = ()) -> list[bool]:
     """Every decoder_sparse_step-th layer but those that mlp_only_layers names."""
     alone, step = set(config.listing("mlp_only_layers", int, usual)), config.count("decoder_sparse_step", 1)
@@ -79,6 +89,7 @@ class MoeKin(Kin):
     gate: bool = False  # on the shared expert
     sparse: Callable[[Config, int], list[bool]] = lambda config, depth: [True] * depth  # which layers have experts
     first: Count | None = None  # how many layers are dense before them, where a key says only that
+    ahead: str | None = None  # the key of how many modules predict ahead, each a layer with experts
     at: str = "mlp"  # where a layer keeps them, and below it the router and the selection bias
     routed_by: str = "gate"
     bias_at: str | None = None
@@ -113,7 +124,7 @@ KIN = {
         top_k=("num_experts_per_tok", 2), d_ff=("intermediate_size", 22_528), shared=("num_shared_experts", 0), sparse=typed(0),
     ),
     "dots1": MoeKin(
-        "Dots1", (152_064, 4_608, 10_944, 62, 2_048), (32, 32, None), attention={"qk_norm": {}}, window=kin.upper, sliding=4_096,
+        "Dots1", (152_064, 4_608, 10_944, 62, 2_048), (32, 32, None), attention={"qk_norm": {}}, window=kin.upper(62), sliding=4_096,
         count=("n_routed_experts", ...), top_k=("num_experts_per_tok", ...), router=BALANCED, scale=("routed_scaling_factor", 1.0),
         groups=True, shared=("n_shared_experts", ...), first=("first_k_dense_replace", 0),
         ignored="topk_method scoring_func ep_size moe_layer_freq",
@@ -130,7 +141,7 @@ KIN = {
         "ExaoneMoe", (102_400, 4_096, 16_384, 32, 2_048), (32, 32, None), eps=("rms_norm_eps", 1e-5), bias=False,
         attention={"qk_norm": {}}, window=kin.every(4), sliding=4_096, unseen=True, d_ff=("moe_intermediate_size", 1_024), router=BALANCED,
         normalise=("norm_topk_prob", True), scale=("routed_scaling_factor", 2.5), groups=True, shared=("num_shared_experts", 1),
-        sparse=typed(1),
+        sparse=exaone_sparse, ignored="num_nextn_predict_layers first_last_k_dense_replace",
     ),
     "flex_olmo": MoeKin(
         "FlexOlmo", (100_352, 4_096, 11_008, 32, 4_096), (32, None, None), theta=5e5, attention={"qk_norm": {"across": "heads"}},
@@ -158,7 +169,8 @@ KIN = {
         "HYV3", (120_832, 4_096, 13_312, 80, 131_072), (64, 8, 128), eps=("rms_norm_eps", 1e-5), theta=11_158_840.0,
         attention={"qk_norm": {}}, count=("num_experts", 192), d_ff=("moe_intermediate_size", 1_536), router=BALANCED, normalise=True,
         scale=("router_scaling_factor", 2.826), shared=("num_shared_experts", 1), sparse=typed(1), bias_at="e_score_correction_bias",
-        ignored="enable_moe_fp32_combine",
+        ahead="num_nextn_predict_layers",
+        ignored="enable_moe_fp32_combine enable_attention_fp32_softmax enable_lm_head_fp32 expert_hidden_dim use_grouped_mm",
     ),
     "kolibri1": MoeKin(
         "Kolibri1", (128_000, 2_560, 10_240, 50, 262_144), (48, 4, 128), bias=False, attention={"qk_norm": {}},
@@ -206,6 +218,8 @@ KIN = {
 # Keys of published files that may say only what the family does anyway.
 FIXED = {
     "afmoe": dict(n_group=1, topk_group=1, num_expert_groups=1, num_limited_groups=1, route_norm=True, score_func="sigmoid"),
+    "exaone_moe": dict(scoring_func="sigmoid", topk_method="noaux_tc"),
+    "hy_v3": dict(qk_norm=True, moe_router_use_sigmoid=True, moe_router_enable_expert_bias=True, route_norm=True),
     "minimax_m2": dict(
         use_qk_norm=True, qk_norm_type="per_layer", scoring_func="sigmoid", use_routing_bias=True, shared_intermediate_size=0,
     ),
@@ -245,8 +259,11 @@ def read(row: MoeKin, config: Config, model_type: str) -> dict:
             config.ignore("input_jitter_noise")
             reach = 2 * config.take("router_jitter_noise", float, 0.01)
             parts["moe"]["router"] |= {"over": "near", "near": reach}
+    ahead = config.count(row.ahead, 0, least=0, most=16) if row.ahead else 0
+    mtp = {"mtp": unless(1, count=ahead) | {"block": [order[-1], "moe"]}} if ahead else {}
     pairs = [(name, "moe" if routed else "dense") for name, routed in zip(order, sparse, strict=True)]
-    return common.assemble(config, value, position, parts, [[pair] if row.parallel else pair for pair in pairs])
+    blocks = [[pair] if row.parallel else pair for pair in pairs]
+    return common.assemble(config, value, position, parts, blocks, **mtp)
 
 
 def _command(config: Config, value: dict, parts: dict, order: list[str], sparse: list[bool]) -> None:
@@ -339,6 +356,8 @@ def write(row: MoeKin, model_type: str, arch: Architecture) -> dict:
         written[row.normalise[0]] = moe.router.normalise
     if row.scale:
         written[row.scale[0]] = moe.router.scale
+    if row.ahead:
+        written[row.ahead] = arch.mtp.count if arch.mtp else 0
     if row.groups:
         written |= {"n_group": moe.router.groups, "topk_group": moe.router.top_groups}
     if row.shared:

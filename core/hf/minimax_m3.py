@@ -3,7 +3,6 @@ Gemma's norm, MiniMax-M2's router and one shared expert. transformers' own keys,
 
 from ..spec import Architecture
 from . import common
-from . import deepseek_v3 as v3
 from .common import one, unless
 from .config import Config
 from .weights import Sources
@@ -57,9 +56,7 @@ def read(config: Config, model_type: str) -> dict:
     position = common.rope(config, value["context"], theta=5e6, fraction=1.0)
     names = {"full_attention": "attention", "minimax_m3_sparse": "sparse"}
     blocks = [[names[kind], "moe" if routed else "dense"] for kind, routed in zip(types, sparse, strict=True)]
-    count = config.count("num_mtp_modules", 0, least=0, most=16)
-    ahead = {"mtp": unless(1, count=count) | {"block": blocks[-1]}} if count else {}
-    return common.assemble(config, value, position, parts, blocks, **ahead)
+    return common.assemble(config, value, position, parts, blocks)
 
 
 def _pattern(config: Config, key: str, depth: int, words: tuple[str, str]) -> list[str] | None:
@@ -87,7 +84,8 @@ def _expected(config: Config) -> None:
     }.items():  # fmt: skip
         config.expect(key, says)
     # The class computes the clamped SwiGLU whatever hidden_act says, and turns what partial_rotary_factor says.
-    config.ignore("hidden_act", "rotary_dim", "attention_output_gate", "use_mtp", "num_experts")
+    config.ignore("hidden_act", "rotary_dim", "use_mtp", "num_mtp_modules", "num_experts")
+    config.expect("attention_output_gate", False)
 
 
 def _experts(config: Config) -> dict:
@@ -120,7 +118,6 @@ def write(arch: Architecture) -> dict:
             "routed_scaling_factor": moe.router.scale,
             "swiglu_limit": moe.clamp,
             "swiglu_alpha": moe.swish_slope,
-            "num_mtp_modules": v3.write_mtp(arch),
         }
         | ({INDEXER[field][0]: getattr(chosen, field) for field in INDEXER} if chosen else {})
         | ({"dense_intermediate_size": dense.d_ff} if dense else {})

@@ -124,8 +124,8 @@ def _tensors(arch: Architecture, name: str) -> Iterator[tuple[str, tuple[int, ..
 
 def _matcher(config: Config, key: str, entries: Sequence[str]) -> Callable[[str], bool]:
     """Whether a module is one of those that the entries keep wide: the beginning or the end of its name, or an expression."""
-    plain = [e for e in entries if not e.startswith("re:") and "*" not in e]
-    expressions = [_expression(config, key, e) for e in entries if e.startswith("re:") or "*" in e]
+    plain = [e for e in entries if not (e.startswith("re:") or "*" in e or "\\" in e)]
+    expressions = [_expression(config, key, e) for e in entries if e not in plain]
     if len(expressions) > _PATTERNS:
         raise config.refuse(key, f"at most {_PATTERNS} expressions are read")
     starts, ends = set(plain), tuple(plain)
