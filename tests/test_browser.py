@@ -296,6 +296,7 @@ def test_a_model_is_opened_by_its_id_and_verified(visitor):
     change(page, "parts.dense.d_ff", "1024")
     expect(figures).not_to_contain_text(f"{core.cost(core.from_hf(SMALL)).parameters:,}")
     page.get_by_role("button", name="Verify").click()
+    page.get_by_label("Model on the Hugging Face Hub").fill("org/model")
     page.get_by_role("button", name="Compare").click()
     expect(page.get_by_text("mlp.up_proj.weight: has shape").first).to_be_visible()
 
