@@ -365,10 +365,12 @@ def _kept(arch: Architecture, part: Part, w: Workload, count: int) -> dict:
     for name, (sequences, shapes) in kept.items():
         if shapes:
             values = " + ".join(" × ".join(f"{n:,}" for n in shape) for shape in shapes)
-            scales = sum(map(fmt.scale_bytes, shapes))
+            total, scales = sum(map(fmt.bytes, shapes)), sum(map(fmt.scale_bytes, shapes))
+            rounded = total - scales - sum(map(math.prod, shapes)) * fmt.bits / 8
+            more = [f"{scales:,} of scales"] * (scales > 0) + [f"{rounded:g} up to whole bytes"] * (rounded > 0)
             each = f"({values}) values × {fmt.bits / 8:g} bytes"
-            each = f"({each} + {scales:,} of scales)" if scales else each
-            figures[name] = count * sequences * sum(map(fmt.bytes, shapes))
+            each = f"({' + '.join([each, *more])})" if more else each
+            figures[name] = count * sequences * total
             derivation[name] = f"{{layers}}{_sequences(sequences)}{each}"
     return figures | {"derivation": derivation}
 
