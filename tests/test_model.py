@@ -23,8 +23,13 @@ def live(arch: Architecture, dtype: torch.dtype = torch.float32) -> Model:
 
 
 def tokens_for(arch: Architecture, length: int = LENGTH) -> torch.Tensor:
+    """Random tokens, no two alike where the vocabulary has so many: alike ones score alike, and a choice between them is
+    nobody's to make."""
     torch.manual_seed(1)
-    return torch.randint(arch.vocab_size, (2, min(length, arch.context)))
+    length = min(length, arch.context)
+    if arch.vocab_size < length:
+        return torch.randint(arch.vocab_size, (2, length))
+    return torch.stack([torch.randperm(arch.vocab_size)[:length] for _ in range(2)])
 
 
 @torch.inference_mode()
