@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 FormatName = Literal[
     "fp32", "bf16", "fp16", "fp8", "fp8_block", "fp8_ue8m0", "fp8_row", "int8", "int8_g128", "int4", "int4_g64", "int4_g128", "uint4_g32",
-    "uint4_g64", "uint4_g128", "mxfp4", "nvfp4", "nf4", "int64",
+    "uint4_g64", "uint4_g128", "mxfp4", "nvfp4", "nf4", "ternary", "int64",
 ]  # fmt: skip
 
 
@@ -57,6 +57,9 @@ FORMATS: dict[str, Format] = {
     "mxfp4": Format(4, (32,), 8, "OCP Microscaling Formats (MX) v1.0"),
     "nvfp4": Format(4, (16,), 8, "blocks of 16 with an fp8 scale"),
     "int64": Format(64, source="tables of indices"),
+    "ternary": Format(
+        2, source="BitNet b1.58, arXiv:2504.12285: -1, 0 and 1, four to a byte; one scale a matrix, not counted"
+    ),
     "nf4": Format(4, (64,), 8, "QLoRA, arXiv:2305.14314: blocks of 64 with a scale that is quantised itself"),
 }
 assert set(FORMATS) == set(get_args(FormatName))

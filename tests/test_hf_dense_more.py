@@ -64,6 +64,23 @@ def test_ministral_3_is_read_inside_its_wrapper():
     assert from_hf({"model_type": "mistral3", "text_config": text, "vision_config": {}}).parts == from_hf(text).parts
 
 
+def test_published_keys_that_say_what_holds_anyway_are_read():
+    apertus = SMALL | dict(model_type="apertus", qk_norm=True, post_norm=False, mlp_bias=False, hidden_dropout=0.0)
+    assert from_hf(apertus).parts["dense"].activation == "xielu"
+    commands = SMALL | dict(model_type="cohere2", layer_switch=4, sliding_window_pattern=4, num_hidden_layers=4)
+    assert from_hf(commands).pattern == "3 × [local+dense], [global+dense]"
+    exaone = SMALL | dict(model_type="exaone4", sliding_window=5, sliding_window_pattern="LLG", num_hidden_layers=3)
+    assert from_hf(exaone).pattern == "2 × [local, dense], [global, dense]"
+
+
+def test_ternary_weights_are_stored_four_to_a_byte():
+    arch = from_hf(SMALL | dict(model_type="bitnet", quantization_config=dict(quant_method="bitnet")))
+    assert arch.precision == {"default": "bf16", "attention": "ternary", "dense": "ternary"}
+    assert from_hf(to_hf(arch)) == arch
+    online = dict(quant_method="bitnet", linear_class="autobitlinear", quantization_mode="online")
+    assert from_hf(SMALL | dict(model_type="bitnet", quantization_config=online)).precision == {"default": "bf16"}
+
+
 @pytest.mark.parametrize(
     ("config", "key"),
     [

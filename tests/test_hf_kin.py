@@ -29,7 +29,12 @@ VARIED = {  # beside the default switches of every family
     "cwm": dict(sliding_window=5, num_hidden_layers=5, rope_parameters=dict(rope_type="default", rope_theta=500.0)),
     "diffllama": dict(attention_bias=True, num_hidden_layers=3, rms_norm_eps=1e-3, num_attention_heads=8),
     "ernie4_5": dict(use_bias=True, tie_word_embeddings=False),
-    "exaone4": dict(sliding_window=5, sliding_window_pattern=2),
+    "exaone4": dict(
+        sliding_window=5,
+        sliding_window_pattern="LLLG",
+        num_hidden_layers=4,
+        layer_types=["sliding_attention"] * 3 + ["full_attention"],
+    ),
     "gemma": dict(attention_bias=True),
     "glm": dict(attention_bias=False, partial_rotary_factor=1.0),
     "glm4": dict(attention_bias=False),

@@ -20,7 +20,7 @@ PARAMETERS = {  # as the published files' own tensors add up (tied tables once, 
     "deepseek-r1": 671_026_404_352, "kimi-k2": 1_026_408_209_408, "glm-4.5": 352_797_814_784, "grok-2.5": 269_515_497_472,
     "recurrentgemma-2b": 2_682_862_080, "rwkv-4-14b": 2 * 50_277 * 5_120 + 13 * 5_120**2 * 40 + 5_120 * (11 * 40 + 4),
     "xlstm-7b": 6_865_424_896, "gpt-oss-20b": 20_914_757_184, "gpt-oss-120b": 116_829_156_672,
-    "deepseek-v4-pro": 1_572_997_179_491,
+    "deepseek-v4-pro": 1_572_997_179_491, "tiny-aya": 3_349_227_520,
 }  # fmt: skip
 # As their makers put it, in billions: active parameters, to the last figure that is given.
 ACTIVE = {
@@ -29,6 +29,8 @@ ACTIVE = {
     "glm-4.5": (32, 1.7), "qwen3-235b-a22b": (22, 0.5), "gpt-oss-120b": (5.1, 0.7), "gpt-oss-20b": (3.6, 0.65),
     "kolibri-1": (3.46, 0.33), "llama-4-scout": (17, 0.5), "llama-4-maverick": (17, 0.5),
     "gemma-4-26b-a4b": (3.8, 0.05), "gemma-4-31b": (30.7, 0.05),
+    "dbrx": (36, 0.6), "command-r-plus": (104, 0.5), "gpt-3-175b": (175.0, 0.5), "opt-175b": (175, 0.5), "palm-540b": (540.35, 0.01),
+    "ministral-3-14b": (13.5, 0.05), "apertus-70b": (70, 1), "nanbeige4.1-3b": (3.93, 0.005), "nanochat-d32": (1.88, 0.005),
 }  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def read(config: Config, model_type: str) -> dict:
         raise config.refuse("n_heads", f"a stream of {d_model:,} does not divide into so many heads")
     own, ffn = config.nested("attn_config"), config.nested("ffn_config")
     clip, base = own.take("clip_qkv", float, None), own.take("rope_theta", float, 10_000.0)
-    own.ignore("attn_pdrop")
+    own.ignore("attn_pdrop", "tie_word_embeddings")
     config.ignore("emb_pdrop", "resid_pdrop", "num_key_value_heads")
     config.expect("tie_word_embeddings", False)
     attention = {
@@ -52,7 +52,7 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def _experts(ffn: Config, d_model: int) -> dict:
-    ffn.ignore("moe_jitter_eps", "moe_loss_weight", "hidden_size")
+    ffn.ignore("moe_jitter_eps", "moe_loss_weight", "hidden_size", "tie_word_embeddings")
     ffn.expect("uniform_expert_assignment", False)
     power = ffn.take("moe_normalize_expert_weights", float, 1.0, null=None)
     if power not in (None, 1.0):

@@ -348,6 +348,8 @@ def _special(config: Config, model_type: str, kin: Kin, part: dict, value: dict)
         case "afmoe":
             value |= {"embedding": {"scale": "sqrt_d_model"}} if config.take("mup_enabled", bool, False) else {}
         case "cohere" | "cohere2" | "cohere2_moe" | "cohere_compass_text":
+            config.ignore("model_max_length")
+            config.expect("layer_switch", config.raw.get("sliding_window_pattern") or 4)
             if model_type == "cohere":
                 part |= _per_head(value) if config.take("use_qk_norm", bool, False) else {}
             config.expect("use_qk_norm", False, model_type == "cohere")
@@ -363,7 +365,12 @@ def _special(config: Config, model_type: str, kin: Kin, part: dict, value: dict)
             part |= unless(None, clip=config.take("clip_qkv", float, None))
         case "olmoe":
             config.expect("clip_qkv", None)  # it would cut after the norms
+        case "apertus":
+            config.expect("qk_norm", True)
+            config.expect("mlp_bias", False)
+            config.expect("post_norm", False)
         case "stablelm":
+            config.expect("rotary_scaling_factor", 1.0)
             part |= _per_head(value) if config.take("qk_layernorm", bool, False) else {}
         case "cwm":
             if not (config.has("rope_parameters") or config.has("rope_scaling")):

@@ -264,6 +264,16 @@ def _bitsandbytes(config: Config) -> tuple[str, str, Sequence[str]]:
     return "nf4" if narrow else "int8", "llm_int8_skip_modules", kept
 
 
+def _bitnet(config: Config) -> tuple[str, str, Sequence[str]]:
+    config.ignore("linear_class", "rms_norm_eps")
+    config.expect("use_rms_norm", False)
+    mode = config.take("quantization_mode", str, "offline")
+    if mode not in ("offline", "online"):
+        raise config.refuse("quantization_mode", "offline stores three values, online makes them of wide ones")
+    kept = config.listing("modules_to_not_convert", str, ())
+    return "ternary" if mode == "offline" else "bf16", "modules_to_not_convert", kept
+
+
 def _groups(config: Config, kind: str, size: int | None) -> str:
     if size not in (32, 64, 128):
         raise config.refuse("group_size", "the spec's groups are of 32, 64 or 128")
@@ -272,7 +282,7 @@ def _groups(config: Config, kind: str, size: int | None) -> str:
 
 _METHODS: dict[str, Callable[[Config], tuple[str, str, Sequence[str]]]] = {
     "fp8": _fp8, "fbgemm_fp8": _fbgemm, "awq": _awq, "gptq": _gptq, "compressed-tensors": _compressed, "modelopt": _modelopt,
-    "bitsandbytes": _bitsandbytes,
+    "bitsandbytes": _bitsandbytes, "bitnet": _bitnet,
 }  # fmt: skip
 
 
@@ -310,6 +320,9 @@ def written(arch: Architecture, family: Any) -> dict:
     }
     if name == "fp8_block":
         config = {"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
+        return {"quantization_config": config | ({"modules_to_not_convert": sorted(kept)} if kept else {})}
+    if name == "ternary":
+        config = {"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "offline"}
         return {"quantization_config": config | ({"modules_to_not_convert": sorted(kept)} if kept else {})}
     if name not in _WEIGHTS:
         raise Unsupported(f"precision: no quantization_config is written for {name}")

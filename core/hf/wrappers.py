@@ -15,7 +15,8 @@ from .weights import Sources
 
 # Wrapper -> the type of a text_config that names none. Any other that is read stands there too.
 WRAPPERS = {
-    "aya_vision": "cohere2", "blip-2": "opt", "cohere2_vision": "cohere2", "deepseek_vl": "llama", "deepseek_vl_hybrid": "llama",
+    "aya_vision": "cohere2", "blip-2": "opt", "cohere_compass": "cohere_compass_text", "cohere2_vision": "cohere2",
+    "deepseek_vl": "llama", "deepseek_vl_hybrid": "llama",
     "exaone4_5": "exaone4", "fast_vlm": "qwen2", "fun_asr_nano": "qwen3", "fuyu": "persimmon", "glmasr": "llama", "got_ocr2": "qwen2",
     "granite_speech": "granite", "granite_speech_plus": "granite", "hyperclovax_vision_v2": "hyperclovax", "idefics2": "mistral",
     "idefics3": "llama", "instructblip": "opt", "instructblipvideo": "opt", "internvl": "qwen2", "janus": "llama", "lfm2_vl": "lfm2",
