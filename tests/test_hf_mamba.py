@@ -31,7 +31,7 @@ LFM2 = dict(
 LOGITS = {
     "mamba": MAMBA,
     "mamba biases": MAMBA | dict(use_bias=True, use_conv_bias=False, expand=3, time_step_rank=5, tie_word_embeddings=False),
-    "falcon mamba": MAMBA | dict(model_type="falcon_mamba", mixer_rms_eps=1e-3, hidden_act="gelu"),
+    "falcon mamba": MAMBA | dict(model_type="falcon_mamba", mixer_rms_eps=1e-3, expand=3, intermediate_size=40, hidden_act="gelu"),
     "jamba": JAMBA,
     "jamba other periods": JAMBA | dict(expert_layer_period=3, expert_layer_offset=0, mamba_proj_bias=True, mamba_d_conv=3,
            hidden_act="relu"),

@@ -33,8 +33,7 @@ def _rank(config: Config, key: str, d_model: int) -> int:
 
 def _read_mamba(config: Config, model_type: str) -> dict:
     d_model = config.count("hidden_size", 768)
-    inner = config.count("expand", 2) * d_model
-    config.expect("intermediate_size", inner)
+    inner = config.count("intermediate_size", config.count("expand", 2) * d_model)
     part = {
         "kind": "mamba",
         "inner": inner,
@@ -109,7 +108,7 @@ def write(arch: Architecture) -> dict:
     name = {"mamba": "Mamba", "falcon_mamba": "FalconMamba"}[model_type]
     return {
         "architectures": [f"{name}ForCausalLM"], "model_type": model_type, "vocab_size": arch.vocab_size, "hidden_size": arch.d_model,
-        "expand": part.inner // arch.d_model, "state_size": part.state_size, "time_step_rank": part.step_rank, "conv_kernel": part.kernel,
+        "intermediate_size": part.inner, "state_size": part.state_size, "time_step_rank": part.step_rank, "conv_kernel": part.kernel,
         "use_bias": part.bias, "use_conv_bias": part.conv_bias, "num_hidden_layers": arch.depth, "layer_norm_epsilon": arch.norm.eps,
         "tie_word_embeddings": arch.tied_embeddings, "hidden_act": common.write_activation(part.activation),
     } | ({"mixer_rms_eps": part.inner_norm.eps} if part.inner_norm else {}) | common.write_precision(arch)  # fmt: skip
