@@ -260,8 +260,12 @@ def _part(arch: Architecture, name: str, where: str, count: int, copies: int, w:
         buffers = {f"{name}.{path}": shape for path, shape in traced.buffers.items() if _within(path, prefix)}
         idle = part.idle_parameters(d) if prefix in ("", "experts") else 0
         flops = (Flops({path: n for path, n in f.items() if _within(path, prefix)}) for f in (prefill, decode))
+        each = {
+            f"{name}.{path}" for path in traced.parameters if part.tied and part.each(path)
+        }  # whoever shares the rest
         figures = (
-            _weights(arch, w, parameters, copies, buffers, idle),
+            _weights(arch, w, {path: s for path, s in parameters.items() if path not in each}, copies, buffers, idle),
+            _weights(arch, w, {path: s for path, s in parameters.items() if path in each}, count),
             _flops(w, *flops, count),
             _activations(w, sum(n for path, n in written if _within(path, prefix)), count),
             kept,
@@ -380,11 +384,13 @@ def _sequences(count: int) -> str:
 
 
 def _merged(*figures: dict) -> dict:
-    """The figures of several kinds as one row's."""
-    merged = {name: value for some in figures for name, value in some.items()}
-    return merged | {
-        "derivation": {name: words for some in figures for name, words in some.get("derivation", {}).items()}
-    }
+    """The figures of several kinds as one row's; those of one kind are summed."""
+    merged, said = Counter(), {}
+    for some in figures:
+        merged.update({name: value for name, value in some.items() if name != "derivation"})
+        for name, words in some.get("derivation", {}).items():
+            said[name] = f"{said[name]} + {words}" if name in said else words
+    return {**merged, "derivation": said}
 
 
 def _norm_tensors(arch: Architecture) -> dict[str, Shape]:

@@ -37,7 +37,7 @@ class _Builder:
         self.graph = nx.DiGraph(name=arch.name, title=arch.title)
         self.node("model", "model", arch.title, ("B", "T"), self.logits, parent=None, explain=arch.note or "")
         end = self.bottom()
-        ends = {"per_layer": self.beneath()} if arch.fed else {}
+        ends = {"embedded": end} | ({"per_layer": self.beneath()} if arch.fed else {})
         names, places = block_names(arch), block_words(arch)
         for steps, count in arch.distinct().items():
             label = " → ".join("+".join(step.parts) for step in steps)
@@ -200,6 +200,7 @@ class _Builder:
         self.node(
             here, part.kind, part.label, self.stream, self.stream, parent=parent, repeat=count, part=name, role=part.role,
             facts=list(part.facts()), reach=part.reach, config=part.model_dump(mode="json"), tied=part.tied, explain=part.explain(d),
+            each=sum(prod(shape) for path, shape in traced.parameters.items() if part.each(path)),
         )  # fmt: skip
         ends = {"positions": "positions_index", "tokens": "tokens"} | given
         for op in (op for op in traced.operations if op.kind != "input"):
@@ -232,7 +233,7 @@ class _Builder:
 
     def arrows(self, node: str, op: Operation, ends: Mapping[str, str]) -> str:
         for tensor in op.inputs:
-            beside = {"beside": True} if tensor.source == "per_layer" else {}
+            beside = {"beside": True} if tensor.source in ("per_layer", "embedded") else {}
             self.edge(ends[tensor.source], node, tensor.name, tensor.shape, **beside)
         return node
 
@@ -257,7 +258,7 @@ class _Builder:
                     again = data["repeat"] - (inner["part"] not in shared)
                     shared.add(inner["part"])
                     for figure in ("parameters", "active_parameters"):
-                        self.graph.nodes["model"][figure] -= again * inner[figure]
+                        self.graph.nodes["model"][figure] -= again * (inner[figure] - inner["each"])
 
         for root in children[None]:
             total(root)

@@ -29,14 +29,16 @@ class Block(nn.Module):
         self.layer_scale = LayerScale() if arch.residual.layer_scale else None
 
     def forward(
-        self, stream: Tensor, positions: Tensor, per_layer: Tensor | None = None, tokens: Tensor | None = None
-    ) -> Tensor:
+        self, stream: Tensor, positions: Tensor, per_layer: Tensor | None = None, tokens: Tensor | None = None,
+        embedded: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         """(B, T, d_model) or several such streams (B, T, streams, d_model), (T,) and, where a part reads them, this layer's
-        own (B, T, width) and the tokens (B, T)."""
-        beside = {"positions": positions, "per_layer": per_layer, "tokens": tokens}
+        own (B, T, width), the tokens (B, T) and what entered the first layer (B, T, d_model)."""
+        beside = {"positions": positions, "per_layer": per_layer, "tokens": tokens, "embedded": embedded}
+        aside = None  # what the step before gave this one alone
         late: dict[int, list[tuple[_Move, tuple[Tensor, ...]]]] = {}
         for index, move in enumerate(self.moves):
-            stream, delayed = move(stream, beside)
+            stream, delayed, aside = move(stream, beside, aside)
             for steps, given in delayed:
                 late.setdefault(index + steps, []).append((move, given))
             for earlier, given in late.pop(index, ()):
@@ -66,26 +68,32 @@ class _Move:
         self.after = norm(first, "_post_norm") if self.placement in ("post", "output", "sandwich") else None
         read, write = residual.build(arch.d_model, index)
         self.read = child(f"{first}_read", read) if read else None
-        self.add = child(f"{first}_add", write)
+        self.add = None if step.aside else child(f"{first}_add", write)
 
     def __call__(
-        self, stream: Tensor, beside: Mapping[str, Tensor]
-    ) -> tuple[Tensor, list[tuple[int, tuple[Tensor, ...]]]]:
-        """The stream after this step, and what joins it so many steps later."""
+        self, stream: Tensor, beside: Mapping[str, Tensor], aside: Tensor | None
+    ) -> tuple[Tensor, list[tuple[int, tuple[Tensor, ...]]], Tensor | None]:
+        """The stream after this step, what joins it so many steps later, and what the next step alone reads."""
         x, *mix = (stream,) if self.read is None else self.read(stream)  # (B, T, d_model), what the sum is given of it
+        x = x if aside is None else x + aside
         inputs = [norm(x) for norm in self.before] or [x]
         inputs = inputs * (len(self.parts) // len(inputs))
         now, delayed = [], []
         for (name, part), reads, h in zip(self.parts, self.reads, inputs, strict=True):
             y = part(h, *(beside[read] for read in reads))
             delayed.append((self.step.shortcut[name], (y, *mix))) if name in self.step.shortcut else now.append(y)
-        return self.join(stream, sum(now[1:], now[0]), *mix) if now else stream, delayed
+        if self.step.aside:
+            return stream, delayed, self.given(sum(now[1:], now[0]))
+        return self.join(stream, sum(now[1:], now[0]), *mix) if now else stream, delayed, None
 
     def join(self, stream: Tensor, y: Tensor, *mix: Tensor) -> Tensor:
         """The stream with what the parts gave, in the step's own way of adding it."""
-        y = y if self.step.scale == 1 else y * self.step.scale
-        stream = self.add(stream, self.after(y) if self.placement in ("output", "sandwich") else y, *mix)
+        stream = self.add(stream, self.given(y), *mix)
         return self.after(stream) if self.placement == "post" else stream
+
+    def given(self, y: Tensor) -> Tensor:
+        y = y if self.step.scale == 1 else y * self.step.scale
+        return self.after(y) if self.placement in ("output", "sandwich") else y
 
 
 def _fresh(block: nn.Module, name: str) -> str:
@@ -110,7 +118,7 @@ class Model(nn.Module):
             part = arch.part(name)
             module = part.build(arch.d_model)
             if part.tied:  # each layer keeps a cache of its own, so the parameters are shared, not the module
-                _share(module, tied.setdefault(name, module))
+                _share(module, tied.setdefault(name, module), part.each)
             return module
 
         self.layers = nn.ModuleList(Block(arch, steps, make) for steps in arch.sequence)
@@ -148,9 +156,9 @@ class Model(nn.Module):
             x = x + self.positions(positions).to(x.dtype)
         if self.embedding_norm is not None:
             x = self.embedding_norm(x)
-        x = self.arch.residual.split(x)
+        embedded, x = x, self.arch.residual.split(x)
         for index, layer in enumerate(self.layers):
-            x = layer(x, positions, per_layer.get(index), tokens)
+            x = layer(x, positions, per_layer.get(index), tokens, embedded)
         return x
 
     def logits(self, x: Tensor) -> Tensor:
@@ -314,7 +322,7 @@ def summary(arch: Architecture, steps: tuple[Step, ...], length: int = 16):
         block = Block(arch, steps, lambda name: arch.part(name).build(arch.d_model)).eval()
         inputs = {"stream": torch.empty(1, length, *streams, arch.d_model), "positions": torch.arange(length)}
         for name in (name for step in steps for name in step.parts):
-            inputs |= arch.parts[name].beside(1, length)
+            inputs |= arch.parts[name].beside(1, length, arch.d_model)
     columns = ("input_size", "output_size", "num_params")
     return torchinfo.summary(
         block, input_data=inputs, device="meta", depth=8, col_names=columns, row_settings=("var_names",), verbose=0
@@ -334,8 +342,10 @@ def parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def _share(module: nn.Module, source: nn.Module) -> None:
-    """Make `module` compute with the parameters of `source`."""
+def _share(module: nn.Module, source: nn.Module, each: Callable[[str], bool]) -> None:
+    """Make `module` compute with the parameters of `source`, but for those that each keeps for itself."""
     for path, parameter in source.named_parameters():
+        if each(path):
+            continue
         parent, _, name = path.rpartition(".")
         setattr(module.get_submodule(parent), name, parameter)

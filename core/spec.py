@@ -65,6 +65,7 @@ class Step(Spec):
 
     parts: tuple[PartName, ...] = Field(min_length=1, max_length=4, description="Parts that read the same input")
     scale: Annotated[float, Field(gt=0, le=1e3)] = Field(1.0, description="The summed output is multiplied by this")
+    aside: bool = Field(False, description="The output is added to what the next step reads, not to the stream (Zamba)")
     own_norms: bool = Field(False, description="Each parallel part has a norm of its own (GPT-NeoX)")
     shortcut: Annotated[dict[PartName, Annotated[int, Field(ge=1, le=8)]], AfterValidator(_Frozen)] = Field(
         default_factory=_Frozen,
@@ -235,6 +236,10 @@ class Architecture(Spec):
             for name, delay in step.shortcut.items():
                 if delay > left:
                     raise ValueError(f"layers: shortcut of {name}: {left} steps follow in its block; give at most that")
+            if step.aside and (not left or step.shortcut or (step.residual or self.residual).norm == "post"):
+                raise ValueError(
+                    "layers: aside: another step must follow in the block; leave out shortcuts and a norm after the sum"
+                )
             if step.residual and step.residual.layer_scale:
                 raise ValueError(
                     "layers: residual.layer_scale: it is the whole layer's; give it to the model's residual"
@@ -254,8 +259,9 @@ class Architecture(Spec):
         fed = [name for name, part in self.parts.items() if "per_layer" in part.reads]
         if len(fed) > 1:
             raise ValueError(f"parts.{fed[1]}: {fed[0]} has per-layer embeddings already; one part can have them")
-        if self.mtp and any(name in fed for step in self.mtp.block for name in step.parts):
-            raise ValueError(f"mtp.block: {fed[0]} reads per-layer embeddings, which only the model's layers have")
+        for name in (name for step in (self.mtp.block if self.mtp else ()) for name in step.parts):
+            if {"per_layer", "embedded"} & set(self.parts[name].reads):
+                raise ValueError(f"mtp.block: {name} reads what only the model's own layers are given")
 
     @cached_property
     def fed(self) -> tuple[str, tuple[int, ...]] | None:

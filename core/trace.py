@@ -213,7 +213,7 @@ def trace_part(part: Part, d_model: int) -> Traced:
     """One part alone. A part is a value, so the same part in any model is traced once."""
     with torch.device("meta"):
         module = part.build(d_model)
-        inputs = {"x": torch.empty(B, T, d_model)} | part.beside(B, T)
+        inputs = {"x": torch.empty(B, T, d_model)} | part.beside(B, T, d_model)
     return trace(module, inputs)
 
 
@@ -265,12 +265,12 @@ def trace_ahead(arch: Architecture) -> Traced:
 def _wiring(arch: Architecture, steps: tuple[Step, ...]) -> _Wiring:
     names = {name for step in steps for name in step.parts}
     used = [(name, arch.parts[name]) for name in sorted(names)]
-    parts = tuple((name, part.kind, getattr(part, "norm", None), _widths(part)) for name, part in used)
+    parts = tuple((name, part.kind, getattr(part, "norm", None), _widths(part, arch.d_model)) for name, part in used)
     return _Wiring(steps, arch.d_model, (arch.norm, arch.residual), parts, arch)
 
 
-def _widths(part: Part) -> tuple[tuple[str | int, ...], ...]:
-    return tuple((name, *tensor.shape[2:]) for name, tensor in part.beside(1, 1).items())
+def _widths(part: Part, d_model: int) -> tuple[tuple[str | int, ...], ...]:
+    return tuple((name, *tensor.shape[2:]) for name, tensor in part.beside(1, 1, d_model).items())
 
 
 @lru_cache(maxsize=1024)
@@ -281,7 +281,7 @@ def _trace_block(wiring: _Wiring) -> Traced:
         module = Block(arch, wiring.steps, lambda name: Stub(name, arch.parts[name]))
         inputs = {"stream": torch.empty(B, T, *streams, d), "positions": torch.empty(T, dtype=torch.long)}
         for name in (name for step in wiring.steps for name in step.parts):
-            inputs |= arch.parts[name].beside(B, T)
+            inputs |= arch.parts[name].beside(B, T, d)
     return trace(module, inputs)
 
 
@@ -294,5 +294,5 @@ def _trace_ahead(wiring: _Wiring) -> Traced:
         inputs = {"stream": torch.empty(B, T, *streams, d), "ahead": torch.empty(B, T, d)}
         inputs["positions"] = torch.empty(T, dtype=torch.long)
         for name in (name for step in wiring.steps for name in step.parts):
-            inputs |= arch.parts[name].beside(B, T)
+            inputs |= arch.parts[name].beside(B, T, d)
     return trace(module, inputs)

@@ -162,7 +162,8 @@ mambas = given(
 )  # fmt: skip
 
 channels = given(
-    kind=st.just("mamba"), inner=st.sampled_from([8, 16]), state_size=st.sampled_from([3, 4]), step_rank=st.just(4),
+    kind=st.just("mamba"), heads=maybe(st.just(2)), inner=st.sampled_from([8, 16]), state_size=st.sampled_from([3, 4]),
+    step_rank=st.just(4),
     bias=maybe(st.booleans()), kernel=maybe(st.just(3)), conv_bias=maybe(st.booleans()), inner_norm=maybe(norms),
     activation=maybe(mixed),
 )  # fmt: skip
@@ -203,6 +204,19 @@ per_layers = given(
     kind=st.just("per_layer_embedding"), width=st.sampled_from([4, 8]), rows=st.sampled_from([20, 48]),
     activation=maybe(st.just("swiglu")),
 )  # fmt: skip
+
+
+@st.composite
+def shared_blocks(draw):
+    attention_part = draw(attention()) | {"tied": False}
+    rank = draw(maybe(st.just(4)))
+    return draw(
+        given(
+            kind=st.just("shared_block"), attention=st.just(attention_part), tied=maybe(st.just(False)), adapter_rank=st.just(rank),
+            attention_adapters=maybe(st.just(rank is not None and not attention_part.get("shared_kv"))),
+            feed_forward=given(kind=st.just("feed_forward"), d_ff=st.just(16), activation=st.sampled_from(["geglu", "swiglu"])),
+        )
+    )  # fmt: skip
 
 
 activations = st.sampled_from(
@@ -292,6 +306,8 @@ def steps(draw, names):
     step = {"parts": chosen}
     if draw(st.booleans()):
         step["scale"] = 0.5
+    if draw(st.integers(0, 4)) == 0:
+        step["aside"] = True
     if len(chosen) > 1 and draw(st.booleans()):
         step["own_norms"] = True
     if draw(st.integers(0, 3)) == 0:
@@ -321,6 +337,7 @@ def mappings(draw):
         "lightning": lightnings,
         "mamba": mambas,
         "selective": channels,
+        "shared": shared_blocks(),
         "own": per_layers,
         "griffin": griffins,
         "mlstm": mlstms,

@@ -30,7 +30,7 @@ def parts_of(arch: Architecture):
 def measured_flops(part, d_model: int, new: int) -> dict[str, int]:
     """FlopCounterMode's figures by submodule, on meta."""
     with torch.device("meta"):
-        return counted(part.build(d_model), torch.empty(1, new, d_model), **part.beside(1, new))
+        return counted(part.build(d_model), torch.empty(1, new, d_model), **part.beside(1, new, d_model))
 
 
 def counted(module: torch.nn.Module, *inputs: torch.Tensor, **named: torch.Tensor) -> dict[str, int]:
@@ -53,9 +53,12 @@ def check_flops(part, d_model: int) -> None:
     )
     measured = measured_flops(part, d_model, NEW)
     for path, flops in closed.items():
-        if path == "core":
+        if path.endswith("core"):
+            inner = getattr(part, "attention", part)  # of a block that has one inside
             pairs = (
-                part.pairs(NEW, 0) if hasattr(part, "pairs") else causal_pairs(NEW, 0, getattr(part, "attended", None))
+                inner.pairs(NEW, 0)
+                if hasattr(inner, "pairs")
+                else causal_pairs(NEW, 0, getattr(inner, "attended", None))
             )
             entries = NEW // part.ratio if getattr(part, "ratio", None) else 0  # beside the tokens
             assert measured[path] * pairs == flops * NEW * (NEW + entries)
@@ -156,7 +159,7 @@ def test_traced_shapes_are_those_of_a_run(arch):
                 inner.register_forward_hook(note)
         x = torch.zeros(batch, length, arch.d_model)
         with torch.inference_mode():
-            module(x, **part.beside(batch, length))
+            module(x, **part.beside(batch, length, arch.d_model))
         for op in traced.operations:
             if op.path in shapes and not op.again:
                 expected = tuple(length // int(n[2:]) if str(n).startswith("T/") else sizes.get(n, n) for n in op.shape)

@@ -166,9 +166,11 @@ def _jamba(arch: Architecture) -> Sources:
 
 def _mamba(path: str, at: str, part: Mamba) -> Sources:
     names = (
-        ("project", "in_proj", part.bias), ("convolve", "conv1d", part.conv_bias), ("select", "x_proj", False), ("step", "dt_proj", True),
-        ("o", "out_proj", part.bias),
+        ("project", "in_proj", part.bias), ("convolve", "conv1d", part.conv_bias), ("o", "out_proj", part.bias),
     )  # fmt: skip
+    yield one(f"{path}.select.weight", f"{at}.x_proj.weight", make=lambda one_head: one_head[None])
+    for kind in ("weight", "bias"):
+        yield one(f"{path}.step.{kind}", f"{at}.dt_proj.{kind}", make=lambda one_head: one_head[None])
     for ours, theirs, bias in names:
         for kind in ("weight", "bias") if bias else ("weight",):
             yield one(f"{path}.{ours}.{kind}", f"{at}.{theirs}.{kind}")

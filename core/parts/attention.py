@@ -314,7 +314,7 @@ def shrunk_dim(position: Position) -> int:
 
 
 class AttentionModule(nn.Module):
-    def __init__(self, part: Attention, d_model: int):
+    def __init__(self, part: Attention, d_model: int, d_out: int | None = None):
         super().__init__()
         self.part = part
         h, g, d, v = part.heads, part.kv_heads, part.head_dim, part.v_dim
@@ -337,7 +337,7 @@ class AttentionModule(nn.Module):
         self.rotary = part.position.rotary(d)
         self.core = part.build_core()
         self.sub_norm = part.norm.build(h * v) if part.sub_norm else None
-        self.o = Linear(h * v, d_model, part.bias if part.out_bias is None else part.out_bias)
+        self.o = Linear(h * v, d_out or d_model, part.bias if part.out_bias is None else part.out_bias)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
         part = self.part

@@ -95,10 +95,15 @@ class Part(Spec):
         """The module that computes this part, on the current default device."""
         raise NotImplementedError
 
-    def beside(self, batch: int, length: int) -> dict[str, Tensor]:
-        """What its module reads beside x: `positions` (T,), `tokens` (B, T) where something is looked up by them, or
-        `per_layer` (B, T, width) from a module `beneath`. As zeros, or positions from 0: analysis runs on these."""
+    def beside(self, batch: int, length: int, d_model: int) -> dict[str, Tensor]:
+        """What its module reads beside x: `positions` (T,), `tokens` (B, T) where something is looked up by them,
+        `embedded` (B, T, d_model), which entered the first layer, or `per_layer` (B, T, width) from a module `beneath`.
+        As zeros, or positions from 0: analysis runs on these."""
         return {}
+
+    def each(self, path: str) -> bool:
+        """Whether this parameter of its module is each layer's own, though the part is tied."""
+        return False
 
     def beneath(self, layers: int, d_model: int) -> nn.Module | None:
         """A module below the first layer: (tokens, x) -> (B, T, layers, width), for each layer that uses this part what
@@ -158,7 +163,7 @@ class Mixer(Part):
     role: ClassVar[str] = "attention"
     reads: ClassVar[tuple[str, ...]] = ("positions",)
 
-    def beside(self, batch: int, length: int) -> dict[str, Tensor]:
+    def beside(self, batch: int, length: int, d_model: int) -> dict[str, Tensor]:
         return {"positions": torch.arange(length)}
 
 

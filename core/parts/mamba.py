@@ -5,14 +5,15 @@ from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Flops, HeadDim, Linear, Recurrence, Shape, State, Width, scaled
+from .base import Flops, HeadDim, Linear, Recurrence, Shape, State, Width, normal, scaled
 from .convolution import CausalConvolution, Kernel
 from .feedforward import NAMES, Plain
 from .norm import Norm
 
+Many = Annotated[int, Field(ge=1, le=1_024)]
 Rank = Annotated[int, Field(ge=1, le=65_536)]
 
 
@@ -25,6 +26,7 @@ class Mamba(Recurrence):
     kind: Literal["mamba"]
     inner: Width = Field(description="Channels of the state space", examples=[8192])
     state_size: HeadDim = Field(16, description="Values kept for each channel")
+    heads: Many = Field(1, description="Equal groups of channels, each with a step, a B and a C of its own (Zamba)")
     step_rank: Rank = Field(description="Width that the step passes on its way", examples=[256])
     kernel: Kernel = Field(4, description="Tokens that the convolution sees")
     activation: Plain = Field("silu", description="What follows the convolution")
@@ -32,6 +34,12 @@ class Mamba(Recurrence):
     conv_bias: bool = Field(True, description="A bias on the convolution")
     inner_norm: Norm | None = Field(None, description="A norm on each of step, B and C (Jamba, Falcon Mamba)")
     norm: Norm | None = Field(None, description="Where it differs from the model's")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.inner % self.heads:
+            raise ValueError(f"heads: {self.inner:,} channels do not divide into {self.heads} equal groups")
+        return self
 
     def build(self, d_model: int) -> nn.Module:
         return MambaModule(self, d_model)
@@ -50,7 +58,9 @@ class Mamba(Recurrence):
         )
 
     def shrink(self, scale: float) -> "Mamba":
-        return self.model_copy(update={"inner": scaled(self.inner, scale), "step_rank": min(self.step_rank, 8)})
+        return self.model_copy(
+            update={"inner": scaled(self.inner, scale, 8 * self.heads), "step_rank": min(self.step_rank, 8)}
+        )
 
     def facts(self) -> Iterator[str]:
         yield f"{self.inner:,} channels × {self.state_size}"
@@ -65,6 +75,8 @@ class Mamba(Recurrence):
         act = NAMES[self.activation]
         yield f"The projection gives x, then the gate; x passes the convolution and {act} before step, B and C are made of it."
         yield "The step is softplus of its second projection, whose bias counts; the state is kept in float32."
+        if self.heads > 1:
+            yield f"Step, B and C are made by each of {self.heads} groups of channels for itself."
         if self.inner_norm:
             yield "Step, B and C are normalised before they are used."
 
@@ -76,12 +88,13 @@ class MambaModule(nn.Module):
         self.project = Linear(d_model, 2 * part.inner, part.bias)
         self.inputs = State(part.kernel - 1, part.inner)
         self.convolve = CausalConvolution(part.inner, part.kernel, part.conv_bias, activation=part.activation)
-        self.select = Linear(part.inner, part.step_rank + 2 * part.state_size)
+        each = part.inner // part.heads
+        self.select = HeadLinear(part.heads, each, part.step_rank + 2 * part.state_size)
         if part.inner_norm:
             self.step_norm = part.inner_norm.build(part.step_rank)
             self.b_norm = part.inner_norm.build(part.state_size)
             self.c_norm = part.inner_norm.build(part.state_size)
-        self.step = Linear(part.step_rank, part.inner, bias=True)
+        self.step = HeadLinear(part.heads, part.step_rank, each, bias=True)
         self.memory = State(part.inner, part.state_size)
         self.scan = ChannelScan(part.inner, part.state_size)
         self.o = Linear(part.inner, d_model, part.bias)
@@ -91,14 +104,39 @@ class MambaModule(nn.Module):
         x, z = self.project(x).chunk(2, dim=-1)  # (B, T, E) twice
         x, last = self.convolve(x, self.inputs.before(x))
         self.inputs(last)
-        step, b, c = self.select(x).split(
-            (part.step_rank, part.state_size, part.state_size), dim=-1
-        )  # (B, T, R), (B, T, N)
+        selected = self.select(x.unflatten(-1, (part.heads, -1)))  # (B, T, H, R + 2 N)
+        step, b, c = selected.split((part.step_rank, part.state_size, part.state_size), dim=-1)
         if part.inner_norm:
             step, b, c = self.step_norm(step), self.b_norm(b), self.c_norm(c)
         y, after = self.scan(x, b, c, self.step(step), self.memory.before(x))  # (B, T, E)
         self.memory(after)
         return self.o(y * F.silu(z))
+
+
+class HeadLinear(nn.Module):
+    """A linear map for each head: (B, T, H, in) -> (B, T, H, out)."""
+
+    box = "linear"
+
+    def __init__(self, heads: int, d_in: int, d_out: int, bias: bool = False):
+        super().__init__()
+        self.weight = normal(heads, d_out, d_in)
+        self.bias = nn.Parameter(torch.zeros(heads, d_out)) if bias else None
+
+    @property
+    def label(self) -> str:
+        heads, d_out, d_in = self.weight.shape
+        return f"Linear {d_in:,} → {d_out:,}" if heads == 1 else f"{heads} × linear {d_in:,} → {d_out:,}"
+
+    @property
+    def explain(self) -> str:
+        heads, d_out, d_in = self.weight.shape
+        bias = " and a bias" if self.bias is not None else ""
+        return f"{'A matrix' if heads == 1 else f'{heads} matrices'} of {d_out:,} × {d_in:,} weights{bias}."
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.einsum("bthi,hoi->btho", x, self.weight)
+        return y if self.bias is None else y + self.bias
 
 
 class ChannelScan(nn.Module):
@@ -116,16 +154,18 @@ class ChannelScan(nn.Module):
         self.D = nn.Parameter(torch.ones(channels))
 
     def forward(self, x: Tensor, b: Tensor, c: Tensor, step: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, E), (B, T, N) twice, (B, T, E), (B, E, N) -> (B, T, E) and the state after."""
-        step = F.softplus(step.float())[..., None]  # (B, T, E, 1)
-        decay = -self.A_log.float().exp()  # (E, N)
-        state, out = state.float(), []
+        """(B, T, E), (B, T, H, N) twice, (B, T, H, P), (B, E, N) -> (B, T, E) and the state after."""
+        heads = step.shape[2:]  # H, P
+        step = F.softplus(step.float())[..., None]  # (B, T, H, P, 1)
+        into = step * x.unflatten(-1, heads)[..., None].float()  # (B, T, H, P, 1)
+        decay = -self.A_log.float().exp().unflatten(0, heads)  # (H, P, N)
+        state, out = state.float().unflatten(1, heads), []
         for t in range(x.shape[1]):
-            written = (step[:, t] * x[:, t, :, None].float()) @ b[:, t, None].float()  # (B, E, N)
+            written = into[:, t] @ b[:, t, :, None].float()  # (B, H, P, N)
             state = torch.exp(decay * step[:, t]) * state + written
-            out.append(state @ c[:, t, :, None].float())  # (B, E, 1)
-        y = torch.cat(out, dim=-1).transpose(1, 2)  # (B, T, E)
-        return (y + self.D * x).to(x.dtype), state
+            out.append(state @ c[:, t, ..., None].float())  # (B, H, P, 1)
+        y = torch.cat(out, dim=-1).permute(0, 3, 1, 2).flatten(-2)  # (B, T, E)
+        return (y + self.D * x).to(x.dtype), state.flatten(1, 2)
 
     def outline(self, x: Tensor, b: Tensor, c: Tensor, step: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         return x.new_empty(x.shape), state

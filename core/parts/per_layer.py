@@ -37,7 +37,7 @@ class PerLayerEmbedding(Activated, Part):
     def build(self, d_model: int) -> nn.Module:
         return PerLayerModule(self, d_model)
 
-    def beside(self, batch: int, length: int) -> dict[str, Tensor]:
+    def beside(self, batch: int, length: int, d_model: int) -> dict[str, Tensor]:
         return {"per_layer": torch.zeros(batch, length, self.width)}
 
     def beneath(self, layers: int, d_model: int) -> nn.Module:

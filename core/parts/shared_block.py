@@ -1,0 +1,158 @@
+"""Zamba's shared block (arXiv:2405.16712, section 2; Zamba2, arXiv:2411.15242, section 2): one transformer block that many
+layers of a stack of state spaces use."""
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from .attention import Attention, AttentionModule
+from .base import Flops, Linear, Mixer, Shape
+from .feedforward import FeedForward, FeedForwardModule
+from .norm import Norm
+
+Rank = Annotated[int, Field(ge=1, le=65_536)]
+
+
+class SharedBlock(Mixer):
+    """Attention and a feed-forward network in a row, read from the stream with its own beginning, the embedding, beside it:
+    2 × d_model channels. A projection that each use has for itself leads back to the stream. r = adapter_rank."""
+
+    title = "Shared block"
+    reads: ClassVar[tuple[str, ...]] = ("positions", "embedded")
+    components: ClassVar = {
+        "attention": ("attention", "attention of the shared block"),
+        "feed_forward": ("feed_forward", "feed-forward of the shared block"),
+        "leave": ("attention", "projection to the stream"),
+    }
+
+    kind: Literal["shared_block"]
+    tied: bool = Field(True, description="One set of weights for every layer that uses this part")
+    attention: Attention = Field(description="Over twice the stream's channels")
+    feed_forward: FeedForward = Field(description="On what the attention gives")
+    adapter_rank: Rank | None = Field(
+        None, description="Each use adds a low-rank map of its own to the feed-forward's gate and up (Zamba2)"
+    )
+    attention_adapters: bool = Field(False, description="Each use adds such maps to query, key and value as well")
+    norm: Norm | None = Field(None, description="Where it differs from the model's")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.attention.cache_from or self.attention.tied or self.feed_forward.tied:
+            raise ValueError("attention: the block is shared as a whole; leave tied and cache_from out inside it")
+        if self.attention_adapters and (self.adapter_rank is None or self.attention.shared_kv):
+            raise ValueError("attention_adapters: give an adapter_rank, and a value of its own to the attention")
+        if self.adapter_rank and not self.feed_forward.gated:
+            raise ValueError("adapter_rank: it widens a gate and an up projection; give a gated activation")
+        return self
+
+    @property
+    def reach(self) -> int | None:
+        return self.attention.reach
+
+    def inherit(self, norm, position, vocab_size: int) -> "SharedBlock":
+        inner = {
+            name: getattr(self, name).inherit(norm, position, vocab_size) for name in ("attention", "feed_forward")
+        }
+        return super().inherit(norm, position, vocab_size).model_copy(update=inner)
+
+    def each(self, path: str) -> bool:
+        return path.startswith("leave.") or "adapter" in path
+
+    def build(self, d_model: int) -> nn.Module:
+        return SharedBlockModule(self, d_model)
+
+    def beside(self, batch: int, length: int, d_model: int) -> dict[str, Tensor]:
+        return super().beside(batch, length, d_model) | {"embedded": torch.zeros(batch, length, d_model)}
+
+    def check(self, d_model: int, context: int) -> None:
+        self.attention.check(2 * d_model, context)
+
+    def cache(self, length: int) -> dict[str, Shape]:
+        return self.attention.cache(length)
+
+    def plain_cache(self, length: int) -> dict[str, Shape]:
+        return self.attention.plain_cache(length)
+
+    def flops(self, d_model: int, new: int, past: int) -> Flops:
+        a, d_ff, rank = self.attention, self.feed_forward.d_ff, self.adapter_rank
+        flops = a.flops(2 * d_model, new, past).under("attention")
+        flops["attention.o"] = 2 * new * a.heads * a.v_dim * d_model
+        if self.attention_adapters:
+            for name, width in (
+                ("q", a.heads * a.head_dim),
+                ("k", a.kv_heads * a.head_dim),
+                ("v", a.kv_heads * a.v_dim),
+            ):
+                flops[f"attention.{name}.plain"] = flops.pop(f"attention.{name}")
+                flops[f"attention.{name}.adapter_down"] = 4 * new * d_model * rank
+                flops[f"attention.{name}.adapter_up"] = 2 * new * rank * width
+        flops |= self.feed_forward.flops(d_model, new, past).under("feed_forward")
+        if rank:
+            flops["feed_forward_adapter_down"] = 2 * new * d_model * rank
+            flops["feed_forward_adapter_up"] = 4 * new * rank * d_ff
+        return Flops(flops | {"leave": 2 * new * d_model**2})
+
+    def shrink(self, scale: float) -> "SharedBlock":
+        inner = {name: getattr(self, name).shrink(scale) for name in ("attention", "feed_forward")}
+        return self.model_copy(update=inner | {"adapter_rank": self.adapter_rank and min(self.adapter_rank, 8)})
+
+    def facts(self) -> Iterator[str]:
+        yield from self.attention.facts()
+        yield from self.feed_forward.facts()
+
+    def explain(self, d_model: int) -> str:
+        words = (
+            f"Attention of {self.attention.heads} heads and a feed-forward network of {self.feed_forward.d_ff:,}, one set of "
+            f"weights wherever it stands. It reads the stream and the token's embedding side by side, {2 * d_model:,} channels, "
+            "and each use has a projection of its own behind it. "
+        )
+        return words + (f"Low-rank maps of {self.adapter_rank} tell the uses apart." if self.adapter_rank else "")
+
+    def checklist(self, d_model: int) -> Iterator[str]:
+        yield f"The norm is over stream and embedding together, {2 * d_model:,} channels, and the stream comes first."
+        yield "Nothing is added back between its attention and its feed-forward network, which has a norm before it."
+        if self.adapter_rank:
+            yield "Gate and up share an adapter's first matrix."
+        yield from self.attention.checklist(2 * d_model)
+
+
+class Adapted(nn.Module):
+    """A shared linear map, and a low-rank one that is this use's own (LoRA, arXiv:2106.09685)."""
+
+    def __init__(self, plain: Linear, rank: int):
+        super().__init__()
+        self.plain = plain
+        self.adapter_down, self.adapter_up = Linear(plain.in_features, rank), Linear(rank, plain.out_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.plain(x) + self.adapter_up(self.adapter_down(x))
+
+
+class SharedBlockModule(nn.Module):
+    def __init__(self, part: SharedBlock, d_model: int):
+        super().__init__()
+        ff, rank = part.feed_forward, part.adapter_rank
+        self.attention_norm = part.norm.build(2 * d_model)
+        self.attention = AttentionModule(part.attention, 2 * d_model, d_model)
+        if part.attention_adapters:
+            for name in "qkv":
+                setattr(self.attention, name, Adapted(getattr(self.attention, name), rank))
+        self.feed_forward_norm = part.norm.build(d_model)
+        self.feed_forward = FeedForwardModule(ff, d_model, ff.d_ff, ff.bias)
+        self.feed_forward_adapter_down = Linear(d_model, rank) if rank else None
+        self.feed_forward_adapter_up = Linear(rank, 2 * ff.d_ff) if rank else None
+        self.leave = Linear(d_model, d_model)
+
+    def forward(
+        self, x: Tensor, positions: Tensor, embedded: Tensor
+    ) -> Tensor:  # (B, T, d_model), (T,), (B, T, d_model)
+        x = self.attention_norm(torch.cat((x, embedded), dim=-1))  # (B, T, 2 d_model)
+        x = self.feed_forward_norm(self.attention(x, positions))  # (B, T, d_model)
+        if self.feed_forward_adapter_down is None:
+            return self.leave(self.feed_forward(x))
+        gate, up = self.feed_forward_adapter_up(self.feed_forward_adapter_down(x)).chunk(2, dim=-1)  # (B, T, d_ff) each
+        ff = self.feed_forward
+        return self.leave(ff.down(ff.activation(ff.up(x) + up, ff.gate(x) + gate)))
