@@ -16,7 +16,27 @@ GRANITE = SMALL | dict(
     layer_types=["mamba", "mamba", "attention", "mamba"],
 )  # fmt: skip
 FALCON = SMALL | dict(model_type="falcon_h1", mamba_d_ssm=40)
+SHARED = dict(
+    vocab_size=64, hidden_size=32, intermediate_size=48, num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=64,
+    mamba_d_state=6, pad_token_id=0, num_hidden_layers=6, layers_block_type=["mamba", "hybrid", "mamba", "hybrid", "hybrid", "mamba"],
+)  # fmt: skip
+ZAMBA = SHARED | dict(model_type="zamba")
+ZAMBA2 = SHARED | dict(model_type="zamba2", n_mamba_heads=8, adapter_rank=4)
 LOGITS = {
+    "zamba": ZAMBA,
+    "zamba, by period": {k: v for k, v in ZAMBA.items() if k != "layers_block_type"}
+    | dict(
+        attn_layer_period=3, attn_layer_offset=1, n_mamba_heads=4, num_hidden_layers=8, mamba_proj_bias=True, mamba_conv_bias=False,
+        hidden_act="silu", hidden_mamba_act="gelu", num_key_value_heads=2, mamba_dt_rank=5, mamba_d_conv=3, tie_word_embeddings=False,
+    ),
+    "zamba2": ZAMBA2,
+    "zamba2, two blocks": ZAMBA2
+    | dict(
+        num_mem_blocks=2, use_shared_attention_adapter=True, use_mem_rope=True, add_bias_linear=True, mamba_ngroups=2, rms_norm_eps=1e-3,
+        time_step_min=0.5, rope_theta=500.0, hidden_act="silu",
+    ),
+    "zamba2, fewer uses than blocks": ZAMBA2
+    | dict(num_mem_blocks=5, num_key_value_heads=2, attention_head_dim=8, tie_word_embeddings=False),
     "bamba": BAMBA,
     "bamba, biases and groups": BAMBA
     | dict(
@@ -59,6 +79,9 @@ def test_logits_are_those_of_transformers(name):
 @pytest.mark.parametrize(
     ("config", "key"),
     [
+        (ZAMBA2 | dict(num_key_value_heads=2, use_shared_attention_adapter=True), "num_key_value_heads"),
+        (ZAMBA2 | dict(tie_word_embeddings=False), "tie_word_embeddings"),
+        (ZAMBA | dict(layers_block_type=["attention"] * 6), "layers_block_type"),
         (BAMBA | dict(mamba_n_heads=7), "mamba_n_heads"),
         (GRANITE | dict(layer_types=["mamba"]), "layer_types"),
         (FALCON | dict(ssm_multipliers=[1.0]), "ssm_multipliers"),

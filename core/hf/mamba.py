@@ -24,7 +24,7 @@ def read(config: Config, model_type: str) -> dict:
     return _read_jamba(config) if model_type == "jamba" else _read_mamba(config, model_type)
 
 
-def _rank(config: Config, key: str, d_model: int) -> int:
+def read_rank(config: Config, key: str, d_model: int) -> int:
     rank = config.take(key, (int, str), "auto")
     if isinstance(rank, str) and rank != "auto":
         raise config.refuse(key, "give a number, or auto for hidden_size / 16")
@@ -38,7 +38,7 @@ def _read_mamba(config: Config, model_type: str) -> dict:
         "kind": "mamba",
         "inner": inner,
         "state_size": config.count("state_size", 16),
-        "step_rank": _rank(config, "time_step_rank", d_model),
+        "step_rank": read_rank(config, "time_step_rank", d_model),
     }
     part |= unless(4, kernel=config.count("conv_kernel", 4)) | unless(False, bias=config.take("use_bias", bool, False))
     part |= unless(True, conv_bias=config.take("use_conv_bias", bool, True)) | common.mixed(config)
@@ -63,7 +63,7 @@ def _read_jamba(config: Config) -> dict:
         "kind": "mamba",
         "inner": config.count("mamba_expand", 2) * d_model,
         "state_size": config.count("mamba_d_state", 16),
-        "step_rank": _rank(config, "mamba_dt_rank", d_model),
+        "step_rank": read_rank(config, "mamba_dt_rank", d_model),
         "inner_norm": dict(value["norm"]),
     }
     config.expect("mamba_inner_layernorms", True)
