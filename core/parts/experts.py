@@ -142,7 +142,7 @@ class Experts(Activated, Part):
     def reads(self) -> tuple[str, ...]:
         return ("tokens",) if self.router.hashed else ()
 
-    def beside(self, batch: int, length: int) -> dict[str, Tensor]:
+    def beside(self, batch: int, length: int, d_model: int) -> dict[str, Tensor]:
         return {"tokens": torch.zeros(batch, length, dtype=torch.long)} if self.router.hashed else {}
 
     @property
