@@ -122,8 +122,9 @@ class Model(nn.Module):
             return module
 
         self.layers = nn.ModuleList(Block(arch, steps, make) for steps in arch.sequence)
-        for sums, move in enumerate((move for layer in self.layers for move in layer.moves), start=2):
-            move.add.sums = sums
+        adds = [move.add for layer in self.layers for move in layer.moves if move.add]
+        for sums, add in enumerate(adds, start=2):
+            add.sums = sums
         self.merge = arch.residual.merge(arch.d_model)
         self.norm = arch.norm.build(arch.d_model) if arch.head.norm else None
         self.head = OutputHead(arch)
