@@ -249,11 +249,13 @@ class Architecture(Spec):
 
     def _check_borrowed(self) -> None:
         for layer, name, source in self.borrowed():
+            reader = self.parts[name]
             if source is None:
-                raise ValueError(f"parts.{name}.cache_from: no layer before {layer} keeps what it names")
-            reader, lender = self.parts[name], self.parts[source[1]]
-            if reader.kind != lender.kind or reader.model_copy(update={"cache_from": None}).cache(1) != lender.cache(1):
-                raise ValueError(f"parts.{name}.cache_from: {source[1]} keeps tensors of another shape")
+                raise ValueError(f"parts.{name}.{reader.borrows}: no layer before {layer} keeps what it names")
+            lender = self.parts[source[1]]
+            alone = reader.model_copy(update={reader.borrows: None})
+            if reader.kind != lender.kind or alone.cache(1) != lender.cache(1) or reader.attended != lender.attended:
+                raise ValueError(f"parts.{name}.{reader.borrows}: {source[1]} keeps tensors of another shape")
 
     def _check_fed(self) -> None:
         fed = [name for name, part in self.parts.items() if "per_layer" in part.reads]
@@ -271,8 +273,8 @@ class Architecture(Spec):
         return (name, layers) if name else None
 
     def borrowed(self) -> Iterator[tuple[int, str, tuple[int, str] | None]]:
-        """(layer, part, (source layer, source part)) for every layer that reads another one's cache."""
-        wanted = {name: getattr(part, "cache_from", None) for name, part in self.parts.items()}
+        """(layer, part, (source layer, source part)) for every layer that reads what another one keeps or chose."""
+        wanted = {name: getattr(part, part.borrows, None) for name, part in self.parts.items()}
         if not any(wanted.values()):
             return
         latest: dict[str, int] = {}  # each part that keeps something -> the last layer that did

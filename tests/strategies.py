@@ -113,11 +113,16 @@ latents = given(
     v_dim=st.sampled_from([8, 12]),
     gate=maybe(st.booleans()),
     bias=maybe(st.booleans()),
+    key_norm=maybe(st.booleans()),
+    scaled_ranks=maybe(st.booleans()),
+    window=maybe(st.integers(1, 9)),
+    temperature=maybe(st.just({"kind": "steps", "length": 5, "scale": 0.5, "first": 0})),
+    norm=maybe(st.just({"kind": "self_gated_rms", "rank": 4})),
 )
 sparse = given(
     kind=st.just("sparse_latent_attention"), heads=st.integers(1, 3), kv_rank=st.just(16), q_rank=st.just(12), nope_dim=st.just(8),
     rope_dim=st.just(8), v_dim=st.sampled_from([8, 12]), index_heads=st.integers(1, 3), index_dim=st.sampled_from([8, 16]),
-    top_k=st.integers(1, 20), index_interleaved=maybe(st.booleans()),
+    top_k=st.integers(1, 20), index_interleaved=maybe(st.booleans()), joint_gate=maybe(st.booleans()), key_norm=maybe(st.booleans()),
 )  # fmt: skip
 mixed = st.sampled_from(["relu", "gelu"])  # in place of SiLU, inside a recurrent part
 block_sparse = given(

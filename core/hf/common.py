@@ -171,9 +171,9 @@ def named_kinds(attentions: Sequence[dict]) -> tuple[dict[str, dict], list[str]]
     return dict(zip(names, distinct, strict=True)), [names[distinct.index(part)] for part in attentions]
 
 
-def sparse_layers(config: Config, depth: int, first: int) -> list[bool]:
-    """Which layers have experts: as mlp_layer_types says, else all but the `first`."""
-    usual = ["dense" if layer < first else "sparse" for layer in range(depth)]
+def sparse_layers(config: Config, depth: int, first: int, every: int = 1) -> list[bool]:
+    """Which layers have experts: as mlp_layer_types says, else all but the `first`, of these each whose number `every` divides."""
+    usual = ["sparse" if layer >= first and layer % every == 0 else "dense" for layer in range(depth)]
     words = config.listing("mlp_layer_types", str) or usual
     if len(words) != depth or not set(words) <= {"dense", "sparse"}:
         raise config.refuse("mlp_layer_types", f"give dense or sparse for each of the {depth} layers")

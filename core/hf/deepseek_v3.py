@@ -186,13 +186,23 @@ def leading_dense(config: Config, parts: dict[str, Mapping], depth: int, first: 
     return blocks(config, parts, ["dense"] * first + ["moe"] * (depth - first), mtp)
 
 
-def blocks(config: Config, parts: dict[str, Mapping], feeds: list[str], mtp: int = 0, moe: Any = "moe") -> dict:
-    """The same, for the part that follows attention in every layer; `moe` is the step of one with experts."""
-    used = {"attention", *feeds} | ({"moe"} if mtp else set())
+def blocks(
+    config: Config,
+    parts: dict[str, Mapping],
+    feeds: list[str],
+    mtp: int = 0,
+    moe: Any = "moe",
+    mixers: list[str] | None = None,
+) -> dict:
+    """The same, for the part that follows attention in every layer; `moe` is the step of one with experts, `mixers` are the
+    attentions where they differ."""
+    mixers = mixers or ["attention"] * len(feeds)
+    used = {*mixers, *feeds} | ({"attention", "moe"} if mtp else set())
     parts = {name: part for name, part in parts.items() if name in used}
     ahead = {"mtp": unless(1, count=mtp) | {"block": ["attention", moe]}} if mtp else {}
+    pairs = zip(mixers, feeds, strict=True)
     return (
-        {"parts": parts, "layers": layers([["attention", moe if feed == "moe" else feed] for feed in feeds])}
+        {"parts": parts, "layers": layers([[mixer, moe if feed == "moe" else feed] for mixer, feed in pairs])}
         | ahead
         | common.precision(config, parts)
     )

@@ -66,6 +66,10 @@ class Part(Spec):
     # Submodules that a person would want to see as a row of their own: path prefix -> (role, words).
     components: ClassVar[dict[str, tuple[str, str]]] = {}
 
+    borrows: ClassVar[str] = (
+        "cache_from"  # the field that names the earlier layer whose tensors it reads, where it has one
+    )
+
     kind: str
     tied: bool = Field(False, description="One set of weights for every layer that uses this part")
 
@@ -78,6 +82,11 @@ class Part(Spec):
     def reach(self) -> int | None:
         """How many tokens one token sees at most; None where there is no limit."""
         return None
+
+    @property
+    def attended(self) -> int | None:
+        """How many of these it attends to at most."""
+        return self.reach
 
     @property
     def label(self) -> str:
@@ -307,21 +316,35 @@ class State(nn.Module):
         return 0 if self.kept is None else self.kept.numel() * self.kept.element_size()
 
 
+class Lend(nn.Module):
+    """What later layers may read of this one, passed through: kept no longer than one forward."""
+
+    def __init__(self):
+        super().__init__()
+        self.lent = False
+        self.latest: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.lent:
+            self.latest = x
+        return x
+
+
 class Borrow(nn.Module):
-    """What another layer keeps, read instead of kept again (Gemma 3n and 4): the model sets `source`."""
+    """What another layer keeps or lends, read instead of made again (Gemma 3n and 4): the model sets `source`."""
 
     box = "borrowed"
     label = "Another layer's cache"
     explain = "Read from an earlier layer's cache, so this layer keeps nothing of its own."
 
-    def __init__(self, *width: int):
+    def __init__(self, *width: int, dtype: torch.dtype | None = None):
         super().__init__()
-        self.width = width
-        self.source: tuple[Keep, ...] = ()  # a tuple, so that the source is not registered as a child
+        self.width, self.dtype = width, dtype
+        self.source: tuple[Keep | Lend, ...] = ()  # a tuple, so that the source is not registered as a child
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.source:  # traced alone, only the shape is known
-            return x.new_empty(*x.shape[:2], *self.width)
+            return x.new_empty(*x.shape[:2], *self.width, dtype=self.dtype)
         return self.source[0].latest
 
 

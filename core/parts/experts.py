@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .base import Flops, Linear, Part, Positive, Spec, Width, normal, scaled
 from .feedforward import NAMES, Activated, Activation, FeedForwardModule, feed_forward_flops
-from .norm import Norm
+from .norm import PartNorm
 
 Count = Annotated[int, Field(ge=1, le=4_096)]
 
@@ -37,6 +37,9 @@ class Router(Spec):
     groups: Count = Field(1, description="Experts stand in this many equal groups")
     top_groups: Count = Field(1, description="A token may choose from this many groups")
     group_score: Literal["max", "top2"] = Field("max", description="A group is worth its best score, or its best two")
+    outside_zero: bool = Field(
+        False, description="Experts outside the best groups score zero, rather than never being chosen (A.X K2)"
+    )
     selection_bias: bool = Field(False, description="A bias for each expert that sways the choice, not the weight")
     counted: bool = Field(
         False, description="The selection bias counts among the parameters (AFMoE, ERNIE 4.5, Laguna)"
@@ -116,13 +119,15 @@ class Experts(Activated, Part):
     vocab_size: Annotated[int, Field(ge=1, le=16_777_216)] | None = Field(
         None, description="Rows of a hashed router's table; the model's vocabulary unless given"
     )
-    norm: Norm | None = Field(None, description="Where it differs from the model's")
+    norm: PartNorm | None = Field(None, description="Where it differs from the model's")
 
     @model_validator(mode="after")
     def _consistent(self):
         r = self.router
         if self.activation == "xielu":
             raise ValueError("activation: xielu learns its slopes layer by layer, which experts do not; choose another")
+        if self.branch_norms and self.norm and self.norm.kind == "self_gated_rms":
+            raise ValueError("branch_norms: give the experts' branches a norm without a gate")
         if self.zero and self.latent:
             raise ValueError("zero: experts that give back what they read work on the stream; give no latent")
         if self.top_k > self.choices:
@@ -360,7 +365,7 @@ class RouterModule(nn.Module):
         worth = grouped.amax(dim=-1) if r.group_score == "max" else grouped.topk(2, dim=-1).values.sum(dim=-1)
         best = worth.topk(r.top_groups, dim=-1).indices  # (B, T, top_groups)
         allowed = torch.zeros_like(worth, dtype=torch.bool).scatter(-1, best, True)
-        return grouped.masked_fill(~allowed.unsqueeze(-1), -torch.inf).flatten(-2)
+        return grouped.masked_fill(~allowed.unsqueeze(-1), 0.0 if r.outside_zero else -torch.inf).flatten(-2)
 
     def choose(self, scores: Tensor) -> Tensor:
         """The best experts by these scores, (B, T, K), best first."""

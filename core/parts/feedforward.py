@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from .base import Flops, Linear, Part, Positive, Spec, Width, scaled, times
-from .norm import Norm
+from .norm import PartNorm
 
 PLAIN: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -112,7 +112,7 @@ class FeedForward(Activated, Part):
     d_ff: Width = Field(description="Width between the two projections", examples=[4096])
     bias: bool = Field(False, description="Biases on every projection")
     sub_norm: bool = Field(False, description="A norm before the projection down (BitNet)")
-    norm: Norm | None = Field(None, description="Where it differs from the model's")
+    norm: PartNorm | None = Field(None, description="Where it differs from the model's")
 
     @property
     def label(self) -> str:

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .attention import Temperature, visible
-from .base import Flops, HeadDim, Heads, Keep, Linear, Mixer, Positive, Shape, causal_pairs
-from .norm import Norm, RMSNorm
+from .base import Flops, HeadDim, Heads, Keep, Length, Linear, Mixer, Positive, Shape, causal_pairs
+from .norm import Norm, PartNorm, RMSNorm
 from .position import Position, Yarn, yarn_magnitude
 
 Rank = Annotated[int, Field(ge=1, le=65_536)]
@@ -38,6 +38,12 @@ class LatentAttention(Mixer):
     v_dim: HeadDim = Field(description="Channels of a value head", examples=[128])
     bias: bool = Field(False, description="Biases on the compressions and on the output")
     gate: bool = Field(False, description="Each head's output is multiplied by a sigmoid of the input (Ling 3.0)")
+    joint_gate: bool = Field(
+        False,
+        description="Compressed queries, normed and as they were, give queries and a sigmoid gate on what leaves (A.X K2)",
+    )
+    key_norm: bool = Field(False, description="The rotary key is normalised before it turns (dots3)")
+    window: Length | None = Field(None, description="Each token sees only this many, itself included")
     scale: Positive | None = Field(
         None, description="Scores are multiplied by this; 1 / sqrt(query width) unless given"
     )
@@ -47,7 +53,17 @@ class LatentAttention(Mixer):
     )
     rank_norm: Norm = Field(RMSNorm(eps=1e-6), description="Norm of the compressed queries and of the latent")
     position: Position | None = Field(None, description="Where it differs from the model's")
-    norm: Norm | None = Field(None, description="Where it differs from the model's")
+    norm: PartNorm | None = Field(None, description="Where it differs from the model's")
+
+    @model_validator(mode="after")
+    def _gated(self):
+        if self.joint_gate and not self.q_rank:
+            raise ValueError("joint_gate: it reads the compressed queries; give a q_rank")
+        return self
+
+    @property
+    def reach(self) -> int | None:
+        return self.window
 
     @property
     def qk_dim(self) -> int:
@@ -60,11 +76,6 @@ class LatentAttention(Mixer):
         yarn = isinstance(scaling, Yarn) and scaling.mscale_all_dim
         return (self.scale or self.qk_dim**-0.5) * (yarn_magnitude(scaling.factor, yarn) ** 2 if yarn else 1)
 
-    @property
-    def attended(self) -> int | None:
-        """How many tokens one token attends to at most; None for all that it may see."""
-        return None
-
     def build(self, d_model: int) -> nn.Module:
         return LatentAttentionModule(self, d_model)
 
@@ -72,6 +83,7 @@ class LatentAttention(Mixer):
         self.position.check(self.rope_dim)
 
     def cache(self, length: int) -> dict[str, Shape]:
+        length = min(length, self.window or length)
         return {"latent": (length, self.kv_rank), "rotary key": (length, self.rope_dim)}
 
     def plain_cache(self, length: int) -> dict[str, Shape]:
@@ -90,11 +102,14 @@ class LatentAttention(Mixer):
         if self.q_rank:
             own["q_down"] = 2 * new * d_model * self.q_rank
         own["q"] = 2 * new * (self.q_rank or d_model) * h * (n + r)
+        if self.joint_gate:
+            own["q"] = 2 * new * 2 * self.q_rank * h * (n + r + v)
         own["kv_down"] = 2 * new * d_model * (c + r)
         if self.gate:
             own["gate"] = 2 * new * d_model * h
         own["o"] = 2 * new * h * v * d_model
-        expanded = {"kv_up": 2 * (past + new) * c * h * (n + v), "core": 2 * pairs * h * (n + r + v)}
+        seen = new + (past if self.window is None else min(past, self.window - 1))
+        expanded = {"kv_up": 2 * seen * c * h * (n + v), "core": 2 * pairs * h * (n + r + v)}
         absorbed = {"kv_up": 2 * new * c * h * (n + v), "core": 2 * pairs * h * (c + r + c)}
         return {"expanded": Flops(own | expanded), "absorbed": Flops(own | absorbed)}
 
@@ -107,16 +122,21 @@ class LatentAttention(Mixer):
                 "nope_dim": 16,
                 "rope_dim": 8,
                 "v_dim": 16,
+                "window": self.window and min(self.window, 16),
             }
         )
 
     def facts(self):
         yield f"{self.heads} heads · latent {self.kv_rank} + {self.rope_dim}"
+        if self.window:
+            yield f"window {self.window:,}"
 
     def explain(self, d_model: int) -> str:
         whole = self.heads * (self.qk_dim + self.v_dim)
         kept = self.kv_rank + self.rope_dim
         queries = f"Queries pass through a rank of {self.q_rank:,}. " if self.q_rank else ""
+        if self.window:
+            queries += f"A token sees only the last {self.window:,}, so its cache stops growing there. "
         return (
             f"Each token is compressed to a latent of {self.kv_rank} values, from which the keys and values of all "
             f"{self.heads} heads are rebuilt; one rotary key of {self.rope_dim} is shared by the heads. {queries}"
@@ -136,6 +156,13 @@ class LatentAttention(Mixer):
             yield f"After their norms, {' and '.join(reversed(ranks))} are multiplied; the rotary key is not."
         if self.gate:
             yield "Each head's output is multiplied by one sigmoid of the layer's input, before the projection."
+        if self.joint_gate:
+            yield f"The query projection reads {2 * self.q_rank:,} channels, the compressed queries after their norm and then before it."
+            yield "Head by head it gives a query and then a gate; the gate's sigmoid multiplies what leaves the attention."
+        if self.key_norm:
+            yield "The rotary key has a norm of its own, before it turns."
+        if self.window:
+            yield f"The window of {self.window:,} counts the token itself: position p sees p − {self.window - 1:,} to p."
         yield "The latent is kept after its norm, the rotary key after its rotation."
         yield f"Heads are {self.qk_dim} wide in queries and keys but {self.v_dim} in values: {self.heads * self.v_dim:,} channels leave."
         yield from self.position.checklist(self.rope_dim)
@@ -149,23 +176,31 @@ class LatentAttentionModule(nn.Module):
         if part.q_rank:
             self.q_down = Linear(d_model, part.q_rank, part.bias)
             self.q_norm = part.rank_norm.build(part.q_rank)
-        self.q = Linear(part.q_rank or d_model, h * part.qk_dim)
+        if part.joint_gate:
+            self.q = Linear(2 * part.q_rank, h * (part.qk_dim + part.v_dim))
+        else:
+            self.q = Linear(part.q_rank or d_model, h * part.qk_dim)
         self.kv_down = Linear(d_model, c + r, part.bias)
         self.kv_norm = part.rank_norm.build(c)
         self.kv_up = Linear(c, h * (part.nope_dim + part.v_dim))
+        self.key_norm = part.rank_norm.build(r) if part.key_norm else None
         self.rotary = part.position.rotary(r)
-        self.latent_cache, self.key_cache = Keep(), Keep()
+        self.latent_cache, self.key_cache = Keep(part.window), Keep(part.window)
         self.core = LatentCore(part)
         self.gate = Linear(d_model, h) if part.gate else None
         self.o = Linear(h * part.v_dim, d_model, part.bias)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
         part = self.part
-        compressed = self.ranked(self.q_norm(self.q_down(x))) if part.q_rank else x  # (B, T, q_rank)
-        q = self.q(compressed).unflatten(-1, (part.heads, part.qk_dim))  # (B, T, H, N + R)
-        q_nope, q_rope = q.split((part.nope_dim, part.rope_dim), dim=-1)
+        raw = self.q_down(x) if part.q_rank else x
+        compressed = self.ranked(self.q_norm(raw)) if part.q_rank else x  # (B, T, q_rank)
+        q = self.q(torch.cat((compressed, raw), dim=-1) if part.joint_gate else compressed)
+        q = q.unflatten(-1, (part.heads, -1))  # (B, T, H, N + R), with a joint gate (B, T, H, N + R + V)
+        q_nope, rest = q.split((part.nope_dim, q.shape[-1] - part.nope_dim), dim=-1)
+        q_rope = rest[..., : part.rope_dim] if part.joint_gate else rest
         latent, k_rope = self.kv_down(x).split((part.kv_rank, part.rope_dim), dim=-1)  # (B, T, C), (B, T, R)
         latent = self.ranked(self.kv_norm(latent))
+        k_rope = k_rope if self.key_norm is None else self.key_norm(k_rope)
         if self.rotary is not None:
             q_rope = self.rotary(q_rope, positions)
             k_rope = self.rotary(k_rope.unsqueeze(2), positions).squeeze(2)
@@ -180,6 +215,8 @@ class LatentAttentionModule(nn.Module):
             y = self.core(q_nope, q_rope, k_nope, k_rope, v, positions, chosen)  # (B, T, H V)
         if part.gate:
             y = (y.unflatten(-1, (part.heads, -1)) * torch.sigmoid(self.gate(x)).unsqueeze(-1)).flatten(-2)
+        if part.joint_gate:
+            y = y * torch.sigmoid(rest[..., part.rope_dim :].flatten(-2).float()).to(y.dtype)
         return self.o(y)
 
     def ranked(self, x: Tensor) -> Tensor:
@@ -239,7 +276,7 @@ class LatentCore(nn.Module):
         return torch.einsum("bthc,hvc->bthv", mean, v_up).flatten(2)  # (B, T, H V)
 
     def weights(self, scores: Tensor, positions: Tensor, chosen: Tensor | None, dtype: torch.dtype) -> Tensor:
-        seen = visible(positions, scores.shape[-1], None, None)  # (T, S)
+        seen = visible(positions, scores.shape[-1], self.part.window, None)  # (T, S)
         if chosen is not None:  # (B, T, K) places among the keys
             picked = torch.zeros(len(scores), *seen.shape, dtype=torch.bool, device=scores.device).scatter(
                 -1, chosen, True

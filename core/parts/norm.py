@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from .base import Eps, Spec
+from .base import Eps, Linear, Spec
 
 
 class RMSNorm(Spec):
@@ -58,6 +58,24 @@ class LayerNorm(Spec):
             yield "The stored norm weight is its distance from one: multiply by 1 + weight."
 
 
+class SelfGatedRMSNorm(Spec):
+    """RMSNorm, then each channel times a sigmoid of all of them through a narrow rank (A.X K2)."""
+
+    kind: Literal["self_gated_rms"]
+    eps: Eps = Field(1e-6, description="Added to the mean square before the root")
+    rank: Annotated[int, Field(ge=1, le=8_192)] = Field(16, description="Width of the gate's two projections between")
+
+    def build(self, dim: int) -> nn.Module:
+        return SelfGatedRMSNormModule(self, dim)
+
+    def explain(self, dim: int) -> str:
+        return RMSNorm(eps=self.eps).explain(dim) + f" A gate of rank {self.rank} reads the result and multiplies it."
+
+    def checklist(self) -> Iterator[str]:
+        yield from RMSNorm(eps=self.eps).checklist()
+        yield "The norm's gate reads what the norm gives, weight included: a SiLU between its projections, a sigmoid after."
+
+
 class LayerNormModule(nn.LayerNorm):
     box = "norm"
     keeps_shape = True
@@ -90,6 +108,20 @@ class RMSNormModule(nn.Module):
         weight = self.weight + 1 if self.norm.unit_offset and self.weight is not None else self.weight
         y = F.rms_norm(x, (self.dim,), weight, self.norm.eps)
         return y if self.bias is None else y + self.bias
+
+
+class SelfGatedRMSNormModule(RMSNormModule):
+    label = "Self-gated RMSNorm"
+
+    def __init__(self, norm: SelfGatedRMSNorm, dim: int):
+        super().__init__(RMSNorm(eps=norm.eps), dim)
+        self.explain = norm.explain(dim)
+        self.down, self.up = Linear(dim, norm.rank), Linear(norm.rank, dim)
+        self.token_flops = 4 * dim * norm.rank
+
+    def forward(self, x: Tensor) -> Tensor:  # (..., dim)
+        y = super().forward(x)
+        return y * torch.sigmoid(self.up(F.silu(self.down(y))).float()).to(y.dtype)
 
 
 class HeadNorms(nn.Module):
@@ -133,3 +165,4 @@ class GatedRMSNorm(nn.Module):
 
 
 Norm = Annotated[RMSNorm | LayerNorm, Field(discriminator="kind")]
+PartNorm = Annotated[RMSNorm | LayerNorm | SelfGatedRMSNorm, Field(discriminator="kind")]  # before a part

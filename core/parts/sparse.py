@@ -1,4 +1,5 @@
-"""DeepSeek sparse attention (DeepSeek-V3.2, arXiv:2512.02556, section 2.1): a light indexer chooses which tokens latent attention reads."""
+"""DeepSeek sparse attention (DeepSeek-V3.2, arXiv:2512.02556, section 2.1): a light indexer chooses which tokens latent attention
+reads, for its own layer or for those that follow too (arXiv:2603.12201)."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -9,7 +10,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .attention import visible
-from .base import Flops, HeadDim, Heads, Keep, Length, Linear, Shape, causal_pairs
+from .base import Borrow, Flops, HeadDim, Heads, Keep, Lend, Length, Linear, Shape, causal_pairs
 from .latent import LatentAttention, LatentAttentionModule, Rank
 from .norm import LayerNorm
 from .position import Rope
@@ -20,6 +21,7 @@ class SparseLatentAttention(LatentAttention):
     I = index_heads, D = index_dim, K = top_k."""
 
     title = "Sparse latent attention"
+    borrows = "choice_from"
 
     kind: Literal["sparse_latent_attention"]
     q_rank: Rank = Field(description="Width that queries, the indexer's too, are compressed to", examples=[1536])
@@ -29,6 +31,11 @@ class SparseLatentAttention(LatentAttention):
     )
     top_k: Length = Field(description="Tokens that each token attends to", examples=[2048])
 
+    choice_from: str | None = Field(
+        None,
+        max_length=64,
+        description="Attends to what the nearest earlier layer with this part chose, or that of `previous`: no indexer of its own",
+    )
     index_interleaved: bool = Field(
         False, description="The indexer turns neighbours (x0, x1) rather than halves (GLM-5)"
     )
@@ -37,6 +44,8 @@ class SparseLatentAttention(LatentAttention):
     def _indexed(self):
         if self.index_dim < self.rope_dim:
             raise ValueError(f"index_dim: {self.rope_dim} of its channels turn; give at least that")
+        if self.window:
+            raise ValueError("window: the indexer chooses among all earlier tokens; give top_k alone")
         return self
 
     @property
@@ -47,10 +56,12 @@ class SparseLatentAttention(LatentAttention):
         return SparseLatentModule(self, d_model)
 
     def cache(self, length: int) -> dict[str, Shape]:
-        return super().cache(length) | {"index key": (length, self.index_dim)}
+        return super().cache(length) | ({} if self.choice_from else {"index key": (length, self.index_dim)})
 
     def flops_forms(self, d_model: int, new: int, past: int) -> dict[str, Flops]:
         """Either form of latent attention over the chosen tokens; the indexer scores all that a token may see."""
+        if self.choice_from:
+            return super().flops_forms(d_model, new, past)
         i, d = self.index_heads, self.index_dim
         indexer = Flops(
             index_q=2 * new * self.q_rank * i * d,
@@ -69,12 +80,21 @@ class SparseLatentAttention(LatentAttention):
         yield f"best {self.top_k:,}"
 
     def explain(self, d_model: int) -> str:
+        if self.choice_from:
+            return (
+                f"It reads the {self.top_k:,} tokens that an earlier layer's indexer chose, and has none of its own. "
+                f"{super().explain(d_model)}"
+            )
         return (
             f"An indexer of {self.index_heads} narrow heads scores every earlier token by a key of {self.index_dim} values, and "
             f"latent attention reads only the best {self.top_k:,}. {super().explain(d_model)}"
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
+        if self.choice_from:
+            yield "This layer attends to the tokens that an earlier layer chose: it has no indexer and keeps no index key."
+            yield from super().checklist(d_model)
+            return
         yield "The indexer's scores pass ReLU before its heads are weighed and summed; the choice needs no softmax."
         pairs = "neighbours" if self.index_interleaved else "halves"
         yield f"The first {self.rope_dim} channels of the indexer's queries and key turn as {pairs}, whatever the attention does."
@@ -85,6 +105,9 @@ class SparseLatentAttention(LatentAttention):
 class SparseLatentModule(LatentAttentionModule):
     def __init__(self, part: SparseLatentAttention, d_model: int):
         super().__init__(part, d_model)
+        if part.choice_from:
+            self.choice = Chosen(part.top_k, dtype=torch.long)
+            return
         self.index_q = Linear(part.q_rank, part.index_heads * part.index_dim)
         self.index_k = Linear(d_model, part.index_dim)
         self.index_norm = LayerNorm(eps=1e-6).build(part.index_dim)
@@ -92,19 +115,26 @@ class SparseLatentModule(LatentAttentionModule):
         order = {"interleaved": part.index_interleaved} if isinstance(part.position, Rope) else {}
         self.index_rotary = part.position.model_copy(update=order).rotary(part.rope_dim)
         self.index_cache = Keep()
-        self.indexer = Indexer(part)
+        self.indexer, self.choice = Indexer(part), Lend()
 
     def choose(self, x: Tensor, compressed: Tensor, positions: Tensor) -> Tensor:
         """The tokens that each token attends to, (B, T, K)."""
+        if self.part.choice_from:
+            return self.choice(x)
         q = self.index_q(compressed).unflatten(-1, (self.part.index_heads, self.part.index_dim))  # (B, T, I, D)
         k = self.index_norm(self.index_k(x)).unsqueeze(2)  # (B, T, 1, D)
         if self.index_rotary is not None:
             q, k = self.turn_first(q, positions), self.turn_first(k, positions)
-        return self.indexer(q, self.index_cache(k.squeeze(2)), self.index_weights(x), positions)
+        return self.choice(self.indexer(q, self.index_cache(k.squeeze(2)), self.index_weights(x), positions))
 
     def turn_first(self, x: Tensor, positions: Tensor) -> Tensor:
         turned, rest = x.split((self.part.rope_dim, x.shape[-1] - self.part.rope_dim), dim=-1)
         return torch.cat((self.index_rotary(turned, positions), rest), dim=-1)
+
+
+class Chosen(Borrow):
+    label = "Another layer's choice"
+    explain = "The tokens that an earlier layer's indexer chose: this layer scores none itself."
 
 
 class Indexer(nn.Module):
