@@ -254,7 +254,8 @@ class Architecture(Spec):
                 raise ValueError(f"parts.{name}.{reader.borrows}: no layer before {layer} keeps what it names")
             lender = self.parts[source[1]]
             alone = reader.model_copy(update={reader.borrows: None})
-            if reader.kind != lender.kind or alone.cache(1) != lender.cache(1) or reader.attended != lender.attended:
+            chosen = [getattr(part, "attended", None) for part in (reader, lender)]
+            if reader.kind != lender.kind or alone.cache(1) != lender.cache(1) or chosen[0] != chosen[1]:
                 raise ValueError(f"parts.{name}.{reader.borrows}: {source[1]} keeps tensors of another shape")
 
     def _check_fed(self) -> None:

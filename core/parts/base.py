@@ -84,11 +84,6 @@ class Part(Spec):
         return None
 
     @property
-    def attended(self) -> int | None:
-        """How many of these it attends to at most."""
-        return self.reach
-
-    @property
     def label(self) -> str:
         """What its box is called."""
         return self.title

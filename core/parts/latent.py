@@ -76,6 +76,11 @@ class LatentAttention(Mixer):
         yarn = isinstance(scaling, Yarn) and scaling.mscale_all_dim
         return (self.scale or self.qk_dim**-0.5) * (yarn_magnitude(scaling.factor, yarn) ** 2 if yarn else 1)
 
+    @property
+    def attended(self) -> int | None:
+        """How many tokens one token attends to at most; None for all that came before."""
+        return self.window
+
     def build(self, d_model: int) -> nn.Module:
         return LatentAttentionModule(self, d_model)
 
