@@ -67,3 +67,13 @@ def test_a_choice_that_no_earlier_layer_made_is_refused():
         from_hf(GLM5 | dict(indexer_types=["shared", "full", "full"]))
     with pytest.raises(core.Unsupported, match=r"^index_topk_pattern: "):
         from_hf(GLM5 | dict(index_topk_pattern="FS"))
+
+
+def test_the_text_model_that_hears_and_sees_stands_alone_or_beside_its_wrapper():
+    text = from_hf(DOTS).model_copy(update={"name": "x", "title": "x", "family": None})
+    for config in (
+        dict(text_config=DOTS, vision_config={"hidden_size": 8}),
+        {k: v for k, v in DOTS.items() if k != "model_type"},
+    ):
+        arch = from_hf(config | {"model_type": "dots3_note"})
+        assert arch.model_copy(update={"name": "x", "title": "x", "family": None}) == text
