@@ -8,6 +8,7 @@ import yaml
 
 import core
 from core.library import FOLDER, parse_text, preset, to_yaml, undisclosed
+from core.model import build_mtp, parameters
 from core.spec import Unsupported
 
 FILES = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(FOLDER.glob("*.yaml"))}
@@ -22,6 +23,9 @@ PARAMETERS = {  # as the published files' own tensors add up (tied tables once, 
     "xlstm-7b": 6_865_424_896, "gpt-oss-20b": 20_914_757_184, "gpt-oss-120b": 116_829_156_672,
     "deepseek-v4-pro": 1_572_997_179_491, "tiny-aya": 3_349_227_520,
 }  # fmt: skip
+AHEAD = {
+    "hy3-preview": 298_786_140_416
+}  # the same, with the modules that predict ahead, which these files hold as well
 # As their makers put it, in billions: active parameters, to the last figure that is given.
 ACTIVE = {
     "mixtral-8x7b": (12.9, 0.05), "deepseek-moe-16b": (2.8, 0.05), "deepseek-v2": (21, 0.5), "deepseek-v3": (37, 0.6), "kimi-k2": (32, 0.9),
@@ -31,6 +35,9 @@ ACTIVE = {
     "gemma-4-26b-a4b": (3.8, 0.05), "gemma-4-31b": (30.7, 0.05),
     "dbrx": (36, 0.6), "command-r-plus": (104, 0.5), "gpt-3-175b": (175.0, 0.5), "opt-175b": (175, 0.5), "palm-540b": (540.35, 0.01),
     "ministral-3-14b": (13.5, 0.05), "apertus-70b": (70, 1), "nanbeige4.1-3b": (3.93, 0.005), "nanochat-d32": (1.88, 0.005),
+    "trinity-nano": (1, 0.1), "trinity-mini": (3, 0.5), "trinity-large": (13, 0.6), "laguna-xs.2": (3, 0.1), "mimo-v2-flash": (15, 0.7),
+    "mimo-v2.5-pro": (42, 0.6), "step-3.5-flash": (11, 1.1), "hy3-preview": (21, 0.5), "k-exaone-236b": (23, 0.9),
+    "solar-open-100b": (12, 0.5), "dots.llm1": (14, 0.5),
 }  # fmt: skip
 
 
@@ -60,6 +67,12 @@ def test_a_file_is_what_is_written_from_it(name):
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters_are_the_published_ones(name):
     assert core.cost(core.load(name)).parameters == PARAMETERS[name]
+
+
+@pytest.mark.parametrize("name", AHEAD)
+def test_modules_that_predict_ahead_are_the_published_ones(name):
+    arch = core.load(name)
+    assert core.cost(arch).parameters + parameters(build_mtp(arch)) == AHEAD[name]
 
 
 @pytest.mark.parametrize("name", ACTIVE)
