@@ -132,6 +132,13 @@ block_sparse = given(
 )  # fmt: skip
 
 
+pooled = given(
+    kind=st.just("pooled_sparse_attention"), heads=st.sampled_from([2, 4]), kv_heads=st.sampled_from([1, 2]), head_dim=st.just(8),
+    qk_norm=maybe(st.just({})), gate=maybe(st.booleans()), index_heads=st.integers(1, 3), index_dim=st.sampled_from([8, 16]),
+    block=st.integers(1, 5), top_blocks=st.integers(1, 4),
+)  # fmt: skip
+
+
 @st.composite
 def compressed(draw):
     """Compressed attention: a window alone, with all entries, or with chosen ones."""
@@ -338,6 +345,7 @@ def mappings(draw):
         "sparse": sparse,
         "blocks": block_sparse,
         "compressed": compressed(),
+        "pooled": pooled,
         "kimi": kimi_deltas,
         "lightning": lightnings,
         "mamba": mambas,
@@ -386,6 +394,7 @@ def mappings(draw):
                     iterations=maybe(st.integers(0, 3)),
                     scale=maybe(st.just(0.7)),
                 ),
+                given(kind=st.just("gated_streams"), streams=st.integers(2, 3), rank=st.just(4)),
             )
         )
     if draw(st.booleans()):

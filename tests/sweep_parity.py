@@ -25,6 +25,7 @@ NOT_DECODERS = set(
     roberta roberta-prelayernorm roc_bert roformer trocr whisper xlm xlm-roberta xlm-roberta-xl xlnet xmod""".split()
 )
 TYPES = [name for name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES if name not in NOT_DECODERS]
+QSA = dict(indexer_n_heads=4, indexer_kv_heads=1, indexer_head_dim=256, indexer_budget=2_048, indexer_compress_ratio=16)
 COMPLETED = {  # what a type's own defaults leave out, though nothing can be built without it
     "cohere_compass_text": dict(rope_parameters=dict(full_attention=dict(rope_type="default", rope_theta=1e4))),
     "dbrx": dict(attn_config=dict(kv_n_heads=4, clip_qkv=8.0, rope_theta=5e5)),
@@ -34,6 +35,8 @@ COMPLETED = {  # what a type's own defaults leave out, though nothing can be bui
     "hunyuan_v1_moe": dict(head_dim=128, num_experts=8, moe_topk=2),
     "lfm2_moe": dict(layer_types=["conv", "full_attention"] * 16),
     "ministral": dict(head_dim=128),
+    "qwen4_exp": dict(text_config=QSA),
+    "qwen4_exp_text": QSA,
     "nemotron": dict(head_dim=128, num_key_value_heads=8),
 }  # fmt: skip
 DICE = {  # what a key may say instead, given what it says
@@ -56,7 +59,10 @@ DICE = {  # what a key may say instead, given what it says
 def configs(model_type: str):
     """The type's default config.json, then variations of it."""
     settings = transformers.AutoConfig.for_model(model_type)
-    base = settings.to_dict() | {"model_type": model_type} | COMPLETED.get(model_type, {})
+    completed = COMPLETED.get(model_type, {})
+    base = settings.to_dict() | {"model_type": model_type} | completed
+    if isinstance(completed.get("text_config"), dict):
+        base["text_config"] = settings.to_dict()["text_config"] | completed["text_config"]
     yield base
     dice = random.Random(model_type)
     inner = "text_config" if isinstance(base.get("text_config"), dict) else None

@@ -8,8 +8,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import core
 from core.hf import from_hf, to_hf
-from core.parts.compressed import CompressedAttention
-from core.parts.residual import HyperConnections, ManifoldHyperConnections
+from core.parts.base import entry_pairs
+from core.parts.residual import GatedStreams, HyperConnections, ManifoldHyperConnections
 
 SLIDING, SPARSE, HEAVY = "sliding_attention", "compressed_sparse_attention", "heavily_compressed_attention"
 V4 = dict(
@@ -37,10 +37,26 @@ LOGITS = {
     "older words": {k: v for k, v in V4.items() if k not in ("layer_types", "mlp_layer_types", "compress_rates")}
     | dict(compress_ratios=[0, 4, 128, 0], num_hash_layers=2, compress_rate_hca=6),
 }  # fmt: skip
+QWEN4 = dict(
+    model_type="qwen4_exp_text", vocab_size=64, hidden_size=32, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
+    head_dim=16, linear_key_head_dim=8, linear_value_head_dim=8, linear_num_key_heads=2, linear_num_value_heads=4,
+    moe_intermediate_size=24, shared_expert_intermediate_size=16, num_experts=8, num_experts_per_tok=2, hc_count=3, hc_lowrank=6,
+    indexer_n_heads=8, indexer_kv_heads=1, indexer_head_dim=16, indexer_budget=6, indexer_compress_ratio=3, max_position_embeddings=64,
+    rope_parameters=dict(rope_type="default", rope_theta=1e4, partial_rotary_factor=0.5),
+)  # fmt: skip
+KINDS = ["indexed_attention", "full_attention", "linear_attention", "linear_attention"]
+LOGITS |= {
+    "qwen4": QWEN4,
+    "qwen4 sigmoid": QWEN4 | dict(output_gate_type="sigmoid", norm_topk_prob=False, attention_bias=True, tie_word_embeddings=True),
+    "qwen4 other layers": QWEN4 | dict(layer_types=KINDS, rms_norm_eps=1e-3, indexer_compress_ratio=2, indexer_head_dim=32),
+    "qwen4 more attention": QWEN4 | dict(full_attention_interval=2, hc_count=2),
+    "qwen4 wrapped": dict(model_type="qwen4_exp", text_config=QWEN4, tie_word_embeddings=False),
+}  # fmt: skip
 STREAMS = {
     "static": HyperConnections(kind="hyper", streams=3),
     "manifold": ManifoldHyperConnections(kind="manifold_hyper"),
     "each to itself": ManifoldHyperConnections(kind="manifold_hyper", iterations=0),
+    "gated": GatedStreams(kind="gated_streams", rank=6),
 }
 
 
@@ -84,6 +100,22 @@ def test_what_the_spec_cannot_say_is_refused(key, value):
         from_hf(V4 | {key: value})
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("ple_layer_ids", [1]),
+        ("indexer_budget", 7),
+        ("indexer_kv_heads", 2),
+        ("indexer_n_heads", None),
+        ("output_gate_type", "relu"),
+        ("layer_types", ["sliding_attention"] * 4),
+    ],
+)
+def test_what_qwen4_cannot_be_is_refused(key, value):
+    with pytest.raises(core.Unsupported, match=key):
+        from_hf(QWEN4 | {key: value})
+
+
 def test_the_shipped_precision_is_read_and_written():
     fp8 = dict(
         quant_method="fp8", fmt="e4m3", scale_fmt="ue8m0", weight_block_size=[128, 128], activation_scheme="dynamic"
@@ -98,13 +130,10 @@ def test_the_shipped_precision_is_read_and_written():
 @pytest.mark.parametrize("ratio", [1, 3, 4])
 @pytest.mark.parametrize("most", [None, 1, 5])
 def test_entry_pairs_are_counted(ratio, most):
-    part = CompressedAttention(
-        kind="compressed_attention", heads=1, head_dim=8, rope_dim=4, q_rank=4, out_rank=4, window=2, ratio=ratio
-    )
     for past in range(12):
         for new in range(1, 9):
             seen = ((p + 1) // ratio for p in range(past, past + new))
-            assert part.entry_pairs(new, past, most) == sum(n if most is None else min(n, most) for n in seen)
+            assert entry_pairs(new, past, ratio, most) == sum(n if most is None else min(n, most) for n in seen)
 
 
 @pytest.mark.parametrize("name", STREAMS)

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import core
 from core.model import build, shrink
 from core.parts import PARTS, Mixer
-from core.parts.base import causal_pairs
+from core.parts.base import causal_pairs, entry_pairs
 from core.parts.block_sparse import BlockSparseAttention
 from core.parts.latent import LatentAttention
 from core.parts.norm import LayerNorm, RMSNorm
@@ -63,7 +63,9 @@ def check_flops(part, d_model: int) -> None:
             entries = NEW // part.ratio if getattr(part, "ratio", None) else 0  # beside the tokens
             assert measured[path] * pairs == flops * NEW * (NEW + entries)
         elif path == "choose":
-            assert measured.get(path, 0) * part.entry_pairs(NEW, 0) == flops * NEW * (NEW // part.ratio)
+            assert measured.get(path, 0) * entry_pairs(NEW, 0, part.ratio) == flops * NEW * (NEW // part.ratio)
+        elif path == "indexer" and part.kind == "pooled_sparse_attention":
+            assert measured.get(path, 0) * entry_pairs(NEW, 0, part.block) == flops * NEW * (NEW // part.block)
         elif path == "indexer":
             assert measured[path] * causal_pairs(NEW, 0) == flops * NEW * NEW
         elif path == "router":  # one product with the router's own weights, in no submodule

@@ -535,6 +535,7 @@ def write_precision(arch: Architecture) -> dict:
 # ---- tensors ----
 
 NORMS = {
+    "none": {},
     "pre": {"mixer_norm": "input_layernorm", "ff_norm": "post_attention_layernorm"},
     "output": {"mixer_post_norm": "post_attention_layernorm", "ff_post_norm": "post_feedforward_layernorm"},
     "sandwich": {

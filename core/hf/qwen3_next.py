@@ -42,31 +42,33 @@ def read(config: Config, model_type: str) -> dict:
     attention = common.attention(config, value["d_model"], heads=heads, kv_heads=kv_heads, head_dim=256)
     config.ignore("attn_output_gate", "mtp_num_hidden_layers", "mtp_use_dedicated_embeddings", "mamba_ssm_dtype")
     parts = {
-        "delta": {
-            "kind": "gated_delta_net",
-            "heads": config.count("linear_num_value_heads", 32),
-            "key_heads": config.count("linear_num_key_heads", 16),
-            "key_dim": config.count("linear_key_head_dim", 128),
-            "value_dim": config.count("linear_value_head_dim", 128),
-        }
-        | unless(4, kernel=config.count("linear_conv_kernel_dim", 4))
-        | common.mixed(config),
+        "delta": delta(config),
         "attention": attention | {"qk_norm": {}, "gate": True},
     }
     sparse = [False] * depth
     if count:
         sparse = stepped(config, depth) if model_type == "qwen3_next" else [True] * depth
-        parts["moe"] = _experts(config, count, top_k, model_type == "qwen3_next")
+        parts["moe"] = experts(config, count, top_k, model_type == "qwen3_next")
     if not all(sparse):
         parts["dense"] = common.dense(config, d_ff)
     config.ignore("intermediate_size")
-    position = common.rope(_plain_rope(config), value["context"], fraction=0.25)
+    position = common.rope(plain_rope(config), value["context"], fraction=0.25)
     kinds = ["delta" if word == "linear_attention" else "attention" for word in types]
     blocks = [[kind, "moe" if routed else "dense"] for kind, routed in zip(kinds, sparse, strict=True)]
     return common.assemble(config, value, position, parts, blocks)
 
 
-def _experts(config: Config, count: int, top_k: int, switch: bool) -> dict:
+def delta(config: Config) -> dict:
+    return {
+        "kind": "gated_delta_net",
+        "heads": config.count("linear_num_value_heads", 32),
+        "key_heads": config.count("linear_num_key_heads", 16),
+        "key_dim": config.count("linear_key_head_dim", 128),
+        "value_dim": config.count("linear_value_head_dim", 128),
+    } | unless(4, kernel=config.count("linear_conv_kernel_dim", 4)) | common.mixed(config)  # fmt: skip
+
+
+def experts(config: Config, count: int, top_k: int, switch: bool) -> dict:
     """Softmax over all, the chosen weights normalised (where a key may say otherwise, `switch`), a gated shared expert."""
     normalise = config.take("norm_topk_prob", bool, True) if switch else True
     config.ignore("norm_topk_prob")
@@ -80,7 +82,7 @@ def _experts(config: Config, count: int, top_k: int, switch: bool) -> dict:
     }
 
 
-def _plain_rope(config: Config) -> Config:
+def plain_rope(config: Config) -> Config:
     """Positions of images have three parts (`mrope`), those of text one."""
     rope = config.raw.get("rope_parameters") or config.raw.get("rope_scaling")
     if isinstance(rope, dict) and rope.keys() & {"mrope_section", "mrope_interleaved"}:

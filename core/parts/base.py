@@ -360,6 +360,20 @@ def causal_pairs(new: int, past: int, window: int | None = None, chunk: int | No
     return upto(past + new) - upto(past)
 
 
+def entry_pairs(new: int, past: int, ratio: int, most: int | None = None) -> int:
+    """(query, entry) pairs where every `ratio` tokens make one entry: the query at position p sees the (p + 1) // ratio whole
+    ones, or the best `most` of them."""
+
+    def upto(n: int) -> int:  # the pairs of the first n positions
+        capped = 0
+        if most is not None and n >= most * ratio:
+            capped, n = (n - most * ratio + 1) * most, most * ratio - 1
+        full, rest = divmod(n + 1, ratio)
+        return capped + ratio * full * (full - 1) // 2 + rest * full
+
+    return upto(past + new) - upto(past)
+
+
 def scaled(width: int, scale: float, multiple: int = 8, least: int = 8) -> int:
     """A width times `scale`, rounded up to a multiple that grouped matrix products accept."""
     return max(least, math.ceil(width * scale / multiple) * multiple)

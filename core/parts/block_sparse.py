@@ -172,5 +172,5 @@ class BlockSparseCore(CausalAttention):
         part = self.part
         block = key_positions(positions, keys) // part.block  # (S,)
         kept = (chosen.unsqueeze(-1) == block).any(dim=-2).transpose(1, 2)  # (B, I, T, S)
-        kept = kept.repeat_interleave(part.heads // part.index_heads, dim=1)  # (B, H, T, S)
+        kept = kept.repeat_interleave(part.heads // kept.shape[1], dim=1)  # (B, H, T, S)
         return kept.unflatten(1, (part.kv_heads, -1)) & visible(positions, keys, None, None)

@@ -11,7 +11,21 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .attention import visible
-from .base import Flops, HeadDim, Heads, Keep, Length, Linear, Mixer, Shape, Spec, State, causal_pairs, normal
+from .base import (
+    Flops,
+    HeadDim,
+    Heads,
+    Keep,
+    Length,
+    Linear,
+    Mixer,
+    Shape,
+    Spec,
+    State,
+    causal_pairs,
+    entry_pairs,
+    normal,
+)
 from .latent import Rank
 from .norm import Norm, RMSNorm
 from .position import Dynamic, LongRope, Position, Rope, Rotary
@@ -107,23 +121,10 @@ class CompressedAttention(Mixer):
         wide = 4 if self.overlap else 2
         return {name: (self.span, wide * dim) for name, dim in pooled.items()}
 
-    def entry_pairs(self, new: int, past: int, most: int | None = None) -> int:
-        """(query, entry) pairs: the query at position p sees the (p + 1) // ratio whole entries, or the best `most`."""
-        ratio = self.ratio
-
-        def upto(n: int) -> int:  # the pairs of the first n positions
-            capped = 0
-            if most is not None and n >= most * ratio:
-                capped, n = (n - most * ratio + 1) * most, most * ratio - 1
-            full, rest = divmod(n + 1, ratio)
-            return capped + ratio * full * (full - 1) // 2 + rest * full
-
-        return upto(past + new) - upto(past)
-
     def pairs(self, new: int, past: int) -> int:
         """Pairs that attention scores: with the tokens of the window, and with entries."""
         near = causal_pairs(new, past, self.window)
-        return near + (self.entry_pairs(new, past, self.indexer and self.indexer.top_k) if self.ratio else 0)
+        return near + (entry_pairs(new, past, self.ratio, self.indexer and self.indexer.top_k) if self.ratio else 0)
 
     def flops(self, d_model: int, new: int, past: int) -> Flops:
         h, d, wide = self.heads, self.head_dim, 2 if self.overlap else 1
@@ -141,7 +142,7 @@ class CompressedAttention(Mixer):
             flops |= dict.fromkeys(("index_compress.kv", "index_compress.gate"), 2 * new * d_model * wide * index.dim)
             flops["index_q"] = 2 * new * self.q_rank * index.heads * index.dim
             flops["index_weights"] = 2 * new * d_model * index.heads
-            flops["choose"] = 2 * index.heads * (index.dim + 1) * self.entry_pairs(new, past)
+            flops["choose"] = 2 * index.heads * (index.dim + 1) * entry_pairs(new, past, self.ratio)
         return Flops(flops)
 
     def shrink(self, scale: float) -> "CompressedAttention":

@@ -27,6 +27,7 @@ class GatedDeltaNet(Recurrence):
     value_dim: HeadDim = Field(description="Channels of a value head", examples=[128])
     kernel: Kernel = Field(4, description="Tokens that the convolution on queries, keys and values sees")
     activation: Plain = Field("silu", description="What follows the convolution")
+    sigmoid_gate: bool = Field(False, description="The output's gate passes a sigmoid, not SiLU (Qwen 4)")
     negative: bool = Field(False, description="Beta reaches 2, so that a token can flip what a key holds (Olmo Hybrid)")
     out_eps: Eps | None = Field(None, description="Epsilon of the output's norm, where it differs from the model's")
     norm: Norm | None = Field(None, description="Where it differs from the model's")
@@ -86,7 +87,8 @@ class GatedDeltaNet(Recurrence):
         yield f"The convolution of {self.kernel} on queries, keys and values is followed by {NAMES[self.activation]}."
         if self.negative:
             yield "Beta is twice a sigmoid: the state's eigenvalues reach −1 (arXiv:2411.12537)."
-        yield "The output's norm is on each head; its gate goes through SiLU after the norm."
+        gate = "a sigmoid" if self.sigmoid_gate else "SiLU"
+        yield f"The output's norm is on each head; its gate goes through {gate} after the norm."
 
 
 class GatedDeltaNetModule(nn.Module):
@@ -102,7 +104,7 @@ class GatedDeltaNetModule(nn.Module):
         self.memory = State(h, part.key_dim, part.value_dim)
         self.rule = DeltaRule(h, part.negative)
         self.z = Linear(d_model, wide)
-        self.out_norm = GatedRMSNorm(part.value_dim, part.out_eps or part.norm.eps)
+        self.out_norm = GatedRMSNorm(part.value_dim, part.out_eps or part.norm.eps, sigmoid=part.sigmoid_gate)
         self.o = Linear(wide, d_model)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)

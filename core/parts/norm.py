@@ -142,23 +142,26 @@ class HeadNorms(nn.Module):
 
 
 class GatedRMSNorm(nn.Module):
-    """RMSNorm of what a recurrence gives, in equal groups of channels, times SiLU of a gate, which may come first."""
+    """RMSNorm of what a recurrence gives, in equal groups of channels, times SiLU (or a sigmoid) of a gate, which may come
+    first."""
 
     box = "norm"
     keeps_shape = True
     label = "Gated RMSNorm"
 
-    def __init__(self, dim: int, eps: float, groups: int = 1, gate_first: bool = False):
+    def __init__(self, dim: int, eps: float, groups: int = 1, gate_first: bool = False, sigmoid: bool = False):
         super().__init__()
+        self.sigmoid = sigmoid
         self.groups, self.eps, self.gate_first = groups, eps, gate_first
         self.weight = nn.Parameter(torch.ones(dim))
 
     @property
     def explain(self) -> str:
-        return f"Over its root mean square and times SiLU of a gate from the input; the gate {'first' if self.gate_first else 'last'}."
+        act, when = "a sigmoid" if self.sigmoid else "SiLU", "first" if self.gate_first else "last"
+        return f"Over its root mean square and times {act} of a gate from the input; the gate {when}."
 
     def forward(self, x: Tensor, gate: Tensor) -> Tensor:  # (..., dim) twice
-        gate = F.silu(gate.float())
+        gate = torch.sigmoid(gate.float()) if self.sigmoid else F.silu(gate.float())
         y = (x * gate if self.gate_first else x).unflatten(-1, (self.groups, -1))
         y = F.rms_norm(y, y.shape[-1:], None, self.eps).flatten(-2) * self.weight
         return (y if self.gate_first else y * gate).to(x.dtype)

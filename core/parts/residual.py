@@ -114,7 +114,8 @@ class ManifoldHyperConnections(_Residual):
         return ManifoldMerge(self, d_model)
 
     def build(self, d_model: int, index: int) -> tuple[nn.Module | None, nn.Module]:
-        return ManifoldRead(self, d_model), ManifoldWrite(self, d_model)
+        flops = 2 * self.streams**2 * d_model if self.iterations else 0
+        return ManifoldRead(self, d_model), ManifoldWrite(self.scale, flops)
 
     def checklist(self) -> Iterator[str]:
         yield from super().checklist()
@@ -125,6 +126,32 @@ class ManifoldHyperConnections(_Residual):
                 f"What mixes the streams is a softmax by rows, then divided by its columns' sums and {self.iterations - 1} times "
                 "by rows' and columns' again; it is applied transposed."
             )
+
+
+class GatedStreams(_Residual):
+    """Several streams, which each part reads through a gate of its own on every channel, computed from all of them through a
+    narrow rank, and which each take their own share of what it gives (Qwen 4). The norm is on each stream, in the read."""
+
+    kind: Literal["gated_streams"]
+    norm: Literal["none"] = Field("none", description="No norm stands before a part but that on the streams")
+    streams: Streams = 4
+    rank: Annotated[int, Field(ge=1, le=65_536)] = Field(320, description="Width that the gates are computed through")
+    norm_eps: Eps = Field(1e-6, description="Of the norm on each stream")
+
+    def split(self, x: Tensor) -> Tensor:
+        return x.unsqueeze(2).repeat(1, 1, self.streams, 1)  # (B, T, streams, d_model)
+
+    def merge(self, d_model: int) -> nn.Module:
+        return GatedMerge(self, d_model)
+
+    def build(self, d_model: int, index: int) -> tuple[nn.Module | None, nn.Module]:
+        return GatedRead(self, d_model), ManifoldWrite(self.scale)
+
+    def checklist(self) -> Iterator[str]:
+        yield from super().checklist()
+        yield f"What is read is the mean of the {self.streams} normalised streams, each channel times a sigmoid gate of its own."
+        yield f"Both gates' logits are divided by {self.streams}; what a stream takes is twice a sigmoid."
+        yield "The stored norm weight of the streams is its distance from one; after the last layer a last read replaces the norm."
 
 
 class Add(nn.Module):
@@ -266,10 +293,9 @@ class ManifoldWrite(nn.Module):
     label = "Write streams"
     explain = "The streams are mixed among one another, and each takes its own share of the part's output."
 
-    def __init__(self, residual: ManifoldHyperConnections, d_model: int):
+    def __init__(self, scale: float, token_flops: int = 0):
         super().__init__()
-        self.scale = residual.scale
-        self.token_flops = 2 * residual.streams**2 * d_model if residual.iterations else 0
+        self.scale, self.token_flops = scale, token_flops
 
     def forward(self, stream: Tensor, update: Tensor, take: Tensor, mix: Tensor | None = None) -> Tensor:
         """(B, T, n, d_model), (B, T, d_model), (B, T, n), (B, T, n, n) -> (B, T, n, d_model)."""
@@ -296,6 +322,46 @@ class ManifoldMerge(nn.Module):
         return ((logits.sigmoid() + self.residual.eps).unsqueeze(-1) * stream).sum(dim=2).to(stream.dtype)
 
 
+class GatedMerge(nn.Module):
+    """x = mean of g_i * norm X_i, with gates g = sigmoid(U silu(D norm X / n)) of every channel of every stream."""
+
+    box = "read"
+    label = "Gate streams"
+    explain = "The mean of the normalised streams, each channel times a gate that is computed from all of them through a narrow rank."
+
+    def __init__(self, residual: GatedStreams, d_model: int):
+        super().__init__()
+        self.residual, n = residual, residual.streams
+        self.norm_weight = nn.Parameter(torch.zeros(n, d_model))  # its distance from one
+        self.down, self.up = normal(residual.rank, n * d_model), normal(n * d_model, residual.rank)
+        self.token_flops = 2 * (self.down.numel() + self.up.numel())
+
+    def forward(self, stream: Tensor) -> Tensor:  # (B, T, n, d_model) -> (B, T, d_model)
+        return self.mean(self.normed(stream))
+
+    def normed(self, stream: Tensor) -> Tensor:
+        x = F.rms_norm(stream.float(), stream.shape[-1:], None, self.residual.norm_eps)
+        return (x * (1 + self.norm_weight.float())).to(stream.dtype)
+
+    def mean(self, normed: Tensor) -> Tensor:
+        gates = F.silu(F.linear(normed.flatten(2), self.down) / self.residual.streams)  # (B, T, rank)
+        gates = torch.sigmoid(F.linear(gates, self.up)).unflatten(-1, normed.shape[2:])  # (B, T, n, d_model)
+        return (gates * normed).mean(dim=2)
+
+
+class GatedRead(GatedMerge):
+    """The same, and how much of the output each stream takes: 2 sigmoid(W norm X / n)."""
+
+    def __init__(self, residual: GatedStreams, d_model: int):
+        super().__init__(residual, d_model)
+        self.take = normal(residual.streams, residual.streams * d_model)
+        self.token_flops += 2 * self.take.numel()
+
+    def forward(self, stream: Tensor) -> tuple[Tensor, Tensor]:  # (B, T, n, d_model) -> (B, T, d_model), (B, T, n)
+        normed = self.normed(stream)
+        return self.mean(normed), 2 * torch.sigmoid(F.linear(normed.flatten(2), self.take) / self.residual.streams)
+
+
 def manifold_logits(stream: Tensor, weight: Tensor, eps: float) -> Tensor:
     """(B, T, n, d_model), (out, n d_model) -> (B, T, out) of all streams together under one norm, in float32."""
     flat = stream.flatten(2).float()
@@ -310,6 +376,7 @@ def _kind(value: object) -> str:
 AnyResidual = Annotated[
     Annotated[Residual, Tag("plain")]
     | Annotated[HyperConnections, Tag("hyper")]
-    | Annotated[ManifoldHyperConnections, Tag("manifold_hyper")],
+    | Annotated[ManifoldHyperConnections, Tag("manifold_hyper")]
+    | Annotated[GatedStreams, Tag("gated_streams")],
     Discriminator(_kind),
 ]
