@@ -59,6 +59,10 @@ LOGITS = {
     "glm4_moe, heads that do not divide the stream": GLM45 | dict(hidden_size=64),
     "glm4_moe, an odd number of channels turns": GLM45 | dict(hidden_size=52, attention_bias=True, use_qk_norm=True),
 }  # fmt: skip
+SARVAM = {key: value for key, value in ROUTED.items() if key not in ("n_routed_experts", "q_lora_rank")} | dict(
+    model_type="sarvam_mla", num_experts=8, num_shared_experts=1, head_dim=24, q_head_dim=24, use_qk_norm=True,
+    moe_router_enable_expert_bias=True, rope_scaling=YARN | dict(type="deepseek_yarn", rope_type=None, mscale=1.0, mscale_all_dim=1.0),
+)  # fmt: skip
 COUNTS = {
     "glm4_moe_lite, two names of a width": LITE | dict(head_dim=4),
     "kimi_k25": dict(
@@ -83,3 +87,20 @@ def test_parameters_are_those_of_transformers(name):
     with torch.device("meta"):
         expected = parameters(reference(COUNTS[name]))
     assert core.cost(from_hf(COUNTS[name])).parameters == expected
+
+
+def test_sarvam_is_deepseek_v3_in_other_words():
+    """Its class is in no library that could be asked."""
+    other = V3 | dict(
+        n_group=1,
+        topk_group=1,
+        q_lora_rank=None,
+        n_shared_experts=1,
+        first_k_dense_replace=1,
+        num_nextn_predict_layers=0,
+    )
+    other |= dict(rope_scaling=YARN | dict(mscale=1.0, mscale_all_dim=1.0))
+    words = {"name": "x", "title": "x", "family": None}
+    arch = from_hf(SARVAM)
+    assert arch.model_copy(update=words) == from_hf(other).model_copy(update=words)
+    assert from_hf(to_hf(arch)) == arch

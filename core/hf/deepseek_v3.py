@@ -135,7 +135,7 @@ def experts(
 ) -> dict:
     """Routed and shared experts without their router. Several shared ones are one network of their summed width."""
     width = config.count("moe_intermediate_size", d_ff)
-    n = config.count("n_shared_experts", shared, least=0)
+    n = either(config, "n_shared_experts", "num_shared_experts", shared, least=0)
     both = {"shared": {"d_ff": n * width} | unless(1, count=n)} if n else {}
     return {
         "kind": "experts",

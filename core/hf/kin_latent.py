@@ -1,6 +1,7 @@
 """The models with DeepSeek-V3's latent attention that differ from it in their sizes and a few switches: one row of KIN each.
 
-GLM-4.7-Flash, A.X K1, Mistral 4 have its experts too; Youtu-LLM and MiniCPM3 (arXiv:2404.06395 for its multipliers) are dense.
+GLM-4.7-Flash, A.X K1, Mistral 4 and Sarvam 105B, whose class came with its weights, have its experts too; Youtu-LLM and MiniCPM3
+(arXiv:2404.06395 for its multipliers) are dense.
 """
 
 import math
@@ -25,9 +26,9 @@ class LatentKin:
     """A family's defaults, and where it departs from DeepSeek-V3."""
 
     name: str  # of its class, before ForCausalLM
-    sizes: tuple[int, int, int, int, int]  # vocabulary, d_model, d_ff, layers, context
+    sizes: tuple[int, int, int, int, Any]  # vocabulary, d_model, d_ff, layers, context
     heads: int
-    ranks: tuple[int, int]  # of queries and latent
+    ranks: tuple[int | None, int]  # of queries and latent
     dims: tuple[int, int, int | None]  # of a head: without position, with it, its value; None what divides d_model
     eps: float = 1e-6
     tied: bool = False
@@ -64,9 +65,13 @@ KIN = {
         yarn=dict(rope_type="yarn", rope_theta=1e4, factor=128.0, original_max_position_embeddings=8_192, beta_fast=32.0, beta_slow=1.0,
                   mscale_all_dim=1.0, mscale=1.0, llama_4_scaling_beta=0.1),
     ),
+    "sarvam_mla": LatentKin(
+        "SarvamMLA", (262_144, 4_096, 16_384, 32, ...), 64, (None, 512), (128, 64, 128), experts=(128, 8, 2_048, 1), scale=2.5, first=1,
+        ignored="default_theta embedding_dropout output_dropout q_head_dim use_qk_norm attn_implementation router_dtype",
+    ),
     "youtu": LatentKin(
         "Youtu", (128_256, 2_048, 6_144, 32, 131_072), 16, (1_536, 512), (128, 64, 128), tied=True,
-        ignored="embedding_initializer_range first_k_dense_replace moe_intermediate_size moe_layer_freq n_group n_routed_experts "
+        ignored="embedding_initializer_range first_k_dense_replace mlp_bias moe_intermediate_size moe_layer_freq n_group n_routed_experts "
         "n_shared_experts norm_topk_prob num_experts_per_tok num_nextn_predict_layers routed_scaling_factor scoring_func topk_group "
         "topk_method",
     ),
@@ -94,9 +99,11 @@ def read(row: LatentKin, config: Config, model_type: str) -> dict:
     parts, value["position"] = {"attention": attention, "dense": dense}, position
     if not row.experts:
         return value | v3.blocks(config, parts, ["dense"] * depth)
+    config.expect("moe_router_enable_expert_bias", True)
+    config.expect("score_function", row.score)
     count, top_k, width, shared = row.experts
     router = v3.noaux_router(config, *row.groups, row.scale, row.score)
-    parts["moe"] = v3.experts(config, count=count, top_k=top_k, d_ff=width, shared=shared) | {"router": router}
+    parts["moe"] = v3.experts(config, count, top_k, width, shared, "num_local_experts num_experts") | {"router": router}
     mtp = v3.either(config, "num_nextn_predict_layers", "num_mtp_layers", 0, least=0, most=16)
     step = {"parts": ["moe"], "residual": {"norm": "sandwich"}} if row.normed else "moe"
     return value | v3.blocks(config, parts, _feeds(row, config, depth), mtp, step)
