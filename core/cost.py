@@ -177,6 +177,7 @@ def _bottom(arch: Architecture, w: Workload) -> Iterator[Row]:
         yield _norm(arch, w, "embedding_norm", "embedding norm")
     if arch.fed:
         yield from _beneath(arch, w)
+    yield from _streams(arch, w, "split", arch.d_model * arch.residual.streams)
 
 
 def _beneath(arch: Architecture, w: Workload) -> Iterator[Row]:
@@ -194,13 +195,7 @@ def _beneath(arch: Architecture, w: Workload) -> Iterator[Row]:
 
 
 def _top(arch: Architecture, w: Workload) -> Iterator[Row]:
-    with torch.device("meta"):
-        merge = arch.residual.merge(arch.d_model)
-    if merge is not None:
-        weights = _weights(arch, w, {f"streams.{path}": tuple(p.shape) for path, p in merge.named_parameters()}, 1)
-        flops = _flops(w, Flops(merge=merge.token_flops * w.context), Flops(merge=merge.token_flops), 1)
-        figures = weights, flops, _activations(w, arch.d_model, 1)
-        yield Row("model", "streams", "merge of streams", "norm", 1, **_merged(*figures))
+    yield from _streams(arch, w, "merge", arch.d_model)
     if arch.head.norm:
         yield _norm(arch, w, "norm", "final norm")
     tensors = {} if arch.tied_embeddings else {"head": (arch.vocab_size, arch.table_width)}
@@ -212,6 +207,17 @@ def _top(arch: Architecture, w: Workload) -> Iterator[Row]:
     yield Row(
         "model", "head", "output head", "embedding", 1, **_merged(weights, flops, _activations(w, arch.vocab_size, 1))
     )
+
+
+def _streams(arch: Architecture, w: Workload, name: str, written: int) -> Iterator[Row]:
+    """What makes several streams (`split`), or one of them again (`merge`)."""
+    with torch.device("meta"):
+        module = getattr(arch.residual, name)(arch.d_model)
+    if module is not None:
+        weights = _weights(arch, w, {f"streams.{path}": tuple(p.shape) for path, p in module.named_parameters()}, 1)
+        flops = _flops(w, *(Flops({name: module.token_flops * tokens}) for tokens in (w.context, 1)), 1)
+        figures = weights, flops, _activations(w, written, 1)
+        yield Row("model", "streams", f"{name} of streams", "norm", 1, **_merged(*figures))
 
 
 def _norm(arch: Architecture, w: Workload, name: str, words: str) -> Row:
@@ -239,7 +245,7 @@ def _block(arch: Architecture, steps: tuple[Step, ...], count: int, w: Workload,
 def _between(wiring: Traced, tensors: Mapping[str, Shape]) -> dict[str, Shape]:
     """Tensors between the parts: those of norms, and of what reads, writes and merges several streams."""
     streams = {path for path, module in wiring.modules.items() if getattr(module, "box", "") in ("read", "add")}
-    roots = {path: "streams" if path.rpartition(".")[0] in streams else "norm" for path in tensors}
+    roots = {path: "streams" if any(path.startswith(f"{s}.") for s in streams) else "norm" for path in tensors}
     return {f"{roots[path]}.{path}": shape for path, shape in tensors.items()}
 
 

@@ -38,6 +38,7 @@ class _Builder:
         self.node("model", "model", arch.title, ("B", "T"), self.logits, parent=None, explain=arch.note or "")
         end = self.bottom()
         ends = {"embedded": end} | ({"per_layer": self.beneath()} if arch.fed else {})
+        end = self.streams("split", end)
         names, places = block_names(arch), block_words(arch)
         for steps, count in arch.distinct().items():
             label = " → ".join("+".join(step.parts) for step in steps)
@@ -135,20 +136,26 @@ class _Builder:
         self.edge(source, name, "x", self.stream)
         return name
 
+    def streams(self, name: str, end: str) -> str:
+        """What makes several streams (`split`), or one of them again (`merge`); returns the node to read."""
+        arch, several = self.arch, ("B", "T", self.arch.residual.streams, self.arch.d_model)
+        with torch.device("meta"):
+            module = getattr(arch.residual, name)(arch.d_model)
+        if module is None:
+            return end
+        size = sum(p.numel() for p in module.parameters())
+        before, after = (self.stream, several) if name == "split" else (several, self.stream)
+        self.node(
+            name, module.box, module.label, before, after, parameters=size, active_parameters=size,
+            flops=module.token_flops, explain=module.explain,
+        )  # fmt: skip
+        self.edge(end, name, "stream" if name == "merge" else "x", before)
+        return name
+
     def top(self, end: str) -> None:
         """The end of several streams, the last norm and the output head."""
         arch, d = self.arch, self.arch.d_model
-        with torch.device("meta"):
-            merge = arch.residual.merge(d)
-        if merge is not None:
-            size = sum(p.numel() for p in merge.parameters())
-            shape = ("B", "T", arch.residual.streams, d)
-            self.node(
-                "merge", merge.box, merge.label, shape, self.stream, parameters=size, active_parameters=size,
-                flops=merge.token_flops, explain=merge.explain,
-            )  # fmt: skip
-            self.edge(end, "merge", "stream", shape)
-            end = "merge"
+        end = self.streams("merge", end)
         end = self.norm("norm", end) if arch.head.norm else end
         width = arch.table_width
         product = width * d if arch.embedding.width else 0

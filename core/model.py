@@ -1,6 +1,6 @@
 """From an architecture to its PyTorch model: whole on meta or live, and shrunk to run on a laptop."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -27,6 +27,11 @@ class Block(nn.Module):
         super().__init__()
         self.moves = [_Move(self, arch, step, index, make) for index, step in enumerate(steps)]
         self.layer_scale = LayerScale() if arch.residual.layer_scale else None
+        shared: dict[str, nn.Module] = {}
+        for module in self.modules():
+            for name in getattr(module, "shares", ()):
+                own = getattr(module, name)
+                _share(own, shared.setdefault(name, own))
 
     def forward(
         self, stream: Tensor, positions: Tensor, per_layer: Tensor | None = None, tokens: Tensor | None = None,
@@ -82,18 +87,20 @@ class _Move:
         for (name, part), reads, h in zip(self.parts, self.reads, inputs, strict=True):
             y = part(h, *(beside[read] for read in reads))
             delayed.append((self.step.shortcut[name], (y, *mix))) if name in self.step.shortcut else now.append(y)
+        raw = [y for (name, _), y in zip(self.parts, now) if name in self.step.unnormed]
+        now = [y for (name, _), y in zip(self.parts, now) if name not in self.step.unnormed]
         if self.step.aside:
-            return stream, delayed, self.given(sum(now[1:], now[0]))
-        return self.join(stream, sum(now[1:], now[0]), *mix) if now else stream, delayed, None
+            return stream, delayed, self.given(sum(now[1:], now[0]), raw)
+        return self.join(stream, sum(now[1:], now[0]), *mix, raw=raw) if now else stream, delayed, None
 
-    def join(self, stream: Tensor, y: Tensor, *mix: Tensor) -> Tensor:
-        """The stream with what the parts gave, in the step's own way of adding it."""
-        stream = self.add(stream, self.given(y), *mix)
+    def join(self, stream: Tensor, y: Tensor, *mix: Tensor, raw: Sequence[Tensor] = ()) -> Tensor:
+        """The stream with what the parts gave, in the step's own way of adding it; `raw` is what no norm is for."""
+        stream = self.add(stream, self.given(y, raw), *mix)
         return self.after(stream) if self.placement == "post" else stream
 
-    def given(self, y: Tensor) -> Tensor:
+    def given(self, y: Tensor, raw: Sequence[Tensor] = ()) -> Tensor:
         y = y if self.step.scale == 1 else y * self.step.scale
-        return self.after(y) if self.placement in ("output", "sandwich") else y
+        return sum(raw, self.after(y) if self.placement in ("output", "sandwich") else y)
 
 
 def _fresh(block: nn.Module, name: str) -> str:
@@ -125,7 +132,7 @@ class Model(nn.Module):
         adds = [move.add for layer in self.layers for move in layer.moves if move.add]
         for sums, add in enumerate(adds, start=2):
             add.sums = sums
-        self.merge = arch.residual.merge(arch.d_model)
+        self.split, self.merge = arch.residual.split(arch.d_model), arch.residual.merge(arch.d_model)
         self.norm = arch.norm.build(arch.d_model) if arch.head.norm else None
         self.head = OutputHead(arch)
         if arch.tied_embeddings:
@@ -157,7 +164,7 @@ class Model(nn.Module):
             x = x + self.positions(positions).to(x.dtype)
         if self.embedding_norm is not None:
             x = self.embedding_norm(x)
-        embedded, x = x, self.arch.residual.split(x)
+        embedded, x = x, x if self.split is None else self.split(x)
         for index, layer in enumerate(self.layers):
             x = layer(x, positions, per_layer.get(index), tokens, embedded)
         return x
@@ -228,7 +235,7 @@ class PredictAhead(nn.Module):
 
     def __init__(self, arch: Architecture, make: Callable[[str], nn.Module]):
         super().__init__()
-        self.residual = arch.residual
+        self.split = arch.residual.split(arch.d_model)
         self.stream_norm, self.token_norm = arch.norm.build(arch.d_model), arch.norm.build(arch.d_model)
         self.join = Linear(2 * arch.d_model, arch.d_model)
         self.block = Block(arch, arch.mtp.block, make)
@@ -238,7 +245,8 @@ class PredictAhead(nn.Module):
     def forward(self, stream: Tensor, ahead: Tensor, positions: Tensor, tokens: Tensor | None = None) -> Tensor:
         """The stream or streams, the next tokens' embeddings (B, T, d_model), and those tokens where a part reads them ->
         what the model's head reads."""
-        ahead = self.residual.split(self.token_norm(ahead))
+        ahead = self.token_norm(ahead)
+        ahead = ahead if self.split is None else self.split(ahead)
         x = self.join(torch.cat((ahead, self.stream_norm(stream)), dim=-1))  # as the stream
         x = self.block(x, positions, None, tokens)
         return self.norm(x if self.merge is None else self.merge(x))

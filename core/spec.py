@@ -19,11 +19,11 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_serializer, model_validator
 from torch import nn
 
-from .parts import AnyPart
+from .parts import AnyPart, AnyResidual
 from .parts.base import Length, Part, Positive, Spec, Text, Width
 from .parts.norm import Norm, RMSNorm
 from .parts.position import Learned, Position
-from .parts.residual import AnyResidual, Residual
+from .parts.residual import Residual
 from .precision import CACHE_FORMATS, FORMATS, FormatName
 
 MAX_LAYERS = 1_024
@@ -67,6 +67,9 @@ class Step(Spec):
     scale: Annotated[float, Field(gt=0, le=1e3)] = Field(1.0, description="The summed output is multiplied by this")
     aside: bool = Field(False, description="The output is added to what the next step reads, not to the stream (Zamba)")
     own_norms: bool = Field(False, description="Each parallel part has a norm of its own (GPT-NeoX)")
+    unnormed: tuple[PartName, ...] = Field(
+        (), max_length=3, description="Parts whose output joins without the norm that is after the others (Gemma 3n)"
+    )
     shortcut: Annotated[dict[PartName, Annotated[int, Field(ge=1, le=8)]], AfterValidator(_Frozen)] = Field(
         default_factory=_Frozen,
         description="Part name to the number of steps by which its output joins the stream later",
@@ -94,6 +97,8 @@ class Step(Spec):
     def _consistent(self):
         if len(set(self.parts)) < len(self.parts):
             raise ValueError("parts: a part can stand only once in a step")
+        if self.unnormed and (self.shortcut or not set(self.unnormed) < set(self.parts)):
+            raise ValueError("unnormed: give some of this step's parts, not all, and no shortcut beside them")
         for name in self.shortcut:
             if name not in self.parts:
                 raise ValueError(f"shortcut: {name} is not one of this step's parts ({', '.join(self.parts)})")
@@ -231,6 +236,12 @@ class Architecture(Spec):
         return self
 
     def _check_block(self, block: tuple[Step, ...]) -> None:
+        residuals = [step.residual or self.residual for step in block]
+        try:
+            for residual in residuals:
+                residual.check_block(residuals, any(step.shortcut or step.aside for step in block))
+        except ValueError as error:
+            raise ValueError(f"layers: {error}") from None
         for index, step in enumerate(block):
             left = len(block) - 1 - index
             for name, delay in step.shortcut.items():

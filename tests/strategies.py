@@ -241,7 +241,9 @@ dense = given(
     bias=maybe(st.booleans()),
     sub_norm=maybe(st.booleans()),
     gate_scale=maybe(st.just(0.5)),
-)
+) | given(
+    kind=st.just("feed_forward"), d_ff=st.just(24), activation=st.sampled_from(["geglu", "swiglu"]), sparsity=st.just(0.8)
+)  # fmt: skip
 
 
 @st.composite
@@ -322,11 +324,20 @@ def steps(draw, names):
         step["aside"] = True
     if len(chosen) > 1 and draw(st.booleans()):
         step["own_norms"] = True
+    if len(chosen) > 1 and draw(st.integers(0, 3)) == 0:
+        step["unnormed"] = chosen[1:]
     if draw(st.integers(0, 3)) == 0:
         step["shortcut"] = {chosen[0]: 1}
     if draw(st.integers(0, 3)) == 0:
         step["residual"] = {"norm": draw(st.sampled_from(["pre", "post", "output", "sandwich", "none"]))}
     return step
+
+
+def alternating(block, altup):
+    """The block between a prediction of all streams and their correction."""
+    steps = [{"parts": [step]} if isinstance(step, str) else step for step in block]
+    words = ["enter", *["inside"] * (len(steps) - 2), "leave"] if len(steps) > 1 else ["others"]
+    return [step | {"residual": altup | {"at": at}} for step, at in zip(steps, words, strict=True)]
 
 
 @st.composite
@@ -352,6 +363,7 @@ def mappings(draw):
         "selective": channels,
         "shared": shared_blocks(),
         "own": per_layers,
+        "laurel": given(kind=st.just("laurel"), rank=st.sampled_from([4, 8])),
         "griffin": griffins,
         "mlstm": mlstms,
         "time_mix": time_mixes,
@@ -397,6 +409,12 @@ def mappings(draw):
                 given(kind=st.just("gated_streams"), streams=st.integers(2, 3), rank=st.just(4)),
             )
         )
+    elif draw(st.integers(0, 3)) == 0:
+        altup = {"kind": "altup", "streams": draw(st.integers(2, 3)), "active": draw(st.integers(0, 1))}
+        value["residual"] = altup | draw(given(norm=st.sampled_from(["pre", "sandwich"]), scaled=maybe(st.booleans())))
+        if draw(st.booleans()):
+            inside = altup | {"norm": draw(st.sampled_from(["pre", "output", "sandwich"])), "total": 0.7}
+            value["layers"] = [s | {"blocks": [alternating(b, inside) for b in s["blocks"]]} for s in layers]
     if draw(st.booleans()):
         value["head"] = draw(
             given(

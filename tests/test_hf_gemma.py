@@ -122,3 +122,65 @@ def test_caches_are_kept_once():
     assert own.kv_bytes_per_token == 2 * lent.kv_bytes_per_token
     edges = core.graph(lent.architecture).edges(data="beside")
     assert ("layers.2.global.k_cache", "layers.5.global_shared.k_cache", True) in edges
+
+
+GEMMA3N = dict(
+    model_type="gemma3n_text", vocab_size=104, hidden_size=64, intermediate_size=80, num_hidden_layers=6, num_attention_heads=4,
+    num_key_value_heads=2, head_dim=16, sliding_window=8, max_position_embeddings=64, hidden_size_per_layer_input=8,
+    vocab_size_per_layer_input=96, num_kv_shared_layers=3, laurel_rank=12,
+    layer_types=["sliding_attention", "sliding_attention", "full_attention", "sliding_attention", "sliding_attention", "full_attention"],
+    activation_sparsity_pattern=[0.9, 0.9, 0.0, 0.0, 0.0, 0.0],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"num_kv_shared_layers": 0, "altup_num_inputs": 3, "altup_active_idx": 1, "altup_correct_scale": False},
+        {"intermediate_size": [80, 48, 80, 48, 48, 48], "attention_bias": True, "tie_word_embeddings": False},
+        {"layer_types": ["sliding_attention"] * 6, "hidden_activation": "silu", "rms_norm_eps": 1e-5, "final_logit_softcapping": 10.0},
+        {"rope_theta": 5e5, "rope_local_base_freq": 5e3, "rope_scaling": {"rope_type": "linear", "factor": 2.0}},
+        {"activation_sparsity_pattern": [0.5] * 6, "layer_types": ["full_attention"] * 6},
+    ],
+)  # fmt: skip
+def test_gemma3n(change):
+    exact(GEMMA3N | change)
+
+
+def test_gemma3n_wrapped():
+    exact({"model_type": "gemma3n", "text_config": GEMMA3N, "audio_config": {}, "vision_config": {}})
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"activation_sparsity_pattern": [0.5]}, "activation_sparsity_pattern"),
+        ({"intermediate_size": [80, 80]}, "intermediate_size"),
+        ({"num_kv_shared_layers": 6}, "num_kv_shared_layers"),
+        ({"altup_active_idx": 4}, "active"),
+    ],
+)
+def test_gemma3n_is_refused_by_name(change, word):
+    with pytest.raises(Unsupported, match=word):
+        core.from_hf(GEMMA3N | change)
+
+
+@pytest.mark.parametrize("at", ["enter", "inside", "leave", "others"])
+def test_alternating_updates_flops_are_what_torch_counts(at):
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from core.parts.altup import AltUp
+
+    d, tokens, altup = 16, 6, AltUp(kind="altup", streams=3, at=at)
+    width = 3 if at in ("enter", "others") else 4
+    with torch.device("meta"):
+        modules = (*altup.build(d, 0), altup.split(d), altup.merge(d))
+        stream, x = torch.empty(1, tokens, width, d), torch.empty(1, tokens, d)
+        read, write, split, merge = modules
+        with FlopCounterMode(display=False) as counter:
+            _, *mix = read(stream)
+            write(stream, x, *mix)
+            merge(split(x))
+    assert counter.get_total_flops() == tokens * sum(module.token_flops for module in modules)

@@ -76,13 +76,11 @@ class Column:
         """The embedding, and the position table beside it where there is one; returns its lower edge."""
         pen, cx = self.pen, self.cx
         embedding = self.g.nodes["embedding"]
-        if "embedding_norm" in self.g:
-            norm = self.g.nodes["embedding_norm"]
+        for name in (name for name in ("split", "embedding_norm") if name in self.g):
+            data = self.g.nodes[name]
             pen.wire([(cx, y + 14), (cx, y)], cls="stream")
             y += 14 + NORM_H
-            pen.box(
-                "embedding_norm", cx, y - NORM_H / 2, NORM_W, NORM_H, KINDS["norm"], norm["label"], tip=norm["explain"]
-            )
+            pen.box(name, cx, y - NORM_H / 2, NORM_W, NORM_H, KINDS["norm"], data["label"], tip=data["explain"])
         width = f"{embedding['shape_out'][-1]:,} wide"
         if "positions" not in self.g:
             pen.wire([(cx, y + 34), (cx, y)], cls="stream")

@@ -152,7 +152,7 @@ def write(arch: Architecture) -> dict:
     moe = next((part for part in used if part.kind == "experts"), None)
     widths = [part.shared.d_ff if part.kind == "experts" else part.d_ff for part in used if hasattr(part, "d_ff")]
     activation = next(part.activation for part in used if hasattr(part, "d_ff"))
-    near, far = _lenders(arch)
+    near, far = lenders(arch)
     written = {
         "architectures": ["Gemma4ForCausalLM"],
         "model_type": "gemma4_text",
@@ -179,10 +179,12 @@ def write(arch: Architecture) -> dict:
     return written | common.write_precision(arch)
 
 
-def _lenders(arch: Architecture) -> tuple[Attention, Attention]:
+def lenders(arch: Architecture) -> tuple[Attention, Attention]:
     """The attention of layers in a window and of those that see everything; the same where there is one kind."""
     mixers = [part for part in common.mixers(arch) if not part.cache_from]
-    return next((part for part in mixers if part.window), mixers[0]), next(part for part in mixers if not part.window)
+    return next((part for part in mixers if part.window), mixers[0]), next(
+        (part for part in mixers if not part.window), mixers[0]
+    )
 
 
 def write_attention(arch: Architecture, near: Attention, far: Attention) -> dict:

@@ -1,12 +1,14 @@
-"""The techniques, one file each. A file put here is found by itself: its Part classes join the spec's union."""
+"""The techniques, one file each. A file put here is found by itself: its Part classes join the spec's union, and its
+kinds of residual."""
 
 import importlib
 import pkgutil
 from typing import Annotated, Union, get_args
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from .base import Mixer, Part
+from .residual import _Residual
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
@@ -23,4 +25,16 @@ PARTS: dict[str, type[Part]] = {
 }
 AnyPart = Annotated[Union[tuple(PARTS.values())], Field(discriminator="kind")]  # noqa: UP007 - a computed union
 
-__all__ = ["PARTS", "AnyPart", "Mixer", "Part"]
+
+def _residual(value: object) -> str:
+    """`plain` goes without saying."""
+    return value.get("kind", "plain") if isinstance(value, dict) else getattr(value, "kind", None)
+
+
+_RESIDUALS = {get_args(cls.model_fields["kind"].annotation)[0]: cls for cls in _Residual.__subclasses__()}
+AnyResidual = Annotated[
+    Union[tuple(Annotated[cls, Tag(kind)] for kind, cls in sorted(_RESIDUALS.items()))],  # noqa: UP007
+    Discriminator(_residual),
+]
+
+__all__ = ["PARTS", "AnyPart", "AnyResidual", "Mixer", "Part"]

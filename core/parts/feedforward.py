@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Literal
+from statistics import NormalDist
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .base import Flops, Linear, Part, Positive, Spec, Width, scaled, times
+from .gaussian import GaussianTopK
 from .norm import PartNorm
 
 PLAIN: dict[str, Callable[[Tensor], Tensor]] = {
@@ -111,8 +113,17 @@ class FeedForward(Activated, Part):
     kind: Literal["feed_forward"]
     d_ff: Width = Field(description="Width between the two projections", examples=[4096])
     bias: bool = Field(False, description="Biases on every projection")
+    sparsity: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="About this share of the gate's channels is cut to zero before the activation (Gemma 3n)"
+    )
     sub_norm: bool = Field(False, description="A norm before the projection down (BitNet)")
     norm: PartNorm | None = Field(None, description="Where it differs from the model's")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.sparsity and not self.gated:
+            raise ValueError("sparsity: there is no gate whose channels could be cut")
+        return self
 
     @property
     def label(self) -> str:
@@ -129,6 +140,8 @@ class FeedForward(Activated, Part):
 
     def facts(self):
         yield f"d_ff {self.d_ff:,}"
+        if self.sparsity:
+            yield f"{self.sparsity:.0%} sparse"
 
     def explain(self, d_model: int) -> str:
         how = "two projections up, one gating the other" if self.gated else "one projection up"
@@ -139,6 +152,11 @@ class FeedForward(Activated, Part):
 
     def checklist(self, d_model: int) -> Iterator[str]:
         yield from self.notes()
+        if self.sparsity:
+            yield (
+                f"Before its activation the gate loses its mean plus {NormalDist().inv_cdf(self.sparsity):.4g} standard deviations "
+                "(of the population), and what is then below zero is zero."
+            )
         if self.sub_norm:
             yield f"The {self.d_ff:,} channels are normalised after the activation, before the projection down."
 
@@ -153,6 +171,8 @@ class FeedForwardModule(nn.Module):
         super().__init__()
         self.part = part
         self.gate = Linear(d_model, d_ff, bias) if part.gated else None
+        sparsity = getattr(part, "sparsity", 0)
+        self.top_k = GaussianTopK(sparsity) if sparsity else None
         self.up = Linear(d_model, d_ff, bias)
         self.activation = XIELU() if part.activation == "xielu" else Activate(part)
         self.sub_norm = part.norm.build(d_ff) if getattr(part, "sub_norm", False) else None
@@ -160,7 +180,8 @@ class FeedForwardModule(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model)
         up = self.up(x)  # (B, T, d_ff)
-        y = self.activation(up) if self.gate is None else self.activation(up, self.gate(x))
+        gate = self.gate if self.top_k is None else lambda x: self.top_k(self.gate(x))
+        y = self.activation(up) if self.gate is None else self.activation(up, gate(x))
         return self.down(y if self.sub_norm is None else self.sub_norm(y))
 
 

@@ -1,16 +1,17 @@
 """How parts read and write the residual stream.
 
 Where there are several streams, a step's `read` module makes of them what its parts read, and whatever else of them its
-`write` module is to be given beside the parts' output; `merge` makes one stream of what the last block leaves.
+`write` module is to be given beside the parts' output; `split` makes the streams and `merge` makes one of them again.
+Modules of one layer that have a submodule named in their `shares` compute it with one set of weights.
 `token_flops` of these modules are their matrix products for one token.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field
 from torch import Tensor, nn
 
 from .base import Eps, Positive, Spec, normal
@@ -25,6 +26,17 @@ class _Residual(Spec):
     )
     scale: Annotated[float, Field(gt=0, le=1e3)] = Field(1.0, description="Each part's output is multiplied by this")
     layer_scale: bool = Field(False, description="What leaves a layer is multiplied by a learned number (Gemma 4)")
+
+    def check_block(self, steps: Sequence["_Residual"], delayed: bool) -> None:
+        """Raise ValueError where the steps of one layer do not fit together; `delayed` if some output joins later."""
+
+    def split(self, d_model: int) -> nn.Module | None:
+        """What makes the streams that enter the first block of an embedding (B, T, d_model)."""
+        return None
+
+    def merge(self, d_model: int) -> nn.Module | None:
+        """What makes (B, T, d_model) of what the last block leaves."""
+        return None
 
     def checklist(self) -> Iterator[str]:
         placed = {
@@ -55,14 +67,6 @@ class Residual(_Residual):
     def streams(self) -> int:
         return 1
 
-    def split(self, x: Tensor) -> Tensor:
-        """What enters the first block, from an embedding (B, T, d_model)."""
-        return x
-
-    def merge(self, d_model: int) -> nn.Module | None:
-        """What makes (B, T, d_model) of what the last block leaves."""
-        return None
-
     def build(self, d_model: int, index: int) -> tuple[nn.Module | None, nn.Module]:
         """How step `index` of a block reads and writes."""
         return None, LevelledAdd(self.scale) if self.levelled else Add(self.scale)
@@ -83,8 +87,8 @@ class HyperConnections(_Residual):
     kind: Literal["hyper"]
     streams: Streams = 4
 
-    def split(self, x: Tensor) -> Tensor:
-        return x.unsqueeze(2).repeat(1, 1, self.streams, 1)  # (B, T, streams, d_model)
+    def split(self, d_model: int) -> nn.Module:
+        return CopyStreams(self.streams)
 
     def merge(self, d_model: int) -> nn.Module:
         return SumStreams()
@@ -107,8 +111,8 @@ class ManifoldHyperConnections(_Residual):
         1e-6, description="Of the norm over all streams together, which the weights are computed from"
     )
 
-    def split(self, x: Tensor) -> Tensor:
-        return x.unsqueeze(2).repeat(1, 1, self.streams, 1)  # (B, T, streams, d_model)
+    def split(self, d_model: int) -> nn.Module:
+        return CopyStreams(self.streams)
 
     def merge(self, d_model: int) -> nn.Module:
         return ManifoldMerge(self, d_model)
@@ -138,8 +142,8 @@ class GatedStreams(_Residual):
     rank: Annotated[int, Field(ge=1, le=65_536)] = Field(320, description="Width that the gates are computed through")
     norm_eps: Eps = Field(1e-6, description="Of the norm on each stream")
 
-    def split(self, x: Tensor) -> Tensor:
-        return x.unsqueeze(2).repeat(1, 1, self.streams, 1)  # (B, T, streams, d_model)
+    def split(self, d_model: int) -> nn.Module:
+        return CopyStreams(self.streams)
 
     def merge(self, d_model: int) -> nn.Module:
         return GatedMerge(self, d_model)
@@ -195,6 +199,20 @@ class LayerScale(nn.Module):
 
     def forward(self, stream: Tensor) -> Tensor:
         return stream * self.weight
+
+
+class CopyStreams(nn.Module):
+    box = "read"
+    label = "Copy to streams"
+    explain = "Every stream begins as the embedding."
+    token_flops = 0
+
+    def __init__(self, streams: int):
+        super().__init__()
+        self.streams = streams
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model) -> (B, T, streams, d_model)
+        return x.unsqueeze(2).repeat(1, 1, self.streams, 1)
 
 
 class SumStreams(nn.Module):
@@ -366,17 +384,3 @@ def manifold_logits(stream: Tensor, weight: Tensor, eps: float) -> Tensor:
     """(B, T, n, d_model), (out, n d_model) -> (B, T, out) of all streams together under one norm, in float32."""
     flat = stream.flatten(2).float()
     return F.linear(F.rms_norm(flat, flat.shape[-1:], None, eps), weight.float())
-
-
-def _kind(value: object) -> str:
-    """`plain` goes without saying."""
-    return value.get("kind", "plain") if isinstance(value, dict) else getattr(value, "kind", None)
-
-
-AnyResidual = Annotated[
-    Annotated[Residual, Tag("plain")]
-    | Annotated[HyperConnections, Tag("hyper")]
-    | Annotated[ManifoldHyperConnections, Tag("manifold_hyper")]
-    | Annotated[GatedStreams, Tag("gated_streams")],
-    Discriminator(_kind),
-]

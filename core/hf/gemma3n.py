@@ -1,0 +1,146 @@
+"""Gemma 3n: several streams of which one is computed (AltUp), a learned residual (Laurel), per-layer embeddings, sparse
+activations in the first layers, caches that the last layers borrow."""
+
+from ..spec import Architecture
+from . import common
+from .common import one, unless
+from .config import Config
+from .gemma4 import (
+    GLOBAL,
+    KINDS,
+    LOCAL,
+    attention_sources,
+    beneath_sources,
+    borrowed,
+    lenders,
+    per_layer_sources,
+    wrapped,
+    write_attention,
+)
+from .gemma4 import ignored as ignored
+from .weights import Sources
+
+TYPES = ("gemma3n_text", "gemma3n")
+
+
+def read(config: Config, model_type: str) -> dict:
+    if model_type == "gemma3n":
+        return wrapped(config, "gemma3n_text", read)
+    value = common.sizes(config, vocab_size=262_400, d_model=2_048, context=32_768, tied=True, eps=1e-6)
+    value |= {
+        "embedding": {"scale": "sqrt_d_model"},
+        "head": {"softcap": config.take("final_logit_softcapping", float, 30.0)},
+    }
+    altup = {
+        "kind": "altup",
+        "streams": config.count("altup_num_inputs", 4, least=2, most=16),
+        "active": config.count("altup_active_idx", 0, least=0),
+        "norm_eps": value["norm"]["eps"],
+    }
+    config.ignore("altup_coef_clip", "altup_lr_multiplier")  # for training
+    value["residual"] = altup | {"norm": "output"} | unless(True, scaled=config.take("altup_correct_scale", bool, True))
+    enter = {"residual": altup | {"at": "enter", "norm": "sandwich", "total": 2**-0.5}}
+    leave = {"residual": altup | {"at": "leave", "norm": "sandwich"}}
+
+    depth = config.depth("num_hidden_layers", 35)
+    usual = [LOCAL if (layer + 1) % 5 else GLOBAL for layer in range(depth)]
+    types = common.layer_types(config, depth, usual, *KINDS)
+    near, far = common.ropes(config, value["context"], 1e6, config.take("rope_local_base_freq", float, 1e4))
+    part = {"kind": "attention"} | common.heads(config, value["d_model"], heads=8, kv_heads=2, head_dim=256)
+    part |= {"scale": 1.0, "qk_norm": {}, "v_norm": True} | unless(
+        False, bias=config.take("attention_bias", bool, False)
+    )
+    position = far if GLOBAL in types else near
+    window = config.count("sliding_window", 512)
+    mixers = {LOCAL: part | {"window": window} | unless(position, position=near), GLOBAL: part}
+    mixers, order, _ = borrowed(config, types, mixers, 15)
+
+    networks, kinds = _networks(config, depth)
+    own = {"kind": "per_layer_embedding", "width": config.count("hidden_size_per_layer_input", 256)}
+    own |= {"rows": config.count("vocab_size_per_layer_input", 262_144)} | unless(
+        "geglu_tanh", activation=networks["dense"]["activation"]
+    )
+    parts = (
+        mixers
+        | networks
+        | {"layer_embedding": own, "laurel": {"kind": "laurel", "rank": config.count("laurel_rank", 64)}}
+    )
+    blocks = [
+        [{"parts": [mixer, "laurel"], "unnormed": ["laurel"]} | enter, {"parts": [network]} | leave, "layer_embedding"]
+        for mixer, network in zip(order, kinds, strict=True)
+    ]
+    return common.assemble(config, value, position, parts, blocks)
+
+
+def _networks(config: Config, depth: int) -> tuple[dict[str, dict], list[str]]:
+    """The feed-forward networks, and which of them each layer has: widths and sparsities may differ."""
+    listed = isinstance(config.raw.get("intermediate_size"), list | tuple)
+    widths = config.listing("intermediate_size", int) if listed else [config.count("intermediate_size", 16_384)] * depth
+    usual = [0.95 if depth > 10 and layer < 10 else 0.0 for layer in range(depth)]
+    sparsity = config.listing("activation_sparsity_pattern", (int, float), usual)
+    for key, found in (("intermediate_size", widths), ("activation_sparsity_pattern", sparsity)):
+        if len(found) != depth:
+            raise config.refuse(key, f"it has {len(found)} entries for {depth} layers")
+    activation = common.activation(config, "hidden_activation", "gelu_pytorch_tanh")
+    kinds = [(width, max(float(share), 0.0)) for width, share in zip(widths, sparsity, strict=True)]
+    names: dict[tuple[int, float], str] = {}
+    for kind in sorted(set(kinds), key=lambda kind: (kind[1], -kinds.count(kind))):
+        base = "sparse" if kind[1] and names else "dense"
+        taken = sum(name.startswith(base) for name in names.values())
+        names[kind] = base + (f"_b{taken}" if taken else "")
+    parts = {
+        name: {"kind": "feed_forward", "d_ff": width, "activation": activation} | unless(0.0, sparsity=share)
+        for (width, share), name in names.items()
+    }
+    return parts, [names[kind] for kind in kinds]
+
+
+def write(arch: Architecture) -> dict:
+    blocks = [[arch.parts[name] for step in block for name in step.parts] for block in arch.sequence]
+    near, far = lenders(arch)
+    laurel, dense, own = blocks[0][1:]
+    altup = arch.residual
+    return {
+        "architectures": ["Gemma3nForCausalLM"],
+        "model_type": "gemma3n_text",
+        **common.write_sizes(arch),
+        **write_attention(arch, near, far),
+        "intermediate_size": [block[2].d_ff for block in blocks],
+        "activation_sparsity_pattern": [block[2].sparsity for block in blocks],
+        "hidden_activation": common.write_activation(dense.activation),
+        "final_logit_softcapping": arch.head.softcap,
+        "hidden_size_per_layer_input": own.width,
+        "vocab_size_per_layer_input": own.rows,
+        "altup_num_inputs": altup.streams,
+        "altup_active_idx": altup.active,
+        "altup_correct_scale": altup.scaled,
+        "laurel_rank": laurel.rank,
+    } | common.write_precision(arch)
+
+
+def sources(arch: Architecture) -> Sources:
+    yield one("embedding.weight", "model.embed_tokens.weight")
+    yield one("norm.weight", "model.norm.weight")
+    yield from common.head_source(arch, "model.embed_tokens.weight")
+    yield from beneath_sources(arch)
+    for stream in range(arch.residual.streams - 1):
+        yield one(f"split.projections.{stream}.weight", f"model.altup_projections.{stream}.weight")
+        yield one(f"merge.projections.{stream}.weight", f"model.altup_unembed_projections.{stream}.weight")
+    for index, block in enumerate(arch.sequence):
+        at, ours = f"model.layers.{index}", f"layers.{index}"
+        mixer, network, own = (f"{ours}.{step.parts[0]}" for step in block)
+        yield from attention_sources(mixer, f"{at}.self_attn", arch.part(block[0].parts[0]))
+        yield from common.dense_sources(network, f"{at}.mlp", arch.part(block[1].parts[0]))
+        yield from per_layer_sources(own, at)
+        names = {
+            f"{mixer}_norm": "input_layernorm", f"{mixer}_post_norm": "post_attention_layernorm",
+            f"{network}_norm": "pre_feedforward_layernorm", f"{network}_post_norm": "post_feedforward_layernorm",
+            f"{mixer}_read.coefficients": "altup.prediction_coefs", f"{network}_add.coefficients": "altup.correction_coefs",
+            f"{ours}.laurel.left": "laurel.linear_left", f"{ours}.laurel.right": "laurel.linear_right",
+            f"{ours}.laurel.map_norm": "laurel.post_laurel_norm",
+        }  # fmt: skip
+        for shared in (f"{mixer}_read.router", f"{network}_add.router"):
+            names |= {f"{shared}.norm": "altup.router_norm", f"{shared}.linear": "altup.modality_router"}
+        for path, name in names.items():
+            yield one(f"{path}.weight", f"{at}.{name}.weight")
+        yield one(f"{own}_read.scale", f"{at}.altup.correct_output_scale")

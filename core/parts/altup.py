@@ -1,0 +1,231 @@
+"""Alternating updates (AltUp, arXiv:2301.13310; Gemma 3n): several streams, of which a layer computes only one."""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from .base import Eps, Linear
+from .norm import RMSNorm
+from .residual import Streams, _Residual
+
+
+class AltUp(_Residual):
+    """A layer predicts what all its streams will be, computes one of them, and corrects the others by how far its
+    prediction was from what it became. `at` says what a step does of this; between `enter` and `leave` the stream that
+    is computed stands behind the predictions. N = streams."""
+
+    kind: Literal["altup"]
+    streams: Streams = 4
+    active: int = Field(0, ge=0, le=15, description="The stream that is computed")
+    at: Literal["enter", "inside", "leave", "others"] = Field(
+        "others",
+        description="enter: predicts first; leave: corrects at its end; inside: between them; others: reads the active "
+        "stream and writes to all but the first",
+    )
+    total: Annotated[float, Field(gt=0, le=1e3)] = Field(1.0, description="The sum in `enter` is multiplied by this")
+    scaled: bool = Field(True, description="`others` reads the active stream times a learned scale")
+    norm_eps: Eps = Field(1e-6, description="Of the norm before the router that weighs predictions and corrections")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.active >= self.streams:
+            raise ValueError(f"active: there are {self.streams} streams; give 0 to {self.streams - 1}")
+        return self
+
+    def check_block(self, steps: Sequence[_Residual], delayed: bool) -> None:
+        if delayed:
+            raise ValueError("shortcut, aside: there is neither with alternating updates")
+        order = [getattr(step, "at", "") for step in steps]
+        first, last = ((order.index(word) if word in order else -1) for word in ("enter", "leave"))
+        wanted = ["enter", *["inside"] * (last - first - 1), "leave"] if last > first >= 0 else []
+        if order != wanted + ["others"] * (len(order) - len(wanted)):
+            raise ValueError("residual.at: give enter, any number of inside, and leave, then others; or others alone")
+        if len({(step.streams, step.active) for step in steps}) > 1:
+            raise ValueError("residual: all steps of a layer have the same streams and the same active one")
+
+    def split(self, d_model: int) -> nn.Module:
+        return AltUpSplit(self.streams, d_model)
+
+    def merge(self, d_model: int) -> nn.Module:
+        return AltUpMerge(self.streams, d_model)
+
+    def build(self, d_model: int, index: int) -> tuple[nn.Module, nn.Module]:
+        match self.at:
+            case "enter":
+                return Predict(self, d_model), WriteActive(self)
+            case "inside":
+                return ReadActive(self, d_model), WriteActive(self)
+            case "leave":
+                return ReadActive(self, d_model), Correct(self, d_model)
+        return ReadActive(self, d_model), WriteOthers(self)
+
+    def checklist(self) -> Iterator[str]:
+        yield from super().checklist()
+        yield (
+            f"AltUp: before a layer all {self.streams} streams are predicted from one another; after it each is moved by the "
+            f"layer's surprise, what stream {self.active} became less what was predicted."
+        )
+        yield "Predictions and corrections are weighed by tanh of a router's output, which divides by d_model after its norm."
+        yield "The other streams begin as projections of the embedding, brought to its size; at the end they are projected back."
+
+
+class Router(nn.Module):
+    """tanh(W norm(x) / d_model): how a token weighs its streams."""
+
+    def __init__(self, residual: AltUp, d_model: int):
+        super().__init__()
+        self.norm = RMSNorm(eps=residual.norm_eps).build(d_model)
+        self.linear = Linear(d_model, residual.streams)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model) -> (B, T, N)
+        return torch.tanh(self.linear(self.norm(x) / x.shape[-1]).float()).to(x.dtype)
+
+
+class Predict(nn.Module):
+    """p_i = s_i + sum over j of c_ij s_j, with coefficients of the token's own."""
+
+    box = "read"
+    label = "Predict streams"
+    explain = "What each stream will be is predicted from all of them; the active one is computed."
+    shares = ("router",)
+
+    def __init__(self, residual: AltUp, d_model: int):
+        super().__init__()
+        self.residual, n = residual, residual.streams
+        self.router = Router(residual, d_model)
+        self.coefficients = Linear(n, n * n)
+        self.token_flops = 2 * (d_model * n + n**3 + d_model * n * n)
+
+    def forward(self, stream: Tensor) -> tuple[Tensor, Tensor]:  # (B, T, N, d_model) -> (B, T, d_model), as it was
+        active = self.residual.active
+        weights = self.coefficients(self.router(stream[:, :, active])).unflatten(-1, (self.residual.streams, -1))
+        predicted = stream + weights @ stream  # (B, T, N, N) @ (B, T, N, d_model)
+        return predicted[:, :, active], predicted
+
+    def outline(self, stream: Tensor) -> tuple[Tensor, Tensor]:
+        return stream.new_empty(*stream.shape[:2], stream.shape[-1]), stream.new_empty(stream.shape)
+
+
+class ReadActive(nn.Module):
+    """The stream that is computed: inside a layer the last one, else the active one, times a learned scale."""
+
+    box = "read"
+    label = "Active stream"
+    explain = "The stream that the layer computes."
+    token_flops = 0
+
+    def __init__(self, residual: AltUp, d_model: int):
+        super().__init__()
+        self.residual = residual
+        self.index = residual.active if residual.at == "others" else -1
+        self.scale = nn.Parameter(torch.ones(d_model)) if residual.at == "others" else None  # also where it is not used
+
+    def forward(self, stream: Tensor) -> tuple[Tensor]:  # (B, T, N or N + 1, d_model) -> (B, T, d_model)
+        x = stream[:, :, self.index]
+        return (x if self.scale is None or not self.residual.scaled else x * self.scale,)
+
+
+class WriteActive(nn.Module):
+    """The predictions and, behind them, the active stream with the part's output."""
+
+    box = "add"
+    label = "+"
+    explain = "The part's output joins the stream that is computed; the predictions wait beside it."
+    token_flops = 0
+
+    def __init__(self, residual: AltUp):
+        super().__init__()
+        self.residual = residual
+
+    def forward(self, stream: Tensor, update: Tensor, predicted: Tensor | None = None) -> Tensor:
+        """(B, T, N, d_model) and its prediction, or (B, T, N + 1, d_model) -> (B, T, N + 1, d_model)."""
+        spec = self.residual
+        waiting = stream[:, :, : spec.streams] if predicted is None else predicted
+        x = stream[:, :, -1] if predicted is None else predicted[:, :, spec.active]
+        x = (x + spec.scale * update) * spec.total
+        return torch.cat((waiting, x.unsqueeze(2)), dim=2)
+
+    def outline(self, stream: Tensor, update: Tensor, predicted: Tensor | None = None) -> Tensor:
+        return stream.new_empty(*stream.shape[:2], self.residual.streams + 1, stream.shape[-1])
+
+
+class Correct(nn.Module):
+    """s_i = p_i + (1 + c_i) (x - p_active), x being what the active stream became."""
+
+    box = "add"
+    label = "Correct streams"
+    explain = (
+        "Every stream is moved by how far the active one came out from its prediction, each by a weight of its own."
+    )
+    shares = ("router",)
+
+    def __init__(self, residual: AltUp, d_model: int):
+        super().__init__()
+        self.residual, n = residual, residual.streams
+        self.router = Router(residual, d_model)
+        self.coefficients = Linear(n, n)
+        self.token_flops = 2 * (d_model * n + n * n)
+
+    def forward(self, stream: Tensor, update: Tensor) -> Tensor:  # (B, T, N + 1, d_model), (B, T, d_model)
+        spec = self.residual
+        predicted, x = stream[:, :, :-1], stream[:, :, -1] + spec.scale * update
+        surprise = x - predicted[:, :, spec.active]  # (B, T, d_model)
+        weights = self.coefficients(self.router(x)) + 1  # (B, T, N)
+        return predicted + weights.unsqueeze(-1) * surprise.unsqueeze(2)  # (B, T, N, d_model)
+
+    def outline(self, stream: Tensor, update: Tensor) -> Tensor:
+        return stream.new_empty(*stream.shape[:2], self.residual.streams, stream.shape[-1])
+
+
+class WriteOthers(nn.Module):
+    box = "add"
+    keeps_shape = True
+    label = "+"
+    explain = "The part's output joins all streams but the first."
+    token_flops = 0
+
+    def __init__(self, residual: AltUp):
+        super().__init__()
+        self.scale = residual.scale
+
+    def forward(self, stream: Tensor, update: Tensor) -> Tensor:  # (B, T, N, d_model), (B, T, d_model)
+        others = stream[:, :, 1:] + self.scale * update.unsqueeze(2)
+        return torch.cat((stream[:, :, :1], others), dim=2)
+
+
+class _Projections(nn.Module):
+    """A projection for each stream but the first, brought to the first one's size."""
+
+    box = "read"
+
+    def __init__(self, streams: int, d_model: int):
+        super().__init__()
+        self.projections = nn.ModuleList(Linear(d_model, d_model) for _ in range(streams - 1))
+        self.token_flops = 2 * (streams - 1) * d_model**2
+
+    def projected(self, first: Tensor, others: Sequence[Tensor]) -> Tensor:
+        """(B, T, d_model) and N - 1 more -> (B, T, N, d_model)."""
+        size = first.square().mean(dim=-1, keepdim=True).sqrt()
+        found = [projection(x) for projection, x in zip(self.projections, others, strict=True)]
+        sizes = [x.square().mean(dim=-1, keepdim=True).clamp(min=1e-5).sqrt() for x in found]
+        return torch.stack([first, *(x * size / own for x, own in zip(found, sizes, strict=True))], dim=2)
+
+
+class AltUpSplit(_Projections):
+    label = "Project to streams"
+    explain = "Each stream but the first begins as a projection of the embedding, as large as it."
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model) -> (B, T, N, d_model)
+        return self.projected(x, [x] * len(self.projections))
+
+
+class AltUpMerge(_Projections):
+    label = "Merge streams"
+    explain = "Each stream but the first is projected back, as large as the first; their mean is what is left."
+
+    def forward(self, stream: Tensor) -> Tensor:  # (B, T, N, d_model) -> (B, T, d_model)
+        first, *others = stream.unbind(2)
+        return self.projected(first, others).mean(dim=2)

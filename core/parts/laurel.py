@@ -1,0 +1,52 @@
+"""Learned augmented residual (LAuReL, arXiv:2411.07501; Gemma 3n)."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from .base import Flops, Linear, Part, Width, scaled
+from .norm import Norm
+
+
+class Laurel(Part):
+    """A second way past a part: what it reads, and a low-rank map of that through a norm."""
+
+    title = "Laurel"
+    role = "feed_forward"
+
+    kind: Literal["laurel"]
+    rank: Width = Field(description="Channels between its two projections", examples=[64])
+    norm: Norm | None = Field(None, description="Where it differs from the model's")
+
+    def build(self, d_model: int) -> nn.Module:
+        return LaurelModule(self, d_model)
+
+    def flops(self, d_model: int, new: int, past: int) -> Flops:
+        return Flops(dict.fromkeys(("left", "right"), 2 * new * d_model * self.rank))
+
+    def shrink(self, scale: float) -> "Laurel":
+        return self.model_copy(update={"rank": scaled(self.rank, scale)})
+
+    def facts(self):
+        yield f"rank {self.rank:,}"
+
+    def explain(self, d_model: int) -> str:
+        return (
+            f"Beside its neighbour: the input itself plus a map of rank {self.rank:,} of it, 2 × {d_model:,} × {self.rank:,} "
+            "weights, so that the residual stream has something learned of its own."
+        )
+
+    def checklist(self, d_model: int) -> Iterator[str]:
+        yield "Laurel adds its normalised low-rank map to the normalised input, not to the stream."
+
+
+class LaurelModule(nn.Module):
+    def __init__(self, part: Laurel, d_model: int):
+        super().__init__()
+        self.left, self.right = Linear(d_model, part.rank), Linear(part.rank, d_model)
+        self.map_norm = part.norm.build(d_model)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model)
+        return x + self.map_norm(self.right(self.left(x)))
