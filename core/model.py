@@ -351,7 +351,7 @@ def parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def _share(module: nn.Module, source: nn.Module, each: Callable[[str], bool]) -> None:
+def _share(module: nn.Module, source: nn.Module, each: Callable[[str], bool] = lambda path: False) -> None:
     """Make `module` compute with the parameters of `source`, but for those that each keeps for itself."""
     for path, parameter in source.named_parameters():
         if each(path):
