@@ -55,8 +55,9 @@ class BlockSparseAttention(Attention):
 
     def check(self, d_model: int, context: int) -> None:
         super().check(d_model, context)
-        if self.turned > self.index_dim:
-            raise ValueError(f"index_dim: {self.turned} of its channels turn; give at least that")
+        turned = self.position.turned(self.head_dim) if isinstance(self.position, Rope) else 0
+        if turned > self.index_dim:
+            raise ValueError(f"index_dim: {turned} of its channels turn; give at least that")
 
     @property
     def turned(self) -> int:
