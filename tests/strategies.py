@@ -123,6 +123,7 @@ sparse = given(
     kind=st.just("sparse_latent_attention"), heads=st.integers(1, 3), kv_rank=st.just(16), q_rank=st.just(12), nope_dim=st.just(8),
     rope_dim=st.just(8), v_dim=st.sampled_from([8, 12]), index_heads=st.integers(1, 3), index_dim=st.sampled_from([8, 16]),
     top_k=st.integers(1, 20), index_interleaved=maybe(st.booleans()), joint_gate=maybe(st.booleans()), key_norm=maybe(st.booleans()),
+    index_last=maybe(st.booleans()), sinks=maybe(st.booleans()), gate=st.just(True), gate_channels=maybe(st.booleans()),
 )  # fmt: skip
 mixed = st.sampled_from(["relu", "gelu"])  # in place of SiLU, inside a recurrent part
 block_sparse = given(

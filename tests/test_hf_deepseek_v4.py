@@ -52,6 +52,21 @@ LOGITS |= {
     "qwen4 more attention": QWEN4 | dict(full_attention_interval=2, hc_count=2),
     "qwen4 wrapped": dict(model_type="qwen4_exp", text_config=QWEN4, tie_word_embeddings=False),
 }  # fmt: skip
+HY4 = dict(
+    model_type="hy_v4", vocab_size=64, hidden_size=32, intermediate_size=40, moe_intermediate_size=24, num_hidden_layers=4,
+    num_attention_heads=4, n_routed_experts=8, num_experts_per_tok=2, kv_lora_rank=16, q_lora_rank=24, qk_rope_head_dim=8,
+    qk_nope_head_dim=16, v_head_dim=12, index_topk=6, index_head_dim=16, index_n_heads=8, max_position_embeddings=64,
+    swiglu_limit=0.5, pad_token_id=0,
+)  # fmt: skip
+LOGITS |= {
+    "hy4": HY4,
+    "hy4 varied": HY4
+    | dict(
+        hc_mult=2, hc_magnitude=1.5, hc_eps=1e-3, rms_norm_eps=1e-3, attention_bias=True, n_shared_experts=2, norm_topk_prob=False,
+        tie_word_embeddings=True, indexer_types=["full", "full", "shared", "shared"], mlp_layer_types=["sparse"] * 3 + ["dense"],
+    ),
+    "hy4 in groups": HY4 | dict(n_group=2, topk_group=1, rope_parameters=YARN | dict(rope_type="yarn", rope_theta=1e4, mscale_all_dim=1.0)),
+}  # fmt: skip
 STREAMS = {
     "static": HyperConnections(kind="hyper", streams=3),
     "manifold": ManifoldHyperConnections(kind="manifold_hyper"),

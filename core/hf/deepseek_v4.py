@@ -285,11 +285,12 @@ def sources(arch: Architecture) -> Sources:
     yield from common.llama_sources(arch, mixer=_attention, ff=_experts)
     for index, block in enumerate(arch.sequence):
         for step, theirs in zip(block, ("attn_hc", "ffn_hc"), strict=True):
-            yield from _streams(f"layers.{index}.{step.parts[0]}_read", f"model.layers.{index}.{theirs}.")
-    yield from _streams("merge", "model.hc_head.hc_")
+            yield from hyper_sources(f"layers.{index}.{step.parts[0]}_read", f"model.layers.{index}.{theirs}.")
+    yield from hyper_sources("merge", "model.hc_head.hc_")
 
 
-def _streams(path: str, at: str) -> Sources:
+def hyper_sources(path: str, at: str) -> Sources:
+    """What computes the weights of several streams."""
     for ours, theirs in (("weight", "fn"), ("base", "base"), ("scale", "scale")):
         yield one(f"{path}.{ours}", f"{at}{theirs}")
 

@@ -78,6 +78,7 @@ class Shared(Spec):
     count: Count = Field(1, description="How many experts that width stands for")
     gate: bool = Field(False, description="Its output is multiplied by a sigmoid of the input (Qwen 2)")
     bias: bool = Field(False, description="Biases in it, whether or not the routed experts have some")
+    limited: bool = Field(True, description="The routed experts' limit holds in it too (not in Hy4)")
     average: bool = Field(False, description="Averaged with what the routed experts give, not added (Command A+)")
     activation: Activation | None = Field(None, description="Where it differs from the routed experts'")
     clamp: Positive | None = Field(None, description="Where it differs from the routed experts' (Step 3.5)")
@@ -170,6 +171,7 @@ class Experts(Activated, Part):
     def beside_all(self) -> "Experts":
         """The part with the shared network's own activation."""
         own = {key: value for key in ("activation", "clamp") if (value := getattr(self.shared, key)) is not None}
+        own |= {"limit": None} if self.limit and not self.shared.limited else {}
         return self.model_copy(update=own) if own else self
 
     def idle_parameters(self, d_model: int) -> int:

@@ -38,6 +38,8 @@ class LatentAttention(Mixer):
     v_dim: HeadDim = Field(description="Channels of a value head", examples=[128])
     bias: bool = Field(False, description="Biases on the compressions and on the output")
     gate: bool = Field(False, description="Each head's output is multiplied by a sigmoid of the input (Ling 3.0)")
+    gate_channels: bool = Field(False, description="That sigmoid is one for each channel, not for each head (Hy4)")
+    sinks: bool = Field(False, description="One learned logit a head takes part in the softmax and keeps nothing (Hy4)")
     joint_gate: bool = Field(
         False,
         description="Compressed queries, normed and as they were, give queries and a sigmoid gate on what leaves (A.X K2)",
@@ -59,6 +61,8 @@ class LatentAttention(Mixer):
     def _gated(self):
         if self.joint_gate and not self.q_rank:
             raise ValueError("joint_gate: it reads the compressed queries; give a q_rank")
+        if self.gate_channels and not self.gate:
+            raise ValueError("gate_channels: there is no gate; set gate to true")
         return self
 
     @property
@@ -111,7 +115,7 @@ class LatentAttention(Mixer):
             own["q"] = 2 * new * 2 * self.q_rank * h * (n + r + v)
         own["kv_down"] = 2 * new * d_model * (c + r)
         if self.gate:
-            own["gate"] = 2 * new * d_model * h
+            own["gate"] = 2 * new * d_model * h * (v if self.gate_channels else 1)
         own["o"] = 2 * new * h * v * d_model
         seen = new + (past if self.window is None else min(past, self.window - 1))
         expanded = {"kv_up": 2 * seen * c * h * (n + v), "core": 2 * pairs * h * (n + r + v)}
@@ -160,7 +164,10 @@ class LatentAttention(Mixer):
             ranks += [f"compressed queries by sqrt({d_model:,} / {self.q_rank:,})"] if self.q_rank else []
             yield f"After their norms, {' and '.join(reversed(ranks))} are multiplied; the rotary key is not."
         if self.gate:
-            yield "Each head's output is multiplied by one sigmoid of the layer's input, before the projection."
+            per = "each channel by its own" if self.gate_channels else "all of a head's channels by one"
+            yield f"What leaves is multiplied by sigmoids of the layer's input before the projection, {per}."
+        if self.sinks:
+            yield "Each head's softmax has one learned logit more, whose weight is dropped."
         if self.joint_gate:
             yield f"The query projection reads {2 * self.q_rank:,} channels, the compressed queries after their norm and then before it."
             yield "Head by head it gives a query and then a gate; the gate's sigmoid multiplies what leaves the attention."
@@ -192,7 +199,7 @@ class LatentAttentionModule(nn.Module):
         self.rotary = part.position.rotary(r)
         self.latent_cache, self.key_cache = Keep(part.window), Keep(part.window)
         self.core = LatentCore(part)
-        self.gate = Linear(d_model, h) if part.gate else None
+        self.gate = Linear(d_model, h * (part.v_dim if part.gate_channels else 1)) if part.gate else None
         self.o = Linear(h * part.v_dim, d_model, part.bias)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
@@ -219,7 +226,8 @@ class LatentAttentionModule(nn.Module):
             k_nope, v = self.kv_up(latent).unflatten(-1, (part.heads, -1)).split((part.nope_dim, part.v_dim), dim=-1)
             y = self.core(q_nope, q_rope, k_nope, k_rope, v, positions, chosen)  # (B, T, H V)
         if part.gate:
-            y = (y.unflatten(-1, (part.heads, -1)) * torch.sigmoid(self.gate(x)).unsqueeze(-1)).flatten(-2)
+            gate = torch.sigmoid(self.gate(x)).unflatten(-1, (part.heads, -1))  # (B, T, H, 1 or V)
+            y = (y.unflatten(-1, (part.heads, -1)) * gate).flatten(-2)
         if part.joint_gate:
             y = y * torch.sigmoid(rest[..., part.rope_dim :].flatten(-2).float()).to(y.dtype)
         return self.o(y)
@@ -250,6 +258,7 @@ class LatentCore(nn.Module):
     def __init__(self, part: LatentAttention):
         super().__init__()
         self.part = part
+        self.sinks = nn.Parameter(torch.zeros(part.heads)) if part.sinks else None
 
     def forward(
         self, q_nope: Tensor, q_rope: Tensor, k_nope: Tensor, k_rope: Tensor, v: Tensor, positions: Tensor,
@@ -289,4 +298,8 @@ class LatentCore(nn.Module):
             seen = (seen & picked).unsqueeze(1)  # (B, 1, T, S)
         if self.part.temperature:
             scores = scores * self.part.temperature.factor(positions)[:, None].to(scores.dtype)  # (T, 1)
-        return (scores * self.part.softmax_scale).masked_fill(~seen, -math.inf).float().softmax(dim=-1).to(dtype)
+        scores = (scores * self.part.softmax_scale).masked_fill(~seen, -math.inf).float()
+        if self.sinks is None:
+            return scores.softmax(dim=-1).to(dtype)
+        sinks = self.sinks.float().view(1, -1, 1, 1).expand(*scores.shape[:-1], 1)
+        return torch.cat((scores, sinks), dim=-1).softmax(dim=-1)[..., :-1].to(dtype)

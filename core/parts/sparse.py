@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .attention import visible
-from .base import Borrow, Flops, HeadDim, Heads, Keep, Lend, Length, Linear, Shape, causal_pairs
+from .base import Borrow, Eps, Flops, HeadDim, Heads, Keep, Lend, Length, Linear, Shape, causal_pairs
 from .latent import LatentAttention, LatentAttentionModule, Rank
 from .norm import LayerNorm
 from .position import Rope
@@ -39,6 +39,9 @@ class SparseLatentAttention(LatentAttention):
     index_interleaved: bool = Field(
         False, description="The indexer turns neighbours (x0, x1) rather than halves (GLM-5)"
     )
+
+    index_last: bool = Field(False, description="The last channels of the indexer's vectors turn, not the first (Hy4)")
+    index_eps: Eps = Field(1e-6, description="Epsilon of the norm of the indexer's key")
 
     @model_validator(mode="after")
     def _indexed(self):
@@ -97,7 +100,8 @@ class SparseLatentAttention(LatentAttention):
             return
         yield "The indexer's scores pass ReLU before its heads are weighed and summed; the choice needs no softmax."
         pairs = "neighbours" if self.index_interleaved else "halves"
-        yield f"The first {self.rope_dim} channels of the indexer's queries and key turn as {pairs}, whatever the attention does."
+        which = "last" if self.index_last else "first"
+        yield f"The {which} {self.rope_dim} channels of the indexer's queries and key turn as {pairs}, whatever the attention does."
         yield "The indexer's key has a LayerNorm with a bias, and is kept beside the latent."
         yield from super().checklist(d_model)
 
@@ -110,7 +114,7 @@ class SparseLatentModule(LatentAttentionModule):
             return
         self.index_q = Linear(part.q_rank, part.index_heads * part.index_dim)
         self.index_k = Linear(d_model, part.index_dim)
-        self.index_norm = LayerNorm(eps=1e-6).build(part.index_dim)
+        self.index_norm = LayerNorm(eps=part.index_eps).build(part.index_dim)
         self.index_weights = Linear(d_model, part.index_heads)
         order = {"interleaved": part.index_interleaved} if isinstance(part.position, Rope) else {}
         self.index_rotary = part.position.model_copy(update=order).rotary(part.rope_dim)
@@ -124,11 +128,15 @@ class SparseLatentModule(LatentAttentionModule):
         q = self.index_q(compressed).unflatten(-1, (self.part.index_heads, self.part.index_dim))  # (B, T, I, D)
         k = self.index_norm(self.index_k(x)).unsqueeze(2)  # (B, T, 1, D)
         if self.index_rotary is not None:
-            q, k = self.turn_first(q, positions), self.turn_first(k, positions)
+            q, k = self.turned(q, positions), self.turned(k, positions)
         return self.choice(self.indexer(q, self.index_cache(k.squeeze(2)), self.index_weights(x), positions))
 
-    def turn_first(self, x: Tensor, positions: Tensor) -> Tensor:
-        turned, rest = x.split((self.part.rope_dim, x.shape[-1] - self.part.rope_dim), dim=-1)
+    def turned(self, x: Tensor, positions: Tensor) -> Tensor:
+        turns, stays = self.part.rope_dim, x.shape[-1] - self.part.rope_dim
+        if self.part.index_last:
+            rest, turned = x.split((stays, turns), dim=-1)
+            return torch.cat((rest, self.index_rotary(turned, positions)), dim=-1)
+        turned, rest = x.split((turns, stays), dim=-1)
         return torch.cat((self.index_rotary(turned, positions), rest), dim=-1)
 
 
