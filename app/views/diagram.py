@@ -46,7 +46,7 @@ def diagram(
     model = Column(graph, pen, MARGIN if wide else (NARROW - column.WIDTH) / 2)
     bottom = model.draw(top)
     x, y, w = (MARGIN + column.WIDTH + GAP, top, INSET) if wide else (12, bottom + 22, NARROW - 24)
-    insets = opened(graph, selected, model.anchors, chosen or {}, w)
+    insets = opened(graph, selected, model.anchors, chosen or {}, w, bottom - top if wide else 0)
     for inset in insets:
         y = inset.draw(pen, x, y) + 20
     if wide:
@@ -71,9 +71,10 @@ def opened(
     anchors: Mapping[str, tuple[float, float]],
     chosen: Mapping[str, tuple[int, ...]],
     width: float,
+    room: float,
 ) -> list[Inset]:
-    """The parts that are opened, in the column's order: two that mix tokens and one that does not, of different kinds;
-    the selected part before others of its kind."""
+    """The parts that are opened, in the column's order: two that mix tokens and one that does not, of different kinds,
+    then as many others as stand in `room` beside a high column; the selected part before others of its kind."""
     parts = [(node, data) for node, data in graph.nodes(data=True) if "role" in data and not node.startswith("mtp")]
     parts.sort(key=lambda part: (not within(selected, part[0]), part[1]["role"] != "experts", -part[1]["repeat"]))
     found: dict[str, str] = {}
@@ -81,8 +82,18 @@ def opened(
         found.setdefault(data["kind"], node)
     mixers = [node for node in found.values() if graph.nodes[node]["role"] in MIXERS][:2]
     others = [node for node in found.values() if graph.nodes[node]["role"] not in MIXERS][:1]
-    wanted = sorted([*mixers, *others], key=lambda node: anchors[graph.nodes[node]["part"]][1])
-    return [Inset(graph, node, width, chosen.get(graph.nodes[node]["part"], ())) for node in wanted]
+    usual, names = [*mixers, *others], {graph.nodes[node]["part"]: node for node, _ in reversed(parts)}
+    kinds = {graph.nodes[node]["kind"] for node in usual}
+    others = sorted(reversed(names.values()), key=lambda node: graph.nodes[node]["kind"] in kinds)
+    insets: list[Inset] = []
+    for node in [*usual, *others]:
+        part = graph.nodes[node]["part"]
+        if part in (inset.data["part"] for inset in insets):
+            continue
+        inset = Inset(graph, node, width, chosen.get(part, ()))
+        if node in usual or sum(i.height + 20 for i in [*insets, inset]) <= room:
+            insets.append(inset)
+    return sorted(insets, key=lambda inset: anchors[inset.data["part"]][1])
 
 
 def within(node: str, parent: str) -> bool:

@@ -17,7 +17,12 @@ class Inset:
         self.data = graph.nodes[part]
         self.inside = [node for node, data in graph.nodes(data=True) if data["parent"] == part]
         self.span = (0.0, 0.0)  # where a call-out may end, once drawn
+        self.words = sentences(self.data["explain"], width - 2 * PAD, 13, lines=3)
+        self.lines = 1
         self.layout = self.lay_out()
+        if self.layout.width > width - 2 * PAD:  # boxes of two lines are narrower
+            self.lines = 2
+            self.layout = self.lay_out()
 
     def lay_out(self) -> Layout:
         self.given = {"x": self.data["shape_in"]}  # what comes from outside, with its shape
@@ -60,31 +65,48 @@ class Inset:
                 return 34, 24
             case "norm":
                 return max(86, text_width(data["label"]) + 26), 22
-        return max(64, text_width(self.label(data)) + 26), 28
+        label, facts = self.label(data)
+        return max(64, text_width(label) + 26, text_width(facts, 12) + 22), 42 if facts else 28
 
     def grid(self) -> "Grid":
         return Grid(self.data["config"], bool(self.chosen), 430 if self.width > 480 else 200)
 
-    def label(self, data: dict) -> str:
-        name = data["path"].rsplit(".", 1)[-1]
-        if data["kind"] == "linear":
-            return f"{name} · {data['label'].removeprefix('Linear ')}"
-        if data["kind"] == "state":
-            return "state " + " × ".join(f"{n:,}" for n in data["shape_out"][1:])
-        if data["kind"] not in ("cache", "borrowed"):
-            return data["label"]
-        name = name.removesuffix("_cache").replace("_", " ")
-        words = {"k": "key", "v": "value"}.get(name, name)
-        size = " × ".join(f"{n:,}" for n in data["shape_out"][2:])
-        return f"{words} cache {size}" if data["kind"] == "cache" else f"another layer's {words}s {size}"
+    def label(self, data: dict) -> tuple[str, str]:
+        """What a box is called and how large its tensor is, on two lines where room is short."""
+        name, size = (
+            data["path"].rsplit(".", 1)[-1],
+            " × ".join(f"{n:,}" for n in data["shape_out"][2:] if isinstance(n, int)),
+        )
+        match data["kind"]:
+            case "linear":
+                words, size, join = name, data["label"].removeprefix("Linear "), " · "
+            case "state":
+                words, size, join = "state", " × ".join(f"{n:,}" for n in data["shape_out"][1:]), " "
+            case "cache" | "borrowed":
+                own = name.removesuffix("cache").removesuffix("_").replace("_", " ")
+                own = {"k": "key", "v": "value"}.get(own, own)
+                words, join = f"{own} cache".strip() if data["kind"] == "cache" else f"another layer's {own}s", " "
+            case _:
+                return data["label"], ""
+        return (words, size) if self.lines == 2 else (f"{words}{join}{size}", "")
+
+    @property
+    def scale(self) -> float:
+        return min(1.0, (self.width - 2 * PAD) / self.layout.width)
+
+    @property
+    def height(self) -> float:
+        return self.head + self.layout.height * self.scale + 20
+
+    @property
+    def head(self) -> float:
+        """How much of the height is above the boxes: the name, the words, the arrow that leaves."""
+        return 40 + 18 * len(self.words) + 22
 
     def draw(self, pen: Pen, x: float, y: float) -> float:
         """Draw with the upper left corner at x, y; returns the lower edge."""
         data, layout, width = self.data, self.layout, self.width
-        scale = min(1.0, (width - 2 * PAD) / layout.width)
-        words = sentences(data["explain"], width - 2 * PAD, 13, lines=3)
-        head = 40 + 18 * len(words) + 22
-        height = head + layout.height * scale + 20
+        scale, words, head, height = self.scale, self.words, self.head, self.height
         self.span = (y + 24, y + height - 24)
         pen.panel(x, y, width, height, f"{data['role']}-tint", f"{data['role']}-line", self.part, dashed=True)
         name = data["part"].replace("_", " ")
@@ -191,7 +213,8 @@ class Inset:
                 pen.box(key, box.x, box.y, box.width, box.height, KINDS["router"], "Router", facts, data["explain"])
             case kind:
                 look = KINDS.get(kind, KINDS["norm"])
-                pen.box(key, box.x, box.y, box.width, box.height, look, self.label(data), tip=data["explain"])
+                label, facts = self.label(data)
+                pen.box(key, box.x, box.y, box.width, box.height, look, label, facts, data["explain"])
 
 
 def routed(config: dict) -> str:
