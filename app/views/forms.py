@@ -131,7 +131,9 @@ def starter(object_schema: dict, defs: dict, like: dict) -> dict | None:
             out[name] = known
         elif "examples" in field:
             out[name] = field["examples"][0]
-        else:
+        elif "properties" in (inner := _resolve(field, defs)):
+            out[name] = starter(inner, defs, known if isinstance(known, dict) else like)
+        if out.get(name) is None:
             return None
     return out
 
