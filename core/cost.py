@@ -16,7 +16,7 @@ from types import MappingProxyType
 import torch
 
 from .parts import Part
-from .parts.base import Flops, Shape
+from .parts.base import Flops, Shape, State
 from .precision import FORMATS
 from .spec import Architecture, Step, Workload
 from .trace import Traced, trace_ahead, trace_beneath, trace_block, trace_part
@@ -237,7 +237,9 @@ def _block(arch: Architecture, steps: tuple[Step, ...], count: int, w: Workload,
     mixing = {path: n for path, m in wiring.modules.items() if (n := getattr(m, "token_flops", 0))}
     flops = (Flops({path: n * tokens for path, n in mixing.items()}) for tokens in (w.context, 1))
     written = sum(op.activation for op in wiring.operations if op.kind != "part")
-    figures = (weights, _flops(w, *flops, count) if mixing else {}, _activations(w, written, count))
+    states = [m.shape for m in wiring.modules.values() if isinstance(m, State)]
+    kept = _kept_figures(w, count, {"state_bytes": (w.batch, states)})
+    figures = (weights, _flops(w, *flops, count) if mixing else {}, _activations(w, written, count), kept)
     words = "norms" if arch.residual.streams == 1 else "norms and streams"
     yield Row(where, "norms", words, "norm", count, **_merged(*figures))
 
@@ -365,13 +367,17 @@ def _activations(w: Workload, values: int, count: int) -> dict:
 
 def _kept(arch: Architecture, part: Part, w: Workload, count: int) -> dict:
     """Bytes that the layers of this part keep: of one token, of the whole text, and whatever its length."""
-    fmt = FORMATS[w.cache]
     kept = {
         "kv_bytes_per_token": (1, [shape[1:] for shape in part.cache(1).values() if shape[0]]),
         "kv_bytes": (w.batch, list(part.cache(w.context).values())),
         "state_bytes": (w.batch, list(part.state(arch.d_model).values())),
     }
-    figures, derivation = {}, {}
+    return _kept_figures(w, count, kept)
+
+
+def _kept_figures(w: Workload, count: int, kept: Mapping[str, tuple[int, list[Shape]]]) -> dict:
+    """Bytes of tensors that so many sequences keep in `count` layers, by figure."""
+    fmt, figures, derivation = FORMATS[w.cache], {}, {}
     for name, (sequences, shapes) in kept.items():
         if shapes:
             values = " + ".join(" × ".join(f"{n:,}" for n in shape) for shape in shapes)

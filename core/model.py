@@ -170,9 +170,9 @@ class Model(nn.Module):
         return x
 
     def logits(self, x: Tensor) -> Tensor:
-        """(B, T, d_model) -> (B, T, vocab_size)."""
+        """(B, T, d_model) -> (B, T, vocab_size), or as many as are kept."""
         head = self.arch.head
-        x = self.head(x if self.norm is None else self.norm(x)) * head.scale
+        x = self.head(x if self.norm is None else self.norm(x))[..., : head.kept] * head.scale
         return head.softcap * torch.tanh(x / head.softcap) if head.softcap else x
 
     @contextmanager
@@ -298,6 +298,7 @@ def shrink(arch: Architecture) -> Architecture:
             "d_model": min(arch.d_model, LIVE_D_MODEL),
             "context": min(arch.context, LIVE_CONTEXT),
             "position": position,
+            "head": arch.head.model_copy(update={"kept": None}),
             "embedding": arch.embedding.model_copy(update={"width": width and scaled(width, scale)}),
             "parts": {name: arch.part(name).shrink(scale) for name in arch.parts},
         }

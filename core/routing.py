@@ -214,8 +214,8 @@ def _record(arch: Architecture, live: Architecture, model: Model, tokens: tuple[
     found: list[LayerRouting] = []
 
     def keep(layer: int, path: str) -> Callable:
-        def hook(router: RouterModule, args: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
-            weights, chosen = output  # (1, T, K) twice
+        def hook(router: RouterModule, args: tuple[Tensor], output: tuple[Tensor, ...]) -> None:
+            weights, chosen, *_ = output  # (1, T, K) twice
             scores = router.scores(args[0])  # (1, T, E)
             if not scores.isfinite().all():
                 raise Unsupported(f"{path}: the live model's values overflow; lower the scales of the stream")
@@ -259,5 +259,5 @@ def glimpse(part: Experts, seed: int = 0) -> tuple[int, ...]:
     for tensor in (*router.parameters(), *router.buffers()):
         tensor.data.normal_(0, 0.02, generator=generator)
     with torch.inference_mode():
-        _, chosen = router(torch.randn(1, 1, LIVE_D_MODEL, generator=generator))
+        _, chosen, *_ = router(torch.randn(1, 1, LIVE_D_MODEL, generator=generator))
     return tuple(sorted(chosen.flatten().tolist()))

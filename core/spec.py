@@ -142,6 +142,9 @@ class Head(Spec):
     bias: bool = Field(False, description="A bias on the logits")
     scale: Positive = Field(1.0, description="The logits are multiplied by this")
     softcap: Positive | None = Field(None, description="Logits pass through c * tanh(logit / c)")
+    kept: int | None = Field(
+        None, ge=1, le=16_777_216, description="Only the first so many logits are given; further rows fill the table up"
+    )
 
 
 class MultiTokenPrediction(Spec):
@@ -231,6 +234,8 @@ class Architecture(Spec):
             raise ValueError(
                 "embedding.width: multi-token prediction reads embeddings as wide as the stream; remove one"
             )
+        if self.head.kept and self.head.kept > self.vocab_size:
+            raise ValueError(f"head.kept: the head gives {self.vocab_size:,} logits; give at most that")
         if isinstance(self.position, Learned) and self.context > self.position.length:
             raise ValueError(f"context: the position table has {self.position.length:,} rows; give at most that")
         return self

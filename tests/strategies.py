@@ -206,6 +206,11 @@ griffins = given(
     activation=maybe(st.just("silu")),
 )  # fmt: skip
 time_mixes = given(kind=st.just("rwkv_time_mix"), width=st.sampled_from([8, 12]))
+relatives = given(
+    kind=st.just("relative_attention"), heads=st.just(4), kv_heads=st.sampled_from([2, 4]), head_dim=st.sampled_from([4, 8]),
+    relative_dim=st.integers(1, 4), extent=st.integers(1, 20), kernel=maybe(st.sampled_from([2, 4])), window=maybe(st.integers(1, 9)),
+    qk_norm=maybe(st.just({})), gate=maybe(st.booleans()), temperature=maybe(st.just({"kind": "late", "length": 5})),
+)  # fmt: skip
 mlstms = given(
     kind=st.just("mlstm"), heads=st.integers(1, 3), key_dim=st.sampled_from([4, 8]), value_dim=st.sampled_from([4, 6]),
     gate_cap=maybe(st.just(15.0)), bias=maybe(st.booleans()),
@@ -295,6 +300,8 @@ def experts(draw):
                     gate=maybe(st.booleans()),
                     bias=maybe(st.booleans()),
                     average=maybe(st.booleans()),
+                    scored=maybe(st.booleans()),
+                    count=maybe(st.just(2)),
                     activation=maybe(st.sampled_from(["swiglu", "capped_swiglu", "relu2"])),
                     clamp=maybe(st.just(0.5)),
                 )
@@ -367,6 +374,7 @@ def mappings(draw):
         "laurel": given(kind=st.just("laurel"), rank=st.sampled_from([4, 8])),
         "griffin": griffins,
         "mlstm": mlstms,
+        "relative": relatives,
         "time_mix": time_mixes,
         "channel_mix": channel_mixes,
     }
@@ -399,6 +407,7 @@ def mappings(draw):
                     scale=maybe(st.just(0.7)),
                     layer_scale=maybe(st.booleans()),
                     levelled=maybe(st.booleans()),
+                    kernel=maybe(st.just(3)),
                 ),
                 given(kind=st.just("hyper"), streams=st.integers(2, 3)),
                 given(

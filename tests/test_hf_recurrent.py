@@ -20,6 +20,12 @@ BEAM = dict(
     num_attention_heads=4, num_key_value_heads=2, head_dim=16, sliding_window=7, num_experts=8, num_experts_per_tok=2, n_group=2,
     topk_group=1, max_position_embeddings=64,
 )  # fmt: skip
+INKLING = dict(
+    model_type="inkling_text", vocab_size=64, hidden_size=48, intermediate_size=72, moe_intermediate_size=24, num_hidden_layers=7,
+    num_attention_heads=4, num_key_value_heads=2, head_dim=16, swa_num_attention_heads=6, swa_num_key_value_heads=3, swa_head_dim=8,
+    sliding_window_size=7, d_rel=4, rel_extent=9, n_routed_experts=8, num_experts_per_tok=2, dense_mlp_idx=1,
+    logits_mup_width_multiplier=2.0,
+)  # fmt: skip
 LOGITS = {
     "griffin": GRIFFIN,
     "griffin otherwise": GRIFFIN
@@ -41,6 +47,10 @@ LOGITS = {
            n_group=1, topk_group=1, norm_topk_prob=False, routed_scaling_factor=1.5, attention_bias=True, hidden_act="gelu",
            final_logit_softcapping=None, tie_word_embeddings=True,
            rope_parameters={"sliding_attention": None, "full_attention": {"rope_type": "default", "rope_theta": 500.0}}),
+    "inkling": INKLING,
+    "inkling otherwise": INKLING
+    | dict(num_hidden_layers=4, local_layer_ids=[1], mlp_layer_types=["sparse", "dense", "sparse", "dense"], log_scaling_n_floor=6,
+           n_shared_experts=3, route_scale=2.0, conv_kernel_size=3, hidden_act="gelu", unpadded_vocab_size=50, rms_norm_eps=1e-3),
 }  # fmt: skip
 
 

@@ -106,7 +106,21 @@ class PowerTemperature(Spec):
         return (1 + (positions + 1) / self.length) ** self.exponent
 
 
-Temperature = Annotated[StepTemperature | LogTemperature | PowerTemperature, Field(discriminator="kind")]
+class LateTemperature(Spec):
+    """Past `length`, scores grow slowly with the logarithm of the query's position (Inkling): times
+    1 + scale * log((position + 1) / length)."""
+
+    kind: Literal["late"]
+    scale: Positive = Field(0.1, description="How fast scores grow")
+    length: Length = Field(description="Position up to which nothing changes", examples=[131072])
+
+    def factor(self, positions: Tensor) -> Tensor:
+        return 1 + self.scale * ((positions + 1) / self.length).clamp(min=1).log()
+
+
+Temperature = Annotated[
+    StepTemperature | LogTemperature | PowerTemperature | LateTemperature, Field(discriminator="kind")
+]
 
 
 class Attention(Mixer):
@@ -346,8 +360,8 @@ class AttentionModule(nn.Module):
         if part.cache_from:
             k, v = self.k_cache(x), self.v_cache(x)  # (B, S, G, D), (B, S, G, V)
         else:
-            k = self.cut(self.k(x))  # (B, T, G D)
-            v = k if part.shared_kv else self.cut(self.v(x))  # (B, T, G V)
+            k = self.recent(self.cut(self.k(x)), "k")  # (B, T, G D)
+            v = k if part.shared_kv else self.recent(self.cut(self.v(x)), "v")  # (B, T, G V)
             k = self.k_cache(self.turn(k, part.kv_heads, positions, "k_norm"))  # (B, S, G, D)
             v = times(v, part.value_scale)
             v = v.unflatten(-1, (part.kv_heads, part.v_dim))  # (B, T, G, V)
@@ -355,6 +369,10 @@ class AttentionModule(nn.Module):
         out = self.core(q, k, v, positions, *self.choose(x, positions))  # (B, T, H V)
         out = out if self.gate is None else self.gated(out, self.gate(x))
         return times(self.o(out if self.sub_norm is None else self.sub_norm(out)), part.out_scale)
+
+    def recent(self, x: Tensor, name: str) -> Tensor:
+        """Keys or values with something of those just before them; as they are where no convolution mixes them."""
+        return x
 
     def choose(self, x: Tensor, positions: Tensor) -> tuple[Tensor, ...]:
         """What the core must know of a choice among the keys; nothing where there is none."""
@@ -404,6 +422,7 @@ class CausalAttention(nn.Module):
         part = self.part
         q = q.unflatten(2, (k.shape[2], -1))  # (B, T, G, H / G, D)
         scores = torch.einsum("btghd,bsgd->bghts", q, k) * self.scale  # (B, G, H / G, T, S)
+        scores = self.placed(scores, positions, *chosen)
         if part.softcap:
             scores = part.softcap * torch.tanh(scores / part.softcap)
         if part.temperature:
@@ -424,6 +443,10 @@ class CausalAttention(nn.Module):
 
     def outline(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor, *chosen: Tensor) -> Tensor:
         return q.new_empty(*q.shape[:2], q.shape[2] * v.shape[-1])
+
+    def placed(self, scores: Tensor, positions: Tensor, *chosen: Tensor) -> Tensor:
+        """The scores with what a part adds by place."""
+        return scores
 
     def seen(self, positions: Tensor, keys: int) -> Tensor:
         """Which keys each query may see."""

@@ -52,6 +52,7 @@ class Router(Spec):
     norm: bool = Field(
         False, description="It reads the stream over its root mean square, times a learned scale and 1 / sqrt(d_model)"
     )
+    all_scale: bool = Field(False, description="All weights are multiplied by one learned number (Inkling)")
     expert_scale: bool = Field(False, description="Each expert's weight is multiplied by a learned number of its own")
 
     @model_validator(mode="after")
@@ -77,6 +78,9 @@ class Shared(Spec):
     )
     count: Count = Field(1, description="How many experts that width stands for")
     gate: bool = Field(False, description="Its output is multiplied by a sigmoid of the input (Qwen 2)")
+    scored: bool = Field(
+        False, description="The router scores each shared expert too, and its score counts beside the chosen (Inkling)"
+    )
     bias: bool = Field(False, description="Biases in it, whether or not the routed experts have some")
     limited: bool = Field(True, description="The routed experts' limit holds in it too (not in Hy4)")
     average: bool = Field(False, description="Averaged with what the routed experts give, not added (Command A+)")
@@ -129,6 +133,10 @@ class Experts(Activated, Part):
             raise ValueError("activation: xielu learns its slopes layer by layer, which experts do not; choose another")
         if self.branch_norms and self.norm and self.norm.kind == "self_gated_rms":
             raise ValueError("branch_norms: give the experts' branches a norm without a gate")
+        if self.scored and (r.over != "all" or r.expert_scale or self.shared.d_ff % self.scored):
+            raise ValueError(
+                "shared.scored: the shared experts are of equal width, and all experts' scores are compared"
+            )
         if self.zero and self.latent:
             raise ValueError("zero: experts that give back what they read work on the stream; give no latent")
         if self.top_k > self.choices:
@@ -150,6 +158,11 @@ class Experts(Activated, Part):
 
     def beside(self, batch: int, length: int, d_model: int) -> dict[str, Tensor]:
         return {"tokens": torch.zeros(batch, length, dtype=torch.long)} if self.router.hashed else {}
+
+    @property
+    def scored(self) -> int:
+        """Shared experts that the router scores."""
+        return self.shared.count if self.shared and self.shared.scored else 0
 
     @property
     def choices(self) -> int:
@@ -181,7 +194,7 @@ class Experts(Activated, Part):
         return ExpertsModule(self, d_model)
 
     def flops(self, d_model: int, new: int, past: int) -> Flops:
-        flops = Flops(router=2 * new * d_model * self.choices)
+        flops = Flops(router=2 * new * d_model * (self.choices + self.scored))
         flops["experts"] = feed_forward_flops(self, self.latent or d_model, self.d_ff, new * self.active).total
         if self.latent:
             flops |= dict.fromkeys(("enter", "leave"), 2 * new * d_model * self.latent)
@@ -192,7 +205,10 @@ class Experts(Activated, Part):
         return Flops(flops)
 
     def shrink(self, scale: float) -> "Experts":
-        shared = self.shared and self.shared.model_copy(update={"d_ff": scaled(self.shared.d_ff, scale)})
+        equal = 8 * max(1, self.scored)  # a width that divides into as many experts
+        shared = self.shared and self.shared.model_copy(
+            update={"d_ff": scaled(self.shared.d_ff, scale, multiple=equal)}
+        )
         latent = self.latent and scaled(self.latent, scale)
         small = {"d_ff": scaled(self.d_ff, scale), "shared": shared, "latent": latent, "vocab_size": None}
         return self.model_copy(update=small)
@@ -263,6 +279,10 @@ class Experts(Activated, Part):
             yield f"The router reads the stream itself over its root mean square, times a learned scale and 1 / √{d_model:,}."
         if r.expert_scale:
             yield "Each chosen weight is then multiplied by its expert's own learned number."
+        if self.scored:
+            yield f"The {self.scored} shared experts' scores are among those that are divided by their sum; each weighs its own expert."
+        if r.all_scale:
+            yield "All weights are then multiplied by one learned number."
         if self.shared and self.shared.average:
             yield "The sum of the shared network's output and the routed experts' is halved."
         yield from self.notes()
@@ -286,13 +306,13 @@ class ExpertsModule(nn.Module):
 
     def forward(self, x: Tensor, tokens: Tensor | None = None) -> Tensor:
         """(B, T, d_model), and (B, T) where the router is a table -> (B, T, d_model)."""
-        weights, chosen = self.router(x, tokens)  # (B, T, K) twice
+        weights, chosen, *shares = self.router(x, tokens)  # (B, T, K) twice, (B, T, S) of shared experts with scores
         h = self.experts_norm(x) if self.part.branch_norms else x
         y = self.experts(self.enter(h) if self.enter else h, weights, chosen)
         y = self.leave(y) if self.leave else y
         y = self.experts_post_norm(y) if self.part.branch_norms else y
         if self.part.shared:
-            shared = self.shared(self.shared_norm(x) if self.part.branch_norms else x)
+            shared = self.shared(self.shared_norm(x) if self.part.branch_norms else x, *shares)
             shared = self.shared_post_norm(shared) if self.part.branch_norms else shared
             y = y + (shared if self.shared_gate is None else torch.sigmoid(self.shared_gate(x)) * shared)
             y = y / 2 if self.part.shared.average else y
@@ -307,8 +327,10 @@ class RouterModule(nn.Module):
     def __init__(self, part: Experts, d_model: int):
         super().__init__()
         self.part = part
-        self.weight = normal(part.choices, d_model)
-        self.bias = nn.Parameter(torch.zeros(part.choices)) if part.router.bias else None
+        self.scored = getattr(part, "scored", 0)  # shared experts that have a row too
+        self.weight = normal(part.choices + self.scored, d_model)
+        self.bias = nn.Parameter(torch.zeros(part.choices + self.scored)) if part.router.bias else None
+        self.all_scale = nn.Parameter(torch.ones(1)) if part.router.all_scale else None
         self.scale = nn.Parameter(torch.ones(d_model)) if part.router.norm else None
         self.expert_scale = nn.Parameter(torch.ones(part.choices)) if part.router.expert_scale else None
         # Moved by the balancing rule rather than by a gradient, hence a buffer; some models count it nevertheless.
@@ -324,19 +346,29 @@ class RouterModule(nn.Module):
         part = self.part
         return torch.arange(part.vocab_size * part.top_k).remainder(part.choices).view(part.vocab_size, part.top_k)
 
-    def forward(self, x: Tensor, tokens: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, tokens: Tensor | None = None) -> tuple[Tensor, ...]:
         """(B, T, d_model) and, where a table says the experts, (B, T) -> weights and indices of the chosen experts,
-        (B, T, K) each."""
-        scores = self.scores(x)
+        (B, T, K) each; and the weights of shared experts that have scores, (B, T, S)."""
+        part = self.part
+        scores, beside = self.all_scores(x).split((part.choices, self.scored), dim=-1)
         chosen = self.choose(self.limited(self.biased(scores))) if self.table is None else self.table[tokens]
-        return self.weigh(scores, chosen).to(x.dtype), chosen
+        weights = self.weigh(scores, chosen, beside).to(x.dtype)
+        if not self.scored:
+            return weights, chosen
+        weights, shares = weights.split((part.top_k, self.scored), dim=-1)
+        return weights, chosen, shares
 
-    def outline(self, x: Tensor, tokens: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def outline(self, x: Tensor, tokens: Tensor | None = None) -> tuple[Tensor, ...]:
         shape = (*x.shape[:2], self.part.top_k)
-        return x.new_empty(shape), x.new_empty(shape, dtype=torch.long)
+        shares = (x.new_empty(*x.shape[:2], self.scored),) if self.scored else ()
+        return x.new_empty(shape), x.new_empty(shape, dtype=torch.long), *shares
 
     def scores(self, x: Tensor) -> Tensor:
-        """What each expert is worth to each token, (B, T, E), in float32."""
+        """What each routed expert is worth to each token, (B, T, E), in float32."""
+        return self.all_scores(x)[..., : self.part.choices]
+
+    def all_scores(self, x: Tensor) -> Tensor:
+        """The same, and what the shared experts with scores are worth after them, (B, T, E + S)."""
         r, x = self.part.router, x.float()
         if r.norm:
             x = F.rms_norm(x, x.shape[-1:], None, self.part.norm.eps) * self.scale.float() * x.shape[-1] ** -0.5
@@ -373,10 +405,10 @@ class RouterModule(nn.Module):
         """The best experts by these scores, (B, T, K), best first."""
         return scores.topk(self.part.top_k, dim=-1).indices
 
-    def weigh(self, scores: Tensor, chosen: Tensor) -> Tensor:
-        """What the chosen experts' outputs are multiplied by, (B, T, K)."""
+    def weigh(self, scores: Tensor, chosen: Tensor, beside: Tensor) -> Tensor:
+        """What the outputs of the chosen experts and of shared ones with scores are multiplied by, (B, T, K + S)."""
         r = self.part.router
-        weights = scores.gather(-1, chosen)
+        weights = torch.cat((scores.gather(-1, chosen), beside), dim=-1)
         if r.over == "chosen":
             weights = self.score(weights)
         elif r.over == "near":
@@ -384,6 +416,7 @@ class RouterModule(nn.Module):
         if r.normalise:
             weights = weights / (weights.sum(dim=-1, keepdim=True) + 1e-20)
         weights = weights if self.expert_scale is None else weights * self.expert_scale[chosen]
+        weights = weights if self.all_scale is None else weights * self.all_scale
         return weights * r.scale
 
     def among_near(self, logits: Tensor, best: Tensor, chosen: Tensor) -> Tensor:

@@ -117,6 +117,7 @@ class FeedForward(Activated, Part):
         0.0, description="About this share of the gate's channels is cut to zero before the activation (Gemma 3n)"
     )
     sub_norm: bool = Field(False, description="A norm before the projection down (BitNet)")
+    out_scale: bool = Field(False, description="The output is multiplied by one learned number (Inkling)")
     norm: PartNorm | None = Field(None, description="Where it differs from the model's")
 
     @model_validator(mode="after")
@@ -177,12 +178,17 @@ class FeedForwardModule(nn.Module):
         self.activation = XIELU() if part.activation == "xielu" else Activate(part)
         self.sub_norm = part.norm.build(d_ff) if getattr(part, "sub_norm", False) else None
         self.down = Linear(d_ff, d_model, bias)
+        self.out_scale = nn.Parameter(torch.ones(1)) if getattr(part, "out_scale", False) else None
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model)
+    def forward(self, x: Tensor, shares: Tensor | None = None) -> Tensor:  # (B, T, d_model)
+        """`shares` (B, T, S) weigh S equal pieces of the width between, which are experts side by side."""
         up = self.up(x)  # (B, T, d_ff)
         gate = self.gate if self.top_k is None else lambda x: self.top_k(self.gate(x))
         y = self.activation(up) if self.gate is None else self.activation(up, gate(x))
-        return self.down(y if self.sub_norm is None else self.sub_norm(y))
+        if shares is not None:
+            y = (y.unflatten(-1, (shares.shape[-1], -1)) * shares.unsqueeze(-1)).flatten(-2)
+        y = self.down(y if self.sub_norm is None else self.sub_norm(y))
+        return y if self.out_scale is None else y * self.out_scale
 
 
 class Activate(nn.Module):

@@ -11,10 +11,11 @@ from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Eps, Positive, Spec, normal
+from .base import Eps, Positive, Spec, State, normal
+from .convolution import CausalConvolution, Kernel
 
 Placement = Literal["pre", "post", "output", "sandwich", "none"]
 
@@ -62,6 +63,15 @@ class Residual(_Residual):
     levelled: bool = Field(
         False, description="The sum of n outputs, the embedding among them, is divided by √n as it grows (Beam)"
     )
+    kernel: Kernel | None = Field(
+        None, description="A part's output is mixed with its last so many by a short convolution as it joins (Inkling)"
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self):
+        if self.levelled and self.kernel:
+            raise ValueError("kernel: a levelled sum has no convolution; give one of them")
+        return self
 
     @property
     def streams(self) -> int:
@@ -69,12 +79,16 @@ class Residual(_Residual):
 
     def build(self, d_model: int, index: int) -> tuple[nn.Module | None, nn.Module]:
         """How step `index` of a block reads and writes."""
+        if self.kernel:
+            return None, ConvolvedAdd(self.scale, d_model, self.kernel)
         return None, LevelledAdd(self.scale) if self.levelled else Add(self.scale)
 
     def checklist(self) -> Iterator[str]:
         yield from super().checklist()
         if self.levelled:
             yield "The n-th sum is √((n − 1) / n) of the stream plus 1 / √n of the output; the embedding is the first of them."
+        if self.kernel:
+            yield f"What a part gives passes a convolution over {self.kernel} tokens, without bias or activation, and is added to it."
 
 
 Streams = Annotated[int, Field(ge=2, le=16, description="Copies of the residual stream")]
@@ -183,6 +197,24 @@ class LevelledAdd(Add):
 
     def forward(self, stream: Tensor, update: Tensor) -> Tensor:  # (B, T, d_model) twice
         return ((self.sums - 1) / self.sums) ** 0.5 * stream + self.scale * self.sums**-0.5 * update
+
+
+class ConvolvedAdd(Add):
+    """x + y + conv(y): each channel of the output is mixed with itself at the last tokens, which are kept."""
+
+    label = "+ convolution"
+    explain = "The part's output joins the stream together with a weighted sum of its last values, channel by channel."
+
+    def __init__(self, scale: float, d_model: int, kernel: int):
+        super().__init__(scale)
+        self.token_flops = 2 * kernel * d_model
+        self.inputs = State(kernel - 1, d_model)
+        self.convolve = CausalConvolution(d_model, kernel)
+
+    def forward(self, stream: Tensor, update: Tensor) -> Tensor:  # (B, T, d_model) twice
+        mixed, last = self.convolve(update, self.inputs.before(update))
+        self.inputs(last)
+        return super().forward(stream, update + mixed)
 
 
 class LayerScale(nn.Module):
