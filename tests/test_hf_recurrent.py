@@ -48,6 +48,9 @@ LOGITS = {
            final_logit_softcapping=None, tie_word_embeddings=True,
            rope_parameters={"sliding_attention": None, "full_attention": {"rope_type": "default", "rope_theta": 500.0}}),
     "inkling": INKLING,
+    "inkling that sees and hears": dict(
+        model_type="inkling_mm_model", text_config=INKLING | dict(shared_expert_sink=True), mtp_config={"num_nextn_predict_layers": 1}
+    ),
     "inkling otherwise": INKLING
     | dict(num_hidden_layers=4, local_layer_ids=[1], mlp_layer_types=["sparse", "dense", "sparse", "dense"], log_scaling_n_floor=6,
            n_shared_experts=3, route_scale=2.0, conv_kernel_size=3, hidden_act="gelu", unpadded_vocab_size=50, rms_norm_eps=1e-3),
@@ -92,6 +95,9 @@ def test_matrices_that_xlstm_keeps_in_one_are_taken_apart():
         (XLSTM | dict(embedding_dim=32), "embedding_dim"),
         (XLSTM | dict(qk_dim_factor=0.53), "qk_dim_factor"),
         (XLSTM | dict(add_out_norm=False), "add_out_norm"),
+        (INKLING | dict(use_sconv=False), "use_sconv"),
+        (INKLING | dict(sliding_window=8), "sliding_window"),
+        (BEAM | dict(sliding_window=None), "sliding_window"),
         (GRIFFIN | dict(mystery=1), "mystery"),
     ],
 )
