@@ -53,7 +53,7 @@ VARIED = {
     "granitemoe": dict(attention_multiplier=0.3, residual_multiplier=0.5, logits_scaling=2.0, embedding_multiplier=2.0),
     "granitemoeshared": dict(num_experts_per_tok=3, attention_bias=True),
     "hunyuan_v1_moe": dict(attention_bias=True),
-    "hy_v3": dict(mlp_layer_types=["sparse", "dense", "sparse"], num_shared_experts=2),
+    "hy_v3": dict(mlp_layer_types=["sparse", "dense", "sparse"], num_shared_experts=2, mlp_bias=True),
     "kolibri1": dict(
         layer_types=["full_attention"] * 6, norm_topk_prob=True, hidden_act="gelu", tie_word_embeddings=True
     ),
@@ -65,10 +65,18 @@ VARIED = {
     ),
     "minimax_m2": dict(partial_rotary_factor=0.5),
     "olmoe": dict(norm_topk_prob=True),
-    "qwen2_moe": dict(decoder_sparse_step=2, norm_topk_prob=True, qkv_bias=False),
+    "qwen2_moe": dict(
+        decoder_sparse_step=2,
+        norm_topk_prob=True,
+        qkv_bias=False,
+        use_sliding_window=True,
+        sliding_window=5,
+        max_window_layers=2,
+    ),
     "solar_open": dict(n_group=2, topk_group=1, attention_bias=True),
 }
 CASES = [(name, DEFAULT[name]) for name in DEFAULT] + [(name, DEFAULT[name] | VARIED[name]) for name in DEFAULT]
+CASES += [("hy_v3", FEW | dict(num_shared_experts=0, mlp_layer_types=["sparse"] * 3))]
 
 
 @pytest.mark.parametrize(("model_type", "varied"), CASES)
@@ -80,7 +88,7 @@ def test_logits_are_those_of_transformers(model_type, varied):
 @pytest.mark.parametrize(
     ("model_type", "varied", "key"),
     [
-        ("qwen2_moe", dict(use_sliding_window=True), "use_sliding_window"),
+        ("qwen2_moe", dict(layer_types=["sliding_attention"] * 3), "sliding_window"),
         ("hy_v3", dict(mlp_layer_types=["sparse"]), "mlp_layer_types"),
         ("olmoe", dict(mystery=3), "mystery"),
     ],

@@ -289,7 +289,7 @@ def frame(config: Config, model_type: str, kin: Kin) -> tuple[dict, dict, dict, 
         _say_how_they_turn(config, types)
     if kin.layered:
         return value, position, *_layered(config, part, position, [window if "sliding" in t else None for t in types])
-    if window is None and model_type == "afmoe" and "sliding_attention" in types:
+    if window is None and model_type in ("afmoe", "qwen2_moe") and "sliding_attention" in types:
         raise config.refuse("sliding_window", "layers of sliding_attention need one")
     if window is None and model_type != "afmoe":
         return value, position, {"attention": part}, ["attention"] * depth

@@ -68,6 +68,12 @@ def each_fifth(config: Config, depth: int, window: int | None) -> list[str]:
     return ["sliding_attention" if (n + 1) % 5 else "full_attention" for n in range(depth)]
 
 
+def lower_of_two(config: Config, depth: int, window: int | None) -> list[str]:
+    """Every other layer in a window, below max_window_layers."""
+    last = config.count("max_window_layers", 28, least=0)
+    return ["sliding_attention" if window and n % 2 == 0 and n < last else "full_attention" for n in range(depth)]
+
+
 def flint_types(config: Config, depth: int, window: int | None) -> list[str]:
     """All in a window but the first, the last and each fourth layer."""
     full = {0, 1, depth - 1, *range(1, depth, 4)}
@@ -86,6 +92,7 @@ class MoeKin(Kin):
     scale: tuple[str, float] | None = None
     groups: bool = False  # n_group and topk_group
     shared: Count | None = None  # a number of shared experts, or the width of one where the key is an intermediate_size
+    always: bool = False  # for a number of 0 the shared expert is as wide as a dense layer's
     gate: bool = False  # on the shared expert
     sparse: Callable[[Config, int], list[bool]] = lambda config, depth: [True] * depth  # which layers have experts
     first: Count | None = None  # how many layers are dense before them, where a key says only that
@@ -168,8 +175,8 @@ KIN = {
     "hy_v3": MoeKin(
         "HYV3", (120_832, 4_096, 13_312, 80, 131_072), (64, 8, 128), eps=("rms_norm_eps", 1e-5), theta=11_158_840.0,
         attention={"qk_norm": {}}, count=("num_experts", 192), d_ff=("moe_intermediate_size", 1_536), router=BALANCED, normalise=True,
-        scale=("router_scaling_factor", 2.826), shared=("num_shared_experts", 1), sparse=typed(1), bias_at="e_score_correction_bias",
-        ahead="num_nextn_predict_layers",
+        scale=("router_scaling_factor", 2.826), shared=("num_shared_experts", 1), always=True, sparse=typed(1),
+        mlp_bias=("mlp_bias", False), bias_at="e_score_correction_bias", ahead="num_nextn_predict_layers",
         ignored="enable_moe_fp32_combine enable_attention_fp32_softmax enable_lm_head_fp32 expert_hidden_dim use_grouped_mm",
     ),
     "kolibri1": MoeKin(
@@ -204,7 +211,8 @@ KIN = {
     "qwen2_moe": MoeKin(
         "Qwen2Moe", (151_936, 2_048, 5_632, 24, 32_768), (16, 16, None), bias=("qkv_bias", True), out_bias=False,
         count=("num_experts", 60), top_k=("num_experts_per_tok", 4), shared=("shared_expert_intermediate_size", 5_632), gate=True,
-        sparse=stepped, shared_at="mlp.shared_expert", ignored="sliding_window max_window_layers",
+        sparse=stepped, shared_at="mlp.shared_expert", window=lower_of_two, sliding=4_096, switch="use_sliding_window",
+        ignored="max_window_layers",
     ),
     "solar_open": MoeKin(
         "SolarOpen", (196_608, 4_096, 10_240, 48, 131_072), (64, 8, 128), eps=("rms_norm_eps", 1e-5), theta=1e6,
@@ -227,9 +235,6 @@ FIXED = {
 
 
 def read(row: MoeKin, config: Config, model_type: str) -> dict:
-    if model_type == "qwen2_moe":
-        config.expect("use_sliding_window", False)
-        config.expect("layer_types", ["full_attention"] * config.depth("num_hidden_layers", 24))
     if model_type == "hunyuan_v1_moe":
         config.expect("use_mixed_mlp_moe", True)
         config.expect("num_shared_expert", 1, [1] * config.depth("num_hidden_layers", 32))
@@ -318,7 +323,9 @@ def _experts(config: Config, row: MoeKin) -> dict:
     if row.shared:
         many = config.count(*row.shared, least=0)
         width, count = (many, 1) if row.shared[0].endswith("intermediate_size") else (many * d_ff, many)
-        if many:
+        if not many and row.always:
+            width, count = config.count("intermediate_size", row.sizes[2]), 1
+        if width:
             part["shared"] = {"d_ff": width} | unless(1, count=count) | unless(False, gate=row.gate)
             part["shared"] |= unless(False, bias=kin.says(config, row.mlp_bias))
     return part
@@ -364,6 +371,8 @@ def write(row: MoeKin, model_type: str, arch: Architecture) -> dict:
         shared = moe.shared
         wide = row.shared[0].endswith("intermediate_size")
         written[row.shared[0]] = 0 if shared is None else shared.d_ff if wide else shared.count
+        if row.always and shared.d_ff != shared.count * moe.d_ff:
+            written |= {row.shared[0]: 0, "intermediate_size": shared.d_ff}
     match model_type:
         case "cohere2_moe":
             written |= {"expert_selection_fn": moe.router.score, "norm_topk_prob": moe.router.normalise}
@@ -374,6 +383,8 @@ def write(row: MoeKin, model_type: str, arch: Architecture) -> dict:
             written["prefix_dense_sliding_window_pattern"] = 1 if "leading" in arch.parts else arch.depth + 1
             if arch.norm.kind == "rms":
                 written["rms_norm_eps"] = written.pop("layer_norm_eps")
+        case "hy_v3":
+            written["mlp_bias"] = moe.shared.bias
         case "phimoe":
             written["router_jitter_noise"] = moe.router.near / 2
         case "ernie4_5_moe":
