@@ -280,9 +280,10 @@ def frame(config: Config, model_type: str, kin: Kin) -> tuple[dict, dict, dict, 
     config.ignore(*kin.ignored.split())
     if not kin.window:
         return value, position, {"attention": part}, ["attention"] * depth
-    window = config.count("sliding_window", kin.sliding, null=None)
-    if kin.switch and not config.take(kin.switch, bool, False):
-        window = None
+    window = None
+    if not kin.switch or config.take(kin.switch, bool, False):
+        window = config.count("sliding_window", kin.sliding, null=None)
+    config.ignore("sliding_window")  # where it is switched off
     types = common.layer_types(config, depth, kin.window(config, depth, window), "sliding_attention", "full_attention")
     config.ignore("sliding_window_pattern")
     if kin.typed:
