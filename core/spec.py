@@ -199,7 +199,7 @@ class Architecture(Spec):
         for name in self.parts:
             if (
                 hasattr(nn.Module, name)
-                or name in ("training", "moves", "layer_scale", "stream", "positions", "per_layer")
+                or name in ("training", "moves", "layer_scale", "stream", "positions", "per_layer", "embedded")
                 or _TAKEN.search(name)
             ):
                 raise ValueError(f"parts.{name}: a block has something of that name already; choose another")

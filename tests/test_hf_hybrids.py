@@ -22,7 +22,23 @@ SHARED = dict(
 )  # fmt: skip
 ZAMBA = SHARED | dict(model_type="zamba")
 ZAMBA2 = SHARED | dict(model_type="zamba2", n_mamba_heads=8, adapter_rank=4)
+LFM3 = dict(
+    model_type="lfm3", vocab_size=64, hidden_size=32, intermediate_size=48, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
+    max_position_embeddings=64, num_hidden_layers=6, sliding_window=5, pad_token_id=0,
+)  # fmt: skip
 LOGITS = {
+    "lfm3": LFM3,
+    "lfm3, no gate, norms before alone": LFM3
+    | dict(
+        use_attention_gate=False, use_sandwich_norm=False, conv_bias=True, conv_L_cache=3, attention_bias=True, norm_eps=1e-3,
+        tie_word_embeddings=False,
+        rope_parameters=dict(
+            sliding_attention=dict(rope_type="linear", factor=2.0, rope_theta=500.0),
+            full_attention=dict(rope_theta=1e5, rope_type="default")
+        ),
+    ),
+    "lfm3, windows alone": LFM3 | dict(layer_types=["sliding_attention"] * 6, attention_bias=True),
+    "lfm3, convolutions alone": LFM3 | dict(layer_types=["conv"] * 6),
     "zamba": ZAMBA,
     "zamba, by period": {k: v for k, v in ZAMBA.items() if k != "layers_block_type"}
     | dict(
