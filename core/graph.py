@@ -213,6 +213,8 @@ class _Builder:
         for op in (op for op in traced.operations if op.kind != "input"):
             node = f"{here}.{op.id}"
             self.operation(node, op, here, count, traced, flops)
+            if part.each(f"{op.path}.weight"):
+                self.graph.nodes[node]["each"] = True  # not shared, though the part is tied
             ends[op.id] = self.arrows(node, op, ends)
             idle = part.idle_parameters(d) if op.kind == "experts" else getattr(traced.modules.get(op.path), "idle", 0)
             self.graph.nodes[node]["active_parameters"] -= idle

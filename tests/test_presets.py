@@ -38,6 +38,8 @@ ACTIVE = {
     "trinity-nano": (1, 0.1), "trinity-mini": (3, 0.5), "trinity-large": (13, 0.6), "laguna-xs.2": (3, 0.1), "mimo-v2-flash": (15, 0.7),
     "mimo-v2.5-pro": (42, 0.6), "step-3.5-flash": (11, 1.1), "hy3-preview": (21, 0.5), "k-exaone-236b": (23, 0.9),
     "solar-open-100b": (12, 0.5), "dots.llm1": (14, 0.5),
+    "jamba-1.5-mini": (12, 0.5), "bamba-9b": (9.78, 0.005), "granite-4.0-h-small": (9, 0.5), "kimi-linear-48b-a3b": (3, 0.5),
+    "minimax-text-01": (45.9, 2.6), "lfm2-8b-a1b": (1.5, 0.06), "falcon-mamba-7b": (7.27, 0.005), "nemotron-h-8b": (8.1, 0.05),
 }  # fmt: skip
 
 

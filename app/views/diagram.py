@@ -166,7 +166,7 @@ def by_role(graph: nx.DiGraph) -> dict[str, int]:
             continue
         part = graph.nodes[data["parent"]]
         times = data["repeat"]
-        if part.get("tied"):
+        if part.get("tied") and not data.get("each"):
             path = node.removeprefix(data["parent"])
             times = 0 if part["part"] + path in shared else 1
             shared.add(part["part"] + path)

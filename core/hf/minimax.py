@@ -13,11 +13,19 @@ from .common import one, unless
 from .config import Config, layers
 from .weights import Source, Sources
 
-TYPES = ("minimax",)
+PUBLISHED = ("minimax_text_01", "minimax_m1")  # MiniMax's own keys
+TYPES = ("minimax", *PUBLISHED)
+RENAMED = {
+    f"layernorm_{theirs}_{factor}": f"{ours}_{factor}_factor"
+    for theirs, ours in (("full_attention", "full_attn"), ("linear_attention", "linear_attn"), ("mlp", "mlp"))
+    for factor in ("alpha", "beta")
+}
 FACTORS = {"attention": "full_attn", "lightning": "linear_attn", "moe": "mlp"}
 
 
 def read(config: Config, model_type: str) -> dict:
+    if model_type in PUBLISHED:
+        return _read_published(config)
     value = common.sizes(config, vocab_size=32_000, d_model=4_096, context=131_072, tied=False, eps=1e-5)
     depth = config.depth("num_hidden_layers", 32)
     usual = ["linear_attention" if layer % 2 else "full_attention" for layer in range(depth)]
@@ -49,6 +57,26 @@ def read(config: Config, model_type: str) -> dict:
         | {"layers": layers([[steps[kind], steps["moe"]] for kind in kinds])}
         | common.precision(config, parts)
     )
+
+
+def _read_published(config: Config) -> dict:
+    """The same in the authors' words, where a share of each head's channels turns."""
+    config.expect("postnorm", True)
+    config.expect("shared_intermediate_size", 0, [0])
+    kinds = config.listing("attn_type_list", int)
+    if kinds is None or not set(kinds) <= {0, 1}:
+        raise config.refuse("attn_type_list", "give 0 (lightning) or 1 (softmax attention) for each layer")
+    beside = ("postnorm", "shared_intermediate_size", "shared_moe_mode", "attn_type_list", "rotary_dim")
+    raw = {RENAMED.get(key, key): value for key, value in config.raw.items() if key not in beside}
+    raw["layer_types"] = ["full_attention" if kind else "linear_attention" for kind in kinds]
+    plain = Config(raw)
+    value = read(plain, "minimax")
+    plain.finish()
+    config.ignore(*config.raw)
+    head_dim = next(part["head_dim"] for part in value["parts"].values() if "head_dim" in part)
+    turned = config.count("rotary_dim", head_dim, most=head_dim)
+    value["position"] |= unless(1.0, fraction=turned / head_dim)
+    return value
 
 
 def _step(config: Config, name: str, part: dict, norm: dict) -> dict | str:
@@ -86,13 +114,16 @@ def write(arch: Architecture) -> dict:
         alpha = math.sqrt(arch.norm.eps / part.norm.eps) if part.norm else 1.0
         factor = FACTORS[step.parts[0]]
         written |= {f"{factor}_alpha_factor": alpha, f"{factor}_beta_factor": step.scale * alpha}
-    return (
-        written
-        | common.write_sizes(arch)
-        | common.write_dense(moe)
-        | common.write_rope(arch.position, arch.context)
-        | common.write_precision(arch)
-    )
+    written |= common.write_sizes(arch) | common.write_dense(moe) | common.write_precision(arch)
+    written |= common.write_rope(arch.position, arch.context)
+    if arch.position.fraction == 1:
+        return written
+    del written["partial_rotary_factor"], written["layer_types"]
+    back = {ours: theirs for theirs, ours in RENAMED.items()}
+    return {back.get(key, key): value for key, value in written.items()} | {
+        "architectures": ["MiniMaxText01ForCausalLM"], "model_type": "minimax_text_01", "postnorm": True,
+        "attn_type_list": [int(kind == "attention") for kind in kinds], "rotary_dim": arch.position.dim(mixer.head_dim),
+    }  # fmt: skip
 
 
 def sources(arch: Architecture) -> Sources:

@@ -22,7 +22,8 @@ WORDS = {
 }
 NEUTRAL = (
     "time_step_min", "time_step_max", "time_step_floor", "chunk_size", "use_mamba_kernels", "mamba_ssm_cache_dtype", "num_logits_to_keep",
-    "rescale_prenorm_residual", "residual_in_fp32", "expand", "rms_norm", "time_step_rank",
+    "rescale_prenorm_residual", "residual_in_fp32", "expand", "rms_norm", "time_step_rank", "norm_before_gate", "time_step_scale",
+    "time_step_init_scheme",
 )  # fmt: skip
 CONTEXT = 1_048_576  # a state has no end; the spec asks for some length
 
@@ -72,6 +73,7 @@ def _read_mamba(config: Config, value: dict) -> dict:
     part |= common.mixed(config) | step_limits(config, "time_step_limit")
     if part["heads"] * part["head_dim"] != value["d_model"] * config.count("expand", 2):
         raise config.refuse("num_heads", "heads times head_dim is expand times hidden_size")
+    config.ignore("intermediate_size")  # which nothing reads
     blocks = [["mamba"]] * config.depth("num_hidden_layers", 64)
     return common.assemble(config, value | {"context": CONTEXT}, {"kind": "none"}, {"mamba": part}, blocks)
 
