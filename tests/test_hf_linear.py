@@ -97,12 +97,13 @@ def test_logits_are_those_of_transformers(name):
     assert again.model_copy(update={"family": arch.family}) == arch
 
 
-def test_minimax_is_read_by_its_authors_keys():
+@pytest.mark.parametrize("model_type", ["minimax_m1", "minimax_text_01"])
+def test_minimax_is_read_by_its_authors_keys(model_type):
     names = {"full_attention": "full_attn", "linear_attention": "linear_attn", "mlp": "mlp"}
     factors = {ours: 2.0 for name in names.values() for ours in (f"{name}_alpha_factor", f"{name}_beta_factor")}
     theirs = {f"layernorm_{name}_{factor}": 2.0 for name in names for factor in ("alpha", "beta")}
     published = (
-        MINIMAX | theirs | dict(model_type="minimax_m1", attn_type_list=[1, 0, 1, 0, 1], postnorm=True, rotary_dim=12)
+        MINIMAX | theirs | dict(model_type=model_type, attn_type_list=[1, 0, 1, 0, 1], postnorm=True, rotary_dim=12)
     )
     published |= dict(shared_intermediate_size=0, shared_moe_mode="sigmoid")
     assert from_hf(published).parts == from_hf(MINIMAX | factors).parts
