@@ -104,10 +104,10 @@ class _Builder:
             if (reader, part) in seen:
                 continue
             seen.add((reader, part))
-            for op in (
-                op for op in trace_part(self.arch.part(part), self.arch.d_model).operations if op.kind == "borrowed"
-            ):
-                ends = f"{lender}.{source}.{op.id}", f"{reader}.{part}.{op.id}"
+            traced = trace_part(self.arch.part(part), self.arch.d_model)
+            for op in (op for op in traced.operations if op.kind == "borrowed"):
+                given = traced.modules[op.path].lender or op.id
+                ends = f"{lender}.{source}.{given}", f"{reader}.{part}.{op.id}"
                 self.edge(*ends, op.path.removesuffix("_cache"), op.shape, beside=True)
 
     def positions(self) -> str:

@@ -172,3 +172,9 @@ def test_sinkhorn_brings_the_mix_near_a_doubly_stochastic_matrix():
     _, take, mix = read(torch.randn(2, 5, 4, 16))
     assert (mix.sum(-1) - 1).abs().max() < 1e-3 and (mix.sum(-2) - 1).abs().max() < 1e-3
     assert take.min() > 0 and take.max() < 2
+
+
+def test_what_a_layer_chose_is_an_arrow_to_those_that_follow():
+    graph = core.graph(from_hf(HY4))
+    arrows = [(a, b) for a, b, beside in graph.edges(data="beside") if beside]
+    assert arrows == [("layers.1.attention.indexer", "layers.2.following.choice")]

@@ -29,7 +29,7 @@ AHEAD = {
 # As their makers put it, in billions: active parameters, to the last figure that is given.
 ACTIVE = {
     "mixtral-8x7b": (12.9, 0.05), "deepseek-moe-16b": (2.8, 0.05), "deepseek-v2": (21, 0.5), "deepseek-v3": (37, 0.6), "kimi-k2": (32, 0.9),
-    "deepseek-v4-flash": (13, 0.85), "deepseek-v4-pro": (49, 0.85),
+    "deepseek-v4-flash": (13, 0.85), "deepseek-v4-pro": (49, 0.85), "hy4-preview": (49, 0.5),
     "glm-4.5": (32, 1.7), "qwen3-235b-a22b": (22, 0.5), "gpt-oss-120b": (5.1, 0.7), "gpt-oss-20b": (3.6, 0.65),
     "kolibri-1": (3.46, 0.33), "inkling": (41, 0.1), "inkling-small": (12, 0.1), "llama-4-scout": (17, 0.5), "llama-4-maverick": (17, 0.5),
     "gemma-4-26b-a4b": (3.8, 0.05), "gemma-4-31b": (30.7, 0.05),

@@ -20,14 +20,24 @@ def read(config: Config, model_type: str) -> dict:
     depth = config.depth("num_hidden_layers", 34)
     attention = v3.latent(config, 32, (1_536, 512), (192, 64, 256)) | deepseek_v32.indexer(config, 16)
     attention |= {"index_last": True, "index_eps": eps, "gate": True, "gate_channels": True, "sinks": True}
-    config.expect("layer_types", ["indexed_attention"] * depth)
-    config.ignore("learnable_sink_init")
+    config.expect("layer_types", ["indexed_attention"] * depth, ["deepseek_sparse_attention"] * depth)
+    for key, always in (
+        ("enable_ihc", True),
+        ("gated_mla", True),
+        ("gating_type", "elementwise"),
+        ("learnable_sink", True),
+    ):
+        config.expect(key, always)
+    # A prediction module of its own kind, on one stream, is beside the model.
+    config.ignore("learnable_sink_init", "enable_lm_head_fp32", "num_nextn_predict_layers", "mtp_loss_factor")
     words = config.listing("indexer_types", str) or ["shared" if n % 4 != 1 and n else "full" for n in range(depth)]
     if len(words) < depth or not set(words) <= {"full", "shared"}:
         raise config.refuse("indexer_types", f"give full or shared for each of the {depth} layers")
     feeds = config.listing("mlp_layer_types", str) or ["dense" if n == 0 else "sparse" for n in range(depth)]
     if len(feeds) < depth or not set(feeds) <= {"dense", "sparse"}:
         raise config.refuse("mlp_layer_types", f"give dense or sparse for each of the {depth} layers")
+    config.expect("first_k_dense_replace", feeds.index("sparse") if "sparse" in feeds else depth)
+    config.expect("moe_layer_freq", 1)
     experts = v3.experts(config, count=256, top_k=8, d_ff=768, shared=1)
     experts |= {"router": v3.noaux_router(config, 1, 1, 2.827), "limit": config.take("swiglu_limit", float, 10.0)}
     if "shared" in experts:

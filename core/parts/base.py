@@ -329,6 +329,7 @@ class Borrow(nn.Module):
     """What another layer keeps or lends, read instead of made again (Gemma 3n and 4): the model sets `source`."""
 
     box = "borrowed"
+    lender: ClassVar[str] = ""  # the box that gives it in the other layer, where it is called otherwise there
     label = "Another layer's cache"
     explain = "Read from an earlier layer's cache, so this layer keeps nothing of its own."
 

@@ -141,6 +141,7 @@ class SparseLatentModule(LatentAttentionModule):
 
 
 class Chosen(Borrow):
+    lender = "indexer"
     label = "Another layer's choice"
     explain = "The tokens that an earlier layer's indexer chose: this layer scores none itself."
 
