@@ -64,7 +64,7 @@ VARIED = {
         norm_topk_prob=False,
     ),
     "minimax_m2": dict(partial_rotary_factor=0.5),
-    "olmoe": dict(norm_topk_prob=True),
+    "olmoe": dict(norm_topk_prob=True, clip_qkv=0.6),
     "qwen2_moe": dict(
         decoder_sparse_step=2,
         norm_topk_prob=True,

@@ -361,11 +361,10 @@ def _special(config: Config, model_type: str, kin: Kin, part: dict, value: dict)
         case "gemma":
             config.expect("use_bidirectional_attention", False)
             value["embedding"] = {"scale": "sqrt_d_model"}
-        case "olmo":
-            config.expect("layer_norm_eps", 1e-5)
+        case "olmo" | "olmoe":
+            if model_type == "olmo":
+                config.expect("layer_norm_eps", 1e-5)
             part |= unless(None, clip=config.take("clip_qkv", float, None))
-        case "olmoe":
-            config.expect("clip_qkv", None)  # it would cut after the norms
         case "apertus":
             config.expect("qk_norm", True)
             config.expect("mlp_bias", False)
@@ -457,7 +456,7 @@ def write_frame(arch: Architecture, model_type: str, kin: Kin) -> dict:
         written["mup_enabled"] = arch.embedding.scale == "sqrt_d_model"
     if model_type.startswith("cohere"):
         written["logit_scale"] = arch.head.scale
-    if model_type == "olmo":
+    if model_type in ("olmo", "olmoe"):
         written["clip_qkv"] = part.clip
     if kin.multipliers:
         own = model_type != "hyperclovax"

@@ -292,7 +292,7 @@ class Attention(Mixer):
         if self.softcap:
             yield f"Scores pass through {self.softcap:g} · tanh(score / {self.softcap:g}) before the mask."
         if self.clip:
-            yield f"Queries, keys and values are clamped to ±{self.clip:g} after their projections and biases."
+            yield f"Queries, keys and values are clamped to ±{self.clip:g} before the rotary embedding, after any norm before it."
         if self.temperature:
             yield "Scores also grow with the query's position; at short lengths this cannot be seen."
         if self.bias and self.out_bias is False:
@@ -356,14 +356,14 @@ class AttentionModule(nn.Module):
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
         part = self.part
         x = times(x, part.in_scale)
-        q = self.turn(self.cut(self.q(x)), part.heads, positions, "q_norm")  # (B, T, H, D)
+        q = self.turn(self.q(x), part.heads, positions, "q_norm")  # (B, T, H, D)
         if part.cache_from:
             k, v = self.k_cache(x), self.v_cache(x)  # (B, S, G, D), (B, S, G, V)
         else:
-            k = self.recent(self.cut(self.k(x)), "k")  # (B, T, G D)
-            v = k if part.shared_kv else self.recent(self.cut(self.v(x)), "v")  # (B, T, G V)
+            k = self.recent(self.k(x), "k")  # (B, T, G D)
+            v = k if part.shared_kv else self.recent(self.v(x), "v")  # (B, T, G V)
             k = self.k_cache(self.turn(k, part.kv_heads, positions, "k_norm"))  # (B, S, G, D)
-            v = times(v, part.value_scale)
+            v = times(self.cut(v), part.value_scale)
             v = v.unflatten(-1, (part.kv_heads, part.v_dim))  # (B, T, G, V)
             v = self.v_cache(v if self.v_norm is None else self.v_norm(v))  # (B, S, G, V)
         out = self.core(q, k, v, positions, *self.choose(x, positions))  # (B, T, H V)
@@ -391,13 +391,14 @@ class AttentionModule(nn.Module):
         return x if self.part.clip is None else x.clamp(-self.part.clip, self.part.clip)
 
     def turn(self, x: Tensor, heads: int, positions: Tensor, norm: str) -> Tensor:
-        """Norm and rotary embedding of a projection, in the part's order: (B, T, heads D) -> (B, T, heads, D)."""
+        """Norm, cut and rotary embedding of a projection, in the part's order: (B, T, heads D) -> (B, T, heads, D)."""
         rule = self.part.qk_norm
         if rule and rule.across == "heads":
             x = getattr(self, norm)(x)
         x = x.unflatten(-1, (heads, self.part.head_dim))
         if rule and rule.across == "head" and not rule.after_position:
             x = getattr(self, norm)(x)
+        x = self.cut(x)
         if self.rotary is not None:
             x = self.rotary(x, positions)
         if rule and rule.across == "head" and rule.after_position:
