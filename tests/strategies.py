@@ -411,6 +411,12 @@ def mappings(draw):
                 ),
                 given(kind=st.just("hyper"), streams=st.integers(2, 3)),
                 given(
+                    kind=st.just("hierarchy"),
+                    writes=st.just("slow"),
+                    enter=maybe(st.booleans()),
+                    leave=maybe(st.booleans()),
+                ),
+                given(
                     kind=st.just("manifold_hyper"),
                     streams=st.integers(2, 3),
                     iterations=maybe(st.integers(0, 3)),

@@ -26,6 +26,10 @@ INKLING = dict(
     sliding_window_size=7, d_rel=4, rel_extent=9, n_routed_experts=8, num_experts_per_tok=2, dense_mlp_idx=1,
     logits_mup_width_multiplier=2.0,
 )  # fmt: skip
+HRM = dict(
+    model_type="hrm_text", vocab_size=64, hidden_size=48, intermediate_size=72, num_hidden_layers=2, num_attention_heads=4, head_dim=16,
+    max_position_embeddings=64,
+)  # fmt: skip
 LOGITS = {
     "griffin": GRIFFIN,
     "griffin otherwise": GRIFFIN
@@ -47,6 +51,10 @@ LOGITS = {
            n_group=1, topk_group=1, norm_topk_prob=False, routed_scaling_factor=1.5, attention_bias=True, hidden_act="gelu",
            final_logit_softcapping=None, tie_word_embeddings=True,
            rope_parameters={"sliding_attention": None, "full_attention": {"rope_type": "default", "rope_theta": 500.0}}),
+    "hrm": HRM,
+    "hrm otherwise": HRM
+    | dict(num_layers_per_stack=1, H_cycles=3, L_cycles=1, embedding_scale=2.0, attention_bias=True, mlp_bias=True, prefix_lm=False,
+           tie_word_embeddings=True, hidden_act="gelu", rms_norm_eps=1e-3, rope_theta=500.0),
     "inkling": INKLING,
     "inkling that sees and hears": dict(
         model_type="inkling_mm_model", text_config=INKLING | dict(shared_expert_sink=True), mtp_config={"num_nextn_predict_layers": 1}
@@ -98,6 +106,7 @@ def test_matrices_that_xlstm_keeps_in_one_are_taken_apart():
         (INKLING | dict(use_sconv=False), "use_sconv"),
         (INKLING | dict(sliding_window=8), "sliding_window"),
         (BEAM | dict(sliding_window=None), "sliding_window"),
+        (HRM | dict(num_hidden_layers=17), "num_hidden_layers"),
         (GRIFFIN | dict(mystery=1), "mystery"),
     ],
 )

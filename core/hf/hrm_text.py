@@ -1,0 +1,82 @@
+"""HRM-Text (Sapient; arXiv:2506.21734): two stacks of layers, one run several times for each run of the other, with one set of
+weights each. Instructions that see both ways (prefix_lm) are a matter of the mask that a text comes with, and not read."""
+
+from ..spec import Architecture, Unsupported
+from . import common
+from .common import ignored as ignored
+from .common import one, unless
+from .config import Config
+from .weights import Sources
+
+TYPES = ("hrm_text",)
+MOST = 16  # layers of a stack: each has two parts of its own in both stacks, and a spec has room for 64
+
+
+def read(config: Config, model_type: str) -> dict:
+    value = common.sizes(config, vocab_size=151_808, d_model=1_536, context=2_048, tied=False, eps=1e-6)
+    config.ignore("L_bp_cycles", "prefix_lm", "num_hidden_layers")
+    depth = config.count("num_layers_per_stack", config.count("num_hidden_layers", 16))
+    if depth > MOST:
+        key = "num_layers_per_stack" if config.has("num_layers_per_stack") else "num_hidden_layers"
+        raise config.refuse(key, f"the spec has room for at most {MOST} layers in a stack")
+    spread = config.take("initializer_range", float, 0.02)
+    scale = config.take("embedding_scale", float, 1 / spread if spread > 0 else None)
+    if not scale or scale <= 0:
+        raise config.refuse("embedding_scale", "give a number above 0")
+    value |= {"embedding": {"scale": scale}, "head": {"norm": False}}
+    value["norm"] |= {"weight": False}
+    value["residual"] = {"kind": "hierarchy", "eps": value["norm"]["eps"]}
+    attention = common.attention(config, value["d_model"], heads=12, head_dim=128) | {"gate": True, "tied": True}
+    if attention["kv_heads"] != attention["heads"]:
+        raise config.refuse("num_key_value_heads", "this family has as many as heads")
+    dense = common.dense(config, 4_096, biased="mlp_bias") | {"tied": True}
+    kinds = {"attention": attention, "dense": dense}
+    parts = {
+        f"{stack}{n}_{kind}": part for stack in ("low", "high") for n in range(depth) for kind, part in kinds.items()
+    }
+    low, high = (_stack(stack, depth, value["residual"]) for stack in ("low", "high"))
+    blocks = (low * config.count("L_cycles", 3, most=64) + high) * config.count("H_cycles", 2, most=64)
+    return common.assemble(config, value, common.rope(config, value["context"]), parts, blocks)
+
+
+def _stack(stack: str, depth: int, residual: dict) -> list[list[dict]]:
+    """The layers of a stack: the first part begins it and the last one ends it."""
+    own = residual | unless("fast", writes="fast" if stack == "low" else "slow")
+
+    def step(n: int, kind: str, edge: dict) -> dict:
+        return {"parts": [f"{stack}{n}_{kind}"], "residual": own | edge}
+
+    return [
+        [step(n, "attention", unless(False, enter=n == 0)), step(n, "dense", unless(False, leave=n + 1 == depth))]
+        for n in range(depth)
+    ]
+
+
+def write(arch: Architecture) -> dict:
+    attention, dense = arch.parts["low0_attention"], arch.parts["low0_dense"]
+    depth = len(arch.parts) // 4
+    stacks = [block[0].parts[0] for block in arch.sequence]
+    slow = stacks.count("high0_attention")
+    if not slow or stacks.count("low0_attention") % slow:
+        raise Unsupported("layers: in this family the low stack runs as often for each run of the high one")
+    return {
+        "architectures": ["HrmTextForCausalLM"], "model_type": "hrm_text", "attention_bias": attention.bias, "mlp_bias": dense.bias,
+        "num_layers_per_stack": depth, "H_cycles": slow, "L_cycles": stacks.count("low0_attention") // slow,
+        "embedding_scale": arch.embedding_scale,
+    } | common.write_sizes(arch) | common.write_heads(attention) | common.write_dense(dense) | common.write_rope(
+        arch.position, arch.context
+    ) | common.write_precision(arch)  # fmt: skip
+
+
+def sources(arch: Architecture) -> Sources:
+    yield one("embedding.weight", "model.embed_tokens.weight")
+    yield from common.head_source(arch, "model.embed_tokens.weight")
+    yield one("split.start", "model.z_L_init")
+    for layer, block in enumerate(arch.sequence):
+        for name in (step.parts[0] for step in block):
+            stack, number = ("L", "low") if name.startswith("low") else ("H", "high")
+            number = name.removeprefix(number).partition("_")[0]
+            part, path, at = arch.part(name), f"layers.{layer}.{name}", f"model.{stack}_module.layers.{number}"
+            yield from common.part_sources(path, at, part)
+            if part.mixes and part.bias:
+                yield one(f"{path}.gate.bias", f"{at}.self_attn.gate_proj.bias")

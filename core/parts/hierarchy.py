@@ -1,0 +1,103 @@
+"""Two streams at two paces, the hierarchical reasoning model (arXiv:2506.21734; HRM-Text): a fast stack of layers runs several times
+on what it made of the slow stream, then the slow stack once on what came of it."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from .base import Eps
+from .residual import _Residual
+
+
+class Hierarchy(_Residual):
+    """A slow stream, which begins as the embedding, and a fast one, which begins as a learned vector. A stack's first part begins
+    with the sum of both; its last one leaves it over its root mean square. What the last slow stack leaves goes to the head."""
+
+    kind: Literal["hierarchy"]
+    writes: Literal["fast", "slow"] = Field("fast", description="The stream that the parts read and write")
+    enter: bool = Field(False, description="The other stream is added first: a stack begins here")
+    leave: bool = Field(False, description="The stream is then divided by its root mean square: a stack ends here")
+    eps: Eps = Field(1e-6, description="Added to that mean square before the root")
+
+    @property
+    def streams(self) -> int:
+        return 2
+
+    def split(self, d_model: int) -> nn.Module:
+        return BothPaces(d_model)
+
+    def merge(self, d_model: int) -> nn.Module:
+        return SlowStream()
+
+    def build(self, d_model: int, index: int) -> tuple[nn.Module | None, nn.Module]:
+        return PaceRead(self), PaceWrite(self)
+
+    def checklist(self) -> Iterator[str]:
+        yield from super().checklist()
+        yield "A stack begins with the sum of both streams and ends with a norm without weights; only its own stream changes."
+        yield "Each run of a stack keeps keys and values of its own, though the weights are the same."
+
+
+class BothPaces(nn.Module):
+    box = "read"
+    label = "Fast and slow stream"
+    explain = "The slow stream begins as the embedding, the fast one as one learned vector."
+    token_flops = 0
+
+    def __init__(self, d_model: int):
+        super().__init__()
+        self.start = nn.Parameter(torch.zeros(d_model))
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model) -> (B, T, 2, d_model)
+        return torch.stack((self.start.to(x.dtype).expand_as(x), x), dim=2)
+
+
+class SlowStream(nn.Module):
+    box = "read"
+    label = "Slow stream"
+    explain = "The head reads the slow stream alone."
+    token_flops = 0
+
+    def forward(self, stream: Tensor) -> Tensor:  # (B, T, 2, d_model) -> (B, T, d_model)
+        return stream[:, :, 1].clone()
+
+
+class PaceRead(nn.Module):
+    box = "read"
+    token_flops = 0
+
+    def __init__(self, residual: Hierarchy):
+        super().__init__()
+        self.residual, self.own = residual, ("fast", "slow").index(residual.writes)
+        self.label = "Sum of both streams" if residual.enter else f"{residual.writes.capitalize()} stream"
+
+    @property
+    def explain(self) -> str:
+        return f"The part reads the {self.residual.writes} stream" + (
+            ", to which the other is added." if self.residual.enter else "."
+        )
+
+    def forward(self, stream: Tensor) -> tuple[Tensor]:  # (B, T, 2, d_model) -> (B, T, d_model)
+        return (stream.sum(dim=2) if self.residual.enter else stream[:, :, self.own].clone(),)
+
+
+class PaceWrite(PaceRead):
+    """The stream that was read plus the part's output; the other stays."""
+
+    box = "add"
+    keeps_shape = True
+
+    def __init__(self, residual: Hierarchy):
+        super().__init__(residual)
+        self.label = "+, norm" if residual.leave else "+"
+
+    def forward(self, stream: Tensor, update: Tensor) -> Tensor:  # (B, T, 2, d_model), (B, T, d_model)
+        (own,) = super().forward(stream)
+        own = own + self.residual.scale * update
+        own = F.rms_norm(own, own.shape[-1:], None, self.residual.eps) if self.residual.leave else own
+        both = (own, stream[:, :, 1]) if self.residual.writes == "fast" else (stream[:, :, 0], own)
+        return torch.stack(both, dim=2)
