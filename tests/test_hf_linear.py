@@ -187,7 +187,21 @@ def test_published_files_fill_kimi_too():
     assert all(a.equal(b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
 
+def test_lings_published_keys_change_nothing():
+    beside = dict(
+        no_kda_lora=True,
+        linear_silu=True,
+        use_qk_norm=True,
+        group_norm_size=1,
+        router_dtype="fp32",
+        rope_interleave=True,
+    )
+    assert from_hf(LING | beside) == from_hf(LING)
+
+
 REFUSED = {
+    "architectures": LING | dict(architectures=["BailingMoeV2_5ForCausalLM"]),
+    "group_norm_size": LING | dict(group_norm_size=8),
     "hidden_act": KIMI | dict(hidden_act="mish"),
     "num_experts": KIMI | dict(num_local_experts=4),
     "kda_layers": KIMI | dict(linear_attn_config=dict(kda_layers=[1, 2], full_attn_layers=[3])),

@@ -13,6 +13,13 @@ from .kin_moe import typed
 from .weights import Sources
 
 TYPES = ("bailing_hybrid",)
+# What the published files say beside it, and what that must be.
+PUBLISHED = {
+    "gated_attention_proj_granularity_type": "head_wise", "group_norm_size": 1, "linear_silu": True, "no_kda_lora": True,
+    "moe_router_enable_expert_bias": True, "rope_interleave": True, "score_function": "sigmoid", "scoring_func": "sigmoid",
+    "use_qk_norm": True, "use_kda_lora": False, "scale_router_input": False, "use_bias": False, "use_qkv_bias": False,
+    "use_mla_nope": False, "use_nGPT": False, "up_proj_norm": False, "value_norm": False,
+}  # fmt: skip
 
 
 def read(config: Config, model_type: str) -> dict:
@@ -24,6 +31,13 @@ def read(config: Config, model_type: str) -> dict:
     }
     config.ignore("tie_word_embeddings")  # the head has a matrix of its own, whatever is said
     config.ignore("num_nextn_predict_layers", "num_mtp_layers", "mtp_loss_scaling_factor")
+    if "BailingMoeV2_5ForCausalLM" in (config.raw.get("architectures") or ()):
+        raise config.refuse(
+            "architectures", "Ling 2.5 and 2.6 have lightning attention under this name; Ling 3.0 is read"
+        )
+    for key, said in PUBLISHED.items():
+        config.expect(key, said)
+    config.ignore("router_dtype", "output_dropout", "embedding_dropout")
     config.expect("q_lora_rank", None)
     depth, group = config.depth("num_hidden_layers", 42), config.count("layer_group_size", 6)
     usual = ["linear_attention" if (layer + 1) % group else "full_attention" for layer in range(depth)]
