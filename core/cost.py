@@ -173,11 +173,28 @@ def _bottom(arch: Architecture, w: Workload) -> Iterator[Row]:
         product = _flops(w, Flops({path: n * w.context for path, n in flops.items()}), flops, 1) if flops else {}
         weights = _weights(arch, w, tensors, 1)
         yield Row("model", name, words, "embedding", 1, **_merged(weights, product, _activations(w, d, 1)))
+    if arch.embedding.ngrams:
+        yield _ngrams(arch, w)
     if arch.embedding.norm:
         yield _norm(arch, w, "embedding_norm", "embedding norm")
     if arch.fed:
         yield from _beneath(arch, w)
     yield from _streams(arch, w, "split", arch.d_model * arch.residual.streams)
+
+
+def _ngrams(arch: Architecture, w: Workload) -> Row:
+    """The tables of runs of tokens, of which a token reads a row each, and their projections."""
+    ngrams, d = arch.embedding.ngrams, arch.d_model
+    tensors = {f"embedding.ngrams.{path}": shape for path, shape in ngrams.shapes(d).items()}
+    weights = _weights(arch, w, tensors, 1, idle=ngrams.idle_parameters(d))
+    words = weights["derivation"]
+    words["active_parameters"] = words["active_parameters"].replace(
+        "of experts not chosen", "in rows that are not read"
+    )
+    products = _flops(w, *(Flops(ngrams=ngrams.flops(d, new)) for new in (w.context, 1)), 1)
+    return Row(
+        "model", "ngrams", "n-gram embedding", "embedding", 1, **_merged(weights, products, _activations(w, d, 1))
+    )
 
 
 def _beneath(arch: Architecture, w: Workload) -> Iterator[Row]:

@@ -81,7 +81,20 @@ class _Builder:
         )  # fmt: skip
         self.edge("tokens", "embedding", "tokens", ("B", "T"))
         end = self.positions() if arch.position.added else "embedding"
+        end = self.ngrams(end) if arch.embedding.ngrams else end
         return self.norm("embedding_norm", end) if arch.embedding.norm else end
+
+    def ngrams(self, end: str) -> str:
+        """The tables of runs of tokens, and what they make of the token's own vector."""
+        ngrams, d = self.arch.embedding.ngrams, self.arch.d_model
+        size = sum(prod(shape) for shape in ngrams.shapes(d).values())
+        self.node(
+            "ngrams", "embedding", "N-gram embedding", self.stream, self.stream, parameters=size,
+            active_parameters=size - ngrams.idle_parameters(d), flops=ngrams.flops(d, 1), explain=ngrams.explain(d),
+        )  # fmt: skip
+        self.edge("tokens", "ngrams", "tokens", ("B", "T"))
+        self.edge(end, "ngrams", "x", self.stream)
+        return "ngrams"
 
     def beneath(self) -> str:
         """The module that gives each layer an input of its own; returns the node that it leaves from."""

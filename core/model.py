@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .parts.base import Borrow, Embedding, Keep, Linear, State, scaled
+from .parts.ngram import NGramEmbedding
 from .parts.position import Learned
 from .parts.residual import LayerScale
 from .spec import Architecture, Segment, Step
@@ -117,6 +118,8 @@ class Model(nn.Module):
         self.arch = arch
         self.embedding = Embedding(arch.vocab_size, arch.d_model, arch.embedding_scale, arch.embedding.width)
         self.positions = arch.position.table(arch.d_model)
+        ngrams = arch.embedding.ngrams
+        self.ngrams = NGramEmbedding(ngrams, arch.vocab_size, arch.d_model) if ngrams else None
         self.embedding_norm = arch.norm.build(arch.d_model) if arch.embedding.norm else None
         self.beneath = beneath(arch)
         tied: dict[str, nn.Module] = {}
@@ -156,6 +159,8 @@ class Model(nn.Module):
         """The same before several streams become one, (B, T, streams, d_model)."""
         positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)  # (T,)
         x = self.embedding(tokens)  # (B, T, d_model)
+        if self.ngrams is not None:
+            x = self.ngrams(x, tokens)
         per_layer = {}
         if self.beneath is not None:
             fed = self.arch.fed[1]
@@ -292,6 +297,7 @@ def shrink(arch: Architecture) -> Architecture:
     position, width = arch.position, arch.embedding.width
     if isinstance(position, Learned):
         position = position.model_copy(update={"length": min(position.length, LIVE_CONTEXT)})
+    ngrams = arch.embedding.ngrams
     small = arch.model_copy(
         update={
             "vocab_size": min(arch.vocab_size, LIVE_VOCABULARY),
@@ -299,7 +305,9 @@ def shrink(arch: Architecture) -> Architecture:
             "context": min(arch.context, LIVE_CONTEXT),
             "position": position,
             "head": arch.head.model_copy(update={"kept": None}),
-            "embedding": arch.embedding.model_copy(update={"width": width and scaled(width, scale)}),
+            "embedding": arch.embedding.model_copy(
+                update={"width": width and scaled(width, scale), "ngrams": ngrams and ngrams.shrink(LIVE_VOCABULARY)}
+            ),
             "parts": {name: arch.part(name).shrink(scale) for name in arch.parts},
         }
     )

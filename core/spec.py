@@ -21,6 +21,7 @@ from torch import nn
 
 from .parts import AnyPart, AnyResidual
 from .parts.base import Length, Part, Positive, Spec, Text, Width
+from .parts.ngram import NGrams
 from .parts.norm import Norm, RMSNorm
 from .parts.position import Learned, Position
 from .parts.residual import Residual
@@ -133,6 +134,9 @@ class Embedding(Spec):
     width: Width | None = Field(
         None, description="The table's and the head's, where a projection joins them to the stream (ALBERT, OPT 350M)"
     )
+    ngrams: NGrams | None = Field(
+        None, description="Runs of tokens are looked up beside single ones (LongCat-Flash-Lite)"
+    )
 
 
 class Head(Spec):
@@ -215,6 +219,7 @@ class Architecture(Spec):
                 raise ValueError(f"parts.{name}: {error}") from None
         self._check_borrowed()
         self._check_fed()
+        self._check_ngrams()
         for path in self.precision:
             if path != "default" and path.split(".")[0] not in {
                 *self.parts,
@@ -239,6 +244,19 @@ class Architecture(Spec):
         if isinstance(self.position, Learned) and self.context > self.position.length:
             raise ValueError(f"context: the position table has {self.position.length:,} rows; give at most that")
         return self
+
+    def _check_ngrams(self) -> None:
+        ngrams = self.embedding.ngrams
+        if ngrams and ngrams.count > self.d_model:
+            raise ValueError(
+                f"embedding.ngrams: {ngrams.count} tables for a stream of {self.d_model} channels; give fewer"
+            )
+        if ngrams and (self.position.added or self.fed):
+            raise ValueError(
+                "embedding.ngrams: they stand alone; give no learned positions and no per-layer embeddings"
+            )
+        if ngrams and ngrams.end is not None and ngrams.end >= self.vocab_size:
+            raise ValueError(f"embedding.ngrams.end: give a token below {self.vocab_size:,}")
 
     def _check_block(self, block: tuple[Step, ...]) -> None:
         residuals = [step.residual or self.residual for step in block]

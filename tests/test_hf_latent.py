@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from parity import check_logits, parameters, reference
+from parity import check_logits, parameters, reference, stepwise
 from transformers import AutoModelForCausalLM
 from transformers.models.mistral4 import Mistral4Config
 from transformers.models.mistral4.modeling_mistral4 import Mistral4ForCausalLM
@@ -87,6 +87,33 @@ def test_parameters_are_those_of_transformers(name):
     with torch.device("meta"):
         expected = parameters(reference(COUNTS[name]))
     assert core.cost(from_hf(COUNTS[name])).parameters == expected
+
+
+def test_runs_of_tokens_are_looked_up_as_longcat_does():
+    """Its class is in no library that could be asked: the places in the tables by hand, a text at a time."""
+    config = LONGCAT | dict(
+        model_type="longcat_flash_ngram", emb_neighbor_num=3, emb_split_num=2, ngram_vocab_size_ratio=5, eos_token_id=2
+    )
+    arch = from_hf(config)
+    assert from_hf(to_hf(arch)) == arch
+    live = core.build(arch, device="cpu")
+    assert parameters(live) == core.cost(arch).parameters
+    texts = [[7, 19, 3, 2], [2], [11, 5, 63, 0, 9]]
+    tokens = torch.tensor([[token for text in texts for token in text]])
+    expected = []
+    for text in texts:
+        for at, token in enumerate(text):
+            x = live.embedding.weight[token].clone()
+            for i, (table, up) in enumerate(zip(live.ngrams.tables, live.ngrams.ups, strict=True)):
+                run = text[max(0, at - 1 - i // 2) : at + 1][::-1]
+                place = sum(one * 64**back for back, one in enumerate(run)) % (5 * 64 + 1 + 2 * i)
+                x += up.weight @ table.weight[place]
+            expected.append(x / 5)
+    with torch.inference_mode():
+        found = live.ngrams(live.embedding(tokens), tokens)
+        assert (found[0] - torch.stack(expected)).abs().max() < 1e-6
+        live.double()
+        assert (live(tokens) - stepwise(live, tokens, prompt=2)).abs().max() < 1e-6
 
 
 def test_sarvam_is_deepseek_v3_in_other_words():

@@ -21,7 +21,7 @@ PARAMETERS = {  # as the published files' own tensors add up (tied tables once, 
     "deepseek-r1": 671_026_404_352, "kimi-k2": 1_026_408_209_408, "glm-4.5": 352_797_814_784, "grok-2.5": 269_515_497_472,
     "recurrentgemma-2b": 2_682_862_080, "rwkv-4-14b": 2 * 50_277 * 5_120 + 13 * 5_120**2 * 40 + 5_120 * (11 * 40 + 4),
     "xlstm-7b": 6_865_424_896, "gpt-oss-20b": 20_914_757_184, "gpt-oss-120b": 116_829_156_672,
-    "deepseek-v4-pro": 1_572_997_179_491, "tiny-aya": 3_349_227_520,
+    "deepseek-v4-pro": 1_572_997_179_491, "tiny-aya": 3_349_227_520, "youtu-llm-2b": 1_961_560_064,
 }  # fmt: skip
 AHEAD = {
     "hy3-preview": 298_786_140_416
@@ -37,6 +37,7 @@ ACTIVE = {
     "ministral-3-14b": (13.5, 0.05), "apertus-70b": (70, 1), "nanbeige4.1-3b": (3.93, 0.005), "nanochat-d32": (1.88, 0.005),
     "trinity-nano": (1, 0.1), "trinity-mini": (3, 0.5), "trinity-large": (13, 0.6), "laguna-xs.2": (3, 0.1), "mimo-v2-flash": (15, 0.7),
     "mimo-v2.5-pro": (42, 0.6), "step-3.5-flash": (11, 1.1), "hy3-preview": (21, 0.5), "k-exaone-236b": (23, 0.9),
+    "longcat-flash-chat": (27, 1.0), "kimi-k2.5": (32, 0.9), "mistral-small-4": (6.5, 0.2), "mistral-large-3": (39, 1.0),
     "solar-open-100b": (12, 0.5), "dots.llm1": (14, 0.5),
     "jamba-1.5-mini": (12, 0.5), "bamba-9b": (9.78, 0.005), "granite-4.0-h-small": (9, 0.5), "kimi-linear-48b-a3b": (3, 0.5),
     "minimax-text-01": (45.9, 2.6), "lfm2-8b-a1b": (1.5, 0.06), "falcon-mamba-7b": (7.27, 0.005), "nemotron-h-8b": (8.1, 0.05),

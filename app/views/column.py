@@ -81,6 +81,11 @@ class Column:
             pen.wire([(cx, y + 14), (cx, y)], cls="stream")
             y += 14 + NORM_H
             pen.box(name, cx, y - NORM_H / 2, NORM_W, NORM_H, KINDS["norm"], data["label"], tip=data["explain"])
+        if "ngrams" in self.g:
+            ngrams = self.g.nodes["ngrams"]
+            pen.wire([(cx, y + 14), (cx, y)], cls="stream")
+            y += 14 + 32
+            pen.box("ngrams", cx, y - 16, 186, 32, KINDS["embedding"], ngrams["label"], tip=ngrams["explain"])
         width = f"{embedding['shape_out'][-1]:,} wide"
         if "positions" not in self.g:
             pen.wire([(cx, y + 34), (cx, y)], cls="stream")

@@ -1,5 +1,6 @@
 """LongCat-Flash (arXiv:2509.01322): two attentions and two dense networks a layer, experts that bridge the second half of it,
-and among the experts some without weights."""
+and among the experts some without weights. LongCat-Flash-Lite (arXiv:2601.21204), whose class came with its weights, embeds runs
+of tokens too."""
 
 from ..spec import Architecture
 from . import common
@@ -8,7 +9,7 @@ from .common import one, unless
 from .config import Config
 from .weights import Source, Sources
 
-TYPES = ("longcat_flash",)
+TYPES = ("longcat_flash", "longcat_flash_ngram")
 # The experts read what the first dense network reads, and join the stream after the second.
 BLOCK = ["attention", {"parts": ["dense", "moe"], "shortcut": {"moe": 2}}, "attention", "dense"]
 
@@ -35,11 +36,25 @@ def read(config: Config, model_type: str) -> dict:
         "zero": config.count("zero_expert_num", 256, null=0, least=0),
         "router": {"selection_bias": True} | unless(1.0, scale=config.take("routed_scaling_factor", float, 6.0)),
     }  # fmt: skip
+    if model_type == "longcat_flash_ngram" or config.has("ngram_vocab_size_ratio"):
+        value["embedding"] = {"ngrams": _ngrams(config, value["vocab_size"])}
     value["position"] = v3.rope(config, value["context"], theta=1e7) | {"interleaved": True}
     parts = {"attention": attention, "dense": dense | activation, "moe": experts | activation}
     mtp = config.count("num_nextn_predict_layers", 0, least=0, most=16)
     ahead = {"mtp": unless(1, count=mtp) | {"block": ["attention", "dense"]}} if mtp else {}
     return common.assemble(config, value, value["position"], parts, [BLOCK] * _depth(config), **ahead)
+
+
+def _ngrams(config: Config, vocab_size: int) -> dict:
+    end = config.take("eos_token_id", (int, list), 2)
+    if isinstance(end, list):
+        raise config.refuse("eos_token_id", "runs of tokens end at one token; give its number")
+    return {
+        "longest": config.count("emb_neighbor_num", ..., most=8),
+        "tables": config.count("emb_split_num", ..., most=8),
+        "rows": int(config.take("ngram_vocab_size_ratio", float, ...) * vocab_size + 1),
+        "end": end,
+    }
 
 
 def _depth(config: Config) -> int:
@@ -51,9 +66,15 @@ def _depth(config: Config) -> int:
 
 
 def write(arch: Architecture) -> dict:
-    moe, dense = arch.parts["moe"], arch.parts["dense"]
+    moe, dense, ngrams = arch.parts["moe"], arch.parts["dense"], arch.embedding.ngrams
+    own = {"architectures": ["LongcatFlashForCausalLM"], "model_type": "longcat_flash"}
+    if ngrams:
+        own = {
+            "architectures": ["LongcatFlashNgramForCausalLM"], "model_type": "longcat_flash_ngram", "emb_neighbor_num": ngrams.longest,
+            "emb_split_num": ngrams.tables, "ngram_vocab_size_ratio": (ngrams.rows - 1) / arch.vocab_size, "eos_token_id": ngrams.end,
+        }  # fmt: skip
     return (
-        {"architectures": ["LongcatFlashForCausalLM"], "model_type": "longcat_flash"}
+        own
         | {key: value for key, value in common.write_sizes(arch).items() if key != "num_hidden_layers"}
         | {key: value for key, value in v3.write_latent(arch.parts["attention"]).items() if key != "num_key_value_heads"}
         | {
@@ -67,7 +88,11 @@ def write(arch: Architecture) -> dict:
 
 
 def sources(arch: Architecture) -> Sources:
-    yield one("embedding.weight", "model.embed_tokens.weight")
+    table = "model.ngram_embeddings.word_embeddings.weight"
+    yield one("embedding.weight", "model.embed_tokens.weight", *([table] if arch.embedding.ngrams else []))
+    for i in range(arch.embedding.ngrams.count if arch.embedding.ngrams else 0):
+        yield one(f"ngrams.tables.{i}.weight", f"model.ngram_embeddings.embedders.{i}.weight")
+        yield one(f"ngrams.ups.{i}.weight", f"model.ngram_embeddings.post_projs.{i}.weight")
     yield from common.norm_sources(arch, "norm", "model.norm")
     yield from common.head_source(arch, "model.embed_tokens.weight")
     attention, dense, moe = (arch.part(name) for name in ("attention", "dense", "moe"))

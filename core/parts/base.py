@@ -311,20 +311,6 @@ class State(nn.Module):
         return 0 if self.kept is None else self.kept.numel() * self.kept.element_size()
 
 
-class Lend(nn.Module):
-    """What later layers may read of this one, passed through: kept no longer than one forward."""
-
-    def __init__(self):
-        super().__init__()
-        self.lent = False
-        self.latest: Tensor | None = None
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.lent:
-            self.latest = x
-        return x
-
-
 class Borrow(nn.Module):
     """What another layer keeps or lends, read instead of made again (Gemma 3n and 4): the model sets `source`."""
 
@@ -336,7 +322,7 @@ class Borrow(nn.Module):
     def __init__(self, *width: int, dtype: torch.dtype | None = None):
         super().__init__()
         self.width, self.dtype = width, dtype
-        self.source: tuple[Keep | Lend, ...] = ()  # a tuple, so that the source is not registered as a child
+        self.source: tuple[nn.Module, ...] = ()  # a tuple, so that the source is not registered as a child
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.source:  # traced alone, only the shape is known

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .attention import visible
-from .base import Borrow, Eps, Flops, HeadDim, Heads, Keep, Lend, Length, Linear, Shape, causal_pairs
+from .base import Borrow, Eps, Flops, HeadDim, Heads, Keep, Length, Linear, Shape, causal_pairs
 from .latent import LatentAttention, LatentAttentionModule, Rank
 from .norm import LayerNorm
 from .position import Rope
@@ -110,7 +110,7 @@ class SparseLatentModule(LatentAttentionModule):
     def __init__(self, part: SparseLatentAttention, d_model: int):
         super().__init__(part, d_model)
         if part.choice_from:
-            self.choice = Chosen(part.top_k, dtype=torch.long)
+            self.indexer = Chosen(part.top_k, dtype=torch.long)
             return
         self.index_q = Linear(part.q_rank, part.index_heads * part.index_dim)
         self.index_k = Linear(d_model, part.index_dim)
@@ -119,17 +119,17 @@ class SparseLatentModule(LatentAttentionModule):
         order = {"interleaved": part.index_interleaved} if isinstance(part.position, Rope) else {}
         self.index_rotary = part.position.model_copy(update=order).rotary(part.rope_dim)
         self.index_cache = Keep()
-        self.indexer, self.choice = Indexer(part), Lend()
+        self.indexer = Indexer(part)
 
     def choose(self, x: Tensor, compressed: Tensor, positions: Tensor) -> Tensor:
         """The tokens that each token attends to, (B, T, K)."""
         if self.part.choice_from:
-            return self.choice(x)
+            return self.indexer(x)
         q = self.index_q(compressed).unflatten(-1, (self.part.index_heads, self.part.index_dim))  # (B, T, I, D)
         k = self.index_norm(self.index_k(x)).unsqueeze(2)  # (B, T, 1, D)
         if self.index_rotary is not None:
             q, k = self.turned(q, positions), self.turned(k, positions)
-        return self.choice(self.indexer(q, self.index_cache(k.squeeze(2)), self.index_weights(x), positions))
+        return self.indexer(q, self.index_cache(k.squeeze(2)), self.index_weights(x), positions)
 
     def turned(self, x: Tensor, positions: Tensor) -> Tensor:
         turns, stays = self.part.rope_dim, x.shape[-1] - self.part.rope_dim
@@ -156,6 +156,8 @@ class Indexer(nn.Module):
     def __init__(self, part: SparseLatentAttention):
         super().__init__()
         self.part = part
+        self.lent = False  # later layers attend to the same
+        self.latest: Tensor | None = None
 
     def forward(self, q: Tensor, k: Tensor, weights: Tensor, positions: Tensor) -> Tensor:
         """(B, T, I, D), (B, S, D), (B, T, I) -> places among the S keys, (B, T, K), best first; the last again and again where
@@ -167,7 +169,10 @@ class Indexer(nn.Module):
         total = total.masked_fill(~visible(positions, k.shape[1], None, None), -torch.inf)
         # ReLU makes ties: the earlier token goes first, in a prompt as in a decode.
         best = total.sort(dim=-1, descending=True, stable=True).indices[..., : part.top_k]
-        return best[..., torch.arange(part.top_k, device=best.device).clamp(max=best.shape[-1] - 1)]
+        best = best[..., torch.arange(part.top_k, device=best.device).clamp(max=best.shape[-1] - 1)]
+        if self.lent:
+            self.latest = best
+        return best
 
     def outline(self, q: Tensor, k: Tensor, weights: Tensor, positions: Tensor) -> Tensor:
         return q.new_empty(*q.shape[:2], self.part.top_k, dtype=torch.long)

@@ -1,0 +1,97 @@
+"""N-gram embeddings (arXiv:2601.21204; LongCat-Flash-Lite): hashed tables of short runs of tokens beside the table of single ones."""
+
+from typing import Annotated
+
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from .base import Embedding, Keep, Linear, Spec
+
+
+class NGrams(Spec):
+    """A token is looked up together with the one before it, the two before it and so on, in several tables for each length.
+
+    A run's place in a table of R rows is its tokens read as a number in base vocab_size, modulo R. The tables' sizes differ by
+    two, so that runs which meet in one table hardly meet in the next. The mean of the token's own vector and of all that is
+    found, each through a projection of its table's own, is what enters the first block.
+    """
+
+    longest: Annotated[int, Field(ge=2, le=8)] = Field(
+        4, description="Tokens of the longest run, the last one included"
+    )
+    tables: Annotated[int, Field(ge=1, le=8)] = Field(4, description="Tables for each length")
+    rows: Annotated[int, Field(ge=2, le=2**31)] = Field(
+        description="Rows of the first table; every further one has two more", examples=[4096]
+    )
+    end: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="The token that ends a text: no run reaches past it"
+    )
+
+    @property
+    def count(self) -> int:
+        return self.tables * (self.longest - 1)
+
+    def shapes(self, d_model: int) -> dict[str, tuple[int, int]]:
+        """Every table and projection."""
+        width = d_model // self.count
+        tables = {f"tables.{i}": (self.rows + 2 * i, width) for i in range(self.count)}
+        return tables | {f"ups.{i}": (d_model, width) for i in range(self.count)}
+
+    def idle_parameters(self, d_model: int) -> int:
+        """All rows of the tables but the one of each that a token reads."""
+        return sum(
+            (rows - 1) * width for name, (rows, width) in self.shapes(d_model).items() if name.startswith("tables")
+        )
+
+    def flops(self, d_model: int, new: int) -> int:
+        return 2 * new * d_model * (d_model // self.count) * self.count
+
+    def shrink(self, vocab_size: int) -> "NGrams":
+        end = self.end if self.end is None or self.end < vocab_size else None
+        return self.model_copy(update={"rows": min(self.rows, 2 * vocab_size + 1), "end": end})
+
+    def explain(self, d_model: int) -> str:
+        return (
+            f"The last 2 to {self.longest} tokens together are looked up as well, each run in {self.tables} tables of about "
+            f"{self.rows:,} rows by its hash: {self.count} vectors of {d_model // self.count:,} values, projected and averaged with the "
+            "token's own. A table costs memory and no FLOPs."
+        )
+
+
+class Recent(Keep):
+    """The last token ids, which the next run begins with: a few integers, counted with no cache."""
+
+    nbytes = 0
+
+
+class NGramEmbedding(nn.Module):
+    box = "embedding"
+    keeps_shape = True
+    label = "N-gram embedding"
+
+    def __init__(self, ngrams: NGrams, vocab_size: int, d_model: int):
+        super().__init__()
+        self.ngrams, self.vocab_size, self.explain = ngrams, vocab_size, ngrams.explain(d_model)
+        width = d_model // ngrams.count
+        self.tables = nn.ModuleList(Embedding(ngrams.rows + 2 * i, width) for i in range(ngrams.count))
+        self.ups = nn.ModuleList(Linear(width, d_model) for _ in range(ngrams.count))
+        self.recent = Recent(ngrams.longest)
+
+    def forward(self, x: Tensor, tokens: Tensor) -> Tensor:  # (B, T, d_model), (B, T)
+        earlier = self.earlier(self.recent(tokens), tokens.shape[1])
+        for i, (table, up) in enumerate(zip(self.tables, self.ups, strict=True)):
+            run, rows = earlier[: 2 + i // self.ngrams.tables], self.ngrams.rows + 2 * i
+            place = sum(token * pow(self.vocab_size, back, rows) for back, token in enumerate(run)) % rows  # (B, T)
+            x = x + up(table(place))
+        return x / (1 + self.ngrams.count)
+
+    def earlier(self, seen: Tensor, new: int) -> list[Tensor]:
+        """The tokens so many places before each of the `new` last ones, (B, T) each; 0 where these are of another text."""
+        ends = seen == (-1 if self.ngrams.end is None else self.ngrams.end)
+        text = ends.cumsum(1) - ends.long()  # (B, S): how many texts ended before
+        shifted = [seen]
+        for back in range(1, self.ngrams.longest):
+            same = F.pad(text + 1, (back, 0))[:, : seen.shape[1]] == text + 1
+            shifted.append(F.pad(seen, (back, 0))[:, : seen.shape[1]] * same)
+        return [tokens[:, -new:] for tokens in shifted]
