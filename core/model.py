@@ -30,9 +30,8 @@ class Block(nn.Module):
         self.layer_scale = LayerScale() if arch.residual.layer_scale else None
         shared: dict[str, nn.Module] = {}
         for module in self.modules():
-            for name in getattr(module, "shares", ()):
-                own = getattr(module, name)
-                _share(own, shared.setdefault(name, own))
+            if hasattr(module, "share"):
+                module.share(shared)
 
     def forward(
         self, stream: Tensor, positions: Tensor, per_layer: Tensor | None = None, tokens: Tensor | None = None,
@@ -360,7 +359,7 @@ def parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def _share(module: nn.Module, source: nn.Module, each: Callable[[str], bool] = lambda path: False) -> None:
+def _share(module: nn.Module, source: nn.Module, each: Callable[[str], bool]) -> None:
     """Make `module` compute with the parameters of `source`, but for those that each keeps for itself."""
     for path, parameter in source.named_parameters():
         if each(path):

@@ -171,7 +171,7 @@ def test_alternating_updates_flops_are_what_torch_counts(at):
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from core.parts.altup import AltUp
+    from core.parts.altup import AltUp, Router
 
     d, tokens, altup = 16, 6, AltUp(kind="altup", streams=3, at=at)
     width = 3 if at in ("enter", "others") else 4
@@ -179,6 +179,8 @@ def test_alternating_updates_flops_are_what_torch_counts(at):
         modules = (*altup.build(d, 0), altup.split(d), altup.merge(d))
         stream, x = torch.empty(1, tokens, width, d), torch.empty(1, tokens, d)
         read, write, split, merge = modules
+        if at == "leave":
+            write.share({"router": Router(altup, d)})
         with FlopCounterMode(display=False) as counter:
             _, *mix = read(stream)
             write(stream, x, *mix)

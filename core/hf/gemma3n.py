@@ -139,8 +139,8 @@ def sources(arch: Architecture) -> Sources:
             f"{ours}.laurel.left": "laurel.linear_left", f"{ours}.laurel.right": "laurel.linear_right",
             f"{ours}.laurel.map_norm": "laurel.post_laurel_norm",
         }  # fmt: skip
-        for shared in (f"{mixer}_read.router", f"{network}_add.router"):
-            names |= {f"{shared}.norm": "altup.router_norm", f"{shared}.linear": "altup.modality_router"}
         for path, name in names.items():
             yield one(f"{path}.weight", f"{at}.{name}.weight")
+        yield one(f"{mixer}_read.router.norm", f"{at}.altup.router_norm.weight")
+        yield one(f"{mixer}_read.router.weight", f"{at}.altup.modality_router.weight")
         yield one(f"{own}_read.scale", f"{at}.altup.correct_output_scale")

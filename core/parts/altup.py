@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Eps, Linear
-from .norm import RMSNorm
+from .base import Eps, Linear, normal
 from .residual import Streams, _Residual
 
 
@@ -77,11 +77,13 @@ class Router(nn.Module):
 
     def __init__(self, residual: AltUp, d_model: int):
         super().__init__()
-        self.norm = RMSNorm(eps=residual.norm_eps).build(d_model)
-        self.linear = Linear(d_model, residual.streams)
+        self.eps = residual.norm_eps
+        self.norm = nn.Parameter(torch.ones(d_model))
+        self.weight = normal(residual.streams, d_model)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model) -> (B, T, N)
-        return torch.tanh(self.linear(self.norm(x) / x.shape[-1]).float()).to(x.dtype)
+    def weigh(self, x: Tensor) -> Tensor:  # (B, T, d_model) -> (B, T, N)
+        x = F.rms_norm(x, x.shape[-1:], self.norm, self.eps) / x.shape[-1]
+        return torch.tanh(F.linear(x, self.weight).float()).to(x.dtype)
 
 
 class Predict(nn.Module):
@@ -90,7 +92,6 @@ class Predict(nn.Module):
     box = "read"
     label = "Predict streams"
     explain = "What each stream will be is predicted from all of them; the active one is computed."
-    shares = ("router",)
 
     def __init__(self, residual: AltUp, d_model: int):
         super().__init__()
@@ -99,9 +100,12 @@ class Predict(nn.Module):
         self.coefficients = Linear(n, n * n)
         self.token_flops = 2 * (d_model * n + n**3 + d_model * n * n)
 
+    def share(self, shared: dict[str, nn.Module]) -> None:
+        shared["router"] = self.router
+
     def forward(self, stream: Tensor) -> tuple[Tensor, Tensor]:  # (B, T, N, d_model) -> (B, T, d_model), as it was
         active = self.residual.active
-        weights = self.coefficients(self.router(stream[:, :, active])).unflatten(-1, (self.residual.streams, -1))
+        weights = self.coefficients(self.router.weigh(stream[:, :, active])).unflatten(-1, (self.residual.streams, -1))
         predicted = stream + weights @ stream  # (B, T, N, N) @ (B, T, N, d_model)
         return predicted[:, :, active], predicted
 
@@ -160,20 +164,22 @@ class Correct(nn.Module):
     explain = (
         "Every stream is moved by how far the active one came out from its prediction, each by a weight of its own."
     )
-    shares = ("router",)
 
     def __init__(self, residual: AltUp, d_model: int):
         super().__init__()
         self.residual, n = residual, residual.streams
-        self.router = Router(residual, d_model)
+        self.routers: tuple[nn.Module, ...] = ()  # the prediction's, in a tuple so that it is not registered again
         self.coefficients = Linear(n, n)
         self.token_flops = 2 * (d_model * n + n * n)
+
+    def share(self, shared: dict[str, nn.Module]) -> None:
+        self.routers = (shared["router"],)
 
     def forward(self, stream: Tensor, update: Tensor) -> Tensor:  # (B, T, N + 1, d_model), (B, T, d_model)
         spec = self.residual
         predicted, x = stream[:, :, :-1], stream[:, :, -1] + spec.scale * update
         surprise = x - predicted[:, :, spec.active]  # (B, T, d_model)
-        weights = self.coefficients(self.router(x)) + 1  # (B, T, N)
+        weights = self.coefficients(self.routers[0].weigh(x)) + 1  # (B, T, N)
         return predicted + weights.unsqueeze(-1) * surprise.unsqueeze(2)  # (B, T, N, d_model)
 
     def outline(self, stream: Tensor, update: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 Where there are several streams, a step's `read` module makes of them what its parts read, and whatever else of them its
 `write` module is to be given beside the parts' output; `split` makes the streams and `merge` makes one of them again.
-Modules of one layer that have a submodule named in their `shares` compute it with one set of weights.
+A module's `share` puts what others of its layer compute with into a dictionary, or takes it from there.
 `token_flops` of these modules are their matrix products for one token.
 """
 
