@@ -240,11 +240,12 @@ class Attention(Mixer):
         )
 
     def facts(self):
-        yield f"{self.heads} heads" + ("" if self.kv_heads == self.heads else f" · {self.kv_heads} KV")
-        if self.reach:
-            yield f"window {self.window:,}" if self.window else f"chunk {self.chunk:,}"
+        own = self.kv_heads != self.heads and not self.cache_from
+        yield f"{self.heads} heads" + (f" · {self.kv_heads} KV" if own else "")
         if self.cache_from:
             yield "borrowed cache"
+        if self.reach:
+            yield f"window {self.window:,}" if self.window else f"chunk {self.chunk:,}"
 
     def explain(self, d_model: int) -> str:
         per = self.heads // self.kv_heads
@@ -255,7 +256,8 @@ class Attention(Mixer):
         )
         words = f"{self.heads} query heads of {self.head_dim} channels, {shared}. "
         if self.window:
-            words += f"A token sees only the last {self.window:,}, so its cache stops growing there. "
+            stops = "" if self.cache_from else ", so its cache stops growing there"
+            words += f"A token sees only the last {self.window:,}{stops}. "
         elif self.chunk:
             words += f"A token sees only its own chunk of {self.chunk:,}. "
         if self.cache_from:
