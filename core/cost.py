@@ -17,6 +17,7 @@ import torch
 
 from .parts import Part
 from .parts.base import Flops, Shape, State
+from .parts.norm import Affine, Norm
 from .precision import FORMATS
 from .spec import Architecture, Step, Workload
 from .trace import Traced, trace_ahead, trace_beneath, trace_block, trace_part
@@ -175,8 +176,8 @@ def _bottom(arch: Architecture, w: Workload) -> Iterator[Row]:
         yield Row("model", name, words, "embedding", 1, **_merged(weights, product, _activations(w, d, 1)))
     if arch.embedding.ngrams:
         yield _ngrams(arch, w)
-    if arch.embedding.norm:
-        yield _norm(arch, w, "embedding_norm", "embedding norm")
+    if arch.embedding_norm:
+        yield _norm(arch, w, "embedding_norm", "embedding norm", arch.embedding_norm)
     if arch.fed:
         yield from _beneath(arch, w)
     yield from _streams(arch, w, "split", arch.d_model * arch.residual.streams)
@@ -214,7 +215,7 @@ def _beneath(arch: Architecture, w: Workload) -> Iterator[Row]:
 def _top(arch: Architecture, w: Workload) -> Iterator[Row]:
     yield from _streams(arch, w, "merge", arch.d_model)
     if arch.head.norm:
-        yield _norm(arch, w, "norm", "final norm")
+        yield _norm(arch, w, "norm", "final norm", arch.norm)
     tensors = {} if arch.tied_embeddings else {"head": (arch.vocab_size, arch.table_width)}
     tensors |= {"head.down": (arch.table_width, arch.d_model)} if arch.embedding.width else {}
     tensors |= {"head.bias": (arch.vocab_size,)} if arch.head.bias else {}
@@ -237,9 +238,11 @@ def _streams(arch: Architecture, w: Workload, name: str, written: int) -> Iterat
         yield Row("model", "streams", f"{name} of streams", "norm", 1, **_merged(*figures))
 
 
-def _norm(arch: Architecture, w: Workload, name: str, words: str) -> Row:
+def _norm(arch: Architecture, w: Workload, name: str, words: str, norm: Norm | Affine) -> Row:
     """A norm of the model's own, outside its layers."""
-    weights = _weights(arch, w, {f"{name}.{path}": shape for path, shape in _norm_tensors(arch).items()}, 1)
+    weights = _weights(
+        arch, w, {f"{name}.{path}": shape for path, shape in _norm_tensors(norm, arch.d_model).items()}, 1
+    )
     return Row("model", name, words, "norm", 1, **_merged(weights, _activations(w, arch.d_model, 1)))
 
 
@@ -422,10 +425,10 @@ def _merged(*figures: dict) -> dict:
     return {**merged, "derivation": said}
 
 
-def _norm_tensors(arch: Architecture) -> dict[str, Shape]:
-    """The final norm's tensors: those of any norm of the model at its width."""
+def _norm_tensors(norm: Norm | Affine, d_model: int) -> dict[str, Shape]:
+    """A norm's tensors at the model's width."""
     with torch.device("meta"):
-        return {path: tuple(p.shape) for path, p in arch.norm.build(arch.d_model).named_parameters()}
+        return {path: tuple(p.shape) for path, p in norm.build(d_model).named_parameters()}
 
 
 # ---- caches against context ----

@@ -9,6 +9,7 @@ import networkx as nx
 import torch
 
 from .cost import block_names, block_words
+from .parts.norm import Affine, Norm
 from .spec import Architecture, Step, Workload
 from .trace import Operation, Sizes, Traced, trace_ahead, trace_beneath, trace_block, trace_part
 from .words import number
@@ -82,7 +83,7 @@ class _Builder:
         self.edge("tokens", "embedding", "tokens", ("B", "T"))
         end = self.positions() if arch.position.added else "embedding"
         end = self.ngrams(end) if arch.embedding.ngrams else end
-        return self.norm("embedding_norm", end) if arch.embedding.norm else end
+        return self.norm("embedding_norm", end, arch.embedding_norm) if arch.embedding_norm else end
 
     def ngrams(self, end: str) -> str:
         """The tables of runs of tokens, and what they make of the token's own vector."""
@@ -137,14 +138,14 @@ class _Builder:
         self.edge("positions", "embedding_add", "positions", ("T", d))
         return "embedding_add"
 
-    def norm(self, name: str, source: str) -> str:
+    def norm(self, name: str, source: str, rule: Norm | Affine) -> str:
         """A norm of the model's own, outside its layers."""
-        arch, d = self.arch, self.arch.d_model
-        norm = arch.norm.build(d)
+        d = self.arch.d_model
+        norm = rule.build(d)
         size = sum(p.numel() for p in norm.parameters())
         self.node(
             name, "norm", norm.label, self.stream, self.stream,
-            parameters=size, active_parameters=size, explain=arch.norm.explain(d),
+            parameters=size, active_parameters=size, explain=rule.explain(d),
         )  # fmt: skip
         self.edge(source, name, "x", self.stream)
         return name
@@ -169,7 +170,7 @@ class _Builder:
         """The end of several streams, the last norm and the output head."""
         arch, d = self.arch, self.arch.d_model
         end = self.streams("merge", end)
-        end = self.norm("norm", end) if arch.head.norm else end
+        end = self.norm("norm", end, arch.norm) if arch.head.norm else end
         width = arch.table_width
         product = width * d if arch.embedding.width else 0
         size = (0 if arch.tied_embeddings else width * arch.vocab_size) + (arch.vocab_size if arch.head.bias else 0)

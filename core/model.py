@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .parts.base import Borrow, Embedding, Keep, Linear, State, scaled
+from .parts.experts import RouterModule
 from .parts.ngram import NGramEmbedding
 from .parts.position import Learned
 from .parts.residual import LayerScale
@@ -119,7 +120,7 @@ class Model(nn.Module):
         self.positions = arch.position.table(arch.d_model)
         ngrams = arch.embedding.ngrams
         self.ngrams = NGramEmbedding(ngrams, arch.vocab_size, arch.d_model) if ngrams else None
-        self.embedding_norm = arch.norm.build(arch.d_model) if arch.embedding.norm else None
+        self.embedding_norm = arch.embedding_norm.build(arch.d_model) if arch.embedding_norm else None
         self.beneath = beneath(arch)
         tied: dict[str, nn.Module] = {}
 
@@ -140,6 +141,7 @@ class Model(nn.Module):
         if arch.tied_embeddings:
             self.head.weight = self.embedding.weight
         self._lend_caches()
+        self._link_routers()
         for index, layer in enumerate(self.layers):
             for module in layer.modules():
                 if hasattr(module, "stand_at"):  # what depends on the depth at which it stands
@@ -221,6 +223,13 @@ class Model(nn.Module):
                 if isinstance(module, Borrow):
                     module.source = (getattr(source, child),)
                     module.source[0].lent = True
+
+    def _link_routers(self) -> None:
+        """Point every router that adds what the one before it had at that one."""
+        before: tuple[RouterModule, ...] = ()
+        for router in (m for m in self.layers.modules() if isinstance(m, RouterModule) and m.part.router.hidden):
+            router.source = before if router.carried is not None else ()
+            before = (router,)
 
 
 class OutputHead(Linear):

@@ -22,7 +22,7 @@ from torch import nn
 from .parts import AnyPart, AnyResidual
 from .parts.base import Length, Part, Positive, Spec, Text, Width
 from .parts.ngram import NGrams
-from .parts.norm import Norm, RMSNorm
+from .parts.norm import Affine, Norm, RMSNorm
 from .parts.position import Learned, Position
 from .parts.residual import Residual
 from .precision import CACHE_FORMATS, FORMATS, FormatName
@@ -131,6 +131,7 @@ class Embedding(Spec):
 
     scale: Positive | Literal["sqrt_d_model"] = Field(1.0, description="A number, or sqrt_d_model (Gemma)")
     norm: bool = Field(False, description="A norm on what enters the first block (BLOOM)")
+    affine: bool = Field(False, description="A learned shift and scale in the place of that norm (ZAYA)")
     width: Width | None = Field(
         None, description="The table's and the head's, where a projection joins them to the stream (ALBERT, OPT 350M)"
     )
@@ -218,6 +219,7 @@ class Architecture(Spec):
             except ValueError as error:
                 raise ValueError(f"parts.{name}: {error}") from None
         self._check_borrowed()
+        self._check_carried()
         self._check_fed()
         self._check_ngrams()
         for path in self.precision:
@@ -291,6 +293,19 @@ class Architecture(Spec):
             chosen = [getattr(part, "attended", None) for part in (reader, lender)]
             if reader.kind != lender.kind or alone.cache(1) != lender.cache(1) or chosen[0] != chosen[1]:
                 raise ValueError(f"parts.{name}.{reader.borrows}: {source[1]} keeps tensors of another shape")
+
+    def _check_carried(self) -> None:
+        routers = {name: part.router for name, part in self.parts.items() if hasattr(part, "router")}
+        if not any(router.carry for router in routers.values()):
+            return
+        width = None  # of the last router that is a network
+        for layer, block in enumerate(self.sequence):
+            for name in (name for step in block for name in step.parts if name in routers):
+                if routers[name].carry and routers[name].hidden != width:
+                    raise ValueError(
+                        f"parts.{name}.router.carry: no layer before {layer} has a router of the same hidden"
+                    )
+                width = routers[name].hidden or width
 
     def _check_fed(self) -> None:
         fed = [name for name, part in self.parts.items() if "per_layer" in part.reads]
@@ -369,6 +384,11 @@ class Architecture(Spec):
     def table_width(self) -> int:
         """Channels of the embedding table and of what the head reads."""
         return self.embedding.width or self.d_model
+
+    @property
+    def embedding_norm(self) -> Norm | Affine | None:
+        """What stands between the embedding and the first block."""
+        return Affine() if self.embedding.affine else self.norm if self.embedding.norm else None
 
     @property
     def embedding_scale(self) -> float:

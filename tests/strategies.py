@@ -279,7 +279,7 @@ def experts(draw):
             ),
             bias=maybe(st.booleans()),
             softcap=maybe(st.just(3.0)),
-            norm=maybe(st.booleans()),
+            **draw(st.sampled_from([{}, {"norm": st.just(True)}, {"hidden": st.just(8)}])),
             expert_scale=maybe(st.booleans()),
         )
     )
@@ -288,6 +288,7 @@ def experts(draw):
             kind=st.just("experts"),
             count=st.just(choices - zero),
             zero=st.just(zero),
+            skip=st.just(bool(zero) and draw(st.booleans())),
             top_k=st.integers(1, choices // groups * top_groups),
             d_ff=st.sampled_from([8, 12]),
             activation=activations,
@@ -313,6 +314,11 @@ def experts(draw):
     )
 
 
+convolved = given(
+    kind=st.just("convolutional_attention"), heads=st.sampled_from([2, 4]), kv_heads=st.sampled_from([1, 2]), head_dim=HEAD_DIMS,
+    kernel=maybe(st.just(3)), head_kernel=maybe(st.sampled_from([1, 3])), window=maybe(st.integers(1, 9)), bias=maybe(st.booleans()),
+    position=maybe(st.one_of(ropes, nope)),
+)  # fmt: skip
 attention_experts = given(
     kind=st.just("attention_experts"), count=st.sampled_from([2, 4]), top_k=st.integers(1, 2), heads=st.integers(1, 3), head_dim=HEAD_DIMS,
     out_bias=maybe(st.booleans()), position=maybe(st.one_of(ropes, nope)),
@@ -354,6 +360,7 @@ def mappings(draw):
     names = {
         "mixer": attention(),
         "heads": attention_experts,
+        "convolved": convolved,
         "latent": latents,
         "other": attention(),
         "ff": dense,
@@ -385,6 +392,9 @@ def mappings(draw):
         given(repeat=st.integers(1, 2), blocks=st.lists(block, min_size=1, max_size=2)), min_size=1, max_size=2
     )
     layers = [*draw(segments), {"blocks": [chosen]}]  # every part is used
+    if parts.get("moe", {}).get("router", {}).get("hidden"):  # a later router hears from it
+        parts["later"] = parts["moe"] | {"router": parts["moe"]["router"] | {"carry": True}}
+        layers.append({"blocks": [["later"]]})
     tied = draw(st.booleans())
     value = {
         "name": "drawn",
@@ -409,6 +419,7 @@ def mappings(draw):
                     levelled=maybe(st.booleans()),
                     kernel=maybe(st.just(3)),
                 ),
+                given(kind=st.just("plain"), affine=st.just(True), scale=maybe(st.just(0.7))),
                 given(kind=st.just("hyper"), streams=st.integers(2, 3)),
                 given(
                     kind=st.just("hierarchy"),
@@ -442,8 +453,7 @@ def mappings(draw):
         )
     if draw(st.booleans()):
         value["embedding"] = {"scale": draw(st.sampled_from(["sqrt_d_model", 2.0]))}
-        if draw(st.booleans()):
-            value["embedding"]["width"] = 8
+        value["embedding"] |= draw(st.sampled_from([{}, {"width": 8}, {"affine": True}]))
     if "width" not in value.get("embedding", {}) and draw(st.booleans()):
         value["mtp"] = {"count": draw(st.integers(1, 2)), "block": [draw(st.sampled_from(chosen))]}
     if draw(st.booleans()):

@@ -75,6 +75,8 @@ def configs(model_type: str):
         if "num_hidden_layers" in text:
             text.pop("layer_types", None)
             text.pop("mlp_layer_types", None)
+            if pattern := COMPLETED.get(model_type, {}).get("layer_types"):
+                text["layer_types"] = (pattern * text["num_hidden_layers"])[: text["num_hidden_layers"]]
         yield base | {inner: text} if inner else text
 
 

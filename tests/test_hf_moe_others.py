@@ -16,6 +16,9 @@ FLEX = SMALL | dict(model_type="flex_olmo")
 GRANITE = SMALL | dict(model_type="granitemoe_swa", sliding_window=5)
 JET = {key: SMALL[key] for key in SMALL if key != "num_attention_heads"} | dict(model_type="jetmoe", kv_channels=16)
 PHI = SMALL | dict(model_type="phimoe")
+ZAYA = {key: SMALL[key] for key in SMALL if key != "intermediate_size"} | dict(
+    model_type="zaya", head_dim=16, moe_intermediate_size=24, num_experts=4, router_hidden_size=24
+)
 LONG = dict(
     rope_type="longrope", rope_theta=1e4, original_max_position_embeddings=32, factor=2.0, short_factor=[1.0 + i / 8 for i in range(8)],
     long_factor=[2.0 + i for i in range(8)], short_mscale=1.2, long_mscale=1.2,
@@ -44,6 +47,13 @@ LOGITS = {
     "jetmoe varied": JET
     | dict(num_local_experts=5, num_experts_per_tok=3, rms_norm_eps=1e-3, tie_word_embeddings=False, activation_function="gelu",
            rope_parameters=dict(rope_type="linear", rope_theta=5e4, factor=2.0)),
+    "zaya": ZAYA,
+    "zaya varied": ZAYA
+    | dict(layer_types=["hybrid", "hybrid_sliding"] * 2, sliding_window=6, attention_bias=True, lm_head_bias=True, cca_time0=3, cca_time1=4,
+           tie_word_embeddings=False, num_experts=1),
+    "zaya in windows": ZAYA
+    | dict(layer_types=["hybrid_sliding"] * 4, sliding_window=6, cca_time1=1, hidden_act="gelu",
+           rope_parameters=dict(rope_type="default", hybrid_sliding=dict(rope_type="linear", rope_theta=1e4, factor=2.0))),
     "phimoe": PHI,
     "phimoe varied": PHI | dict(attention_bias=True, lm_head_bias=True, router_jitter_noise=0.3, sliding_window=6, num_local_experts=5),
     "phimoe long": PHI | dict(rope_parameters=LONG, head_dim=16, tie_word_embeddings=True),
@@ -65,6 +75,9 @@ def test_logits_are_those_of_transformers(name):
         (COHERE | dict(expert_selection_fn="tanh"), "expert_selection_fn"),
         (COHERE | dict(sliding_window=None), "sliding_window"),
         (ERNIE | dict(moe_norm_min=0.5), "moe_norm_min"),
+        (ZAYA | dict(layer_types=["hybrid_sliding"] * 4), "sliding_window"),
+        (ZAYA | dict(num_experts_per_tok=2), "num_experts_per_tok"),
+        (ZAYA | dict(rope_parameters=dict(rope_theta=1e4)), "rope_parameters.hybrid.rope_theta"),
         (GRANITE | dict(layer_rope_theta=[1e4]), "layer_rope_theta"),
     ],
 )

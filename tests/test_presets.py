@@ -28,6 +28,8 @@ AHEAD = {
 }  # the same, with the modules that predict ahead, which these files hold as well
 # As their makers put it, in billions: active parameters, to the last figure that is given.
 ACTIVE = {
+    "zaya1-8b": (0.76, 0.54), "command-a-plus": (25, 0.5), "north-mini-code": (3, 0.5), "ernie-4.5-21b-a3b": (3, 0.5),
+    "ernie-4.5-300b-a47b": (47, 1.0),
     "mixtral-8x7b": (12.9, 0.05), "deepseek-moe-16b": (2.8, 0.05), "deepseek-v2": (21, 0.5), "deepseek-v3": (37, 0.6), "kimi-k2": (32, 0.9),
     "deepseek-v4-flash": (13, 0.85), "deepseek-v4-pro": (49, 0.85), "hy4-preview": (49, 0.5),
     "glm-4.5": (32, 1.7), "qwen3-235b-a22b": (22, 0.5), "gpt-oss-120b": (5.1, 0.7), "gpt-oss-20b": (3.6, 0.65),

@@ -129,6 +129,8 @@ KIN = {
         "Cohere2Moe", (256_000, 8_192, 22_528, 40, 8_192), (64, None, 128), tied=True, norm={"kind": "layer", "bias": False},
         eps=("layer_norm_eps", 1e-5), rope=kin.PAIRS, parallel=True, window=prefixed, sliding=4_096, unseen=True, count=("num_experts", 8),
         top_k=("num_experts_per_tok", 2), d_ff=("intermediate_size", 22_528), shared=("num_shared_experts", 0), sparse=typed(0),
+        ignored="order_of_interleaved_layers position_embedding_type rotary_pct use_embedding_sharing use_gated_activation "
+        "use_parallel_embedding cache_implementation layer_switch",
     ),
     "dots1": MoeKin(
         "Dots1", (152_064, 4_608, 10_944, 62, 2_048), (32, 32, None), attention={"qk_norm": {}}, window=kin.upper(62), sliding=4_096,
@@ -273,6 +275,7 @@ def read(row: MoeKin, config: Config, model_type: str) -> dict:
 
 def _command(config: Config, value: dict, parts: dict, order: list[str], sparse: list[bool]) -> None:
     """Command A+: other widths and positions of the dense layers, the router's function, how shared experts join."""
+    config.expect("use_parallel_block", True)
     if config.has("rms_norm_eps"):
         value["norm"] = {"kind": "rms", "eps": config.take("rms_norm_eps", float)}
     wide = config.count("prefix_dense_intermediate_size", None)

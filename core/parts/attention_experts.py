@@ -36,6 +36,8 @@ class AttentionExperts(Mixer):
             raise ValueError(f"top_k: {self.top_k} is more than the {self.count} experts; give 1 to {self.count}")
         if self.top_k * self.heads > 1_024:
             raise ValueError(f"heads: {self.top_k} experts of {self.heads} heads are more than 1,024; give fewer")
+        if self.router.hidden or self.router.hashed:
+            raise ValueError("router: the router of these experts is one matrix; leave hidden and hashed out")
         if self.router.groups > 1:
             raise ValueError("router.groups: a token may choose from all of these experts; give 1")
         return self

@@ -53,6 +53,12 @@ class Router(Spec):
         False, description="It reads the stream over its root mean square, times a learned scale and 1 / sqrt(d_model)"
     )
     all_scale: bool = Field(False, description="All weights are multiplied by one learned number (Inkling)")
+    hidden: Width | None = Field(
+        None, description="It is a network: a projection to this width, a norm, two layers with GELU (ZAYA)"
+    )
+    carry: bool = Field(
+        False, description="What the projection gave in the layer before joins it, times learned scales (ZAYA)"
+    )
     expert_scale: bool = Field(False, description="Each expert's weight is multiplied by a learned number of its own")
 
     @model_validator(mode="after")
@@ -61,6 +67,10 @@ class Router(Spec):
             raise ValueError(
                 f"top_groups: {self.top_groups} is more than the {self.groups} groups; give 1 to {self.groups}"
             )
+        if self.carry and not self.hidden:
+            raise ValueError("carry: only a router that is a network has something to carry; give hidden")
+        if self.hidden and self.norm:
+            raise ValueError("norm: a router that is a network has a norm of its own; give one of norm and hidden")
         if self.counted and not self.selection_bias:
             raise ValueError("counted: there is no selection bias to count")
         if self.over == "near" and self.score != "softmax":
@@ -108,6 +118,7 @@ class Experts(Activated, Part):
     zero: Annotated[int, Field(ge=0, le=4_096)] = Field(
         0, description="Further experts without weights, which give back what they read: a token may choose them too"
     )
+    skip: bool = Field(False, description="The experts without weights give nothing (ZAYA)")
     bias: bool = Field(False, description="Biases in every expert")
     out_bias: bool = Field(False, description="A bias on what the routed experts give together (JetMoE)")
     router: Router = Field(Router(), description="How experts are chosen and weighed")
@@ -137,6 +148,8 @@ class Experts(Activated, Part):
             raise ValueError(
                 "shared.scored: the shared experts are of equal width, and all experts' scores are compared"
             )
+        if self.skip and not self.zero:
+            raise ValueError("skip: there are no experts without weights; give zero")
         if self.zero and self.latent:
             raise ValueError("zero: experts that give back what they read work on the stream; give no latent")
         if self.top_k > self.choices:
@@ -194,7 +207,10 @@ class Experts(Activated, Part):
         return ExpertsModule(self, d_model)
 
     def flops(self, d_model: int, new: int, past: int) -> Flops:
-        flops = Flops(router=2 * new * d_model * (self.choices + self.scored))
+        hidden = self.router.hidden
+        flops = Flops(router=2 * new * (hidden or d_model) * (self.choices + self.scored))
+        if hidden:
+            flops["router"] += 2 * new * hidden * (d_model + 2 * hidden)
         flops["experts"] = feed_forward_flops(self, self.latent or d_model, self.d_ff, new * self.active).total
         if self.latent:
             flops |= dict.fromkeys(("enter", "leave"), 2 * new * d_model * self.latent)
@@ -210,7 +226,14 @@ class Experts(Activated, Part):
             update={"d_ff": scaled(self.shared.d_ff, scale, multiple=equal)}
         )
         latent = self.latent and scaled(self.latent, scale)
-        small = {"d_ff": scaled(self.d_ff, scale), "shared": shared, "latent": latent, "vocab_size": None}
+        router = self.router.model_copy(update={"hidden": self.router.hidden and scaled(self.router.hidden, scale)})
+        small = {
+            "d_ff": scaled(self.d_ff, scale),
+            "shared": shared,
+            "latent": latent,
+            "vocab_size": None,
+            "router": router,
+        }
         return self.model_copy(update=small)
 
     def facts(self):
@@ -257,7 +280,13 @@ class Experts(Activated, Part):
             yield f"The {self.top_k} chosen scores are divided by their sum."
         elif r.over == "all" or r.score == "sigmoid":
             yield f"The {self.top_k} chosen scores are used as they are: their sum is not one."
-        if self.zero:
+        if r.hidden:
+            yield f"Router logits come from {r.hidden} channels: a norm, then two layers with biases and exact GELU."
+        if r.carry:
+            yield "The router adds what the layer before had in those channels, times learned scales, before the norm."
+        if self.skip:
+            yield "A token that chooses an expert without weights is given nothing here."
+        elif self.zero:
             yield f"Experts {self.count} to {self.choices - 1} return their input, times their weight like any other's output."
         if r.scale != 1:
             yield f"The weights are then multiplied by {r.scale:g}."
@@ -328,7 +357,17 @@ class RouterModule(nn.Module):
         super().__init__()
         self.part = part
         self.scored = getattr(part, "scored", 0)  # shared experts that have a row too
-        self.weight = normal(part.choices + self.scored, d_model)
+        hidden = part.router.hidden
+        self.weight = normal(part.choices + self.scored, hidden or d_model)
+        if hidden:
+            self.explain = (
+                "The token's own channels, fewer of them, pass two layers before each expert's row of weights."
+            )
+            self.down, self.norm = Linear(d_model, hidden, bias=True), part.norm.build(hidden)
+            self.first, self.second = Linear(hidden, hidden, bias=True), Linear(hidden, hidden, bias=True)
+        self.carried = nn.Parameter(torch.ones(hidden)) if part.router.carry else None
+        self.source: tuple[RouterModule, ...] = ()  # the layer before's, in a tuple so that it is no child
+        self.latest: Tensor | None = None
         self.bias = nn.Parameter(torch.zeros(part.choices + self.scored)) if part.router.bias else None
         self.all_scale = nn.Parameter(torch.ones(1)) if part.router.all_scale else None
         self.scale = nn.Parameter(torch.ones(d_model)) if part.router.norm else None
@@ -369,13 +408,21 @@ class RouterModule(nn.Module):
 
     def all_scores(self, x: Tensor) -> Tensor:
         """The same, and what the shared experts with scores are worth after them, (B, T, E + S)."""
-        r, x = self.part.router, x.float()
+        r, x = self.part.router, self.layers(x) if self.part.router.hidden else x.float()
         if r.norm:
             x = F.rms_norm(x, x.shape[-1:], None, self.part.norm.eps) * self.scale.float() * x.shape[-1] ** -0.5
         logits = F.linear(x, self.weight.float(), None if self.bias is None else self.bias.float())
         if r.softcap:
             logits = r.softcap * torch.tanh(logits / r.softcap)
         return self.score(logits) if r.over == "all" else logits
+
+    def layers(self, x: Tensor) -> Tensor:
+        """What the logits are read from, (B, T, hidden), where the router is a network; the next layer's may read it too."""
+        x = self.down(x)
+        if self.source:
+            x = x + self.source[0].latest * self.carried
+        self.latest = x
+        return F.gelu(self.second(F.gelu(self.first(self.norm(x))))).float()
 
     def score(self, logits: Tensor) -> Tensor:
         match self.part.router.score:
@@ -459,6 +506,7 @@ class StackedExperts(nn.Module):
         expert = expert[: len(slots)]
         gate = self.project("gate", slots, expert) if self.part.gated else None
         y = self.part.activate(self.project("up", slots, expert), gate)  # (B T K, d_ff)
+        same = torch.zeros_like(same) if self.part.skip else same
         y = torch.cat((self.project("down", y, expert), same))  # (B T K, d_model)
         y = y * weight if self.part.weigh == "after" else y
         y = torch.zeros_like(x).flatten(0, 1).index_add(0, order // k, y).view_as(x)

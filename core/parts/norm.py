@@ -124,6 +124,30 @@ class SelfGatedRMSNormModule(RMSNormModule):
         return y * torch.sigmoid(self.up(F.silu(self.down(y))).float()).to(y.dtype)
 
 
+class Affine(Spec):
+    """No norm, but what norms have beside it: a learned shift and scale of each channel (ZAYA)."""
+
+    def build(self, dim: int) -> nn.Module:
+        return AffineModule(dim)
+
+    def explain(self, dim: int) -> str:
+        return f"A learned shift, then a learned scale, of each of {dim:,} channels."
+
+
+class AffineModule(nn.Module):
+    box = "norm"
+    keeps_shape = True
+    label = "Shift and scale"
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(dim)), nn.Parameter(torch.zeros(dim))
+        self.explain = f"A learned shift, then a learned scale, of each of {dim:,} channels."
+
+    def forward(self, x: Tensor) -> Tensor:  # (..., dim)
+        return (x + self.bias) * self.weight
+
+
 class HeadNorms(nn.Module):
     """One rule for all heads, each with weights of its own."""
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from .base import Eps, Positive, Spec, State, normal
 from .convolution import CausalConvolution, Kernel
+from .norm import AffineModule
 
 Placement = Literal["pre", "post", "output", "sandwich", "none"]
 
@@ -67,10 +68,14 @@ class Residual(_Residual):
         None, description="A part's output is mixed with its last so many by a short convolution as it joins (Inkling)"
     )
 
+    affine: bool = Field(
+        False, description="The stream and what joins it are each shifted and scaled, channel by channel (ZAYA)"
+    )
+
     @model_validator(mode="after")
     def _one_way(self):
-        if self.levelled and self.kernel:
-            raise ValueError("kernel: a levelled sum has no convolution; give one of them")
+        if self.levelled + bool(self.kernel) + self.affine > 1:
+            raise ValueError("kernel: a sum is levelled, has a convolution or is affine; give one of them")
         return self
 
     @property
@@ -81,12 +86,16 @@ class Residual(_Residual):
         """How step `index` of a block reads and writes."""
         if self.kernel:
             return None, ConvolvedAdd(self.scale, d_model, self.kernel)
+        if self.affine:
+            return None, AffineAdd(self.scale, d_model)
         return None, LevelledAdd(self.scale) if self.levelled else Add(self.scale)
 
     def checklist(self) -> Iterator[str]:
         yield from super().checklist()
         if self.levelled:
             yield "The n-th sum is √((n − 1) / n) of the stream plus 1 / √n of the output; the embedding is the first of them."
+        if self.affine:
+            yield "The stream and what joins it are each shifted, then scaled, by learned vectors; the sum is in float32."
         if self.kernel:
             yield f"What a part gives passes a convolution over {self.kernel} tokens, without bias or activation, and is added to it."
 
@@ -215,6 +224,20 @@ class ConvolvedAdd(Add):
         mixed, last = self.convolve(update, self.inputs.before(update))
         self.inputs(last)
         return super().forward(stream, update + mixed)
+
+
+class AffineAdd(Add):
+    """ZAYA1's residual scaling (arXiv:2511.17127)."""
+
+    label = "Scaled +"
+    explain = "The stream and the part's output are each shifted and scaled, channel by channel; then they are summed."
+
+    def __init__(self, scale: float, d_model: int):
+        super().__init__(scale)
+        self.keep, self.take = AffineModule(d_model), AffineModule(d_model)
+
+    def forward(self, stream: Tensor, update: Tensor) -> Tensor:  # (B, T, d_model) twice
+        return super().forward(self.keep(stream), self.take(update))
 
 
 class LayerScale(nn.Module):
