@@ -26,8 +26,9 @@ BITS = {
     "I8": 8, "U64": 64, "U32": 32, "U16": 16, "U8": 8, "BOOL": 8,
 }  # fmt: skip
 STORED = {  # a format of the spec -> the types that a file may hold its values in
-    "fp32": {"F32"}, "bf16": {"BF16"}, "fp16": {"F16"}, "fp8": {"F8_E4M3"}, "fp8_block": {"F8_E4M3"}, "fp8_row": {"F8_E4M3"},
-    "mxfp4": {"U8", "F4"}, "nvfp4": {"U8", "F4"}, "nf4": {"U8"}, "int8": {"I8"},
+    "fp32": {"F32"}, "bf16": {"BF16"}, "fp16": {"F16"}, "fp8": {"F8_E4M3"}, "fp8_block": {"F8_E4M3"}, "fp8_ue8m0": {"F8_E4M3"},
+    "fp8_row": {"F8_E4M3"},
+    "int64": {"I64"}, "mxfp4": {"U8", "I8", "F4"}, "nvfp4": {"U8", "F4"}, "nf4": {"U8"}, "int8": {"I8"},
 }  # fmt: skip
 PACKED = {"I32"}  # the integer formats: eight values of four bits, or four of eight, in one number
 # What stands beside a matrix that is stored narrow: scales, zero points, the order of its groups, how it is packed.
@@ -35,7 +36,7 @@ BESIDE = (
     *(f".weight_{word}" for word in ("scale_inv", "scale", "scale_2", "zero_point", "g_idx", "shape", "global_scale", "format")),
     *(f".weight.{word}" for word in ("absmax", "quant_map", "nested_absmax", "nested_quant_map")), ".weight.quant_state.bitsandbytes__nf4",
     ".weight.quant_state.bitsandbytes__fp4", ".qzeros", ".scales", ".g_idx", ".input_scale", ".input_global_scale", ".SCB",
-    "_scale_inv", "_scale",
+    "_scale_inv", "_scale", ".scale",
 )  # fmt: skip
 
 
@@ -169,9 +170,11 @@ def _in_part(arch: Architecture, path: str) -> str:
     """The path that `precision` knows a parameter by: layers.3.moe.router.weight -> moe.router.weight."""
     inner = re.sub(r"^layers\.\d+\.", "", path)
     name = inner.split(".")[0]
-    if inner == path or name in arch.parts:
+    if (inner == path and name != "merge") or name in arch.parts:
         return inner
     plain = re.sub(r"_\d+$", "", name)
+    if name == "merge" or name.endswith(("_read", "_add")):
+        return f"streams.{inner}"
     return inner.replace(name, plain, 1) if plain in arch.parts else f"norm.{inner}"
 
 
@@ -184,7 +187,7 @@ def _unpacked(found: Headers) -> dict[str, Stored]:
     beside: Counter[str] = Counter()
     for name, (dtype, shape) in found.items():
         size = math.ceil(math.prod(shape) * BITS.get(dtype, 8) / 8)
-        if owner := _owner(name):
+        if owner := _owner(name, found):
             beside[owner] += size
         else:
             plain, shape = _plain(name, dtype, shape, found)
@@ -195,10 +198,12 @@ def _unpacked(found: Headers) -> dict[str, Stored]:
     }
 
 
-def _owner(name: str) -> str | None:
+def _owner(name: str, found: Headers) -> str | None:
     """The matrix that a tensor stands beside; None for one that stands for itself."""
     suffix = next((suffix for suffix in BESIDE if name.endswith(suffix)), None)
-    return suffix and name.removesuffix(suffix) + (".weight" if suffix.startswith(".") else "")
+    owner = suffix and name.removesuffix(suffix) + (".weight" if suffix.startswith(".") else "")
+    alone = suffix in ("_scale", ".scale") and owner not in found  # a parameter that is called so
+    return None if alone else owner
 
 
 def _plain(name: str, dtype: str, shape: tuple[int, ...], found: Headers) -> tuple[str, tuple[int, ...]]:
@@ -215,6 +220,8 @@ def _plain(name: str, dtype: str, shape: tuple[int, ...], found: Headers) -> tup
             rows * columns * 32 // (scales[1] * _bits(base, shape, found)) if scales[1] else 0,
         )
     if leaf == "weight" and dtype == "U8" and f"{name}_scale" in found and len(shape) > 1:
+        return name, (*shape[:-1], 2 * shape[-1])
+    if leaf == "weight" and dtype == "I8" and f"{base}.scale" in found:  # DeepSeek-V4's pairs of four bits
         return name, (*shape[:-1], 2 * shape[-1])
     if leaf == "weight" and dtype == "U8":  # bitsandbytes: a column of pairs
         return name, (2 * math.prod(shape),)

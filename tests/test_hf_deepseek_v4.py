@@ -10,6 +10,7 @@ import core
 from core.hf import from_hf, to_hf
 from core.parts.base import entry_pairs
 from core.parts.residual import GatedStreams, HyperConnections, ManifoldHyperConnections
+from core.verify import compare
 
 SLIDING, SPARSE, HEAVY = "sliding_attention", "compressed_sparse_attention", "heavily_compressed_attention"
 V4 = dict(
@@ -177,4 +178,66 @@ def test_sinkhorn_brings_the_mix_near_a_doubly_stochastic_matrix():
 def test_what_a_layer_chose_is_an_arrow_to_those_that_follow():
     graph = core.graph(from_hf(HY4))
     arrows = [(a, b) for a, b, beside in graph.edges(data="beside") if beside]
-    assert arrows == [("layers.1.attention.indexer", "layers.2.following.choice")]
+    assert arrows == [("layers.1.attention.indexer", "layers.2.following.indexer")]
+
+
+def published(depth: int, experts: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """The tensors of DeepSeek-V4-Pro's files, as their headers name and type them, of fewer layers and experts."""
+    d, f, found = 7_168, 3_072, {}
+
+    def narrow(name: str, out: int, wide: int) -> None:
+        found[f"{name}.weight"] = "F8_E4M3", (out, wide)
+        found[f"{name}.scale"] = "F8_E8M0", (-(-out // 128), -(-wide // 128))
+
+    def four_bits(name: str, out: int, wide: int) -> None:
+        found[f"{name}.weight"], found[f"{name}.scale"] = ("I8", (out, wide // 2)), ("F8_E8M0", (out, wide // 32))
+
+    def compressor(name: str, ratio: int, wide: int, dim: int) -> None:
+        found[f"{name}.ape"], found[f"{name}.norm.weight"] = ("F32", (ratio, wide)), ("BF16", (dim,))
+        found[f"{name}.wgate.weight"] = found[f"{name}.wkv.weight"] = "BF16", (wide, d)
+
+    def layer(at: str, ratio: int, hashed: bool) -> None:
+        found[f"{at}.attn_norm.weight"] = found[f"{at}.ffn_norm.weight"] = "BF16", (d,)
+        for site in ("attn", "ffn"):
+            found[f"{at}.hc_{site}_fn"], found[f"{at}.hc_{site}_base"] = ("F32", (24, 4 * d)), ("F32", (24,))
+            found[f"{at}.hc_{site}_scale"] = "F32", (3,)
+        found[f"{at}.attn.attn_sink"], found[f"{at}.attn.kv_norm.weight"] = ("F32", (128,)), ("BF16", (512,))
+        found[f"{at}.attn.q_norm.weight"] = "BF16", (1_536,)
+        for name, out, wide in (
+            ("wkv", 512, d), ("wo_a", 16_384, 4_096), ("wo_b", d, 16_384), ("wq_a", 1_536, d), ("wq_b", 65_536, 1_536)
+        ):  # fmt: skip
+            narrow(f"{at}.attn.{name}", out, wide)
+        if ratio:
+            compressor(f"{at}.attn.compressor", ratio, 1_024 if ratio == 4 else 512, 512)
+        if ratio == 4:
+            compressor(f"{at}.attn.indexer.compressor", 4, 256, 128)
+            found[f"{at}.attn.indexer.weights_proj.weight"] = "BF16", (64, d)
+            narrow(f"{at}.attn.indexer.wq_b", 8_192, 1_536)
+        found[f"{at}.ffn.gate.weight"] = "BF16", (experts, d)
+        name, said = ("tid2eid", ("I64", (129_280, 6))) if hashed else ("bias", ("F32", (experts,)))
+        found[f"{at}.ffn.gate.{name}"] = said
+        for w, out, wide in (("w1", f, d), ("w2", d, f), ("w3", f, d)):
+            narrow(f"{at}.ffn.shared_experts.{w}", out, wide)
+            for expert in range(experts):
+                four_bits(f"{at}.ffn.experts.{expert}.{w}", out, wide)
+
+    found["embed.weight"] = found["head.weight"] = "BF16", (129_280, d)
+    found["norm.weight"] = "BF16", (d,)
+    found["hc_head_fn"], found["hc_head_base"], found["hc_head_scale"] = (
+        ("F32", (4, 4 * d)),
+        ("F32", (4,)),
+        ("F32", (1,)),
+    )
+    for n in range(depth):
+        layer(f"layers.{n}", 4 if n > 1 and n % 2 == 0 else 128, n < 3)
+    layer("mtp.0", 0, False)
+    return found
+
+
+def test_the_published_file_is_what_its_preset_says():
+    """Names, shapes and types of every tensor, as the headers of deepseek-ai/DeepSeek-V4-Pro have them; 5 of its 61 layers."""
+    config = to_hf(core.load("deepseek-v4-pro")) | dict(num_hidden_layers=5, n_routed_experts=8)
+    arch = from_hf(config | {key: config[key][:5] for key in ("layer_types", "mlp_layer_types")})
+    verified = compare("headers", arch, published(arch.depth, 8))
+    assert verified.exact, verified.differences[:5]
+    assert verified.parameters == verified.expected_parameters and verified.bytes == verified.expected_bytes

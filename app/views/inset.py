@@ -221,7 +221,8 @@ def routed(config: dict) -> str:
     """How a router chooses, in a few words."""
     router = config["router"]
     groups = f"{router['top_groups']} of {router['groups']} groups, " if router["top_groups"] < router["groups"] else ""
-    return f"{router['score']} scores, {groups}top {config['top_k']}"
+    chosen = f"{config['top_k']} from a table" if router["hashed"] else f"{groups}top {config['top_k']}"
+    return f"{router['score'].replace('_', ' ')} scores, {chosen}"
 
 
 class Grid:

@@ -9,10 +9,9 @@ from . import common
 from . import deepseek_v3 as v3
 from .common import one, unless
 from .config import Config, layers
-from .weights import Sources
+from .weights import Source, Sources
 
 TYPES = ("deepseek_v4",)
-ignored = v3.ignored
 SLIDING, SPARSE, HEAVY = ATTENTION = (
     "sliding_attention",
     "compressed_sparse_attention",
@@ -281,7 +280,35 @@ def write_stored(arch: Architecture) -> dict:
 # ---- tensors ----
 
 
+# transformers' words for a tensor's modules -> those of DeepSeek's own files, in the order in which they are replaced.
+OWN_WORDS = {
+    "compressor.indexer.scorer.weights_proj": "indexer.weights_proj", "compressor.indexer.q_b_proj": "indexer.wq_b",
+    "compressor.indexer.": "indexer.compressor.", "compressor.kv_norm": "compressor.norm", "compressor.gate_proj": "compressor.wgate",
+    "self_attn": "attn", "mlp": "ffn", "q_a_proj": "wq_a", "q_b_proj": "wq_b", "kv_proj": "wkv", "o_a_proj": "wo_a", "o_b_proj": "wo_b",
+    "q_a_norm": "q_norm", "position_bias": "ape", "sinks": "attn_sink", "e_score_correction_bias": "bias", "gate_proj": "w1",
+    "down_proj": "w2", "up_proj": "w3", "attn_hc.": "hc_attn_", "ffn_hc.": "hc_ffn_", "hc_head.hc_": "hc_head_",
+    "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm", "embed_tokens": "embed", "lm_head.": "model.head.",
+}  # fmt: skip
+
+
+def own_name(name: str) -> str:
+    """What DeepSeek's files call a tensor, below `model.` as here."""
+    for theirs, own in OWN_WORDS.items():
+        name = name.replace(theirs, own)
+    return name
+
+
+def ignored(name: str) -> bool:
+    """The prediction modules are beside the model."""
+    return name.startswith(("mtp.", "model.mtp.")) or common.ignored(name)
+
+
 def sources(arch: Architecture) -> Sources:
+    for path, ways in _sources(arch):
+        yield path, [*ways, *(Source(tuple(map(own_name, way.names)), way.make) for way in ways)]
+
+
+def _sources(arch: Architecture) -> Sources:
     yield from common.llama_sources(arch, mixer=_attention, ff=_experts)
     for index, block in enumerate(arch.sequence):
         for step, theirs in zip(block, ("attn_hc", "ffn_hc"), strict=True):

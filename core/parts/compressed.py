@@ -84,8 +84,8 @@ class CompressedAttention(Mixer):
     @property
     def label(self) -> str:
         if self.ratio is None:
-            return "Sliding-window attention"
-        return "Compressed sparse attention" if self.indexer else "Heavily compressed attention"
+            return "Window attention"
+        return "Compressed attention, " + ("sparse" if self.indexer else "heavy")
 
     @property
     def span(self) -> int:
@@ -166,11 +166,12 @@ class CompressedAttention(Mixer):
         )
 
     def facts(self) -> Iterator[str]:
-        yield f"{self.heads} heads · window {self.window:,}"
+        yield f"{self.heads} heads"
         if self.indexer:
-            yield f"best {self.indexer.top_k:,} of 1 in {self.ratio}"
+            yield f"1 in {self.ratio}, best {self.indexer.top_k:,}"
         elif self.ratio:
             yield f"1 in {self.ratio}"
+        yield f"window {self.window:,}"
 
     def explain(self, d_model: int) -> str:
         words = (
