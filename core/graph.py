@@ -237,7 +237,9 @@ class _Builder:
     def operation(self, node: str, op: Operation, parent: str, count: int, traced: Traced, flops: Mapping) -> None:
         """One box. A module that runs twice is counted where it runs first."""
         first = bool(op.path) and not op.again
-        own = sum(prod(shape) for path, shape in traced.parameters.items() if first and path.startswith(f"{op.path}."))
+        own = sum(
+            prod(shape) for path, shape in traced.parameters.items() if first and f"{path}.".startswith(f"{op.path}.")
+        )
         module = traced.modules.get(op.path)
         kept = prod(n for n in op.shape[2:] if isinstance(n, int)) if op.kind == "cache" else 0
         explain = getattr(module, "explain", "")
@@ -250,7 +252,7 @@ class _Builder:
             explain = f"Kept whatever the length, and changed by every token: {number(prod(op.shape[1:]))} values."
         self.node(
             node, op.kind, op.label, op.inputs[0].shape if op.inputs else (), op.shape, parent=parent, repeat=count,
-            path=f"{parent}.{op.path}" if op.path else "", parameters=own, active_parameters=own,
+            path=f"{parent}.{op.path}" if module and op.path else "", parameters=own, active_parameters=own,
             flops=flops.get(op.path, getattr(module, "token_flops", 0)) if first else 0, cache_bytes=CACHE_BYTES * kept, explain=explain,
         )  # fmt: skip
 

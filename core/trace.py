@@ -49,8 +49,8 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operation:
-    """A box: a leaf module or a function. `path` is the module's own path, empty for functions and inputs; a module that
-    runs more than once is `again` after the first time."""
+    """A box: a leaf module or a function. `path` is the module's own, or that of the parameter a function uses, else
+    empty; a module that runs more than once is `again` after the first time."""
 
     id: str
     path: str
@@ -76,8 +76,9 @@ class Traced:
 class _Recorder(TorchFunctionMode):
     """Writes down what runs inside it. A tensor is known by its identity: each has one operation that it came from."""
 
-    def __init__(self, inputs: dict[str, torch.Tensor]):
+    def __init__(self, inputs: dict[str, torch.Tensor], weights: dict[int, str]):
         super().__init__()
+        self.weights = weights  # id -> the path of a parameter, which a function may use outside any box
         self.operations: list[Operation] = []
         self.known: dict[int, tuple[torch.Tensor, str, str]] = {}  # id -> the tensor, its operation, its name
         self.used: set[str] = set(inputs)
@@ -98,7 +99,8 @@ class _Recorder(TorchFunctionMode):
                 self.known.setdefault(id(tensor), (tensor, *source[1:]))
             return out
         kind, label = FUNCTIONS.get(name, ("function", name))
-        return self.record(name, "", kind, label, (), args, out)
+        weight = next((self.weights[id(t)] for t in _tensors(args) if id(t) in self.weights), "")
+        return self.record(name, weight, kind, label, (), args, out)
 
     def box(self, path: str, module: nn.Module, forward: Callable, *args: object, **kwargs: object) -> object:
         """Stands for a box's forward while its module is traced."""
@@ -160,7 +162,7 @@ def _tensors(args: tuple) -> Iterator[torch.Tensor]:
 def trace(module: nn.Module, inputs: dict[str, torch.Tensor]) -> Traced:
     """Trace `module`, built for this alone, on meta tensors named as its forward's arguments."""
     inputs = {name: inputs[name] for name in _names(type(module).forward) if name in inputs}
-    recorder = _Recorder(inputs)
+    recorder = _Recorder(inputs, {id(p): path for path, p in module.named_parameters()})
     modules = dict(module.named_modules())
     boxes = {path: m for path, m in modules.items() if hasattr(m, "box")}
     for path, box in boxes.items():

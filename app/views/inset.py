@@ -16,6 +16,7 @@ class Inset:
         self.g, self.part, self.width, self.chosen = graph, part, width, set(chosen)
         self.data = graph.nodes[part]
         self.inside = [node for node, data in graph.nodes(data=True) if data["parent"] == part]
+        self.together = self.shared()
         self.span = (0.0, 0.0)  # where a call-out may end, once drawn
         self.words = sentences(self.data["explain"], width - 2 * PAD, 13, lines=3)
         self.lines = 1
@@ -32,7 +33,7 @@ class Inset:
         sizes: dict[str, tuple[float, float]] = dict.fromkeys(self.given, (60, 16))
         owner: dict[str, str] = {}
         for node in self.inside:
-            owner[node] = self.shared(node) or node
+            owner[node] = self.owner(node)
             sizes[owner[node]] = (150, 46) if owner[node] != node else self.size(node)
 
         def end(source: str, beside: bool) -> str:
@@ -46,9 +47,16 @@ class Inset:
         )
         return layered(tuple((key, *size) for key, size in sizes.items()), tuple(edges))
 
-    def shared(self, node: str) -> str:
-        """The shared expert is one box, whatever it is made of."""
-        return f"{self.part}.shared" if self.g.nodes[node]["path"].startswith(f"{self.part}.shared.") else ""
+    def shared(self) -> set[str]:
+        """What the shared expert is made of, which is one box: its modules and what happens between them."""
+        own = {node for node in self.inside if self.g.nodes[node]["path"].startswith(f"{self.part}.shared.")}
+        flow = self.g.subgraph(self.inside)
+        after = own.union(*(nx.descendants(flow, node) for node in own))
+        return after & own.union(*(nx.ancestors(flow, node) for node in own))
+
+    def owner(self, node: str) -> str:
+        """The box that a node is drawn as, or in."""
+        return f"{self.part}.shared" if node in self.together else node
 
     def size(self, node: str) -> tuple[float, float]:
         data = self.g.nodes[node]
@@ -167,7 +175,7 @@ class Inset:
         inside = set(self.inside)
         leaving = (a for a, b, beside in self.g.out_edges(self.inside, "beside") if b not in inside and not beside)
         node = next(leaving)
-        return self.shared(node) or node
+        return self.owner(node)
 
     def route(self, pen: Pen, path: list[str], port: float, lanes: dict[int, list[str]]) -> None:
         """One tensor's way up: straight through virtual boxes, sideways only between the ranks, a lane a source."""
@@ -197,7 +205,7 @@ class Inset:
             pen.text(box.x, box.y + 6, f"{key} ({shape})", "s c")
             return
         if key not in self.g:  # the shared expert, as one
-            made = [node for node in self.inside if self.shared(node)]
+            made = [node for node in self.inside if node in self.together]
             width = next((self.g.nodes[n]["shape_out"][-1] for n in made if self.kind(n) == "activation"), 0)
             facts = f"d_ff {width:,}, always on"
             pen.box(made[0], box.x, box.y, box.width, box.height, KINDS["shared"], "Shared expert", facts)
