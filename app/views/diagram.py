@@ -84,7 +84,8 @@ def opened(
     others = [node for node in found.values() if graph.nodes[node]["role"] not in MIXERS][:1]
     usual, names = [*mixers, *others], {graph.nodes[node]["part"]: node for node, _ in reversed(parts)}
     kinds = {graph.nodes[node]["kind"] for node in usual}
-    others = sorted([*names.values()][::-1], key=lambda node: graph.nodes[node]["kind"] in kinds)
+    others = [*reversed(names.values())]
+    others.sort(key=lambda node: graph.nodes[node]["kind"] in kinds)
     insets: list[Inset] = []
     for node in [*usual, *others]:
         part = graph.nodes[node]["part"]
