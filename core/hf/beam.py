@@ -108,6 +108,6 @@ def _write_position(part, context: int) -> dict | None:
 def sources(arch: Architecture) -> Sources:
     def mixer(path, at, part):
         yield from common.attention_sources(path, f"{at}.self_attn", part)
-        yield f"{path}.gate_bias", [Source((f"{at}.self_attn.gate_bias",), lambda bias: bias.unsqueeze(-1))]
+        yield f"{path}.gate.head_bias", [Source((f"{at}.self_attn.gate_bias",), lambda bias: bias.unsqueeze(-1))]
 
     yield from common.llama_sources(arch, mixer=mixer)

@@ -329,6 +329,21 @@ def shrunk_dim(position: Position) -> int:
     return 16 if getattr(position, "fraction", 1.0) >= 0.25 else 64
 
 
+class HeadBiased(Linear):
+    """A linear map to the channels of several heads, with one bias a head."""
+
+    def __init__(self, d_in: int, heads: int, channels: int):
+        super().__init__(d_in, heads * channels)
+        self.head_bias = nn.Parameter(torch.zeros(heads, 1))
+
+    @property
+    def explain(self) -> str:
+        return super().explain.replace(" weights", f" weights and {len(self.head_bias)} biases, one a head")
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, T, d_in) -> (B, T, heads channels)
+        return (super().forward(x).unflatten(-1, (len(self.head_bias), -1)) + self.head_bias).flatten(-2)
+
+
 class AttentionModule(nn.Module):
     def __init__(self, part: Attention, d_model: int, d_out: int | None = None):
         super().__init__()
@@ -336,8 +351,10 @@ class AttentionModule(nn.Module):
         h, g, d, v = part.heads, part.kv_heads, part.head_dim, part.v_dim
         self.q = Linear(d_model, h * d, part.bias)
         gate_bias = part.gate.bias if part.gate and part.gate.bias is not None else part.bias
-        self.gate = Linear(d_model, part.gates, gate_bias is True) if part.gate else None
-        self.gate_bias = nn.Parameter(torch.zeros(h, 1)) if part.gate and gate_bias == "head" else None
+        if part.gate and gate_bias == "head":
+            self.gate = HeadBiased(d_model, h, part.gates // h)
+        else:
+            self.gate = Linear(d_model, part.gates, gate_bias) if part.gate else None
         if part.cache_from:
             self.k_cache, self.v_cache = Borrow(g, d), Borrow(g, v)
         else:
@@ -382,8 +399,6 @@ class AttentionModule(nn.Module):
 
     def gated(self, out: Tensor, gate: Tensor) -> Tensor:
         """(B, T, H V) times (B, T, H V), or (B, T, H) with one gate a head."""
-        if self.gate_bias is not None:
-            gate = (gate.unflatten(-1, (self.part.heads, -1)) + self.gate_bias).flatten(-2)
         gate = self.part.gate.open(gate)
         if self.part.gate.per == "channel":
             return out * gate
