@@ -1,4 +1,4 @@
-"""HRM-Text (Sapient; arXiv:2506.21734): two stacks of layers, one run several times for each run of the other, with one set of
+"""HRM-Text (Sapient; arXiv:2605.20613): two stacks of layers, one run several times for each run of the other, with one set of
 weights each. Instructions that see both ways (prefix_lm) are a matter of the mask that a text comes with, and not read."""
 
 from ..spec import Architecture, Unsupported

@@ -6,6 +6,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+from ..parts.experts import Experts
 from ..spec import Architecture, Unsupported
 from . import common, kin
 from .common import unless
@@ -335,7 +336,9 @@ def _experts(config: Config, row: MoeKin) -> dict:
 
 
 def write(row: MoeKin, model_type: str, arch: Architecture) -> dict:
-    moe, dense = arch.parts["moe"], arch.parts.get("dense")
+    dense = arch.parts.get("dense")
+    # Where no layer has experts, some stand for what the keys must say of them.
+    moe = arch.parts.get("moe") or Experts(kind="experts", count=8, top_k=1, d_ff=8, activation=dense.activation)
     written = kin.write_frame(arch, model_type, row) | {
         row.count[0]: moe.count, row.top_k[0]: moe.top_k, row.activation[0]: common.write_activation(moe.activation),
     }  # fmt: skip

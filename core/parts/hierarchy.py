@@ -1,5 +1,5 @@
-"""Two streams at two paces, the hierarchical reasoning model (arXiv:2506.21734; HRM-Text): a fast stack of layers runs several times
-on what it made of the slow stream, then the slow stack once on what came of it."""
+"""Two streams at two paces (HRM, arXiv:2506.21734; HRM-Text, arXiv:2605.20613): a fast stack of layers runs several times on what
+it made of the slow stream, then the slow stack once on what came of it."""
 
 from collections.abc import Iterator
 from typing import Literal
