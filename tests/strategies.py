@@ -158,6 +158,14 @@ def compressed(draw):
     return part
 
 
+dynamic_masks = given(
+    kind=st.just("dynamic_mask_attention"), heads=st.sampled_from([2, 4]), kv_heads=st.sampled_from([1, 2]), head_dim=HEAD_DIMS,
+    keep=st.integers(1, 12), window=maybe(st.integers(1, 9)), bias=maybe(st.booleans()), qk_norm=maybe(st.just({})),
+)  # fmt: skip
+product_keys = given(
+    kind=st.just("product_key_experts"), count=st.sampled_from([16, 30]), top_k=st.integers(1, 6), d_ff=st.sampled_from([8, 24]),
+    activation=maybe(st.sampled_from(["geglu", "silu", "relu2"])), bias=maybe(st.booleans()),
+)  # fmt: skip
 differentials = given(
     kind=st.just("differential_attention"), heads=st.sampled_from([4, 8]), kv_heads=st.sampled_from([2, 4]), head_dim=HEAD_DIMS,
     bias=maybe(st.booleans()), position=maybe(st.one_of(ropes, nope)),
@@ -367,6 +375,8 @@ def mappings(draw):
         "moe": experts(),
         "conv": convolutions,
         "pair": differentials,
+        "dynamic": dynamic_masks,
+        "neurons": product_keys,
         "delta": deltas(),
         "sparse": sparse,
         "blocks": block_sparse,
@@ -418,6 +428,7 @@ def mappings(draw):
                     layer_scale=maybe(st.booleans()),
                     levelled=maybe(st.booleans()),
                     kernel=maybe(st.just(3)),
+                    weighted=maybe(st.booleans()),
                 ),
                 given(kind=st.just("plain"), affine=st.just(True), scale=maybe(st.just(0.7))),
                 given(kind=st.just("hyper"), streams=st.integers(2, 3)),

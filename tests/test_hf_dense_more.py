@@ -1,7 +1,8 @@
 """Further dense families against transformers: logits on small random weights, the round trip, what is refused."""
 
 import pytest
-from parity import check_logits
+import torch
+from parity import check_logits, parameters, perturb, reference
 
 import core
 from core.hf import from_hf, to_hf
@@ -23,6 +24,7 @@ XGLM = dict(
 )  # fmt: skip
 CTRL = dict(model_type="ctrl", vocab_size=64, n_embd=32, n_layer=2, n_head=4, dff=48, n_positions=64)
 BIGCODE = dict(model_type="gpt_bigcode", vocab_size=64, n_embd=32, n_layer=2, n_head=4, n_positions=64)
+DOGE = SMALL | dict(model_type="doge", vocab_size=5_000)  # of two equal tokens transformers keeps any, so few are equal
 DBRX = dict(
     model_type="dbrx", vocab_size=64, d_model=64, n_heads=4, n_layers=2, max_seq_len=64, rope_theta=500.0,
     attn_config=dict(kv_n_heads=2, clip_qkv=0.5, rope_theta=500.0), ffn_config=dict(ffn_hidden_size=48, moe_num_experts=8, moe_top_k=2),
@@ -44,6 +46,9 @@ CASES = [
     DBRX | dict(ffn_config=DBRX["ffn_config"] | dict(moe_normalize_expert_weights=None, ffn_act_fn=dict(name="gelu"))),
     JAPANESE,
     JAPANESE | dict(num_hidden_layers=1, rotary_pct=0.5, rotary_emb_base=500, intermediate_multiple_size=2, tie_word_embeddings=False),
+    DOGE,
+    DOGE | dict(keep_window_size=7, attention_bias=True, mlp_bias=True, num_attention_heads=2, tie_word_embeddings=True),
+    DOGE | dict(keep_window_size=5, sliding_window=9),
     MINISTRAL,
     SMALL | dict(model_type="ministral3", sliding_window=5, rope_parameters=YARN | dict(llama_4_scaling_beta=0.5)),
     SMALL | dict(
@@ -57,6 +62,24 @@ CASES = [
 def test_logits_are_those_of_transformers(config):
     arch = check_logits(config)
     assert from_hf(to_hf(arch)) == arch
+
+
+def test_neurons_are_those_of_transformers_token_after_token():
+    config = DOGE | dict(is_moe=True, num_experts=30, num_experts_per_tok=3, mlp_bias=True)
+    torch.manual_seed(0)
+    theirs = reference(config)
+    perturb(theirs)
+    arch = from_hf(config)
+    ours = core.build(arch, device="cpu")
+    core.load_weights(ours, theirs.state_dict())
+    tokens, kept, logits = torch.randint(arch.vocab_size, (1, 12)), None, []
+    with torch.inference_mode():
+        for at in range(12):
+            out = theirs(tokens[:, at : at + 1], past_key_values=kept, use_cache=True)
+            kept = out.past_key_values
+            logits.append(out.logits)
+        assert (ours(tokens) - torch.cat(logits, dim=1)).abs().max() <= 1e-4
+    assert from_hf(to_hf(arch)) == arch and parameters(theirs) == core.cost(arch).parameters
 
 
 def test_ministral_3_is_read_inside_its_wrapper():
@@ -89,6 +112,7 @@ def test_ternary_weights_are_stored_four_to_a_byte():
         (DBRX | dict(tie_word_embeddings=True), "tie_word_embeddings"),
         (DBRX | dict(ffn_config=dict(moe_normalize_expert_weights=2.0)), "moe_normalize_expert_weights"),
         (XGLM | dict(pad_token_id=7), "pad_token_id"),
+        (JAPANESE | dict(rope_theta=500.0), "rope_theta"),
         (SMALL | dict(model_type="diffllama", num_key_value_heads=1), "kv_heads"),
     ],
 )

@@ -84,6 +84,8 @@ def test_logits_are_those_of_transformers(model_type, varied):
     ("model_type", "varied", "key"),
     [
         ("helium", dict(head_dim=32), "head_dim"),
+        ("stablelm", dict(head_dim=32), "head_dim"),
+        ("starcoder2", dict(sliding_window=5, layer_types=["full_attention"] * 2), "layer_types"),
         ("cohere_compass_text", {}, "rope_parameters"),
         ("granite_swa", dict(layer_rope_theta=[1e4]), "layer_rope_theta"),
         ("granite", dict(mystery=3), "mystery"),

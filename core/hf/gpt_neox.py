@@ -23,13 +23,15 @@ def read(config: Config, model_type: str) -> dict:
         "dense": classic.dense(config, config.count("intermediate_size", 24_576), "hidden_act", "gelu"),
     }
     side = config.take("use_parallel_residual", bool, True)
-    base = config.take("rotary_emb_base", float, 10_000.0)
+    base, share = config.take("rotary_emb_base", float, 10_000.0), config.take("rotary_pct", float, 0.25)
+    config.expect("rope_theta", base)  # transformers looks at rotary_emb_base and rotary_pct alone
+    config.expect("partial_rotary_factor", share)
     config.ignore("classifier_dropout")
     return classic.model(
         config, parts, [{"parts": ["attention", "dense"], "own_norms": True}] if side else ["attention", "dense"],
         config.depth("num_hidden_layers", 44), ("layer_norm_eps", 1e-5), vocab_size=config.count("vocab_size", 50_432),
         d_model=d_model, context=context, tied_embeddings=config.take("tie_word_embeddings", bool, False),
-        position=common.rope(config, context, theta=base, fraction=config.take("rotary_pct", float, 0.25)),
+        position=common.rope(config, context, theta=base, fraction=share),
     )  # fmt: skip
 
 

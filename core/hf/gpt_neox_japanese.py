@@ -24,6 +24,8 @@ def read(config: Config, model_type: str) -> dict:
         "dense": classic.dense(config, d_model * times, "hidden_act", "gelu", bias=False),
     }
     base, share = config.take("rotary_emb_base", float, 10_000.0), config.take("rotary_pct", float, 1.0)
+    config.expect("rope_theta", base)  # transformers looks at rotary_emb_base and rotary_pct alone
+    config.expect("partial_rotary_factor", share)
     value = {
         "vocab_size": config.count("vocab_size", 32_000),
         "d_model": d_model,

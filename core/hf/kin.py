@@ -91,6 +91,13 @@ def all_alike(config: Config, depth: int, window: int | None) -> list[str]:
     return ["sliding_attention" if window else "full_attention"] * depth
 
 
+def uniform(config: Config, depth: int, window: int | None) -> list[str]:
+    """All in the window that is given, whatever layer_types says: transformers does not look at it here."""
+    types = all_alike(config, depth, window)
+    config.expect("layer_types", types)
+    return types
+
+
 def all_full(config: Config, depth: int, window: int | None) -> list[str]:
     return ["full_attention"] * depth
 
@@ -220,7 +227,7 @@ KIN = {
         attention={"qk_norm": {"across": "heads"}}, residual={"norm": "output"}, window=every(4), sliding=4_096,
     ),
     "phi3": Kin(
-        "Phi3", (32_064, 3_072, 8_192, 32, 4_096), (32, None, None), eps=("rms_norm_eps", 1e-5), bias=False, fraction=1.0, window=all_alike,
+        "Phi3", (32_064, 3_072, 8_192, 32, 4_096), (32, None, None), eps=("rms_norm_eps", 1e-5), bias=False, fraction=1.0, window=uniform,
         ignored="embd_pdrop",
     ),
     "qwen2": Kin(
@@ -238,7 +245,7 @@ KIN = {
     "starcoder2": Kin(
         "Starcoder2", (49_152, 3_072, 12_288, 30, 4_096), (24, 2, None), tied=True, norm=LAYER, eps=("norm_epsilon", 1e-5),
         bias=("use_bias", True), mlp_bias=("use_bias", True), activation=("hidden_act", "gelu_pytorch_tanh"), gated=False,
-        window=all_alike, ignored="residual_dropout embedding_dropout", tensors={"up_proj": "c_fc", "down_proj": "c_proj"},
+        window=uniform, ignored="residual_dropout embedding_dropout", tensors={"up_proj": "c_fc", "down_proj": "c_proj"},
     ),
 }  # fmt: skip
 
@@ -371,6 +378,8 @@ def _special(config: Config, model_type: str, kin: Kin, part: dict, value: dict)
             config.expect("post_norm", False)
         case "stablelm":
             config.expect("rotary_scaling_factor", 1.0)
+            if part["heads"] * part["head_dim"] != value["d_model"]:
+                raise config.refuse("head_dim", "its heads together are as wide as the stream")
             part |= _per_head(value) if config.take("qk_layernorm", bool, False) else {}
         case "cwm":
             if not (config.has("rope_parameters") or config.has("rope_scaling")):

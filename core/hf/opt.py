@@ -55,12 +55,13 @@ def _read_opt(config: Config) -> dict:
 def _read_biogpt(config: Config) -> dict:
     d_model, length = config.count("hidden_size", 1_024), config.count("max_position_embeddings", 1_024)
     config.ignore("layerdrop", "activation_dropout", "attention_probs_dropout_prob")
+    config.ignore("layer_norm_eps")  # its norms are LayerNorm's own
     parts = {
         "attention": classic.attention(config, d_model, "num_attention_heads", 16) | {"bias": True},
         "dense": classic.dense(config, config.count("intermediate_size", 4_096), "hidden_act", "gelu"),
     }
     return _model(
-        config, parts, d_model, length, 24, ("layer_norm_eps", 1e-12), vocab_size=config.count("vocab_size", 42_384), **_scaled(config),
+        config, parts, d_model, length, 24, ("", 1e-5), vocab_size=config.count("vocab_size", 42_384), **_scaled(config),
     )  # fmt: skip
 
 

@@ -385,7 +385,7 @@ class AttentionModule(nn.Module):
             v = times(self.cut(v), part.value_scale)
             v = v.unflatten(-1, (part.kv_heads, part.v_dim))  # (B, T, G, V)
             v = self.v_cache(v if self.v_norm is None else self.v_norm(v))  # (B, S, G, V)
-        out = self.core(q, k, v, positions, *self.choose(x, positions))  # (B, T, H V)
+        out = self.core(q, k, v, positions, *self.choose(x, positions, v))  # (B, T, H V)
         out = out if self.gate is None else self.gated(out, self.gate(x))
         return times(self.o(out if self.sub_norm is None else self.sub_norm(out)), part.out_scale)
 
@@ -393,7 +393,7 @@ class AttentionModule(nn.Module):
         """Keys or values with something of those just before them; as they are where no convolution mixes them."""
         return x
 
-    def choose(self, x: Tensor, positions: Tensor) -> tuple[Tensor, ...]:
+    def choose(self, x: Tensor, positions: Tensor, v: Tensor) -> tuple[Tensor, ...]:
         """What the core must know of a choice among the keys; nothing where there is none."""
         return ()
 

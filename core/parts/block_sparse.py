@@ -126,7 +126,7 @@ class BlockSparseModule(AttentionModule):
         self.index_cache = Keep()
         self.indexer = BlockIndexer(part)
 
-    def choose(self, x: Tensor, positions: Tensor) -> tuple[Tensor]:
+    def choose(self, x: Tensor, positions: Tensor, v: Tensor) -> tuple[Tensor]:
         """The blocks that each token attends to, (B, T, I, K)."""
         q = self.index_q_norm(self.index_q(x).unflatten(-1, (self.part.index_heads, -1)))  # (B, T, I, N)
         k = self.index_k_norm(self.index_k(x)).unsqueeze(2)  # (B, T, 1, N)

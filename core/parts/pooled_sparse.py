@@ -116,7 +116,7 @@ class PooledSparseModule(AttentionModule):
         self.pool = BlockMeans(part)
         self.indexer = PooledIndexer(part)
 
-    def choose(self, x: Tensor, positions: Tensor) -> tuple[Tensor]:
+    def choose(self, x: Tensor, positions: Tensor, v: Tensor) -> tuple[Tensor]:
         """The blocks that each token attends to, (B, T, 1, K + 1)."""
         q = self.index_q_norm(self.index_q(x).unflatten(-1, (self.part.index_heads, -1)))  # (B, T, I, N)
         k = self.index_k_norm(self.pool(self.index_cache(self.index_k(x)))).unsqueeze(2)  # (B, E, 1, N)

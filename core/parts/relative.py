@@ -94,7 +94,7 @@ class RelativeModule(AttentionModule):
         inputs(last)
         return x + y
 
-    def choose(self, x: Tensor, positions: Tensor) -> tuple[Tensor]:
+    def choose(self, x: Tensor, positions: Tensor, v: Tensor) -> tuple[Tensor]:
         return (self.profile(self.relative(x)),)
 
 

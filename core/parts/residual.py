@@ -68,14 +68,15 @@ class Residual(_Residual):
         None, description="A part's output is mixed with its last so many by a short convolution as it joins (Inkling)"
     )
 
+    weighted: bool = Field(False, description="The stream has a learned weight for each channel in every sum (Doge)")
     affine: bool = Field(
         False, description="The stream and what joins it are each shifted and scaled, channel by channel (ZAYA)"
     )
 
     @model_validator(mode="after")
     def _one_way(self):
-        if self.levelled + bool(self.kernel) + self.affine > 1:
-            raise ValueError("kernel: a sum is levelled, has a convolution or is affine; give one of them")
+        if self.levelled + bool(self.kernel) + self.affine + self.weighted > 1:
+            raise ValueError("kernel: a sum is levelled, weighted, affine or has a convolution; give one of them")
         return self
 
     @property
@@ -88,10 +89,14 @@ class Residual(_Residual):
             return None, ConvolvedAdd(self.scale, d_model, self.kernel)
         if self.affine:
             return None, AffineAdd(self.scale, d_model)
+        if self.weighted:
+            return None, WeightedAdd(self.scale, d_model)
         return None, LevelledAdd(self.scale) if self.levelled else Add(self.scale)
 
     def checklist(self) -> Iterator[str]:
         yield from super().checklist()
+        if self.weighted:
+            yield "The stream is multiplied channel by channel by learned weights before a part's output joins it."
         if self.levelled:
             yield "The n-th sum is √((n − 1) / n) of the stream plus 1 / √n of the output; the embedding is the first of them."
         if self.affine:
@@ -193,6 +198,17 @@ class Add(nn.Module):
 
     def forward(self, stream: Tensor, update: Tensor) -> Tensor:  # (B, T, d_model) twice
         return stream + (update if self.scale == 1 else self.scale * update)
+
+
+class WeightedAdd(Add):
+    explain = "The part's output joins the residual stream, whose channels each have a learned weight here."
+
+    def __init__(self, scale: float, d_model: int):
+        super().__init__(scale)
+        self.weight = nn.Parameter(torch.ones(d_model))
+
+    def forward(self, stream: Tensor, update: Tensor) -> Tensor:  # (B, T, d_model) twice
+        return super().forward(self.weight * stream, update)
 
 
 class LevelledAdd(Add):

@@ -1,0 +1,111 @@
+"""Dynamic mask attention (Doge, arXiv:2412.11834): a key's value decides how much of it is seen, and in long texts whether."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from .attention import Attention, AttentionModule, CausalAttention, visible
+from .base import Flops, Length, causal_pairs, normal
+
+
+class DynamicMaskAttention(Attention):
+    """Each key adds exp(a softplus(W v)) to every score with it, one number a key and value head, and a query sees only the
+    `keep` keys with the largest ones."""
+
+    title = "Dynamic mask attention"
+
+    kind: Literal["dynamic_mask_attention"]
+    keep: Length = Field(2_048, description="Keys that a query sees at most, those with the largest weights")
+
+    @model_validator(mode="after")
+    def _whole(self):
+        if self.chunk:
+            raise ValueError("chunk: a dynamic mask chooses among all keys or those of a window; leave it out")
+        return self
+
+    @property
+    def label(self) -> str:
+        return self.title
+
+    def build(self, d_model: int) -> nn.Module:
+        return DynamicMaskModule(self, d_model)
+
+    def build_core(self) -> CausalAttention:
+        return DynamicMaskCore(self)
+
+    def pairs(self, new: int, past: int) -> int:
+        return causal_pairs(new, past, min(self.keep, self.window or self.keep))
+
+    def flops(self, d_model: int, new: int, past: int) -> Flops:
+        flops, keys = super().flops(d_model, new, past), past + new
+        keys = keys if self.window is None else min(keys, self.window + new - 1)
+        return Flops(flops | {"weigh": 2 * keys * self.kv_heads * self.v_dim * self.kv_heads})
+
+    def shrink(self, scale: float) -> "DynamicMaskAttention":
+        return super().shrink(scale).model_copy(update={"keep": min(self.keep, 16)})
+
+    def facts(self) -> Iterator[str]:
+        yield from super().facts()
+        yield f"best {self.keep:,} keys"
+
+    def explain(self, d_model: int) -> str:
+        return f"{super().explain(d_model)} Each value gives its key a weight, and a query sees the {self.keep:,} heaviest keys."
+
+    def checklist(self, d_model: int) -> Iterator[str]:
+        yield "A key's weight is exp(a · softplus(W v)) of its value in all heads together, and is added to the scaled scores."
+        yield from super().checklist(d_model)
+
+
+class DynamicMaskModule(AttentionModule):
+    def __init__(self, part: DynamicMaskAttention, d_model: int):
+        super().__init__(part, d_model)
+        self.weigh = KeyWeights(part)
+
+    def choose(self, x: Tensor, positions: Tensor, v: Tensor) -> tuple[Tensor]:
+        return (self.weigh(v),)
+
+
+class KeyWeights(nn.Module):
+    """exp(a softplus(W v)) of the values of all heads together: one number a key and value head."""
+
+    box = "activation"
+    label = "Key weights"
+    explain = "Each token's values give its key a weight in every key and value head."
+
+    def __init__(self, part: DynamicMaskAttention):
+        super().__init__()
+        self.weight = normal(part.kv_heads, part.kv_heads * part.v_dim)
+        self.bias = nn.Parameter(torch.zeros(part.kv_heads)) if part.bias else None
+        self.decay = nn.Parameter(torch.zeros(part.kv_heads))
+
+    def forward(self, v: Tensor) -> Tensor:  # (B, S, G, V) -> (B, S, G)
+        return torch.exp(self.decay * F.softplus(F.linear(v.flatten(2), self.weight, self.bias)))
+
+    def outline(self, v: Tensor) -> Tensor:
+        return v.new_empty(v.shape[:3])
+
+
+class DynamicMaskCore(CausalAttention):
+    """Softmax attention with a weight for each key, to the heaviest of those that a query may see."""
+
+    explain = "Scores plus a weight for each key, which its value gives; the softmax is over the heaviest keys alone."
+
+    def placed(
+        self, scores: Tensor, positions: Tensor, weights: Tensor
+    ) -> Tensor:  # (B, G, H / G, T, S), (T,), (B, S, G)
+        return scores + weights.transpose(1, 2)[:, :, None, None]
+
+    def seen(self, positions: Tensor, keys: int, weights: Tensor) -> Tensor:
+        plain = visible(positions, keys, self.part.window, None)  # (T, S)
+        if keys <= self.part.keep:
+            return plain
+        weights = (
+            weights.transpose(1, 2)[:, :, None].expand(-1, -1, len(plain), -1).masked_fill(~plain, -torch.inf)
+        )  # (B, G, T, S)
+        # The same token twice weighs the same in the first layer: the earlier one is kept, whatever comes after.
+        best = weights.sort(dim=-1, descending=True, stable=True).indices[..., : self.part.keep]
+        return (torch.zeros_like(weights, dtype=torch.bool).scatter(-1, best, True) & plain).unsqueeze(2)

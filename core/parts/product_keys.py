@@ -1,0 +1,140 @@
+"""Experts of one neuron each, found by product keys (PEER, arXiv:2407.04153; Doge's cross-domain mixture of experts)."""
+
+import math
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from .base import Flops, Part, Width, normal, scaled
+from .feedforward import GATED, NAMES, PLAIN, Activated, FeedForwardModule, feed_forward_flops
+from .norm import Norm
+
+
+class ProductKeyExperts(Activated, Part):
+    """A feed-forward network that every token passes, and `top_k` of `count` neurons beside it. Two lists of n = √count
+    scores are added pair by pair, so that 2 n scores rank n² neurons. E = count, K = top_k."""
+
+    title = "Product-key experts"
+    role = "experts"
+    components = {
+        "router": ("router", "product keys"),
+        "shared": ("shared", "network of every token"),
+        "experts": ("experts", "neurons"),
+    }
+
+    kind: Literal["product_key_experts"]
+    count: Annotated[int, Field(ge=1, le=16_777_216)] = Field(description="Neurons", examples=[16_384])
+    top_k: Annotated[int, Field(ge=1, le=65_536)] = Field(
+        description="Neurons that each token is sent to", examples=[64]
+    )
+    d_ff: Width = Field(description="Width of the network that every token passes", examples=[1024])
+    bias: bool = Field(False, description="Biases in that network")
+    norm: Norm | None = Field(None, description="Where it differs from the model's")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.top_k > self.keys**2:
+            raise ValueError(f"top_k: {self.top_k} is more than the {self.keys**2} neurons that {self.keys} keys reach")
+        if self.activation not in GATED.values() and self.activation not in GATED:
+            raise ValueError("activation: the neurons need it without its gate; choose one of " + ", ".join(GATED))
+        return self
+
+    @property
+    def keys(self) -> int:
+        """Scores in each of the two lists."""
+        return math.isqrt(self.count)
+
+    def build(self, d_model: int) -> nn.Module:
+        return ProductKeyModule(self, d_model)
+
+    def flops(self, d_model: int, new: int, past: int) -> Flops:
+        own = Flops(router=4 * new * d_model * self.keys, experts=4 * new * d_model * self.top_k)
+        return Flops(own | feed_forward_flops(self, d_model, self.d_ff, new).under("shared"))
+
+    def idle_parameters(self, d_model: int) -> int:
+        return 2 * d_model * (self.count - self.top_k)
+
+    def shrink(self, scale: float) -> "ProductKeyExperts":
+        count = min(self.count, 256)
+        return self.model_copy(
+            update={
+                "d_ff": scaled(self.d_ff, scale),
+                "count": count,
+                "top_k": min(self.top_k, 8, math.isqrt(count) ** 2),
+            }
+        )
+
+    def facts(self) -> Iterator[str]:
+        yield f"{self.top_k} of {self.count:,} neurons"
+        yield f"d_ff {self.d_ff:,}"
+
+    def explain(self, d_model: int) -> str:
+        return (
+            f"{self.count:,} experts of one neuron each: a vector that reads, a vector that writes. Two lists of {self.keys} scores "
+            f"rank them all, and the best {self.top_k} join a network of width {self.d_ff:,} that every token passes."
+        )
+
+    def checklist(self, d_model: int) -> Iterator[str]:
+        yield f"Neuron i · {self.keys} + j scores the i-th of the first list plus the j-th of the second."
+        yield f"The softmax is over the {self.top_k} chosen sums; it multiplies what a neuron gives after its activation."
+        yield from self.notes()
+
+
+class ProductKeyModule(nn.Module):
+    def __init__(self, part: ProductKeyExperts, d_model: int):
+        super().__init__()
+        self.router = ProductKeyRouter(part, d_model)
+        self.shared = FeedForwardModule(part, d_model, part.d_ff, part.bias)
+        self.experts = Neurons(part, d_model)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model)
+        weights, chosen = self.router(x)  # (B, T, K) twice
+        return self.shared(x) + self.experts(x, weights, chosen)
+
+
+class ProductKeyRouter(nn.Module):
+    """The best K sums of one score of each list."""
+
+    box = "router"
+    label = "Product keys"
+    explain = "Two short lists of scores, added pair by pair, rank all neurons."
+
+    def __init__(self, part: ProductKeyExperts, d_model: int):
+        super().__init__()
+        self.part = part
+        self.weight = normal(2 * part.keys, d_model)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, d_model) -> weights and numbers of the chosen neurons, (B, T, K) each."""
+        first, second = F.linear(x, self.weight).chunk(2, dim=-1)  # (B, T, n) twice
+        sums = (first.unsqueeze(-1) + second.unsqueeze(-2)).flatten(-2)  # (B, T, n n)
+        best = sums.topk(self.part.top_k, dim=-1)
+        return best.values.softmax(dim=-1), best.indices
+
+    def outline(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        shape = (*x.shape[:2], self.part.top_k)
+        return x.new_empty(shape), x.new_empty(shape, dtype=torch.long)
+
+
+class Neurons(nn.Module):
+    box = "experts"
+    keeps_shape = True
+    label = "Neurons"
+    explain = (
+        "Each chosen neuron's reading vector meets the token; what it gives, weighed, multiplies its writing vector."
+    )
+
+    def __init__(self, part: ProductKeyExperts, d_model: int):
+        super().__init__()
+        self.activation, self.scratch = PLAIN[GATED.get(part.activation, part.activation)], 2 * part.top_k
+        self.label = f"Neurons, {NAMES[GATED.get(part.activation, part.activation)]}"
+        self.down, self.up = normal(part.count, d_model), normal(part.count, d_model)
+
+    def forward(self, x: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
+        """(B, T, d_model), (B, T, K), (B, T, K) -> (B, T, d_model)."""
+        given = torch.einsum("btkd,btd->btk", self.down[chosen], x)  # (B, T, K)
+        return torch.einsum("btk,btkd->btd", self.activation(given) * weights, self.up[chosen])
