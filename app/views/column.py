@@ -26,6 +26,7 @@ class Column:
         for name, data in graph.nodes(data=True):
             self.children.setdefault(data["parent"], []).append(name)
         self.anchors: dict[str, tuple[float, float]] = {}
+        self.edges: dict[str, tuple[float, float]] = {}  # where each part's box ends on the right
         self.rows, self.sources = (
             cache(self.rows),
             cache(self.sources),
@@ -57,6 +58,7 @@ class Column:
             pen.wire([(cx, y + ROW + 6), (cx, y)], cls="stream")
             y = below
         y = self.bottom(y)
+        self.lent()
         inside, pen.out = pen.out, outside
         pen.panel(self.x, panel_top, WIDTH, y + 18 - panel_top, "panel", "panel-line", "model", r=22)
         pen.out += inside
@@ -64,6 +66,17 @@ class Column:
         pen.wire([(cx, y + 46), (cx, y)])
         pen.box("tokens", cx, y + 60, 150, 28, KINDS["input"], text["label"])
         return y + 78
+
+    def lent(self) -> None:
+        """An arrow beside the blocks from each part whose cache another reads to the one that does."""
+        pairs = {
+            (self.g.nodes[source]["parent"], self.g.nodes[target]["parent"]): None
+            for source, target in self.g.edges
+            if self.g.nodes[target]["kind"] == "borrowed" and self.g.edges[source, target].get("beside")
+        }
+        for lane, ((x, y), (to_x, to_y)) in enumerate((self.edges[a], self.edges[b]) for a, b in pairs):
+            side = self.cx + WIDTH / 2 - 12 + 5 * (lane % 2)
+            self.pen.wire([(x, y - 12), (side, y - 12), (side, to_y + 12), (to_x, to_y + 12)], cls="lent")
 
     def ahead(self, top: float, stream: float) -> None:
         """The multi-token-prediction modules, beside the model and outside its panel."""
@@ -188,6 +201,7 @@ class Column:
             own = any(source.startswith("beneath.") for source, _ in self.g.in_edges(self.inside(node)))
             facts = data["facts"][:2] if len(row) == 1 else [*data["facts"][:1], *(["RoPE"] if rope else [])]
             pen.box(node, x, y, w, h, ROLES[data["role"]], label, " · ".join(facts), data["explain"])
+            self.edges[node] = x + w / 2, y
             after = len(row) - 1 - row.index(node)  # call-outs begin right of all that stand side by side
             lift = 8 * (row.index(node) - after)
             self.anchors.setdefault(data["part"], (x + w / 2 + after * (w + 10), y + lift))

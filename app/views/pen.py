@@ -13,6 +13,7 @@ text{{font-family:{FONT};fill:var(--ink)}} .c{{text-anchor:middle}} .e{{text-anc
 .b{{font-size:13.5px;font-weight:600}} .b2{{font-size:12px;font-weight:600}} .f{{font-size:12px;opacity:.88}}
 .l{{font-size:12px;fill:var(--soft)}} .n{{font-size:23px;font-weight:700}}
 .wire{{fill:none;stroke:var(--line);stroke-width:1.4}} .stream{{fill:none;stroke:var(--stream);stroke-width:3}} .head{{fill:var(--line)}}
+.lent{{fill:none;stroke:var(--cache);stroke-width:1.6;stroke-dasharray:5 3}}
 .call{{fill:none;stroke:var(--soft);stroke-width:1.2;stroke-dasharray:2 4}} .box rect{{stroke-width:1.2}}
 [data-node]{{cursor:pointer}} [data-node]:hover>rect,[data-node]:hover>circle{{filter:brightness(1.06)}} [data-node]:focus{{outline:none}}
 [data-node]:focus-visible>rect,.on>rect,.on>circle{{stroke:var(--accent)!important;stroke-width:2.6px!important}}

@@ -183,7 +183,7 @@ def sources(arch: Architecture) -> Sources:
         yield one(f"{path}_add.convolve.weight", f"{at}.mlp_sconv.conv1d.weight")
         if part.kind != "experts":
             yield from common.dense_sources(path, f"{at}.mlp", part)
-            yield one(f"{path}.out_scale", f"{at}.mlp.global_scale")
+            yield one(f"{path}.out_scale.weight", f"{at}.mlp.global_scale")
             continue
         yield from common.experts_sources(path, f"{at}.mlp", part.model_copy(update={"shared": None}))
         yield one(f"{path}.router.all_scale", f"{at}.mlp.gate.global_scale")

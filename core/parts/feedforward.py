@@ -178,7 +178,7 @@ class FeedForwardModule(nn.Module):
         self.activation = XIELU() if part.activation == "xielu" else Activate(part)
         self.sub_norm = part.norm.build(d_ff) if getattr(part, "sub_norm", False) else None
         self.down = Linear(d_ff, d_model, bias)
-        self.out_scale = nn.Parameter(torch.ones(1)) if getattr(part, "out_scale", False) else None
+        self.out_scale = OutScale() if getattr(part, "out_scale", False) else None
 
     def forward(self, x: Tensor, shares: Tensor | None = None) -> Tensor:  # (B, T, d_model)
         """`shares` (B, T, S) weigh S equal pieces of the width between, which are experts side by side."""
@@ -188,7 +188,23 @@ class FeedForwardModule(nn.Module):
         if shares is not None:
             y = (y.unflatten(-1, (shares.shape[-1], -1)) * shares.unsqueeze(-1)).flatten(-2)
         y = self.down(y if self.sub_norm is None else self.sub_norm(y))
-        return y if self.out_scale is None else y * self.out_scale
+        return y if self.out_scale is None else self.out_scale(y)
+
+
+class OutScale(nn.Module):
+    """One learned number that all of an output is multiplied by."""
+
+    box = "scale"
+    keeps_shape = True
+    label = "Scale"
+    explain = "The whole output is multiplied by one learned number."
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight
 
 
 class Activate(nn.Module):
