@@ -33,7 +33,10 @@ LONGCAT = {key: value for key, value in SMALL.items() if key not in ("num_hidden
     model_type="longcat_flash", num_layers=2, ffn_hidden_size=40, moe_topk=3, n_routed_experts=8, zero_expert_num=4,
     expert_ffn_hidden_size=24, head_dim=8,
 )  # fmt: skip
+V2 = ROUTED | dict(model_type="deepseek_v2", n_shared_experts=2, first_k_dense_replace=1)
 LOGITS = {
+    "deepseek_v2, with biases": V2 | dict(mlp_bias=True, attention_bias=True),
+    "deepseek_v2, with biases and no experts": V2 | dict(mlp_bias=True, first_k_dense_replace=3),
     "longcat_flash": LONGCAT,
     "longcat_flash, varied": LONGCAT | dict(zero_expert_num=12, moe_topk=5, attention_bias=True, routed_scaling_factor=1.0),
     "longcat_flash, no such experts": LONGCAT | dict(zero_expert_num=0, tie_word_embeddings=True),

@@ -11,7 +11,6 @@ sources, ignored = v3.sources, v3.ignored
 
 def read(config: Config, model_type: str) -> dict:
     value = common.sizes(config, vocab_size=102_400, d_model=4_096, context=2_048, tied=False, eps=1e-6)
-    config.expect("mlp_bias", False)
     config.expect("moe_layer_freq", 1)
     config.ignore("norm_topk_prob", "ep_size")  # chosen weights are never renormalised, whatever is said
     parts = {
@@ -19,6 +18,10 @@ def read(config: Config, model_type: str) -> dict:
         "dense": v3.dense(config, 11_008),
         "moe": v3.experts(config, count=64, top_k=..., d_ff=1_407, shared=2, alias="num_experts") | _router(config),
     }
+    if config.take("mlp_bias", bool, False):
+        if "shared" not in parts["moe"]:
+            raise config.refuse("mlp_bias", "its class would keep a bias of shared experts that there are none of")
+        parts["dense"]["bias"] = parts["moe"]["shared"]["bias"] = True
     value["position"] = v3.rope(config, value["context"]) | {"interleaved": True}
     return value | v3.leading_dense(config, parts, depth=32, first=0)
 
@@ -44,8 +47,14 @@ def write(arch: Architecture) -> dict:
         {"architectures": ["DeepseekV2ForCausalLM"], "model_type": "deepseek_v2"}
         | common.write_sizes(arch)
         | v3.write_latent(arch.parts["attention"])
+        | {"mlp_bias": _biased(arch)}
         | {"num_experts_per_tok": 1}  # asked for even where no layer has experts
         | written
         | common.write_rope(arch.position, arch.context)
         | common.write_precision(arch)
     )
+
+
+def _biased(arch: Architecture) -> bool:
+    dense, moe = arch.parts.get("dense"), arch.parts.get("moe")
+    return dense.bias if dense else bool(moe.shared and moe.shared.bias)
