@@ -465,6 +465,9 @@ def mappings(draw):
     if draw(st.booleans()):
         value["embedding"] = {"scale": draw(st.sampled_from(["sqrt_d_model", 2.0]))}
         value["embedding"] |= draw(st.sampled_from([{}, {"width": 8}, {"affine": True}]))
+    if value["position"]["kind"] in ("rope", "none") and draw(st.integers(0, 3)) == 0:
+        ngrams = given(longest=st.integers(2, 3), tables=st.integers(1, 2), rows=st.just(50), end=maybe(st.just(7)))
+        value["embedding"] = value.get("embedding", {}) | {"ngrams": draw(ngrams)}
     if "width" not in value.get("embedding", {}) and draw(st.booleans()):
         value["mtp"] = {"count": draw(st.integers(1, 2)), "block": [draw(st.sampled_from(chosen))]}
     if draw(st.booleans()):
