@@ -15,7 +15,7 @@ VARIED = {  # beside the default switches of every family
     "apertus": dict(
         attention_bias=True, hidden_act="relu2", rope_parameters=dict(rope_type="default", rope_theta=500.0)
     ),
-    "arcee": dict(attention_bias=True, mlp_bias=True),
+    "arcee": dict(attention_bias=True, mlp_bias=True, hidden_act="quick_gelu"),
     "bitnet": dict(attention_bias=True, hidden_act="silu"),
     "cohere": dict(logit_scale=0.3, attention_bias=True, use_qk_norm=True),
     "cohere_compass_text": dict(
@@ -50,7 +50,7 @@ VARIED = {  # beside the default switches of every family
     ),
     "hyperclovax": dict(attention_multiplier=0.3, logits_scaling=4.0, residual_multiplier=0.5, use_post_norm=False),
     "helium": dict(attention_bias=True, mlp_bias=True),
-    "internlm3": dict(attention_bias=True, mlp_bias=True),
+    "internlm3": dict(attention_bias=True, mlp_bias=True, hidden_act="quick_gelu"),
     "iquestcoder": dict(rope_theta=500.0),
     "jais2": dict(attention_bias=False, mlp_bias=False),
     "ministral": dict(sliding_window=5, layer_types=["sliding_attention", "full_attention"]),
@@ -71,7 +71,7 @@ VARIED = {  # beside the default switches of every family
 }
 TURNED = dict(rope_parameters=dict(full_attention=dict(rope_type="default", rope_theta=500.0)))
 DEFAULTS = {"cohere_compass_text": TURNED}  # what a family cannot be without
-CASES = [(name, DEFAULTS.get(name, {})) for name in KIN if name != "cwm"] + list(VARIED.items())
+CASES = [(name, DEFAULTS.get(name, {})) for name in KIN] + list(VARIED.items())
 
 
 @pytest.mark.parametrize(("model_type", "varied"), CASES)
@@ -84,6 +84,7 @@ def test_logits_are_those_of_transformers(model_type, varied):
     ("model_type", "varied", "key"),
     [
         ("helium", dict(head_dim=32), "head_dim"),
+        ("olmo3", dict(rope_scaling=dict(type="linear", factor=2.0)), "rope_scaling"),
         ("stablelm", dict(head_dim=32), "head_dim"),
         ("starcoder2", dict(sliding_window=5, layer_types=["full_attention"] * 2), "layer_types"),
         ("cohere_compass_text", {}, "rope_parameters"),

@@ -22,7 +22,7 @@ from .weights import Source, stack
 ACTIVATIONS = {
     "relu": "relu", "relu2": "relu2", "gelu": "gelu", "gelu_python": "gelu", "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh",
     "gelu_accurate": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu_python_tanh": "gelu_tanh", "silu": "silu", "swish": "silu",
-    "xielu": "xielu",
+    "xielu": "xielu", "quick_gelu": "quick_gelu",
 }  # fmt: skip
 _GATED = {plain: gated for gated, plain in GATED.items()}
 _WRITTEN = {"gelu_tanh": "gelu_pytorch_tanh"}

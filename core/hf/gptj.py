@@ -20,7 +20,7 @@ def read(config: Config, model_type: str) -> dict:
         raise config.refuse("rotary_dim", f"give 2 to {attention['head_dim']}, the channels of a head")
     if model_type == "codegen" and attention["heads"] % SHARDS:
         raise config.refuse("n_head", f"CodeGen's heads stand in {SHARDS} equal groups")
-    config.expect("n_ctx", context)
+    config.ignore("n_ctx")  # n_positions alone decides
     config.ignore("rotary", "scale_attn_weights")
     parts = {
         "attention": attention,

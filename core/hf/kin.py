@@ -155,6 +155,8 @@ KIN = {
     "cwm": Kin(
         "Cwm", (128_256, 6_144, 21_504, 64, 131_072), (48, 8, 128), eps=("rms_norm_eps", 1e-5), bias=False, theta=1e6,
         mlp_bias=("mlp_bias", False), window=first_of(4), sliding=8_192,
+        scaled={"rope_type": "llama3", "rope_theta": 1e6, "factor": 16.0, "original_max_position_embeddings": 8_192,
+                "low_freq_factor": 1.0, "high_freq_factor": 4.0},
     ),
     "diffllama": Kin(
         "DiffLlama", (32_000, 2_048, 8_192, 16, 2_048), (32, None, None), eps=("rms_norm_eps", 1e-5),
@@ -381,9 +383,10 @@ def _special(config: Config, model_type: str, kin: Kin, part: dict, value: dict)
             if part["heads"] * part["head_dim"] != value["d_model"]:
                 raise config.refuse("head_dim", "its heads together are as wide as the stream")
             part |= _per_head(value) if config.take("qk_layernorm", bool, False) else {}
-        case "cwm":
-            if not (config.has("rope_parameters") or config.has("rope_scaling")):
-                raise config.refuse("rope_parameters", "say how the rope is scaled")
+        case "olmo3":
+            scaling = config.raw.get("rope_scaling")
+            if isinstance(scaling, Mapping) and scaling.get("type") and not scaling.get("rope_type"):
+                raise config.refuse("rope_scaling", "transformers does not look at `type` here: give a rope_type")
         case "iquestcoder":
             config.expect("clip_qkv", None)
             config.expect("use_sliding_window", False)

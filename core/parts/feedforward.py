@@ -20,20 +20,30 @@ PLAIN: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,  # arXiv:1606.08415
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
     "silu": F.silu,  # arXiv:1702.03118
+    "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
 }
 Plain = Literal["relu", "relu2", "gelu", "gelu_tanh", "silu"]
-GATED = {"reglu": "relu", "reglu2": "relu2", "geglu": "gelu", "geglu_tanh": "gelu_tanh", "swiglu": "silu"}
+GATED = {
+    "reglu": "relu",
+    "reglu2": "relu2",
+    "geglu": "gelu",
+    "geglu_tanh": "gelu_tanh",
+    "swiglu": "silu",
+    "quick_geglu": "quick_gelu",
+}
 Activation = Literal[
     "relu",
     "relu2",
     "gelu",
     "gelu_tanh",
     "silu",
+    "quick_gelu",
     "xielu",
     "reglu",
     "reglu2",
     "geglu",
     "geglu_tanh",
+    "quick_geglu",
     "swiglu",
     "clamped_swiglu",
     "capped_swiglu",
@@ -41,7 +51,7 @@ Activation = Literal[
 NAMES = {
     "relu": "ReLU", "relu2": "ReLU²", "gelu": "GELU", "gelu_tanh": "GELU (tanh)", "silu": "SiLU", "xielu": "xIELU", "reglu": "ReGLU",
     "reglu2": "ReGLU²", "geglu": "GEGLU", "geglu_tanh": "GEGLU (tanh)", "swiglu": "SwiGLU", "clamped_swiglu": "clamped SwiGLU",
-    "capped_swiglu": "capped SwiGLU",
+    "capped_swiglu": "capped SwiGLU", "quick_gelu": "quick GELU", "quick_geglu": "quick GEGLU",
 }  # fmt: skip
 
 
