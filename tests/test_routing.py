@@ -18,7 +18,7 @@ def test_every_mixture_of_experts_is_recorded(name):
     found = route(arch)
     assert not found.trained and len(found.tokens) > 50 and "river" in found.tokens
     experts = [p for p in found.live.parts.values() if p.kind == "experts"]
-    assert {len(layer.load) for layer in found.layers} == {p.count for p in experts}
+    assert {len(layer.load) for layer in found.layers} == {p.choices for p in experts}
     for layer in found.layers:
         top_k = layer.chosen.shape[1]
         assert layer.scores.shape == (len(found.tokens), len(layer.load)) and layer.weights.shape == layer.chosen.shape

@@ -28,6 +28,8 @@ WRAPPERS = {
 }  # fmt: skip
 # Wrapper -> its own text model.
 OWN = {
+    "granite4_vision": "granite4_vision_text", "granite_docling": "granite_docling_text", "hunyuan_vl": "hunyuan_vl_text",
+    "paddleocr_vl": "paddleocr_vl_text",
     "glm46v": "glm4v_text", "glm4v": "glm4v_text", "glm4v_moe": "glm4v_moe_text", "glm_ocr": "glm_ocr_text", "glmga": "glm4v_text",
     "qwen2_5_omni_thinker": "qwen2_5_omni_text", "qwen2_5_vl": "qwen2_5_vl_text", "qwen2_vl": "qwen2_vl_text", "qwen3_vl": "qwen3_vl_text",
     "qwen3_vl_moe": "qwen3_vl_moe_text", "qwen3_omni_moe_thinker": "qwen3_omni_moe_text",
@@ -36,6 +38,7 @@ EITHER = (  # tied where the wrapper or its text model says so; another of OWN w
     "fast_vlm", "glm4v", "glm4v_moe", "glm_ocr", "llava", "llava_next_video", "llava_onevision", "qwen2_5_vl", "qwen2_vl", "shieldgemma2",
     "video_llama_3",
 )  # fmt: skip
+TIED = ("granite_docling", "hunyuan_vl", "paddleocr_vl")  # of OWN, where neither says anything
 FLAT = ("qwen2_vl", "qwen2_5_vl")  # older files have the text model's keys beside the wrapper's
 
 
@@ -50,7 +53,7 @@ class Text:
 
 
 def _sizes(
-    vocabulary: int, width: int, d_ff: int, depth: int, heads: int, kv_heads: int, context: int, **more: Any
+    vocabulary: int, width: int, d_ff: int, depth: int, heads: int, kv_heads: int | None, context: int, **more: Any
 ) -> dict:
     return {
         "vocab_size": vocabulary, "hidden_size": width, "intermediate_size": d_ff, "num_hidden_layers": depth,
@@ -60,7 +63,21 @@ def _sizes(
 
 QWEN2 = _sizes(152_064, 8_192, 29_568, 80, 64, 8, 32_768, rms_norm_eps=1e-5, rope_theta=1e6, max_window_layers=80)
 WINDOWS = "sliding_window use_sliding_window max_window_layers layer_types"
+GRANITE = _sizes(32_000, 4_096, 11_008, 32, 32, None, 2_048)
+DOCLING = _sizes(133_800, 1_024, 2_048, 28, 16, 4, 32_768, rms_norm_eps=1e-5, tie_word_embeddings=True)
 TEXTS = {
+    "granite4_vision_text": Text("granite", GRANITE),
+    "granite_docling_text": Text(
+        "granite",
+        DOCLING | dict(embedding_multiplier=12.0, logits_scaling=4.0, residual_multiplier=0.263, attention_multiplier=0.015625),
+    ),
+    "hunyuan_vl_text": Text(
+        "hunyuan_v1_dense", _sizes(290_943, 4_096, 11_008, 32, 32, None, 2_048, rms_norm_eps=1e-5, tie_word_embeddings=True)
+    ),
+    "paddleocr_vl_text": Text(
+        "llama",
+        _sizes(103_424, 1_024, 3_072, 18, 16, 2, 131_072, rms_norm_eps=1e-5, rope_theta=5e5, head_dim=128, tie_word_embeddings=True),
+    ),
     "glm4v_text": Text(
         "glm4", _sizes(151_552, 4_096, 13_696, 40, 32, 2, 32_768, rms_norm_eps=1e-5, partial_rotary_factor=1.0),
         {"attention_bias": True, "head_dim": None},
@@ -107,16 +124,17 @@ def read(config: Config, model_type: str) -> dict:
     config.finish()
     kind = text.take("model_type", str, OWN.get(model_type) or WRAPPERS[model_type])
     if model_type in OWN:
-        text.expect("model_type", OWN[model_type])
+        text.expect("model_type", OWN[model_type], model_type)  # older files repeat the wrapper's
+        kind = OWN[model_type]
     return _read(text, kind)
 
 
 def _tie(config: Config, model_type: str) -> bool | None:
     """Whether embeddings are tied, where the wrapper's class has a rule for it that is not the usual one."""
     said = [where.raw.get("tie_word_embeddings") for where in (config, config.nested("text_config"))]
-    if model_type in EITHER and any(tie is not None for tie in said):
+    if model_type in EITHER and any(tie is not None for tie in said) and model_type not in TIED:
         return any(said)
-    return bool(said[0]) if model_type in OWN else None
+    return (model_type in TIED if said[0] is None else said[0]) if model_type in OWN else None
 
 
 def _read(text: Config, kind: str) -> dict:

@@ -53,7 +53,7 @@ class Router(Spec):
         False, description="It reads the stream over its root mean square, times a learned scale and 1 / sqrt(d_model)"
     )
     all_scale: bool = Field(False, description="All weights are multiplied by one learned number (Inkling)")
-    hidden: Width | None = Field(
+    hidden: Annotated[int, Field(ge=1, le=2_048)] | None = Field(
         None, description="It is a network: a projection to this width, a norm, two layers with GELU (ZAYA)"
     )
     carry: bool = Field(
@@ -226,13 +226,11 @@ class Experts(Activated, Part):
             update={"d_ff": scaled(self.shared.d_ff, scale, multiple=equal)}
         )
         latent = self.latent and scaled(self.latent, scale)
-        router = self.router.model_copy(update={"hidden": self.router.hidden and scaled(self.router.hidden, scale)})
         small = {
             "d_ff": scaled(self.d_ff, scale),
             "shared": shared,
             "latent": latent,
             "vocab_size": None,
-            "router": router,
         }
         return self.model_copy(update=small)
 
