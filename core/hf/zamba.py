@@ -215,7 +215,7 @@ def _zamba2_shared(part, use: int) -> Iterator[tuple[str, str, Callable]]:
             yield f"attention.{name}.adapter_{half}.weight", theirs, _whole
     for n, half in enumerate(("down", "up")):
         theirs = f"feed_forward.gate_up_proj_adapter_list.{use}.{n}.weight"
-        yield f"feed_forward_adapter_{half}.weight", theirs, _whole
+        yield f"adapter_{half}.weight", theirs, _whole
     for kind in ("weight", "bias") if part.feed_forward.bias else ("weight",):
         for n, name in enumerate(("gate", "up")):
             theirs = f"feed_forward.gate_up_proj.{kind}"

@@ -158,7 +158,8 @@ class Mamba2Module(nn.Module):
         """The factor of each projected channel."""
         part, shared = self.part, self.part.groups * self.part.state_size
         widths = (part.inner, part.inner, shared, shared, part.heads)
-        return torch.cat([like.new_full((n,), scale) for n, (_, scale) in zip(widths, part.scales, strict=True)])
+        plain = {"dtype": like.dtype, "device": like.device}
+        return torch.cat([torch.full((n,), scale, **plain) for n, (_, scale) in zip(widths, part.scales, strict=True)])
 
 
 class SelectiveScan(nn.Module):

@@ -25,6 +25,7 @@ class SharedBlock(Mixer):
     components: ClassVar = {
         "attention": ("attention", "attention of the shared block"),
         "feed_forward": ("feed_forward", "feed-forward of the shared block"),
+        "adapter": ("feed_forward", "adapter of each use"),
         "leave": ("attention", "projection to the stream"),
     }
 
@@ -91,8 +92,8 @@ class SharedBlock(Mixer):
                 flops[f"attention.{name}.adapter_up"] = 2 * new * rank * width
         flops |= self.feed_forward.flops(d_model, new, past).under("feed_forward")
         if rank:
-            flops["feed_forward_adapter_down"] = 2 * new * d_model * rank
-            flops["feed_forward_adapter_up"] = 4 * new * rank * d_ff
+            flops["adapter_down"] = 2 * new * d_model * rank
+            flops["adapter_up"] = 4 * new * rank * d_ff
         return Flops(flops | {"leave": 2 * new * d_model**2})
 
     def shrink(self, scale: float) -> "SharedBlock":
@@ -142,8 +143,8 @@ class SharedBlockModule(nn.Module):
                 setattr(self.attention, name, Adapted(getattr(self.attention, name), rank))
         self.feed_forward_norm = part.norm.build(d_model)
         self.feed_forward = FeedForwardModule(ff, d_model, ff.d_ff, ff.bias)
-        self.feed_forward_adapter_down = Linear(d_model, rank) if rank else None
-        self.feed_forward_adapter_up = Linear(rank, 2 * ff.d_ff) if rank else None
+        self.adapter_down = Linear(d_model, rank) if rank else None
+        self.adapter_up = Linear(rank, 2 * ff.d_ff) if rank else None
         self.leave = Linear(d_model, d_model)
 
     def forward(
@@ -151,8 +152,8 @@ class SharedBlockModule(nn.Module):
     ) -> Tensor:  # (B, T, d_model), (T,), (B, T, d_model)
         x = self.attention_norm(torch.cat((x, embedded), dim=-1))  # (B, T, 2 d_model)
         x = self.feed_forward_norm(self.attention(x, positions))  # (B, T, d_model)
-        if self.feed_forward_adapter_down is None:
+        if self.adapter_down is None:
             return self.leave(self.feed_forward(x))
-        gate, up = self.feed_forward_adapter_up(self.feed_forward_adapter_down(x)).chunk(2, dim=-1)  # (B, T, d_ff) each
+        gate, up = self.adapter_up(self.adapter_down(x)).chunk(2, dim=-1)  # (B, T, d_ff) each
         ff = self.feed_forward
         return self.leave(ff.down(ff.activation(ff.up(x) + up, ff.gate(x) + gate)))
