@@ -76,6 +76,7 @@ VARIED = {
     "solar_open": dict(n_group=2, topk_group=1, attention_bias=True),
 }
 CASES = [(name, DEFAULT[name]) for name in DEFAULT] + [(name, DEFAULT[name] | VARIED[name]) for name in DEFAULT]
+CASES += [("flint", DEFAULT["flint"] | dict(num_hidden_layers=2))]  # both layers dense: no experts at all
 CASES += [("qwen2_moe", DEFAULT["qwen2_moe"] | dict(sliding_window=0))]  # as transformers writes no window
 CASES += [("hy_v3", FEW | dict(num_shared_experts=0, mlp_layer_types=["sparse"] * 3))]
 
