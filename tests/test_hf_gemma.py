@@ -142,6 +142,7 @@ GEMMA3N = dict(
         {"layer_types": ["sliding_attention"] * 6, "hidden_activation": "silu", "rms_norm_eps": 1e-5, "final_logit_softcapping": 10.0},
         {"rope_theta": 5e5, "rope_local_base_freq": 5e3, "rope_scaling": {"rope_type": "linear", "factor": 2.0}},
         {"activation_sparsity_pattern": [0.5] * 6, "layer_types": ["full_attention"] * 6},
+        {"rope_parameters": {"full_attention": None, "sliding_attention": {"rope_type": "default", "rope_theta": 500.0}}},
     ],
 )  # fmt: skip
 def test_gemma3n(change):

@@ -1,5 +1,7 @@
 """Gemma 3 (arXiv:2503.19786): five layers in a window to one that sees everything, each kind with a rope of its own."""
 
+from collections.abc import Mapping
+
 from ..spec import Architecture
 from . import common
 from .common import ignored as ignored
@@ -22,6 +24,7 @@ def read(config: Config, model_type: str) -> dict:
     depth, every = config.depth("num_hidden_layers", 26), config.count("sliding_window_pattern", 6)
     usual = ["sliding_attention" if (layer + 1) % every else "full_attention" for layer in range(depth)]
     types = common.layer_types(config, depth, usual, *KINDS)
+    without_null_ropes(config)
     near, far = common.ropes(config, value["context"], 1e6, config.take("rope_local_base_freq", float, 1e4))
     position = far if "full_attention" in types else near
     mixers, order = common.windowed(
@@ -29,6 +32,14 @@ def read(config: Config, model_type: str) -> dict:
     )
     parts = mixers | {"dense": gemma_dense(config)}
     return common.assemble(config, value, position, parts, [[name, "dense"] for name in order])
+
+
+def without_null_ropes(config: Config) -> None:
+    """Here a kind of layer whose rope is null has the usual one."""
+    ropes = config.raw.get("rope_parameters")
+    if isinstance(ropes, Mapping):
+        said = {kind: rope for kind, rope in ropes.items() if rope is not None}
+        config.raw = {**config.raw, "rope_parameters": said}
 
 
 def write(arch: Architecture) -> dict:

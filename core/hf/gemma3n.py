@@ -5,6 +5,7 @@ from ..spec import Architecture
 from . import common
 from .common import one, unless
 from .config import Config
+from .gemma3 import without_null_ropes
 from .gemma4 import (
     GLOBAL,
     KINDS,
@@ -45,6 +46,7 @@ def read(config: Config, model_type: str) -> dict:
     depth = config.depth("num_hidden_layers", 35)
     usual = [LOCAL if (layer + 1) % 5 else GLOBAL for layer in range(depth)]
     types = common.layer_types(config, depth, usual, *KINDS)
+    without_null_ropes(config)
     near, far = common.ropes(config, value["context"], 1e6, config.take("rope_local_base_freq", float, 1e4))
     part = {"kind": "attention"} | common.heads(config, value["d_model"], heads=8, kv_heads=2, head_dim=256)
     part |= {"scale": 1.0, "qk_norm": {}, "v_norm": True} | unless(
