@@ -99,7 +99,8 @@ def test_decode_after_a_prompt_is_the_prompt_grown_by_one():
         for part in (arch.part(n) for n in arch.parts):
             if not hasattr(part, "flops_forms"):
                 longer, shorter = (part.flops(arch.d_model, n, 0).total for n in (101, 100))
-                assert part.flops(arch.d_model, 1, 100).total == longer - shorter
+                # To a thousandth: the second of ZAYA1's convolutions reads what the first gave to earlier tokens, made again.
+                assert part.flops(arch.d_model, 1, 100).total == pytest.approx(longer - shorter, rel=1e-3)
 
 
 def test_training_costs_three_forward_passes():

@@ -251,13 +251,14 @@ def test_a_class_default_is_read_or_refused_by_name(model_type):
     try:
         with torch.device("meta"):
             reference(config)
-    except (TypeError, ValueError, AttributeError):
+    except (TypeError, ValueError, AttributeError, KeyError):
         pytest.skip("transformers cannot build its own default")
     try:
         check(config)
     except core.Unsupported as error:
         # Their defaults name no architecture: experts without top-k, heads that do not divide, two words on one tie.
-        assert model_type in ("deepseek_v2", "glm4_moe", "mistral3", "hunyuan_v1_moe"), error
+        alone = ("deepseek_v2", "hunyuan_v1_moe", "qwen3_omni_moe_text", "qwen3_omni_moe_thinker", "paligemma")
+        assert model_type in alone or "tie_word_embeddings: True is not supported: text_config" in str(error), error
 
 
 WRAPPERS = {
