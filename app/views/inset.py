@@ -30,7 +30,7 @@ class Inset:
         for _, target, data in self.g.in_edges(self.inside, data=True):
             if data.get("beside") and self.g.nodes[target]["kind"] != "borrowed":
                 self.given["own"] = data["shape"]
-        sizes: dict[str, tuple[float, float]] = dict.fromkeys(self.given, (60, 16))
+        sizes: dict[str, tuple[float, float]] = {key: (text_width(self.said(key), 13), 16) for key in self.given}
         owner: dict[str, str] = {}
         for node in self.inside:
             owner[node] = self.owner(node)
@@ -46,6 +46,11 @@ class Inset:
             if not (beside and self.g.nodes[target]["kind"] == "borrowed")  # it says itself where it is read from
         )
         return layered(tuple((key, *size) for key, size in sizes.items()), tuple(edges))
+
+    def said(self, key: str) -> str:
+        """What comes from outside, with its shape."""
+        shape = ", ".join(f"{n:,}" if isinstance(n, int) else n for n in self.given[key])
+        return f"{key} ({shape})"
 
     def shared(self) -> set[str]:
         """What the shared expert is made of, which is one box: its modules and what happens between them."""
@@ -201,8 +206,7 @@ class Inset:
 
     def box(self, pen: Pen, key: str, box: Box) -> None:
         if key in self.given:
-            shape = ", ".join(f"{n:,}" if isinstance(n, int) else n for n in self.given[key])
-            pen.text(box.x, box.y + 6, f"{key} ({shape})", "s c")
+            pen.text(box.x, box.y + 6, self.said(key), "s c")
             return
         if key not in self.g:  # the shared expert, as one
             made = [node for node in self.inside if node in self.together]
