@@ -70,9 +70,9 @@ class Inset:
                 return 20, 20
             case kind if kind in CORES:
                 return 250, 34
-            case "experts":
+            case "experts" if self.routed:
                 return self.grid().width, self.grid().height
-            case "router":
+            case "router" if self.routed:
                 return text_width(routed(self.data["config"]), 12) + 28, 46
             case "activation" if len(data["label"]) == 1:
                 return 34, 24
@@ -80,6 +80,11 @@ class Inset:
                 return max(86, text_width(data["label"]) + 26), 22
         label, facts = self.label(data)
         return max(64, text_width(label) + 26, text_width(facts, 12) + 22), 42 if facts else 28
+
+    @property
+    def routed(self) -> bool:
+        """Whether the experts are ones that a router of the spec's chooses: their grid is its groups."""
+        return "router" in self.data["config"]
 
     def grid(self) -> "Grid":
         return Grid(self.data["config"], bool(self.chosen), 430 if self.width > 480 else 200)
@@ -218,9 +223,9 @@ class Inset:
         match data["kind"]:
             case "add" | "multiply":
                 pen.circle(key, box.x, box.y, "+" if data["kind"] == "add" else "×")
-            case "experts":
+            case "experts" if self.routed:
                 self.grid().draw(pen, key, box, self.chosen)
-            case "router":
+            case "router" if self.routed:
                 facts = routed(self.data["config"])
                 pen.box(key, box.x, box.y, box.width, box.height, KINDS["router"], "Router", facts, data["explain"])
             case kind:

@@ -136,5 +136,5 @@ class Neurons(nn.Module):
 
     def forward(self, x: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
         """(B, T, d_model), (B, T, K), (B, T, K) -> (B, T, d_model)."""
-        given = torch.einsum("btkd,btd->btk", self.down[chosen], x)  # (B, T, K)
-        return torch.einsum("btk,btkd->btd", self.activation(given) * weights, self.up[chosen])
+        given = (self.down[chosen] @ x.unsqueeze(-1)).squeeze(-1)  # (B, T, K)
+        return ((self.activation(given) * weights).unsqueeze(-2) @ self.up[chosen]).squeeze(-2)
