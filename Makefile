@@ -7,7 +7,7 @@ export PYTHONPATH := $(CURDIR)
 export MALLOC_MMAP_THRESHOLD_ := 65536
 export MALLOC_TRIM_THRESHOLD_ := 65536
 
-.PHONY: app test lint bench sheet sweep parity clean
+.PHONY: app test lint bench sheet sizes sweep parity clean
 
 app: .venv/.app
 	@echo "Strata: http://localhost:$(PORT)"
@@ -28,6 +28,9 @@ lint: .venv/.test
 
 sheet: .venv/.test
 	$(BIN)/python docs/sheet.py
+
+sizes: .venv/.test
+	$(BIN)/python docs/sizes.py
 
 bench: .venv/.test
 	$(BIN)/python bench/run.py
