@@ -161,6 +161,7 @@ def _expression(config: Config, key: str, entry: str) -> re.Pattern:
 def _fp8(config: Config) -> tuple[str, str, Sequence[str]]:
     config.ignore("activation_scheme", "scale_fmt", "dequantize", "use_kernel", "fmt", "kv_cache_scheme")
     config.expect("fmt", "e4m3", "float8_e4m3fn")
+    config.expect("store_dtype", "fp8")  # MiMo-V2.5; its successor says mxfp4 here
     block = config.listing("weight_block_size", int)
     if block is not None and list(block) != [128, 128]:
         raise config.refuse("weight_block_size", "the spec's fp8 blocks are [128, 128]")
