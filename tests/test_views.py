@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 import pytest
 from hypothesis import given
 from strategies import architectures
+from streamlit.testing.v1 import AppTest
 
 import core
 from app import facts
@@ -235,3 +236,16 @@ def test_a_model_without_a_cache_is_drawn_too():
     for figure in (charts.memory(arch, core.Workload(), False), charts.cache_curve(arch, core.Workload(), False)):
         go.Figure(figure.to_dict())
     check_picture(arch, wide=True)
+
+
+@pytest.mark.parametrize("name", core.presets())
+def test_the_workbench_opens_every_preset(name):
+    """Each part's controls, and the model's own, without a browser."""
+    page = AppTest.from_file(str(Path(facts.__file__).parent / "pages" / "workbench.py"), default_timeout=60)
+    nodes = core.graph(core.load(name)).nodes(data=True)
+    inspected = {data["part"]: node for node, data in nodes if "role" in data and not node.startswith("mtp")}
+    for node in ("", "model", *inspected.values()):
+        page.query_params.clear()
+        page.query_params.update({"preset": name} | ({"part": node} if node else {}))
+        page.run()
+        assert not page.exception, node

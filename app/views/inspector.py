@@ -62,7 +62,7 @@ def _first(g: nx.DiGraph) -> str:
     """The most telling part: experts where there are any, else what mixes tokens."""
     parts = [n for n, d in g.nodes(data=True) if "role" in d and not n.startswith("mtp")]
     order = {"experts": 0, "recurrence": 1, "attention": 2, "feed_forward": 3}
-    return min(parts, key=lambda n: order[g.nodes[n]["role"]])
+    return min(parts, key=lambda n: order.get(g.nodes[n]["role"], len(order)))
 
 
 def _where(g: nx.DiGraph, node: str) -> str:
@@ -288,7 +288,7 @@ def _choice(control: Control, key: str, label: str) -> None:
     if st.session_state[key] not in options:
         st.session_state[key] = options[0]
     args = (control.path, key, control.starters)
-    if len(options) <= 3 and sum(map(len, options)) < 24:
+    if len(options) <= 3 and sum(len(str(option)) for option in options) < 24:
         st.segmented_control(
             label,
             options,
