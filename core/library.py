@@ -46,7 +46,7 @@ def preset(name: str) -> Architecture:
         raise Unsupported(f"{name[:60]!r} is not a preset; try {', '.join(near)} or see `list`")
     if "undisclosed" in value:
         raise Unsupported(
-            f"{value['title']}: {value['organisation']} has not disclosed its architecture, so there is nothing to build"
+            f"{value['title']}: its architecture is not disclosed, or not where it could be checked, so there is nothing to build"
         )
     return parse(value)
 
