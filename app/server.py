@@ -1,6 +1,7 @@
 """The app as an ASGI server: the pages, and beside them health, metrics, a small API and pictures."""
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -42,6 +43,7 @@ def warm() -> None:
     facts.picture_of(preset("deepseek-v3"))
     for name in core.presets():
         facts.cost(preset(name))
+    gc.freeze()  # what start-up made stays: collections need not look at it again while visitors wait
 
 
 @asynccontextmanager
