@@ -13,7 +13,7 @@ from core.library import preset
 
 HERE = Path(__file__).resolve().parent
 LETTERS = HERE.parent / "app" / "views" / "assets" / "inter.woff2"
-COLUMNS, WIDTH = 10, 330  # pictures in a row, and how wide each is
+COLUMNS, WIDTH = 12, 260  # pictures in a row, and how wide each is
 
 
 def page() -> str:
@@ -33,7 +33,7 @@ def main() -> None:
         sheet = browser.new_page(viewport={"width": COLUMNS * (WIDTH + 14) + 18, "height": 900})
         sheet.set_content(page())
         sheet.evaluate("document.fonts.ready")
-        sheet.screenshot(path=HERE / "sheet.jpg", type="jpeg", quality=62, full_page=True)
+        sheet.screenshot(path=HERE / "sheet.jpg", type="jpeg", quality=55, full_page=True)
         browser.close()
 
 
