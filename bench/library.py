@@ -1,5 +1,6 @@
 """How long the library takes: analysis cold and after an edit, beside transformers, and as models grow."""
 
+import gc
 import json
 import statistics
 import subprocess
@@ -73,6 +74,8 @@ def edits(arch: Architecture) -> dict[str, list[Architecture]]:
 def after_an_edit() -> dict[str, list[float]]:
     """Analysis of an edited architecture once the preset has been analysed."""
     spent: dict[str, list[float]] = {"one part": [], "everywhere": []}
+    gc.collect()
+    gc.freeze()  # as the server does once it is warm
     for name in core.presets():
         arch = core.load(name)
         analyse(arch)
