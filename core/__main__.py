@@ -231,6 +231,8 @@ def run_import(args: argparse.Namespace, out: Console) -> Any:
     arch = hf.from_hf(config)
     if not args.json:
         print(library.to_yaml(arch), end="")
+        if args.file.startswith(hub.PREFIX) and (said := hub.beside(args.file, cost(arch).weight_bytes)):
+            print(f"# {said}")
     return arch.model_dump(mode="json", exclude_defaults=True)
 
 

@@ -46,6 +46,19 @@ def total_size(name: str) -> int | None:
     return int(total) if isinstance(total, int | float) and 0 < total < 1e16 else None
 
 
+def beside(name: str, weight_bytes: int) -> str:
+    """What the index says of the checkpoint's size, beside ours, as a sentence; empty where it says nothing."""
+    try:
+        total = total_size(name)
+    except Unsupported:  # the architecture is known all the same
+        total = None
+    return (
+        f"The Hub's files hold {total:,} bytes of tensors; this architecture's weights take {weight_bytes:,}."
+        if total
+        else ""
+    )
+
+
 def _index(name: str) -> dict[str, dict]:
     """What a sharded checkpoint says of its files; empty for a model in one file."""
     try:

@@ -35,7 +35,7 @@ def published(tmp_path_factory):
     """A Hub of this machine, with one model: its address."""
     serving = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=serving.serve_forever, daemon=True).start()
-    Hub.folders = {"org/model": saved(tmp_path_factory.mktemp("model"), SMALL)}
+    Hub.folders = {"org/model": saved(tmp_path_factory.mktemp("model"), SMALL, max_shard_size="400KB")}
     yield f"http://127.0.0.1:{serving.server_port}"
     serving.shutdown()
 
@@ -284,6 +284,7 @@ def test_a_model_is_opened_by_its_id_and_verified(visitor):
     expect(page.locator(".wrong")).to_contain_text("no public model of this id")
     text.fill("hf:org/model")
     page.get_by_test_id("stBaseButton-primary").click()
+    expect(page.get_by_text("bytes of tensors; this architecture")).to_be_visible(timeout=WAIT)
     workbench(page)
     figures = page.locator(".figures")
     expect(figures).to_contain_text(f"{core.cost(core.from_hf(SMALL)).parameters:,}")

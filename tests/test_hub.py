@@ -10,6 +10,7 @@ from test_verify import SMALL, saved
 
 import core
 from core import hub
+from core.__main__ import main
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -87,12 +88,15 @@ def test_a_config_is_fetched_and_nothing_else(served, tmp_path):
 
 
 @pytest.mark.parametrize("sharded", [False, True])
-def test_a_checkpoint_is_verified_by_its_headers(served, tmp_path, sharded):
+def test_a_checkpoint_is_verified_by_its_headers(served, tmp_path, sharded, capsys):
     served["org/model"] = saved(tmp_path, SMALL, max_shard_size="40KB" if sharded else "1GB")
     found = core.verify("hf:org/model")
     assert found.exact, found.differences
     assert found.parameters == core.cost(found.architecture).parameters
     assert hub.total_size("hf:org/model") == (found.bytes if sharded else None)
+    said = hub.beside("hf:org/model", found.expected_bytes)
+    assert said.count(f"{found.bytes:,}") == (2 if sharded else 0)
+    assert main(["import", "hf:org/model"]) == 0 and (f"# {said}" in capsys.readouterr().out) == sharded
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from app import state as page  # noqa: E402
 from app.facts import cost  # noqa: E402
 from app.views.cards import card, closed_card  # noqa: E402
 from app.views.component import show_cards  # noqa: E402
+from core import hub  # noqa: E402
 from core.library import preset, undisclosed  # noqa: E402
 
 
@@ -62,6 +63,8 @@ with own:
         placeholder='{"model_type": "qwen3", "hidden_size": 1024, …}, or hf:Qwen/Qwen3-0.6B',
     )  # fmt: skip
     if st.button("Open", type="primary", width="stretch") and (arch := page.rewrite(st.session_state["own"], "own")):
+        if (given := st.session_state["own"].strip()).startswith(hub.PREFIX):
+            st.session_state["said"] = hub.beside(given, cost(arch).weight_bytes)
         st.switch_page("pages/workbench.py", query_params=page.write(page.opened(arch)))
     if problem := page.problems().get("own"):
         wrong(problem)

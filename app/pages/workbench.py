@@ -37,6 +37,8 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     export(arch)
     copy_button("?" + "&".join(f"{k}={v}" for k, v in page.write(state).items()))
 
+if said := st.session_state.pop("said", ""):  # of a model that was opened by its id
+    st.toast(said, icon=":material/compare_arrows:", duration="long")
 headline(state)
 picture, controls = st.columns([2.6, 1], gap="medium")
 with picture, st.container(border=True):
