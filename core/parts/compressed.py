@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -26,9 +25,10 @@ from .base import (
     entry_pairs,
     normal,
 )
+from .chosen import LightningIndexer, whole
 from .latent import Rank
 from .norm import Norm, RMSNorm
-from .position import Dynamic, LongRope, Position, Rope, Rotary
+from .position import Dynamic, LongRope, Position, Rope, TurnLast
 
 Ratio = Annotated[int, Field(ge=1, le=512)]
 
@@ -220,7 +220,7 @@ class CompressedAttentionModule(nn.Module):
             self.index_q = Linear(part.q_rank, index.heads * index.dim)
             self.index_weights = Linear(d_model, index.heads)
             self.index_compress = Compressor(part, d_model, index.dim)
-            self.choose = ChooseEntries(part)
+            self.choose = LightningIndexer(index.heads, index.dim, index.top_k, part.ratio)
         self.core = CompressedCore(part)
         self.o_down = GroupedLinear(part.out_groups, h * d // part.out_groups, part.out_rank)
         self.o = Linear(part.out_groups * part.out_rank, d_model)
@@ -243,22 +243,6 @@ class CompressedAttentionModule(nn.Module):
         q = self.index_q(compressed).unflatten(-1, (self.part.indexer.heads, -1))  # (B, T, I, D')
         q = q if self.rotary is None else self.rotary(q, positions)
         return self.choose(q, self.index_compress(x, past), self.index_weights(x), positions)
-
-
-class TurnLast(Rotary):
-    """The last channels of every head turned. `back` undoes it on the output, which is made of values that were turned as
-    keys: what is left depends on how far a token is."""
-
-    def __init__(self, rope: Rope, rope_dim: int, back: bool = False):
-        super().__init__(rope, rope_dim)
-        self.back = back
-        self.label = "RoPE, back" if back else "RoPE"
-        if back:
-            self.explain = "Values were turned as keys are; the output is turned back by the query's position."
-
-    def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, heads, D), (T,)
-        still, turned = x.split((x.shape[-1] - self.head_dim, self.head_dim), dim=-1)
-        return torch.cat((still, super().forward(turned, -positions if self.back else positions)), dim=-1)
 
 
 def turning(part: CompressedAttention, back: bool = False) -> TurnLast | None:
@@ -331,40 +315,6 @@ class Pool(nn.Module):
 
     def outline(self, x: Tensor, before: Tensor, past: int) -> tuple[Tensor, Tensor]:
         return x.new_empty(len(x), self.made(x.shape[1], past), self.dim), torch.empty_like(before)
-
-
-class ChooseEntries(nn.Module):
-    """The K entries with the largest sum over heads of w_ti ReLU(q_ti k_s) (equations 16 and 17)."""
-
-    box = "indexer"
-    label = "Lightning indexer"
-    explain = "Scores every whole entry in a few narrow heads, and passes on the best."
-
-    def __init__(self, part: CompressedAttention):
-        super().__init__()
-        self.part = part
-
-    def forward(self, q: Tensor, k: Tensor, weights: Tensor, positions: Tensor) -> Tensor:
-        """(B, T, I, D'), (B, E, D'), (B, T, I) -> places among the E entries, (B, T, K), best first; the last again and again
-        where there are fewer."""
-        index = self.part.indexer
-        if not k.shape[1]:
-            return torch.zeros(*q.shape[:2], index.top_k, dtype=torch.long, device=q.device)
-        scores = F.relu(torch.einsum("btid,bed->btie", q.float(), k.float()) * index.dim**-0.5)  # (B, T, I, E)
-        weights = weights.float() * index.heads**-0.5
-        total = (weights.unsqueeze(-2) @ scores).squeeze(-2)  # (B, T, E)
-        total = total.masked_fill(~whole(positions, k.shape[1], self.part.ratio), -torch.inf)
-        # ReLU makes ties: the earlier entry goes first, in a prompt as in a decode.
-        best = total.sort(dim=-1, descending=True, stable=True).indices[..., : index.top_k]
-        return best[..., torch.arange(index.top_k, device=best.device).clamp(max=best.shape[-1] - 1)]
-
-    def outline(self, q: Tensor, k: Tensor, weights: Tensor, positions: Tensor) -> Tensor:
-        return q.new_empty(*q.shape[:2], self.part.indexer.top_k, dtype=torch.long)
-
-
-def whole(positions: Tensor, entries: int, ratio: int) -> Tensor:
-    """Which entries each query may see, (T, E): those whose tokens are all past, its own included."""
-    return torch.arange(entries, device=positions.device) < ((positions + 1) // ratio)[:, None]
 
 
 class CompressedCore(nn.Module):

@@ -6,17 +6,14 @@ from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
-from .attention import Attention, AttentionModule, CausalAttention
-from .base import Flops, HeadDim, Heads, Keep, Linear, Shape, entry_pairs
-from .block_sparse import BlockSparseCore
-from .compressed import whole
-from .position import Rope
+from .base import Heads, entry_pairs
+from .chosen import Blocks, ChosenBlocksAttention, ChosenBlocksModule, best_blocks, whole
 
 
-class PooledSparseAttention(Attention):
+class PooledSparseAttention(ChosenBlocksAttention):
     """Attention to the `top_blocks` whole blocks with the best scores, and to what has been read of the next one. I = index_heads,
     N = index_dim, K = top_blocks, E = whole blocks so far."""
 
@@ -24,43 +21,11 @@ class PooledSparseAttention(Attention):
 
     kind: Literal["pooled_sparse_attention"]
     index_heads: Heads = Field(description="Query heads of the indexer; their scores are summed", examples=[4])
-    index_dim: HeadDim = Field(
-        description="Channels of an indexer's query, and of the one key that is kept", examples=[128]
-    )
     block: Annotated[int, Field(ge=1, le=512)] = Field(description="Tokens in a block", examples=[16])
-    top_blocks: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        description="Blocks that each token attends to", examples=[128]
-    )
-
-    @model_validator(mode="after")
-    def _indexed(self):
-        for field in ("window", "chunk", "cache_from"):
-            if getattr(self, field):
-                raise ValueError(f"{field}: the indexer chooses what is read; leave this out")
-        return self
-
-    @property
-    def label(self) -> str:
-        return self.title
+    top_blocks: Blocks = Field(description="Blocks that each token attends to", examples=[128])
 
     def build(self, d_model: int) -> nn.Module:
         return PooledSparseModule(self, d_model)
-
-    def build_core(self) -> CausalAttention:
-        return BlockSparseCore(self)
-
-    def check(self, d_model: int, context: int) -> None:
-        super().check(d_model, context)
-        if self.turned > self.index_dim:
-            raise ValueError(f"index_dim: {self.turned} of its channels turn; give at least that")
-
-    @property
-    def turned(self) -> int:
-        """How many channels of a query or key turn, the indexer's too."""
-        return self.position.dim(self.head_dim) if isinstance(self.position, Rope) else 0
-
-    def cache(self, length: int) -> dict[str, Shape]:
-        return super().cache(length) | {"index key": (length, self.index_dim)}
 
     def pairs(self, new: int, past: int) -> int:
         """A token attends to its chosen blocks, and to the tokens since the last whole one."""
@@ -72,23 +37,13 @@ class PooledSparseAttention(Attention):
         chosen = self.block * entry_pairs(new, past, self.block, self.top_blocks)
         return chosen + rest(past + new) - rest(past)
 
-    def flops(self, d_model: int, new: int, past: int) -> Flops:
-        i, n = self.index_heads, self.index_dim
-        indexer = Flops(
-            index_q=2 * new * d_model * i * n,
-            index_k=2 * new * d_model * n,
-            indexer=2 * i * n * entry_pairs(new, past, self.block),
-        )
-        return Flops(super().flops(d_model, new, past) | indexer)
+    def index_pairs(self, new: int, past: int) -> int:
+        return entry_pairs(new, past, self.block)
 
     def shrink(self, scale: float) -> "PooledSparseAttention":
         small = super().shrink(scale)
         few = {"index_heads": min(self.index_heads, 4), "index_dim": small.head_dim, "block": min(self.block, 4)}
         return small.model_copy(update=few | {"top_blocks": min(self.top_blocks, 3)})
-
-    def facts(self) -> Iterator[str]:
-        yield from super().facts()
-        yield f"best {self.top_blocks} blocks of {self.block}"
 
     def explain(self, d_model: int) -> str:
         return (
@@ -103,28 +58,18 @@ class PooledSparseAttention(Attention):
         yield from super().checklist(d_model)
 
 
-class PooledSparseModule(AttentionModule):
+class PooledSparseModule(ChosenBlocksModule):
     def __init__(self, part: PooledSparseAttention, d_model: int):
         super().__init__(part, d_model)
-        self.index_q = Linear(d_model, part.index_heads * part.index_dim)
-        self.index_k = Linear(d_model, part.index_dim)
-        self.index_q_norm, self.index_k_norm = part.norm.build(part.index_dim), part.norm.build(part.index_dim)
-        # As many channels as of the attention's own heads, which may be of another width.
-        share = {"fraction": min(1.0, (part.turned + 0.5) / part.index_dim)} if part.turned else {}
-        self.index_rotary = part.position.model_copy(update=share).rotary(part.index_dim)
-        self.index_cache = Keep()
         self.pool = BlockMeans(part)
         self.indexer = PooledIndexer(part)
 
-    def choose(self, x: Tensor, positions: Tensor, v: Tensor) -> tuple[Tensor]:
-        """The blocks that each token attends to, (B, T, 1, K + 1)."""
-        q = self.index_q_norm(self.index_q(x).unflatten(-1, (self.part.index_heads, -1)))  # (B, T, I, N)
+    def index_keys(self, x: Tensor, positions: Tensor) -> Tensor:
+        """A key a whole block, (B, E, N)."""
         k = self.index_k_norm(self.pool(self.index_cache(self.index_k(x)))).unsqueeze(2)  # (B, E, 1, N)
-        if self.index_rotary is not None:
-            q = self.index_rotary(q, positions)
-            if k.shape[1]:
-                k = self.index_rotary(k, self.part.block * torch.arange(k.shape[1], device=x.device))
-        return (self.indexer(q, k.squeeze(2), positions),)
+        if k.shape[1]:
+            k = self.index_turned(k, self.part.block * torch.arange(k.shape[1], device=x.device))
+        return k.squeeze(2)
 
 
 class BlockMeans(nn.Module):
@@ -163,10 +108,7 @@ class PooledIndexer(nn.Module):
         own = ((positions + 1) // part.block)[None, :, None].expand(len(q), -1, 1)  # (B, T, 1)
         scores = F.relu(torch.einsum("btin,ben->btie", q.float(), k.float())).sum(dim=2)  # (B, T, E)
         seen = whole(positions, k.shape[1], part.block)  # (T, E)
-        # ReLU makes ties: the earlier block goes first, in a prompt as in a decode.
-        best = scores.masked_fill(~seen, -1.0).sort(dim=-1, descending=True, stable=True)
-        chosen = best.indices.masked_fill(best.values < 0, -1)[..., : part.top_blocks]
-        chosen = F.pad(chosen, (0, part.top_blocks - chosen.shape[-1]), value=-1)
+        chosen = best_blocks(scores.masked_fill(~seen, -torch.inf), part.top_blocks)
         return torch.cat((chosen, own), dim=-1).unsqueeze(2)
 
     def outline(self, q: Tensor, k: Tensor, positions: Tensor) -> Tensor:

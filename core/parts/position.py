@@ -364,4 +364,20 @@ class Rotary(nn.Module):
         return torch.cat((turned.to(x.dtype), rest), dim=-1)
 
 
+class TurnLast(Rotary):
+    """The last channels of every head turned. `back` undoes it on the output, which is made of values that were turned as
+    keys: what is left depends on how far a token is."""
+
+    def __init__(self, rope: Rope, rope_dim: int, back: bool = False):
+        super().__init__(rope, rope_dim)
+        self.back = back
+        self.label = "RoPE, back" if back else "RoPE"
+        if back:
+            self.explain = "Values were turned as keys are; the output is turned back by the query's position."
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, heads, D), (T,)
+        still, turned = x.split((x.shape[-1] - self.head_dim, self.head_dim), dim=-1)
+        return torch.cat((still, super().forward(turned, -positions if self.back else positions)), dim=-1)
+
+
 Position = Annotated[Rope | Learned | Sinusoidal | Alibi | NoPosition, Field(discriminator="kind")]

@@ -5,15 +5,14 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .attention import visible
 from .base import Borrow, Eps, Flops, HeadDim, Heads, Keep, Length, Linear, Shape, causal_pairs
+from .chosen import LightningIndexer
 from .latent import LatentAttention, LatentAttentionModule, Rank
 from .norm import LayerNorm
-from .position import Rope
+from .position import Rope, Rotary, TurnLast
 
 
 class SparseLatentAttention(LatentAttention):
@@ -116,10 +115,12 @@ class SparseLatentModule(LatentAttentionModule):
         self.index_k = Linear(d_model, part.index_dim)
         self.index_norm = LayerNorm(eps=part.index_eps).build(part.index_dim)
         self.index_weights = Linear(d_model, part.index_heads)
-        order = {"interleaved": part.index_interleaved} if isinstance(part.position, Rope) else {}
-        self.index_rotary = part.position.model_copy(update=order).rotary(part.rope_dim)
+        self.index_rotary = None
+        if isinstance(part.position, Rope):
+            rope = part.position.model_copy(update={"interleaved": part.index_interleaved})
+            self.index_rotary = (TurnLast if part.index_last else Rotary)(rope, part.rope_dim)
         self.index_cache = Keep()
-        self.indexer = Indexer(part)
+        self.indexer = Indexer(part.index_heads, part.index_dim, part.top_k)
 
     def choose(self, x: Tensor, compressed: Tensor, positions: Tensor) -> Tensor:
         """The tokens that each token attends to, (B, T, K)."""
@@ -128,51 +129,24 @@ class SparseLatentModule(LatentAttentionModule):
         q = self.index_q(compressed).unflatten(-1, (self.part.index_heads, self.part.index_dim))  # (B, T, I, D)
         k = self.index_norm(self.index_k(x)).unsqueeze(2)  # (B, T, 1, D)
         if self.index_rotary is not None:
-            q, k = self.turned(q, positions), self.turned(k, positions)
+            q, k = self.index_rotary(q, positions), self.index_rotary(k, positions)
         return self.indexer(q, self.index_cache(k.squeeze(2)), self.index_weights(x), positions)
 
-    def turned(self, x: Tensor, positions: Tensor) -> Tensor:
-        turns, stays = self.part.rope_dim, x.shape[-1] - self.part.rope_dim
-        if self.part.index_last:
-            rest, turned = x.split((stays, turns), dim=-1)
-            return torch.cat((rest, self.index_rotary(turned, positions)), dim=-1)
-        turned, rest = x.split((turns, stays), dim=-1)
-        return torch.cat((self.index_rotary(turned, positions), rest), dim=-1)
+
+class Indexer(LightningIndexer):
+    """Lends its choice to later layers, which attend to the same."""
+
+    lent = False
+    latest: Tensor | None = None
+
+    def forward(self, q: Tensor, k: Tensor, weights: Tensor, positions: Tensor) -> Tensor:
+        best = super().forward(q, k, weights, positions)
+        if self.lent:
+            self.latest = best
+        return best
 
 
 class Chosen(Borrow):
     lender = "indexer"
     label = "Another layer's choice"
     explain = "The tokens that an earlier layer's indexer chose: this layer scores none itself."
-
-
-class Indexer(nn.Module):
-    """I_ts = sum over heads of w_ti ReLU(q_ti k_s), and the K best of them for each token (equation 1)."""
-
-    box = "indexer"
-    label = "Lightning indexer"
-    explain = "Scores every earlier token in a few narrow heads, and passes on the best."
-
-    def __init__(self, part: SparseLatentAttention):
-        super().__init__()
-        self.part = part
-        self.lent = False  # later layers attend to the same
-        self.latest: Tensor | None = None
-
-    def forward(self, q: Tensor, k: Tensor, weights: Tensor, positions: Tensor) -> Tensor:
-        """(B, T, I, D), (B, S, D), (B, T, I) -> places among the S keys, (B, T, K), best first; the last again and again where
-        there are fewer keys."""
-        part = self.part
-        scores = F.relu(torch.einsum("btid,bsd->btis", q.float(), k.float()) * part.index_dim**-0.5)  # (B, T, I, S)
-        weights = weights.float() * part.index_heads**-0.5
-        total = (weights.unsqueeze(-2) @ scores).squeeze(-2)  # (B, T, S)
-        total = total.masked_fill(~visible(positions, k.shape[1], None, None), -torch.inf)
-        # ReLU makes ties: the earlier token goes first, in a prompt as in a decode.
-        best = total.sort(dim=-1, descending=True, stable=True).indices[..., : part.top_k]
-        best = best[..., torch.arange(part.top_k, device=best.device).clamp(max=best.shape[-1] - 1)]
-        if self.lent:
-            self.latest = best
-        return best
-
-    def outline(self, q: Tensor, k: Tensor, weights: Tensor, positions: Tensor) -> Tensor:
-        return q.new_empty(*q.shape[:2], self.part.top_k, dtype=torch.long)

@@ -1,0 +1,170 @@
+"""What the parts share that attend to a choice among the tokens: scores of an indexer, the best of them, and grouped-query
+attention to the blocks of keys that these name."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from .attention import Attention, AttentionModule, CausalAttention, key_positions, visible
+from .base import Flops, HeadDim, Heads, Keep, Length, Linear, Shape, causal_pairs
+from .position import Rope
+
+Blocks = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class ChosenBlocksAttention(Attention):
+    """Attention to the keys of `top_blocks` blocks. An indexer of narrow query heads, and one key a token, chooses them.
+    I = index_heads, N = index_dim, K = top_blocks."""
+
+    kind: str
+    index_heads: Heads = Field(description="Query heads of the indexer", examples=[4])
+    index_dim: HeadDim = Field(
+        description="Channels of an indexer's query, and of the one key that is kept", examples=[128]
+    )
+    block: Length = Field(description="Tokens in a block", examples=[128])
+    top_blocks: Blocks = Field(description="Blocks that each token attends to", examples=[16])
+
+    @model_validator(mode="after")
+    def _indexed(self):
+        for field in ("window", "chunk", "cache_from"):
+            if getattr(self, field):
+                raise ValueError(f"{field}: the indexer chooses what is read; leave this out")
+        return self
+
+    @property
+    def label(self) -> str:
+        return self.title
+
+    def build_core(self) -> CausalAttention:
+        return ChosenBlocksCore(self)
+
+    def check(self, d_model: int, context: int) -> None:
+        super().check(d_model, context)
+        turned = self.position.turned(self.head_dim) if isinstance(self.position, Rope) else 0
+        if turned > self.index_dim:
+            raise ValueError(f"index_dim: {turned} of its channels turn; give at least that")
+
+    def cache(self, length: int) -> dict[str, Shape]:
+        return super().cache(length) | {"index key": (length, self.index_dim)}
+
+    def index_pairs(self, new: int, past: int) -> int:
+        """How many (query, key) pairs each head of the indexer scores."""
+        raise NotImplementedError
+
+    def flops(self, d_model: int, new: int, past: int) -> Flops:
+        i, n = self.index_heads, self.index_dim
+        indexer = Flops(
+            index_q=2 * new * d_model * i * n,
+            index_k=2 * new * d_model * n,
+            indexer=2 * i * n * self.index_pairs(new, past),
+        )
+        return Flops(super().flops(d_model, new, past) | indexer)
+
+    def facts(self) -> Iterator[str]:
+        yield from super().facts()
+        yield f"best {self.top_blocks} blocks of {self.block}"
+
+
+class ChosenBlocksModule(AttentionModule):
+    def __init__(self, part: ChosenBlocksAttention, d_model: int):
+        super().__init__(part, d_model)
+        self.index_q = Linear(d_model, part.index_heads * part.index_dim)
+        self.index_k = Linear(d_model, part.index_dim)
+        self.index_q_norm, self.index_k_norm = part.norm.build(part.index_dim), part.norm.build(part.index_dim)
+        # As many channels turn as of the attention's own heads, which may be of another width.
+        turned = part.position.dim(part.head_dim) if isinstance(part.position, Rope) else 0
+        share = {"fraction": min(1.0, (turned + 0.5) / part.index_dim)} if turned else {}
+        self.index_rotary = part.position.model_copy(update=share).rotary(part.index_dim)
+        self.index_cache = Keep()
+
+    def choose(self, x: Tensor, positions: Tensor, v: Tensor) -> tuple[Tensor]:
+        """The blocks that each token attends to, (B, T, heads that differ in what they read, K)."""
+        q = self.index_q_norm(self.index_q(x).unflatten(-1, (self.part.index_heads, -1)))  # (B, T, I, N)
+        return (self.indexer(self.index_turned(q, positions), self.index_keys(x, positions), positions),)
+
+    def index_keys(self, x: Tensor, positions: Tensor) -> Tensor:
+        """What the indexer's queries are scored against, (B, tokens or blocks, N)."""
+        raise NotImplementedError
+
+    def index_turned(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, heads, N), (T,)
+        return x if self.index_rotary is None else self.index_rotary(x, positions)
+
+
+class ChosenBlocksCore(CausalAttention):
+    """Softmax attention over the keys of the chosen blocks."""
+
+    explain = "Each query is scored against the keys of its group's chosen blocks; the softmax of the scores weighs the values."
+
+    def seen(self, positions: Tensor, keys: int, chosen: Tensor) -> Tensor:  # (B, T, I, K)
+        kept = within(chosen, positions, keys, self.part.block)  # (B, I, T, S)
+        kept = kept.repeat_interleave(self.part.heads // kept.shape[1], dim=1)  # (B, H, T, S)
+        return kept.unflatten(1, (self.part.kv_heads, -1))
+
+
+class LightningIndexer(nn.Module):
+    """I_ts = sum over heads i of w_ti ReLU(q_ti k_s), and for each token t the K best s: tokens (DeepSeek-V3.2, equation 1), or
+    entries of `ratio` tokens each (DeepSeek-V4, equations 16 and 17)."""
+
+    box = "indexer"
+    label = "Lightning indexer"
+
+    def __init__(self, heads: int, dim: int, top_k: int, ratio: int = 1):
+        super().__init__()
+        self.heads, self.dim, self.top_k, self.ratio = heads, dim, top_k, ratio
+        what = "earlier token" if ratio == 1 else "whole entry"
+        self.explain = f"Scores every {what} in a few narrow heads, and passes on the best."
+
+    def forward(self, q: Tensor, k: Tensor, weights: Tensor, positions: Tensor) -> Tensor:
+        """(B, T, I, N), (B, S, N), (B, T, I) -> places among the S keys, (B, T, K), best first; the last again and again where
+        there are fewer keys."""
+        if not k.shape[1]:
+            return torch.zeros(*q.shape[:2], self.top_k, dtype=torch.long, device=q.device)
+        scores = F.relu(torch.einsum("btid,bsd->btis", q.float(), k.float()) * self.dim**-0.5)  # (B, T, I, S)
+        weights = weights.float() * self.heads**-0.5
+        total = (weights.unsqueeze(-2) @ scores).squeeze(-2)  # (B, T, S)
+        best = ordered(total.masked_fill(~whole(positions, k.shape[1], self.ratio), -torch.inf)).indices[
+            ..., : self.top_k
+        ]
+        return best[..., torch.arange(self.top_k, device=best.device).clamp(max=best.shape[-1] - 1)]
+
+    def outline(self, q: Tensor, k: Tensor, weights: Tensor, positions: Tensor) -> Tensor:
+        return q.new_empty(*q.shape[:2], self.top_k, dtype=torch.long)
+
+
+def ordered(worth: Tensor) -> torch.return_types.sort:
+    """Best first. ReLU makes ties: the earlier goes first, in a prompt as in a decode."""
+    return worth.sort(dim=-1, descending=True, stable=True)
+
+
+def best_blocks(worth: Tensor, count: int) -> Tensor:
+    """Numbers of the best blocks, (..., blocks) -> (..., count): -1 where no more are worth anything."""
+    best = ordered(worth)
+    chosen = best.indices.masked_fill(best.values == -torch.inf, -1)[..., :count]
+    return F.pad(chosen, (0, count - chosen.shape[-1]), value=-1)
+
+
+def within(chosen: Tensor, positions: Tensor, keys: int, block: int) -> Tensor:
+    """Which keys lie in the chosen blocks and before each query: (B, T, I, K) -> (B, I, T, S)."""
+    place = key_positions(positions, keys) // block  # (S,)
+    return (chosen.unsqueeze(-1) == place).any(dim=-2).transpose(1, 2) & visible(positions, keys, None, None)
+
+
+def whole(positions: Tensor, entries: int, ratio: int) -> Tensor:
+    """Which entries of `ratio` tokens each query may see, (T, E): those whose tokens are all past, its own included."""
+    return torch.arange(entries, device=positions.device) < ((positions + 1) // ratio)[:, None]
+
+
+def block_pairs(new: int, past: int, block: int, most: int) -> int:
+    """(query, key) pairs where each query reads `most` blocks: all whole but its own, of which it sees what came before."""
+
+    def upto(n: int) -> int:  # the pairs of the first n positions
+        plain = min(n, most * block)  # these see everything
+        whole, rest = divmod(n - plain, block)
+        own = whole * block * (block + 1) // 2 + rest * (rest + 1) // 2
+        return causal_pairs(plain, 0) + (n - plain) * (most - 1) * block + own
+
+    return upto(past + new) - upto(past)
