@@ -15,7 +15,7 @@ def card(arch: core.Architecture) -> str:
     c = cost(arch)
     active = figure(c.active_parameters) if c.active_parameters != c.parameters else "all"
     facts = {"Parameters": figure(c.parameters), "Active": active, "Cache a token": size(c.kv_bytes_per_token)}
-    when = f"{arch.released:%-d %b %Y}" if arch.released else ""
+    when = f"{arch.released:%b %Y}" if arch.released else ""
     who = " · ".join(p for p in (arch.organisation, when, f"{tokens(arch.context)} context") if p)
     return (
         f'<a class="card" data-name="{escape(arch.name)}" href="/workbench?preset={escape(arch.name)}"><div><h3>{escape(arch.title)}</h3>'

@@ -21,6 +21,7 @@ from .theme import MIXERS, ROLE_WORDS, variables
 MARGIN, GAP = 20, 64
 INSET = 560  # width of an inset in the wide layout
 NARROW = 400
+RIBBONS = 260  # height of both ribbons, one above the other
 
 
 def diagram(
@@ -46,16 +47,23 @@ def diagram(
     model = Column(graph, pen, MARGIN if wide else (NARROW - column.WIDTH) / 2)
     bottom = model.draw(top)
     x, y, w = (MARGIN + column.WIDTH + GAP, top, INSET) if wide else (12, bottom + 22, NARROW - 24)
+
+    def ribbons(x: float, y: float, width: float) -> float:
+        return shares(graph, pen, x, layers(graph, pen, x, y, width) + 26, width)
+
     insets = opened(graph, selected, model.anchors, chosen or {}, w, bottom - top if wide else 0)
     for inset in insets:
         y = inset.draw(pen, x, y) + 20
     if wide:
         callouts(pen, model, insets, x)
-        y, half = max(bottom, y - 20) + 24, (width - 2 * MARGIN - GAP / 2) / 2
-        height = max(layers(graph, pen, MARGIN, y, half), shares(graph, pen, width - MARGIN - half, y, half)) + MARGIN
+    if not wide:
+        height = ribbons(x, y + 6, w)
+    elif bottom + RIBBONS < y:  # they stand below a column that is shorter than its insets
+        height = max(ribbons(MARGIN, bottom + 24, column.WIDTH), y - 20)
     else:
-        y = layers(graph, pen, x, y + 6, w)
-        height = shares(graph, pen, x, y + 26, w) + MARGIN
+        y, half = max(bottom, y - 20) + 24, (width - 2 * MARGIN - GAP / 2) / 2
+        height = max(layers(graph, pen, MARGIN, y, half), shares(graph, pen, width - MARGIN - half, y, half))
+    height += MARGIN
     palette = "svg.strata{background:var(--page)}" + variables("svg.strata", False) if standalone else ""
     ground = f'<rect width="{width}" height="{height:.0f}" style="fill:var(--page)"/>' if standalone else ""
     words = escape(f"Architecture of {graph.nodes['model']['label']}. {subtitle}")
@@ -74,9 +82,18 @@ def opened(
     room: float,
 ) -> list[Inset]:
     """The parts that are opened, in the column's order: two that mix tokens and one that does not, of different kinds,
-    then as many others as stand in `room` beside a high column; the selected part before others of its kind."""
+    then as many others as stand in `room` beside a high column. Of a kind the selected part comes first, else the one with the
+    most boxes."""
     parts = [(node, data) for node, data in graph.nodes(data=True) if "role" in data and not node.startswith("mtp")]
-    parts.sort(key=lambda part: (not within(selected, part[0]), part[1]["role"] != "experts", -part[1]["repeat"]))
+    boxes = {node: sum(within(other, node) for other in graph) for node, _ in parts}
+    parts.sort(
+        key=lambda part: (
+            not within(selected, part[0]),
+            part[1]["role"] != "experts",
+            -boxes[part[0]],
+            -part[1]["repeat"],
+        )
+    )
     found: dict[str, str] = {}
     for node, data in parts:
         found.setdefault(data["kind"], node)

@@ -40,10 +40,14 @@ def controls(spec: Spec, path: str, skip: tuple[str, ...] = ()) -> Iterator[Cont
 
 
 def _fields(object_schema: dict, defs: dict, values: dict, path: str, skip: tuple[str, ...] = ()) -> Iterator[Control]:
-    for name, field in object_schema.get("properties", {}).items():
-        if name in skip:
-            continue
-        yield from _field(name, field, defs, values.get(name), f"{path}.{name}" if path else name, values)
+    """Simple fields first, then those with fields of their own, so that each of these ends where the next begins."""
+    groups = [
+        list(_field(name, field, defs, values.get(name), f"{path}.{name}" if path else name, values))
+        for name, field in object_schema.get("properties", {}).items()
+        if name not in skip
+    ]
+    for group in sorted(groups, key=lambda group: any(c.starters or c.kind == "section" for c in group)):
+        yield from group
 
 
 def _field(name: str, field: dict, defs: dict, value: Any, path: str, around: dict) -> Iterator[Control]:

@@ -62,7 +62,7 @@ def _first(g: nx.DiGraph) -> str:
     """The most telling part: experts where there are any, else what mixes tokens."""
     parts = [n for n, d in g.nodes(data=True) if "role" in d and not n.startswith("mtp")]
     order = {"experts": 0, "recurrence": 1, "attention": 2, "feed_forward": 3}
-    return min(parts, key=lambda n: order.get(g.nodes[n]["role"], len(order)))
+    return min(parts, key=lambda n: (order.get(g.nodes[n]["role"], len(order)), -g.nodes[n]["repeat"]))
 
 
 def _where(g: nx.DiGraph, node: str) -> str:
@@ -144,18 +144,32 @@ def _kind(name: str, part: Part) -> None:
 
 
 def _split(own: list[Control], part: Part, base: Part | None) -> tuple[list[Control], list[Control]]:
-    """What the part must say, or says differently from its kind, stands in front; the preset decides, so that nothing
-    moves while it is edited."""
+    """What the part must say, or says differently from its kind, stands in front, and of what is nested the first field too;
+    the preset decides, so that nothing moves while it is edited."""
     reference = base if base is not None and base.kind == part.kind else part
-    fields, told = type(part).model_fields, reference.model_dump(exclude_defaults=True)
+    told = reference.model_dump(exclude_defaults=True)
+    front, rest, begun, divided = [], [], set(), set()
+    for control in own:
+        name, *inner = control.path.split(".")[2:]
+        leads = name not in ("tied", "norm") and (name in told or name in ("router", "window"))
+        if leads and inner:
+            around = control.path.rpartition(".")[0]
+            leads = around not in begun or _says(told, (name, *inner))
+            begun.add(around)
+            if not leads and around not in divided:  # its heading stands in front: say it again
+                divided.add(around)
+                rest.append(Control(around, ".".join((name, *inner[:-1])), "section", None))
+        (front if leads else rest).append(control)
+    return front, rest
 
-    def leads(control: Control) -> bool:
-        name = control.path.split(".")[2]
-        return name not in ("tied", "norm") and (
-            fields[name].is_required() or name in told or name in ("router", "window")
-        )
 
-    return [c for c in own if leads(c)], [c for c in own if not leads(c)]
+def _says(told: dict, names: Iterable[str]) -> bool:
+    """Whether a dump without defaults has a value there."""
+    for name in names:
+        if not isinstance(told, dict) or name not in told:
+            return False
+        told = told[name]
+    return True
 
 
 def _block(state: page.State, g: nx.DiGraph, node: str) -> None:

@@ -37,7 +37,7 @@ def headline(state: page.State) -> None:
         if now.active_parameters == now.parameters
         else f"{percent(now.active_parameters / now.parameters)} of all"
     )
-    stored = w.weights or ", ".join(dict.fromkeys(state.arch.precision.values()))
+    stored = w.weights or ", ".join(sorted(set(state.arch.precision.values()), key=lambda name: FORMATS[name].bits))
 
     def row(
         words: str, of: Callable[[Cost], int], show: Callable[[float], str], note: str
