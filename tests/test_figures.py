@@ -1,0 +1,60 @@
+"""Figures that others publish or measure (tests/figures.yaml), against what we compute."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+import core
+from core.precision import FORMATS
+from core.spec import Workload
+
+GROUPS = yaml.safe_load((Path(__file__).parent / "figures.yaml").read_text())
+ROWS = [row | {"source": group["source"]} for group in GROUPS for row in group["rows"]]
+ABOUT = {"preset", "source", "context", "batch", "cache", "without", "only", "within", "ours", "why"}
+UNITS = {"": 1, "M": 10**6, "B": 10**9, "T": 10**12, " KiB": 2**10, " MiB": 2**20, " GiB": 2**30}
+CASES = [(row, figure) for row in ROWS for figure in row if figure not in ABOUT]
+
+
+def amount(said: int | str) -> tuple[float, float]:
+    """What is said, and the worth of its last digit: "68.6 KiB" is (70246.4, 102.4); an exact number's is nothing."""
+    if isinstance(said, int):
+        return said, 0
+    digits, unit = re.fullmatch(r"([\d.]+)( ?[A-Za-z]*)", said).groups()
+    return float(digits) * UNITS[unit], UNITS[unit] / 10 ** len(digits.partition(".")[2])
+
+
+def computed(row: dict, figure: str) -> int:
+    """Our figure by the source's convention: of one part alone, or without what the source does not count."""
+    arch = core.load(row["preset"])
+    workload = Workload(
+        **{"context": 4096} | {name: row[name] for name in ("context", "batch", "cache") if name in row}
+    )
+    without, only = row.get("without", []), row.get("only")
+    rows = [r for r in core.cost(arch, workload).rows if r.part not in without and only in (None, r.part)]
+    total = sum(getattr(r, name) for r in rows for name in figure.split("+"))
+    for part, _, tensor in (name.partition(".") for name in without if "." in name and figure.startswith("kv")):
+        layers = sum(part in step.parts for block in arch.sequence for step in block)
+        once = figure == "kv_bytes_per_token"
+        shape = arch.part(part).cache(1 if once else workload.context)[tensor]
+        total -= layers * (1 if once else workload.batch) * FORMATS[workload.cache].bytes(shape)
+    return total
+
+
+@pytest.mark.parametrize(("row", "figure"), CASES, ids=[f"{row['preset']}-{figure}" for row, figure in CASES])
+def test_published_figures(row, figure):
+    ours = computed(row, figure)
+    published, digit = amount(row[figure])
+    half = digit if "parameters" in figure else digit / 2  # makers round a count, or cut it off
+    allowed = amount(row["within"])[0] if "within" in row else half * 1.000001
+    if "ours" in row:
+        said, digit = amount(row["ours"])
+        assert abs(ours - said) <= digit / 2 and abs(ours - published) > allowed and row["why"]
+    else:
+        assert abs(ours - published) <= allowed, f"{row['preset']}: {figure} {ours:,}, {row[figure]} by {row['source']}"
+
+
+def test_rows_say_what_they_are():
+    for row in ROWS:
+        assert row["preset"] in core.presets() and row["source"] and set(row) - ABOUT, row
