@@ -110,13 +110,14 @@ def cache_curve(arch: core.Architecture, workload: core.Workload, dark: bool) ->
     )
     known = [n for n in (*kept, *plain) if n] or [1]
     low, high = log10(min(known)), log10(max(known))
-    decades = [10.0**d for d in range(floor(low), ceil(high) + 1)]
+    between = (1,) if high - low > 2 else (1, 2, 5)
+    rounded = [10.0**d * m for d in range(floor(low), ceil(high) + 1) for m in between]
     marks = [n for n in (1 << k for k in range(8, 31, 2)) if n <= top]
     lines, names = accelerators(colours, 10**low, 10 ** (high + 0.2), logarithmic=True)
     return styled(
         traces, dark, 96 + 44 * (len(FORMATS) + 2), top=20, hovermode="x unified", shapes=lines, annotations=names,
         xaxis={"type": "log", "tickvals": marks, "ticktext": [tokens(n) for n in marks], "title": words_of_axis("context, tokens")},
-        yaxis={"type": "log", "tickvals": decades, "ticktext": [size(t) for t in decades], "range": [low - 0.15, high + 0.3]},
+        yaxis={"type": "log", "tickvals": rounded, "ticktext": [size(t) for t in rounded], "range": [low - 0.15, high + 0.3]},
     )  # fmt: skip
 
 

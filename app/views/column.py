@@ -187,7 +187,13 @@ class Column:
             return 20, 20
         width, height = (PART_W, PART_H) if "role" in data else (NORM_W, NORM_H)
         row = self.row(node)
-        return min(width, (WIDTH - 72 - 10 * (len(row) - 1)) / len(row)), height
+        if len(row) == 1:
+            return width, height
+        room = WIDTH - 72 - 10 * (len(row) - 1)
+        needs = {n: text_width(self.g.nodes[n]["label"].partition(",")[0], 12) + 14 for n in row}
+        if max(needs.values()) <= room / len(row):
+            return min(width, room / len(row)), height
+        return needs[node] * room / sum(needs.values()), height
 
     def row(self, node: str) -> list[str]:
         """The nodes that stand side by side with this one, itself among them."""
