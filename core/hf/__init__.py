@@ -5,7 +5,7 @@ A family's module has `TYPES` (its model_type values), `read(config, model_type)
 `ignored(name) -> bool` (tensors that are no part of the model) and, where it is not `model.` alone,
 `ROOTS` (what names begin with; those that do not are below the first); where it stores matrices as no other family does,
 `stored(arch, config) -> Architecture` and `write_stored(arch)` read and write its quantization_config.
-A module with a table of families has `FAMILIES`, a list of such objects.
+A module with a table of families has `FAMILIES`, a list of such objects; one without either is what families share.
 """
 
 import difflib
@@ -22,13 +22,8 @@ from . import quantised
 from .config import Config, shown
 from .weights import Reader, fill, misfits, plain_names
 
-_SHARED = {"config", "weights", "common", "classic", "quantised"}
-_MODULES = [
-    importlib.import_module(f"{__name__}.{module.name}")
-    for module in pkgutil.iter_modules(__path__)
-    if module.name not in _SHARED
-]
-FAMILIES = [family for module in _MODULES for family in getattr(module, "FAMILIES", [module])]
+_MODULES = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+FAMILIES = [f for module in _MODULES for f in getattr(module, "FAMILIES", [module] if hasattr(module, "TYPES") else [])]
 BY_TYPE = {model_type: family for family in FAMILIES for model_type in family.TYPES}
 
 

@@ -1,12 +1,13 @@
 """A.X K2 (SK Telecom 2026): sparse latent attention whose queries bring a gate with them, and norms that gate themselves."""
 
 from ..spec import Architecture
-from . import common
+from . import common, rotary, tensors
 from . import deepseek_v3 as v3
 from . import deepseek_v32 as v32
-from .common import ignored as ignored
-from .common import one, unless
+from .common import unless
 from .config import Config
+from .tensors import ignored as ignored
+from .tensors import one
 from .weights import Sources
 
 TYPES = ("axk2",)
@@ -53,7 +54,7 @@ def write(arch: Architecture) -> dict:
         | v3.write_blocks(arch)
         | {"mlp_layer_types": common.write_sparse_layers(arch), "num_nextn_predict_layers": v3.write_mtp(arch)}
         | {"gated_norm_rank": part.norm.rank}
-        | common.write_rope(arch.position, arch.context)
+        | rotary.write_rope(arch.position, arch.context)
         | common.write_precision(arch)
     )
     if written.get("n_group") == 1:
@@ -67,13 +68,15 @@ def sources(arch: Architecture) -> Sources:
     def mixer(path, at, part):
         fused = {"q_b_proj": "q_gate_proj"}
         for (name, ways), (_, published) in zip(
-            common.renamed(v32.sparse_sources(path, at, part), **fused), v32.sparse_sources(path, at, part), strict=True
+            tensors.renamed(v32.sparse_sources(path, at, part), **fused),
+            v32.sparse_sources(path, at, part),
+            strict=True,
         ):
             yield name, ways + [way for way in published if way.names not in [w.names for w in ways]]
         yield from gate(f"{path}_norm", f"{at}.input_layernorm", part.norm)
 
     def ff(path, at, part):
-        yield from common.part_sources(path, at, part)
+        yield from tensors.part_sources(path, at, part)
         if part.kind == "experts":
             yield from gate(f"{path}_norm", f"{at}.post_attention_layernorm", part.norm)
 
@@ -81,7 +84,7 @@ def sources(arch: Architecture) -> Sources:
         for ours, inner, published in (("down", "fc1", "W_down"), ("up", "fc2", "W_up")):
             yield one(f"{path}.{ours}.weight", f"{at}.mlp.{inner}.weight", f"{at}.{published}.weight")
 
-    for name, ways in common.llama_sources(arch, mixer, ff):
+    for name, ways in tensors.llama_sources(arch, mixer, ff):
         if name.endswith(("attention_norm.weight", "moe_norm.weight")):  # below the norm that is gated
             own = ways[0].names[0]
             yield one(name, own.replace("layernorm.weight", "layernorm.norm.weight"), own)

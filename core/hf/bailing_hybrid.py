@@ -4,12 +4,13 @@ for each head; DeepSeek-V3's experts. Of the modules that predict further tokens
 from ..parts.experts import Experts
 from ..parts.kimi_delta import KimiDelta
 from ..spec import Architecture
-from . import common, kimi_linear
+from . import common, kimi_linear, rotary, tensors
 from . import deepseek_v3 as v3
-from .common import ignored as ignored
-from .common import one, unless
+from .common import unless
 from .config import Config
 from .kin_moe import typed
+from .tensors import ignored as ignored
+from .tensors import one
 from .weights import Sources
 
 TYPES = ("bailing_hybrid",)
@@ -85,7 +86,7 @@ def write(arch: Architecture) -> dict:
             ],
             "mlp_layer_types": ["sparse" if block[1].parts == ("moe",) else "dense" for block in arch.sequence],
         }
-        | common.write_rope(arch.position, arch.context)
+        | rotary.write_rope(arch.position, arch.context)
         | common.write_precision(arch)
     )
     written["model_max_length"] = written.pop("max_position_embeddings")
@@ -115,10 +116,12 @@ def sources(arch: Architecture) -> Sources:
         yield one(f"{path}.gate.weight", f"{at}.self_attn.g_proj.weight")
 
     def ff(path, at, part):
-        return (common.experts_sources if isinstance(part, Experts) else common.dense_sources)(path, f"{at}.mlp", part)
+        return (tensors.experts_sources if isinstance(part, Experts) else tensors.dense_sources)(
+            path, f"{at}.mlp", part
+        )
 
     def named(**names: str) -> Sources:
-        return common.renamed(common.llama_sources(arch, mixer, ff), **names)
+        return tensors.renamed(tensors.llama_sources(arch, mixer, ff), **names)
 
     for ways in zip(named(), named(**published), named(**published, o_proj="dense"), strict=True):
         yield ways[0][0], [way for _, each in ways for way in each]

@@ -3,11 +3,12 @@ and Falcon-H1 (arXiv:2507.22448), where both stand side by side in every layer a
 
 from ..parts.mamba2 import Mamba2
 from ..spec import Architecture, Unsupported
-from . import common
-from .common import one, unless
+from . import common, rotary, tensors
+from .common import unless
 from .config import Config
 from .kin import Family
 from .nemotron_h import mamba2_sources, step_limits, write_step_limits
+from .tensors import one
 from .weights import Source, Sources
 
 WORDS = {"mamba": "mamba", "linear_attention": "mamba", "attention": "attention", "full_attention": "attention"}
@@ -47,7 +48,7 @@ def _bamba(config: Config, model_type: str) -> dict:
         "dense": common.dense(config, 14_336, biased="mlp_bias"),
     }
     blocks = [["attention" if layer in attends else "mamba", "dense"] for layer in range(depth)]
-    return common.assemble(config, value, common.rope(config, value["context"], fraction=0.5), parts, blocks)
+    return common.assemble(config, value, rotary.rope(config, value["context"], fraction=0.5), parts, blocks)
 
 
 def _granite(config: Config, model_type: str) -> dict:
@@ -77,7 +78,7 @@ def _granite(config: Config, model_type: str) -> dict:
     else:
         config.ignore("num_experts_per_tok")
         parts["dense"] = dense | {"d_ff": config.count("shared_intermediate_size", 1_024)}
-    position = common.rope(config, value["context"])
+    position = rotary.rope(config, value["context"])
     if config.take("position_embedding_type", str, "nope") != "rope":
         position = {"kind": "none"}
     blocks = [[WORDS[kind], "moe" if routed else "dense"] for kind in kinds]
@@ -113,7 +114,7 @@ def _falcon(config: Config, model_type: str) -> dict:
     block = [["mamba", "attention"], "dense" if down == 1 else {"parts": ["dense"], "scale": down}]
     depth = config.depth("num_hidden_layers", 32)
     given = {"parts": parts, "layers": [{"repeat": depth, "blocks": [block]}]}
-    position = common.rope(config, value["context"])
+    position = rotary.rope(config, value["context"])
     return value | {"position": position} | given | common.precision(config, parts)
 
 
@@ -151,7 +152,7 @@ def _write(arch: Architecture, name: str) -> dict:
 
 
 def _write_bamba(arch: Architecture) -> dict:
-    scaling = common.write_rope_scaling(arch.position, arch.context)
+    scaling = rotary.write_rope_scaling(arch.position, arch.context)
     dense = arch.parts["dense"]
     return _write(arch, "Bamba") | {
         "intermediate_size": dense.d_ff, "mlp_bias": dense.bias,
@@ -174,7 +175,7 @@ def _write_granite(arch: Architecture) -> dict:
     else:
         shared = arch.parts["dense"].d_ff
         written["num_local_experts"] = 0
-    rope = {} if arch.position.kind == "none" else common.write_rope(arch.position, arch.context)
+    rope = {} if arch.position.kind == "none" else rotary.write_rope(arch.position, arch.context)
     return written | {"shared_intermediate_size": shared} | rope
 
 
@@ -191,16 +192,16 @@ def _write_falcon(arch: Architecture) -> dict:
         "ssm_in_multiplier": mamba.in_scale, "ssm_out_multiplier": mamba.out_scale,
         "ssm_multipliers": [scale for _, scale in mamba.scales] if mamba.scales else [1.0] * 5,
         "mlp_multipliers": [dense.gate_scale, arch.sequence[0][1].scale],
-    } | common.write_rope(arch.position, arch.context)  # fmt: skip
+    } | rotary.write_rope(arch.position, arch.context)  # fmt: skip
 
 
 def _sources(arch: Architecture) -> Sources:
     """Names of Bamba and Falcon-H1."""
 
     def ff(path, at, part):
-        yield from common.dense_sources(path, f"{at}.feed_forward", part)
+        yield from tensors.dense_sources(path, f"{at}.feed_forward", part)
 
-    named = common.renamed(common.llama_sources(arch, _mixer, ff), post_attention_layernorm="pre_ff_layernorm")
+    named = tensors.renamed(tensors.llama_sources(arch, _mixer, ff), post_attention_layernorm="pre_ff_layernorm")
     for path, ways in named:
         yield (path, ways) if path != "norm.weight" else one("norm.weight", "model.final_layernorm.weight")
 
@@ -222,28 +223,28 @@ def _granite_sources(arch: Architecture) -> Sources:
             f"{path}.experts.down": Source((f"{at_experts}.output_linear.weight",)),
         }
         routed = part.model_copy(update={"shared": None})
-        for name, ways in common.experts_sources(path, at_experts, routed, router="router"):
+        for name, ways in tensors.experts_sources(path, at_experts, routed, router="router"):
             yield name, [*ways, published[name]]
         if part.shared:
             yield from shared(f"{path}.shared", at, part)
 
     def shared(path, at, part):
-        own = common.dense_sources(path, f"{at}.shared_mlp", part)
-        yield from common.renamed(own, gate_up_proj="input_linear", down_proj="output_linear")
+        own = tensors.dense_sources(path, f"{at}.shared_mlp", part)
+        yield from tensors.renamed(own, gate_up_proj="input_linear", down_proj="output_linear")
 
-    return common.llama_sources(arch, _mixer, ff)
+    return tensors.llama_sources(arch, _mixer, ff)
 
 
 def _mixer(path: str, at: str, part) -> Sources:
     if isinstance(part, Mamba2):
         yield from mamba2_sources(path, f"{at}.mamba", part)
     else:
-        yield from common.attention_sources(path, f"{at}.self_attn", part)
+        yield from tensors.attention_sources(path, f"{at}.self_attn", part)
 
 
 def _granite_ignored(name: str) -> bool:
     """A shared network of no width is in the file all the same."""
-    return ".shared_mlp." in name or common.ignored(name)
+    return ".shared_mlp." in name or tensors.ignored(name)
 
 
 FAMILIES = [

@@ -2,10 +2,10 @@
 
 from ..parts.position import Rope
 from ..spec import Architecture, Unsupported
-from . import common
-from .common import ignored as ignored
+from . import common, rotary, tensors
 from .common import unless
 from .config import Config
+from .tensors import ignored as ignored
 from .weights import Source, Sources
 
 TYPES = ("beam",)
@@ -48,7 +48,7 @@ def _positions(config: Config, context: int) -> dict[str, dict]:
             inner = given.nested(kind)
             rope = {"kind": "rope", "base": inner.take("rope_theta", float)}
             inner.expect("partial_rotary_factor", 1.0)
-            found[kind] = {"position": rope | common.rope_scaling(inner, context)}
+            found[kind] = {"position": rope | rotary.rope_scaling(inner, context)}
         else:
             given.ignore(kind)
             found[kind] = {"temperature": {"kind": "power"}}
@@ -102,12 +102,12 @@ def write(arch: Architecture) -> dict:
 def _write_position(part, context: int) -> dict | None:
     if part is None or not isinstance(part.position, Rope):
         return None
-    return {"rope_theta": part.position.base} | common.write_rope_scaling(part.position, context)
+    return {"rope_theta": part.position.base} | rotary.write_rope_scaling(part.position, context)
 
 
 def sources(arch: Architecture) -> Sources:
     def mixer(path, at, part):
-        yield from common.attention_sources(path, f"{at}.self_attn", part)
+        yield from tensors.attention_sources(path, f"{at}.self_attn", part)
         yield f"{path}.gate.head_bias", [Source((f"{at}.self_attn.gate_bias",), lambda bias: bias.unsqueeze(-1))]
 
-    yield from common.llama_sources(arch, mixer=mixer)
+    yield from tensors.llama_sources(arch, mixer=mixer)

@@ -9,8 +9,8 @@ from ..parts.attention import Attention
 from ..parts.feedforward import FeedForward
 from ..spec import Architecture
 from . import common
-from .common import one
 from .config import Config, layers
+from .tensors import one
 from .weights import Source, Sources
 
 Split = Callable[[str, Attention], Callable[[Tensor], Tensor]]

@@ -157,3 +157,52 @@ def layers(blocks: Sequence[Sequence[Any]]) -> list[dict]:
         out.append({"repeat": times, "blocks": blocks[at : at + period]})
         at += period * times
     return out
+
+
+# What the config.json of a wrapper says of images, sound and tokens, beside its text_config.
+WRAPPING = tuple(
+    """_pad_token_id im_start_id im_end_id im_newline_id density_router_hidden_size density_router_threshold
+    density_router_loss_weight
+    acoustic_tokenizer_chunk_size acoustic_tokenizer_encoder_config adapter_config adapter_layer_norm_eps adaptor_config
+    alignment_intermediate_size audio_bos_token_id audio_chunk_size audio_config audio_end_token_id audio_eos_token_id audio_merge_size
+    audio_soft_tokens_per_image audio_start_token_id audio_token_id audio_token_index boa_token_id boi_token_id boi_token_index
+    deepstack_layer_map downsample_factor downsample_mode downsample_rate downsample_ratio drop_vision_last_layer encoder_config
+    eoa_token_id eoa_token_index eoi_token_id eoi_token_index force_image_size has_lora_adapter high_res_vision_config ignore_index
+    image_end_id image_end_token_id image_grid_pinpoints image_newline_id image_seq_length image_size image_start_id
+    image_start_token_id image_text_hidden_size image_token_id image_token_index initializer_factor insert_layer_id
+    max_value_projector_patch_to_query_dict merge_kernel_size merger_times mm_tokens_per_image multimodal_projector_bias newline_id
+    num_channels num_query_tokens patch_size perceiver_config position_id_per_seconds projection_dim projection_hidden_size
+    projection_layer_norm_eps projector_bias projector_config projector_dropout projector_hidden_act projector_hidden_size
+    projector_layernorm_eps projector_patch_to_query_dict projector_pooling_ratio projector_use_layernorm qformer_config scale_factor
+    seconds_per_chunk semantic_tokenizer_encoder_config slice_end_id slice_start_id spatial_merge_size spatial_pool_mode
+    spatial_pool_stride spatial_target_layers spatial_vision_layer timestamp_token_id token_classification_bias
+    use_decoder_only_language_model use_image_newline_parameter user_token_id video_end_token_id video_pruning_rate video_seq_length
+    video_start_token_id video_temporal_patch_size video_token_id video_token_index vision_aspect_ratio vision_config vision_end_token_id
+    vision_feature_layer vision_feature_select_strategy vision_hidden_size vision_soft_tokens_per_image vision_start_token_id
+    vision_token_id vision_use_cls_token visual_indicator_token_ids vq_config window_size word_timestamp_config""".split()
+)
+
+
+def text_config(config: Config, *types: str, tie: bool | None = None) -> Config:
+    """The language model's keys of a multimodal config.json. Vision, projector and image tokens are no part of it;
+    the wrapper's tie and stored precision hold where the text says nothing; `tie` is whether embeddings are tied, where
+    the family knows better."""
+    config.ignore(*WRAPPING, "quantization_config", "tie_word_embeddings")
+    text = config.nested("text_config")
+    outer = {
+        key: config.raw[key]
+        for key in ("dtype", "torch_dtype", "quantization_config", "tie_word_embeddings")
+        if config.has(key)
+    }
+    if text.has("dtype") or text.has("torch_dtype"):
+        outer = {key: value for key, value in outer.items() if key not in ("dtype", "torch_dtype")}
+    said = text.raw.get("tie_word_embeddings")
+    if tie is None and said is not None and outer.get("tie_word_embeddings", said) != said:
+        raise config.refuse("tie_word_embeddings", "text_config says otherwise")
+    merged = Config({**text.raw, **{key: value for key, value in outer.items() if not text.has(key)}}, "text_config")
+    if tie is not None:
+        merged.raw["tie_word_embeddings"] = tie
+        merged.left.add("tie_word_embeddings")
+    if types:
+        merged.expect("model_type", *types)
+    return merged

@@ -8,9 +8,9 @@ from torch import Tensor
 from ..parts.attention import Attention
 from ..parts.experts import Experts
 from ..spec import Architecture
-from . import common
-from .common import one
+from . import common, rotary
 from .config import Config
+from .tensors import one
 from .weights import Sources
 
 TYPES = ("dbrx",)
@@ -47,7 +47,7 @@ def read(config: Config, model_type: str) -> dict:
     parts = {"attention": attention | common.unless(None, clip=clip), "moe": _experts(ffn, d_model)}
     ffn.finish()
     return common.assemble(
-        config, value, common.rope(config, context, theta=base), parts, [["attention", "moe"]] * depth
+        config, value, rotary.rope(config, context, theta=base), parts, [["attention", "moe"]] * depth
     )
 
 
@@ -80,7 +80,7 @@ def write(arch: Architecture) -> dict:
             "ffn_act_fn": {"name": common.write_activation(moe.activation)}, "ffn_hidden_size": moe.d_ff, "moe_num_experts": moe.count,
             "moe_top_k": moe.top_k, "moe_normalize_expert_weights": 1.0 if moe.router.normalise else None,
         },
-    } | common.write_rope(arch.position, arch.context) | common.write_precision(arch)  # fmt: skip
+    } | rotary.write_rope(arch.position, arch.context) | common.write_precision(arch)  # fmt: skip
 
 
 def sources(arch: Architecture) -> Sources:

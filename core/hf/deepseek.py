@@ -1,7 +1,7 @@
 """DeepSeekMoE (arXiv:2401.06066): llama's attention, many small experts beside shared ones. Its class came with its weights."""
 
 from ..spec import Architecture
-from . import common
+from . import common, rotary, tensors
 from . import deepseek_v3 as v3
 from .config import Config
 from .weights import Sources
@@ -13,7 +13,7 @@ ignored = v3.ignored
 def read(config: Config, model_type: str) -> dict:
     value = common.sizes(config, vocab_size=102_400, d_model=4_096, context=2_048, tied=False, eps=1e-6)
     depth = config.depth("num_hidden_layers", 30)
-    value["position"] = common.rope(config, value["context"])
+    value["position"] = rotary.rope(config, value["context"])
     if value["position"].get("scaling", {"kind": "linear"})["kind"] not in ("linear", "dynamic"):
         raise config.refuse("rope_scaling", "this family's code has linear and dynamic")
     attention = {"kind": "attention"} | common.heads(config, value["d_model"], heads=32)
@@ -53,10 +53,10 @@ def write(arch: Architecture) -> dict | None:
         | {"attention_bias": attention.bias, "scoring_func": "softmax"}
         | written
         | {"moe_layer_freq": every}
-        | common.write_rope(arch.position, arch.context)
+        | rotary.write_rope(arch.position, arch.context)
         | common.write_precision(arch)
     )
 
 
 def sources(arch: Architecture) -> Sources:
-    return common.llama_sources(arch)
+    return tensors.llama_sources(arch)

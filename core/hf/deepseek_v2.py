@@ -1,7 +1,7 @@
 """DeepSeek-V2 (arXiv:2405.04434): latent attention, softmax routing that may be limited to some groups of experts."""
 
 from ..spec import Architecture
-from . import common
+from . import common, rotary
 from . import deepseek_v3 as v3
 from .config import Config
 
@@ -50,7 +50,7 @@ def write(arch: Architecture) -> dict:
         | {"mlp_bias": _biased(arch)}
         | {"num_experts_per_tok": 1}  # asked for even where no layer has experts
         | written
-        | common.write_rope(arch.position, arch.context)
+        | rotary.write_rope(arch.position, arch.context)
         | common.write_precision(arch)
     )
 

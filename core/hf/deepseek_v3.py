@@ -8,10 +8,11 @@ from typing import Any
 
 from ..parts.latent import LatentAttention
 from ..spec import Architecture
-from . import common
-from .common import ignored as ignored
-from .common import one, unless
-from .config import Config, layers
+from . import common, rotary, tensors
+from .common import unless
+from .config import Config, layers, text_config
+from .tensors import ignored as ignored
+from .tensors import one
 from .weights import Source, Sources
 
 TYPES = ("deepseek_v3", "kimi_k2", "kimi_k25")
@@ -23,7 +24,7 @@ def read(config: Config, model_type: str) -> dict:
             "ignore_index", "media_placeholder_token_id", "projection_hidden_size", "projection_layer_norm_eps", "use_unified_vision_chunk",
             "video_placeholder", "video_token_id", "vision_end_token_id", "vision_start_token_id",
         )  # fmt: skip
-        text = common.text_config(config, "kimi_k2", "deepseek_v3")
+        text = text_config(config, "kimi_k2", "deepseek_v3")
         value = read(text, "deepseek_v3")
         text.finish()
         return value
@@ -53,13 +54,13 @@ def write(arch: Architecture) -> dict:
         | write_latent(arch.parts["attention"])
         | write_blocks(arch)
         | {"scoring_func": "sigmoid", "topk_method": "noaux_tc", "num_nextn_predict_layers": write_mtp(arch)}
-        | common.write_rope(arch.position, arch.context)
+        | rotary.write_rope(arch.position, arch.context)
         | common.write_precision(arch)
     )
 
 
 def sources(arch: Architecture) -> Sources:
-    return common.llama_sources(arch, mixer=latent_sources)
+    return tensors.llama_sources(arch, mixer=latent_sources)
 
 
 # ---- attention ----
@@ -104,7 +105,7 @@ def write_latent(part: LatentAttention) -> dict:
 
 def rope(config: Config, context: int, theta: float = 10_000.0) -> dict:
     """The rotary embedding beside a latent, where YaRN's second magnitude scales the softmax."""
-    position = common.rope(config, context, theta=theta)
+    position = rotary.rope(config, context, theta=theta)
     given = config.raw.get("rope_scaling") or config.raw.get("rope_parameters") or {}
     if given.get("mscale_all_dim") and position.get("scaling", {"kind": "yarn"})["kind"] != "yarn":
         key = "rope_scaling" if config.raw.get("rope_scaling") else "rope_parameters"

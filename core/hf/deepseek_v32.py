@@ -3,11 +3,12 @@ GLM's layers may share what one of them chose."""
 
 from ..parts.sparse import SparseLatentAttention
 from ..spec import Architecture
-from . import common
+from . import common, rotary, tensors
 from . import deepseek_v3 as v3
-from .common import ignored as ignored
-from .common import one, unless
+from .common import unless
 from .config import Config
+from .tensors import ignored as ignored
+from .tensors import one
 from .weights import Sources
 
 TYPES = ("deepseek_v32", "glm_moe_dsa")
@@ -100,7 +101,7 @@ def write(arch: Architecture) -> dict:
         | {"mlp_layer_types": ["dense" if block[-1].parts == ("dense",) else "sparse" for block in arch.sequence]}
         | ({"indexer_types": _write_shared(arch)} if model_type == "glm_moe_dsa" else {})
         | {"num_nextn_predict_layers": v3.write_mtp(arch)}
-        | common.write_rope(arch.position, arch.context)
+        | rotary.write_rope(arch.position, arch.context)
         | common.write_precision(arch)
     )
 
@@ -110,7 +111,7 @@ def _write_shared(arch: Architecture) -> list[str]:
 
 
 def sources(arch: Architecture) -> Sources:
-    return common.llama_sources(arch, mixer=sparse_sources)
+    return tensors.llama_sources(arch, mixer=sparse_sources)
 
 
 def sparse_sources(path: str, at: str, part: SparseLatentAttention) -> Sources:

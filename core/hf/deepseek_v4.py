@@ -5,10 +5,11 @@ from typing import Any
 
 from ..parts.compressed import CompressedAttention
 from ..spec import Architecture
-from . import common
+from . import common, rotary, tensors
 from . import deepseek_v3 as v3
-from .common import one, unless
+from .common import unless
 from .config import Config, layers
+from .tensors import one
 from .weights import Source, Sources
 
 TYPES = ("deepseek_v4",)
@@ -89,12 +90,12 @@ def ropes(config: Config, context: int) -> tuple[dict, dict, int]:
             raise given.refuse("main", "both ropes turn the same share of a head's channels")
         share = shares[0]
         bases = [each.take("rope_theta", float) for each in inner]
-        scalings = [common.rope_scaling(each, context) for each in inner]
+        scalings = [rotary.rope_scaling(each, context) for each in inner]
     else:
         given.ignore("main", "compress")
         given.expect("rope_theta", *bases)
         given.expect("partial_rotary_factor", share)
-        scaling = common.rope_scaling(given, context)
+        scaling = rotary.rope_scaling(given, context)
         if scaling and scaling["scaling"]["kind"] == "yarn":
             scaling["scaling"].setdefault("attention_factor", 1.0)
         scalings = [{}, scaling]
@@ -212,7 +213,7 @@ def write(arch: Architecture) -> dict | None:
         "partial_rotary_factor": share,
         "rope_parameters": {
             name: {"rope_theta": rope.base, "partial_rotary_factor": share}
-            | common.write_rope_scaling(rope, arch.context)
+            | rotary.write_rope_scaling(rope, arch.context)
             for name, rope in (("main", near), ("compress", arch.position))
         },
         "compress_rates": {word: kinds[word].ratio for word in (SPARSE, HEAVY) if kinds[word]},
@@ -300,7 +301,7 @@ def own_name(name: str) -> str:
 
 def ignored(name: str) -> bool:
     """The prediction modules are beside the model."""
-    return name.startswith(("mtp.", "model.mtp.")) or common.ignored(name)
+    return name.startswith(("mtp.", "model.mtp.")) or tensors.ignored(name)
 
 
 def sources(arch: Architecture) -> Sources:
@@ -309,7 +310,7 @@ def sources(arch: Architecture) -> Sources:
 
 
 def _sources(arch: Architecture) -> Sources:
-    yield from common.llama_sources(arch, mixer=_attention, ff=_experts)
+    yield from tensors.llama_sources(arch, mixer=_attention, ff=_experts)
     for index, block in enumerate(arch.sequence):
         for step, theirs in zip(block, ("attn_hc", "ffn_hc"), strict=True):
             yield from hyper_sources(f"layers.{index}.{step.parts[0]}_read", f"model.layers.{index}.{theirs}.")
@@ -352,6 +353,6 @@ def _compressor(path: str, at: str) -> Sources:
 
 
 def _experts(path: str, at: str, part) -> Sources:
-    yield from common.experts_sources(path, f"{at}.mlp", part)
+    yield from tensors.experts_sources(path, f"{at}.mlp", part)
     if part.router.hashed:
         yield one(f"{path}.router.table", f"{at}.mlp.gate.tid2eid")

@@ -7,10 +7,10 @@ Of several tokens at once transformers mixes their product keys; one token after
 from ..parts.attention import Attention
 from ..parts.dynamic_mask import DynamicMaskAttention
 from ..spec import Architecture
-from . import common, kin
-from .common import ignored as ignored
-from .common import one
+from . import common, kin, tensors
 from .config import Config
+from .tensors import ignored as ignored
+from .tensors import one
 from .weights import Sources
 
 TYPES = ("doge",)
@@ -42,14 +42,14 @@ def write(arch: Architecture) -> dict:
 
 
 def sources(arch: Architecture) -> Sources:
-    yield from common.llama_sources(arch, mixer=_attention, ff=_network)
+    yield from tensors.llama_sources(arch, mixer=_attention, ff=_network)
     for index, block in enumerate(arch.sequence):
         for step, name in zip(block, ("input_residual", "post_attention_residual"), strict=True):
             yield one(f"layers.{index}.{step.parts[0]}_add.weight", f"model.layers.{index}.{name}")
 
 
 def _attention(path: str, at: str, part: DynamicMaskAttention) -> Sources:
-    yield from common.attention_sources(path, f"{at}.self_attn", Attention.model_validate(_plain(part)))
+    yield from tensors.attention_sources(path, f"{at}.self_attn", Attention.model_validate(_plain(part)))
     yield one(f"{path}.weigh.decay", f"{at}.self_attn.A")
     for kind in ("weight", "bias") if part.bias else ("weight",):
         yield one(f"{path}.weigh.{kind}", f"{at}.self_attn.dt_proj.{kind}")
@@ -61,9 +61,9 @@ def _plain(part: DynamicMaskAttention) -> dict:
 
 def _network(path: str, at: str, part) -> Sources:
     if part.kind == "feed_forward":
-        yield from common.dense_sources(path, f"{at}.mlp", part)
+        yield from tensors.dense_sources(path, f"{at}.mlp", part)
         return
-    yield from common.dense_sources(f"{path}.shared", f"{at}.mlp", part)
+    yield from tensors.dense_sources(f"{path}.shared", f"{at}.mlp", part)
     yield one(f"{path}.router.weight", f"{at}.mlp.router_gate.weight")
     yield one(f"{path}.experts.down", f"{at}.mlp.down_embed.weight")
     yield one(f"{path}.experts.up", f"{at}.mlp.up_embed.weight")

@@ -6,11 +6,11 @@ from typing import Any
 
 from ..parts.latent import LatentAttention
 from ..spec import Architecture
-from . import common
+from . import common, rotary, tensors
 from . import deepseek_v3 as v3
 from . import deepseek_v32 as v32
-from .common import one
-from .config import Config
+from .config import Config, text_config
+from .tensors import one
 from .weights import Sources
 
 TYPES = ("dots3_note_text", "dots3_note")
@@ -25,7 +25,7 @@ def read(config: Config, model_type: str) -> dict:
     if model_type == "dots3_note":
         config.ignore("image_token_id", "video_token_id", "audio_token_id", "vision_config", "audio_config")
         if config.has("text_config"):
-            text = common.text_config(config, "dots3_note_text")
+            text = text_config(config, "dots3_note_text")
             value = read(text, "dots3_note_text")
             text.finish()
             return value
@@ -118,7 +118,7 @@ def _ropes(config: Config, context: int, types: list[str]) -> dict[str, dict]:
             raise rope.refuse("mscale_all_dim", "this family does not scale the softmax by it")
         theta = near if word == "sliding_attention" and not given.raw else base
         found[word] = {"kind": "rope", "base": rope.take("rope_theta", float, theta), "interleaved": True}
-        found[word] |= common.rope_scaling(rope, context)
+        found[word] |= rotary.rope_scaling(rope, context)
     return found
 
 
@@ -165,7 +165,7 @@ def write(arch: Architecture) -> dict:
     own = {word: dict(_write_latent(part).items() - usual.items()) for word, part in parts.items()}
     written["per_layer_config"] = {str(layer): own[word] for layer, word in enumerate(types) if own[word]}
     written["rope_parameters"] = {
-        word: {"rope_theta": part.position.base} | common.write_rope_scaling(part.position, arch.context)
+        word: {"rope_theta": part.position.base} | rotary.write_rope_scaling(part.position, arch.context)
         for word, part in parts.items()
     }
     return written
@@ -181,9 +181,9 @@ def sources(arch: Architecture) -> Sources:
         yield one(f"{path}.key_norm.weight", f"{at}.self_attn.k_rope_only_layernorm.weight")
         yield one(f"{path}.gate.weight", f"{at}.self_attn.g_proj.weight")
 
-    return common.llama_sources(arch, mixer=mixer)
+    return tensors.llama_sources(arch, mixer=mixer)
 
 
 def ignored(name: str) -> bool:
     heard = ("vision_encoder.", "audio_encoder.", "audio_adapter.", "audio_tower.", "mtp.")
-    return common.ignored(name) or any(piece in name for piece in heard)
+    return tensors.ignored(name) or any(piece in name for piece in heard)

@@ -4,7 +4,7 @@ a norm of their own (40B and 180B), or one after the other with ALiBi (the Refin
 from functools import partial
 
 from ..spec import Architecture
-from . import classic, common
+from . import classic, common, rotary
 from .config import Config
 from .weights import Sources
 
@@ -39,7 +39,7 @@ def read(config: Config, model_type: str) -> dict:
     if grouped != (norms == 2) and side or grouped and not side:
         raise config.refuse("new_decoder_architecture", "it goes with parallel_attn and two norms, and without it one")
     step = {"parts": ["attention", "dense"], "own_norms": True} if norms == 2 else ["attention", "dense"]
-    rope = common.rope(config, context)
+    rope = rotary.rope(config, context)
     depth = config.depth("n_layer" if config.has("n_layer") else "num_hidden_layers", 32)
     return classic.model(
         config, parts, [step] if side else ["attention", "dense"], depth,
@@ -60,7 +60,7 @@ def write(arch: Architecture) -> dict:
         "parallel_attn": len(step.parts) == 2, "bias": attention.bias, "alibi": alibi, "ffn_hidden_size": dense.d_ff,
         "activation": classic.written_activation(dense.activation), "layer_norm_epsilon": arch.norm.eps,
         "max_position_embeddings": arch.context, "tie_word_embeddings": arch.tied_embeddings,
-    } | ({} if alibi else common.write_rope(arch.position, arch.context)) | common.write_precision(arch)  # fmt: skip
+    } | ({} if alibi else rotary.write_rope(arch.position, arch.context)) | common.write_precision(arch)  # fmt: skip
 
 
 def sources(arch: Architecture) -> Sources:

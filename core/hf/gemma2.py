@@ -2,9 +2,9 @@
 and VaultGemma (arXiv:2510.15001), which has the norms before alone."""
 
 from ..spec import Architecture
-from . import common
-from .common import ignored as ignored
+from . import common, rotary, tensors
 from .config import Config
+from .tensors import ignored as ignored
 from .weights import Sources
 
 TYPES = ("gemma2", "vaultgemma")
@@ -23,19 +23,19 @@ def read(config: Config, model_type: str) -> dict:
     if model_type == "vaultgemma":
         del value["residual"]
     return common.assemble(
-        config, value, common.rope(config, value["context"]), parts, [[name, "dense"] for name in order]
+        config, value, rotary.rope(config, value["context"]), parts, [[name, "dense"] for name in order]
     )
 
 
 def write(arch: Architecture) -> dict:
     name, kind = ("Gemma2", "gemma2") if arch.residual.norm == "sandwich" else ("VaultGemma", "vaultgemma")
     named = {"architectures": [f"{name}ForCausalLM"], "model_type": kind}
-    return named | write_gemma(arch) | common.write_rope(arch.position, arch.context)
+    return named | write_gemma(arch) | rotary.write_rope(arch.position, arch.context)
 
 
 def sources(arch: Architecture) -> Sources:
     vault = {} if arch.residual.norm == "sandwich" else {"post_attention_layernorm": "pre_feedforward_layernorm"}
-    return common.renamed(common.llama_sources(arch), **vault)
+    return tensors.renamed(tensors.llama_sources(arch), **vault)
 
 
 # ---- what Gemma 2 and 3 share ----

@@ -3,18 +3,18 @@
 from collections.abc import Mapping
 
 from ..spec import Architecture
-from . import common
-from .common import ignored as ignored
-from .common import llama_sources as sources  # noqa: F401
-from .config import Config
+from . import common, rotary
+from .config import Config, text_config
 from .gemma2 import KINDS, gemma, gemma_attention, gemma_dense, window, write_gemma
+from .tensors import ignored as ignored
+from .tensors import llama_sources as sources  # noqa: F401
 
 TYPES = ("gemma3_text", "gemma3")  # gemma3 wraps the text model and one that sees images
 
 
 def read(config: Config, model_type: str) -> dict:
     if model_type == "gemma3":
-        text = common.text_config(config, "gemma3_text")
+        text = text_config(config, "gemma3_text")
         value = read(text, "gemma3_text")
         text.finish()
         return value
@@ -25,7 +25,7 @@ def read(config: Config, model_type: str) -> dict:
     usual = ["sliding_attention" if (layer + 1) % every else "full_attention" for layer in range(depth)]
     types = common.layer_types(config, depth, usual, *KINDS)
     without_null_ropes(config)
-    near, far = common.ropes(config, value["context"], 1e6, config.take("rope_local_base_freq", float, 1e4))
+    near, far = rotary.ropes(config, value["context"], 1e6, config.take("rope_local_base_freq", float, 1e4))
     position = far if "full_attention" in types else near
     mixers, order = common.windowed(
         types, attention, window(config, types), {} if near == position else {"position": near}
@@ -48,8 +48,8 @@ def write(arch: Architecture) -> dict:
     named = {"architectures": ["Gemma3ForCausalLM"], "model_type": "gemma3_text"}
     older = near.scaling is None
     ropes = (
-        {"rope_local_base_freq": near.base} | common.write_rope(far, arch.context)
+        {"rope_local_base_freq": near.base} | rotary.write_rope(far, arch.context)
         if older
-        else common.write_ropes(near, far, arch.context)
+        else rotary.write_ropes(near, far, arch.context)
     )
     return named | write_gemma(arch) | ropes

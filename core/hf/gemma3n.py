@@ -2,8 +2,8 @@
 activations in the first layers, caches that the last layers borrow."""
 
 from ..spec import Architecture
-from . import common
-from .common import one, unless
+from . import common, rotary, tensors
+from .common import unless
 from .config import Config
 from .gemma3 import without_null_ropes
 from .gemma4 import (
@@ -19,6 +19,7 @@ from .gemma4 import (
     write_attention,
 )
 from .gemma4 import ignored as ignored
+from .tensors import one
 from .weights import Sources
 
 TYPES = ("gemma3n_text", "gemma3n")
@@ -47,7 +48,7 @@ def read(config: Config, model_type: str) -> dict:
     usual = [LOCAL if (layer + 1) % 5 else GLOBAL for layer in range(depth)]
     types = common.layer_types(config, depth, usual, *KINDS)
     without_null_ropes(config)
-    near, far = common.ropes(config, value["context"], 1e6, config.take("rope_local_base_freq", float, 1e4))
+    near, far = rotary.ropes(config, value["context"], 1e6, config.take("rope_local_base_freq", float, 1e4))
     part = {"kind": "attention"} | common.heads(config, value["d_model"], heads=8, kv_heads=2, head_dim=256)
     part |= {"scale": 1.0, "qk_norm": {}, "v_norm": True} | unless(
         False, bias=config.take("attention_bias", bool, False)
@@ -123,7 +124,7 @@ def write(arch: Architecture) -> dict:
 def sources(arch: Architecture) -> Sources:
     yield one("embedding.weight", "model.embed_tokens.weight")
     yield one("norm.weight", "model.norm.weight")
-    yield from common.head_source(arch, "model.embed_tokens.weight")
+    yield from tensors.head_source(arch, "model.embed_tokens.weight")
     yield from beneath_sources(arch)
     for stream in range(arch.residual.streams - 1):
         yield one(f"split.projections.{stream}.weight", f"model.altup_projections.{stream}.weight")
@@ -132,7 +133,7 @@ def sources(arch: Architecture) -> Sources:
         at, ours = f"model.layers.{index}", f"layers.{index}"
         mixer, network, own = (f"{ours}.{step.parts[0]}" for step in block)
         yield from attention_sources(mixer, f"{at}.self_attn", arch.part(block[0].parts[0]))
-        yield from common.dense_sources(network, f"{at}.mlp", arch.part(block[1].parts[0]))
+        yield from tensors.dense_sources(network, f"{at}.mlp", arch.part(block[1].parts[0]))
         yield from per_layer_sources(own, at)
         names = {
             f"{mixer}_norm": "input_layernorm", f"{mixer}_post_norm": "post_attention_layernorm",

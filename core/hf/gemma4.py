@@ -6,9 +6,10 @@ from typing import Any
 
 from ..parts.attention import Attention
 from ..spec import Architecture
-from . import common
-from .common import one, unless
-from .config import Config
+from . import common, rotary, tensors
+from .common import unless
+from .config import Config, text_config
+from .tensors import one
 from .weights import Source, Sources
 
 TYPES = ("gemma4_text", "gemma4", "gemma4_unified_text", "gemma4_unified")
@@ -35,7 +36,7 @@ def read(config: Config, model_type: str) -> dict:
     usual = [LOCAL if (layer + 1) % 6 else GLOBAL for layer in range(depth)]
     types = common.layer_types(config, depth, usual, *KINDS)
     types[-1] = GLOBAL  # whatever is said
-    near, far = common.ropes(config, value["context"], 1e6, 1e4, usual=ROPES)
+    near, far = rotary.ropes(config, value["context"], 1e6, 1e4, usual=ROPES)
     part = {"kind": "attention", "heads": config.count("num_attention_heads", 8), "scale": 1.0, "qk_norm": {}}
     part |= {"v_norm": True} | unless(False, bias=config.take("attention_bias", bool, False))
     mixers = {
@@ -79,7 +80,7 @@ def wrapped(config: Config, text_type: str, read: Any) -> dict:
         "audio_token_id", "boa_token_id", "boa_token_index", "eoa_token_id", "eoa_token_index", "video_token_id",
         "vision_soft_tokens_per_image", "audio_soft_tokens_per_image",
     )  # fmt: skip
-    text = common.text_config(config, text_type)
+    text = text_config(config, text_type)
     value = read(text, text_type)
     text.finish()
     return value
@@ -189,7 +190,7 @@ def lenders(arch: Architecture) -> tuple[Attention, Attention]:
 
 def write_attention(arch: Architecture, near: Attention, far: Attention) -> dict:
     """What Gemma 3n says in the same keys."""
-    ropes = common.write_ropes(near.position or arch.position, far.position or arch.position, arch.context)
+    ropes = rotary.write_ropes(near.position or arch.position, far.position or arch.position, arch.context)
     return common.write_heads(near) | ropes | {
         "attention_bias": near.bias,
         "sliding_window": near.window or 512,
@@ -204,7 +205,7 @@ NORMS = {"attention": ("input", "post_attention"), "feed_forward": ("pre_feedfor
 def sources(arch: Architecture) -> Sources:
     yield one("embedding.weight", "model.embed_tokens.weight")
     yield one("norm.weight", "model.norm.weight")
-    yield from common.head_source(arch, "model.embed_tokens.weight")
+    yield from tensors.head_source(arch, "model.embed_tokens.weight")
     yield from beneath_sources(arch)
     for index, block in enumerate(arch.sequence):
         at = f"model.layers.{index}"
@@ -219,7 +220,7 @@ def sources(arch: Architecture) -> Sources:
                     yield from _experts_sources(path, at, part)
                     yield one(f"{path}_post_norm.weight", f"{at}.post_feedforward_layernorm.weight")
                 case "feed_forward":
-                    yield from common.dense_sources(path, f"{at}.mlp", part)
+                    yield from tensors.dense_sources(path, f"{at}.mlp", part)
                 case "per_layer_embedding":
                     yield from per_layer_sources(path, at)
             if part.kind in NORMS:
@@ -231,7 +232,7 @@ def attention_sources(path: str, at: str, part: Attention) -> Iterator[tuple[str
     """A layer that borrows its cache has keys and values in published checkpoints all the same, and nothing reads them."""
     idle = [f"{at}.{name}.weight" for name in ("k_proj", "v_proj", "k_norm", "v_norm")] if part.cache_from else []
     unread = {"k", "v", "k_norm"} if part.cache_from else {"v"} if part.shared_kv else set()
-    for ours, ways in common.attention_sources(path, at, part):
+    for ours, ways in tensors.attention_sources(path, at, part):
         if ours.removeprefix(f"{path}.").rpartition(".")[0] in unread:
             continue
         if ours == f"{path}.q.weight":
@@ -241,8 +242,8 @@ def attention_sources(path: str, at: str, part: Attention) -> Iterator[tuple[str
 
 
 def _experts_sources(path: str, at: str, part: Any) -> Iterator[tuple[str, list[Source]]]:
-    yield from common.experts_sources(path, at, part.model_copy(update={"shared": None}), router="router.proj")
-    yield from common.dense_sources(f"{path}.shared", f"{at}.mlp", part.model_copy(update={"bias": False}))
+    yield from tensors.experts_sources(path, at, part.model_copy(update={"shared": None}), router="router.proj")
+    yield from tensors.dense_sources(f"{path}.shared", f"{at}.mlp", part.model_copy(update={"bias": False}))
     names = {
         "router.scale": "router.scale", "router.expert_scale": "router.per_expert_scale",
         "shared_norm.weight": "pre_feedforward_layernorm.weight", "shared_post_norm.weight": "post_feedforward_layernorm_1.weight",
@@ -268,4 +269,4 @@ def beneath_sources(arch: Architecture) -> Iterator[tuple[str, list[Source]]]:
 def ignored(name: str) -> bool:
     """Also what hears."""
     hearing = ("audio_tower.", "embed_audio.", "embed_vision.", "vision_embedder.")
-    return common.ignored(name) or any(piece in name for piece in hearing)
+    return tensors.ignored(name) or any(piece in name for piece in hearing)

@@ -1,7 +1,7 @@
 """GLM-4.5 (arXiv:2508.06471): grouped-query attention that turns half of each head, DeepSeek-V3's experts and router."""
 
 from ..spec import Architecture
-from . import common
+from . import common, rotary, tensors
 from . import deepseek_v3 as v3
 from .config import Config
 from .weights import Sources
@@ -13,7 +13,7 @@ ignored = v3.ignored
 def read(config: Config, model_type: str) -> dict:
     value = common.sizes(config, vocab_size=151_552, d_model=4_096, context=131_072, tied=False, eps=1e-5)
     # A null here would turn whole heads, where an absent key turns halves.
-    value["position"] = common.rope(
+    value["position"] = rotary.rope(
         config, value["context"], fraction=1.0 if config.raw.get("partial_rotary_factor", 0) is None else 0.5
     )
     width = value["d_model"] // config.count("num_attention_heads", 96)  # cut off where heads do not divide the stream
@@ -42,11 +42,11 @@ def write(arch: Architecture) -> dict | None:
         | {"attention_bias": attention.bias, "use_qk_norm": attention.qk_norm is not None}
         | v3.write_blocks(arch)
         | {"num_nextn_predict_layers": v3.write_mtp(arch)}
-        | common.write_rope(arch.position, arch.context)
+        | rotary.write_rope(arch.position, arch.context)
         | {"partial_rotary_factor": arch.position.fraction}
         | common.write_precision(arch)
     )
 
 
 def sources(arch: Architecture) -> Sources:
-    return common.llama_sources(arch)
+    return tensors.llama_sources(arch)

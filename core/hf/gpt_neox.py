@@ -3,7 +3,7 @@
 from functools import partial
 
 from ..spec import Architecture
-from . import classic, common
+from . import classic, common, rotary
 from .config import Config
 
 TYPES = ("gpt_neox",)
@@ -31,7 +31,7 @@ def read(config: Config, model_type: str) -> dict:
         config, parts, [{"parts": ["attention", "dense"], "own_norms": True}] if side else ["attention", "dense"],
         config.depth("num_hidden_layers", 44), ("layer_norm_eps", 1e-5), vocab_size=config.count("vocab_size", 50_432),
         d_model=d_model, context=context, tied_embeddings=config.take("tie_word_embeddings", bool, False),
-        position=common.rope(config, context, theta=base, fraction=share),
+        position=rotary.rope(config, context, theta=base, fraction=share),
     )  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def write(arch: Architecture) -> dict:
         "hidden_act": classic.written_activation(dense.activation), "attention_bias": attention.bias, "layer_norm_eps": arch.norm.eps,
         "max_position_embeddings": arch.context, "use_parallel_residual": len(arch.sequence[0]) == 1,
         "rotary_pct": arch.position.fraction, "rotary_emb_base": arch.position.base, "tie_word_embeddings": arch.tied_embeddings,
-    } | common.write_rope(arch.position, arch.context) | common.write_precision(arch)  # fmt: skip
+    } | rotary.write_rope(arch.position, arch.context) | common.write_precision(arch)  # fmt: skip
 
 
 def ignored(name: str) -> bool:

@@ -1,7 +1,7 @@
 """GPT-NeoX Japanese: one part after the other, no biases but on the last layer's attention."""
 
 from ..spec import Architecture
-from . import classic, common
+from . import classic, common, rotary
 from .config import Config
 from .weights import Source, Sources
 
@@ -33,7 +33,7 @@ def read(config: Config, model_type: str) -> dict:
         "tied_embeddings": config.take("tie_word_embeddings", bool, True),
         "norm": {"kind": "layer", "eps": config.take("layer_norm_eps", float, 1e-5)},
     }
-    position = common.rope(config, context, theta=base, fraction=share)
+    position = rotary.rope(config, context, theta=base, fraction=share)
     blocks = [["attention", "dense"]] * (depth - 1) + [["last", "dense"]]
     return common.assemble(config, value, position, parts, blocks)
 
@@ -46,7 +46,7 @@ def write(arch: Architecture) -> dict:
         "intermediate_multiple_size": dense.d_ff // arch.d_model, "hidden_act": classic.written_activation(dense.activation),
         "layer_norm_eps": arch.norm.eps, "max_position_embeddings": arch.context, "rotary_pct": arch.position.fraction,
         "rotary_emb_base": arch.position.base, "tie_word_embeddings": arch.tied_embeddings,
-    } | common.write_rope(arch.position, arch.context) | common.write_precision(arch)  # fmt: skip
+    } | rotary.write_rope(arch.position, arch.context) | common.write_precision(arch)  # fmt: skip
 
 
 def sources(arch: Architecture) -> Sources:

@@ -7,10 +7,11 @@ from torch import Tensor
 
 from ..parts.experts import Experts
 from ..spec import Architecture
-from . import common
-from .common import one, unless
+from . import common, rotary, tensors
+from .common import unless
 from .config import Config, layers
 from .deepseek_v3 import either
+from .tensors import one
 from .weights import Source, Sources
 
 TYPES = ("gpt_oss",)
@@ -21,7 +22,7 @@ YARN = {"kind": "yarn", "factor": 32.0, "beta_fast": 32.0, "beta_slow": 1.0, "tr
 
 def read(config: Config, model_type: str) -> dict:
     value = common.sizes(config, vocab_size=201_088, d_model=2_880, context=131_072, tied=False, eps=1e-5)
-    value["position"] = common.rope(config, value["context"], theta=150_000.0)
+    value["position"] = rotary.rope(config, value["context"], theta=150_000.0)
     if config.raw.get("rope_parameters") is None and not config.raw.get("rope_scaling"):
         value["position"]["scaling"] = YARN | {
             "original_context": config.raw.get("original_max_position_embeddings") or 4_096
@@ -62,7 +63,7 @@ def write(arch: Architecture) -> dict:
     attention = arch.parts["local" if "local" in arch.parts else "global"]
     moe = arch.parts["moe"]
     words = {name: word for word, name in KINDS.items()}
-    rope = {"rope_theta": arch.position.base} | common.write_rope_scaling(arch.position, arch.context)
+    rope = {"rope_theta": arch.position.base} | rotary.write_rope_scaling(arch.position, arch.context)
     return (
         {"architectures": ["GptOssForCausalLM"], "model_type": "gpt_oss", "hidden_act": "silu"}
         | common.write_sizes(arch)
@@ -83,7 +84,7 @@ def write(arch: Architecture) -> dict:
 
 
 def sources(arch: Architecture) -> Sources:
-    return common.llama_sources(arch, ff=_experts)
+    return tensors.llama_sources(arch, ff=_experts)
 
 
 def ignored(name: str) -> bool:

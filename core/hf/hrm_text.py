@@ -2,10 +2,11 @@
 weights each. Instructions that see both ways (prefix_lm) are a matter of the mask that a text comes with, and not read."""
 
 from ..spec import Architecture, Unsupported
-from . import common
-from .common import ignored as ignored
-from .common import one, unless
+from . import common, rotary, tensors
+from .common import unless
 from .config import Config
+from .tensors import ignored as ignored
+from .tensors import one
 from .weights import Sources
 
 TYPES = ("hrm_text",)
@@ -36,7 +37,7 @@ def read(config: Config, model_type: str) -> dict:
     }
     low, high = (_stack(stack, depth, value["residual"]) for stack in ("low", "high"))
     blocks = (low * config.count("L_cycles", 3, most=64) + high) * config.count("H_cycles", 2, most=64)
-    return common.assemble(config, value, common.rope(config, value["context"]), parts, blocks)
+    return common.assemble(config, value, rotary.rope(config, value["context"]), parts, blocks)
 
 
 def _stack(stack: str, depth: int, residual: dict) -> list[list[dict]]:
@@ -63,20 +64,20 @@ def write(arch: Architecture) -> dict:
         "architectures": ["HrmTextForCausalLM"], "model_type": "hrm_text", "attention_bias": attention.bias, "mlp_bias": dense.bias,
         "num_layers_per_stack": depth, "H_cycles": slow, "L_cycles": stacks.count("low0_attention") // slow,
         "embedding_scale": arch.embedding_scale,
-    } | common.write_sizes(arch) | common.write_heads(attention) | common.write_dense(dense) | common.write_rope(
+    } | common.write_sizes(arch) | common.write_heads(attention) | common.write_dense(dense) | rotary.write_rope(
         arch.position, arch.context
     ) | common.write_precision(arch)  # fmt: skip
 
 
 def sources(arch: Architecture) -> Sources:
     yield one("embedding.weight", "model.embed_tokens.weight")
-    yield from common.head_source(arch, "model.embed_tokens.weight")
+    yield from tensors.head_source(arch, "model.embed_tokens.weight")
     yield one("split.start", "model.z_L_init")
     for layer, block in enumerate(arch.sequence):
         for name in (step.parts[0] for step in block):
             stack, number = ("L", "low") if name.startswith("low") else ("H", "high")
             number = name.removeprefix(number).partition("_")[0]
             part, path, at = arch.part(name), f"layers.{layer}.{name}", f"model.{stack}_module.layers.{number}"
-            yield from common.part_sources(path, at, part)
+            yield from tensors.part_sources(path, at, part)
             if part.mixes and part.bias:
                 yield one(f"{path}.gate.bias", f"{at}.self_attn.gate_proj.bias")

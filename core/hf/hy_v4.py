@@ -3,15 +3,16 @@ left to itself."""
 
 from ..parts.sparse import SparseLatentAttention
 from ..spec import Architecture
-from . import common, deepseek_v32
+from . import common, deepseek_v32, rotary, tensors
 from . import deepseek_v3 as v3
-from .common import one, unless
+from .common import unless
 from .config import Config
 from .deepseek_v4 import hyper_sources
+from .tensors import one
 from .weights import Sources
 
 TYPES = ("hy_v4",)
-ignored = common.ignored
+ignored = tensors.ignored
 
 
 def read(config: Config, model_type: str) -> dict:
@@ -79,11 +80,11 @@ def write(arch: Architecture) -> dict | None:
         "hc_eps": arch.residual.eps,
     } | unless(None, swiglu_limit=moe and moe.limit)  # fmt: skip
     written.pop("first_k_dense_replace")
-    return written | common.write_rope(arch.position, arch.context) | common.write_precision(arch)
+    return written | rotary.write_rope(arch.position, arch.context) | common.write_precision(arch)
 
 
 def sources(arch: Architecture) -> Sources:
-    yield from common.llama_sources(arch, mixer=_attention)
+    yield from tensors.llama_sources(arch, mixer=_attention)
     for index, block in enumerate(arch.sequence):
         for step, theirs in zip(block, ("attn_hc", "ffn_hc"), strict=True):
             yield from hyper_sources(f"layers.{index}.{step.parts[0]}_read", f"model.layers.{index}.{theirs}.")

@@ -5,10 +5,11 @@ import torch
 
 from ..parts.relative import RelativeAttention
 from ..spec import Architecture, Unsupported
-from . import common
-from .common import ignored as _ignored
-from .common import one, unless
-from .config import Config
+from . import common, tensors
+from .common import unless
+from .config import Config, text_config
+from .tensors import ignored as _ignored
+from .tensors import one
 from .weights import Sources
 
 TYPES = ("inkling_text", "inkling_mm_model")
@@ -31,7 +32,7 @@ UNREAD = (
 def read(config: Config, model_type: str) -> dict:
     if model_type == "inkling_mm_model":
         config.ignore("mtp_config", "audio_token_id", "image_bos_token_id", "audio_bos_token_id")
-        config = common.text_config(config, "inkling_text")
+        config = text_config(config, "inkling_text")
     config.ignore(*UNREAD)
     for key, value in ALWAYS.items():
         config.expect(key, value)
@@ -173,7 +174,7 @@ def sources(arch: Architecture) -> Sources:
         at, path = f"model.layers.{layer}", f"layers.{layer}.{mix.parts[0]}"
         yield one(f"{path}_norm.weight", f"{at}.input_layernorm.weight")
         yield one(f"{path}_add.convolve.weight", f"{at}.attn_sconv.conv1d.weight")
-        yield from common.attention_sources(path, f"{at}.self_attn", arch.part(mix.parts[0]))
+        yield from tensors.attention_sources(path, f"{at}.self_attn", arch.part(mix.parts[0]))
         yield one(f"{path}.relative.weight", f"{at}.self_attn.r_proj.weight")
         yield one(f"{path}.profile.weight", f"{at}.self_attn.rel_logits_proj.proj")
         for name in "kv":
@@ -182,10 +183,10 @@ def sources(arch: Architecture) -> Sources:
         yield one(f"{path}_norm.weight", f"{at}.post_attention_layernorm.weight")
         yield one(f"{path}_add.convolve.weight", f"{at}.mlp_sconv.conv1d.weight")
         if part.kind != "experts":
-            yield from common.dense_sources(path, f"{at}.mlp", part)
+            yield from tensors.dense_sources(path, f"{at}.mlp", part)
             yield one(f"{path}.out_scale.weight", f"{at}.mlp.global_scale")
             continue
-        yield from common.experts_sources(path, f"{at}.mlp", part.model_copy(update={"shared": None}))
+        yield from tensors.experts_sources(path, f"{at}.mlp", part.model_copy(update={"shared": None}))
         yield one(f"{path}.router.all_scale", f"{at}.mlp.gate.global_scale")
         for name in ("gate", "up"):
             yield one(

@@ -1,10 +1,11 @@
 """JetMoE (arXiv:2404.07413): experts in attention too, which share keys and values."""
 
 from ..spec import Architecture
-from . import common
-from .common import ignored as ignored
-from .common import one, unless
+from . import common, rotary, tensors
+from .common import unless
 from .config import Config
+from .tensors import ignored as ignored
+from .tensors import one
 from .weights import Source, Sources
 
 TYPES = ("jetmoe",)
@@ -28,7 +29,7 @@ def read(config: Config, model_type: str) -> dict:
     }  # fmt: skip
     config.ignore("aux_loss_coef")
     blocks = [["attention", "moe"]] * config.depth("num_hidden_layers", 12)
-    return common.assemble(config, value, common.rope(config, value["context"]), parts, blocks)
+    return common.assemble(config, value, rotary.rope(config, value["context"]), parts, blocks)
 
 
 def write(arch: Architecture) -> dict:
@@ -39,7 +40,7 @@ def write(arch: Architecture) -> dict:
         | {"num_key_value_heads": attention.heads, "kv_channels": attention.head_dim}
         | {"num_local_experts": moe.count, "num_experts_per_tok": moe.top_k, "intermediate_size": moe.d_ff}
         | {"activation_function": common.write_activation(moe.activation)}
-        | common.write_rope(arch.position, arch.context)
+        | rotary.write_rope(arch.position, arch.context)
         | common.write_precision(arch)
     )
 
@@ -63,4 +64,4 @@ def sources(arch: Architecture) -> Sources:
         yield one(f"{path}.experts.down", f"{at}.mlp.output_linear.weight")
         yield one(f"{path}.experts.out_bias", f"{at}.mlp.bias")
 
-    return common.llama_sources(arch, mixer, ff)
+    return tensors.llama_sources(arch, mixer, ff)

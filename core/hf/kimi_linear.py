@@ -8,12 +8,13 @@ import torch
 from ..parts.experts import Experts
 from ..parts.kimi_delta import KimiDelta
 from ..spec import Architecture
-from . import common
+from . import common, tensors
 from . import deepseek_v3 as v3
-from .common import ignored as ignored
-from .common import one, unless
+from .common import unless
 from .config import Config
 from .kin_moe import typed
+from .tensors import ignored as ignored
+from .tensors import one
 from .weights import Source, Sources
 
 TYPES = ("kimi_linear",)
@@ -144,13 +145,13 @@ def sources(arch: Architecture) -> Sources:
 
     def ff(path, at, part):
         if not isinstance(part, Experts):
-            yield from common.dense_sources(path, f"{at}.mlp", part)
+            yield from tensors.dense_sources(path, f"{at}.mlp", part)
             return
-        published = common.experts_sources(path, f"{at}.block_sparse_moe", part, names=("w1", "w3", "w2"))
-        for (name, ways), (_, others) in zip(common.experts_sources(path, f"{at}.mlp", part), published, strict=True):
+        published = tensors.experts_sources(path, f"{at}.block_sparse_moe", part, names=("w1", "w3", "w2"))
+        for (name, ways), (_, others) in zip(tensors.experts_sources(path, f"{at}.mlp", part), published, strict=True):
             yield name, ways + others
 
-    return common.llama_sources(arch, mixer, ff)
+    return tensors.llama_sources(arch, mixer, ff)
 
 
 def delta_sources(path: str, at: str, part: KimiDelta) -> Iterator[tuple[str, list[Source]]]:

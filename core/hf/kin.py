@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from ..spec import Architecture
-from . import common
+from . import common, rotary, tensors
 from .common import unless
 from .config import Config
 from .weights import Sources
@@ -160,7 +160,7 @@ KIN = {
     ),
     "diffllama": Kin(
         "DiffLlama", (32_000, 2_048, 8_192, 16, 2_048), (32, None, None), eps=("rms_norm_eps", 1e-5),
-        attention={"kind": "differential_attention"}, mixer=common.differential_sources, ignored="lambda_std_dev",
+        attention={"kind": "differential_attention"}, mixer=tensors.differential_sources, ignored="lambda_std_dev",
     ),
     "ernie4_5": Kin(
         "Ernie4_5", (103_424, 1_024, 3_072, 18, 131_072), (16, 2, 128), tied=True, eps=("rms_norm_eps", 1e-5),
@@ -281,9 +281,9 @@ def frame(config: Config, model_type: str, kin: Kin) -> tuple[dict, dict, dict, 
     if kin.scaled and not config.raw.get("rope_scaling"):
         config.suppose("rope_parameters", kin.scaled)
     if kin.local_base:
-        near, position = common.ropes(config, context, kin.theta, kin.local_base)
+        near, position = rotary.ropes(config, context, kin.theta, kin.local_base)
     else:
-        position = common.rope(config, context, theta=kin.theta, fraction=kin.fraction, magnitudes=kin.magnitudes)
+        position = rotary.rope(config, context, theta=kin.theta, fraction=kin.fraction, magnitudes=kin.magnitudes)
         position |= kin.rope
     part, value = _special(config, model_type, kin, part, value)
     config.ignore(*kin.ignored.split())
@@ -480,8 +480,8 @@ def write_frame(arch: Architecture, model_type: str, kin: Kin) -> dict:
         } | ({} if own else {"use_post_norm": arch.residual.norm == "sandwich"})
     if kin.local_base:
         near = next((p.position for p in arch.parts.values() if getattr(p, "position", None)), arch.position)
-        return written | common.write_ropes(near, arch.position, arch.context) | common.write_precision(arch)
-    rope = common.write_rope(arch.position, arch.context)
+        return written | rotary.write_ropes(near, arch.position, arch.context) | common.write_precision(arch)
+    rope = rotary.write_rope(arch.position, arch.context)
     if kin.magnitudes and arch.position.scaling:
         magnitude = rope["rope_scaling"].pop("attention_factor")
         rope["rope_scaling"] |= {"short_mscale": magnitude, "long_mscale": magnitude}
@@ -496,7 +496,7 @@ def sources(kin: Kin, arch: Architecture) -> Sources:
     names = kin.tensors
     if kin.multipliers and arch.residual.norm != "sandwich":  # HyperCLOVA X without its second norms
         names = {ours: theirs for ours, theirs in names.items() if not ours.endswith("layernorm")}
-    return common.renamed(common.llama_sources(arch, mixer=kin.mixer), **names)
+    return tensors.renamed(tensors.llama_sources(arch, mixer=kin.mixer), **names)
 
 
 @dataclass(frozen=True)
@@ -507,7 +507,7 @@ class Family:
     read: Callable[[Config, str], dict]
     write: Callable[[Architecture], dict]
     sources: Callable[[Architecture], Sources]
-    ignored: Callable[[str], bool] = common.ignored
+    ignored: Callable[[str], bool] = tensors.ignored
 
     @property
     def TYPES(self) -> tuple[str]:

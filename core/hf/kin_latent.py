@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ..spec import Architecture, Unsupported
-from . import common
+from . import common, rotary, tensors
 from . import deepseek_v3 as v3
 from .common import unless
 from .config import Config
@@ -87,7 +87,7 @@ def read(row: LatentKin, config: Config, model_type: str) -> dict:
     if row.head_dim:
         attention["rope_dim"] = config.count("head_dim", attention["rope_dim"])
     if row.yarn:
-        attention |= common.temperature(config, row.yarn)
+        attention |= rotary.temperature(config, row.yarn)
         config.raw = _whole(config.raw, attention)
     position = v3.rope(config, value["context"])
     if row.interleaved:
@@ -167,9 +167,9 @@ def write(row: LatentKin, model_type: str, arch: Architecture) -> dict:
             "mlp_bias": arch.parts["dense"].bias,
         }
     if row.yarn:
-        rope = {"rope_theta": arch.position.base} | common.write_rope_scaling(arch.position, arch.context)
-        return written | {"rope_parameters": rope | common.write_temperature(part.temperature)}
-    return written | common.write_rope(arch.position, arch.context)
+        rope = {"rope_theta": arch.position.base} | rotary.write_rope_scaling(arch.position, arch.context)
+        return written | {"rope_parameters": rope | rotary.write_temperature(part.temperature)}
+    return written | rotary.write_rope(arch.position, arch.context)
 
 
 def _times(x: float, by: float) -> float:
@@ -180,7 +180,7 @@ def _times(x: float, by: float) -> float:
 
 def sources(row: LatentKin, arch: Architecture) -> Sources:
     def plain():
-        return common.llama_sources(arch, mixer=v3.latent_sources)
+        return tensors.llama_sources(arch, mixer=v3.latent_sources)
 
     return _normed(plain, arch) if row.normed else plain()
 
@@ -191,13 +191,13 @@ def _normed(plain: Callable[[], Sources], arch: Architecture) -> Sources:
         {"pre_feedforward_layernorm": "post_attention_layernorm", "post_feedforward_layernorm": norm}
         for norm in ("mlp.post_mlp_layernorm", "post_mlp_layernorm")
     ]
-    for (path, ways), (_, others) in zip(*(common.renamed(plain(), **own) for own in names), strict=True):
+    for (path, ways), (_, others) in zip(*(tensors.renamed(plain(), **own) for own in names), strict=True):
         zeros = partial(torch.zeros, arch.parts["moe"].count) if path.endswith("selection_bias") else None
         yield path, [*ways, *others] + ([Source((), zeros)] if zeros else [])
 
 
 def ignored(name: str) -> bool:
-    return common.ignored(name) or name.endswith(
+    return tensors.ignored(name) or name.endswith(
         "post_mlp_layernorm.weight"
     )  # of dense layers, which have no such norm
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..parts.experts import Experts
 from ..spec import Architecture, Unsupported
-from . import common, kin
+from . import common, kin, tensors
 from .common import unless
 from .config import Config
 from .kin import Family, Kin
@@ -401,19 +401,19 @@ def write(row: MoeKin, model_type: str, arch: Architecture) -> dict:
 def sources(row: MoeKin, arch: Architecture) -> Sources:
     def experts(path, at, part):
         if part.kind != "experts":
-            yield from common.part_sources(path, at, part)
+            yield from tensors.part_sources(path, at, part)
             return
         routed = part.model_copy(update={"shared": None})
         bias = row.bias_at or f"{row.routed_by}.e_score_correction_bias"
-        yield from common.experts_sources(path, f"{at}.{row.at}", routed, router=row.routed_by, bias=bias)
+        yield from tensors.experts_sources(path, f"{at}.{row.at}", routed, router=row.routed_by, bias=bias)
         if part.shared:
             shared = part.model_copy(update={"bias": part.shared.bias})
-            own = common.dense_sources(f"{path}.shared", f"{at}.{row.shared_at}", shared)
-            yield from common.renamed(own, **row.shared_tensors)
+            own = tensors.dense_sources(f"{path}.shared", f"{at}.{row.shared_at}", shared)
+            yield from tensors.renamed(own, **row.shared_tensors)
             if part.shared.gate:
-                yield common.one(f"{path}.shared_gate.weight", f"{at}.{row.shared_at}_gate.weight")
+                yield tensors.one(f"{path}.shared_gate.weight", f"{at}.{row.shared_at}_gate.weight")
 
-    return common.renamed(common.llama_sources(arch, ff=experts), **row.tensors)
+    return tensors.renamed(tensors.llama_sources(arch, ff=experts), **row.tensors)
 
 
 FAMILIES = [

@@ -2,10 +2,10 @@
 router."""
 
 from ..spec import Architecture
-from . import common
-from .common import ignored as ignored
+from . import common, rotary, tensors
 from .common import unless
 from .config import Config
+from .tensors import ignored as ignored
 from .weights import Sources
 
 TYPES = ("laguna",)
@@ -27,7 +27,7 @@ def read(config: Config, model_type: str) -> dict:
     heads = config.listing("num_attention_heads_per_layer", int) or [part["heads"]] * depth
     if len(heads) != depth or min(heads) < 1:
         raise config.refuse("num_attention_heads_per_layer", f"give a number for each of the {depth} layers")
-    near, far = common.ropes(config, value["context"], 5e5, 1e4, 1.0, USUAL)
+    near, far = rotary.ropes(config, value["context"], 5e5, 1e4, 1.0, USUAL)
     own = {
         "full_attention": {},
         "sliding_attention": {"window": config.count("sliding_window", 512)}
@@ -89,10 +89,10 @@ def write(arch: Architecture) -> dict:
             "moe_router_logit_softcapping": moe.router.softcap or 0.0,
         }
         | ({"intermediate_size": dense.d_ff} if dense else {})
-        | common.write_ropes(near, far, arch.context)
+        | rotary.write_ropes(near, far, arch.context)
         | common.write_precision(arch)
     )
 
 
 def sources(arch: Architecture) -> Sources:
-    return common.also_named(common.llama_sources(arch), PUBLISHED)
+    return tensors.also_named(tensors.llama_sources(arch), PUBLISHED)

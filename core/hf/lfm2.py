@@ -2,9 +2,10 @@
 
 from ..parts.convolution import ShortConvolution
 from ..spec import Architecture
-from . import common
-from .common import one, unless
+from . import common, rotary, tensors
+from .common import unless
 from .config import Config
+from .tensors import one
 from .weights import Sources
 
 TYPES = ("lfm2", "lfm2_moe")
@@ -50,7 +51,7 @@ def read(config: Config, model_type: str) -> dict:
     }
     mixers = ["attention" if word == "full_attention" else "convolution" for word in types]
     blocks = [[mixer, "dense" if layer < first else "moe"] for layer, mixer in enumerate(mixers)]
-    return common.assemble(config, value, common.rope(config, context, theta=1e6), parts, blocks)
+    return common.assemble(config, value, rotary.rope(config, context, theta=1e6), parts, blocks)
 
 
 def _d_ff(config: Config, routed: bool) -> int:
@@ -101,7 +102,7 @@ def write(arch: Architecture) -> dict:
         }  # fmt: skip
     else:
         written["block_auto_adjust_ff_dim"] = False
-    return written | common.write_rope(arch.position, arch.context) | common.write_precision(arch)
+    return written | rotary.write_rope(arch.position, arch.context) | common.write_precision(arch)
 
 
 def sources(arch: Architecture) -> Sources:
@@ -112,7 +113,7 @@ def sources(arch: Architecture) -> Sources:
 
     def mixer(path, at, part):
         if not isinstance(part, ShortConvolution):
-            yield from common.renamed(common.attention_sources(path, f"{at}.self_attn", part), **names)
+            yield from tensors.renamed(tensors.attention_sources(path, f"{at}.self_attn", part), **names)
             return
         for ours, theirs in (("project", "in_proj"), ("convolve", "conv"), ("o", "out_proj")):
             for kind in ("weight", "bias") if part.bias else ("weight",):
@@ -121,14 +122,14 @@ def sources(arch: Architecture) -> Sources:
     def ff(path, at, part):
         at = f"{at}.feed_forward"
         if part.kind == "experts":
-            yield from common.experts_sources(path, at, part, names=("w1", "w3", "w2"), bias="expert_bias")
+            yield from tensors.experts_sources(path, at, part, names=("w1", "w3", "w2"), bias="expert_bias")
         else:
-            yield from common.renamed(common.dense_sources(path, at, part), **names)
+            yield from tensors.renamed(tensors.dense_sources(path, at, part), **names)
 
     norms = {key: names[key] for key in ("input_layernorm", "post_attention_layernorm")}
-    for path, ways in common.renamed(common.llama_sources(arch, mixer, ff), **norms):
+    for path, ways in tensors.renamed(tensors.llama_sources(arch, mixer, ff), **norms):
         yield (path, ways) if path != "norm.weight" else one("norm.weight", "model.embedding_norm.weight")
 
 
 def ignored(name: str) -> bool:
-    return common.ignored(name)
+    return tensors.ignored(name)

@@ -2,10 +2,11 @@
 
 from ..parts.convolution import ShortConvolution
 from ..spec import Architecture
-from . import common
-from .common import ignored as ignored
-from .common import one, unless
+from . import common, rotary, tensors
+from .common import unless
 from .config import Config
+from .tensors import ignored as ignored
+from .tensors import one
 from .weights import Sources
 
 TYPES = ("lfm3",)
@@ -26,7 +27,7 @@ def read(config: Config, model_type: str) -> dict:
     attention = common.attention(config, d_model, heads=16, kv_heads=4, head_dim=128) | {"qk_norm": {}}
     if config.take("use_attention_gate", bool, True):
         attention["gate"] = {"per": "head", "bias": False}
-    far, near = reversed(common.ropes(config, context, 1e6, 1e4, usual=ROPES))
+    far, near = reversed(rotary.ropes(config, context, 1e6, 1e4, usual=ROPES))
     window = config.count("sliding_window", 256, null=None)
     attends = [word for word in words if word != "conv"]
     position = far if "full_attention" in words or not attends else near
@@ -63,7 +64,7 @@ def write(arch: Architecture) -> dict:
         "layer_types": ["sliding_attention" if getattr(part, "window", None) else words[part.kind] for part in mixers],
         "use_sandwich_norm": arch.residual.norm == "sandwich", "intermediate_size": arch.parts["dense"].d_ff,
         "sliding_window": common.window(arch),
-    } | common.write_sizes(arch) | common.write_ropes(near, far, arch.context) | common.write_precision(arch)  # fmt: skip
+    } | common.write_sizes(arch) | rotary.write_ropes(near, far, arch.context) | common.write_precision(arch)  # fmt: skip
     if convolution:
         written |= {"conv_L_cache": convolution.kernel, "conv_bias": convolution.bias}
     if attention:
@@ -85,11 +86,11 @@ def sources(arch: Architecture) -> Sources:
                 for kind in ("weight", "bias") if part.bias else ("weight",):
                     yield one(f"{path}.{ours}.{kind}", f"{at}.conv.{theirs}.{kind}")
             return
-        yield from common.attention_sources(path, f"{at}.self_attn", part)
+        yield from tensors.attention_sources(path, f"{at}.self_attn", part)
 
     def ff(path, at, part):
         for ours, theirs in (("gate", "w1"), ("up", "w3"), ("down", "w2")):
             yield one(f"{path}.{ours}.weight", f"{at}.feed_forward.{theirs}.weight")
 
-    for path, ways in common.renamed(common.llama_sources(arch, mixer, ff), **norms):
+    for path, ways in tensors.renamed(tensors.llama_sources(arch, mixer, ff), **norms):
         yield (path, ways) if path != "norm.weight" else one("norm.weight", "model.embedding_norm.weight")

@@ -1,10 +1,10 @@
 """Llama 1 to 3 (arXiv:2302.13971, arXiv:2407.21783): the shape that most later families vary."""
 
 from ..spec import Architecture
-from . import common
-from .common import ignored as ignored
-from .common import llama_sources as sources  # noqa: F401
+from . import common, rotary
 from .config import Config
+from .tensors import ignored as ignored
+from .tensors import llama_sources as sources  # noqa: F401
 
 TYPES = ("llama",)
 
@@ -16,7 +16,7 @@ def read(config: Config, model_type: str) -> dict:
         "dense": common.dense(config, 11_008, biased="mlp_bias"),
     }
     blocks = [["attention", "dense"]] * config.depth("num_hidden_layers", 32)
-    return common.assemble(config, value, common.rope(config, value["context"]), parts, blocks)
+    return common.assemble(config, value, rotary.rope(config, value["context"]), parts, blocks)
 
 
 def write(arch: Architecture) -> dict:
@@ -27,6 +27,6 @@ def write(arch: Architecture) -> dict:
         | common.write_heads(attention)
         | common.write_dense(dense)
         | {"attention_bias": attention.bias, "mlp_bias": dense.bias}
-        | common.write_rope(arch.position, arch.context)
+        | rotary.write_rope(arch.position, arch.context)
         | common.write_precision(arch)
     )

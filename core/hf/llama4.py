@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 from ..parts.feedforward import FeedForward
 from ..spec import Architecture
-from . import common
-from .common import one, unless
+from . import common, rotary, tensors
+from .common import unless
 from .config import Config, layers
+from .tensors import one
 from .weights import Source, Sources
 
 TYPES = ("llama4_text", "llama4")
@@ -37,7 +38,7 @@ def read(config: Config, model_type: str) -> dict:
 
 def _read_text(config: Config, outer: Config) -> dict:
     value = common.sizes(config, vocab_size=202_048, d_model=5_120, context=131_072, tied=False, eps=1e-5)
-    value["position"] = common.rope(config, value["context"], theta=500_000.0) | {"interleaved": True}
+    value["position"] = rotary.rope(config, value["context"], theta=500_000.0) | {"interleaved": True}
     config.ignore("for_llm_compressor")
     depth = config.depth("num_hidden_layers", 48)
     turned, chunked, sparse = _patterns(config, depth)
@@ -138,14 +139,14 @@ def write(arch: Architecture) -> dict | None:
         | common.write_sizes(arch)
         | common.write_heads(mixers[0])
         | written
-        | common.write_rope(arch.position, arch.context)
+        | rotary.write_rope(arch.position, arch.context)
         | common.write_precision(arch)
     )
 
 
 def sources(arch: Architecture) -> Sources:
     """The text model's names; the multimodal model has them below `language_model`."""
-    for path, ways in common.llama_sources(arch, ff=_feed):
+    for path, ways in tensors.llama_sources(arch, ff=_feed):
         yield path, ways + [Source(tuple(f"language_model.{name}" for name in way.names), way.make) for way in ways]
 
 
@@ -157,7 +158,7 @@ def _feed(path: str, at: str, part) -> Iterator[tuple[str, list[Source]]]:
     """Experts lie (in, out), with the gate's columns before up's."""
     at = f"{at}.feed_forward"
     if isinstance(part, FeedForward):
-        yield from common.dense_sources(path, at, part)
+        yield from tensors.dense_sources(path, at, part)
         return
     yield one(f"{path}.router.weight", f"{at}.router.weight")
     for half, ours in enumerate(("gate", "up")):
@@ -167,4 +168,4 @@ def _feed(path: str, at: str, part) -> Iterator[tuple[str, list[Source]]]:
             make=lambda both, half=half: both.chunk(2, dim=-1)[half].mT,
         )
     yield one(f"{path}.experts.down", f"{at}.experts.down_proj", make=lambda down: down.mT)
-    yield from common.dense_sources(f"{path}.shared", f"{at}.shared_expert", part)
+    yield from tensors.dense_sources(f"{path}.shared", f"{at}.shared_expert", part)

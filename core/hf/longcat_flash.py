@@ -3,10 +3,11 @@ and among the experts some without weights. LongCat-Flash-Lite (arXiv:2601.21204
 of tokens too."""
 
 from ..spec import Architecture
-from . import common
+from . import common, rotary, tensors
 from . import deepseek_v3 as v3
-from .common import one, unless
+from .common import unless
 from .config import Config
+from .tensors import one
 from .weights import Source, Sources
 
 TYPES = ("longcat_flash", "longcat_flash_ngram")
@@ -82,7 +83,7 @@ def write(arch: Architecture) -> dict:
             "n_routed_experts": moe.count, "zero_expert_num": moe.zero, "zero_expert_type": "identity", "moe_topk": moe.top_k,
             "expert_ffn_hidden_size": moe.d_ff, "routed_scaling_factor": moe.router.scale, "num_nextn_predict_layers": v3.write_mtp(arch),
         }
-        | common.write_rope(arch.position, arch.context)
+        | rotary.write_rope(arch.position, arch.context)
         | common.write_precision(arch)
     )  # fmt: skip
 
@@ -93,18 +94,18 @@ def sources(arch: Architecture) -> Sources:
     for i in range(arch.embedding.ngrams.count if arch.embedding.ngrams else 0):
         yield one(f"ngrams.tables.{i}.weight", f"model.ngram_embeddings.embedders.{i}.weight")
         yield one(f"ngrams.ups.{i}.weight", f"model.ngram_embeddings.post_projs.{i}.weight")
-    yield from common.norm_sources(arch, "norm", "model.norm")
-    yield from common.head_source(arch, "model.embed_tokens.weight")
+    yield from tensors.norm_sources(arch, "norm", "model.norm")
+    yield from tensors.head_source(arch, "model.embed_tokens.weight")
     attention, dense, moe = (arch.part(name) for name in ("attention", "dense", "moe"))
     for layer in range(arch.depth):
         at, path = f"model.layers.{layer}", f"layers.{layer}"
         for half, copy in enumerate(("", "_2")):
-            yield from common.norm_sources(arch, f"{path}.attention{copy}_norm", f"{at}.input_layernorm.{half}")
-            yield from common.norm_sources(arch, f"{path}.dense{copy}_norm", f"{at}.post_attention_layernorm.{half}")
+            yield from tensors.norm_sources(arch, f"{path}.attention{copy}_norm", f"{at}.input_layernorm.{half}")
+            yield from tensors.norm_sources(arch, f"{path}.dense{copy}_norm", f"{at}.post_attention_layernorm.{half}")
             latent = v3.latent_sources(f"{path}.attention{copy}", at, attention)
-            yield from common.renamed(latent, self_attn=f"self_attn.{half}")
-            yield from common.dense_sources(f"{path}.dense{copy}", f"{at}.mlps.{half}", dense)
-        for name, ways in common.experts_sources(
+            yield from tensors.renamed(latent, self_attn=f"self_attn.{half}")
+            yield from tensors.dense_sources(f"{path}.dense{copy}", f"{at}.mlps.{half}", dense)
+        for name, ways in tensors.experts_sources(
             f"{path}.moe", f"{at}.mlp", moe, router="router.classifier", bias="router.e_score_correction_bias"
         ):
             yield name, [_filled(way, moe.count) if ".experts." in name else way for way in ways]
@@ -116,4 +117,4 @@ def _filled(way: Source, count: int) -> Source:
 
 
 def ignored(name: str) -> bool:
-    return common.ignored(name) or name.startswith("model.mtp.")
+    return tensors.ignored(name) or name.startswith("model.mtp.")

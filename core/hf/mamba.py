@@ -5,9 +5,10 @@ import math
 
 from ..parts.mamba import Mamba
 from ..spec import Architecture
-from . import common
-from .common import one, unless
+from . import common, tensors
+from .common import unless
 from .config import Config
+from .tensors import one
 from .weights import Sources
 
 TYPES = ("mamba", "falcon_mamba", "jamba")
@@ -139,7 +140,7 @@ def sources(arch: Architecture) -> Sources:
         return
     yield one("embedding.weight", "model.embeddings.weight")
     yield one("norm.weight", "model.norm_f.weight")
-    yield from common.head_source(arch, "model.embeddings.weight")
+    yield from tensors.head_source(arch, "model.embeddings.weight")
     for index in range(arch.depth):
         at = f"model.layers.{index}"
         yield one(f"layers.{index}.mamba_norm.weight", f"{at}.norm.weight")
@@ -151,15 +152,15 @@ def _jamba(arch: Architecture) -> Sources:
         if isinstance(part, Mamba):
             yield from _mamba(path, f"{at}.mamba", part)
         else:
-            yield from common.attention_sources(path, f"{at}.self_attn", part)
+            yield from tensors.attention_sources(path, f"{at}.self_attn", part)
 
     def ff(path, at, part):
         if part.kind == "experts":
-            yield from common.experts_sources(path, f"{at}.feed_forward", part, router="router")
+            yield from tensors.experts_sources(path, f"{at}.feed_forward", part, router="router")
         else:
-            yield from common.dense_sources(path, f"{at}.feed_forward", part)
+            yield from tensors.dense_sources(path, f"{at}.feed_forward", part)
 
-    named = common.renamed(common.llama_sources(arch, mixer, ff), post_attention_layernorm="pre_ff_layernorm")
+    named = tensors.renamed(tensors.llama_sources(arch, mixer, ff), post_attention_layernorm="pre_ff_layernorm")
     for path, ways in named:
         yield (path, ways) if path != "norm.weight" else one("norm.weight", "model.final_layernorm.weight")
 

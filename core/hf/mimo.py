@@ -5,7 +5,7 @@ have a word for each of their sizes. Xiaomi's window counts the tokens before a 
 """
 
 from ..spec import Architecture
-from . import common
+from . import common, rotary, tensors
 from . import deepseek_v3 as v3
 from .common import unless
 from .config import Config
@@ -94,11 +94,11 @@ def _ropes(config: Config, context: int) -> tuple[dict, dict]:
     given = config.raw.get("rope_parameters") or {}
     if any(kind in given for kind in KINDS) or not (given or config.has("rope_theta") or config.has("swa_rope_theta")):
         config.ignore("rope_theta", "swa_rope_theta")
-        near, far = common.ropes(Config({"rope_parameters": given or USUAL}), context, 5e6, 1e4, 0.334)
+        near, far = rotary.ropes(Config({"rope_parameters": given or USUAL}), context, 5e6, 1e4, 0.334)
         config.ignore("rope_parameters")
         return far, near
     near = {"kind": "rope", "base": config.take("swa_rope_theta", float, 1e4)} | unless(1.0, fraction=share)
-    return common.rope(config, context, theta=5e6, fraction=share), near
+    return rotary.rope(config, context, theta=5e6, fraction=share), near
 
 
 def write(arch: Architecture) -> dict:
@@ -137,14 +137,14 @@ def write(arch: Architecture) -> dict:
             "routed_scaling_factor": moe.router.scale,
         }
         | ({"intermediate_size": dense.d_ff} if dense else {})
-        | common.write_ropes(near, far, arch.context)
+        | rotary.write_ropes(near, far, arch.context)
         | common.write_precision(arch)
     )
 
 
 def sources(arch: Architecture) -> Sources:
-    return common.also_named(common.llama_sources(arch), PUBLISHED)
+    return tensors.also_named(tensors.llama_sources(arch), PUBLISHED)
 
 
 def ignored(name: str) -> bool:
-    return common.ignored(name) or name.startswith("model.mtp.")
+    return tensors.ignored(name) or name.startswith("model.mtp.")

@@ -8,9 +8,10 @@ import math
 
 from ..parts.lightning import LightningAttention
 from ..spec import Architecture
-from . import common
-from .common import one, unless
+from . import common, rotary, tensors
+from .common import unless
 from .config import Config, layers
+from .tensors import one
 from .weights import Source, Sources
 
 PUBLISHED = ("minimax_text_01", "minimax_m1")  # MiniMax's own keys
@@ -53,7 +54,7 @@ def read(config: Config, model_type: str) -> dict:
     return (
         value
         | {"embedding": {"norm": True}, "residual": {"norm": "post"}, "head": {"norm": False}}
-        | {"position": common.rope(config, value["context"], theta=1e6), "parts": parts}
+        | {"position": rotary.rope(config, value["context"], theta=1e6), "parts": parts}
         | {"layers": layers([[steps[kind], steps["moe"]] for kind in kinds])}
         | common.precision(config, parts)
     )
@@ -115,7 +116,7 @@ def write(arch: Architecture) -> dict:
         factor = FACTORS[step.parts[0]]
         written |= {f"{factor}_alpha_factor": alpha, f"{factor}_beta_factor": step.scale * alpha}
     written |= common.write_sizes(arch) | common.write_dense(moe) | common.write_precision(arch)
-    written |= common.write_rope(arch.position, arch.context)
+    written |= rotary.write_rope(arch.position, arch.context)
     if arch.position.fraction == 1:
         return written
     del written["partial_rotary_factor"], written["layer_types"]
@@ -128,7 +129,7 @@ def write(arch: Architecture) -> dict:
 
 def sources(arch: Architecture) -> Sources:
     yield one("embedding.weight", "model.embed_tokens.weight")
-    yield from common.head_source(arch, "model.embed_tokens.weight")
+    yield from tensors.head_source(arch, "model.embed_tokens.weight")
     yield one("embedding_norm.weight", "model.layers.0.input_layernorm.weight")
     for layer, block in enumerate(arch.sequence):
         at, name = f"model.layers.{layer}", block[0].parts[0]
@@ -139,11 +140,11 @@ def sources(arch: Architecture) -> Sources:
                 yield one(f"{path}.{ours}.weight", f"{at}.self_attn.{tensor}.weight")
             yield f"{path}.sum.slopes", [Source((), lambda part=part, layer=layer: part.slopes(layer, arch.depth))]
         else:
-            yield from common.attention_sources(path, f"{at}.self_attn", part)
+            yield from tensors.attention_sources(path, f"{at}.self_attn", part)
         yield one(f"{path}_post_norm.weight", f"{at}.post_attention_layernorm.weight")
         path, moe = f"layers.{layer}.moe", arch.part("moe")
         each, names = f"{at}.block_sparse_moe", ("w1", "w3", "w2")
-        yield from common.experts_sources(path, f"{at}.mlp", moe, names=names, each=each)
+        yield from tensors.experts_sources(path, f"{at}.mlp", moe, names=names, each=each)
         last = layer + 1 == arch.depth
         after = "model.norm" if last else f"model.layers.{layer + 1}.input_layernorm"
         yield one(f"{path}_post_norm.weight", f"{after}.weight")
@@ -151,4 +152,4 @@ def sources(arch: Architecture) -> Sources:
 
 def ignored(name: str) -> bool:
     """Paces that follow from a layer's place may be stored too."""
-    return name.endswith((".slope_rate", ".query_decay", ".key_decay", ".diagonal_decay")) or common.ignored(name)
+    return name.endswith((".slope_rate", ".query_decay", ".key_decay", ".diagonal_decay")) or tensors.ignored(name)

@@ -2,9 +2,10 @@
 Gemma's norm, MiniMax-M2's router and one shared expert. transformers' own keys, and MiniMax's."""
 
 from ..spec import Architecture
-from . import common
-from .common import one, unless
-from .config import Config
+from . import common, rotary, tensors
+from .common import unless
+from .config import Config, text_config
+from .tensors import one
 from .weights import Sources
 
 TYPES = ("minimax_m3_vl_text", "minimax_m3_vl")  # the second wraps the text model and one that sees images
@@ -26,7 +27,7 @@ def read(config: Config, model_type: str) -> dict:
             "video_token_index", "video_token_id", "projector_hidden_size", "merged_hidden_size", "img_token_compression_config",
             "image_seq_length", "process_image_mode", "vision_feature_select_strategy",
         )  # fmt: skip
-        text = common.text_config(config, "minimax_m3_vl_text", "minimax_m3_text", "minimax_m3")
+        text = text_config(config, "minimax_m3_vl_text", "minimax_m3_text", "minimax_m3")
         value = read(text, "minimax_m3_vl_text")
         text.finish()
         return value
@@ -53,7 +54,7 @@ def read(config: Config, model_type: str) -> dict:
     parts = {"sparse": chosen, "attention": full}
     parts["dense"] = {"kind": "feed_forward", "d_ff": config.count("dense_intermediate_size", 12_288)} | clamped
     parts["moe"] = _experts(config) | clamped
-    position = common.rope(config, value["context"], theta=5e6, fraction=1.0)
+    position = rotary.rope(config, value["context"], theta=5e6, fraction=1.0)
     names = {"full_attention": "attention", "minimax_m3_sparse": "sparse"}
     blocks = [[names[kind], "moe" if routed else "dense"] for kind, routed in zip(types, sparse, strict=True)]
     return common.assemble(config, value, position, parts, blocks)
@@ -121,14 +122,14 @@ def write(arch: Architecture) -> dict:
         }
         | ({INDEXER[field][0]: getattr(chosen, field) for field in INDEXER} if chosen else {})
         | ({"dense_intermediate_size": dense.d_ff} if dense else {})
-        | common.write_rope(arch.position, arch.context)
+        | rotary.write_rope(arch.position, arch.context)
         | common.write_precision(arch)
     )
 
 
 def sources(arch: Architecture) -> Sources:
     def mixer(path, at, part):
-        yield from common.attention_sources(path, f"{at}.self_attn", part)
+        yield from tensors.attention_sources(path, f"{at}.self_attn", part)
         if part.kind == "block_sparse_attention":
             for name in ("q", "k"):
                 yield one(f"{path}.index_{name}.weight", f"{at}.self_attn.indexer.{name}_proj.weight")
@@ -136,14 +137,14 @@ def sources(arch: Architecture) -> Sources:
 
     def experts(path, at, part):
         if part.kind != "experts":
-            yield from common.part_sources(path, at, part)
+            yield from tensors.part_sources(path, at, part)
             return
-        yield from common.experts_sources(
+        yield from tensors.experts_sources(
             path, f"{at}.mlp", part, names=("w1", "w3", "w2"), each=f"{at}.block_sparse_moe"
         )
 
-    return common.also_named(common.llama_sources(arch, mixer=mixer, ff=experts), PUBLISHED)
+    return tensors.also_named(tensors.llama_sources(arch, mixer=mixer, ff=experts), PUBLISHED)
 
 
 def ignored(name: str) -> bool:
-    return common.ignored(name) or ".mtp." in name or "patch_merge_mlp." in name
+    return tensors.ignored(name) or ".mtp." in name or "patch_merge_mlp." in name

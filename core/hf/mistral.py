@@ -3,10 +3,10 @@ stretches its rope and lets scores grow with the position."""
 
 from ..parts.attention import Attention
 from ..spec import Architecture
-from . import common, kin_latent
-from .common import ignored as ignored
-from .common import llama_sources as sources  # noqa: F401
-from .config import Config
+from . import common, kin_latent, rotary
+from .config import Config, text_config
+from .tensors import ignored as ignored
+from .tensors import llama_sources as sources  # noqa: F401
 
 TYPES = ("mistral", "ministral3", "mistral3")  # mistral3 wraps a text model and one that sees images
 # The text model of a mistral3 config.json that says nothing about it: Mistral Small 3.1.
@@ -24,7 +24,7 @@ YARN = {
 def read(config: Config, model_type: str) -> dict:
     if model_type == "mistral3":
         config.suppose("text_config", SMALL)
-        text = common.text_config(config, "mistral", "ministral3", "mistral4")
+        text = text_config(config, "mistral", "ministral3", "mistral4")
         inner = text.take("model_type", str, "mistral")
         fourth = kin_latent.KIN.get(inner)
         value = kin_latent.read(fourth, text, inner) if fourth else read(text, inner)
@@ -38,8 +38,8 @@ def read(config: Config, model_type: str) -> dict:
     config.expect("layer_types", ["sliding_attention" if window else "full_attention"] * depth)
     sizes = {"heads": 32, "kv_heads": 8, "head_dim": 128 if third else None}
     attention = common.attention(config, value["d_model"], biased=None, **sizes) | common.unless(None, window=window)
-    attention |= common.temperature(config, YARN) if third else {}
-    position = common.rope(config, value["context"])
+    attention |= rotary.temperature(config, YARN) if third else {}
+    position = rotary.rope(config, value["context"])
     parts = {"attention": attention, "dense": common.dense(config, 14_336)}
     return common.assemble(config, value, position, parts, [["attention", "dense"]] * depth)
 
@@ -49,8 +49,8 @@ def write(arch: Architecture) -> dict:
     written = _write(arch, attention)
     if attention.temperature is None:
         return written
-    rope = {"rope_theta": arch.position.base} | common.write_rope_scaling(arch.position, arch.context)
-    rope |= common.write_temperature(attention.temperature)
+    rope = {"rope_theta": arch.position.base} | rotary.write_rope_scaling(arch.position, arch.context)
+    rope |= rotary.write_temperature(attention.temperature)
     written |= {"architectures": ["Ministral3ForCausalLM"], "model_type": "ministral3", "rope_parameters": rope}
     return {key: value for key, value in written.items() if key not in ("rope_theta", "rope_scaling")}
 
@@ -61,6 +61,6 @@ def _write(arch: Architecture, attention: Attention) -> dict:
         | common.write_sizes(arch)
         | common.write_heads(attention)
         | common.write_dense(arch.parts["dense"])
-        | common.write_rope(arch.position, arch.context)
+        | rotary.write_rope(arch.position, arch.context)
         | common.write_precision(arch)
     )

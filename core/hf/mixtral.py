@@ -1,9 +1,9 @@
 """Mixtral (arXiv:2401.04088): Mistral with experts; the softmax is over the two that are chosen."""
 
 from ..spec import Architecture
-from . import common
-from .common import ignored as ignored
+from . import common, rotary, tensors
 from .config import Config
+from .tensors import ignored as ignored
 from .weights import Sources
 
 TYPES = ("mixtral",)
@@ -25,7 +25,7 @@ def read(config: Config, model_type: str) -> dict:
         | {"router": {"score": "softmax", "over": "chosen"}},
     }
     blocks = [["attention", "moe"]] * config.depth("num_hidden_layers", 32)
-    return common.assemble(config, value, common.rope(config, value["context"], theta=1e6), parts, blocks)
+    return common.assemble(config, value, rotary.rope(config, value["context"], theta=1e6), parts, blocks)
 
 
 def write(arch: Architecture) -> dict:
@@ -36,13 +36,13 @@ def write(arch: Architecture) -> dict:
         | common.write_heads(attention)
         | {"num_local_experts": moe.count, "num_experts_per_tok": moe.top_k}
         | common.write_dense(moe)
-        | common.write_rope(arch.position, arch.context)
+        | rotary.write_rope(arch.position, arch.context)
         | common.write_precision(arch)
     )
 
 
 def sources(arch: Architecture) -> Sources:
     def experts(path, at, part):
-        return common.experts_sources(path, f"{at}.mlp", part, names=("w1", "w3", "w2"), each=f"{at}.block_sparse_moe")
+        return tensors.experts_sources(path, f"{at}.mlp", part, names=("w1", "w3", "w2"), each=f"{at}.block_sparse_moe")
 
-    return common.llama_sources(arch, ff=experts)
+    return tensors.llama_sources(arch, ff=experts)

@@ -5,9 +5,10 @@ import math
 
 from ..parts.mamba2 import Mamba2
 from ..spec import MAX_LAYERS, Architecture
-from . import common
-from .common import one, unless
+from . import common, tensors
+from .common import unless
 from .config import Config
+from .tensors import one
 from .weights import Sources
 
 TYPES = ("nemotron_h", "mamba2")
@@ -184,7 +185,7 @@ def _write_experts(moe) -> dict:
 def sources(arch: Architecture) -> Sources:
     yield one("embedding.weight", "model.embeddings.weight")
     yield one("norm.weight", "model.norm_f.weight")
-    yield from common.head_source(arch, "model.embeddings.weight")
+    yield from tensors.head_source(arch, "model.embeddings.weight")
     for index, block in enumerate(arch.sequence):
         name = block[0].parts[0]
         path = f"layers.{index}.{name}"
@@ -197,13 +198,13 @@ def _part(path: str, at: str, part) -> Sources:
     if isinstance(part, Mamba2):
         yield from mamba2_sources(path, at, part)
     elif part.kind == "experts":
-        yield from common.experts_sources(path, at, part)
+        yield from tensors.experts_sources(path, at, part)
         for ours, theirs in (("enter", "fc1_latent_proj"), ("leave", "fc2_latent_proj")) if part.latent else ():
             yield one(f"{path}.{ours}.weight", f"{at}.{theirs}.weight")
     elif part.kind == "attention":
-        yield from common.attention_sources(path, at, part)
+        yield from tensors.attention_sources(path, at, part)
     else:
-        yield from common.dense_sources(path, at, part)
+        yield from tensors.dense_sources(path, at, part)
 
 
 def mamba2_sources(path: str, at: str, part: Mamba2) -> Sources:

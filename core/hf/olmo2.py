@@ -1,10 +1,10 @@
 """OLMo 2 (arXiv:2501.00656): norms on what each part gives, none before it, and one norm over all heads of queries and of keys."""
 
 from ..spec import Architecture
-from . import common
-from .common import ignored as ignored
-from .common import llama_sources as sources  # noqa: F401
+from . import common, rotary
 from .config import Config
+from .tensors import ignored as ignored
+from .tensors import llama_sources as sources  # noqa: F401
 
 TYPES = ("olmo2",)
 
@@ -17,7 +17,7 @@ def read(config: Config, model_type: str) -> dict:
     }
     blocks = [["attention", "dense"]] * config.depth("num_hidden_layers", 32)
     return common.assemble(
-        config, value, common.rope(config, value["context"]), parts, blocks, residual={"norm": "output"}
+        config, value, rotary.rope(config, value["context"]), parts, blocks, residual={"norm": "output"}
     )
 
 
@@ -28,6 +28,6 @@ def write(arch: Architecture) -> dict:
         | common.write_sizes(arch)
         | common.write_heads(attention)
         | common.write_dense(arch.parts["dense"])
-        | common.write_rope(arch.position, arch.context)
+        | rotary.write_rope(arch.position, arch.context)
         | common.write_precision(arch)
     )

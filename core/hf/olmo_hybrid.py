@@ -7,10 +7,11 @@ import torch
 
 from ..parts.delta import GatedDeltaNet
 from ..spec import Architecture
-from . import common
-from .common import ignored as ignored
-from .common import one, unless
+from . import common, rotary, tensors
+from .common import unless
 from .config import Config, layers
+from .tensors import ignored as ignored
+from .tensors import one
 from .weights import Source, Sources
 
 TYPES = ("olmo_hybrid",)
@@ -63,7 +64,7 @@ def _position(config: Config, context: int) -> dict:
     if (given if inner else config.raw).get("rope_theta", 0) is None:
         config.ignore("rope_theta", "rope_scaling", "rope_parameters")
         return {"kind": "none"}
-    return common.rope(config, context)
+    return rotary.rope(config, context)
 
 
 def write(arch: Architecture) -> dict:
@@ -86,7 +87,7 @@ def write(arch: Architecture) -> dict:
                 "linear_attention" if block[0].parts == ("delta",) else "full_attention" for block in arch.sequence
             ],
         }
-        | (rope if position.kind == "none" else common.write_rope(position, arch.context))
+        | (rope if position.kind == "none" else rotary.write_rope(position, arch.context))
         | common.write_precision(arch)
     )
 
@@ -96,9 +97,9 @@ def sources(arch: Architecture) -> Sources:
     published = {"input_layernorm": "attention_layer_norm", "post_attention_layernorm": "feedforward_layer_norm"}
 
     def mixer(path, at, part):
-        return (_delta_sources if isinstance(part, GatedDeltaNet) else common.part_sources)(path, at, part)
+        return (_delta_sources if isinstance(part, GatedDeltaNet) else tensors.part_sources)(path, at, part)
 
-    own, others = common.llama_sources(arch, mixer), common.renamed(common.llama_sources(arch, mixer), **published)
+    own, others = tensors.llama_sources(arch, mixer), tensors.renamed(tensors.llama_sources(arch, mixer), **published)
     for (path, ways), (_, more) in zip(own, others, strict=True):
         yield path, ways + more
 

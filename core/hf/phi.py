@@ -2,7 +2,7 @@
 feed-forward stand side by side behind one norm."""
 
 from ..spec import Architecture
-from . import classic, common
+from . import classic, common, rotary
 from .config import Config
 from .weights import Sources
 
@@ -40,7 +40,7 @@ def read(config: Config, model_type: str) -> dict:
     return classic.model(
         config, parts, [["attention", "dense"]] if side else ["attention", "dense"], config.depth("num_hidden_layers", depth),
         ("layer_norm_eps", 1e-5), vocab_size=config.count("vocab_size", vocabulary), d_model=d_model, context=context,
-        position=common.rope(config, context, fraction=0.5),
+        position=rotary.rope(config, context, fraction=0.5),
         tied_embeddings=config.take("tie_word_embeddings", bool, False), **({"head": {"bias": True}} if side else {}),
     )  # fmt: skip
 
@@ -55,7 +55,7 @@ def write(arch: Architecture) -> dict:
         "hidden_act": classic.written_activation(dense.activation), "layer_norm_eps": arch.norm.eps,
         "max_position_embeddings": arch.context, "tie_word_embeddings": arch.tied_embeddings,
         "partial_rotary_factor": arch.position.fraction,
-    } | ({"num_key_value_heads": attention.kv_heads} if model_type == "phi" else {}) | common.write_rope(
+    } | ({"num_key_value_heads": attention.kv_heads} if model_type == "phi" else {}) | rotary.write_rope(
         arch.position, arch.context
     ) | common.write_precision(arch)  # fmt: skip
 

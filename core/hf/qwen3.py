@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from ..spec import Architecture
-from . import common
-from .common import ignored as ignored
-from .common import llama_sources as sources  # noqa: F401
+from . import common, rotary
 from .config import Config
+from .tensors import ignored as ignored
+from .tensors import llama_sources as sources  # noqa: F401
 
 TYPES = ("qwen3", "qwen3_moe")
 
@@ -34,7 +34,7 @@ def _read_dense(config: Config) -> dict:
     mixers, order = common.windowed(types, attention, window)
     parts = mixers | {"dense": common.dense(config, 22_016)}
     return common.assemble(
-        config, value, common.rope(config, value["context"]), parts, [[name, "dense"] for name in order]
+        config, value, rotary.rope(config, value["context"]), parts, [[name, "dense"] for name in order]
     )
 
 
@@ -63,7 +63,7 @@ def _read_moe(config: Config) -> dict:
         ["attention", "dense" if layer in dense or (layer + 1) % step else "moe"]
         for layer in range(config.depth("num_hidden_layers", 24))
     ]
-    return common.assemble(config, value, common.rope(config, value["context"]), parts, blocks)
+    return common.assemble(config, value, rotary.rope(config, value["context"]), parts, blocks)
 
 
 def write(arch: Architecture) -> dict:
@@ -72,7 +72,7 @@ def write(arch: Architecture) -> dict:
         | common.write_heads(common.mixers(arch)[0])
         | {"attention_bias": common.mixers(arch)[0].bias}
         | {"use_sliding_window": common.window(arch) is not None, "sliding_window": common.window(arch)}
-        | common.write_rope(arch.position, arch.context)
+        | rotary.write_rope(arch.position, arch.context)
         | common.write_precision(arch)
     )
     if "moe" in arch.parts:

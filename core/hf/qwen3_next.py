@@ -9,10 +9,11 @@ from torch import Tensor
 from ..parts.attention import Attention
 from ..parts.delta import GatedDeltaNet
 from ..spec import Architecture
-from . import common
-from .common import one, unless
-from .config import Config
+from . import common, rotary, tensors
+from .common import unless
+from .config import Config, text_config
 from .kin_moe import stepped
+from .tensors import one
 from .weights import Source, Sources
 
 TEXT = ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text")
@@ -28,7 +29,7 @@ DEFAULTS = {
 def read(config: Config, model_type: str) -> dict:
     if model_type not in TEXT:
         config.ignore("vision_start_token_id", "vision_end_token_id", "video_token_id", "image_token_id")
-        text = common.text_config(config, f"{model_type}_text")
+        text = text_config(config, f"{model_type}_text")
         value = read(text, f"{model_type}_text")
         text.finish()
         return value
@@ -52,7 +53,7 @@ def read(config: Config, model_type: str) -> dict:
     if not all(sparse):
         parts["dense"] = common.dense(config, d_ff)
     config.ignore("intermediate_size")
-    position = common.rope(plain_rope(config), value["context"], fraction=0.25)
+    position = rotary.rope(plain_rope(config), value["context"], fraction=0.25)
     kinds = ["delta" if word == "linear_attention" else "attention" for word in types]
     blocks = [[kind, "moe" if routed else "dense"] for kind, routed in zip(kinds, sparse, strict=True)]
     return common.assemble(config, value, position, parts, blocks)
@@ -122,7 +123,7 @@ def write(arch: Architecture) -> dict:
         }  # fmt: skip
     if model_type == "qwen3_next":
         written |= {"decoder_sparse_step": 1, "mlp_only_layers": [n for n, routed in enumerate(sparse) if not routed]}
-    rope = common.write_rope(arch.position, arch.context) | {"partial_rotary_factor": arch.position.fraction}
+    rope = rotary.write_rope(arch.position, arch.context) | {"partial_rotary_factor": arch.position.fraction}
     return written | rope | common.write_precision(arch)
 
 
@@ -132,12 +133,12 @@ def sources(arch: Architecture) -> Sources:
 
     def ff(path, at, part):
         if part.kind == "experts":
-            yield from common.experts_sources(path, f"{at}.mlp", part, shared="shared_expert")
+            yield from tensors.experts_sources(path, f"{at}.mlp", part, shared="shared_expert")
             yield one(f"{path}.shared_gate.weight", f"{at}.mlp.shared_expert_gate.weight")
         else:
-            yield from common.dense_sources(path, f"{at}.mlp", part)
+            yield from tensors.dense_sources(path, f"{at}.mlp", part)
 
-    return common.llama_sources(arch, mixer, ff)
+    return tensors.llama_sources(arch, mixer, ff)
 
 
 def _attention(path: str, at: str, part: Attention) -> Sources:
@@ -149,7 +150,7 @@ def _attention(path: str, at: str, part: Attention) -> Sources:
                 return both.unflatten(0, (part.heads, 2, part.head_dim))[:, half].flatten(0, 1)
 
             yield one(f"{path}.{name}.{kind}", f"{at}.self_attn.q_proj.{kind}", make=pick)
-    for name, ways in common.attention_sources(path, f"{at}.self_attn", part):
+    for name, ways in tensors.attention_sources(path, f"{at}.self_attn", part):
         if not name.startswith((f"{path}.q.", f"{path}.gate.")):
             yield name, ways
 
@@ -186,4 +187,4 @@ def _delta(path: str, at: str, part: GatedDeltaNet) -> Iterator[tuple[str, list[
 
 def ignored(name: str) -> bool:
     """Modules that predict further tokens are beside the model."""
-    return name.startswith(("mtp.", "model.mtp.")) or common.ignored(name)
+    return name.startswith(("mtp.", "model.mtp.")) or tensors.ignored(name)

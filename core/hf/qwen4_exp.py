@@ -2,9 +2,10 @@
 that every part reads through gates."""
 
 from ..spec import Architecture
-from . import common, qwen3_next
-from .common import one, unless
-from .config import Config
+from . import common, qwen3_next, rotary
+from .common import unless
+from .config import Config, text_config
+from .tensors import one
 from .weights import Sources
 
 TYPES = ("qwen4_exp_text", "qwen4_exp")  # the second wraps a text model and one that sees images
@@ -14,7 +15,7 @@ ignored = qwen3_next.ignored
 def read(config: Config, model_type: str) -> dict:
     if model_type == "qwen4_exp":
         config.ignore("vision_start_token_id", "vision_end_token_id", "video_token_id", "image_token_id")
-        text = common.text_config(config, "qwen4_exp_text")
+        text = text_config(config, "qwen4_exp_text")
         value = read(text, "qwen4_exp_text")
         text.finish()
         return value
@@ -50,7 +51,7 @@ def read(config: Config, model_type: str) -> dict:
         "ple_embed_dim", "ple_conv_kernel_size", "ngram_size", "heads_per_ngram", "ngram_vocab_size_base", "split_ngram_parts", "seed",
         "make_ngram_vocab_size_divisible_by", "number_of_conv_states",
     )  # fmt: skip
-    position = common.rope(qwen3_next.plain_rope(config), value["context"], fraction=1.0)
+    position = rotary.rope(qwen3_next.plain_rope(config), value["context"], fraction=1.0)
     return common.assemble(config, value, position, parts, [[mixer, "moe"] for mixer in order])
 
 

@@ -6,10 +6,11 @@ import torch
 
 from ..parts.rglru import RGLRU
 from ..spec import Architecture, Unsupported
-from . import common
-from .common import ignored as ignored
-from .common import one, unless
+from . import common, rotary, tensors
+from .common import unless
 from .config import Config
+from .tensors import ignored as ignored
+from .tensors import one
 from .weights import Sources
 
 TYPES = ("recurrent_gemma",)
@@ -41,7 +42,7 @@ def read(config: Config, model_type: str) -> dict:
         "head": {"softcap": config.take("logits_soft_cap", float, 30.0)},
     }
     blocks = [["recurrence" if recurs else "attention", "dense"] for recurs in _recurs(config, depth)]
-    position = common.rope(config, CONTEXT, fraction=0.5)
+    position = rotary.rope(config, CONTEXT, fraction=0.5)
     if "scaling" in position:
         raise Unsupported("rope_parameters: this family's rope is not scaled; rope_type can only be default")
     return common.assemble(config, value, position, parts, blocks)
@@ -89,12 +90,12 @@ def sources(arch: Architecture) -> Sources:
         "input_layernorm": "temporal_pre_norm", "post_attention_layernorm": "channel_pre_norm", "self_attn": "temporal_block",
         "mlp": "mlp_block", "norm": "final_norm",
     }  # fmt: skip
-    yield from common.renamed(common.llama_sources(arch, mixer=_mixer), **names)
+    yield from tensors.renamed(tensors.llama_sources(arch, mixer=_mixer), **names)
 
 
 def _mixer(path: str, at: str, part) -> Sources:
     if not isinstance(part, RGLRU):
-        yield from common.attention_sources(path, f"{at}.self_attn", part)
+        yield from tensors.attention_sources(path, f"{at}.self_attn", part)
         return
     at = f"{at}.temporal_block"
     for ours, theirs in (("up", "linear_x"), ("convolve", "conv_1d"), ("out_gate", "linear_y"), ("o", "linear_out")):

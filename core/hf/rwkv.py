@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from ..spec import Architecture
-from . import common
-from .common import one
+from . import common, tensors
 from .config import Config
+from .tensors import one
 from .weights import Source, Sources
 
 TYPES = ("rwkv",)
@@ -48,19 +48,19 @@ def write(arch: Architecture) -> dict:
 
 def sources(arch: Architecture) -> Sources:
     yield one("embedding.weight", "rwkv.embeddings.weight")
-    yield from common.norm_sources(arch, "embedding_norm", "rwkv.blocks.0.pre_ln")
-    yield from common.norm_sources(arch, "norm", "rwkv.ln_out")
+    yield from tensors.norm_sources(arch, "embedding_norm", "rwkv.blocks.0.pre_ln")
+    yield from tensors.norm_sources(arch, "norm", "rwkv.ln_out")
     yield one("head.weight", "head.weight", *(("rwkv.embeddings.weight",) if arch.tied_embeddings else ()))
     for layer in range(arch.depth):
         at, path = f"rwkv.blocks.{layer}", f"layers.{layer}.time_mix"
-        yield from common.norm_sources(arch, f"{path}_norm", f"{at}.ln1")
+        yield from tensors.norm_sources(arch, f"{path}_norm", f"{at}.ln1")
         yield _shift(path, f"{at}.attention", "key", "value", "receptance")
         yield one(f"{path}.average.w", f"{at}.attention.time_decay")
         yield one(f"{path}.average.u", f"{at}.attention.time_first")
         for ours, theirs in (("k", "key"), ("v", "value"), ("receptance", "receptance"), ("o", "output")):
             yield one(f"{path}.{ours}.weight", f"{at}.attention.{theirs}.weight")
         path = f"layers.{layer}.channel_mix"
-        yield from common.norm_sources(arch, f"{path}_norm", f"{at}.ln2")
+        yield from tensors.norm_sources(arch, f"{path}_norm", f"{at}.ln2")
         yield _shift(path, f"{at}.feed_forward", "key", "receptance")
         for ours, theirs in (("up", "key"), ("down", "value"), ("receptance", "receptance")):
             yield one(f"{path}.{ours}.weight", f"{at}.feed_forward.{theirs}.weight")

@@ -1,10 +1,10 @@
 """SmolLM3 (Hugging Face, 2025): llama's shape, with every fourth layer's attention without position (arXiv:2501.18795)."""
 
 from ..spec import Architecture
-from . import common
-from .common import ignored as ignored
-from .common import llama_sources as sources  # noqa: F401
+from . import common, rotary
 from .config import Config
+from .tensors import ignored as ignored
+from .tensors import llama_sources as sources  # noqa: F401
 
 TYPES = ("smollm3",)
 NAMES = {(True, False): "attention", (False, False): "nope", (True, True): "local", (False, True): "local_nope"}
@@ -31,7 +31,7 @@ def read(config: Config, model_type: str) -> dict:
         for (rope, local), name in NAMES.items()
     }
     parts["dense"] = common.dense(config, 11_008, biased="mlp_bias")
-    position = common.rope(config, value["context"], theta=2e6)
+    position = rotary.rope(config, value["context"], theta=2e6)
     return common.assemble(config, value, position, parts, [[NAMES[kind], "dense"] for kind in kinds])
 
 
@@ -50,6 +50,6 @@ def write(arch: Architecture) -> dict:
             "use_sliding_window": common.window(arch) is not None,
             "sliding_window": common.window(arch),
         }
-        | common.write_rope(arch.position, arch.context)
+        | rotary.write_rope(arch.position, arch.context)
         | common.write_precision(arch)
     )

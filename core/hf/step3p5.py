@@ -6,10 +6,10 @@ Lists that say something of every layer go on to the modules that predict ahead.
 
 from ..parts.base import Spec
 from ..spec import Architecture
-from . import common
+from . import common, rotary, tensors
 from . import deepseek_v3 as v3
 from .common import unless
-from .config import Config
+from .config import Config, text_config
 from .weights import Source, Sources
 
 TYPES = ("step3p5", "step3p7")  # the second wraps the first and one that sees images
@@ -30,7 +30,7 @@ def read(config: Config, model_type: str) -> dict:
         config.ignore(
             "projector_bias", "projector_config", "understand_projector_stride", "image_token_len", "patch_token_len"
         )
-        text = common.text_config(config, "step3p5")
+        text = text_config(config, "step3p5")
         value = read(text, "step3p5")
         text.finish()
         return value
@@ -117,7 +117,7 @@ def _ropes(config: Config, types: list[str], context: int) -> dict[str, dict]:
     given = config.raw.get("rope_parameters") or {}
     if any(kind in given for kind in KINDS):
         config.ignore("rope_theta", "partial_rotary_factors", "rope_scaling")
-        near, far = common.ropes(config, context, 1e4, 1e4, fraction=1.0)
+        near, far = rotary.ropes(config, context, 1e4, 1e4, fraction=1.0)
         return {"full_attention": far, "sliding_attention": near}
     config.expect("rope_parameters", {})
     scaling = config.nested("rope_scaling")
@@ -128,7 +128,7 @@ def _ropes(config: Config, types: list[str], context: int) -> dict[str, dict]:
             for key, usual in (("rope_theta", 1e4), ("partial_rotary_factors", 1.0))
         )
         inner = Config(scaling.raw if kind == "full_attention" else {}, "rope_scaling")
-        found[kind] = {"kind": "rope", "base": base} | unless(1.0, fraction=share) | common.rope_scaling(inner, context)
+        found[kind] = {"kind": "rope", "base": base} | unless(1.0, fraction=share) | rotary.rope_scaling(inner, context)
     return found
 
 
@@ -261,13 +261,13 @@ def write(arch: Architecture) -> dict:
             ],
         }
         | ({"intermediate_size": dense.d_ff} if dense else {})
-        | common.write_ropes(near, far, arch.context)
+        | rotary.write_ropes(near, far, arch.context)
         | common.write_precision(arch)
     )
 
 
 def sources(arch: Architecture) -> Sources:
-    for path, ways in common.also_named(common.llama_sources(arch), PUBLISHED):
+    for path, ways in tensors.also_named(tensors.llama_sources(arch), PUBLISHED):
         leaf = path.rpartition(".")[2]
         if leaf in ("gate", "up") and path.endswith(f".experts.{leaf}"):
             at = ways[0].names[0].replace("mlp.experts.gate_up_proj", f"moe.{leaf}_proj.weight")
@@ -275,4 +275,4 @@ def sources(arch: Architecture) -> Sources:
         yield path, ways
 
 
-ignored = common.ignored
+ignored = tensors.ignored

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..spec import Architecture
-from . import common
-from .config import Config
+from . import tensors
+from .config import WRAPPING, Config, text_config
 from .weights import Sources
 
 # Wrapper -> the type of a text_config that names none. Any other that is read stands there too.
@@ -119,7 +119,7 @@ def read(config: Config, model_type: str) -> dict:
         config = Config(_nested(config), config.where)
     if not config.has("text_config"):
         raise config.refuse("text_config", "it describes the language model, and is what is read")
-    text = common.text_config(config, tie=_tie(config, model_type))
+    text = text_config(config, tie=_tie(config, model_type))
     config.ignore("hidden_size", "vocab_size")  # the text model's, again
     config.finish()
     kind = text.take("model_type", str, OWN.get(model_type) or WRAPPERS[model_type])
@@ -167,7 +167,7 @@ def _one_axis(rope: Mapping[str, Any]) -> dict[str, Any]:
 
 def _nested(config: Config) -> dict[str, Any]:
     """A flat config.json with the language model's keys in a text_config of their own."""
-    outer = {*common.WRAPPING, "tie_word_embeddings", "quantization_config"}
+    outer = {*WRAPPING, "tie_word_embeddings", "quantization_config"}
     inside = {key: value for key, value in config.raw.items() if key not in outer and key != "model_type"}
     return {key: value for key, value in config.raw.items() if key in outer} | {"text_config": inside}
 
@@ -178,7 +178,7 @@ def write(arch: Architecture) -> dict:
 
 
 def sources(arch: Architecture) -> Sources:
-    return common.llama_sources(arch)
+    return tensors.llama_sources(arch)
 
 
-ignored = common.ignored
+ignored = tensors.ignored

@@ -6,8 +6,9 @@ from torch import Tensor
 
 from ..spec import Architecture
 from . import common
-from .common import one, unless
+from .common import unless
 from .config import Config
+from .tensors import one
 from .weights import Source, Sources
 
 TYPES = ("xlstm",)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from torch import Tensor
 
 from ..spec import MAX_LAYERS, Architecture, Unsupported
-from . import common
-from .common import one, unless
+from . import common, rotary, tensors
+from .common import unless
 from .config import Config
 from .kin import Family
 from .mamba import read_rank
 from .nemotron_h import mamba2_sources
+from .tensors import one
 from .weights import Source, Sources
 
 ALONE = {"norm": "none"}  # the block has norms of its own inside
@@ -116,7 +117,7 @@ def _read_zamba2(config: Config, model_type: str) -> dict:
         step = {"parts": [names[uses % count]], "aside": True, "residual": ALONE}
         blocks.append([step, "mamba"] if it else ["mamba"])
         uses += it
-    position = common.rope(config, value["context"]) if turns else {"kind": "none"}
+    position = rotary.rope(config, value["context"]) if turns else {"kind": "none"}
     config.ignore(*NEUTRAL, "rope_scaling", "rope_parameters")
     return common.assemble(config, value, position, {"mamba": part} | dict.fromkeys(names, shared), blocks)
 
@@ -163,7 +164,7 @@ def _write_zamba2(arch: Architecture) -> dict:
     if names:
         shared = arch.parts[names[0]]
         written |= {"adapter_rank": shared.adapter_rank, "use_shared_attention_adapter": shared.attention_adapters}
-    return written | (common.write_rope(arch.position, arch.context) if arch.position.kind == "rope" else {})
+    return written | (rotary.write_rope(arch.position, arch.context) if arch.position.kind == "rope" else {})
 
 
 def _sources(arch: Architecture, mamba: Callable, block: str, shared: Callable) -> Sources:
@@ -171,7 +172,7 @@ def _sources(arch: Architecture, mamba: Callable, block: str, shared: Callable) 
     the name `block`, and which a file may have where it is used first alone."""
     yield one("embedding.weight", "model.embed_tokens.weight")
     yield one("norm.weight", "model.final_layernorm.weight")
-    yield from common.head_source(arch, "model.embed_tokens.weight")
+    yield from tensors.head_source(arch, "model.embed_tokens.weight")
     first: dict[str, int] = {}
     uses = 0
     for index, name in enumerate(_blocks(arch)):
@@ -248,7 +249,7 @@ def _zamba2_sources(arch: Architecture) -> Sources:
 
 def _ignored(name: str) -> bool:
     """Where a block is used again a file may hold all its adapters once more."""
-    return "_adapter_list." in name or common.ignored(name)
+    return "_adapter_list." in name or tensors.ignored(name)
 
 
 FAMILIES = [

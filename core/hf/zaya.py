@@ -2,10 +2,11 @@
 hears from the layer before; every sum on the stream is learned channel by channel."""
 
 from ..spec import Architecture
-from . import common
-from .common import ignored as ignored
-from .common import one, unless
+from . import common, rotary, tensors
+from .common import unless
 from .config import Config
+from .tensors import ignored as ignored
+from .tensors import one
 from .weights import Sources
 
 TYPES = ("zaya",)
@@ -55,7 +56,7 @@ def _ropes(config: Config, context: int, used: set[str]) -> dict[str, dict]:
         if kind in used:
             rope = {"kind": "rope", "base": inner.take("rope_theta", float)}
             rope |= unless(1.0, fraction=inner.take("partial_rotary_factor", float, 1.0))
-            found[kind] = rope | common.rope_scaling(inner, context)
+            found[kind] = rope | rotary.rope_scaling(inner, context)
     given.finish()
     return found
 
@@ -66,7 +67,7 @@ def write(arch: Architecture) -> dict:
     some, moe = mixers[0], arch.parts["first"]
     ropes = {
         kind: {"rope_theta": part.position.base, "partial_rotary_factor": part.position.fraction}
-        | common.write_rope_scaling(part.position, arch.context)
+        | rotary.write_rope_scaling(part.position, arch.context)
         for kind, part in zip(types, mixers, strict=True)
     }
     return (
@@ -111,11 +112,11 @@ def sources(arch: Architecture) -> Sources:
         yield one(f"{router}.norm.weight", f"{gate}.router_mlp.norm.weight")
         if part.router.carry:
             yield one(f"{router}.carried", f"{gate}.router_states_scale")
-        yield from common.experts_sources(
+        yield from tensors.experts_sources(
             path, f"{at}.mlp", part, router="gate.router_mlp.out_proj", bias="gate.balancing_biases"
         )
         yield from added(path, f"{at}.post_mlp_residual_scale")
 
     yield one("embedding_norm.weight", "model.input_hidden_states_scale")
     yield one("embedding_norm.bias", "model.input_hidden_states_bias")
-    yield from common.llama_sources(arch, mixer, ff)
+    yield from tensors.llama_sources(arch, mixer, ff)
