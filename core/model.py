@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from .parts.base import Borrow, Embedding, Keep, Linear, State, scaled
-from .parts.experts import RouterModule
 from .parts.ngram import NGramEmbedding
 from .parts.position import Learned
 from .parts.residual import LayerScale
+from .parts.router import RouterModule
 from .spec import Architecture, Segment, Step
 
 LIVE_D_MODEL = 64

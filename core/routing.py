@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from .model import LIVE_D_MODEL, Model, build, shrink
-from .parts.experts import Experts, RouterModule
+from .parts.experts import Experts
+from .parts.router import RouterModule
 from .spec import Architecture, Unsupported
 
 MAX_TOKENS = 256

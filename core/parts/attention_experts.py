@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from .attention import Attention, CausalAttention
 from .base import Flops, HeadDim, Heads, Keep, Linear, Mixer, Shape, causal_pairs, normal
-from .experts import Count, Router, RouterModule, grouped_linear
+from .experts import grouped_linear
 from .norm import Norm
 from .position import Position, Rope
+from .router import Count, Router, RouterModule
 
 
 class AttentionExperts(Mixer):
@@ -97,6 +98,7 @@ class AttentionExperts(Mixer):
     def checklist(self, d_model: int) -> Iterator[str]:
         yield f"Head h of every expert reads key and value h: keys are repeated expert by expert, {self.top_k} times."
         yield "The router's weights multiply what an expert gives, after its output projection."
+        yield from self.router.checklist(self.top_k, self.choices, d_model)
         if self.out_bias:
             yield "One bias is added to the experts' sum."
         yield from self.position.checklist(self.head_dim)
