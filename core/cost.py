@@ -3,8 +3,8 @@
 Conventions: a multiply-add is two FLOPs and only matrix products count; a causal query at position p sees p + 1 keys;
 looking up an embedding is free; the output head runs at every position of a prompt; a step of decoding reads one new
 token after `context` kept ones; training costs three forward passes. Every parameter but the experts that a token is
-not sent to is active. Activations are the values that boxes write in one pass over the prompt, in bf16, attention
-scores excepted, which are never stored.
+not sent to is active. Recurrent sums are kept in float32, as implementations keep them. Activations are the values that
+boxes write in one pass over the prompt, in bf16, attention scores excepted, which are never stored.
 """
 
 import math
@@ -18,7 +18,7 @@ import torch
 from .parts import Part
 from .parts.base import Flops, Shape, State
 from .parts.norm import Affine, Norm
-from .precision import FORMATS
+from .precision import FORMATS, FormatName
 from .spec import Architecture, Step, Workload
 from .trace import Traced, trace_ahead, trace_beneath, trace_block, trace_part
 
@@ -258,7 +258,7 @@ def _block(arch: Architecture, steps: tuple[Step, ...], count: int, w: Workload,
     flops = (Flops({path: n * tokens for path, n in mixing.items()}) for tokens in (w.context, 1))
     written = sum(op.activation for op in wiring.operations if op.kind != "part")
     states = [m.shape for m in wiring.modules.values() if isinstance(m, State)]
-    kept = _kept_figures(w, count, {"state_bytes": (w.batch, states)})
+    kept = _kept_figures(count, {"state_bytes": (w.batch, {_state_format(w): states})})
     figures = (weights, _flops(w, *flops, count) if mixing else {}, _activations(w, written, count), kept)
     words = "norms" if arch.residual.streams == 1 else "norms and streams"
     yield Row(where, "norms", words, "norm", count, **_merged(*figures))
@@ -387,25 +387,36 @@ def _activations(w: Workload, values: int, count: int) -> dict:
 
 def _kept(arch: Architecture, part: Part, w: Workload, count: int) -> dict:
     """Bytes that the layers of this part keep: of one token, of the whole text, and whatever its length."""
+    states: dict[str, list[Shape]] = {}
+    for name, shape in part.state(arch.d_model).items():
+        states.setdefault("fp32" if name in part.in_float32 else _state_format(w), []).append(shape)
     kept = {
-        "kv_bytes_per_token": (1, [shape[1:] for shape in part.cache(1).values() if shape[0]]),
-        "kv_bytes": (w.batch, list(part.cache(w.context).values())),
-        "state_bytes": (w.batch, list(part.state(arch.d_model).values())),
+        "kv_bytes_per_token": (1, {w.cache: [shape[1:] for shape in part.cache(1).values() if shape[0]]}),
+        "kv_bytes": (w.batch, {w.cache: list(part.cache(w.context).values())}),
+        "state_bytes": (w.batch, states),
     }
-    return _kept_figures(w, count, kept)
+    return _kept_figures(count, kept)
 
 
-def _kept_figures(w: Workload, count: int, kept: Mapping[str, tuple[int, list[Shape]]]) -> dict:
-    """Bytes of tensors that so many sequences keep in `count` layers, by figure."""
-    fmt, figures, derivation = FORMATS[w.cache], {}, {}
-    for name, (sequences, shapes) in kept.items():
-        if shapes:
+def _state_format(w: Workload) -> FormatName:
+    """States are in the caches' format, but not in those of fewer than 16 bits, which only caches are stored in."""
+    return w.cache if FORMATS[w.cache].bits >= 16 else "bf16"
+
+
+def _kept_figures(count: int, kept: Mapping[str, tuple[int, Mapping[FormatName, list[Shape]]]]) -> dict:
+    """Bytes of tensors in their formats that so many sequences keep in `count` layers, by figure."""
+    figures, derivation = {}, {}
+    for name, (sequences, tensors) in kept.items():
+        total, terms = 0, []
+        for fmt, shapes in ((FORMATS[name], shapes) for name, shapes in tensors.items() if shapes):
             values = " + ".join(" × ".join(f"{n:,}" for n in shape) for shape in shapes)
-            total, scales = sum(map(fmt.bytes, shapes)), sum(map(fmt.scale_bytes, shapes))
-            rounded = total - scales - sum(map(math.prod, shapes)) * fmt.bits / 8
-            more = [f"{scales:,} of scales"] * (scales > 0) + [f"{rounded:g} up to whole bytes"] * (rounded > 0)
-            each = f"({values}) values × {fmt.bits / 8:g} bytes"
-            each = f"({' + '.join([each, *more])})" if more else each
+            stored, scales = sum(map(fmt.bytes, shapes)), sum(map(fmt.scale_bytes, shapes))
+            rounded = stored - scales - sum(map(math.prod, shapes)) * fmt.bits / 8
+            terms.append(f"({values}) values × {fmt.bits / 8:g} bytes")
+            terms += [f"{scales:,} of scales"] * (scales > 0) + [f"{rounded:g} up to whole bytes"] * (rounded > 0)
+            total += stored
+        if terms:
+            each = f"({' + '.join(terms)})" if len(terms) > 1 else terms[0]
             figures[name] = count * sequences * total
             derivation[name] = f"{{layers}}{_sequences(sequences)}{each}"
     return figures | {"derivation": derivation}

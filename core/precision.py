@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 FormatName = Literal[
-    "fp32", "bf16", "fp16", "fp8", "fp8_block", "fp8_ue8m0", "fp8_row", "int8", "int8_g128", "int4", "int4_g64", "int4_g128", "uint4_g32",
-    "uint4_g64", "uint4_g128", "mxfp4", "nvfp4", "nf4", "ternary", "int64",
+    "fp32", "bf16", "fp16", "fp8", "fp8_block", "fp8_ue8m0", "fp8_row", "int8", "int8_g128", "q8_0", "int4", "int4_g64", "int4_g128",
+    "uint4_g32", "uint4_g64", "uint4_g128", "mxfp4", "nvfp4", "nf4", "ternary", "int64",
 ]  # fmt: skip
 
 
@@ -48,6 +48,7 @@ FORMATS: dict[str, Format] = {
     "fp8_row": Format(8, (1, 0), 32, "one scale a row, as Llama 3.1 405B's fp8 has it (FBGEMM)"),
     "int8": Format(8, source="one scale a row, not counted"),
     "int8_g128": Format(8, (128,), 24, "GPTQ: groups of 128 with a 16-bit scale and a zero point"),
+    "q8_0": Format(8, (32,), 16, "llama.cpp: blocks of 32 with a 16-bit scale; its q4_0 is int4 here"),
     "int4": Format(4, (32,), 16, "groups of 32 with a bf16 scale, as Kimi K2 ships it"),
     "int4_g64": Format(4, (64,), 16, "groups of 64 with a 16-bit scale"),
     "int4_g128": Format(4, (128,), 16, "groups of 128 with a 16-bit scale"),

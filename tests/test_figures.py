@@ -8,10 +8,10 @@ import yaml
 
 import core
 from core.precision import FORMATS
-from core.spec import Workload
+from core.spec import Architecture, Workload
 
 GROUPS = yaml.safe_load((Path(__file__).parent / "figures.yaml").read_text())
-ROWS = [row | {"source": group["source"]} for group in GROUPS for row in group["rows"]]
+ROWS = [{"source": group["source"]} | row for group in GROUPS for row in group["rows"]]
 ABOUT = {"preset", "source", "context", "batch", "cache", "without", "only", "within", "ours", "why"}
 UNITS = {"": 1, "M": 10**6, "B": 10**9, "T": 10**12, " KiB": 2**10, " MiB": 2**20, " GiB": 2**30}
 CASES = [(row, figure) for row in ROWS for figure in row if figure not in ABOUT]
@@ -26,20 +26,27 @@ def amount(said: int | str) -> tuple[float, float]:
 
 
 def computed(row: dict, figure: str) -> int:
-    """Our figure by the source's convention: of one part alone, or without what the source does not count."""
+    """Our figure by the source's convention: of one part or tensor alone, or without what the source does not count."""
     arch = core.load(row["preset"])
     workload = Workload(
         **{"context": 4096} | {name: row[name] for name in ("context", "batch", "cache") if name in row}
     )
-    without, only = row.get("without", []), row.get("only")
-    rows = [r for r in core.cost(arch, workload).rows if r.part not in without and only in (None, r.part)]
+    without, only = row.get("without", []), row.get("only", "")
+    if "." in only:
+        return kept(arch, workload, only, figure)
+    rows = [r for r in core.cost(arch, workload).rows if r.part not in without and only in ("", r.part)]
     total = sum(getattr(r, name) for r in rows for name in figure.split("+"))
-    for part, _, tensor in (name.partition(".") for name in without if "." in name and figure.startswith("kv")):
-        layers = sum(part in step.parts for block in arch.sequence for step in block)
-        once = figure == "kv_bytes_per_token"
-        shape = arch.part(part).cache(1 if once else workload.context)[tensor]
-        total -= layers * (1 if once else workload.batch) * FORMATS[workload.cache].bytes(shape)
-    return total
+    return total - sum(kept(arch, workload, name, figure) for name in without if "." in name)
+
+
+def kept(arch: Architecture, workload: Workload, name: str, figure: str) -> int:
+    """What one tensor of one part, "attention.index key", has in a figure: bytes in caches, or nothing."""
+    if not figure.startswith("kv"):
+        return 0
+    part, _, tensor = name.partition(".")
+    sequences, length = (1, 1) if figure == "kv_bytes_per_token" else (workload.batch, workload.context)
+    layers = sum(part in step.parts for block in arch.sequence for step in block)
+    return layers * sequences * FORMATS[workload.cache].bytes(arch.part(part).cache(length)[tensor])
 
 
 @pytest.mark.parametrize(("row", "figure"), CASES, ids=[f"{row['preset']}-{figure}" for row, figure in CASES])

@@ -182,3 +182,24 @@ def test_types_and_devices():
     assert {p.dtype for p in build(arch, dtype=torch.bfloat16, device="cpu").parameters()} == {torch.bfloat16}
     assert {p.device.type for p in build(core.load("deepseek-v3")).parameters()} == {"meta"}
     assert torch.get_default_dtype() == torch.float32
+
+
+KEEPING = {  # a preset for each kind of part that keeps anything
+    part.kind: arch
+    for arch in map(core.load, core.presets())
+    for part in map(arch.part, arch.parts)
+    if part.cache(1) or part.state(arch.d_model)
+}
+
+
+@pytest.mark.parametrize("kind", KEEPING)
+@torch.inference_mode()
+def test_what_is_kept_in_bf16_is_what_the_cost_says(kind):
+    """Caches in the model's own type, recurrent sums in float32, as both are served."""
+    arch = core.shrink(KEEPING[kind])
+    model, tokens = build(arch, device="cpu", dtype=torch.bfloat16), tokens_for(arch, 12)
+    with model.caching():
+        model(tokens)
+        measured = model.cache_bytes
+    stated = core.cost(arch, Workload(batch=2, context=tokens.shape[1]))
+    assert measured == stated.kv_bytes + stated.state_bytes

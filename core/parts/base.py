@@ -133,6 +133,9 @@ class Part(Spec):
         """What one sequence leaves behind whatever its length (recurrent states)."""
         return {}
 
+    # Those of its states that stay in float32 whatever the model's type: sums over all tokens, as implementations keep them.
+    in_float32: ClassVar[tuple[str, ...]] = ()
+
     def flops(self, d_model: int, new: int, past: int) -> Flops:
         """FLOPs of one sequence's `new` tokens after `past` kept ones, by submodule path."""
         raise NotImplementedError

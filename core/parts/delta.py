@@ -46,6 +46,8 @@ class GatedDeltaNet(Recurrence):
     def build(self, d_model: int) -> nn.Module:
         return GatedDeltaNetModule(self, d_model)
 
+    in_float32 = ("memory",)
+
     def state(self, d_model: int) -> dict[str, Shape]:
         return {
             "inputs": (self.kernel - 1, self.channels),

@@ -46,6 +46,8 @@ class KimiDelta(Recurrence):
     def build(self, d_model: int) -> nn.Module:
         return KimiDeltaModule(self, d_model)
 
+    in_float32 = ("memory",)
+
     def state(self, d_model: int) -> dict[str, Shape]:
         return {"inputs": (self.kernel - 1, 3 * self.wide), "memory": (self.heads, self.head_dim, self.head_dim)}
 

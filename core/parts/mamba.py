@@ -44,6 +44,8 @@ class Mamba(Recurrence):
     def build(self, d_model: int) -> nn.Module:
         return MambaModule(self, d_model)
 
+    in_float32 = ("memory",)
+
     def state(self, d_model: int) -> dict[str, Shape]:
         return {"inputs": (self.kernel - 1, self.inner), "memory": (self.inner, self.state_size)}
 

@@ -73,6 +73,8 @@ class Mamba2(Recurrence):
     def build(self, d_model: int) -> nn.Module:
         return Mamba2Module(self, d_model)
 
+    in_float32 = ("memory",)
+
     def state(self, d_model: int) -> dict[str, Shape]:
         return {
             "inputs": (self.kernel - 1, self.channels),

@@ -32,6 +32,8 @@ class MLSTM(Recurrence):
     def build(self, d_model: int) -> nn.Module:
         return MLSTMModule(self, d_model)
 
+    in_float32 = ("memory", "total", "peak")
+
     def state(self, d_model: int) -> dict[str, Shape]:
         return {
             "memory": (self.heads, self.key_dim, self.value_dim),

@@ -38,6 +38,8 @@ class RGLRU(Recurrence):
     def build(self, d_model: int) -> nn.Module:
         return RGLRUModule(self, d_model)
 
+    in_float32 = ("memory",)
+
     def state(self, d_model: int) -> dict[str, Shape]:
         return {"inputs": (self.kernel - 1, self.width), "memory": (self.width,)}
 

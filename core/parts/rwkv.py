@@ -47,6 +47,8 @@ class TimeMix(Recurrence):
     def build(self, d_model: int) -> nn.Module:
         return TimeMixModule(self, d_model)
 
+    in_float32 = ("memory",)
+
     def state(self, d_model: int) -> dict[str, Shape]:
         return {"last": (1, d_model), "memory": (3, self.width)}
 
