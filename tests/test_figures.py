@@ -13,7 +13,17 @@ from core.spec import Architecture, Workload
 GROUPS = yaml.safe_load((Path(__file__).parent / "figures.yaml").read_text())
 ROWS = [{"source": group["source"]} | row for group in GROUPS for row in group["rows"]]
 ABOUT = {"preset", "source", "context", "batch", "cache", "without", "only", "within", "ours", "why"}
-UNITS = {"": 1, "M": 10**6, "B": 10**9, "T": 10**12, " KiB": 2**10, " MiB": 2**20, " GiB": 2**30}
+UNITS = {
+    "": 1,
+    "M": 10**6,
+    "B": 10**9,
+    "T": 10**12,
+    " KB": 10**3,
+    " KiB": 2**10,
+    " MiB": 2**20,
+    " GiB": 2**30,
+    " GFLOP": 10**9,
+}
 CASES = [(row, figure) for row in ROWS for figure in row if figure not in ABOUT]
 
 
@@ -31,11 +41,14 @@ def computed(row: dict, figure: str) -> int:
     workload = Workload(
         **{"context": 4096} | {name: row[name] for name in ("context", "batch", "cache") if name in row}
     )
-    without, only = row.get("without", []), row.get("only", "")
-    if "." in only:
-        return kept(arch, workload, only, figure)
-    rows = [r for r in core.cost(arch, workload).rows if r.part not in without and only in ("", r.part)]
-    total = sum(getattr(r, name) for r in rows for name in figure.split("+"))
+    cost, without, only = core.cost(arch, workload), row.get("without", []), row.get("only", [])
+    if any("." in name for name in only):
+        return sum(kept(arch, workload, name, figure) for name in only)
+    names = figure.split("+")
+    if not (without or only):
+        return sum(getattr(cost, name) for name in names)
+    rows = [r for r in cost.rows if r.part not in without and (not only or r.part in only)]
+    total = sum(getattr(r, name) for r in rows for name in names)
     return total - sum(kept(arch, workload, name, figure) for name in without if "." in name)
 
 
