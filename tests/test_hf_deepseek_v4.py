@@ -9,7 +9,9 @@ from torch.utils.flop_counter import FlopCounterMode
 import core
 from core.hf import from_hf, to_hf
 from core.parts.base import entry_pairs
-from core.parts.residual import GatedStreams, HyperConnections, ManifoldHyperConnections
+from core.parts.gated_streams import GatedStreams
+from core.parts.hyper_connections import HyperConnections
+from core.parts.manifold_hyper import ManifoldHyperConnections
 from core.verify import compare
 
 SLIDING, SPARSE, HEAVY = "sliding_attention", "compressed_sparse_attention", "heavily_compressed_attention"

@@ -1,0 +1,79 @@
+"""Gated residual streams (Qwen 4): several streams, each read through a gate on every channel."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from .base import Eps, normal
+from .manifold_hyper import ManifoldWrite
+from .residual import CopyStreams, Streams, _Residual
+
+
+class GatedStreams(_Residual):
+    """Several streams, which each part reads through a gate of its own on every channel, computed from all of them through a
+    narrow rank, and which each take their own share of what it gives (Qwen 4). The norm is on each stream, in the read."""
+
+    kind: Literal["gated_streams"]
+    norm: Literal["none"] = Field("none", description="No norm stands before a part but that on the streams")
+    streams: Streams = 4
+    rank: Annotated[int, Field(ge=1, le=65_536)] = Field(320, description="Width that the gates are computed through")
+    norm_eps: Eps = Field(1e-6, description="Of the norm on each stream")
+
+    def split(self, d_model: int) -> nn.Module:
+        return CopyStreams(self.streams)
+
+    def merge(self, d_model: int) -> nn.Module:
+        return GatedMerge(self, d_model)
+
+    def build(self, d_model: int, index: int) -> tuple[nn.Module | None, nn.Module]:
+        return GatedRead(self, d_model), ManifoldWrite(self.scale)
+
+    def checklist(self) -> Iterator[str]:
+        yield from super().checklist()
+        yield f"What is read is the mean of the {self.streams} normalised streams, each channel times a sigmoid gate of its own."
+        yield f"Both gates' logits are divided by {self.streams}; what a stream takes is twice a sigmoid."
+        yield "The stored norm weight of the streams is its distance from one; after the last layer a last read replaces the norm."
+
+
+class GatedMerge(nn.Module):
+    """x = mean of g_i * norm X_i, with gates g = sigmoid(U silu(D norm X / n)) of every channel of every stream."""
+
+    box = "read"
+    label = "Gate streams"
+    explain = "The mean of the normalised streams, each channel times a gate that is computed from all of them through a narrow rank."
+
+    def __init__(self, residual: GatedStreams, d_model: int):
+        super().__init__()
+        self.residual, n = residual, residual.streams
+        self.norm_weight = nn.Parameter(torch.zeros(n, d_model))  # its distance from one
+        self.down, self.up = normal(residual.rank, n * d_model), normal(n * d_model, residual.rank)
+        self.token_flops = 2 * (self.down.numel() + self.up.numel())
+
+    def forward(self, stream: Tensor) -> Tensor:  # (B, T, n, d_model) -> (B, T, d_model)
+        return self.mean(self.normed(stream))
+
+    def normed(self, stream: Tensor) -> Tensor:
+        x = F.rms_norm(stream.float(), stream.shape[-1:], None, self.residual.norm_eps)
+        return (x * (1 + self.norm_weight.float())).to(stream.dtype)
+
+    def mean(self, normed: Tensor) -> Tensor:
+        gates = F.silu(F.linear(normed.flatten(2), self.down) / self.residual.streams)  # (B, T, rank)
+        gates = torch.sigmoid(F.linear(gates, self.up)).unflatten(-1, normed.shape[2:])  # (B, T, n, d_model)
+        return (gates * normed).mean(dim=2)
+
+
+class GatedRead(GatedMerge):
+    """The same, and how much of the output each stream takes: 2 sigmoid(W norm X / n)."""
+
+    def __init__(self, residual: GatedStreams, d_model: int):
+        super().__init__(residual, d_model)
+        self.take = normal(residual.streams, residual.streams * d_model)
+        self.token_flops += 2 * self.take.numel()
+
+    def forward(self, stream: Tensor) -> tuple[Tensor, Tensor]:  # (B, T, n, d_model) -> (B, T, d_model), (B, T, n)
+        normed = self.normed(stream)
+        return self.mean(normed), 2 * torch.sigmoid(F.linear(normed.flatten(2), self.take) / self.residual.streams)
