@@ -66,7 +66,7 @@ VARIED = {  # beside the default switches of every family
     "qwen2": dict(use_sliding_window=True, sliding_window=5, max_window_layers=1),
     "seed_oss": dict(attention_bias=False, mlp_bias=True),
     "stablelm": dict(use_qkv_bias=True, partial_rotary_factor=0.5, qk_layernorm=True, use_parallel_residual=True),
-    "starcoder2": dict(sliding_window=5, use_bias=False),
+    "starcoder2": dict(sliding_window=5, use_bias=False, mlp_type="default", norm_type="layer_norm", rms_norm_eps=1e-5),
     "hunyuan_v1_dense": dict(attention_bias=True),
 }
 TURNED = dict(rope_parameters=dict(full_attention=dict(rope_type="default", rope_theta=500.0)))

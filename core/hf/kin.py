@@ -247,7 +247,8 @@ KIN = {
     "starcoder2": Kin(
         "Starcoder2", (49_152, 3_072, 12_288, 30, 4_096), (24, 2, None), tied=True, norm=LAYER, eps=("norm_epsilon", 1e-5),
         bias=("use_bias", True), mlp_bias=("use_bias", True), activation=("hidden_act", "gelu_pytorch_tanh"), gated=False,
-        window=uniform, ignored="residual_dropout embedding_dropout", tensors={"up_proj": "c_fc", "down_proj": "c_proj"},
+        window=uniform, ignored="residual_dropout embedding_dropout mlp_type norm_type rms_norm_eps",
+        tensors={"up_proj": "c_fc", "down_proj": "c_proj"},
     ),
 }  # fmt: skip
 
