@@ -188,15 +188,17 @@ def _names(forward: Callable) -> tuple[str, ...]:
 
 
 def symbolic(shape: tuple[int, ...]) -> Sizes:
-    """(101, 1073741827, 7168) -> ("B", "T", 7168)."""
+    """(101, 1073741827, 7168) -> ("B", "T", 7168); as many as T / 16 less one are "T/16−1"."""
 
     def size(index: int, n: int) -> int | str:
         if n % (B * T) == 0:
             return "B·T" if n == B * T else f"B·T·{n // (B * T)}"
         if n % T == 0:
             return "T" if n == T else f"T·{n // T}"
-        if n > WIDEST and T // (T // n) == n:
-            return f"T/{T // n}"
+        if n > WIDEST:
+            per = T // n
+            short = T // per - n  # few: what no whole block stands for yet
+            return (f"T/{per}" if per > 1 else "T") + (f"−{short}" if short else "") if short < WIDEST else n
         return "B" if index == 0 and n == B else n
 
     return tuple(size(index, n) for index, n in enumerate(shape))

@@ -141,6 +141,21 @@ pooled = given(
 
 
 @st.composite
+def native_sparse(draw):
+    """Native sparse attention, pooled blocks overlapping or not, shorter or longer than the chosen ones."""
+    stride, first, local = draw(st.integers(1, 3)), draw(st.integers(0, 2)), draw(st.integers(1, 2))
+    pooled, chosen = draw(st.integers(1 + (stride == 1), 3)), draw(st.integers(1, 3))  # strides in a block
+    return draw(
+        given(
+            kind=st.just("native_sparse_attention"), heads=st.sampled_from([2, 4]), kv_heads=st.sampled_from([1, 2]), head_dim=HEAD_DIMS,
+            v_head_dim=maybe(st.just(12)), block=st.just(stride * pooled), stride=st.just(stride), pool_hidden=st.just(6),
+            select_block=st.just(stride * chosen), top_blocks=st.just(first + local + draw(st.integers(0, 2))),
+            first_blocks=st.just(first), local_blocks=st.just(local), window=st.integers(1, 9), position=maybe(st.one_of(ropes, nope)),
+        )
+    )  # fmt: skip
+
+
+@st.composite
 def compressed(draw):
     """Compressed attention: a window alone, with all entries, or with chosen ones."""
     groups = draw(st.sampled_from([1, 2]))
@@ -382,6 +397,7 @@ def mappings(draw):
         "blocks": block_sparse,
         "compressed": compressed(),
         "pooled": pooled,
+        "native": native_sparse(),
         "kimi": kimi_deltas,
         "lightning": lightnings,
         "mamba": mambas,

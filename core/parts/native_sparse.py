@@ -1,0 +1,374 @@
+"""Native sparse attention (DeepSeek, arXiv:2502.11089, sections 3.2 and 3.3): three attentions side by side, to blocks pooled into
+one key each, to the few blocks that these say matter, and to a window, summed by gates.
+
+Where the paper is silent, this is the reading. The pooling network has one hidden layer with ReLU, no biases, and serves all heads; it
+is one for keys and one for values, each with a vector added to every place of a block. Pooled keys turn as their block's first
+token, after pooling, so that one turned query meets all three branches (as XunhaoLai's kernels do; lucidrains' leave both unturned).
+The gates are one linear map, as in both and in fla-org's. A token that no whole block is behind has zeros from the compressed branch.
+Importance is equation 9 in its later form: a stride is worth the probabilities of all pooled blocks that cover it."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from .attention import shrunk_dim, visible
+from .base import (
+    Flops,
+    HeadDim,
+    Heads,
+    Keep,
+    Length,
+    Linear,
+    Mixer,
+    Shape,
+    State,
+    Width,
+    causal_pairs,
+    entry_pairs,
+    normal,
+    scaled,
+)
+from .chosen import Blocks, best_blocks, block_pairs, within
+from .norm import PartNorm
+from .position import Dynamic, LongRope, Position, Rope
+
+
+class NativeSparseAttention(Mixer):
+    """Every query head reads three sets of keys and values, each of `kv_heads` heads and with projections of its own: one pooled from
+    every `block` tokens, `stride` apart; those of the `top_blocks` best blocks of `select_block` tokens; and the last `window`.
+    H = heads, G = kv_heads, D = head_dim, V = v_dim, E = pooled blocks so far, K = top_blocks."""
+
+    title = "Native sparse attention"
+
+    kind: Literal["native_sparse_attention"]
+    heads: Heads = Field(description="Query heads", examples=[64])
+    kv_heads: Heads = Field(
+        description="Key and value heads of each branch; their queries choose together", examples=[4]
+    )
+    head_dim: HeadDim = Field(description="Channels of a query or key head", examples=[192])
+    v_head_dim: HeadDim | None = Field(None, description="Channels of a value head, where they differ")
+    block: int = Field(32, ge=2, le=1_000_000_000, description="Tokens that one key is pooled from")
+    stride: Length = Field(16, description="Tokens from the start of one pooled block to that of the next")
+    pool_hidden: Width = Field(description="Hidden width of the network that pools", examples=[512])
+    select_block: Length = Field(64, description="Tokens in a block that is chosen")
+    top_blocks: Blocks = Field(16, description="Blocks that each token attends to, the first and the last included")
+    first_blocks: int = Field(1, ge=0, le=1_000_000, description="So many from the start are always chosen")
+    local_blocks: int = Field(
+        2, ge=1, le=1_000_000, description="The last so many are always chosen, a token's own included"
+    )
+    window: Length = Field(512, description="Tokens that the third branch sees, the token itself included")
+    position: Position | None = Field(None, description="Where it differs from the model's")
+    norm: PartNorm | None = Field(None, description="Where it differs from the model's")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.heads % self.kv_heads:
+            raise ValueError(f"kv_heads: {self.heads} heads do not divide into {self.kv_heads} equal groups")
+        for field in ("block", "select_block"):
+            if getattr(self, field) % self.stride:
+                raise ValueError(f"{field}: give a multiple of the stride, {self.stride}")
+        if self.first_blocks + self.local_blocks > self.top_blocks:
+            raise ValueError(
+                f"top_blocks: {self.first_blocks} + {self.local_blocks} are always chosen; give at least that"
+            )
+        return self
+
+    @property
+    def v_dim(self) -> int:
+        return self.v_head_dim or self.head_dim
+
+    def entries(self, length: int) -> int:
+        """How many pooled blocks `length` tokens make."""
+        return max(0, (length - self.block) // self.stride + 1)
+
+    def build(self, d_model: int) -> nn.Module:
+        return NativeSparseModule(self, d_model)
+
+    def check(self, d_model: int, context: int) -> None:
+        self.position.check(self.head_dim)
+        if isinstance(getattr(self.position, "scaling", None), Dynamic | LongRope):
+            raise ValueError(
+                "position.scaling: pooled keys stay as they were turned; give one that no text's length changes"
+            )
+
+    def cache(self, length: int) -> dict[str, Shape]:
+        kept = {"compressed": self.entries(length), "selected": length, "window": min(length, self.window)}
+        dims = {"key": self.head_dim, "value": self.v_dim}
+        return {f"{branch} {name}": (n, self.kv_heads, dim) for branch, n in kept.items() for name, dim in dims.items()}
+
+    def plain_cache(self, length: int) -> dict[str, Shape]:
+        return {"key": (length, self.heads, self.head_dim), "value": (length, self.heads, self.v_dim)}
+
+    def state(self, d_model: int) -> dict[str, Shape]:
+        """The keys and values of tokens that the next pooled blocks begin with."""
+        return {"pending": (self.block - 1, self.kv_heads * (self.head_dim + self.v_dim))}
+
+    def pairs(self, new: int, past: int) -> dict[str, int]:
+        """How many (query, key) pairs each branch scores."""
+        early = self.block - self.stride  # as if pooled blocks were of `stride` tokens and all began so much earlier
+        before, after = max(0, past - early), max(0, past + new - early)
+        return {
+            "compressed_core": entry_pairs(after - before, before, self.stride),
+            "selected_core": block_pairs(new, past, self.select_block, self.top_blocks),
+            "window_core": causal_pairs(new, past, self.window),
+        }
+
+    def flops(self, d_model: int, new: int, past: int) -> Flops:
+        h, g, d, v = self.heads, self.kv_heads, self.head_dim, self.v_dim
+        pooled = self.entries(past + new) - self.entries(past)
+        projections = dict.fromkeys(("compressed_kv", "selected_kv", "window_kv"), 2 * new * d_model * g * (d + v))
+        return Flops(
+            q=2 * new * d_model * h * d,
+            **projections,
+            compress=2 * pooled * g * (self.block + 1) * (d + v) * self.pool_hidden,
+            **{path: 2 * h * (d + v) * pairs for path, pairs in self.pairs(new, past).items()},
+            gate=2 * new * d_model * 3 * h,
+            o=2 * new * h * v * d_model,
+        )
+
+    def shrink(self, scale: float) -> "NativeSparseAttention":
+        groups, stride = min(self.kv_heads, 2), min(self.stride, 2)
+        dim = shrunk_dim(self.position) if isinstance(self.position, Rope) else 16
+        first, local = min(self.first_blocks, 1), min(self.local_blocks, 2)
+        return self.model_copy(
+            update={
+                "heads": self.heads // self.kv_heads * groups,
+                "kv_heads": groups,
+                "head_dim": dim,
+                "v_head_dim": self.v_head_dim and scaled(self.v_head_dim, dim / self.head_dim),
+                "block": min(self.block // self.stride, 4) * stride,
+                "stride": stride,
+                "pool_hidden": min(self.pool_hidden, 32),
+                "select_block": min(self.select_block // self.stride, 4) * stride,
+                "top_blocks": min(self.top_blocks, first + local + 1),
+                "first_blocks": first,
+                "local_blocks": local,
+                "window": min(self.window, 16),
+            }
+        )
+
+    def facts(self) -> Iterator[str]:
+        yield f"{self.heads} heads" + (f" · {self.kv_heads} KV" if self.kv_heads != self.heads else "")
+        yield f"best {self.top_blocks} blocks of {self.select_block}"
+        yield f"window {self.window:,}"
+
+    def explain(self, d_model: int) -> str:
+        return (
+            f"{self.heads} query heads read three sets of keys and values of {self.kv_heads} heads each. Every {self.block} tokens, "
+            f"{self.stride} apart, are pooled into one; what a query's softmax gives these says which {self.top_blocks} blocks of "
+            f"{self.select_block} tokens it reads as they are; and the last {self.window:,} tokens are read too. In each head a "
+            "sigmoid of the input weighs each branch."
+        )
+
+    def checklist(self, d_model: int) -> Iterator[str]:
+        yield "Each branch has its own key and value projections; the query is one for all three."
+        yield f"A pooled block is seen once all its {self.block} tokens are past; its key turns as its first token, after pooling."
+        yield (
+            f"A chosen block is worth the sum, over its {self.select_block // self.stride} strides, of the probabilities of all pooled "
+            "blocks that cover a stride, and over the query heads that share a key: these read the same blocks."
+        )
+        always = f"{self.first_blocks} at the start and {self.local_blocks} at the end, a token's own included"
+        yield f"Of the {self.top_blocks} chosen blocks {always}, are read whatever they are worth."
+        yield f"Before {self.block} tokens are read, the compressed branch gives zeros: no softmax over nothing."
+        yield f"Scores are scaled by 1 / sqrt({self.head_dim}); the gates are sigmoids, not a softmax over branches."
+        yield from self.position.checklist(self.head_dim)
+
+
+class NativeSparseModule(nn.Module):
+    def __init__(self, part: NativeSparseAttention, d_model: int):
+        super().__init__()
+        self.part = part
+        h, d, v = part.heads, part.head_dim, part.v_dim
+        self.q = Linear(d_model, h * d)
+        self.compressed_kv, self.selected_kv, self.window_kv = (
+            Linear(d_model, part.kv_heads * (d + v)) for _ in range(3)
+        )
+        self.pending = State(part.block - 1, part.kv_heads * (d + v))
+        self.compress = Compress(part)
+        self.rotary = part.position.rotary(d)
+        self.compressed_k_cache, self.compressed_v_cache = Keep(), Keep()
+        self.selected_k_cache, self.selected_v_cache = Keep(), Keep()
+        self.window_k_cache, self.window_v_cache = Keep(part.window), Keep(part.window)
+        self.compressed_core = CompressedBranch(part)
+        self.selected_core = SelectedBranch(part)
+        self.window_core = WindowBranch(part)
+        self.gate = Linear(d_model, 3 * h)
+        self.mix = GatedSum()
+        self.o = Linear(h * v, d_model)
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
+        part, past = self.part, self.selected_k_cache.seen
+        q = self.turned(self.q(x).unflatten(-1, (part.heads, -1)), positions)  # (B, T, H, D)
+
+        kv = self.compressed_kv(x)  # (B, T, G (D + V))
+        k, v, left = self.compress(kv, self.pending.before(kv), past)  # (B, new entries, G, D), (B, new entries, G, V)
+        self.pending(left)
+        places = part.stride * torch.arange(part.entries(past), part.entries(past) + k.shape[1], device=x.device)
+        k = self.turned(k, places) if k.shape[1] else k
+        k, v = self.compressed_k_cache(k), self.compressed_v_cache(v)  # (B, E, G, D), (B, E, G, V)
+        compressed, chosen = self.compressed_core(q, k, v, positions)  # (B, T, H V), (B, T, G, K)
+
+        k, v = self.split(self.selected_kv(x))
+        k, v = self.selected_k_cache(self.turned(k, positions)), self.selected_v_cache(v)  # (B, S, G, D), (B, S, G, V)
+        selected = self.selected_core(q, k, v, positions, chosen)  # (B, T, H V)
+
+        k, v = self.split(self.window_kv(x))
+        k, v = (
+            self.window_k_cache(self.turned(k, positions)),
+            self.window_v_cache(v),
+        )  # (B, window, G, D), (B, window, G, V)
+        near = self.window_core(q, k, v, positions)  # (B, T, H V)
+        return self.o(self.mix(self.gate(x), compressed, selected, near))
+
+    def split(self, kv: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, G (D + V)) -> keys (B, T, G, D) and values (B, T, G, V)."""
+        return kv.unflatten(-1, (self.part.kv_heads, -1)).split((self.part.head_dim, self.part.v_dim), dim=-1)
+
+    def turned(self, x: Tensor, positions: Tensor) -> Tensor:
+        return x if self.rotary is None else self.rotary(x, positions)
+
+
+class Compress(nn.Module):
+    """The key and the value of a block: W2 ReLU(W1 [x_1 + e_1, ..., x_l + e_l]), with weights of its own for each (equation 7)."""
+
+    box = "pool"
+    label = "Pool blocks"
+
+    def __init__(self, part: NativeSparseAttention):
+        super().__init__()
+        self.part = part
+        for name, dim in (("key", part.head_dim), ("value", part.v_dim)):
+            self.register_parameter(f"{name}_places", normal(part.block, dim))
+            self.add_module(f"{name}_up", Linear(part.block * dim, part.pool_hidden))
+            self.add_module(f"{name}_down", Linear(part.pool_hidden, dim))
+        self.explain = (
+            f"Of {part.block} tokens one key and one value, for every {part.stride}, by a small network each."
+        )
+
+    def forward(self, kv: Tensor, before: Tensor, past: int) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, T, G (D + V)) and those of the tokens before, (B, block - 1, G (D + V)) -> keys and values of the blocks that are whole
+        now, (B, E, G, D) and (B, E, G, V), and the last `block - 1` tokens."""
+        part, new = self.part, kv.shape[1]
+        kv = torch.cat((before, kv), dim=1)  # tokens past - (block - 1), ...
+        left = kv[:, new:]
+        if not self.made(new, past):
+            return *self.empty(kv, 0), left
+        start = part.entries(past) * part.stride - past + part.block - 1  # where the next block begins
+        blocks = (
+            kv[:, start:].unfold(1, part.block, part.stride).unflatten(2, (part.kv_heads, -1))
+        )  # (B, E, G, D + V, block)
+        k, v = blocks.transpose(-1, -2).split((part.head_dim, part.v_dim), dim=-1)  # (B, E, G, block, D or V)
+        key = self.key_down(F.relu(self.key_up((k + self.key_places).flatten(-2))))
+        value = self.value_down(F.relu(self.value_up((v + self.value_places).flatten(-2))))
+        return key, value, left
+
+    def made(self, new: int, past: int) -> int:
+        """How many blocks become whole."""
+        return self.part.entries(past + new) - self.part.entries(past)
+
+    def empty(self, kv: Tensor, entries: int) -> Iterator[Tensor]:
+        return (
+            kv.new_empty(len(kv), entries, self.part.kv_heads, dim) for dim in (self.part.head_dim, self.part.v_dim)
+        )
+
+    def outline(self, kv: Tensor, before: Tensor, past: int) -> tuple[Tensor, Tensor, Tensor]:
+        return *self.empty(kv, self.made(kv.shape[1], past)), torch.empty_like(before)
+
+
+class Branch(nn.Module):
+    """softmax(q k^T / sqrt(D)) v over the keys that each query may see; zeros where it sees none."""
+
+    box = "attention_core"
+
+    def __init__(self, part: NativeSparseAttention):
+        super().__init__()
+        self.part = part
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor, *chosen: Tensor) -> Tensor:
+        weights = self.weights(q, k, self.seen(positions, k.shape[1], *chosen))
+        return torch.einsum("bghts,bsgv->btghv", weights.to(v.dtype), v).flatten(2)  # (B, T, H V)
+
+    def weights(self, q: Tensor, k: Tensor, seen: Tensor) -> Tensor:
+        """(B, T, H, D), (B, S, G, D), (T, S) or (B, G, 1, T, S) -> (B, G, H / G, T, S)."""
+        scores = torch.einsum("btghd,bsgd->bghts", q.unflatten(2, (k.shape[2], -1)), k) * self.part.head_dim**-0.5
+        return scores.float().masked_fill(~seen, -torch.inf).softmax(dim=-1).masked_fill(~seen, 0)
+
+    def outline(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor, *chosen: Tensor) -> Tensor:
+        return q.new_empty(*q.shape[:2], q.shape[2] * v.shape[-1])
+
+
+class CompressedBranch(Branch):
+    """Attention to the pooled blocks, and by its probabilities the blocks that each group of query heads will read."""
+
+    label = "Attention to pooled blocks"
+    explain = (
+        "Each query is scored against one key a block; the probabilities say which blocks are read token by token."
+    )
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, H, D), (B, E, G, D), (B, E, G, V) -> (B, T, H V), numbers of the chosen blocks (B, T, G, K), -1 where there are
+        no more."""
+        whole = (positions + 1 - self.part.block) // self.part.stride + 1  # pooled blocks that are all past
+        seen = torch.arange(k.shape[1], device=q.device) < whole[:, None]  # (T, E)
+        weights = self.weights(q, k, seen)  # (B, G, H / G, T, E)
+        y = torch.einsum("bghte,begv->btghv", weights.to(v.dtype), v).flatten(2)
+        return y, self.choose(weights.sum(dim=2).transpose(1, 2), positions)
+
+    def choose(self, given: Tensor, positions: Tensor) -> Tensor:
+        """The blocks whose strides were given most, the first and the last ones before all others (equations 9 to 11)."""
+        part = self.part
+        covers, strides = part.block // part.stride, part.select_block // part.stride
+        # Pooled block i covers the strides i, i + 1, ...: each stride is given what all that cover it were.
+        given = sum(
+            F.pad(given, (n, covers - 1 - n)) for n in range(covers)
+        )  # (B, T, G, E) -> (B, T, G, strides of the text)
+        blocks = given.shape[-1] // strides
+        worth = given[..., : blocks * strides].unflatten(-1, (blocks, strides)).sum(dim=-1)
+        worth = F.pad(worth, (0, 1))  # and the block that is not whole yet
+        number = torch.arange(blocks + 1, device=worth.device)
+        back = positions[:, None] // part.select_block - number  # (T, blocks)
+        always = (back < part.local_blocks) | (number < part.first_blocks)
+        worth = worth.masked_fill(always[:, None], torch.inf).masked_fill((back < 0)[:, None], -torch.inf)
+        return best_blocks(worth, part.top_blocks)
+
+    def outline(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        chosen = q.new_empty(*q.shape[:2], k.shape[2], self.part.top_blocks, dtype=torch.long)
+        return super().outline(q, k, v, positions), chosen
+
+
+class SelectedBranch(Branch):
+    label = "Attention to chosen blocks"
+    explain = "Each query is scored against every key of the blocks that its group chose."
+
+    def seen(self, positions: Tensor, keys: int, chosen: Tensor) -> Tensor:  # (B, T, G, K)
+        return within(chosen, positions, keys, self.part.select_block).unsqueeze(2)  # (B, G, 1, T, S)
+
+
+class WindowBranch(Branch):
+    label = "Attention to the window"
+    explain = "Each query is scored against the last tokens, whose keys and values are of this branch alone."
+
+    def seen(self, positions: Tensor, keys: int) -> Tensor:
+        return visible(positions, keys, self.part.window, None)
+
+
+class GatedSum(nn.Module):
+    """sum over branches c of sigmoid(g_c) y_c, with a gate for each head (equation 5)."""
+
+    box = "scale"
+    label = "Gated sum"
+    explain = "What the three branches give, each head's times a sigmoid of the input, summed."
+
+    def forward(
+        self, gates: Tensor, *branches: Tensor
+    ) -> Tensor:  # (B, T, 3 H), (B, T, H V) three times -> (B, T, H V)
+        gates = torch.sigmoid(gates).unflatten(-1, (3, -1, 1))  # (B, T, 3, H, 1)
+        y = torch.stack(branches, dim=2).unflatten(-1, (gates.shape[3], -1))  # (B, T, 3, H, V)
+        return (gates * y).sum(dim=2).flatten(2)
+
+    def outline(self, gates: Tensor, *branches: Tensor) -> Tensor:
+        return torch.empty_like(branches[0])
