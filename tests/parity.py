@@ -22,10 +22,12 @@ TOLERANCE = 1e-4
 def reference(config: dict, attention: str = "eager") -> transformers.PreTrainedModel:
     """transformers' language model of a config.json, on the current default device; of a multimodal one, the text part."""
     config = copy.deepcopy(config)  # transformers writes into it
-    text, tied = config.get("text_config"), bool(config.get("tie_word_embeddings"))
+    text, tied_outside = config.get("text_config"), config.get("tie_word_embeddings")
+    tied = bool(tied_outside)
     if text is not None:
         default = transformers.AutoConfig.for_model(config["model_type"])
         config = {"model_type": default.get_text_config().model_type} | {k: v for k, v in text.items() if v is not None}
+        config |= {"tie_word_embeddings": tied} if tied_outside is not None else {}
     settings = transformers.AutoConfig.for_model(**config)
     how = dict(attn_implementation=attention, dtype=torch.float32)
     if type(settings) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:

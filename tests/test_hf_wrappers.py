@@ -32,14 +32,10 @@ TEXTS = {
     "qwen3_vl_moe": EXPERTS | dict(head_dim=16, rope_parameters=AXES, mlp_only_layers=[1]),
     "qwen3_omni_moe_thinker": EXPERTS | dict(head_dim=16, rope_parameters=AXES, norm_topk_prob=False),
 }  # fmt: skip
-# Their own defaults tie in the wrapper what they do not tie in the text model, or read texts from both sides.
-REFUSED = {
-    "deepseek_vl": "tie_word_embeddings", "deepseek_vl_hybrid": "tie_word_embeddings", "glmasr": "tie_word_embeddings",
-    "granite_speech": "tie_word_embeddings", "granite_speech_plus": "tie_word_embeddings", "hyperclovax_vision_v2": "tie_word_embeddings",
-    "internvl": "tie_word_embeddings", "janus": "tie_word_embeddings", "lighton_ocr": "tie_word_embeddings",
-    "minicpm_ocr": "tie_word_embeddings", "moss_transcribe_diarize": "tie_word_embeddings", "ovis2": "tie_word_embeddings",
-    "paligemma": "text_config.use_bidirectional_attention", "qwen3_omni_moe_thinker": "text_config.num_attention_heads",
-}  # fmt: skip
+# What their own defaults say of the text model is no causal decoder, or cannot be.
+REFUSED = {"paligemma": "text_config.use_bidirectional_attention", "qwen3_omni_moe_thinker": "text_config.num_attention_heads"}
+# Whether transformers ties, where the wrapper says yes and its text no; no and yes; nothing and yes.
+TIES = {"idefics3": "YN?", "qwen3_vl": "YNN", "llava_onevision": "YYY", "blip-2": "NYY", "voxtral": "NNN", "paddleocr_vl": "YYY"}
 
 
 def default(wrapper: str) -> dict:
@@ -58,7 +54,7 @@ def test_the_text_model_of_every_wrapper_is_counted_as_transformers_does(wrapper
 
 
 @pytest.mark.parametrize("wrapper", REFUSED)
-def test_a_default_that_contradicts_itself_is_refused_by_name(wrapper):
+def test_a_default_that_is_no_decoder_is_refused_by_name(wrapper):
     with pytest.raises(core.Unsupported, match=rf"^{REFUSED[wrapper]}: "):
         from_hf(default(wrapper))
 
@@ -66,10 +62,25 @@ def test_a_default_that_contradicts_itself_is_refused_by_name(wrapper):
 @pytest.mark.parametrize("wrapper", TEXTS)
 @pytest.mark.parametrize("tied", [False, True])
 def test_logits_are_those_of_the_text_model(wrapper, tied):
-    text = SMALL | TEXTS[wrapper] | {"model_type": OWN[wrapper]}
+    text = SMALL | TEXTS[wrapper] | {"model_type": OWN[wrapper], "tie_word_embeddings": tied}
     arch = check_logits({"model_type": wrapper, "text_config": text, "tie_word_embeddings": tied})
     assert arch.tied_embeddings == tied
     assert from_hf(to_hf(arch)) == arch
+
+
+@pytest.mark.parametrize("wrapper", TIES)
+def test_whose_word_on_tied_embeddings_holds(wrapper):
+    for (outer, inner), expected in zip([(True, False), (False, True), (None, True)], TIES[wrapper], strict=True):
+        config = default(wrapper)
+        config["tie_word_embeddings"], config["text_config"]["tie_word_embeddings"] = outer, inner
+        if outer is None:
+            del config["tie_word_embeddings"]
+        theirs = transformers.AutoConfig.for_model(**config)
+        with torch.device("meta"):
+            theirs = transformers.AutoModelForMultimodalLM.from_config(theirs)
+        tied = theirs.get_output_embeddings().weight is theirs.get_input_embeddings().weight
+        assert expected == "?" or tied == (expected == "Y")
+        assert from_hf(config).tied_embeddings == (tied if expected != "?" else inner)
 
 
 def test_a_wrapper_of_any_text_model():

@@ -15,9 +15,8 @@ KINDS = {"local": "sliding_attention", "global": "full_attention"}
 def read(config: Config, model_type: str) -> dict:
     value = common.sizes(config, vocab_size=151_936, d_model=5_120, context=8_192, tied=False, eps=1e-6)
     value["residual"] = {"norm": "sandwich", "levelled": True}
-    value |= (
-        {"head": {"softcap": cap}} if (cap := config.take("final_logit_softcapping", float, 30.0, null=None)) else {}
-    )
+    cap = config.take("final_logit_softcapping", float, 30.0, null=None)
+    value |= {} if cap is None else {"head": {"softcap": cap}}
     depth = config.depth("num_hidden_layers", 52)
     usual = ["sliding_attention" if (n + 1) % 6 and n + 1 < depth else "full_attention" for n in range(depth)]
     types = common.layer_types(config, depth, usual, *KINDS.values())

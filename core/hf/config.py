@@ -48,13 +48,13 @@ class Config:
         return self.raw.get(key) is not None
 
     def take(self, key: str, kind: type | tuple[type, ...], default: Any = ..., null: Any = SAME) -> Any:
-        """The value of `key`, of type `kind`; null counts as absent unless it means `null`; without a default the key
-        must be there."""
+        """The value of `key`, of type `kind`; null counts as absent unless it means `null`, and of a switch that is usually
+        on as off; without a default the key must be there."""
         self.left.discard(key)
         value = self.raw.get(key)
         if value is None:
-            if key in self.raw and null is not SAME:
-                return null
+            if key in self.raw and (null is not SAME or default is True):
+                return False if null is SAME else null
             if default is ...:
                 raise Unsupported(
                     f"{self._path(key)}: is missing, and this family's architecture cannot be known without it"
@@ -183,23 +183,18 @@ WRAPPING = tuple(
 )
 
 
-def text_config(config: Config, *types: str, tie: bool | None = None) -> Config:
-    """The language model's keys of a multimodal config.json. Vision, projector and image tokens are no part of it;
-    the wrapper's tie and stored precision hold where the text says nothing; `tie` is whether embeddings are tied, where
-    the family knows better."""
-    config.ignore(*WRAPPING, "quantization_config", "tie_word_embeddings")
+def text_config(config: Config, *types: str, tie: Any = ...) -> Config:
+    """The language model's keys of a multimodal config.json. Vision, projector and image tokens are no part of it. Its stored
+    precision holds where the text says nothing, and what it says of tied embeddings does always; `tie` is whether they are
+    tied where the family has another rule, None for the text model's own word."""
+    config.ignore(*WRAPPING, "quantization_config")
     text = config.nested("text_config")
-    outer = {
-        key: config.raw[key]
-        for key in ("dtype", "torch_dtype", "quantization_config", "tie_word_embeddings")
-        if config.has(key)
-    }
+    outer = {key: config.raw[key] for key in ("dtype", "torch_dtype", "quantization_config") if config.has(key)}
     if text.has("dtype") or text.has("torch_dtype"):
         outer = {key: value for key, value in outer.items() if key not in ("dtype", "torch_dtype")}
-    said = text.raw.get("tie_word_embeddings")
-    if tie is None and said is not None and outer.get("tie_word_embeddings", said) != said:
-        raise config.refuse("tie_word_embeddings", "text_config says otherwise")
     merged = Config({**text.raw, **{key: value for key, value in outer.items() if not text.has(key)}}, "text_config")
+    said = config.take("tie_word_embeddings", bool, None)
+    tie = said if tie is ... else tie
     if tie is not None:
         merged.raw["tie_word_embeddings"] = tie
         merged.left.add("tie_word_embeddings")

@@ -29,7 +29,7 @@ def read(config: Config, model_type: str) -> dict:
         text.finish()
         return value
     value = common.sizes(config, vocab_size=129_280, d_model=7_168, context=4_096, tied=False, eps=1e-6)
-    interleaved = config.take("rope_interleave", bool, True, null=False)
+    interleaved = config.take("rope_interleave", bool, True)
     attention = latent(config, heads=128)
     config.ignore("ep_size")
     parts = {
@@ -150,7 +150,7 @@ def noaux_router(config: Config, groups: int, top_groups: int, scale: float, sco
     """Sigmoid scores and a bias that balances the load in place of a loss (arXiv:2408.15664), or a softmax without one."""
     config.expect("scoring_func", score)
     config.expect("topk_method", "noaux_tc")
-    normalise = config.take("norm_topk_prob", bool, True, null=False)
+    normalise = config.take("norm_topk_prob", bool, True)
     scale = config.take("routed_scaling_factor", float, scale)
     router = unless("softmax", score=score) | unless(False, normalise=normalise) | unless(1.0, scale=scale)
     balanced = {"selection_bias": True} if score == "sigmoid" else {}

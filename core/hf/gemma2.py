@@ -13,7 +13,8 @@ KINDS = ("full_attention", "sliding_attention")
 
 def read(config: Config, model_type: str) -> dict:
     value = gemma(config, vocab_size=256_000, context=8_192, softcap=30.0)
-    attention = gemma_attention(config, value["d_model"], softcap=50.0)
+    attention = gemma_attention(config, value["d_model"])
+    attention |= common.unless(None, softcap=config.take("attn_logit_softcapping", float, 50.0, null=None))
     depth = config.depth("num_hidden_layers", 26)
     usual = ["full_attention" if layer % 2 else "sliding_attention" for layer in range(depth)]
     types = common.layer_types(config, depth, usual, *KINDS)
@@ -51,13 +52,12 @@ def gemma(config: Config, *, vocab_size: int, context: int, softcap: float | Non
     return value if cap is None else value | {"head": {"softcap": cap}}
 
 
-def gemma_attention(config: Config, d_model: int, softcap: float | None) -> dict:
+def gemma_attention(config: Config, d_model: int) -> dict:
     part = common.attention(config, d_model, heads=8, kv_heads=4, head_dim=256)
     scalar = config.take("query_pre_attn_scalar", float, 256.0)
     if scalar <= 0:
         raise config.refuse("query_pre_attn_scalar", "give a number above 0")
-    cap = config.take("attn_logit_softcapping", float, softcap, null=None)
-    return part | common.unless(part["head_dim"] ** -0.5, scale=scalar**-0.5) | common.unless(None, softcap=cap)
+    return part | common.unless(part["head_dim"] ** -0.5, scale=scalar**-0.5)
 
 
 def gemma_dense(config: Config) -> dict:

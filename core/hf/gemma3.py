@@ -19,8 +19,9 @@ def read(config: Config, model_type: str) -> dict:
         text.finish()
         return value
     value = gemma(config, vocab_size=262_208, context=131_072, softcap=None)
-    attention = gemma_attention(config, value["d_model"], softcap=None) | {"qk_norm": {}}
+    attention = gemma_attention(config, value["d_model"]) | {"qk_norm": {}}
     config.ignore("_sliding_window_pattern")  # what layer_types were made from
+    config.ignore("attn_logit_softcapping")  # Gemma 2's, which nothing reads here
     depth, every = config.depth("num_hidden_layers", 26), config.count("sliding_window_pattern", 6)
     usual = ["sliding_attention" if (layer + 1) % every else "full_attention" for layer in range(depth)]
     types = common.layer_types(config, depth, usual, *KINDS)

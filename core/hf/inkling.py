@@ -32,7 +32,7 @@ UNREAD = (
 def read(config: Config, model_type: str) -> dict:
     if model_type == "inkling_mm_model":
         config.ignore("mtp_config", "audio_token_id", "image_bos_token_id", "audio_bos_token_id")
-        config = text_config(config, "inkling_text")
+        config = text_config(config, "inkling_text", tie=False)
     config.ignore(*UNREAD)
     for key, value in ALWAYS.items():
         config.expect(key, value)

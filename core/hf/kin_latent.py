@@ -91,7 +91,7 @@ def read(row: LatentKin, config: Config, model_type: str) -> dict:
         config.raw = _whole(config.raw, attention)
     position = v3.rope(config, value["context"])
     if row.interleaved:
-        position |= unless(False, interleaved=config.take("rope_interleave", bool, True, null=False))
+        position |= unless(False, interleaved=config.take("rope_interleave", bool, True))
     if row.multipliers:
         value |= _multipliers(config, value["d_model"], depth)
     config.ignore("ep_size", *row.ignored.split())

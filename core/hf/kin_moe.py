@@ -277,6 +277,7 @@ def read(row: MoeKin, config: Config, model_type: str) -> dict:
 def _command(config: Config, value: dict, parts: dict, order: list[str], sparse: list[bool]) -> None:
     """Command A+: other widths and positions of the dense layers, the router's function, how shared experts join."""
     config.expect("use_parallel_block", True)
+    config.expect("rope_scaling", None)  # transformers keeps it and never looks at it
     if config.has("rms_norm_eps"):
         value["norm"] = {"kind": "rms", "eps": config.take("rms_norm_eps", float)}
     wide = config.count("prefix_dense_intermediate_size", None)

@@ -27,7 +27,8 @@ def read(config: Config, model_type: str) -> dict:
             "video_token_index", "video_token_id", "projector_hidden_size", "merged_hidden_size", "img_token_compression_config",
             "image_seq_length", "process_image_mode", "vision_feature_select_strategy",
         )  # fmt: skip
-        text = text_config(config, "minimax_m3_vl_text", "minimax_m3_text", "minimax_m3")
+        tie = config.take("tie_word_embeddings", bool, False) or None  # where either says so
+        text = text_config(config, "minimax_m3_vl_text", "minimax_m3_text", "minimax_m3", tie=tie)
         value = read(text, "minimax_m3_vl_text")
         text.finish()
         return value

@@ -187,6 +187,8 @@ def ropes(
     given.finish()
     if config.raw.get("rope_scaling"):
         inner["full_attention"] = config.nested("rope_scaling")
+        if not inner["full_attention"].has("rope_type"):
+            raise config.refuse("rope_scaling", "transformers does not look at `type` here: give a rope_type")
     config.ignore("rope_scaling")
     bases = {"sliding_attention": near, "full_attention": config.take("rope_theta", float, far)}
     found = []

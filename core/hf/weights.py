@@ -69,6 +69,10 @@ class Reader:
         scales = self._take(beside).float().repeat_interleave(128, dim=-2)[..., :rows, :]
         return tensor.float() * scales.repeat_interleave(128, dim=-1)[..., :columns]
 
+    def holds(self, name: str) -> bool:
+        """Whether a tensor has any values; a network of no width has none."""
+        return self.tensors[self.names[name]].numel() > 0
+
     def _take(self, name: str) -> Tensor:
         self.used.add(name)
         return self.tensors[self.names[name]]
@@ -96,6 +100,7 @@ def fill(model: nn.Module, checkpoint: Reader, sources: Sources, ignored: Callab
             f"{sorted(own)[0]}: this family's names for it are not known, so the checkpoint cannot fill it"
         )
     left = sorted(name for name in checkpoint.names if name not in checkpoint.used and not ignored(name))
+    left = [name for name in left if checkpoint.holds(name)]
     if left:
         raise Unsupported(f"{left[0]}: is in the checkpoint but nowhere in the architecture ({len(left)} such tensors)")
 

@@ -34,11 +34,14 @@ OWN = {
     "qwen2_5_omni_thinker": "qwen2_5_omni_text", "qwen2_5_vl": "qwen2_5_vl_text", "qwen2_vl": "qwen2_vl_text", "qwen3_vl": "qwen3_vl_text",
     "qwen3_vl_moe": "qwen3_vl_moe_text", "qwen3_omni_moe_thinker": "qwen3_omni_moe_text",
 }  # fmt: skip
-EITHER = (  # tied where the wrapper or its text model says so; another of OWN where the wrapper does
-    "fast_vlm", "glm4v", "glm4v_moe", "glm_ocr", "llava", "llava_next_video", "llava_onevision", "qwen2_5_vl", "qwen2_vl", "shieldgemma2",
-    "video_llama_3",
+# Embeddings are tied where the wrapper says so, and as its text model says where it says nothing (of OWN, by the class), but:
+EITHER = (  # where the wrapper or its text model says so
+    "fast_vlm", "glm4v", "glm4v_moe", "glm_ocr", "hunyuan_vl", "llava", "llava_next_video", "llava_onevision", "paddleocr_vl",
+    "qwen2_5_vl", "qwen2_vl", "shieldgemma2", "video_llama_3",
 )  # fmt: skip
-TIED = ("granite_docling", "hunyuan_vl", "paddleocr_vl")  # of OWN, where neither says anything
+INNER = ("blip-2", "instructblip", "instructblipvideo", "nemotron_h_omni")  # the text model's word holds: its head is its own
+NEVER = ("nemo_speechlm", "qwen2_audio", "vibevoice_asr", "voxtral")  # the head has a matrix of its own, whatever is said
+TIED = ("granite_docling", "hunyuan_vl", "paddleocr_vl")  # the classes of OWN that tie by default
 FLAT = ("qwen2_vl", "qwen2_5_vl")  # older files have the text model's keys beside the wrapper's
 
 
@@ -130,11 +133,12 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def _tie(config: Config, model_type: str) -> bool | None:
-    """Whether embeddings are tied, where the wrapper's class has a rule for it that is not the usual one."""
-    said = [where.raw.get("tie_word_embeddings") for where in (config, config.nested("text_config"))]
-    if model_type in EITHER and any(tie is not None for tie in said) and model_type not in TIED:
-        return any(said)
-    return (model_type in TIED if said[0] is None else said[0]) if model_type in OWN else None
+    """Whether embeddings are tied; None where the text model's word holds, or what its family usually does."""
+    outer = config.take("tie_word_embeddings", bool, model_type in TIED if model_type in OWN else None)
+    if model_type in NEVER:
+        return False
+    own = model_type in INNER or (model_type in EITHER and not outer)
+    return None if own else outer
 
 
 def _read(text: Config, kind: str) -> dict:
