@@ -33,9 +33,13 @@ TEXTS = {
     "qwen3_omni_moe_thinker": EXPERTS | dict(head_dim=16, rope_parameters=AXES, norm_topk_prob=False),
 }  # fmt: skip
 # What their own defaults say of the text model is no causal decoder, or cannot be.
-REFUSED = {"paligemma": "text_config.use_bidirectional_attention", "qwen3_omni_moe_thinker": "text_config.num_attention_heads"}
+REFUSED = {
+    "paligemma": "text_config.use_bidirectional_attention", "qwen3_omni_moe_thinker": "text_config.num_attention_heads"
+}  # fmt: skip
 # Whether transformers ties, where the wrapper says yes and its text no; no and yes; nothing and yes.
-TIES = {"idefics3": "YN?", "qwen3_vl": "YNN", "llava_onevision": "YYY", "blip-2": "NYY", "voxtral": "NNN", "paddleocr_vl": "YYY"}
+TIES = {
+    "idefics3": "YN?", "qwen3_vl": "YNN", "llava_onevision": "YYY", "blip-2": "NYY", "voxtral": "NNN", "paddleocr_vl": "YYY"
+}  # fmt: skip
 
 
 def default(wrapper: str) -> dict:

@@ -39,8 +39,8 @@ EITHER = (  # where the wrapper or its text model says so
     "fast_vlm", "glm4v", "glm4v_moe", "glm_ocr", "hunyuan_vl", "llava", "llava_next_video", "llava_onevision", "paddleocr_vl",
     "qwen2_5_vl", "qwen2_vl", "shieldgemma2", "video_llama_3",
 )  # fmt: skip
-INNER = ("blip-2", "instructblip", "instructblipvideo", "nemotron_h_omni")  # the text model's word holds: its head is its own
-NEVER = ("nemo_speechlm", "qwen2_audio", "vibevoice_asr", "voxtral")  # the head has a matrix of its own, whatever is said
+INNER = ("blip-2", "instructblip", "instructblipvideo", "nemotron_h_omni")  # as the text model alone says
+NEVER = ("nemo_speechlm", "qwen2_audio", "vibevoice_asr", "voxtral")  # never: the head has a matrix of its own
 TIED = ("granite_docling", "hunyuan_vl", "paddleocr_vl")  # the classes of OWN that tie by default
 FLAT = ("qwen2_vl", "qwen2_5_vl")  # older files have the text model's keys beside the wrapper's
 
