@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..spec import METADATA, Architecture, Unsupported, parse
 from . import quantised
-from .config import Config, shown
+from .config import OTHER_NAMES, Config, shown
 from .weights import Reader, fill, misfits, plain_names
 
 _MODULES = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
@@ -39,6 +39,7 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
         raise Unsupported(
             f"model_type: {shown(model_type)} is not one that Strata reads yet; it reads {len(BY_TYPE)}, among them {', '.join(near)}"
         )
+    reader.rename(OTHER_NAMES.get(model_type, {}))
     value = family.read(reader, model_type)
     reader.finish()
     label = reader.raw.get("_name_or_path")

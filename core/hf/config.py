@@ -24,6 +24,28 @@ NEUTRAL = frozenset(
     "use_bfloat16 cache_implementation unsloth_fixed unsloth_version _attn_implementation _attn_implementation_internal "
     "_attn_implementation_autoset _experts_implementation _experts_implementation_internal _commit_hash".split()
 )
+# What transformers' classes call a key beside its own name, for families that do not look for both themselves.
+_GPT = {
+    "hidden_size": "n_embd", "max_position_embeddings": "n_positions", "num_attention_heads": "n_head", "num_hidden_layers": "n_layer",
+}  # fmt: skip
+_LOCAL = {"num_experts": "num_local_experts"}
+OTHER_NAMES = {
+    "bloom": {"num_attention_heads": "n_head", "num_hidden_layers": "n_layer"},
+    "codegen": _GPT, "ctrl": _GPT, "gpt2": _GPT, "gpt-sw3": _GPT, "gpt_bigcode": _GPT, "gptj": _GPT, "openai-gpt": _GPT,
+    "dbrx": {
+        "hidden_size": "d_model", "max_position_embeddings": "max_seq_len", "num_attention_heads": "n_heads",
+        "num_hidden_layers": "n_layers",
+    },
+    "gpt_neo": {"num_attention_heads": "num_heads", "num_hidden_layers": "num_layers"},
+    "hunyuan_v1_moe": {"num_experts_per_tok": "moe_topk"},
+    "jamba": {"num_local_experts": "num_experts"},
+    "minimax": _LOCAL, "minimax_m3_vl_text": _LOCAL, "mixtral": _LOCAL, "qwen3_moe": _LOCAL, "qwen3_vl_moe_text": _LOCAL,
+    "mpt": {"hidden_size": "d_model", "num_attention_heads": "n_heads", "num_hidden_layers": "n_layers"},
+    "nemotron_h": {"num_local_experts": "n_routed_experts"},
+    "step3p5": {"num_mtp_layers": "num_nextn_predict_layers"},
+    "xglm": {"hidden_size": "d_model", "num_attention_heads": "attention_heads", "num_hidden_layers": "num_layers"},
+    "zamba": {"head_dim": "attention_head_dim"},
+}  # fmt: skip
 SAME = object()  # null means the same as absent
 
 
@@ -42,6 +64,15 @@ class Config:
         """Read on as if `key` said this, where it says nothing: for defaults that are objects."""
         if not self.has(key):
             self.raw = {**self.raw, key: value}
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Read keys by their other names; both may stand only where they say the same."""
+        for other in (name for name in names if self.has(name)):
+            key, value = names[other], self.raw[other]
+            if self.has(key):
+                self.expect(other, self.raw[key])
+            self.raw = {name: given for name, given in self.raw.items() if name != other} | {key: value}
+            self.left = self.left - {other} | {key}
 
     def has(self, key: str) -> bool:
         """Whether the key is there with a value."""
@@ -111,7 +142,8 @@ class Config:
         return Unsupported(f"{self._path(key)}: {shown(self.raw.get(key))} is not supported: {why}")
 
     def finish(self) -> None:
-        """Refuse what nobody took, unless it is empty or off."""
+        """Refuse what nobody took, unless it is empty or off. Any decoder may say that it is causal, and only that."""
+        self.expect("is_causal", True)
         for key in sorted(self.left):
             value = self.raw[key]
             if value is not None and value is not False and not (isinstance(value, list | dict) and not value):

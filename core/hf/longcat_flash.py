@@ -18,6 +18,7 @@ BLOCK = ["attention", {"parts": ["dense", "moe"], "shortcut": {"moe": 2}}, "atte
 def read(config: Config, model_type: str) -> dict:
     value = common.sizes(config, vocab_size=131_072, d_model=6_144, context=131_072, tied=False, eps=1e-5)
     attention = v3.latent(config, 64, (1_536, 512), (128, 64, 128)) | {"scaled_ranks": True}
+    config.expect("qk_head_dim", attention["nope_dim"] + attention["rope_dim"])
     for key in ("mla_scale_q_lora", "mla_scale_kv_lora"):
         config.expect(key, True)
     config.expect("attention_method", "MLA")

@@ -57,11 +57,12 @@ def _mamba(config: Config, heads: str, head_dim: str, state: str, bias: str) -> 
 
 def step_limits(config: Config, key: str) -> dict:
     """The least and the largest time step, where there are any; infinity has several names in JSON."""
-    low, high = config.take(key, (list, tuple), (0.0, math.inf)) or (0.0, math.inf)
-    if high in (math.inf, "Infinity", {"__float__": "Infinity"}):
-        high = None
-    if not all(isinstance(x, float | int | None) and not isinstance(x, bool) for x in (low, high)):
+    limits = list(config.take(key, (list, tuple), ()) or (0.0, math.inf))
+    if limits[1:] in ([math.inf], ["Infinity"], [{"__float__": "Infinity"}]):
+        limits[1] = None
+    if len(limits) != 2 or not all(isinstance(x, float | int | None) and not isinstance(x, bool) for x in limits):
         raise config.refuse(key, "give two numbers, the least time step and the largest")
+    low, high = limits
     return unless(0.0, step_min=low) | unless(None, step_max=high)
 
 
@@ -83,6 +84,10 @@ def _read_hybrid(config: Config, value: dict) -> dict:
     for limit in ("time_step_limit", "mamba_dt_limit"):
         if step_limits(config, limit):  # no class reads it
             raise config.refuse(limit, "this family's steps have no limits")
+    config.expect(
+        "time_step_min", 0.001, 0.0
+    )  # a start value to its authors, a limit to transformers: no step is so short
+    config.expect("tie_word_embeddings", False)  # transformers keeps a head of its own, its authors' code does not
     config.expect("moe_shared_expert_overlap", True, False)
     config.expect("norm_eps", value["norm"]["eps"])
     config.expect("attention_bias", False)

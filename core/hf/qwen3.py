@@ -43,14 +43,12 @@ def _read_moe(config: Config) -> dict:
     window = _window(config)  # of every layer, whatever max_window_layers says
     config.ignore("max_window_layers")
     activation = common.unless("swiglu", activation=common.activation(config))
-    count = "num_local_experts" if config.has("num_local_experts") else "num_experts"
-    config.ignore("num_experts")
     parts = {
         "attention": _attention(config, value["d_model"], heads=32, kv_heads=4) | common.unless(None, window=window),
         "dense": common.dense(config, 6_144),
         "moe": {
             "kind": "experts",
-            "count": config.count(count, 128),
+            "count": config.count("num_local_experts", 128),
             "top_k": config.count("num_experts_per_tok", 8),
             "d_ff": config.count("moe_intermediate_size", 768),
         }

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..spec import Architecture
 from . import tensors
-from .config import WRAPPING, Config, text_config
+from .config import OTHER_NAMES, WRAPPING, Config, text_config
 from .weights import Sources
 
 # Wrapper -> the type of a text_config that names none. Any other that is read stands there too.
@@ -98,13 +98,13 @@ TEXTS = {
     "qwen2_vl_text": Text("qwen2", QWEN2, {"head_dim": None}),
     "qwen3_omni_moe_text": Text(
         "qwen3_moe",
-        _sizes(3_584, 2_048, 18_944, 28, 28, 4, 32_768, rope_theta=1e6, num_experts=128, num_experts_per_tok=8, moe_intermediate_size=768,
-               norm_topk_prob=True),
+        _sizes(3_584, 2_048, 18_944, 28, 28, 4, 32_768, rope_theta=1e6, num_local_experts=128, num_experts_per_tok=8,
+               moe_intermediate_size=768, norm_topk_prob=True),
         unread=WINDOWS,
     ),
     "qwen3_vl_moe_text": Text(
         "qwen3_moe",
-        _sizes(151_936, 2_048, 5_632, 24, 16, 16, 128_000, rope_theta=5e5, num_experts=60, num_experts_per_tok=4,
+        _sizes(151_936, 2_048, 5_632, 24, 16, 16, 128_000, rope_theta=5e5, num_local_experts=60, num_experts_per_tok=4,
                moe_intermediate_size=1_408, tie_word_embeddings=True),
         {"norm_topk_prob": True}, WINDOWS,
     ),
@@ -147,6 +147,7 @@ def _read(text: Config, kind: str) -> dict:
 
     if kind not in BY_TYPE or kind in WRAPPERS or kind in OWN:
         raise text.refuse("model_type", "it is not a text model that Strata reads")
+    text.rename(OTHER_NAMES.get(kind, {}))
     value = BY_TYPE[kind].read(text, kind)
     text.finish()
     return value
@@ -154,7 +155,9 @@ def _read(text: Config, kind: str) -> dict:
 
 def _as_family(raw: Mapping[str, Any], where: str, text: Text) -> Config:
     """The config of a text model as one of the family that it is kin to."""
-    given = {key: value for key, value in raw.items() if key not in text.unread.split()}
+    own = Config(raw, where)
+    own.rename(OTHER_NAMES.get(text.family, {}))
+    given = {key: value for key, value in own.raw.items() if key not in text.unread.split()}
     for key in ("rope_parameters", "rope_scaling"):
         if isinstance(given.get(key), Mapping):
             given[key] = _one_axis(given[key])
