@@ -84,9 +84,8 @@ def _read_hybrid(config: Config, value: dict) -> dict:
     for limit in ("time_step_limit", "mamba_dt_limit"):
         if step_limits(config, limit):  # no class reads it
             raise config.refuse(limit, "this family's steps have no limits")
-    config.expect(
-        "time_step_min", 0.001, 0.0
-    )  # a start value to its authors, a limit to transformers: no step is so short
+    if config.take("time_step_min", float, 0.001) > 0.001:  # to its authors where steps start, to transformers a limit
+        raise config.refuse("time_step_min", "give at most 0.001, which is no limit in practice")
     config.expect("tie_word_embeddings", False)  # transformers keeps a head of its own, its authors' code does not
     config.expect("moe_shared_expert_overlap", True, False)
     config.expect("norm_eps", value["norm"]["eps"])
