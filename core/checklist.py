@@ -42,6 +42,8 @@ def _model(arch: Architecture) -> Iterator[str]:
     yield from arch.norm.checklist()
     if not arch.head.norm:
         yield "There is no norm before the output head."
+    if arch.head.unit:
+        yield f"The head's matrix is divided by the length of each of its {arch.head.unit}' vectors before it is used."
     if arch.head.scale != 1:
         yield f"Logits are multiplied by {arch.head.scale:g}."
     if arch.head.softcap:

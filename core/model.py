@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .parts.base import Borrow, Embedding, Keep, Linear, State, scaled
@@ -233,14 +234,19 @@ class Model(nn.Module):
 
 
 class OutputHead(Linear):
-    """From the stream to logits, past a narrower width where the embedding has one."""
+    """From the stream to logits, past a narrower width where the embedding has one. A matrix whose rows have unit length is
+    Baichuan 2's (arXiv:2309.10305, section 2.5); Ling 1.0's columns have."""
 
     def __init__(self, arch: Architecture):
         super().__init__(arch.table_width, arch.vocab_size, arch.head.bias)
         self.down = Linear(arch.d_model, arch.table_width) if arch.embedding.width else None
+        self.unit = arch.head.unit and ("channels", "tokens").index(arch.head.unit)  # the dimension that is measured
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model) -> (B, T, vocab_size)
-        return super().forward(x if self.down is None else self.down(x))
+        x = x if self.down is None else self.down(x)
+        return (
+            super().forward(x) if self.unit is None else F.linear(x, F.normalize(self.weight, dim=self.unit), self.bias)
+        )
 
 
 class PredictAhead(nn.Module):

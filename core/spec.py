@@ -147,6 +147,9 @@ class Head(Spec):
     bias: bool = Field(False, description="A bias on the logits")
     scale: Positive = Field(1.0, description="The logits are multiplied by this")
     softcap: Positive | None = Field(None, description="Logits pass through c * tanh(logit / c)")
+    unit: Literal["tokens", "channels"] | None = Field(
+        None, description="Each token's row of the matrix, or each channel's column, is first divided by its length"
+    )
     kept: int | None = Field(
         None, ge=1, le=16_777_216, description="Only the first so many logits are given; further rows fill the table up"
     )

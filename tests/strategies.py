@@ -85,7 +85,7 @@ def attention(draw):
             temperature=maybe(
                 st.one_of(
                     st.just({"kind": "steps", "length": 5, "scale": 0.5, "first": 0}),
-                    st.just({"kind": "log", "length": 6}),
+                    given(kind=st.just("log"), length=st.just(6), first=st.integers(0, 1)),
                     st.just({"kind": "power", "length": 5}),
                 )
             ),
@@ -476,6 +476,7 @@ def mappings(draw):
                 bias=maybe(st.booleans()),
                 scale=maybe(st.just(0.5)),
                 softcap=maybe(st.just(9.0)),
+                unit=maybe(st.sampled_from(["tokens", "channels"])),
             )
         )
     if draw(st.booleans()):

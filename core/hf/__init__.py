@@ -59,13 +59,19 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
 def families_of(arch: Architecture) -> Iterator[tuple[Any, dict]]:
     """The families whose config.json can say this architecture, and that config.json; its own family first."""
     own = (arch.family or "").replace("-", "_")
-    for family in sorted(FAMILIES, key=lambda f: not any(own and t.startswith(own) for t in f.TYPES)):
+    for family in sorted(FAMILIES, key=lambda family: _distance(own, family)):
         try:
             config = (family.write(arch) or {}) | quantised.written(arch, family) | {"strata": _metadata(arch)}
             if from_hf(config) == arch:
                 yield family, config
         except (Unsupported, LookupError, AttributeError, TypeError, ValueError, ArithmeticError, StopIteration):
             continue  # a writer may take for granted what only its own family has
+
+
+def _distance(own: str, family: Any) -> int:
+    """0 for the family of that type, 1 for those whose types begin with it, 2 for others."""
+    types = [model_type.replace("-", "_") for model_type in family.TYPES]
+    return 0 if own in types else 1 if own and any(t.startswith(own) for t in types) else 2
 
 
 def _metadata(arch: Architecture) -> dict:

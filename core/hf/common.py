@@ -4,6 +4,7 @@ Readers take a `Config` and give pieces of the spec's mapping; writers give piec
 module strings them together and says only where it differs.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -106,6 +107,12 @@ def write_dense(part: FeedForward) -> dict:
 def write_activation(name: str) -> str:
     plain = GATED.get(name, name)
     return _WRITTEN.get(plain, plain)
+
+
+def times(x: float, by: float) -> float:
+    """The number near x * by that gives x again when it is divided by `by`."""
+    y = x * by
+    return next(near for near in (y, math.nextafter(y, math.inf), math.nextafter(y, 0)) if near / by == x)
 
 
 def unless(default: Any, **field: Any) -> dict:

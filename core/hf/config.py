@@ -52,13 +52,38 @@ SAME = object()  # null means the same as absent
 class Config:
     """A config.json while it is read. `take` what is understood; `finish` refuses whatever is left."""
 
-    def __init__(self, raw: Mapping[str, Any], where: str = ""):
+    def __init__(
+        self, raw: Mapping[str, Any], where: str = "", said: Mapping[str, str] | None = None, own: Mapping | None = None
+    ):
         if not isinstance(raw, Mapping) or not all(isinstance(key, str) for key in raw):
             raise Unsupported(
                 f"{where or 'config.json'}: expected an object of keys and values, not {type(raw).__name__}"
             )
         self.raw, self.where = raw, where
+        self.said = said or {}  # what messages call a key, where not by its name
+        self.own = raw if own is None else own  # the file's own keys
         self.left = set(raw) - NEUTRAL - {"strata"}
+
+    def renamed(self, names: Mapping[str, str], given: Mapping[str, Any]) -> "Config":
+        """The same file in another family's keys: `names` are that one's -> this one's, `given` says some of them outright.
+        A key that is there under both must say one thing."""
+        for ours, theirs in names.items():
+            if self.has(ours) and not (self.has(theirs) and _says(self.raw[ours], self.raw[theirs])):
+                raise self.refuse(ours, f"this family calls it {theirs}, and so should the file")
+        for ours, value in given.items():
+            if (
+                self.has(ours)
+                and names.get(ours, ours) == ours
+                and ours in self.left
+                and not _says(self.raw[ours], value)
+            ):
+                raise self.refuse(ours, f"what the file says elsewhere makes it {shown(value)}")
+        back = {theirs: ours for ours, theirs in names.items()}
+        raw = {back.get(key, key): value for key, value in self.raw.items()} | dict(given)
+        other = Config(raw, self.where, names, self.raw)
+        other.left = {back.get(key, key) for key in self.left} - set(given)
+        self.left.clear()
+        return other
 
     def suppose(self, key: str, value: Any) -> None:
         """Read on as if `key` said this, where it says nothing: for defaults that are objects."""
@@ -153,6 +178,7 @@ class Config:
                 )
 
     def _path(self, key: str) -> str:
+        key = self.said.get(key, key)
         key = key if key.isprintable() else shown(key)
         return f"{self.where}.{key}" if self.where else key
 

@@ -162,7 +162,7 @@ def write(row: LatentKin, model_type: str, arch: Architecture) -> dict:
         del written["first_k_dense_replace"]
         written |= {
             "scale_emb": arch.embedding.scale,
-            "scale_depth": _times(arch.residual.scale, math.sqrt(arch.depth)),
+            "scale_depth": common.times(arch.residual.scale, math.sqrt(arch.depth)),
             "dim_model_base": round(arch.head.scale * arch.d_model),
             "mlp_bias": arch.parts["dense"].bias,
         }
@@ -170,12 +170,6 @@ def write(row: LatentKin, model_type: str, arch: Architecture) -> dict:
         rope = {"rope_theta": arch.position.base} | rotary.write_rope_scaling(arch.position, arch.context)
         return written | {"rope_parameters": rope | rotary.write_temperature(part.temperature)}
     return written | rotary.write_rope(arch.position, arch.context)
-
-
-def _times(x: float, by: float) -> float:
-    """The number near x * by that gives x again when it is divided by `by`."""
-    y = x * by
-    return next(near for near in (y, math.nextafter(y, math.inf), math.nextafter(y, 0)) if near / by == x)
 
 
 def sources(row: LatentKin, arch: Architecture) -> Sources:

@@ -84,15 +84,17 @@ class StepTemperature(Spec):
 
 
 class LogTemperature(Spec):
-    """Past `length`, scores grow with the logarithm of the query's position (Grok 2): times log(position) / log(length)."""
+    """Past `length`, scores grow with the logarithm of the query's position (Grok 2; Qwen, arXiv:2309.16609, section 2.3):
+    times log(position + first) / log(length)."""
 
     kind: Literal["log"]
     length: Annotated[int, Field(ge=2, le=1_000_000_000)] = Field(
         description="Position up to which nothing changes", examples=[1024]
     )
+    first: Literal[0, 1] = Field(0, description="Number of the first position (Qwen: 1)")
 
     def factor(self, positions: Tensor) -> Tensor:
-        return (positions.clamp(min=1).log() / math.log(self.length)).clamp(min=1)
+        return ((positions + self.first).clamp(min=1).log() / math.log(self.length)).clamp(min=1)
 
 
 class PowerTemperature(Spec):

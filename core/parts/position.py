@@ -27,14 +27,20 @@ class Interpolation(Spec):
 
 
 class Dynamic(Spec):
-    """Dynamic NTK: past the trained context the base grows with the length that is being read."""
+    """Dynamic NTK: past the trained context the base grows with the length that is being read, or with the trained context
+    doubled until it holds that length (Qwen)."""
 
     kind: Literal["dynamic"] = "dynamic"
     factor: Positive = Field(description="How fast the base grows", examples=[4])
     original_context: Length = Field(description="The context the model was trained with", examples=[4096])
+    doubling: bool = Field(
+        False, description="In steps: the length counts as the trained context doubled so many times"
+    )
 
     def frequencies(self, plain: Tensor, rope: "Rope", dim: int, length: Tensor) -> Tensor:
         length = length.clamp(min=self.original_context)
+        if self.doubling:
+            length = self.original_context * 2 ** (length / self.original_context).log2().ceil()
         growth = (self.factor * length / self.original_context - (self.factor - 1)) ** (dim / (dim - 2))
         return (rope.base * growth) ** -(torch.arange(0, dim, 2, device=plain.device) / dim)
 

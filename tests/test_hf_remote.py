@@ -1,0 +1,272 @@
+"""Families whose class came with their weights, against the one in transformers that computes the same: the same random weights
+under both names give the same logits; published totals; the round trip; what is refused."""
+
+import pytest
+import torch
+from parity import TOLERANCE, double_precision, perturb, reference, stepwise
+
+import core
+from core.hf import from_hf, to_hf
+
+SMALL = dict(
+    vocab_size=64, hidden_size=64, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+    max_position_embeddings=64,
+)  # fmt: skip
+ALONE = {key: value for key, value in SMALL.items() if key != "num_key_value_heads"}
+LLAMA = SMALL | dict(model_type="llama", rms_norm_eps=1e-5)
+MHA = LLAMA | dict(num_key_value_heads=4)
+EPS = dict(rms_norm_eps=1e-5)
+
+
+def pieces(state: dict, names: dict[str, str]) -> dict:
+    """A state dict with pieces of its names replaced, in this order."""
+    out = {}
+    for name, tensor in state.items():
+        for theirs, ours in names.items():
+            name = name.replace(theirs, ours)
+        out[name] = tensor
+    return out
+
+
+def fused(state: dict, at: str, to: str, groups: int | None = None) -> dict:
+    """Query, key and value as one tensor: one above the other, or group by group."""
+    out = dict(state)
+    for name in [n for n in state if f"{at}.q_proj." in n]:
+        q, k, v = (out.pop(name.replace("q_proj", f"{part}_proj")) for part in "qkv")
+        if groups:
+            rows = [t.reshape(groups, -1, *t.shape[1:]) for t in (q, k, v)]
+            whole = torch.cat(rows, dim=1).flatten(0, 1)
+        else:
+            whole = torch.cat((q, k, v))
+        out[name.replace(f"{at}.q_proj", to)] = whole
+    return out
+
+
+def halves(state: dict, to: str) -> dict:
+    out = dict(state)
+    for name in [n for n in state if "gate_proj" in n]:
+        out[name.replace("gate_proj", to)] = torch.cat((out.pop(name), out.pop(name.replace("gate_proj", "up_proj"))))
+    return out
+
+
+CHATGLM = dict(
+    model_type="chatglm", padded_vocab_size=64, hidden_size=64, ffn_hidden_size=48, num_layers=2, num_attention_heads=4,
+    kv_channels=16, multi_query_attention=True, multi_query_group_num=2, add_qkv_bias=True, seq_length=64, rope_ratio=5,
+    rmsnorm=True, post_layer_norm=True, add_bias_linear=False, original_rope=True,
+)  # fmt: skip
+GLM = SMALL | dict(
+    model_type="glm", head_dim=16, rms_norm_eps=1e-5, attention_bias=True, rope_theta=5e4, pad_token_id=0, tie_word_embeddings=False,
+)  # fmt: skip
+LING = SMALL | EPS | dict(
+    head_dim=24, moe_intermediate_size=24, num_experts=8, num_experts_per_tok=3, num_shared_experts=2, first_k_dense_replace=1,
+    use_bias=False, use_qkv_bias=True,
+)  # fmt: skip
+LING_2 = LING | dict(
+    model_type="bailing_moe_v2",
+    n_group=4,
+    topk_group=2,
+    use_qkv_bias=False,
+    use_qk_norm=True,
+    routed_scaling_factor=1.5,
+)
+DOTS = {key: value for key, value in LING.items() if not key.startswith(("num_experts", "num_shared", "use_"))} | dict(
+    model_type="dots1", n_routed_experts=8, num_experts_per_tok=3, n_shared_experts=2, n_group=4, topk_group=2, norm_topk_prob=True,
+    routed_scaling_factor=1.5, rope_theta=6e5,
+)  # fmt: skip
+LING_NAMES = {
+    "embed_tokens": "word_embeddings", "self_attn.o_proj": "attention.dense", "self_attn.q_norm": "attention.query_layernorm",
+    "self_attn.k_norm": "attention.key_layernorm", "e_score_correction_bias": "expert_bias", "self_attn.": "attention.",
+}  # fmt: skip
+# Name -> its config, that of the type which computes the same, and that one's state dict in its names.
+SAME = {
+    "aquila": (SMALL | EPS | dict(model_type="aquila"), LLAMA, lambda s: s),
+    "baichuan, rope": (
+        ALONE | EPS | dict(model_type="baichuan", model_max_length=64), MHA, lambda s: fused(s, "self_attn", "self_attn.W_pack"),
+    ),
+    "bailing_moe_v2": (LING_2, DOTS, lambda s: pieces(fused(experts(s), "self_attn", "attention.query_key_value"), LING_NAMES)),
+    "chatglm": (
+        CHATGLM, GLM,
+        lambda s: pieces(fused(s, "self_attn", "self_attention.query_key_value"), {
+            "gate_up_proj": "dense_h_to_4h", "down_proj": "dense_4h_to_h", "self_attn.o_proj": "self_attention.dense",
+            "model.embed_tokens": "transformer.embedding.word_embeddings", "model.norm": "transformer.encoder.final_layernorm",
+            "model.": "transformer.encoder.", "lm_head": "transformer.output_layer"}),
+    ),
+    "exaone": (
+        dict(model_type="exaone", vocab_size=64, hidden_size=64, intermediate_size=48, num_layers=2, num_attention_heads=4, head_dim=16,
+             num_key_value_heads=2, max_position_embeddings=64, tie_word_embeddings=False),
+        LLAMA,
+        lambda s: pieces(s, {
+            "model.embed_tokens": "transformer.wte", "model.layers": "transformer.h", "model.norm": "transformer.ln_f",
+            "input_layernorm": "ln_1", "post_attention_layernorm": "ln_2", "self_attn.o_proj": "attn.attention.out_proj", "self_attn":
+            "attn.attention", "gate_proj": "c_fc_0", "up_proj": "c_fc_1", "down_proj": "c_proj"}),
+    ),
+    "internlm": (ALONE | EPS | dict(model_type="internlm"), MHA | dict(attention_bias=True), lambda s: s),
+    "internlm2": (
+        SMALL | EPS | dict(model_type="internlm2", bias=False, rope_scaling=dict(type="dynamic", factor=2.0)),
+        LLAMA | dict(rope_scaling=dict(rope_type="dynamic", factor=2.0)),
+        lambda s: pieces(fused(s, "self_attn", "attention.wqkv", groups=2), {
+            "embed_tokens": "tok_embeddings", "lm_head": "output", "input_layernorm": "attention_norm", "post_attention_layernorm":
+            "ffn_norm", "self_attn.o_proj": "attention.wo", "mlp.gate_proj": "feed_forward.w1", "mlp.up_proj": "feed_forward.w3",
+            "mlp.down_proj": "feed_forward.w2"}),
+    ),
+    "minicpm": (
+        SMALL | EPS | dict(model_type="minicpm", scale_emb=3, scale_depth=1.4, dim_model_base=16),
+        LLAMA | dict(model_type="granite", embedding_multiplier=3.0, residual_multiplier=1.4 / 2**0.5, logits_scaling=4.0,
+                     attention_multiplier=0.25, tie_word_embeddings=True),
+        lambda s: s,
+    ),
+    "phi-msft": (
+        dict(model_type="phi-msft", vocab_size=64, n_embd=64, n_layer=2, n_head=4, n_positions=64, rotary_dim=8, n_inner=48),
+        ALONE | dict(model_type="phi", partial_rotary_factor=0.5),
+        lambda s: pieces(fused(s, "self_attn", "mixer.Wqkv"), {
+            "model.embed_tokens": "transformer.embd.wte", "model.layers": "transformer.h", "model.final_layernorm": "lm_head.ln",
+            "lm_head.weight": "lm_head.linear.weight", "lm_head.bias": "lm_head.linear.bias", "lm_head.ln.weight": "lm_head.ln.weight",
+            "input_layernorm": "ln", "self_attn.dense": "mixer.out_proj"}),
+    ),
+    "qwen": (
+        {key: value for key, value in ALONE.items() if key != "intermediate_size"} | dict(
+            model_type="qwen", intermediate_size=96, kv_channels=16, layer_norm_epsilon=1e-5, seq_length=64, no_bias=True),
+        MHA | dict(model_type="qwen2"),
+        lambda s: pieces(fused(s, "self_attn", "attn.c_attn"), {
+            "model.embed_tokens": "transformer.wte", "model.layers": "transformer.h", "model.norm": "transformer.ln_f",
+            "input_layernorm": "ln_1", "post_attention_layernorm": "ln_2", "self_attn.o_proj": "attn.c_proj", "gate_proj": "w2",
+            "up_proj": "w1", "down_proj": "c_proj"}),
+    ),
+    "skywork": (SMALL | EPS | dict(model_type="skywork"), LLAMA, lambda s: s),
+    "stablelm_epoch": (
+        SMALL | dict(model_type="stablelm_epoch", rope_pct=0.5, norm_eps=1e-5),
+        SMALL | dict(model_type="stablelm", partial_rotary_factor=0.5),
+        lambda s: s,
+    ),
+    "xverse": (SMALL | EPS | dict(model_type="xverse"), LLAMA, lambda s: s),
+    "Yi": (
+        SMALL | dict(model_type="Yi"), LLAMA | dict(rope_theta=5e6),
+        lambda s: pieces(s, {"input_layernorm": "ln1", "post_attention_layernorm": "ln2"}),
+    ),
+}  # fmt: skip
+
+
+def experts(state: dict) -> dict:
+    """Stacked experts, one by one."""
+    out = dict(state)
+    for name in [n for n in state if n.endswith("experts.gate_up_proj")]:
+        for e, both in enumerate(out.pop(name)):
+            for half, tensor in zip(("gate", "up"), both.chunk(2), strict=True):
+                out[name.replace("gate_up_proj", f"{e}.{half}_proj.weight")] = tensor
+        for e, down in enumerate(out.pop(name.replace("gate_up_proj", "down_proj"))):
+            out[name.replace("gate_up_proj", f"{e}.down_proj.weight")] = down
+    return out
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_logits_are_those_of_the_type_that_computes_the_same(name):
+    config, other, rename = SAME[name]
+    torch.manual_seed(0)
+    theirs = reference(other)
+    perturb(theirs)
+    arch = from_hf(config)
+    assert from_hf(to_hf(arch)) == arch and to_hf(arch)["model_type"] == config["model_type"]
+    ours = core.build(arch, device="cpu")
+    core.load_weights(ours, rename(theirs.state_dict()))
+    tokens = torch.randint(64, (2, 24))
+    with torch.inference_mode():
+        expected, logits = theirs(tokens, use_cache=False).logits, ours(tokens)
+    assert expected.std() > 1e-2
+    assert (logits - expected).abs().max() <= TOLERANCE
+    with double_precision(), torch.inference_mode():
+        ours = ours.double()
+        assert (ours(tokens) - stepwise(ours, tokens)).abs().max() <= 1e-6
+
+
+PLAIN = dict(hidden_act="silu", torch_dtype="bfloat16", tie_word_embeddings=False, use_cache=True)
+BAICHUAN_2 = PLAIN | dict(
+    model_type="baichuan", rms_norm_eps=1e-6, vocab_size=125_696, z_loss_weight=0, model_max_length=4_096
+)
+CHATGLM_3 = dict(
+    model_type="chatglm", add_bias_linear=False, add_qkv_bias=True, apply_query_key_layer_scaling=True, bias_dropout_fusion=True,
+    apply_residual_connection_post_layernorm=False, attention_softmax_in_fp32=True, ffn_hidden_size=13_696, fp32_residual_connection=False,
+    hidden_size=4_096, kv_channels=128, layernorm_epsilon=1e-5, multi_query_attention=True, multi_query_group_num=2, rmsnorm=True,
+    num_attention_heads=32, num_layers=28, original_rope=True, padded_vocab_size=65_024, post_layer_norm=True, seq_length=8_192,
+)  # fmt: skip
+MINICPM = dict(
+    model_type="minicpm", hidden_size=2_304, intermediate_size=5_760, num_hidden_layers=40, num_attention_heads=36, vocab_size=122_753,
+    scale_emb=12, dim_model_base=256, scale_depth=1.4, rms_norm_eps=1e-5,
+)  # fmt: skip
+QWEN = PLAIN | dict(
+    model_type="qwen", bf16=True, hidden_size=4_096, intermediate_size=22_016, kv_channels=128, max_position_embeddings=32_768,
+    no_bias=True, num_attention_heads=32, num_hidden_layers=32, onnx_safe=None, rotary_emb_base=10_000, rotary_pct=1.0,
+    scale_attn_weights=True, seq_length=8_192, use_dynamic_ntk=True, use_flash_attn="auto", use_logn_attn=True, vocab_size=151_936,
+)  # fmt: skip
+# Published config.json's and the sizes of their files, over the bytes of a parameter.
+PUBLISHED = {
+    "THUDM/chatglm3-6b": (CHATGLM_3, 6_243_584_000),
+    "THUDM/glm-4-9b": (CHATGLM_3 | dict(num_layers=40, padded_vocab_size=151_552, rope_ratio=500, seq_length=131_072), 9_399_951_360),
+    "baichuan-inc/Baichuan2-13B-Base": (
+        BAICHUAN_2 | dict(hidden_size=5_120, intermediate_size=13_696, num_attention_heads=40, num_hidden_layers=40), 13_896_668_160),
+    "baichuan-inc/Baichuan2-7B-Base": (
+        BAICHUAN_2 | dict(hidden_size=4_096, intermediate_size=11_008, num_attention_heads=32, num_hidden_layers=32,
+                          max_position_embeddings=4_096), 7_505_973_248),
+    "internlm/internlm2_5-7b": (
+        PLAIN | dict(model_type="internlm2", bias=False, intermediate_size=14_336, num_key_value_heads=8, vocab_size=92_544),
+        7_737_708_544),
+    "Qwen/Qwen-7B": (QWEN, 7_721_324_544),
+    "openbmb/MiniCPM-2B-sft-bf16": (MINICPM, 2_724_880_896),
+    "openbmb/MiniCPM-MoE-8x2B": (MINICPM | dict(num_experts=8, num_experts_per_tok=2), 13_873_291_776),
+    "microsoft/phi-2": (
+        dict(model_type="phi-msft", n_embd=2_560, n_layer=32, n_head=32, rotary_dim=32, vocab_size=51_200, activation_function="gelu_new"),
+        2_779_683_840),
+    "LGAI-EXAONE/EXAONE-3.0-7.8B-Instruct": (
+        dict(model_type="exaone", hidden_size=4_096, intermediate_size=14_336, num_layers=32, num_attention_heads=32, num_key_value_heads=8,
+             head_dim=128, tie_word_embeddings=False), 7_818_448_896),
+    "01-ai/Yi-6B": (dict(model_type="Yi"), 6_061_035_520),
+    "stabilityai/stablelm-3b-4e1t": (dict(model_type="stablelm_epoch"), 2_795_443_200),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_parameters_are_those_of_the_published_files(name):
+    config, parameters = PUBLISHED[name]
+    arch = from_hf(config)
+    assert core.cost(arch).parameters == parameters
+    assert from_hf(to_hf(arch)) == arch
+
+
+def test_rows_of_unit_length_give_baichuan_2_its_logits():
+    arch = from_hf(BAICHUAN_2 | dict(hidden_size=32, intermediate_size=16, num_attention_heads=4, num_hidden_layers=1))
+    assert arch.head.unit == "tokens" and arch.position.kind == "alibi"
+    live = core.build(core.shrink(arch), device="cpu")
+    x = torch.randn(1, 3, live.arch.d_model)
+    rows = live.head.weight / live.head.weight.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(live.head(x), x @ rows.T)
+
+
+def test_qwen_grows_its_base_in_steps_of_the_trained_context():
+    """alpha = 2 ** ceil(log2(length / seq_length) + 1) - 1, and the base grows with it."""
+    rope = from_hf(QWEN).position
+    for length, alpha in [(4_096, 1), (8_192, 1), (8_193, 3), (16_384, 3), (16_385, 7), (32_768, 7)]:
+        base = 1e4 * alpha ** (128 / 126)
+        expected = base ** -(torch.arange(0, 128, 2) / 128)
+        torch.testing.assert_close(rope.frequencies(128, torch.tensor(length)), expected)
+
+
+@pytest.mark.parametrize(
+    ("config", "key"),
+    [
+        (CHATGLM_3 | dict(rmsnorm=False), "rmsnorm"),
+        (CHATGLM_3 | dict(num_hidden_layers=12), "num_hidden_layers"),
+        (CHATGLM_3 | dict(rope_theta=5e5), "rope_theta"),
+        (CHATGLM_3 | dict(position_encoding_2d=True), "position_encoding_2d"),
+        (
+            BAICHUAN_2
+            | dict(num_hidden_layers=2, hidden_size=64, intermediate_size=8, num_attention_heads=4, head_dim=8),
+            "head_dim",
+        ),
+        (QWEN | dict(no_bias=False), "no_bias"),
+        (MINICPM | dict(sparse_config={"block_size": 64}), "sparse_config"),
+        (LING_2 | dict(use_bias=True), "use_bias"),
+        (dict(model_type="exaone", intermediate_size=8, num_layers="many"), "num_layers"),
+    ],
+)
+def test_what_the_spec_cannot_say_is_refused_by_name(config, key):
+    with pytest.raises(core.Unsupported, match=rf"^{key}: "):
+        from_hf(config)
