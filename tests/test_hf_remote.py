@@ -6,7 +6,7 @@ import torch
 from parity import TOLERANCE, double_precision, perturb, reference, stepwise
 
 import core
-from core.hf import from_hf, to_hf
+from core.hf import BY_TYPE, from_hf, to_hf
 
 SMALL = dict(
     vocab_size=64, hidden_size=64, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
@@ -77,6 +77,11 @@ LING_NAMES = {
     "embed_tokens": "word_embeddings", "self_attn.o_proj": "attention.dense", "self_attn.q_norm": "attention.query_layernorm",
     "self_attn.k_norm": "attention.key_layernorm", "e_score_correction_bias": "expert_bias", "self_attn.": "attention.",
 }  # fmt: skip
+OPENELM = dict(
+    model_type="openelm", vocab_size=64, model_dim=64, num_transformer_layers=2, head_dim=16, max_context_length=64, num_gqa_groups=2,
+    ffn_multipliers=0.75, ffn_dim_divisor=16, normalize_qk_projections=True, share_input_output_layers=True,
+)  # fmt: skip
+PUZZLE = LLAMA | dict(intermediate_size=256)
 # Name -> its config, that of the type which computes the same, and that one's state dict in its names.
 SAME = {
     "aquila": (SMALL | EPS | dict(model_type="aquila"), LLAMA, lambda s: s),
@@ -114,6 +119,20 @@ SAME = {
         LLAMA | dict(model_type="granite", embedding_multiplier=3.0, residual_multiplier=1.4 / 2**0.5, logits_scaling=4.0,
                      attention_multiplier=0.25, tie_word_embeddings=True),
         lambda s: s,
+    ),
+    "nemotron-nas": (
+        ALONE | EPS | dict(model_type="nemotron-nas", block_configs=[
+            {"attention": {"n_heads_in_group": 2, "no_op": False, "replace_with_linear": False}, "ffn": {"ffn_mult": 5.9}}] * 2),
+        PUZZLE, lambda s: s,
+    ),
+    "deci": (ALONE | EPS | dict(model_type="deci", num_key_value_heads_per_layer=[2, 2]), LLAMA, lambda s: s),
+    "openelm": (
+        OPENELM,
+        LLAMA | dict(model_type="qwen3", head_dim=16, rms_norm_eps=1e-6, tie_word_embeddings=True),
+        lambda s: pieces(halves(fused(s, "self_attn", "attn.qkv_proj"), "proj_1"), {
+            "model.embed_tokens": "transformer.token_embeddings", "model.": "transformer.", "self_attn.o_proj": "attn.out_proj",
+            "self_attn": "attn", "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm", "mlp": "ffn",
+            "down_proj": "proj_2"}),
     ),
     "phi-msft": (
         dict(model_type="phi-msft", vocab_size=64, n_embd=64, n_layer=2, n_head=4, n_positions=64, rotary_dim=8, n_inner=48),
@@ -197,6 +216,10 @@ QWEN = PLAIN | dict(
     no_bias=True, num_attention_heads=32, num_hidden_layers=32, onnx_safe=None, rotary_emb_base=10_000, rotary_pct=1.0,
     scale_attn_weights=True, seq_length=8_192, use_dynamic_ntk=True, use_flash_attn="auto", use_logn_attn=True, vocab_size=151_936,
 )  # fmt: skip
+OPENELM_270M = dict(
+    model_type="openelm", num_transformer_layers=16, model_dim=1_280, head_dim=64, num_gqa_groups=4, normalize_qk_projections=True,
+    share_input_output_layers=True, ffn_multipliers=[0.5, 4.0], qkv_multipliers=[0.5, 1.0],
+)  # fmt: skip
 # Published config.json's and the sizes of their files, over the bytes of a parameter.
 PUBLISHED = {
     "THUDM/chatglm3-6b": (CHATGLM_3, 6_243_584_000),
@@ -218,6 +241,9 @@ PUBLISHED = {
     "LGAI-EXAONE/EXAONE-3.0-7.8B-Instruct": (
         dict(model_type="exaone", hidden_size=4_096, intermediate_size=14_336, num_layers=32, num_attention_heads=32, num_key_value_heads=8,
              head_dim=128, tie_word_embeddings=False), 7_818_448_896),
+    "apple/OpenELM-270M": (OPENELM_270M, 271_527_168),
+    "apple/OpenELM-450M": (OPENELM_270M | dict(num_transformer_layers=20, model_dim=1_536), 457_179_136),
+    "apple/OpenELM-1_1B": (OPENELM_270M | dict(num_transformer_layers=28, model_dim=2_048), 1_079_891_456),
     "01-ai/Yi-6B": (dict(model_type="Yi"), 6_061_035_520),
     "stabilityai/stablelm-3b-4e1t": (dict(model_type="stablelm_epoch"), 2_795_443_200),
 }  # fmt: skip
@@ -270,3 +296,84 @@ def test_qwen_grows_its_base_in_steps_of_the_trained_context():
 def test_what_the_spec_cannot_say_is_refused_by_name(config, key):
     with pytest.raises(core.Unsupported, match=rf"^{key}: "):
         from_hf(config)
+
+
+ARCTIC = SMALL | dict(
+    model_type="arctic", num_local_experts=8, num_experts_per_tok=2, moe_layer_frequency=1, parallel_attn_mlp_res=True, use_residual=True,
+)  # fmt: skip
+
+
+def test_arctic_s_experts_read_what_attention_reads_and_join_after_the_dense_network():
+    arch = from_hf(ARCTIC)
+    assert from_hf(to_hf(arch)) == arch and to_hf(arch)["model_type"] == "arctic"
+    live = core.build(arch, device="cpu")
+    names = {}
+    for name, parameter in live.named_parameters():
+        names[name] = torch.randn_like(parameter) / 8
+    stored = {}
+    for path, ways in BY_TYPE["arctic"].sources(arch):
+        if len(ways[-1].names) > 1:
+            stored |= dict(zip(ways[-1].names, names[path], strict=True))
+        else:
+            stored[ways[0].names[0]] = names[path]
+    assert (
+        "model.layers.0.residual_layernorm.weight" in stored
+        and "model.layers.0.block_sparse_moe.experts.3.w2.weight" in stored
+    )
+    core.load_weights(live, stored)
+    layer, positions = live.layers[0], torch.arange(5)
+    x = torch.randn(1, 5, 64)
+    with torch.inference_mode():
+        h = x + layer.attention(layer.attention_norm(x), positions)
+        expected = h + layer.dense(layer.dense_norm(h)) + layer.moe(layer.moe_norm(x))
+        torch.testing.assert_close(layer(x, positions), expected)
+    torch.testing.assert_close(layer.moe_norm.weight, stored["model.layers.0.post_attention_layernorm.weight"])
+    assert core.cost(arch).parameters == sum(tensor.numel() for tensor in stored.values())
+
+
+def test_arctic_without_experts_in_some_layers():
+    arch = from_hf(
+        ARCTIC | dict(num_hidden_layers=4, moe_layer_frequency=2, parallel_attn_mlp_res=False, use_residual=None)
+    )
+    assert arch.pattern == "2 × ([attention, wide], [attention, moe])" and from_hf(to_hf(arch)) == arch
+
+
+GROK = SMALL | dict(model_type="grok-1", num_experts=8)
+
+
+def test_grok_1():
+    """Names as copies on the Hub have them; its sums by hand in numbers that its own code gives."""
+    arch = from_hf(GROK)
+    assert from_hf(to_hf(arch)) == arch and to_hf(arch)["model_type"] == "grok-1"
+    names = {name for _, ways in BY_TYPE["grok-1"].sources(arch) for way in ways for name in way.names}
+    assert {
+        "model.layers.0.moe_block.experts.7.linear_v.weight",
+        "model.layers.1.post_moe_norm.scale",
+        "model.norm.scale",
+    } <= names
+    assert core.cost(from_hf(dict(model_type="grok-1"))).parameters + 131_072 * 6_144 == 316_490_127_360
+
+
+@pytest.mark.parametrize(
+    ("attention", "ffn", "key"),
+    [
+        ({"n_heads_in_group": 3}, {"ffn_mult": 1.0}, "block_configs.0.attention.n_heads_in_group"),
+        ({"replace_with_linear": True}, {"ffn_mult": 1.0}, "block_configs.0.attention.replace_with_linear"),
+        ({"no_op": True}, {"no_op": True}, "block_configs.0.attention"),
+        ({"n_heads_in_group": 2}, {"ffn_mult": 1.0, "gated": 3}, "block_configs.0.ffn.gated"),
+    ],
+)
+def test_layers_that_the_spec_does_not_have_are_refused(attention, ffn, key):
+    with pytest.raises(core.Unsupported, match=rf"^{key}: "):
+        from_hf(ALONE | dict(model_type="nemotron-nas", block_configs=[{"attention": attention, "ffn": ffn}] * 2))
+
+
+def test_layers_without_one_of_their_parts():
+    listed = [
+        {"attention": {"n_heads_in_group": 2}, "ffn": {"ffn_mult": 6.0}},
+        {"attention": {"no_op": True}, "ffn": {"ffn_mult": 12.0}},
+        {"attention": {"n_heads_in_group": 4}, "ffn": {"no_op": True}},
+    ]
+    arch = from_hf(ALONE | dict(model_type="nemotron-nas", num_hidden_layers=3, block_configs=listed))
+    assert arch.pattern == "[attention2, dense256], [dense512], [attention1]"
+    assert from_hf(to_hf(arch)) == arch

@@ -252,14 +252,14 @@ REMOTE = {
         MoeKin(
             "BailingMoeV2", (157_184, 2_048, 5_120, 20, 32_768), (16, None, None), bias=("use_qkv_bias", False), out_bias=False, theta=6e5,
             attention={"qk_norm": {}}, fraction=1.0, count=("num_experts", 256), d_ff=("moe_intermediate_size", 512), router=BALANCED,
-            normalise=True, scale=("routed_scaling_factor", 2.5), groups=True, shared=("num_shared_experts", 1),
+            normalise=True, scale=("routed_scaling_factor", 1.0), groups=True, shared=("num_shared_experts", 1),
             first=("first_k_dense_replace", 1), ahead="num_nextn_predict_layers", bias_at="gate.expert_bias",
         ),
         fixed=dict(
             use_sliding_window=False, norm_softmax=False, use_qk_norm=True, score_function="sigmoid", norm_topk_prob=True,
-            moe_router_enable_expert_bias=True, moe_router_enable_shared_expert=True, use_rmsnorm=True,
+            moe_router_enable_expert_bias=True, moe_router_enable_shared_expert=True, use_rmsnorm=True, use_bias=False,
         ),
-        given=_without_bias, more=_ling, written=_write_ling, names=LING,
+        more=_ling, written=_write_ling, names=LING,
         ignored="embedding_dropout output_dropout max_window_layers sliding_window router_dtype mtp_loss_scaling_factor rotary_dim",
     ),
     "sarvam_moe": Remote(
@@ -417,12 +417,10 @@ class Family:
             yield from self.row.sources(arch)
             return
         for path, ways in self.like.sources(arch):
-            yield path, [Source(tuple(map(self.renamed, way.names)), way.make) for way in ways]
-
-    def renamed(self, name: str) -> str:
-        for ours, theirs in self.row.names.items():
-            name = name.replace(ours, theirs)
-        return name
+            yield (
+                path,
+                [Source(tuple(tensors.reworded(name, self.row.names) for name in way.names), way.make) for way in ways],
+            )
 
     def ignored(self, name: str) -> bool:
         return tensors.ignored(name) or name.endswith("inv_freq") or ".vision." in name

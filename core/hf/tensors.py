@@ -73,6 +73,13 @@ def renamed(sources: Iterator[tuple[str, list[Source]]], **names: str) -> Iterat
         yield path, [Source(tuple(map(rename, way.names)), way.make) for way in ways]
 
 
+def reworded(name: str, names: Mapping[str, str]) -> str:
+    """A name with pieces of it replaced, in this order."""
+    for ours, theirs in names.items():
+        name = name.replace(ours, theirs)
+    return name
+
+
 def also_named(
     sources: Iterator[tuple[str, list[Source]]], names: Mapping[str, str]
 ) -> Iterator[tuple[str, list[Source]]]:
