@@ -89,6 +89,19 @@ SAME = {
         ALONE | EPS | dict(model_type="baichuan", model_max_length=64), MHA, lambda s: fused(s, "self_attn", "self_attn.W_pack"),
     ),
     "bailing_moe_v2": (LING_2, DOTS, lambda s: pieces(fused(experts(s), "self_attn", "attention.query_key_value"), LING_NAMES)),
+    "bailing_moe": (
+        LING | dict(model_type="bailing_moe", num_shared_experts=0, first_k_dense_replace=0, use_qkv_bias=False),
+        LLAMA | dict(model_type="mixtral", head_dim=24, intermediate_size=24, num_local_experts=8, num_experts_per_tok=3, rope_theta=1e4),
+        lambda s: pieces(fused(experts(s), "self_attn", "attention.query_key_value"), LING_NAMES),
+    ),
+    "sarvam_moe": (
+        LING_2 | dict(model_type="sarvam_moe", n_group=1, topk_group=1), DOTS | dict(n_group=1, topk_group=1, rope_theta=1e4),
+        lambda s: pieces(fused(experts(s), "self_attn", "attention.query_key_value"), LING_NAMES),
+    ),
+    "orion": (
+        SMALL | EPS | dict(model_type="orion"), SMALL | dict(model_type="stablelm", partial_rotary_factor=1.0, layer_norm_eps=1e-5),
+        lambda s: s,
+    ),
     "chatglm": (
         CHATGLM, GLM,
         lambda s: pieces(fused(s, "self_attn", "self_attention.query_key_value"), {
@@ -377,3 +390,13 @@ def test_layers_without_one_of_their_parts():
     arch = from_hf(ALONE | dict(model_type="nemotron-nas", num_hidden_layers=3, block_configs=listed))
     assert arch.pattern == "[attention2, dense256], [dense512], [attention1]"
     assert from_hf(to_hf(arch)) == arch
+
+
+def test_ling_2_goes_by_the_type_of_its_first_generation():
+    """Its published files say bailing_moe; the name of their class tells them apart."""
+    said = LING_2 | dict(model_type="bailing_moe", architectures=["BailingMoeV2ForCausalLM"])
+    words = {"name": "x", "title": "x", "family": None}
+    assert from_hf(said).model_copy(update=words) == from_hf(LING_2).model_copy(update=words)
+    assert from_hf(to_hf(from_hf(said))) == from_hf(said)
+    with pytest.raises(core.Unsupported, match=r"^n_group: |^use_qk_norm: "):
+        from_hf(said | dict(architectures=["BailingMoeForCausalLM"]))

@@ -36,6 +36,7 @@ class Remote:
     names: Mapping[str, str] = field(default_factory=dict)  # pieces of the other family's tensor names -> its own
     sources: Callable[[Architecture], Sources] | None = None  # where pieces do not do
     root: str = "model."
+    classes: Mapping[str, str] = field(default_factory=dict)  # architectures that go by this type too -> their row
 
 
 # ---- keys of several kinds ----
@@ -245,7 +246,7 @@ REMOTE = {
             normalise=("norm_topk_prob", True), shared=("num_shared_experts", 0), first=("first_k_dense_replace", 0),
         ),
         fixed=dict(use_sliding_window=False, norm_softmax=False, multi_gate=False, use_qk_norm=False, use_rmsnorm=True),
-        given=_without_bias, more=_ling, written=_write_ling, names=LING,
+        given=_without_bias, more=_ling, written=_write_ling, names=LING, classes={"BailingMoeV2ForCausalLM": "bailing_moe_v2"},
         ignored="embedding_dropout output_dropout max_window_layers sliding_window router_type image_patch_token",
     ),
     "bailing_moe_v2": Remote(
@@ -387,6 +388,11 @@ class Family:
 
     def read(self, config: Config, model_type: str) -> dict:
         row, like = self.row, self.like
+        for name in config.listing("architectures", str, ()):
+            if name in row.classes:
+                return next(family for family in FAMILIES if family.model_type == row.classes[name]).read(
+                    config, model_type
+                )
         for key, said in row.fixed.items():
             config.expect(key, said)
         config.ignore(*row.ignored.split())
