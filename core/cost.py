@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 import torch
 
+from .model import Ahead
 from .parts import Part
 from .parts.base import Flops, Shape, State
 from .parts.norm import Affine, Norm
@@ -308,22 +309,34 @@ def _within(path: str, prefix: str) -> bool:
 
 
 def _ahead(arch: Architecture, w: Workload) -> Iterator[Row]:
-    """The multi-token-prediction modules: shipped with the weights, but no part of the model's own figures."""
+    """The multi-token-prediction modules: shipped with the weights, but no part of the model's own figures.
+
+    What the files repeat of the model's own counts among their bytes, and is no parameter more.
+    """
     if not arch.mtp:
         return
-    parameters, buffers = _between(trace_ahead(arch), trace_ahead(arch).parameters), {}
+    mtp, traced = arch.mtp, trace_ahead(arch)
+    parameters = _between(traced, traced.parameters)
     parameters["mtp.join.weight"] = parameters.pop("norm.join.weight")
-    for name in (name for step in arch.mtp.block for name in step.parts):
-        traced = trace_part(arch.part(name), arch.d_model)
-        parameters |= {f"{name}.{path}": shape for path, shape in traced.parameters.items()}
-        buffers |= {f"{name}.{path}": shape for path, shape in traced.buffers.items()}
-    figures = _weights(arch, w, parameters, arch.mtp.count, buffers)
-    words = figures["derivation"]
+    around = {path: s for path, s in parameters.items() if mtp.one_join and path.split(".")[1] in Ahead.AROUND}
+    parameters = {path: shape for path, shape in parameters.items() if path not in around}
+    buffers: dict[str, Shape] = {}
+    for name in (name for step in mtp.block for name in step.parts):
+        part = trace_part(arch.part(name), arch.d_model)
+        parameters |= {f"{name}.{path}": shape for path, shape in part.parameters.items()}
+        buffers |= {f"{name}.{path}": shape for path, shape in part.buffers.items()}
+    copies = {f"{name}.copy of {name}": (arch.vocab_size, arch.table_width) for name in mtp.copies}
+    own = _merged(_weights(arch, w, around, 1), _weights(arch, w, parameters, mtp.count, buffers))
+    repeated = _weights(arch, w, copies, mtp.count)
+    repeated = {"weight_bytes": repeated["weight_bytes"], "derivation": repeated["derivation"]} if copies else {}
+    figures = _merged(own, repeated)
     yield Row(
-        "ahead of the model", "mtp", "multi-token prediction", "mtp", arch.mtp.count,
-        mtp_parameters=figures["parameters"],
+        "ahead of the model", "mtp", "multi-token prediction", "mtp", mtp.count,
+        mtp_parameters=own["parameters"],
         weight_bytes=figures["weight_bytes"],
-        derivation={"mtp_parameters": words["parameters"], "weight_bytes": words["weight_bytes"]},
+        derivation={
+            "mtp_parameters": own["derivation"]["parameters"], "weight_bytes": figures["derivation"]["weight_bytes"]
+        },
     )  # fmt: skip
 
 

@@ -259,7 +259,7 @@ class PredictAhead(nn.Module):
         self.join = Linear(2 * arch.d_model, arch.d_model)
         self.block = Block(arch, arch.mtp.block, make)
         self.merge = arch.residual.merge(arch.d_model)
-        self.norm = arch.norm.build(arch.d_model)
+        self.norm = arch.norm.build(arch.d_model) if arch.mtp.norm else None
 
     def forward(self, stream: Tensor, ahead: Tensor, positions: Tensor, tokens: Tensor | None = None) -> Tensor:
         """The stream or streams, the next tokens' embeddings (B, T, d_model), and those tokens where a part reads them ->
@@ -268,7 +268,25 @@ class PredictAhead(nn.Module):
         ahead = ahead if self.split is None else self.split(ahead)
         x = self.join(torch.cat((ahead, self.stream_norm(stream)), dim=-1))  # as the stream
         x = self.block(x, positions, None, tokens)
-        return self.norm(x if self.merge is None else self.merge(x))
+        x = x if self.merge is None else self.merge(x)
+        return x if self.norm is None else self.norm(x)
+
+
+class Ahead(nn.ModuleList):
+    """All of an architecture's multi-token-prediction modules; embedding and head are the model's."""
+
+    AROUND = ("stream_norm", "token_norm", "join", "norm")  # what stands around the block of each
+
+    def __init__(self, arch: Architecture):
+        def make(name: str) -> nn.Module:
+            return arch.part(name).build(arch.d_model)
+
+        super().__init__(PredictAhead(arch, make) for _ in range(arch.mtp.count if arch.mtp else 0))
+        self.arch = arch
+        if arch.mtp and arch.mtp.one_join:
+            for module in self:
+                for name in self.AROUND:
+                    setattr(module, name, getattr(self[0], name))
 
 
 def build(arch: Architecture, device: str | torch.device = "meta", dtype: torch.dtype = torch.float32) -> Model:
@@ -279,16 +297,9 @@ def build(arch: Architecture, device: str | torch.device = "meta", dtype: torch.
     return _made(lambda: Model(arch), device, dtype)
 
 
-def build_mtp(
-    arch: Architecture, device: str | torch.device = "meta", dtype: torch.dtype = torch.float32
-) -> nn.ModuleList:
-    """The multi-token-prediction modules, none where the architecture has none. Embedding and head are the model's."""
-    count = arch.mtp.count if arch.mtp else 0
-
-    def make(name: str) -> nn.Module:
-        return arch.part(name).build(arch.d_model)
-
-    return _made(lambda: nn.ModuleList(PredictAhead(arch, make) for _ in range(count)), device, dtype)
+def build_mtp(arch: Architecture, device: str | torch.device = "meta", dtype: torch.dtype = torch.float32) -> Ahead:
+    """The multi-token-prediction modules, none where the architecture has none."""
+    return _made(lambda: Ahead(arch), device, dtype)
 
 
 def _made(make: Callable[[], nn.Module], device: str | torch.device, dtype: torch.dtype) -> nn.Module:

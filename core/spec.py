@@ -161,6 +161,15 @@ class MultiTokenPrediction(Spec):
 
     count: int = Field(1, ge=1, le=16, description="Tokens predicted beyond the next")
     block: Block = Field(description="The parts of each module")
+    norm: bool = Field(True, description="A norm on what a module gives to the head (not in ERNIE 4.5)")
+    one_join: bool = Field(
+        False, description="All modules share the projection that joins, its norms and the last one (Qwen3-Next)"
+    )
+    copies: tuple[Literal["embedding", "head"], ...] = Field(
+        (),
+        max_length=2,
+        description="What is the model's own and yet repeated in the files of every module (DeepSeek-V3)",
+    )
 
 
 class Architecture(Spec):

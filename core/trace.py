@@ -263,14 +263,14 @@ def trace_block(arch: Architecture, steps: tuple[Step, ...]) -> Traced:
 
 def trace_ahead(arch: Architecture) -> Traced:
     """One multi-token-prediction module with its parts as boxes."""
-    return _trace_ahead(_wiring(arch, arch.mtp.block))
+    return _trace_ahead(_wiring(arch, arch.mtp.block, arch.mtp.norm))
 
 
-def _wiring(arch: Architecture, steps: tuple[Step, ...]) -> _Wiring:
+def _wiring(arch: Architecture, steps: tuple[Step, ...], *more: bool) -> _Wiring:
     names = {name for step in steps for name in step.parts}
     used = [(name, arch.parts[name]) for name in sorted(names)]
     parts = tuple((name, part.kind, getattr(part, "norm", None), _widths(part, arch.d_model)) for name, part in used)
-    return _Wiring(steps, arch.d_model, (arch.norm, arch.residual), parts, arch)
+    return _Wiring(steps, arch.d_model, (arch.norm, arch.residual, *more), parts, arch)
 
 
 def _widths(part: Part, d_model: int) -> tuple[tuple[str | int, ...], ...]:

@@ -7,16 +7,18 @@ do to it undone, and the type that it is stored in are compared with ours. What 
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
-from .hf import ahead, family_for, from_hf
+from .hf import ahead, family_for, from_hf, mtp
+from .hf.weights import Sources
 from .hub import PREFIX, config, headers
 from .library import read_file, read_yaml
-from .model import build
+from .model import build, build_mtp
+from .precision import FORMATS
 from .spec import Architecture, Unsupported
 
 Headers = Mapping[str, tuple[str, tuple[int, ...]]]  # a tensor's name -> its stored type and shape
@@ -104,25 +106,38 @@ def compare(source: str, arch: Architecture, found: Headers) -> Verification:
     """The tensors of these headers against the architecture's."""
     stored = _unpacked(found)
     family, names = family_for(arch, stored)
-    mine = {
-        plain: stored[name] for plain, name in names.items() if not ahead(plain, arch) and not family.ignored(plain)
-    }
-    apart: Counter[str] = Counter()
+    mine, further, apart = {}, {}, Counter()
     for plain, name in names.items():
-        if plain not in mine:
-            apart["ahead" if ahead(plain, arch) else "other"] += stored[name].bytes
-    return _against(source, arch, family, mine, {plain: name for plain, name in names.items() if plain in mine}, apart)
+        if ahead(plain, arch):
+            further[plain] = stored[name]
+            apart["ahead"] += stored[name].bytes
+        elif family.ignored(plain):
+            apart["other"] += stored[name].bytes
+        else:
+            mine[plain] = stored[name]
+    more = _foretold(arch, family, further, names) if further else ()
+    return _against(source, arch, family, mine, names, apart, more=more)
 
 
-def _against(
-    source: str, arch: Architecture, family, mine: Mapping[str, Stored], names: Mapping[str, str], apart: Mapping[str, int],
+def _foretold(arch: Architecture, family, found: Mapping[str, Stored], names: Mapping[str, str]) -> list[str]:
+    """How the modules that predict ahead differ from what the config.json says; their copies of the model's own tables may be
+    there or not."""
+    repeated = {name for _, name in mtp.copies(family, arch)}
+    found = {name: one for name, one in found.items() if name not in repeated}
+    modules = build_mtp(arch)
+    differences, _ = _compared(arch, modules, mtp.sources(family, arch), found, names)
+    return differences
+
+
+def _compared(
+    arch: Architecture, model: torch.nn.Module, sources: Sources, mine: Mapping[str, Stored], names: Mapping[str, str],
     types: bool = True,
-) -> Verification:  # fmt: skip
-    model = build(arch)
+) -> tuple[list[str], set[str]]:  # fmt: skip
+    """What differs, and the tensors that were looked at. `names` are the checkpoint's own of the plain ones."""
     own = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers())
     differences, used = [], set()
     other_types: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for path, ways in family.sources(arch):
+    for path, ways in sources:
         way = next((w for w in ways if all(name in mine for name in w.names)), None)
         if way is None:
             missing = next(name for name in ways[0].names if name not in mine)
@@ -146,29 +161,38 @@ def _against(
         differences.append(f"{which[0]}{more}: stored as {dtype}, where the config.json says {fmt}")
     for name in sorted({names[plain] for plain in mine.keys() - used} - {names[plain] for plain in used}):
         differences.append(f"{name}: is in the checkpoint, and nowhere in the model that the config.json builds")
+    return differences, used
+
+
+def _against(
+    source: str, arch: Architecture, family, mine: Mapping[str, Stored], names: Mapping[str, str], apart: Mapping[str, int],
+    types: bool = True, more: Sequence[str] = (),
+) -> Verification:  # fmt: skip
+    model = build(arch)
+    differences, used = _compared(arch, model, family.sources(arch), mine, names, types)
     parameters = sum(p.numel() for p in model.parameters())
     buffers = sum(b.numel() for b in model.buffers())
     held = sum(
         math.prod(mine[n].shape) * (2 if n.endswith("_blocks") else 1) for n in used if not n.endswith("_scales")
     )
+    own = dict(model.named_parameters()) | dict(model.named_buffers())  # each once
     return Verification(
-        source, arch, len(used), held - buffers, parameters, sum(mine[name].bytes for name in used), _bytes(arch, own, model),
-        dict(apart), tuple(differences),
+        source, arch, len(used), held - buffers, parameters, sum(mine[name].bytes for name in used), _bytes(arch, own),
+        dict(apart), (*differences, *more),
     )  # fmt: skip
 
 
-def _bytes(arch: Architecture, own: Mapping[str, torch.Tensor], model: torch.nn.Module) -> int:
-    """What the model's tensors take in their stored formats, each once."""
-    from .precision import FORMATS
-
-    once = dict(model.named_parameters()) | dict(model.named_buffers())
-    shapes = ((_in_part(arch, path), tuple(tensor.shape)) for path, tensor in once.items())
+def _bytes(arch: Architecture, own: Mapping[str, torch.Tensor]) -> int:
+    """What these tensors take in their stored formats."""
+    shapes = ((_in_part(arch, path), tuple(tensor.shape)) for path, tensor in own.items())
     return sum(FORMATS[arch.format(path, shape)].bytes(shape) for path, shape in shapes)
 
 
 def _in_part(arch: Architecture, path: str) -> str:
     """The path that `precision` knows a parameter by: layers.3.moe.router.weight -> moe.router.weight."""
-    inner = re.sub(r"^layers\.\d+\.", "", path)
+    if path.endswith(".join.weight"):
+        return "mtp.join.weight"
+    inner = re.sub(r"^(layers\.\d+|\d+(\.block)?)\.", "", path)
     name = inner.split(".")[0]
     if (inner == path and name != "merge") or name in arch.parts:
         return inner

@@ -17,8 +17,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..model import Ahead
 from ..spec import METADATA, Architecture, Unsupported, parse
-from . import quantised
+from . import mtp, quantised
 from .config import OTHER_NAMES, Config, shown
 from .weights import Reader, fill, misfits, plain_names
 
@@ -91,13 +92,25 @@ def to_hf(arch: Architecture) -> dict:
 
 
 def load_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Fill a built model from a checkpoint's state dict, by the tensor names of the family that fits them best.
+    """Fill a built model, or its modules that predict ahead (`build_mtp`), from a checkpoint's state dict, by the tensor names of
+    the family that fits them best.
 
     Raises Unsupported for any tensor that is missing, left over or of another shape.
     """
-    family, names = family_for(model.arch, tensors)
-    names = {plain: name for plain, name in names.items() if not ahead(plain, model.arch)}
-    fill(model, Reader(tensors, names), family.sources(model.arch), family.ignored)
+    arch = model.arch
+    family, names = family_for(arch, tensors)
+    if isinstance(model, Ahead):  # the modules that predict ahead alone
+        own = {plain: name for plain, name in names.items() if ahead(plain, arch)}
+        repeated = {name for _, name in mtp.copies(family, arch)}
+        fill(
+            model,
+            Reader(tensors, own),
+            mtp.sources(family, arch),
+            lambda name: name in repeated or family.ignored(name),
+        )
+        return
+    own = {plain: name for plain, name in names.items() if not ahead(plain, arch)}
+    fill(model, Reader(tensors, own), family.sources(arch), family.ignored)
 
 
 def family_for(arch: Architecture, tensors: Collection[str]) -> tuple[Any, dict[str, str]]:
@@ -114,6 +127,7 @@ def family_for(arch: Architecture, tensors: Collection[str]) -> tuple[Any, dict[
 
 
 def ahead(name: str, arch: Architecture) -> bool:
-    """Whether a tensor is of the multi-token-prediction modules, which checkpoints keep as further layers."""
-    layer = re.match(r"model\.layers\.(\d+)\.", name)
-    return bool(arch.mtp and layer and int(layer[1]) >= arch.depth)
+    """Whether a tensor is of the multi-token-prediction modules, which checkpoints keep as further layers or below a name of
+    their own."""
+    layer = re.match(r"model\.(?:mtp|layers\.(\d+)\.)", name)
+    return bool(arch.mtp and layer and (layer[1] is None or int(layer[1]) >= arch.depth))

@@ -1,7 +1,7 @@
 """A.X K2 (SK Telecom 2026): sparse latent attention whose queries bring a gate with them, and norms that gate themselves."""
 
 from ..spec import Architecture
-from . import common, rotary, tensors
+from . import common, mtp, rotary, tensors
 from . import deepseek_v3 as v3
 from . import deepseek_v32 as v32
 from .common import unless
@@ -32,8 +32,9 @@ def read(config: Config, model_type: str) -> dict:
         "norm": gated,
     }
     value["position"] = v3.rope(config, value["context"]) | {"interleaved": True}
-    mtp = v3.either(config, "num_nextn_predict_layers", "num_mtp_layers", 0, least=0, most=16)
-    return value | v3.blocks(config, parts, ["moe" if s else "dense" for s in sparse], mtp)
+    count = v3.either(config, "num_nextn_predict_layers", "num_mtp_layers", 0, least=0, most=16)
+    ahead = mtp.modules(count, ["attention", "moe"])
+    return value | v3.blocks(config, parts, ["moe" if s else "dense" for s in sparse], ahead)
 
 
 def _router(config: Config) -> dict:

@@ -4,11 +4,12 @@ The pieces that DeepSeek's other families and GLM-4.5 have in common with it are
 """
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ..parts.latent import LatentAttention
 from ..spec import Architecture
-from . import common, rotary, tensors
+from . import common, mtp, rotary, tensors
 from .common import unless
 from .config import Config, layers, text_config
 from .tensors import ignored as ignored
@@ -39,7 +40,8 @@ def read(config: Config, model_type: str) -> dict:
     }
     config.expect("moe_layer_freq", 1)
     value["position"] = rope(config, value["context"]) | unless(False, interleaved=interleaved)
-    return value | leading_dense(config, parts, depth=61, first=3, mtp=read_mtp(config))
+    ahead = mtp.modules(read_mtp(config), ["attention", "moe"], copies=("embedding", "head"))
+    return value | leading_dense(config, parts, depth=61, first=3, ahead=ahead)
 
 
 def write(arch: Architecture) -> dict:
@@ -180,27 +182,28 @@ def read_mtp(config: Config) -> int:
     return either(config, "num_nextn_predict_layers", "num_mtp_layers", 1, least=0, most=16)
 
 
-def leading_dense(config: Config, parts: dict[str, Mapping], depth: int, first: int, mtp: int = 0) -> dict:
+def leading_dense(
+    config: Config, parts: dict[str, Mapping], depth: int, first: int, ahead: Mapping[str, Any] = MappingProxyType({})
+) -> dict:
     """Parts, layers and precision of a model whose first layers are dense and whose others have experts."""
     depth = config.depth("num_hidden_layers", depth)
     first = min(config.count("first_k_dense_replace", first, least=0), depth)
-    return blocks(config, parts, ["dense"] * first + ["moe"] * (depth - first), mtp)
+    return blocks(config, parts, ["dense"] * first + ["moe"] * (depth - first), ahead)
 
 
 def blocks(
     config: Config,
     parts: dict[str, Mapping],
     feeds: list[str],
-    mtp: int = 0,
+    ahead: Mapping[str, Any] = MappingProxyType({}),
     moe: Any = "moe",
     mixers: list[str] | None = None,
 ) -> dict:
-    """The same, for the part that follows attention in every layer; `moe` is the step of one with experts, `mixers` are the
-    attentions where they differ."""
+    """The same, for the part that follows attention in every layer; `ahead` is what `mtp.modules` gives, `moe` the step of one
+    with experts, `mixers` are the attentions where they differ."""
     mixers = mixers or ["attention"] * len(feeds)
-    used = {*mixers, *feeds} | ({"attention", "moe"} if mtp else set())
+    used = {*mixers, *feeds} | ({"attention", "moe"} if ahead else set())
     parts = {name: part for name, part in parts.items() if name in used}
-    ahead = {"mtp": unless(1, count=mtp) | {"block": ["attention", moe]}} if mtp else {}
     pairs = zip(mixers, feeds, strict=True)
     return (
         {"parts": parts, "layers": layers([[mixer, moe if feed == "moe" else feed] for mixer, feed in pairs])}

@@ -3,7 +3,7 @@ GLM's layers may share what one of them chose."""
 
 from ..parts.sparse import SparseLatentAttention
 from ..spec import Architecture
-from . import common, rotary, tensors
+from . import common, mtp, rotary, tensors
 from . import deepseek_v3 as v3
 from .common import unless
 from .config import Config
@@ -43,8 +43,10 @@ def read(config: Config, model_type: str) -> dict:
     value["position"] = v3.rope(config, value["context"]) | {"interleaved": True}
     parts |= {"following": part | {"choice_from": "attention"}} if any(shared) else {}
     mixers = ["following" if follows else "attention" for follows in shared]
-    mtp = v3.either(config, "num_nextn_predict_layers", "num_mtp_layers", 0, least=0, most=16)
-    return value | v3.blocks(config, parts, feeds, mtp, mixers=mixers)
+    count = v3.either(config, "num_nextn_predict_layers", "num_mtp_layers", 0, least=0, most=16)
+    repeated = {"copies": ("embedding", "head")} if model_type == "deepseek_v32" else {}
+    ahead = mtp.modules(count, ["attention", "moe"], **repeated)
+    return value | v3.blocks(config, parts, feeds, ahead, mixers=mixers)
 
 
 def indexer(config: Config, heads: int) -> dict:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ..parts.compressed import CompressedAttention
 from ..spec import Architecture
-from . import common, rotary, tensors
+from . import common, mtp, rotary, tensors
 from . import deepseek_v3 as v3
 from .common import unless
 from .config import Config, layers
@@ -13,6 +13,14 @@ from .tensors import one
 from .weights import Source, Sources
 
 TYPES = ("deepseek_v4",)
+AHEAD = mtp.Names(
+    "mtp.{module}",
+    "mtp.{module}.enorm",
+    "mtp.{module}.hnorm",
+    ("mtp.{module}.e_proj", "mtp.{module}.h_proj"),
+    "mtp.{module}.norm",
+    {},
+)
 SLIDING, SPARSE, HEAVY = ATTENTION = (
     "sliding_attention",
     "compressed_sparse_attention",
@@ -61,11 +69,15 @@ def read(config: Config, model_type: str) -> dict:
     # The class has one key, one shared expert, weights that sum to one and no bias in attention, whatever these say.
     config.ignore("num_key_value_heads", "n_shared_experts", "norm_topk_prob", "attention_bias")
     ahead = config.count("num_nextn_predict_layers", 1, least=0, most=16)
-    mtp = {"mtp": unless(1, count=ahead) | {"block": ["local", "moe"]}} if ahead else {}
     used = {name for block in blocks for name in block} | ({"local", "moe"} if ahead else set())
     parts = {name: part for name, part in parts.items() if name in used}
     value |= {"position": far, "residual": residual(config, value["norm"]["eps"])}
-    return value | {"parts": parts, "layers": layers(blocks)} | mtp | precision(config, parts)
+    return (
+        value
+        | {"parts": parts, "layers": layers(blocks)}
+        | mtp.modules(ahead, ["local", "moe"])
+        | precision(config, parts)
+    )
 
 
 def ropes(config: Config, context: int) -> tuple[dict, dict, int]:

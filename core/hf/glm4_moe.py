@@ -1,7 +1,7 @@
 """GLM-4.5 (arXiv:2508.06471): grouped-query attention that turns half of each head, DeepSeek-V3's experts and router."""
 
 from ..spec import Architecture
-from . import common, rotary, tensors
+from . import common, mtp, rotary, tensors
 from . import deepseek_v3 as v3
 from .config import Config
 from .weights import Sources
@@ -28,7 +28,8 @@ def read(config: Config, model_type: str) -> dict:
         "moe": v3.experts(config, count=128, top_k=8, d_ff=1_408, shared=1)
         | {"router": v3.noaux_router(config, 1, 1, 1.0)},
     }
-    return value | v3.leading_dense(config, parts, depth=46, first=1, mtp=v3.read_mtp(config))
+    ahead = mtp.modules(v3.read_mtp(config), ["attention", "moe"], copies=("embedding", "head"))
+    return value | v3.leading_dense(config, parts, depth=46, first=1, ahead=ahead)
 
 
 def write(arch: Architecture) -> dict | None:

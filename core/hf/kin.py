@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from ..spec import Architecture
-from . import common, rotary, tensors
+from . import common, mtp, rotary, tensors
 from .common import unless
 from .config import Config
 from .weights import Sources
@@ -509,6 +509,7 @@ class Family:
     write: Callable[[Architecture], dict]
     sources: Callable[[Architecture], Sources]
     ignored: Callable[[str], bool] = tensors.ignored
+    AHEAD: mtp.Names = mtp.LAYERS
 
     @property
     def TYPES(self) -> tuple[str]:

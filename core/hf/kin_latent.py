@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ..spec import Architecture, Unsupported
-from . import common, rotary, tensors
+from . import common, mtp, rotary, tensors
 from . import deepseek_v3 as v3
 from .common import unless
 from .config import Config
@@ -104,9 +104,9 @@ def read(row: LatentKin, config: Config, model_type: str) -> dict:
     count, top_k, width, shared = row.experts
     router = v3.noaux_router(config, *row.groups, row.scale, row.score)
     parts["moe"] = v3.experts(config, count, top_k, width, shared, "num_local_experts num_experts") | {"router": router}
-    mtp = v3.either(config, "num_nextn_predict_layers", "num_mtp_layers", 0, least=0, most=16)
+    count = v3.either(config, "num_nextn_predict_layers", "num_mtp_layers", 0, least=0, most=16)
     step = {"parts": ["moe"], "residual": {"norm": "sandwich"}} if row.normed else "moe"
-    return value | v3.blocks(config, parts, _feeds(row, config, depth), mtp, step)
+    return value | v3.blocks(config, parts, _feeds(row, config, depth), mtp.modules(count, ["attention", step]), step)
 
 
 def _whole(raw: Mapping[str, Any], attention: Mapping[str, Any]) -> dict:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..parts.experts import Experts
 from ..spec import Architecture, Unsupported
-from . import common, kin, tensors
+from . import common, kin, mtp, tensors
 from .common import unless
 from .config import Config
 from .kin import Family, Kin
@@ -97,7 +97,9 @@ class MoeKin(Kin):
     gate: bool = False  # on the shared expert
     sparse: Callable[[Config, int], list[bool]] = lambda config, depth: [True] * depth  # which layers have experts
     first: Count | None = None  # how many layers are dense before them, where a key says only that
-    ahead: str | None = None  # the key of how many modules predict ahead, each a layer with experts
+    ahead: str | None = None  # the key of how many modules predict ahead
+    foretold: tuple[int, str] = (-1, "moe")  # the layer whose attention they have, and what follows it
+    named_ahead: mtp.Names = mtp.LAYERS
     at: str = "mlp"  # where a layer keeps them, and below it the router and the selection bias
     routed_by: str = "gate"
     bias_at: str | None = None
@@ -145,13 +147,18 @@ KIN = {
         count=("moe_num_experts", 64), top_k=("moe_k", 6), d_ff=("moe_intermediate_size", 1_536), router=COUNTED_SOFTMAX, normalise=True,
         shared=("moe_num_shared_experts", 2), sparse=spaced,
         bias_at="gate.moe_statics.e_score_correction_bias moe_statics.e_score_correction_bias",
-        ignored="moe_capacity moe_gate moe_use_aux_free num_nextn_predict_layers",
+        ahead="num_nextn_predict_layers", foretold=(-1, "dense"),
+        named_ahead=mtp.Names(
+            "mtp_block.{module}", "mtp_emb_norm.{module}", "mtp_hidden_norm.{module}", ("mtp_linear_proj.{module}",), "", {}
+        ),
+        ignored="moe_capacity moe_gate moe_use_aux_free",
     ),
     "exaone_moe": MoeKin(
         "ExaoneMoe", (102_400, 4_096, 16_384, 32, 2_048), (32, 32, None), eps=("rms_norm_eps", 1e-5), bias=False,
         attention={"qk_norm": {}}, window=kin.every(4), sliding=4_096, unseen=True, d_ff=("moe_intermediate_size", 1_024), router=BALANCED,
         normalise=("norm_topk_prob", True), scale=("routed_scaling_factor", 2.5), groups=True, shared=("num_shared_experts", 1),
-        sparse=exaone_sparse, ignored="num_nextn_predict_layers first_last_k_dense_replace",
+        sparse=exaone_sparse, ahead="num_nextn_predict_layers", foretold=(0, "dense"), named_ahead=mtp.APART,
+        ignored="first_last_k_dense_replace",
     ),
     "flex_olmo": MoeKin(
         "FlexOlmo", (100_352, 4_096, 11_008, 32, 4_096), (32, None, None), theta=5e5, attention={"qk_norm": {"across": "heads"}},
@@ -180,6 +187,7 @@ KIN = {
         attention={"qk_norm": {}}, count=("num_experts", 192), d_ff=("moe_intermediate_size", 1_536), router=BALANCED, normalise=True,
         scale=("router_scaling_factor", 2.826), shared=("num_shared_experts", 1), always=True, sparse=typed(1),
         mlp_bias=("mlp_bias", False), bias_at="e_score_correction_bias", ahead="num_nextn_predict_layers",
+        named_ahead=mtp.Names(norm="layers.{layer}.final_layernorm", copies={}),
         ignored="enable_moe_fp32_combine enable_attention_fp32_softmax enable_lm_head_fp32 expert_hidden_dim use_grouped_mm",
     ),
     "kolibri1": MoeKin(
@@ -247,7 +255,8 @@ def read(row: MoeKin, config: Config, model_type: str) -> dict:
     if row.first:
         first = config.count(*row.first, least=0)
         sparse = [layer >= first for layer in range(len(order))]
-    parts = mixers | ({} if all(sparse) else {"dense": kin.dense(config, row)})
+    alone = all(sparse) and row.foretold[1] != "dense"
+    parts = mixers | ({} if alone else {"dense": kin.dense(config, row)})
     config.ignore("intermediate_size")
     parts["moe"] = _experts(config, row)
     for key, says in FIXED.get(model_type, {}).items():
@@ -268,10 +277,11 @@ def read(row: MoeKin, config: Config, model_type: str) -> dict:
             reach = 2 * config.take("router_jitter_noise", float, 0.01)
             parts["moe"]["router"] |= {"over": "near", "near": reach}
     ahead = config.count(row.ahead, 0, least=0, most=16) if row.ahead else 0
-    mtp = {"mtp": unless(1, count=ahead) | {"block": [order[-1], "moe"]}} if ahead else {}
     pairs = [(name, "moe" if routed else "dense") for name, routed in zip(order, sparse, strict=True)]
     blocks = [[pair] if row.parallel else pair for pair in pairs]
-    return common.assemble(config, value, position, parts, blocks, **mtp)
+    layer, feed = row.foretold
+    modules = mtp.modules(ahead, [order[layer], feed], **({} if row.named_ahead.norm else {"norm": False}))
+    return common.assemble(config, value, position, parts, blocks, **modules)
 
 
 def _command(config: Config, value: dict, parts: dict, order: list[str], sparse: list[bool]) -> None:
@@ -418,5 +428,6 @@ def sources(row: MoeKin, arch: Architecture) -> Sources:
 
 
 FAMILIES = [
-    Family(name, partial(read, row), partial(write, row, name), partial(sources, row)) for name, row in KIN.items()
+    Family(name, partial(read, row), partial(write, row, name), partial(sources, row), AHEAD=row.named_ahead)
+    for name, row in KIN.items()
 ]

@@ -3,7 +3,7 @@ and among the experts some without weights. LongCat-Flash-Lite (arXiv:2601.21204
 of tokens too."""
 
 from ..spec import Architecture
-from . import common, rotary, tensors
+from . import common, mtp, rotary, tensors
 from . import deepseek_v3 as v3
 from .common import unless
 from .config import Config
@@ -11,6 +11,11 @@ from .tensors import one
 from .weights import Source, Sources
 
 TYPES = ("longcat_flash", "longcat_flash_ngram")
+AHEAD = mtp.Names(
+    "mtp.layers.{module}", "mtp.layers.{module}.enorm.m", "mtp.layers.{module}.hnorm.m", ("mtp.layers.{module}.eh_proj",),
+    "mtp.norm", {"embedding": "mtp.embed_tokens"}, {".mlp.": ".transformer_layer.mlp."},
+    sources=lambda arch: tensors.llama_sources(arch, mixer=v3.latent_sources),
+)  # fmt: skip
 # The experts read what the first dense network reads, and join the stream after the second.
 BLOCK = ["attention", {"parts": ["dense", "moe"], "shortcut": {"moe": 2}}, "attention", "dense"]
 
@@ -42,8 +47,8 @@ def read(config: Config, model_type: str) -> dict:
         value["embedding"] = {"ngrams": _ngrams(config, value["vocab_size"])}
     value["position"] = v3.rope(config, value["context"], theta=1e7) | {"interleaved": True}
     parts = {"attention": attention, "dense": dense | activation, "moe": experts | activation}
-    mtp = config.count("num_nextn_predict_layers", 0, least=0, most=16)
-    ahead = {"mtp": unless(1, count=mtp) | {"block": ["attention", "dense"]}} if mtp else {}
+    count = config.count("num_nextn_predict_layers", 0, least=0, most=16)
+    ahead = mtp.modules(count, ["attention", "dense"], copies=("embedding",))
     return common.assemble(config, value, value["position"], parts, [BLOCK] * _depth(config), **ahead)
 
 

@@ -5,7 +5,7 @@ have a word for each of their sizes. Xiaomi's window counts the tokens before a 
 """
 
 from ..spec import Architecture
-from . import common, rotary, tensors
+from . import common, mtp, rotary, tensors
 from . import deepseek_v3 as v3
 from .common import unless
 from .config import Config
@@ -17,6 +17,10 @@ USUAL = {
     "full_attention": {"rope_type": "default", "rope_theta": 5e6, "partial_rotary_factor": 0.334},
     "sliding_attention": {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.334},
 }
+AHEAD = mtp.Names(
+    "mtp.layers.{module}", "mtp.layers.{module}.enorm", "mtp.layers.{module}.hnorm", ("mtp.layers.{module}.eh_proj",),
+    "mtp.layers.{module}.final_layernorm", {}, {"post_attention_layernorm": "pre_mlp_layernorm"},
+)  # fmt: skip
 PUBLISHED = {"self_attn.sinks": "self_attn.attention_sink_bias"}
 
 
@@ -46,11 +50,8 @@ def read(config: Config, model_type: str) -> dict:
     if ahead and "sliding_attention" not in types:
         raise config.refuse("num_nextn_predict_layers", "such a module has a window, and no layer has one")
     block = [order[types.index("sliding_attention")], "dense"] if ahead else []
-    mtp = {"mtp": unless(1, count=ahead) | {"block": block}} if ahead else {}
     blocks = [[name, "moe" if routed else "dense"] for name, routed in zip(order, sparse, strict=True)]
-    used = {*block, *(name for names in blocks for name in names)}
-    parts = {name: part for name, part in parts.items() if name in used}
-    return common.assemble(config, value, far, parts, blocks, **mtp) | {"parts": parts}
+    return common.assemble(config, value, far, parts, blocks, **mtp.modules(ahead, block))
 
 
 def _pattern(config: Config, key: str, depth: int, words: tuple[str, str]) -> list[str] | None:

@@ -5,13 +5,17 @@ import math
 
 from ..parts.mamba2 import Mamba2
 from ..spec import MAX_LAYERS, Architecture
-from . import common, tensors
+from . import common, mtp, tensors
 from .common import unless
 from .config import Config
 from .tensors import one
 from .weights import Sources
 
 TYPES = ("nemotron_h", "mamba2")
+AHEAD = mtp.Names(
+    "mtp.layers.{step}", "mtp.layers.{first}.enorm", "mtp.layers.{first}.hnorm", ("mtp.layers.{first}.eh_proj",),
+    "mtp.layers.{last}.final_layernorm", {}, stepped=True,
+)  # fmt: skip
 LETTERS = {"M": "mamba", "*": "attention", "-": "dense", "E": "moe"}
 WORDS = {
     "mamba": "mamba",
@@ -94,11 +98,8 @@ def _read_hybrid(config: Config, value: dict) -> dict:
         "use_bias",
         "rope_theta",
         "partial_rotary_factor",
-        "mtp_layers_block_type",
-        "mtp_hybrid_override_pattern",
         "sliding_window",
     )
-    config.ignore("num_nextn_predict_layers")  # no class has these modules, and their form is not published
     kinds = _kinds(config)
     heads = common.heads(config, value["d_model"], heads=32, kv_heads=8, head_dim=128)
     activation = common.activation(config, "mlp_hidden_act", "relu2", gated=False)
@@ -114,7 +115,16 @@ def _read_hybrid(config: Config, value: dict) -> dict:
     if bias and "moe" in kinds:
         raise config.refuse("mlp_bias", "experts have biases everywhere or nowhere")
     value["context"] = config.count("max_position_embeddings", 4_096)
-    return common.assemble(config, value, {"kind": "none"}, parts, [[kind] for kind in kinds])
+    ahead = _modules(config)
+    return common.assemble(config, value, {"kind": "none"}, parts, [[kind] for kind in kinds], **ahead)
+
+
+def _modules(config: Config) -> dict:
+    """What predicts ahead: attention and then experts, or as letters or words say."""
+    count = config.count("num_nextn_predict_layers", 0, least=0, most=16)
+    keys = ("mtp_hybrid_override_pattern", "mtp_layers_block_type")
+    config.ignore(*keys)
+    return mtp.modules(count, _listed(config, *keys) or ["attention", "moe"]) if count else {}
 
 
 def _experts(config: Config, activation: str) -> dict:
@@ -139,10 +149,17 @@ def _experts(config: Config, activation: str) -> dict:
 
 def _kinds(config: Config) -> list[str]:
     """The one part of each layer, from letters or words."""
-    key = next((k for k in ("layers_block_type", "layer_types", "hybrid_override_pattern") if config.has(k)), None)
-    config.ignore("num_hidden_layers", "layers_block_type", "layer_types", "hybrid_override_pattern")
+    config.ignore("num_hidden_layers")
+    kinds = _listed(config, "layers_block_type", "layer_types", "hybrid_override_pattern")
+    return kinds or ["mamba", "moe", "attention", "dense"]
+
+
+def _listed(config: Config, *keys: str) -> list[str] | None:
+    """What the first of these keys that is there says of each layer."""
+    key = next(filter(config.has, keys), None)
+    config.ignore(*keys)
     if key is None:
-        return ["mamba", "moe", "attention", "dense"]
+        return None
     given = config.take(key, (str, list, tuple))
     known = LETTERS if isinstance(given, str) else WORDS
     kinds = [known.get(word) if isinstance(word, str) else None for word in given]
@@ -175,6 +192,9 @@ def write(arch: Architecture) -> dict:
     }  # fmt: skip
     written |= common.write_heads(attention) if attention else {}
     written |= {"intermediate_size": dense.d_ff, "mlp_bias": dense.bias} if dense else {}
+    if arch.mtp:
+        block = "".join(letters[step.parts[0]] for step in arch.mtp.block)
+        written |= {"num_nextn_predict_layers": arch.mtp.count, "mtp_hybrid_override_pattern": block}
     return written | (_write_experts(moe) if moe else {})
 
 

@@ -9,13 +9,15 @@ from torch import Tensor
 from ..parts.attention import Attention
 from ..parts.delta import GatedDeltaNet
 from ..spec import Architecture
-from . import common, rotary, tensors
+from . import common, mtp, rotary, tensors
 from .common import unless
 from .config import Config, text_config
+from .deepseek_v3 import either, write_mtp
 from .kin_moe import stepped
 from .tensors import one
 from .weights import Source, Sources
 
+AHEAD = mtp.APART
 TEXT = ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text")
 TYPES = (*TEXT, "qwen3_5", "qwen3_5_moe")  # the last two wrap a text model and one that sees images
 # vocabulary, d_model, layers, heads, kv_heads, d_ff, experts, top_k
@@ -41,7 +43,9 @@ def read(config: Config, model_type: str) -> dict:
     usual = ["full_attention" if (layer + 1) % every == 0 else "linear_attention" for layer in range(depth)]
     types = common.layer_types(config, depth, usual, "full_attention", "linear_attention")
     attention = common.attention(config, value["d_model"], heads=heads, kv_heads=kv_heads, head_dim=256)
-    config.ignore("attn_output_gate", "mtp_num_hidden_layers", "mtp_use_dedicated_embeddings", "mamba_ssm_dtype")
+    config.ignore("attn_output_gate", "mamba_ssm_dtype")
+    config.expect("mtp_use_dedicated_embeddings", False)
+    modules = either(config, "mtp_num_hidden_layers", "num_nextn_predict_layers", 0, least=0, most=16)
     parts = {
         "delta": delta(config),
         "attention": attention | {"qk_norm": {}, "gate": True},
@@ -56,7 +60,8 @@ def read(config: Config, model_type: str) -> dict:
     position = rotary.rope(plain_rope(config), value["context"], fraction=0.25)
     kinds = ["delta" if word == "linear_attention" else "attention" for word in types]
     blocks = [[kind, "moe" if routed else "dense"] for kind, routed in zip(kinds, sparse, strict=True)]
-    return common.assemble(config, value, position, parts, blocks)
+    ahead = mtp.modules(modules, ["attention", "moe" if count else "dense"], **unless(False, one_join=modules > 1))
+    return common.assemble(config, value, position, parts, blocks, **ahead)
 
 
 def delta(config: Config) -> dict:
@@ -123,6 +128,7 @@ def write(arch: Architecture) -> dict:
         }  # fmt: skip
     if model_type == "qwen3_next":
         written |= {"decoder_sparse_step": 1, "mlp_only_layers": [n for n, routed in enumerate(sparse) if not routed]}
+    written["num_nextn_predict_layers" if model_type == "qwen3_next" else "mtp_num_hidden_layers"] = write_mtp(arch)
     rope = rotary.write_rope(arch.position, arch.context) | {"partial_rotary_factor": arch.position.fraction}
     return written | rope | common.write_precision(arch)
 

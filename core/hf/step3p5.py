@@ -6,7 +6,7 @@ Lists that say something of every layer go on to the modules that predict ahead.
 
 from ..parts.base import Spec
 from ..spec import Architecture
-from . import common, rotary, tensors
+from . import common, mtp, rotary, tensors
 from . import deepseek_v3 as v3
 from .common import unless
 from .config import Config, text_config
@@ -19,6 +19,9 @@ ALWAYS = dict(
     norm_expert_weight=True, moe_router_activation="sigmoid", use_moe_router_bias=True, att_impl_type="GQA",
     yarn_only_types=["full_attention"],    use_bidirectional_attention=False, moe_dynamic_exp_p=1,
 )  # fmt: skip
+AHEAD = mtp.Names(
+    norm="layers.{layer}.transformer.shared_head.norm", copies={"head": "layers.{layer}.transformer.shared_head.output"}
+)
 PUBLISHED = {
     "mlp.gate.e_score_correction_bias": "moe.router_bias", "mlp.gate.weight": "moe.gate.weight", "mlp.shared_experts": "share_expert",
     "mlp.experts.down_proj": "moe.down_proj.weight",
@@ -54,12 +57,8 @@ def read(config: Config, model_type: str) -> dict:
         raise config.refuse(
             "num_nextn_predict_layers", "these modules are not alike, and the spec has one block for all"
         )
-    mtp = {"mtp": unless(1, count=ahead) | {"block": blocks[depth]}} if ahead else {}
-    parts = mixers | feeds
-    used = {name for block in blocks for name in block}
-    parts = {name: part for name, part in parts.items() if name in used}
-    far = attentions["far"]
-    return common.assemble(config, value, far, parts, blocks[:depth], **mtp) | {"parts": parts}
+    modules = mtp.modules(ahead, next(iter(blocks[depth:]), []), copies=("head",))
+    return common.assemble(config, value, attentions["far"], mixers | feeds, blocks[:depth], **modules)
 
 
 def _listed(
