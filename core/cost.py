@@ -328,8 +328,8 @@ def _ahead(arch: Architecture, w: Workload) -> Iterator[Row]:
     copies = {f"{name}.copy of {name}": (arch.vocab_size, arch.table_width) for name in mtp.copies}
     own = _merged(_weights(arch, w, around, 1), _weights(arch, w, parameters, mtp.count, buffers))
     repeated = _weights(arch, w, copies, mtp.count)
-    repeated = {"weight_bytes": repeated["weight_bytes"], "derivation": repeated["derivation"]} if copies else {}
-    figures = _merged(own, repeated)
+    bytes_alone = {name: repeated[name] for name in ("weight_bytes", "derivation")} if copies else {}
+    figures = _merged(own, bytes_alone)
     yield Row(
         "ahead of the model", "mtp", "multi-token prediction", "mtp", mtp.count,
         mtp_parameters=own["parameters"],

@@ -48,9 +48,9 @@ class _Builder:
         self.lend(names)
         self.graph.graph["layers"] = [names[steps] for steps in arch.sequence]
         self.graph.graph["pattern"] = arch.pattern
-        self.top(end)
-        if arch.mtp:
-            self.ahead(end)
+        read = self.top(end)
+        if arch.mtp:  # they read what the head does, or all streams where there are several
+            self.ahead(end if arch.residual.streams > 1 else read)
         self.sum_up()
 
     def node(self, name: str, kind: str, label: str, shape_in: Sizes, shape_out: Sizes, **more) -> None:
@@ -166,8 +166,8 @@ class _Builder:
         self.edge(end, name, "stream" if name == "merge" else "x", before)
         return name
 
-    def top(self, end: str) -> None:
-        """The end of several streams, the last norm and the output head."""
+    def top(self, end: str) -> str:
+        """The end of several streams, the last norm and the output head; returns the node that the head reads."""
         arch, d = self.arch, self.arch.d_model
         end = self.streams("merge", end)
         end = self.norm("norm", end, arch.norm) if arch.head.norm else end
@@ -183,6 +183,7 @@ class _Builder:
         self.node("logits", "output", "Next-token logits", self.logits, self.logits, path="")
         self.edge(end, "head", "x", self.stream)
         self.edge("head", "logits", "logits", self.logits)
+        return end
 
     def ahead(self, end: str) -> None:
         """The multi-token-prediction modules, beside the model: their figures are not in its sums."""
@@ -191,6 +192,8 @@ class _Builder:
             f"Used in training and for speculative decoding: predicts {count} token{'s' if count > 1 else ''} beyond the "
             "next. Not part of the main model's figures."
         )
+        if copies := " and the ".join(self.arch.mtp.copies):
+            words += f" The files repeat the {copies} for {'each' if count > 1 else 'it'}, and their bytes count."
         self.node(
             "mtp", "mtp", "Multi-token prediction", self.stream, self.stream, parent=None, repeat=count, explain=words,
         )  # fmt: skip

@@ -262,8 +262,8 @@ class PredictAhead(nn.Module):
         self.norm = arch.norm.build(arch.d_model) if arch.mtp.norm else None
 
     def forward(self, stream: Tensor, ahead: Tensor, positions: Tensor, tokens: Tensor | None = None) -> Tensor:
-        """The stream or streams, the next tokens' embeddings (B, T, d_model), and those tokens where a part reads them ->
-        what the model's head reads."""
+        """What the model's head reads (all the streams where there are several), the next tokens' embeddings (B, T, d_model),
+        and those tokens where a part reads them -> what the head reads next."""
         ahead = self.token_norm(ahead)
         ahead = ahead if self.split is None else self.split(ahead)
         x = self.join(torch.cat((ahead, self.stream_norm(stream)), dim=-1))  # as the stream

@@ -233,6 +233,11 @@ def published(depth: int, experts: int) -> dict[str, tuple[str, tuple[int, ...]]
     for n in range(depth):
         layer(f"layers.{n}", 4 if n > 1 and n % 2 == 0 else 128, n < 3)
     layer("mtp.0", 0, False)
+    narrow("mtp.0.e_proj", d, d), narrow("mtp.0.h_proj", d, d)
+    for name in ("enorm", "hnorm", "norm"):
+        found[f"mtp.0.{name}.weight"] = "BF16", (d,)
+    for name, shape in (("fn", (4, 4 * d)), ("base", (4,)), ("scale", (1,))):
+        found[f"mtp.0.hc_head_{name}"] = "F32", shape
     return found
 
 

@@ -157,7 +157,7 @@ def test_prediction_modules_run_and_count():
     model, tokens = live(arch), tokens_for(arch)
     ahead = build_mtp(arch, device="cpu")
     with torch.inference_mode():
-        stream = model.stream(tokens)
+        stream = model.norm(model.stream(tokens))
         joined = ahead[0](stream[:, :-1], model.embedding(tokens[:, 1:]), torch.arange(tokens.shape[1] - 1))
         assert model.head(joined).shape == (2, tokens.shape[1] - 1, arch.vocab_size)
     assert (

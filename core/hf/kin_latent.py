@@ -44,6 +44,7 @@ class LatentKin:
     head_dim: bool = False  # another name of qk_rope_head_dim, which goes before it
     yarn: Mapping[str, Any] | None = None  # the usual rope dictionary
     ignored: str = ""
+    copies: tuple[str, ...] = ()  # what the files of modules that predict ahead repeat
 
 
 KIN = {
@@ -53,7 +54,7 @@ KIN = {
     ),
     "glm4_moe_lite": LatentKin(
         "Glm4MoeLite", (154_880, 2_048, 10_240, 47, 202_752), 20, (768, 512), (192, 64, 256), eps=1e-5, experts=(64, 4, 1_536, 1),
-        scale=1.8, first=1, typed="alone", head_dim=True,
+        scale=1.8, first=1, typed="alone", head_dim=True, copies=("embedding", "head"),
     ),
     "minicpm3": LatentKin(
         "MiniCPM3", (73_448, 2_560, 6_400, 62, 32_768), 40, (768, 256), (64, 32, None), eps=1e-5, tied=True, interleaved=False,
@@ -106,7 +107,8 @@ def read(row: LatentKin, config: Config, model_type: str) -> dict:
     parts["moe"] = v3.experts(config, count, top_k, width, shared, "num_local_experts num_experts") | {"router": router}
     count = v3.either(config, "num_nextn_predict_layers", "num_mtp_layers", 0, least=0, most=16)
     step = {"parts": ["moe"], "residual": {"norm": "sandwich"}} if row.normed else "moe"
-    return value | v3.blocks(config, parts, _feeds(row, config, depth), mtp.modules(count, ["attention", step]), step)
+    ahead = mtp.modules(count, ["attention", step], **unless((), copies=row.copies))
+    return value | v3.blocks(config, parts, _feeds(row, config, depth), ahead, step)
 
 
 def _whole(raw: Mapping[str, Any], attention: Mapping[str, Any]) -> dict:

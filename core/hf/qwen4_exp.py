@@ -81,7 +81,7 @@ def write(arch: Architecture) -> dict | None:
         "hc_lowrank": arch.residual.rank,
         "output_gate_type": "sigmoid" if delta and delta.sigmoid_gate else "silu",
     }
-    for key in ("decoder_sparse_step", "mlp_only_layers"):
+    for key in ("decoder_sparse_step", "mlp_only_layers", "num_nextn_predict_layers", "mtp_num_hidden_layers"):
         written.pop(key, None)
     if part:
         written |= {
