@@ -7,7 +7,7 @@ export PYTHONPATH := $(CURDIR)
 export MALLOC_MMAP_THRESHOLD_ := 65536
 export MALLOC_TRIM_THRESHOLD_ := 65536
 
-.PHONY: app test lint bench sheet sizes sweep parity clean
+.PHONY: app test lint bench sheet sizes figures sweep parity clean
 
 app: .venv/.app
 	@echo "Strata: http://localhost:$(PORT)"
@@ -31,6 +31,9 @@ sheet: .venv/.test
 
 sizes: .venv/.test
 	$(BIN)/python docs/sizes.py
+
+figures: .venv/.test
+	$(BIN)/python docs/figures.py
 
 bench: .venv/.test
 	$(BIN)/python bench/run.py
