@@ -8,7 +8,7 @@ from parity import check_logits, parameters, reference
 
 import core
 from core.hf import from_hf, to_hf
-from core.hf.wrappers import OWN, WRAPPERS
+from core.hf.wrappers import OWN, THINKERS, WRAPPERS
 
 SMALL = dict(
     vocab_size=64, hidden_size=64, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
@@ -93,6 +93,40 @@ def test_a_wrapper_of_any_text_model():
     assert from_hf(llama).parts == arch.parts
     gemma = SMALL | dict(model_type="gemma2", head_dim=16)
     assert from_hf(dict(model_type="llava_next", text_config=gemma)).head.softcap == 30
+
+
+@pytest.mark.parametrize("wrapper", THINKERS)
+def test_what_thinks_is_read_whatever_speaks_beside_it(wrapper):
+    text = SMALL | TEXTS[THINKERS[wrapper]] | {"model_type": OWN[THINKERS[wrapper]]}
+    thinker = {"model_type": THINKERS[wrapper], "text_config": text, "audio_config": {"d_model": 8}}
+    whole = default(wrapper) | {"thinker_config": thinker, "dtype": "float16"}
+    arch = from_hf(whole)
+    assert arch.precision["default"] == "fp16"
+    assert arch.parts == from_hf(thinker).parts and arch.layers == from_hf(thinker).layers
+    with pytest.raises(core.Unsupported, match=r"^mystery: "):
+        from_hf(whole | {"mystery": 1})
+    with pytest.raises(core.Unsupported, match=r"^thinker_config\.mystery: "):
+        from_hf(whole | {"thinker_config": thinker | {"mystery": 1}})
+
+
+def test_phi_4_multimodal_is_phi_3_beside_its_towers():
+    """Its towers stand inside the decoder; what text passes is read."""
+    towers = dict(
+        vision_config=dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=28),
+        audio_config=dict(hidden_size=16, intermediate_size=16, num_blocks=1, num_attention_heads=2, ext_pw_out_channel=16,
+                          depthwise_separable_out_channel=16, nemo_conv_channels=16),
+    )  # fmt: skip
+    factors = dict(short_factor=[1.0, 1.1, 1.2, 1.3, 1.5, 2.0], long_factor=[2.0, 2.5, 3.0, 3.5, 4.0, 4.5])
+    for keys in (
+        {},
+        dict(tie_word_embeddings=True, sliding_window=5, num_key_value_heads=None),
+        dict(partial_rotary_factor=0.75, rope_scaling=factors | dict(type="longrope"), original_max_position_embeddings=4),
+    ):  # fmt: skip
+        config = SMALL | towers | keys | dict(model_type="phi4_multimodal")
+        arch = check_logits(config)
+        assert from_hf(to_hf(arch)) == arch
+        plain = {key: value for key, value in config.items() if key not in towers} | dict(model_type="phi3")
+        assert from_hf(plain).parts == arch.parts
 
 
 def test_the_keys_of_older_files_stand_beside_the_wrappers():

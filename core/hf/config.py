@@ -220,8 +220,8 @@ def layers(blocks: Sequence[Sequence[Any]]) -> list[dict]:
 # What the config.json of a wrapper says of images, sound and tokens, beside its text_config.
 WRAPPING = tuple(
     """_pad_token_id im_start_id im_end_id im_newline_id density_router_hidden_size density_router_threshold
-    density_router_loss_weight
-    acoustic_tokenizer_chunk_size acoustic_tokenizer_encoder_config adapter_config adapter_layer_norm_eps adaptor_config
+    density_router_loss_weight diffusion_head_config diffusion_loss_weight semantic_model_config
+    acoustic_tokenizer_chunk_size acoustic_tokenizer_encoder_config adapter_config adapter_layer_norm_eps adaptor_config audio_frame_step
     alignment_intermediate_size audio_bos_token_id audio_chunk_size audio_config audio_end_token_id audio_eos_token_id audio_merge_size
     audio_soft_tokens_per_image audio_start_token_id audio_token_id audio_token_index boa_token_id boi_token_id boi_token_index
     deepstack_layer_map downsample_factor downsample_mode downsample_rate downsample_ratio drop_vision_last_layer encoder_config

@@ -193,5 +193,5 @@ def _stacked(at: str, name: str, gated: bool) -> Source:
 
 def ignored(name: str) -> bool:
     """Tensors that are no part of a language model: tables that are computed, and everything that sees images."""
-    seeing = "vision_tower. vision_model. multi_modal_projector. mm_projector. visual. audio_tower. connector.".split()
+    seeing = "vision_tower. vision_model. multi_modal_projector. mm_projector. visual. audio_tower. embed_tokens_extend. connector.".split()
     return name.endswith("rotary_emb.inv_freq") or any(piece in name for piece in seeing)

@@ -15,13 +15,15 @@ from .weights import Sources
 
 # Wrapper -> the type of a text_config that names none. Any other that is read stands there too.
 WRAPPERS = {
-    "aya_vision": "cohere2", "blip-2": "opt", "cohere_compass": "cohere_compass_text", "cohere2_vision": "cohere2",
-    "deepseek_vl": "llama", "deepseek_vl_hybrid": "llama",
+    "audioflamingo3": "qwen2", "aya_vision": "cohere2", "blip-2": "opt", "cohere_compass": "cohere_compass_text",
+    "cohere2_vision": "cohere2", "deepseek_vl": "llama", "deepseek_vl_hybrid": "llama",
     "exaone4_5": "exaone4", "fast_vlm": "qwen2", "fun_asr_nano": "qwen3", "fuyu": "persimmon", "glmasr": "llama", "got_ocr2": "qwen2",
     "granite_speech": "granite", "granite_speech_plus": "granite", "hyperclovax_vision_v2": "hyperclovax", "idefics2": "mistral",
-    "idefics3": "llama", "instructblip": "opt", "instructblipvideo": "opt", "internvl": "qwen2", "janus": "llama", "lfm2_vl": "lfm2",
-    "lighton_ocr": "qwen3", "llava": "llama", "llava_next": "llama", "llava_next_video": "llama", "llava_onevision": "qwen2",
+    "idefics3": "llama", "instructblip": "opt", "instructblipvideo": "opt", "internvl": "qwen2", "janus": "llama",
+    "lfm2_vl": "lfm2", "lfm3_vl": "lfm3", "lighton_ocr": "qwen3", "llava": "llama", "llava_next": "llama",
+    "llava_next_video": "llama", "llava_onevision": "qwen2",
     "minicpm_ocr": "qwen3_5_text", "minicpmv4_6": "qwen3_5_text", "minicpmv4_7": "qwen3_5_text", "moss_transcribe_diarize": "qwen3",
+    "musicflamingo": "qwen2", "vibevoice": "qwen2",
     "nemo_speechlm": "nemotron_h", "nemotron_h_omni": "nemotron_h", "ovis2": "qwen2", "paligemma": "gemma", "perception_lm": "llama",
     "pp_chart2table": "qwen2", "qianfan_ocr": "qwen3", "qwen2_audio": "qwen2", "qwen3_asr": "qwen3", "shieldgemma2": "gemma3_text",
     "smolvlm": "llama", "vibevoice_asr": "qwen2", "video_llama_3": "qwen2", "video_llava": "llama", "vipllava": "llama", "voxtral": "llama",
@@ -42,6 +44,10 @@ EITHER = (  # where the wrapper or its text model says so
 INNER = ("blip-2", "instructblip", "instructblipvideo", "nemotron_h_omni")  # as the text model alone says
 NEVER = ("nemo_speechlm", "qwen2_audio", "vibevoice_asr", "voxtral")  # never: the head has a matrix of its own
 TIED = ("granite_docling", "hunyuan_vl", "paddleocr_vl")  # the classes of OWN that tie by default
+THINKERS = {
+    "qwen2_5_omni": "qwen2_5_omni_thinker",
+    "qwen3_omni_moe": "qwen3_omni_moe_thinker",
+}  # what speaks stands beside
 FLAT = ("qwen2_vl", "qwen2_5_vl")  # older files have the text model's keys beside the wrapper's
 
 
@@ -80,6 +86,7 @@ TEXTS = {
     "paddleocr_vl_text": Text(
         "llama",
         _sizes(103_424, 1_024, 3_072, 18, 16, 2, 131_072, rms_norm_eps=1e-5, rope_theta=5e5, head_dim=128, tie_word_embeddings=True),
+        unread="attention_bias mlp_bias",
     ),
     "glm4v_text": Text(
         "glm4", _sizes(151_552, 4_096, 13_696, 40, 32, 2, 32_768, rms_norm_eps=1e-5, partial_rotary_factor=1.0),
@@ -92,6 +99,11 @@ TEXTS = {
     "glm_ocr_text": Text(
         "glm4", _sizes(59_392, 1_024, 4_096, 16, 16, 8, 131_072, rms_norm_eps=1e-5, partial_rotary_factor=1.0, head_dim=None),
         {"attention_bias": False},
+    ),
+    "phi4_multimodal": Text(
+        "phi3",
+        _sizes(200_064, 3_072, 8_192, 32, 32, 8, 131_072, rms_norm_eps=1e-5, original_max_position_embeddings=4_096),
+        unread="vision_config audio_config",
     ),
     "qwen2_5_omni_text": Text("qwen2", _sizes(152_064, 3_584, 18_944, 28, 28, 4, 32_768, rope_theta=1e6, max_window_layers=28)),
     "qwen2_5_vl_text": Text("qwen2", QWEN2, {"head_dim": None}),
@@ -110,13 +122,15 @@ TEXTS = {
     ),
     "qwen3_vl_text": Text("qwen3", _sizes(151_936, 4_096, 22_016, 32, 32, 32, 128_000, rope_theta=5e5, head_dim=128), unread=WINDOWS),
 }  # fmt: skip
-TYPES = (*WRAPPERS, *OWN, *TEXTS)
+TYPES = (*WRAPPERS, *OWN, *THINKERS, *TEXTS)
 
 
 def read(config: Config, model_type: str) -> dict:
     if model_type in TEXTS:
         config.left.clear()  # every key of it is read below
         return _read(_as_family(config.raw, config.where, TEXTS[model_type]), TEXTS[model_type].family)
+    if model_type in THINKERS:
+        return _read_thinker(config, THINKERS[model_type])
     if model_type in FLAT and not config.has("text_config"):
         config.left.clear()
         config = Config(_nested(config), config.where)
@@ -124,12 +138,30 @@ def read(config: Config, model_type: str) -> dict:
         raise config.refuse("text_config", "it describes the language model, and is what is read")
     text = text_config(config, tie=_tie(config, model_type))
     config.ignore("hidden_size", "vocab_size")  # the text model's, again
+    if model_type == "musicflamingo":  # how its sound turns
+        config.ignore("head_dim", "max_position_embeddings", "rope_parameters", "partial_rotary_factor")
     config.finish()
     kind = text.take("model_type", str, OWN.get(model_type) or WRAPPERS[model_type])
     if model_type in OWN:
         text.expect("model_type", OWN[model_type], model_type)  # older files repeat the wrapper's
         kind = OWN[model_type]
     return _read(text, kind)
+
+
+def _read_thinker(config: Config, kind: str) -> dict:
+    """The part that reads and answers; beside it stand what speaks and what makes sound of it."""
+    config.ignore(
+        *config.raw.keys() & {
+            "talker_config", "token2wav_config", "code2wav_config", "enable_audio_output", "enable_talker", "system_token_id",
+            "user_token_id", "assistant_token_id", "im_start_token_id", "im_end_token_id", "tts_pad_token_id", "tts_bos_token_id",
+            "tts_eos_token_id", "tie_word_embeddings",
+        }
+    )  # fmt: skip
+    outer = {key: config.raw[key] for key in ("dtype", "torch_dtype", "quantization_config") if config.has(key)}
+    thinker = Config(outer | config.nested("thinker_config").raw, "thinker_config")
+    thinker.expect("model_type", kind)
+    config.ignore("quantization_config")
+    return read(thinker, kind)
 
 
 def _tie(config: Config, model_type: str) -> bool | None:
