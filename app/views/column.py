@@ -191,8 +191,8 @@ class Column:
         row = self.row(node)
         if len(row) == 1:
             return width, height
-        room = WIDTH - 72 - 10 * (len(row) - 1)
-        needs = {n: text_width(self.g.nodes[n]["label"].partition(",")[0], 12) + 14 for n in row}
+        room = WIDTH - 58 - 10 * (len(row) - 1)
+        needs = {n: max(92, text_width(self.g.nodes[n]["label"].partition(",")[0], 12) + 14) for n in row}
         if max(needs.values()) <= room / len(row):
             return min(width, room / len(row)), height
         return needs[node] * room / sum(needs.values()), height

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor, nn
 
+from ..words import tokens
 from .base import (
     Borrow,
     Flops,
@@ -247,7 +248,7 @@ class Attention(Mixer):
         if self.cache_from:
             yield "borrowed cache"
         if self.reach:
-            yield f"window {self.window:,}" if self.window else f"chunk {self.chunk:,}"
+            yield f"window {tokens(self.window)}" if self.window else f"chunk {tokens(self.chunk)}"
 
     def explain(self, d_model: int) -> str:
         per = self.heads // self.kv_heads

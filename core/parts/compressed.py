@@ -9,6 +9,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from ..words import tokens
 from .attention import visible
 from .base import (
     Flops,
@@ -171,7 +172,7 @@ class CompressedAttention(Mixer):
             yield f"1 in {self.ratio}, best {self.indexer.top_k:,}"
         elif self.ratio:
             yield f"1 in {self.ratio}"
-        yield f"window {self.window:,}"
+        yield f"window {tokens(self.window)}"
 
     def explain(self, d_model: int) -> str:
         words = (

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from ..words import tokens
 from .attention import Attention, CausalAttention
 from .base import Flops, HeadDim, Heads, Keep, Length, Linear, Mixer, Shape, State, causal_pairs
 from .convolution import Kernel
@@ -39,6 +40,10 @@ class ConvolutionalAttention(Mixer):
         if self.kv_heads * self.head_dim % 2:
             raise ValueError("head_dim: half of all value channels come from the token before; give an even number")
         return self
+
+    @property
+    def label(self) -> str:
+        return "Convolutional attention"
 
     @property
     def reach(self) -> int | None:
@@ -101,7 +106,7 @@ class ConvolutionalAttention(Mixer):
     def facts(self) -> Iterator[str]:
         yield f"{self.heads} heads · {self.kv_heads} KV"
         if self.window:
-            yield f"window {self.window:,}"
+            yield f"window {tokens(self.window)}"
 
     def explain(self, d_model: int) -> str:
         wide, kept = self.heads * self.head_dim, 2 * self.kv_heads * self.head_dim

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from ..words import tokens
 from .attention import Temperature, visible
 from .base import Flops, HeadDim, Heads, Keep, Length, Linear, Mixer, Positive, Shape, causal_pairs
 from .norm import Norm, PartNorm, RMSNorm
@@ -138,7 +139,7 @@ class LatentAttention(Mixer):
     def facts(self):
         yield f"{self.heads} heads · latent {self.kv_rank} + {self.rope_dim}"
         if self.window:
-            yield f"window {self.window:,}"
+            yield f"window {tokens(self.window)}"
 
     def explain(self, d_model: int) -> str:
         whole = self.heads * (self.qk_dim + self.v_dim)
