@@ -222,7 +222,7 @@ class Model(nn.Module):
             reader, source = getattr(self.layers[layer], name), getattr(self.layers[source_layer], source_name)
             for child, module in reader.named_children():
                 if isinstance(module, Borrow):
-                    module.source = (getattr(source, child),)
+                    module.source = (getattr(source, module.lender or child),)
                     module.source[0].lent = True
 
     def _link_routers(self) -> None:

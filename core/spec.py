@@ -302,8 +302,7 @@ class Architecture(Spec):
                 raise ValueError(f"parts.{name}.{reader.borrows}: no layer before {layer} keeps what it names")
             lender = self.parts[source[1]]
             alone = reader.model_copy(update={reader.borrows: None})
-            chosen = [getattr(part, "attended", None) for part in (reader, lender)]
-            if reader.kind != lender.kind or alone.cache(1) != lender.cache(1) or chosen[0] != chosen[1]:
+            if reader.kind != lender.kind or alone.lends() != lender.lends():
                 raise ValueError(f"parts.{name}.{reader.borrows}: {source[1]} keeps tensors of another shape")
 
     def _check_carried(self) -> None:
@@ -339,13 +338,13 @@ class Architecture(Spec):
         wanted = {name: getattr(part, part.borrows, None) for name, part in self.parts.items()}
         if not any(wanted.values()):
             return
-        latest: dict[str, int] = {}  # each part that keeps something -> the last layer that did
+        latest: dict[str, int] = {}  # each part that lends something -> the last layer that does
         for layer, block in enumerate(self.sequence):
             for name in (name for step in block for name in step.parts):
                 if source := wanted[name]:
                     source = max(latest, key=latest.get, default=None) if source == "previous" else source
                     yield layer, name, (latest[source], source) if source in latest else None
-                elif self.parts[name].cache(1):
+                elif self.parts[name].lends():
                     latest[name] = layer
 
     @cached_property

@@ -238,7 +238,11 @@ mlstms = given(
     kind=st.just("mlstm"), heads=st.integers(1, 3), key_dim=st.sampled_from([4, 8]), value_dim=st.sampled_from([4, 6]),
     gate_cap=maybe(st.just(15.0)), bias=maybe(st.booleans()),
 )  # fmt: skip
-channel_mixes = given(kind=st.just("rwkv_channel_mix"), d_ff=st.sampled_from([8, 20]))
+goose_mixes = given(
+    kind=st.just("rwkv7_time_mix"), heads=st.integers(1, 3), head_dim=st.sampled_from([4, 8]), decay_rank=st.just(5), rate_rank=st.just(4),
+    gate_rank=st.just(6),
+)  # fmt: skip
+channel_mixes = given(kind=st.sampled_from(["rwkv_channel_mix", "rwkv7_channel_mix"]), d_ff=st.sampled_from([8, 20]))
 
 
 per_layers = given(
@@ -409,6 +413,7 @@ def mappings(draw):
         "mlstm": mlstms,
         "relative": relatives,
         "time_mix": time_mixes,
+        "goose": goose_mixes,
         "channel_mix": channel_mixes,
     }
     chosen = draw(st.lists(st.sampled_from(sorted(names)), min_size=1, max_size=4, unique=True))
@@ -421,6 +426,9 @@ def mappings(draw):
     if parts.get("moe", {}).get("router", {}).get("hidden"):  # a later router hears from it
         parts["later"] = parts["moe"] | {"router": parts["moe"]["router"] | {"carry": True}}
         layers.append({"blocks": [["later"]]})
+    if "goose" in parts and draw(st.booleans()):  # a later layer mixes in its values
+        parts["gander"] = parts["goose"] | {"value_rank": 3, "value_from": draw(st.sampled_from(["goose", "previous"]))}
+        layers.append({"blocks": [["gander"]]})
     tied = draw(st.booleans())
     value = {
         "name": "drawn",

@@ -125,6 +125,10 @@ class Part(Spec):
         """What one sequence of `length` tokens leaves behind, by name; grows with length up to a window."""
         return {}
 
+    def lends(self) -> dict[str, Shape]:
+        """What a later layer can read of this one for one token, by name; nothing where no part reads it."""
+        return self.cache(1)
+
     def plain_cache(self, length: int) -> dict[str, Shape]:
         """What it would leave behind without what it does to keep less (windows, latents, shared heads)."""
         return self.cache(length)
@@ -237,7 +241,19 @@ def times(x: Tensor, factor: float) -> Tensor:
     return x if factor == 1 else x * factor
 
 
-class Keep(nn.Module):
+class Lends:
+    """A module whose output later layers may read through a `Borrow`."""
+
+    lent = False  # whether one does
+    latest: Tensor | None = None
+
+    def lend(self, x: Tensor) -> Tensor:
+        if self.lent:
+            self.latest = x
+        return x
+
+
+class Keep(Lends, nn.Module):
     """What a layer keeps between calls passes through here: an identity until `caching` turns it on.
 
     The traced picture shows it as a box, its `kept` tensor is what cached decode reads, and its bytes are the
@@ -252,9 +268,7 @@ class Keep(nn.Module):
         self.limit = limit  # a window keeps only its last tokens
         self.on = False
         self.seen = 0  # tokens that have passed since it was turned on
-        self.lent = False  # another layer reads what this one keeps
         self.kept: Tensor | None = None
-        self.latest: Tensor | None = None
 
     @property
     def past(self) -> int:
@@ -268,9 +282,7 @@ class Keep(nn.Module):
             if self.limit is not None:
                 x = x[:, -(self.limit + new - 1) :]  # the first new token sees limit - 1 kept ones at most
             self.kept = x if self.limit is None else x[:, -self.limit :].clone()
-        if self.lent:
-            self.latest = x
-        return x
+        return self.lend(x)
 
     def clear(self, on: bool) -> None:
         self.on, self.seen, self.kept, self.latest = on, 0, None, None

@@ -15,20 +15,23 @@ SHIFT = "What is projected is a learned mix, channel by channel, of the token an
 
 
 class TokenShift(nn.Module):
-    """Several mixes of each token with the one before: m x_t + (1 - m) x_(t - 1), each by a weight m a channel."""
+    """Several mixes of each token with the one before: m x_t + (1 - m) x_(t - 1), each by a weight m a channel; or m is the weight
+    of the one before."""
 
     box = "convolution"
     label = "Token shift"
     explain = "Each channel of a token is mixed with the same channel of the token before, for each projection by its own weights."
 
-    def __init__(self, d_model: int, mixes: int):
+    def __init__(self, d_model: int, mixes: int, of_before: bool = False):
         super().__init__()
+        self.of_before = of_before
         self.weight = nn.Parameter(torch.full((mixes, d_model), 0.5))
 
     def forward(self, x: Tensor, before: Tensor) -> tuple[Tensor, ...]:
         """(B, T, d_model) and the token before them, (B, 1, d_model) -> each mix, and the last token."""
         earlier = torch.cat((before, x), dim=1)[:, :-1]  # (B, T, d_model)
-        return *(earlier + m * (x - earlier) for m in self.weight), x[:, -1:]
+        one, other = (earlier, x) if self.of_before else (x, earlier)
+        return *(other + m * (one - other) for m in self.weight), x[:, -1:]
 
     def outline(self, x: Tensor, before: Tensor) -> tuple[Tensor, ...]:
         return *(x.new_empty(x.shape) for _ in self.weight), before

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Borrow, Eps, Flops, HeadDim, Heads, Keep, Length, Linear, Shape, causal_pairs
+from .base import Borrow, Eps, Flops, HeadDim, Heads, Keep, Lends, Length, Linear, Shape, causal_pairs
 from .chosen import LightningIndexer
 from .latent import LatentAttention, LatentAttentionModule, Rank
 from .norm import LayerNorm
@@ -59,6 +59,9 @@ class SparseLatentAttention(LatentAttention):
 
     def cache(self, length: int) -> dict[str, Shape]:
         return super().cache(length) | ({} if self.choice_from else {"index key": (length, self.index_dim)})
+
+    def lends(self) -> dict[str, Shape]:
+        return self.cache(1) | {"choice": (self.top_k,)}
 
     def flops_forms(self, d_model: int, new: int, past: int) -> dict[str, Flops]:
         """Either form of latent attention over the chosen tokens; the indexer scores all that a token may see."""
@@ -133,17 +136,11 @@ class SparseLatentModule(LatentAttentionModule):
         return self.indexer(q, self.index_cache(k.squeeze(2)), self.index_weights(x), positions)
 
 
-class Indexer(LightningIndexer):
-    """Lends its choice to later layers, which attend to the same."""
-
-    lent = False
-    latest: Tensor | None = None
+class Indexer(Lends, LightningIndexer):
+    """Later layers may attend to what this one chose."""
 
     def forward(self, q: Tensor, k: Tensor, weights: Tensor, positions: Tensor) -> Tensor:
-        best = super().forward(q, k, weights, positions)
-        if self.lent:
-            self.latest = best
-        return best
+        return self.lend(super().forward(q, k, weights, positions))
 
 
 class Chosen(Borrow):

@@ -1,0 +1,284 @@
+"""RWKV-7 "Goose" (arXiv:2503.14456, section 4): a delta rule that is general in what fades and what is written, values that lean
+back on the first layer's, and a feed-forward network that sees the token before."""
+
+import math
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from .base import Borrow, Flops, HeadDim, Heads, Lends, Linear, Recurrence, Shape, State
+from .feedforward import Activate, Activated
+from .latent import Rank
+from .norm import Norm
+from .rwkv import SHIFT, ChannelMix, TokenShift
+
+
+class GooseTimeMix(Recurrence):
+    """Each head keeps a matrix of head_dim × head_dim. A token lets its columns fade, each at its own pace; takes back, channel by
+    channel at its own rate, what the matrix answers to a key; and writes its value to that key. H = heads, N = head_dim, W = H N."""
+
+    title = "RWKV-7 time mix"
+    borrows = "value_from"
+    in_float32 = ("memory",)
+
+    kind: Literal["rwkv7_time_mix"]
+    heads: Heads = Field(description="Heads, each with a state of its own", examples=[40])
+    head_dim: HeadDim = Field(64, description="Channels of a head, and rows and columns of its state")
+    decay_rank: Rank = Field(description="Width that the decay passes on its way", examples=[96])
+    rate_rank: Rank = Field(description="Width that the in-context learning rate passes", examples=[96])
+    gate_rank: Rank = Field(description="Width that the output gate passes", examples=[320])
+    value_rank: Rank | None = Field(
+        None, description="Width that the weight of the earlier layer's value passes", examples=[64]
+    )
+    value_from: str | None = Field(
+        None,
+        max_length=64,
+        description="Values are mixed with those of the nearest earlier layer with this part, or of `previous` ones",
+    )
+    norm: Norm | None = Field(None, description="Where it differs from the model's")
+
+    @model_validator(mode="after")
+    def _mixed(self):
+        if bool(self.value_rank) != bool(self.value_from):
+            raise ValueError("value_rank: it weighs the values that value_from names; give both or neither")
+        return self
+
+    @property
+    def width(self) -> int:
+        return self.heads * self.head_dim
+
+    def build(self, d_model: int) -> nn.Module:
+        return GooseTimeMixModule(self, d_model)
+
+    def lends(self) -> dict[str, Shape]:
+        return {"value": (self.width,)}
+
+    def state(self, d_model: int) -> dict[str, Shape]:
+        return {"last": (1, d_model), "memory": (self.heads, self.head_dim, self.head_dim)}
+
+    def flops(self, d_model: int, new: int, past: int) -> Flops:
+        w = self.width
+        flops = Flops(dict.fromkeys(("receptance", "k", "v", "o"), 2 * new * d_model * w))
+        ranks = {
+            "decay": self.decay_rank,
+            "rate": self.rate_rank,
+            "gate": self.gate_rank,
+            "value_weight": self.value_rank,
+        }
+        for name, rank in ranks.items():
+            if rank:
+                flops[name] = 2 * new * rank * (d_model + w)
+        flops["rule"] = 8 * new * w * self.head_dim
+        return flops
+
+    def shrink(self, scale: float) -> "GooseTimeMix":
+        ranks = {name: 16 for name in ("decay_rank", "rate_rank", "gate_rank", "value_rank") if getattr(self, name)}
+        return self.model_copy(update={"heads": min(self.heads, 4), "head_dim": 16} | ranks)
+
+    def facts(self) -> Iterator[str]:
+        yield f"{self.heads} heads · {self.head_dim} × {self.head_dim} each"
+
+    def explain(self, d_model: int) -> str:
+        words = (
+            f"Each of {self.heads} heads keeps a matrix of {self.head_dim} × {self.head_dim}, {self.width * self.head_dim:,} values in "
+            "all, however long the text. Each token lets its columns fade, takes back part of what the matrix answers to its key and "
+            "writes its value there. "
+        )
+        return words + (
+            "Its values are mixed with those that an earlier layer had."
+            if self.value_from
+            else "Later layers may read its values."
+        )
+
+    def checklist(self, d_model: int) -> Iterator[str]:
+        yield SHIFT
+        yield "A channel's decay is exp(−exp(−½) · sigmoid(·)): above 0.545, whatever the input."
+        yield "What is taken back is asked by the key times κ, over its length; what is written goes to the key times 1 + (rate − 1) · α."
+        yield "The matrix answers before it fades; the receptance reads it after the token is written."
+        yield f"Each head is normalised with a bias, eps {self.head_dim} × the model's; then v times Σ r · ρ · key joins, then the gate."
+        yield "Decay passes tanh inside its low rank, the gate a sigmoid, rate and value weight nothing; the gate alone has no bias."
+        if self.value_from:
+            yield "The first layer's value is as its projection left it; each channel has a weight of its own, from the input."
+
+
+class GooseTimeMixModule(nn.Module):
+    def __init__(self, part: GooseTimeMix, d_model: int):
+        super().__init__()
+        self.part = part
+        w = part.width
+        self.last = State(1, d_model)
+        self.shift = TokenShift(d_model, 6, of_before=True)
+        self.receptance, self.k = Linear(d_model, w), Linear(d_model, w)
+        self.v = Value(d_model, w)
+        self.decay = LowRank(d_model, part.decay_rank, w, torch.tanh)
+        self.rate = LowRank(d_model, part.rate_rank, w)
+        self.gate = LowRank(d_model, part.gate_rank, w, torch.sigmoid, bias=False)
+        if part.value_from:
+            self.value = EarlierValue(w)
+            self.value_weight = LowRank(d_model, part.value_rank, w)
+            self.mix = MixValues()
+        self.memory = State(part.heads, part.head_dim, part.head_dim)
+        self.rule = GooseRule(part)
+        self.out_norm = HeadLayerNorm(part.heads, part.head_dim, part.head_dim * part.norm.eps)
+        self.o = Linear(w, d_model)
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
+        r, w, k, v, a, g, last = self.shift(x, self.last.before(x))  # (B, T, d_model) six times
+        self.last(last)
+        value = self.v(v)  # (B, T, W)
+        if self.part.value_from:
+            value = self.mix(value, self.value(x), self.value_weight(v))
+        heads = (
+            t.unflatten(-1, (self.part.heads, -1))
+            for t in (self.receptance(r), self.k(k), value, self.decay(w), self.rate(a))
+        )
+        y, bonus, after = self.rule(*heads, self.memory.before(x))  # (B, T, H, N) twice, (B, H, N, N)
+        self.memory(after)
+        return self.o((self.out_norm(y) + bonus).flatten(-2) * self.gate(g))
+
+
+class GooseRule(nn.Module):
+    """S_t = S_(t - 1) (diag(w_t) - k̂_t^T (a_t * k̂_t)) + v_t^T k̃_t, and y_t = r_t S_t^T, with k̂ = k * κ over its length and
+    k̃ = k * (1 + (a - 1) * α). Beside it, the token's own value, by how well r and k̃ agree."""
+
+    box = "recurrence"
+    label = "Generalised delta rule"
+    explain = (
+        "Token after token: columns of the state fade, part of what it answers to the key is taken back, the value is written, the "
+        "receptance reads."
+    )
+
+    def __init__(self, part: GooseTimeMix):
+        super().__init__()
+        shape = part.heads, part.head_dim
+        self.remove = nn.Parameter(torch.ones(shape))  # κ
+        self.write = nn.Parameter(torch.ones(shape))  # α
+        self.bonus = nn.Parameter(torch.zeros(shape))  # ρ
+
+    def forward(
+        self, r: Tensor, k: Tensor, v: Tensor, decay: Tensor, rate: Tensor, state: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, T, H, N) five times, (B, H, N values, N keys) -> what is read and the bonus, (B, T, H, N) each, and the state after."""
+        dtype = v.dtype
+        r, k, v, a = r.float(), k.float(), v.float(), torch.sigmoid(rate.float())
+        w = torch.exp(-math.exp(-0.5) * torch.sigmoid(decay.float()))  # (B, T, H, N)
+        asked = F.normalize(k * self.remove, dim=-1)
+        k = k * (1 + (a - 1) * self.write)
+        state, out = state.float(), []
+        for t in range(k.shape[1]):
+            answer = state @ asked[:, t, :, :, None]  # (B, H, N, 1)
+            taken = answer @ (asked * a)[:, t, :, None]  # (B, H, N, N)
+            state = state * w[:, t, :, None] - taken + v[:, t, :, :, None] @ k[:, t, :, None]
+            out.append(state @ r[:, t, :, :, None])  # (B, H, N, 1)
+        y = torch.stack(out, dim=1).squeeze(-1)
+        return y.to(dtype), ((r * k * self.bonus).sum(dim=-1, keepdim=True) * v).to(dtype), state
+
+    def outline(
+        self, r: Tensor, k: Tensor, v: Tensor, decay: Tensor, rate: Tensor, state: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        return v.new_empty(v.shape), v.new_empty(v.shape), state
+
+
+class LowRank(nn.Module):
+    """Down to a few channels, at times through an activation, and up again."""
+
+    box = "linear"
+
+    def __init__(self, d_in: int, rank: int, d_out: int, inner=None, bias: bool = True):
+        super().__init__()
+        self.inner = inner
+        self.down, self.up = Linear(d_in, rank), Linear(rank, d_out, bias)
+        self.label = f"Linear {d_in:,} → {rank:,} → {d_out:,}"
+        inside = f", with {inner.__name__} between" if inner else ""
+        self.explain = f"Two matrices through a rank of {rank:,}{inside}{' and a bias' if bias else ''}."
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, T, d_in) -> (B, T, d_out)
+        x = self.down(x)
+        return self.up(x if self.inner is None else self.inner(x))
+
+    def outline(self, x: Tensor) -> Tensor:
+        return x.new_empty(*x.shape[:-1], self.up.out_features)
+
+
+class Value(Lends, Linear):
+    """The value's projection, which later layers may read."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.lend(super().forward(x))
+
+
+class EarlierValue(Borrow):
+    lender = "v"
+    label = "First layer's values"
+    explain = "The values that an earlier layer projected from the same tokens: nothing is kept of them between calls."
+
+
+class MixValues(nn.Module):
+    """v + sigmoid(m) (v_first - v)."""
+
+    box = "scale"
+    keeps_shape = True
+    label = "Value residual"
+    explain = "Each channel of the value leans toward that of the first layer, by a sigmoid of the input."
+
+    def forward(self, own: Tensor, first: Tensor, weight: Tensor) -> Tensor:  # (B, T, W) three times
+        return torch.lerp(own, first, torch.sigmoid(weight))
+
+
+class HeadLayerNorm(nn.Module):
+    """LayerNorm of each head alone, with weights and a bias for every channel (a group norm)."""
+
+    box = "norm"
+    keeps_shape = True
+    label = "LayerNorm a head"
+    explain = (
+        "Each head's channels less their mean, over their standard deviation, times weights and plus biases of its own."
+    )
+
+    def __init__(self, heads: int, head_dim: int, eps: float):
+        super().__init__()
+        self.eps = eps
+        self.weight, self.bias = nn.Parameter(torch.ones(heads, head_dim)), nn.Parameter(torch.zeros(heads, head_dim))
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, T, heads, head_dim)
+        return F.layer_norm(x.float(), x.shape[-1:], eps=self.eps).to(x.dtype) * self.weight + self.bias
+
+
+class GooseChannelMix(ChannelMix):
+    """RWKV-7's feed-forward network: a squared ReLU of width d_ff between two projections, of each token mixed with the one before.
+    It has no gate."""
+
+    title = "RWKV-7 channel mix"
+
+    kind: Literal["rwkv7_channel_mix"]
+
+    def build(self, d_model: int) -> nn.Module:
+        return GooseChannelMixModule(self, d_model)
+
+    def flops(self, d_model: int, new: int, past: int) -> Flops:
+        return Flops(dict.fromkeys(("up", "down"), 2 * new * d_model * self.d_ff))
+
+    def explain(self, d_model: int) -> str:
+        return (
+            f"One projection up from {d_model:,} to {self.d_ff:,} channels through ReLU², one back down. "
+            "Each token is first mixed with the one before it, which is all that is kept."
+        )
+
+
+class GooseChannelMixModule(nn.Module):
+    def __init__(self, part: GooseChannelMix, d_model: int):
+        super().__init__()
+        self.last = State(1, d_model)
+        self.shift = TokenShift(d_model, 1, of_before=True)
+        self.up = Linear(d_model, part.d_ff)
+        self.activation = Activate(Activated(activation="relu2"))
+        self.down = Linear(part.d_ff, d_model)
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
+        x, last = self.shift(x, self.last.before(x))  # (B, T, d_model)
+        self.last(last)
+        return self.down(self.activation(self.up(x)))
