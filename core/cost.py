@@ -222,10 +222,9 @@ def _top(arch: Architecture, w: Workload) -> Iterator[Row]:
     tensors |= {"head.bias": (arch.vocab_size,)} if arch.head.bias else {}
     product = 2 * arch.table_width * (arch.vocab_size + (arch.d_model if arch.embedding.width else 0))
     flops = _flops(w, Flops(head=product * w.context), Flops(head=product), 1)
-    weights = _weights(arch, w, tensors, 1)
-    yield Row(
-        "model", "head", "output head", "embedding", 1, **_merged(weights, flops, _activations(w, arch.vocab_size, 1))
-    )
+    twice = _copies(arch, w, ("head",) if arch.tied_embeddings and arch.head_twice else (), 1)
+    figures = _weights(arch, w, tensors, 1), twice, flops, _activations(w, arch.vocab_size, 1)
+    yield Row("model", "head", "output head", "embedding", 1, **_merged(*figures))
 
 
 def _streams(arch: Architecture, w: Workload, name: str, written: int) -> Iterator[Row]:
@@ -325,11 +324,8 @@ def _ahead(arch: Architecture, w: Workload) -> Iterator[Row]:
         part = trace_part(arch.part(name), arch.d_model)
         parameters |= {f"{name}.{path}": shape for path, shape in part.parameters.items()}
         buffers |= {f"{name}.{path}": shape for path, shape in part.buffers.items()}
-    copies = {f"{name}.copy of {name}": (arch.vocab_size, arch.table_width) for name in mtp.copies}
     own = _merged(_weights(arch, w, around, 1), _weights(arch, w, parameters, mtp.count, buffers))
-    repeated = _weights(arch, w, copies, mtp.count)
-    bytes_alone = {name: repeated[name] for name in ("weight_bytes", "derivation")} if copies else {}
-    figures = _merged(own, bytes_alone)
+    figures = _merged(own, _copies(arch, w, mtp.copies, mtp.count))
     yield Row(
         "ahead of the model", "mtp", "multi-token prediction", "mtp", mtp.count,
         mtp_parameters=own["parameters"],
@@ -338,6 +334,17 @@ def _ahead(arch: Architecture, w: Workload) -> Iterator[Row]:
             "mtp_parameters": own["derivation"]["parameters"], "weight_bytes": figures["derivation"]["weight_bytes"]
         },
     )  # fmt: skip
+
+
+def _copies(arch: Architecture, w: Workload, tables: Sequence[str], count: int) -> dict:
+    """Bytes of what the files repeat of the embedding table or the head; only there, so not in another format."""
+    if not tables or w.weights:
+        return {}
+    shape = (arch.vocab_size, arch.table_width)
+    size = sum(FORMATS[arch.format(name, shape)].bytes(shape) for name in tables)
+    times = "{layers}" if count > 1 else ""
+    said = f"{times}({size:,} of copies of the {' and the '.join(tables)})"
+    return {"weight_bytes": count * size, "derivation": {"weight_bytes": said}}
 
 
 # ---- a row's figures, each with its sentence ----

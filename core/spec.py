@@ -28,8 +28,8 @@ from .parts.residual import Residual
 from .precision import CACHE_FORMATS, FORMATS, FormatName
 
 MAX_LAYERS = 1_024
-# Fields of an Architecture that are words about a model and never change what is built.
-METADATA = ("name", "title", "family", "organisation", "released", "licence", "sources", "note")
+# Fields of an Architecture that are words about a model or its files and never change what is built.
+METADATA = ("name", "title", "family", "organisation", "released", "licence", "sources", "note", "head_twice")
 
 
 class Unsupported(ValueError):
@@ -190,6 +190,7 @@ class Architecture(Spec):
     d_model: int = Field(ge=1, le=262_144, description="Width of the residual stream")
     context: Length = Field(description="Longest text the model is meant for")
     tied_embeddings: bool = Field(False, description="The output head is the embedding table")
+    head_twice: bool = Field(False, description="The files hold a tied head nevertheless, a second time (Qwen3 0.6B)")
     embedding: Embedding = Embedding()
     norm: Norm = RMSNorm()
     residual: AnyResidual = Residual()

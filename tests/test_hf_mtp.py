@@ -138,6 +138,18 @@ def test_copies_count_among_the_bytes_and_nowhere_else():
     assert "repeat the embedding and the head" in core.graph(arch).nodes["mtp"]["explain"]
 
 
+def test_a_tied_head_that_the_files_hold_again_counts_among_the_bytes():
+    arch = core.load("qwen3-0.6b")
+    once = edited(arch, "head_twice", False)
+    assert core.cost(arch).weight_bytes == 1_503_264_768  # of its model.safetensors
+    assert core.cost(arch).weight_bytes - core.cost(once).weight_bytes == 151_936 * 1_024 * 2
+    assert (
+        core.cost(arch, core.Workload(weights="int4")).weight_bytes
+        == core.cost(once, core.Workload(weights="int4")).weight_bytes
+    )
+    assert core.from_hf(core.to_hf(arch)) == arch and not core.diff(arch, once).changes
+
+
 def test_modules_may_share_what_stands_around_their_blocks():
     value = core.load("qwen3-next-80b-a3b").model_dump() | {
         "mtp": {"count": 2, "block": ["attention", "moe"], "one_join": True}

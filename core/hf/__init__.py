@@ -76,7 +76,7 @@ def _distance(own: str, family: Any) -> int:
 
 
 def _metadata(arch: Architecture) -> dict:
-    return arch.model_dump(mode="json", include=set(METADATA), exclude_none=True)
+    return arch.model_dump(mode="json", include=set(METADATA), exclude_defaults=True)
 
 
 def to_hf(arch: Architecture) -> dict:
