@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..parts.attention import StepTemperature
 from ..parts.position import Dynamic, Proportional, Rope, Yarn
+from ..parts.temperature import StepTemperature
 from ..spec import Unsupported
 from .common import unless
 from .config import Config

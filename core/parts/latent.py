@@ -9,10 +9,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ..words import tokens
-from .attention import Temperature, visible
+from .attention import visible
 from .base import Flops, HeadDim, Heads, Keep, Length, Linear, Mixer, Positive, Shape, causal_pairs
 from .norm import Norm, PartNorm, RMSNorm
 from .position import Position, Yarn, yarn_magnitude
+from .temperature import Temperature
 
 Rank = Annotated[int, Field(ge=1, le=65_536)]
 
