@@ -20,6 +20,8 @@ SHIFTS = "rwkvag"  # what the token's mixes with the one before are for, in our 
 def read(config: Config, model_type: str) -> dict:
     config.ignore(*NEUTRAL)
     config.expect("hidden_act", "sqrelu")
+    if config.has("attn"):
+        raise config.refuse("attn", "layers of attention among the recurrent ones are not read")
     d_model, depth = config.count("hidden_size", 2_048), config.depth("num_hidden_layers", 24)
     head_dim, heads = _heads(config, d_model)
     config.expect("value_dim", d_model, [d_model] * depth)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .attention import Attention, AttentionModule, CausalAttention, key_positions, visible
 from .base import Flops, HeadDim, Heads, Keep, Length, Linear, Shape, causal_pairs
-from .position import Rope
+from .position import Dynamic, LongRope, Position, Rope
 
 Blocks = Annotated[int, Field(ge=1, le=1_000_000)]
 
@@ -135,8 +135,17 @@ class LightningIndexer(nn.Module):
         return q.new_empty(*q.shape[:2], self.top_k, dtype=torch.long)
 
 
+def check_pooled(position: Position, head_dim: int) -> None:
+    """Raise ValueError where keys that are pooled once and kept cannot be turned."""
+    position.check(head_dim)
+    if isinstance(getattr(position, "scaling", None), Dynamic | LongRope):
+        raise ValueError(
+            "position.scaling: pooled keys stay as they were turned; give one that no text's length changes"
+        )
+
+
 def ordered(worth: Tensor) -> torch.return_types.sort:
-    """Best first. ReLU makes ties: the earlier goes first, in a prompt as in a decode."""
+    """Best first. Ties are common (ReLU, a token twice): the earlier goes first, in a prompt as in a decode."""
     return worth.sort(dim=-1, descending=True, stable=True)
 
 

@@ -26,10 +26,10 @@ from .base import (
     entry_pairs,
     normal,
 )
-from .chosen import LightningIndexer, whole
+from .chosen import LightningIndexer, check_pooled, whole
 from .latent import Rank
 from .norm import Norm, RMSNorm
-from .position import Dynamic, LongRope, Position, Rope, TurnLast
+from .position import Position, Rope, TurnLast
 
 Ratio = Annotated[int, Field(ge=1, le=512)]
 
@@ -97,11 +97,7 @@ class CompressedAttention(Mixer):
         return CompressedAttentionModule(self, d_model)
 
     def check(self, d_model: int, context: int) -> None:
-        self.position.check(self.rope_dim)
-        if isinstance(getattr(self.position, "scaling", None), Dynamic | LongRope):
-            raise ValueError(
-                "position.scaling: entries stay as they were turned; give one that no text's length changes"
-            )
+        check_pooled(self.position, self.rope_dim)
 
     def cache(self, length: int) -> dict[str, Shape]:
         kept = {"window": (min(length, self.window), self.head_dim)}
@@ -147,11 +143,8 @@ class CompressedAttention(Mixer):
         return Flops(flops)
 
     def shrink(self, scale: float) -> "CompressedAttention":
-        groups = min(self.out_groups, 2)
-        few = {"heads": 4, "dim": 16, "top_k": 3}
-        small = self.indexer and self.indexer.model_copy(
-            update={k: min(v, getattr(self.indexer, k)) for k, v in few.items()}
-        )
+        groups, index = min(self.out_groups, 2), self.indexer
+        few = index and {"heads": min(index.heads, 4), "dim": 16, "top_k": min(index.top_k, 3)}
         return self.model_copy(
             update={
                 "heads": groups * min(self.heads // self.out_groups, 4),
@@ -160,7 +153,7 @@ class CompressedAttention(Mixer):
                 "q_rank": 24,
                 "window": min(self.window, 8),
                 "ratio": self.ratio and min(self.ratio, 8),
-                "indexer": small and small.model_copy(update={"dim": 16}),
+                "indexer": index and index.model_copy(update=few),
                 "out_groups": groups,
                 "out_rank": 16,
             }
@@ -187,8 +180,8 @@ class CompressedAttention(Mixer):
             words += f"An indexer chooses the best {self.indexer.top_k:,} entries for each token. "
         elif self.ratio:
             words += "Each token attends to all of them. "
-        compressed = f"{self.out_groups} groups of heads are each compressed to {self.out_rank:,} before the output."
-        return words + f"What the {compressed}"
+        given = f"each of {self.out_groups} groups of heads gives" if self.out_groups > 1 else "all heads give"
+        return words + f"What {given} is compressed to {self.out_rank:,} channels before the output."
 
     def checklist(self, d_model: int) -> Iterator[str]:
         yield f"Keys are values: the last {self.rope_dim} channels of the output are turned back by the query's position."

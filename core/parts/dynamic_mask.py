@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .attention import Attention, AttentionModule, CausalAttention, visible
 from .base import Flops, Length, causal_pairs, normal
+from .chosen import ordered
 
 
 class DynamicMaskAttention(Attention):
@@ -94,18 +95,15 @@ class DynamicMaskCore(CausalAttention):
 
     explain = "Scores plus a weight for each key, which its value gives; the softmax is over the heaviest keys alone."
 
-    def placed(
-        self, scores: Tensor, positions: Tensor, weights: Tensor
-    ) -> Tensor:  # (B, G, H / G, T, S), (T,), (B, S, G)
+    def placed(self, scores: Tensor, positions: Tensor, weights: Tensor) -> Tensor:
+        """(B, G, H / G, T, S), (T,), (B, S, G) -> as the scores."""
         return scores + weights.transpose(1, 2)[:, :, None, None]
 
     def seen(self, positions: Tensor, keys: int, weights: Tensor) -> Tensor:
         plain = visible(positions, keys, self.part.window, None)  # (T, S)
         if keys <= self.part.keep:
             return plain
-        weights = (
-            weights.transpose(1, 2)[:, :, None].expand(-1, -1, len(plain), -1).masked_fill(~plain, -torch.inf)
-        )  # (B, G, T, S)
-        # The same token twice weighs the same in the first layer: the earlier one is kept, whatever comes after.
-        best = weights.sort(dim=-1, descending=True, stable=True).indices[..., : self.part.keep]
+        weights = weights.transpose(1, 2)[:, :, None].expand(-1, -1, len(plain), -1)  # (B, G, T, S)
+        weights = weights.masked_fill(~plain, -torch.inf)
+        best = ordered(weights).indices[..., : self.part.keep]
         return (torch.zeros_like(weights, dtype=torch.bool).scatter(-1, best, True) & plain).unsqueeze(2)

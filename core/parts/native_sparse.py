@@ -32,9 +32,9 @@ from .base import (
     normal,
     scaled,
 )
-from .chosen import Blocks, best_blocks, block_pairs, within
+from .chosen import Blocks, best_blocks, block_pairs, check_pooled, within
 from .norm import PartNorm
-from .position import Dynamic, LongRope, Position, Rope
+from .position import Position, Rope
 
 
 class NativeSparseAttention(Mixer):
@@ -89,11 +89,7 @@ class NativeSparseAttention(Mixer):
         return NativeSparseModule(self, d_model)
 
     def check(self, d_model: int, context: int) -> None:
-        self.position.check(self.head_dim)
-        if isinstance(getattr(self.position, "scaling", None), Dynamic | LongRope):
-            raise ValueError(
-                "position.scaling: pooled keys stay as they were turned; give one that no text's length changes"
-            )
+        check_pooled(self.position, self.head_dim)
 
     def cache(self, length: int) -> dict[str, Shape]:
         kept = {"compressed": self.entries(length), "selected": length, "window": min(length, self.window)}
