@@ -59,7 +59,7 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
 
 def families_of(arch: Architecture) -> Iterator[tuple[Any, dict]]:
     """The families whose config.json can say this architecture, and that config.json; its own family first."""
-    own = (arch.family or "").replace("-", "_")
+    own = (arch.family or "").lower().replace("-", "_")
     for family in sorted(FAMILIES, key=lambda family: _distance(own, family)):
         try:
             config = (family.write(arch) or {}) | quantised.written(arch, family) | {"strata": _metadata(arch)}
@@ -71,7 +71,7 @@ def families_of(arch: Architecture) -> Iterator[tuple[Any, dict]]:
 
 def _distance(own: str, family: Any) -> int:
     """0 for the family of that type, 1 for those whose types begin with it, 2 for others."""
-    types = [model_type.replace("-", "_") for model_type in family.TYPES]
+    types = [model_type.lower().replace("-", "_") for model_type in family.TYPES]
     return 0 if own in types else 1 if own and any(t.startswith(own) for t in types) else 2
 
 

@@ -12,7 +12,7 @@ TYPES = ("grok-1",)
 
 def read(config: Config, model_type: str) -> dict:
     value = common.sizes(config, vocab_size=131_072, d_model=6_144, context=8_192, tied=True, eps=1e-5)
-    config.expect("hidden_act", "gelu")
+    config.expect("hidden_act", "gelu", "gelu_new")
     value |= {
         "residual": {"norm": "sandwich"},
         "embedding": {"scale": config.take("embedding_multiplier_scale", float, 78.38367176906169)},
