@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from .cost import Cost, cost
@@ -38,17 +39,25 @@ class Change:
 
 @dataclass(frozen=True)
 class Diff:
-    """The changes from one architecture to another, and both their costs. Iterates over its changes."""
+    """The changes from one architecture to another, and, once asked for, both their costs. Iterates over its changes."""
 
     changes: tuple[Change, ...]
-    before: Cost = field(repr=False)
-    after: Cost = field(repr=False)
+    sides: tuple[Architecture, Architecture] = field(repr=False)
+    workload: Workload | None = field(repr=False)
 
     def __iter__(self) -> Iterator[Change]:
         return iter(self.changes)
 
     def __len__(self) -> int:
         return len(self.changes)
+
+    @cached_property
+    def before(self) -> Cost:
+        return cost(self.sides[0], self.workload)
+
+    @cached_property
+    def after(self) -> Cost:
+        return cost(self.sides[1], self.workload)
 
     @property
     def figures(self) -> dict[str, tuple[int, int]]:
@@ -58,8 +67,8 @@ class Diff:
 
     def to_dict(self) -> dict:
         return {
-            "before": self.before.architecture.name,
-            "after": self.after.architecture.name,
+            "before": self.sides[0].name,
+            "after": self.sides[1].name,
             "changes": [{"path": c.path, "before": c.before, "after": c.after, "words": str(c)} for c in self.changes],
             "figures": {name: {"before": a, "after": b} for name, (a, b) in self.figures.items()},
         }
@@ -69,7 +78,7 @@ def diff(a: Architecture, b: Architecture, workload: Workload | None = None) -> 
     """What changes from `a` to `b`. Words about a model (its title, its sources) are no difference."""
     before, after = (arch.model_dump(mode="json", exclude={*METADATA, "layers"}) for arch in (a, b))
     changes = [*_changes(before, after, ""), *_layers(a, b)]
-    return Diff(tuple(changes), cost(a, workload), cost(b, workload))
+    return Diff(tuple(changes), (a, b), workload)
 
 
 def _changes(before: Any, after: Any, path: str) -> Iterator[Change]:

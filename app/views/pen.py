@@ -1,6 +1,7 @@
 """Drawing in SVG: words, wires, boxes. Colours are names of the palette; what came from a person is escaped here."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from html import escape
 
 from .theme import FONT
@@ -132,6 +133,7 @@ class Pen:
         return " on" if node and node == self.selected else ""
 
 
+@lru_cache(maxsize=16_384)  # the same words are measured at every edit
 def text_width(text: str, size: float = 13.5) -> float:
     """About as wide as the text will be."""
     narrow, broad = sum(c in "iljt.,:;|'()[] ·f1" for c in text), sum(c in "mwMWABCDGHNOQRU%—→" for c in text)
