@@ -21,7 +21,7 @@ TOLERANCE = 1e-4
 
 def reference(config: dict, attention: str = "eager") -> transformers.PreTrainedModel:
     """transformers' language model of a config.json, on the current default device; of a multimodal one, the text part."""
-    config = copy.deepcopy(config)  # transformers writes into it
+    config = copy.deepcopy(config.get("thinker_config", config))  # transformers writes into it
     text, tied_outside = config.get("text_config"), config.get("tie_word_embeddings")
     tied = bool(tied_outside)
     if text is not None:

@@ -27,7 +27,7 @@ def test_other_names_are_those_of_the_class_and_mean_the_same(model_type):
         renamed = {name: value for name, value in config.items() if name != key} | {other: config[key]}
         assert from_hf(renamed) == from_hf(config) == from_hf(renamed | {key: config[key]})
         with pytest.raises(core.Unsupported, match=rf"^{other}: "):
-            from_hf(config | {other: config[key] + 1})
+            from_hf(config | {other: config[key] * 2 or 1})
 
 
 def test_the_text_model_of_a_wrapper_has_other_names_too():
@@ -62,3 +62,50 @@ def test_limits_of_a_step_are_two_numbers(model_type, limits):
 def test_what_cannot_be_both_is_refused_by_name(model_type, key, value):
     with pytest.raises(core.Unsupported, match=rf"^{key}: "):
         from_hf(default(model_type) | {key: value})
+
+
+# What published files say beside what their classes read, and what they must say there.
+BESIDE = {
+    "llama": dict(max_sequence_length=2_048, is_llama_config=True, rope_interleaved=False),
+    "phi3": dict(full_attn_mod=1, interpolate_factor=1, lm_head_bias=False),
+    "persimmon": dict(num_key_value_heads=64, rotary_emb_base=25_000.0, rope_theta=25_000.0),
+    "starcoder2": dict(
+        activation_function="gelu", layer_norm_epsilon=1e-5, attention_softmax_in_fp32=True, mlp_type="default", scale_attn_weights=True,
+    ),
+    "recurrent_gemma": dict(_block_types=["recurrent", "recurrent", "attention"], embeddings_scale_by_sqrt_dim=True),
+    "jetmoe": dict(glu=True, bias=True, rotary_percent=1.0),
+    "nemotron": dict(rope_percent=0.5, head_dim=128, num_key_value_heads=8),
+    "nemotron_h": dict(attention_head_dim=128, num_query_groups=8, rms_norm_eps=1e-5),
+    "xlstm": dict(add_post_blocks_norm=True, cell_norm_eps=1e-6, add_qk_norm=False, gate_bias_init_range=[3.0, 6.0]),
+    "longcat_flash": dict(router_dtype="float32"),
+    "zamba2": dict(gated_linear_unit=True, expansion_factor=2, ft_lora=False),
+}  # fmt: skip
+REFUSED = {
+    "llama": dict(rope_interleaved=True),
+    "phi3": dict(full_attn_mod=2),
+    "persimmon": dict(num_key_value_heads=8),
+    "recurrent_gemma": dict(_block_types=["attention"]),
+    "jetmoe": dict(rotary_percent=0.5),
+    "nemotron": dict(rope_percent=0.25),
+    "nemotron_h": dict(attention_head_dim=64),
+    "xlstm": dict(add_post_blocks_norm=False),
+    "zamba2": dict(layer_types=["mamba"] * 54),
+    "olmoe": dict(head_dim=32),
+}
+
+
+@pytest.mark.parametrize("model_type", BESIDE)
+def test_published_files_say_more_than_is_read(model_type):
+    config = {"model_type": model_type} | BESIDE[model_type]
+    read = ("rope_theta", "head_dim", "num_key_value_heads")
+    plain = {key: value for key, value in config.items() if key in ("model_type", *read)}
+    plain = plain if model_type != "persimmon" else dict(model_type=model_type, rope_theta=25_000.0)
+    assert from_hf(config) == from_hf(plain)
+
+
+@pytest.mark.parametrize("model_type", REFUSED)
+def test_what_they_say_otherwise_is_refused_by_name(model_type):
+    (key,) = REFUSED[model_type]
+    base = dict(head_dim=128, num_key_value_heads=8) if model_type == "nemotron" else default(model_type)
+    with pytest.raises(core.Unsupported, match=rf"^{key}: "):
+        from_hf(base | dict(model_type=model_type) | REFUSED[model_type])

@@ -22,7 +22,9 @@ NEUTRAL = frozenset(
     "repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size num_return_sequences "
     "output_scores return_dict_in_generate remove_invalid_values exponential_decay_length_penalty tf_legacy_loss "
     "use_bfloat16 cache_implementation unsloth_fixed unsloth_version _attn_implementation _attn_implementation_internal "
-    "_attn_implementation_autoset _experts_implementation _experts_implementation_internal _commit_hash".split()
+    "_attn_implementation_autoset attn_implementation max_sequence_length is_llama_config router_dtype "
+    "attention_softmax_in_fp32 scale_attention_softmax_in_fp32 "
+    "_experts_implementation _experts_implementation_internal _commit_hash".split()
 )
 # What transformers' classes call a key beside its own name, for families that do not look for both themselves.
 _GPT = {
@@ -41,10 +43,10 @@ OTHER_NAMES = {
     "jamba": {"num_local_experts": "num_experts"},
     "minimax": _LOCAL, "minimax_m3_vl_text": _LOCAL, "mixtral": _LOCAL, "qwen3_moe": _LOCAL, "qwen3_vl_moe_text": _LOCAL,
     "mpt": {"hidden_size": "d_model", "num_attention_heads": "n_heads", "num_hidden_layers": "n_layers"},
-    "nemotron_h": {"num_local_experts": "n_routed_experts"},
+    "nemotron_h": {"layer_types": "layers_block_type", "num_local_experts": "n_routed_experts"},
     "step3p5": {"num_mtp_layers": "num_nextn_predict_layers"},
     "xglm": {"hidden_size": "d_model", "num_attention_heads": "attention_heads", "num_hidden_layers": "num_layers"},
-    "zamba": {"head_dim": "attention_head_dim"},
+    "zamba": {"head_dim": "attention_head_dim", "layer_types": "layers_block_type"}, "zamba2": {"layer_types": "layers_block_type"},
 }  # fmt: skip
 SAME = object()  # null means the same as absent
 

@@ -18,6 +18,8 @@ def read(config: Config, model_type: str) -> dict:
     heads = config.count("num_key_value_heads", 16)
     dim = config.count("kv_channels", config.count("head_dim", 128))
     config.expect("head_dim", dim)
+    for key in ("glu", "bias", "rotary_percent"):
+        config.expect(key, 1.0 if key == "rotary_percent" else True)
     config.ignore("num_attention_heads")  # always what the others make it
     own = {"router": {"score": "softmax", "over": "chosen"}, "out_bias": True}
     if value["norm"]["eps"] != LAYER_EPS:

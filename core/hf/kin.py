@@ -247,8 +247,9 @@ KIN = {
     "starcoder2": Kin(
         "Starcoder2", (49_152, 3_072, 12_288, 30, 4_096), (24, 2, None), tied=True, norm=LAYER, eps=("norm_epsilon", 1e-5),
         bias=("use_bias", True), mlp_bias=("use_bias", True), activation=("hidden_act", "gelu_pytorch_tanh"), gated=False,
-        window=uniform, ignored="residual_dropout embedding_dropout mlp_type norm_type rms_norm_eps",
-        tensors={"up_proj": "c_fc", "down_proj": "c_proj"},
+        window=uniform, tensors={"up_proj": "c_fc", "down_proj": "c_proj"},
+        ignored="residual_dropout embedding_dropout mlp_type norm_type rms_norm_eps activation_function layer_norm_epsilon "
+        "scale_attn_weights",
     ),
 }  # fmt: skip
 
@@ -374,6 +375,8 @@ def _special(config: Config, model_type: str, kin: Kin, part: dict, value: dict)
         case "olmo" | "olmoe":
             if model_type == "olmo":
                 config.expect("layer_norm_eps", 1e-5)
+            elif part["heads"] * part["head_dim"] != value["d_model"]:
+                raise config.refuse("head_dim", "its heads together are as wide as the stream")
             part |= unless(None, clip=config.take("clip_qkv", float, None))
         case "apertus":
             config.expect("qk_norm", True)
@@ -396,6 +399,11 @@ def _special(config: Config, model_type: str, kin: Kin, part: dict, value: dict)
         case "nanochat":
             value["embedding"] = {"norm": True}
             value["head"] = {"softcap": config.take("final_logit_softcapping", float, 15.0, null=None)}
+        case "phi3":
+            config.expect("full_attn_mod", 1)
+            config.expect("interpolate_factor", 1)
+        case "nemotron":
+            config.expect("rope_percent", config.raw.get("partial_rotary_factor", 0.5))
         case "helium" | "bitnet":
             if part["heads"] * part["head_dim"] != value["d_model"]:
                 raise config.refuse("head_dim", "its heads together are as wide as the stream")

@@ -92,7 +92,8 @@ def _read_hybrid(config: Config, value: dict) -> dict:
         raise config.refuse("time_step_min", "give at most 0.001, which is no limit in practice")
     config.expect("tie_word_embeddings", False)  # transformers keeps a head of its own, its authors' code does not
     config.expect("moe_shared_expert_overlap", True, False)
-    config.expect("norm_eps", value["norm"]["eps"])
+    for key in ("norm_eps", "rms_norm_eps"):
+        config.expect(key, value["norm"]["eps"])
     config.expect("attention_bias", False)
     config.ignore(
         "use_bias",
@@ -102,6 +103,8 @@ def _read_hybrid(config: Config, value: dict) -> dict:
     )
     kinds = _kinds(config)
     heads = common.heads(config, value["d_model"], heads=32, kv_heads=8, head_dim=128)
+    config.expect("attention_head_dim", heads["head_dim"])
+    config.expect("num_query_groups", heads["kv_heads"])
     activation = common.activation(config, "mlp_hidden_act", "relu2", gated=False)
     bias = unless(False, bias=config.take("mlp_bias", bool, False))
     parts = {

@@ -30,6 +30,9 @@ def read(config: Config, model_type: str) -> dict:
     part = classic.attention(config, d_model, "num_attention_heads", heads) | {"bias": True}
     if model_type == "phi":
         part["kv_heads"] = config.count("num_key_value_heads", part["heads"])
+    else:
+        config.expect("num_key_value_heads", part["heads"])
+        config.expect("rotary_emb_base", config.raw.get("rope_theta"))
     normalised = config.take("qk_layernorm", bool, norms)
     parts = {
         "attention": part | ({"qk_norm": {}} if normalised else {}),

@@ -57,6 +57,8 @@ def _scale(d_model: int) -> float | str:
 def _recurs(config: Config, depth: int) -> list[bool]:
     """Which layers recur: block_types again and again."""
     pattern = config.listing("block_types", str) or ["recurrent", "recurrent", "attention"]
+    config.expect("_block_types", pattern)
+    config.expect("embeddings_scale_by_sqrt_dim", True)
     for word in pattern:
         if word not in ("recurrent", "attention"):
             raise config.refuse("block_types", f"{word[:40]!r} is not one of recurrent, attention")

@@ -18,6 +18,7 @@ CONTEXT = 8_192  # what xLSTM 7B was trained on; a config.json has no key for it
 NEUTRAL = (
     "chunkwise_kernel", "sequence_kernel", "step_kernel", "mode", "chunk_size", "return_last_states", "autocast_kernel_dtype",
     "inference_state_dtype", "norm_reduction_force_float32", "max_inference_chunksize", "tie_word_embeddings", "force_bos_token_insert",
+    "forward_backend_name", "gate_bias_init_range", "igate_bias_init_range",
 )  # fmt: skip
 
 
@@ -27,6 +28,8 @@ def read(config: Config, model_type: str) -> dict:
     config.expect("embedding_dim", d_model)
     depth = config.depth("num_blocks", config.depth("num_hidden_layers", 32))
     config.expect("add_out_norm", True)
+    config.expect("add_post_blocks_norm", True)
+    config.expect("cell_norm_eps", config.raw.get("eps", 1e-6))
     config.expect("weight_mode", "single", "fused")
     bias = unless(False, bias=config.take("use_bias", bool, False))
     norm = {"kind": "rms", "eps": config.take("norm_eps", float, 1e-6)}

@@ -47,9 +47,8 @@ def _shared(config: Config, d_model: int, *, heads: int, kv_heads: int | None, d
 
 def _kinds(config: Config, usual: list[str]) -> list[bool]:
     """Which layers have the shared block."""
-    key = "layers_block_type" if config.has("layers_block_type") else "layer_types"
+    key = "layers_block_type"
     words = config.listing(key, str, usual)
-    config.ignore("layers_block_type", "layer_types")
     if not 0 < len(words) <= MAX_LAYERS or not set(words) <= set(WORDS):
         raise config.refuse(key, f"give one of {', '.join(WORDS)} for each layer")
     config.expect("num_hidden_layers", len(words))
@@ -89,6 +88,8 @@ def _read_zamba2(config: Config, model_type: str) -> dict:
     if inner % heads:
         raise config.refuse("n_mamba_heads", f"{inner:,} channels do not divide into so many heads")
     config.expect("mamba_headdim", inner // heads)
+    config.expect("gated_linear_unit", True)
+    config.expect("expansion_factor", config.raw.get("mamba_expand", 2))
     part = {
         "kind": "mamba2",
         "heads": heads,

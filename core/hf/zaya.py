@@ -55,7 +55,8 @@ def _ropes(config: Config, context: int, used: set[str]) -> dict[str, dict]:
         inner = given.nested(kind) if config.has("rope_parameters") else Config(usual[kind])
         if kind in used:
             rope = {"kind": "rope", "base": inner.take("rope_theta", float)}
-            rope |= unless(1.0, fraction=inner.take("partial_rotary_factor", float, 1.0))
+            if inner.raw.get("rope_type") != "proportional":  # whose own factor it is
+                rope |= unless(1.0, fraction=inner.take("partial_rotary_factor", float, 1.0))
             found[kind] = rope | rotary.rope_scaling(inner, context)
     given.finish()
     return found
