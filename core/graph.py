@@ -50,7 +50,7 @@ class _Builder:
         self.graph.graph["pattern"] = arch.pattern
         read = self.top(end)
         if arch.mtp:  # they read what the head does, or all streams where there are several
-            self.ahead(end if arch.residual.streams > 1 else read)
+            self.ahead(end if arch.ahead.residual.streams > 1 else read)
         self.sum_up()
 
     def node(self, name: str, kind: str, label: str, shape_in: Sizes, shape_out: Sizes, **more) -> None:

@@ -254,6 +254,7 @@ class PredictAhead(nn.Module):
 
     def __init__(self, arch: Architecture, make: Callable[[str], nn.Module]):
         super().__init__()
+        arch = arch.ahead
         self.split = arch.residual.split(arch.d_model)
         self.stream_norm, self.token_norm = arch.norm.build(arch.d_model), arch.norm.build(arch.d_model)
         self.join = Linear(2 * arch.d_model, arch.d_model)

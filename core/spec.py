@@ -162,6 +162,7 @@ class MultiTokenPrediction(Spec):
     count: int = Field(1, ge=1, le=16, description="Tokens predicted beyond the next")
     block: Block = Field(description="The parts of each module")
     norm: bool = Field(True, description="A norm on what a module gives to the head (not in ERNIE 4.5)")
+    residual: AnyResidual | None = Field(None, description="Where it differs from the model's: on one stream (Hy4)")
     one_join: bool = Field(
         False, description="All modules share the projection that joins, its norms and the last one (Qwen3-Next)"
     )
@@ -210,8 +211,10 @@ class Architecture(Spec):
         used |= {name for step in (self.mtp.block if self.mtp else ()) for name in step.parts}
         for name in sorted(used - set(self.parts)):
             raise ValueError(f"layers: {name} is not among the parts ({', '.join(self.parts)})")
-        for block in (*self.distinct(), *((self.mtp.block,) if self.mtp else ())):
-            self._check_block(block)
+        for block in self.distinct():
+            self._check_block(block, self.residual)
+        if self.mtp:
+            self._check_block(self.mtp.block, self.ahead.residual)
         for name in sorted(set(self.parts) - used):
             raise ValueError(f"parts.{name}: no layer uses it; name it in a block or remove it")
         for name in self.parts:
@@ -273,8 +276,8 @@ class Architecture(Spec):
         if ngrams and ngrams.end is not None and ngrams.end >= self.vocab_size:
             raise ValueError(f"embedding.ngrams.end: give a token below {self.vocab_size:,}")
 
-    def _check_block(self, block: tuple[Step, ...]) -> None:
-        residuals = [step.residual or self.residual for step in block]
+    def _check_block(self, block: tuple[Step, ...], own: Residual) -> None:
+        residuals = [step.residual or own for step in block]
         try:
             for residual in residuals:
                 residual.check_block(residuals, any(step.shortcut or step.aside for step in block))
@@ -285,7 +288,7 @@ class Architecture(Spec):
             for name, delay in step.shortcut.items():
                 if delay > left:
                     raise ValueError(f"layers: shortcut of {name}: {left} steps follow in its block; give at most that")
-            if step.aside and (not left or step.shortcut or (step.residual or self.residual).norm == "post"):
+            if step.aside and (not left or step.shortcut or (step.residual or own).norm == "post"):
                 raise ValueError(
                     "layers: aside: another step must follow in the block; leave out shortcuts and a norm after the sum"
                 )
@@ -293,8 +296,8 @@ class Architecture(Spec):
                 raise ValueError(
                     "layers: residual.layer_scale: it is the whole layer's; give it to the model's residual"
                 )
-            if step.residual and step.residual.streams != self.residual.streams:
-                raise ValueError(f"layers: residual: a step has as many streams as the model, {self.residual.streams}")
+            if step.residual and step.residual.streams != own.streams:
+                raise ValueError(f"layers: residual: a step has as many streams as the model, {own.streams}")
 
     def _check_borrowed(self) -> None:
         for layer, name, source in self.borrowed():
@@ -374,6 +377,12 @@ class Architecture(Spec):
             alone = len(set(segment.blocks)) == 1 and inner.startswith("[")
             words.append(_times(segment.repeat, inner if alone or segment.repeat == 1 else f"({inner})"))
         return ", ".join(words)
+
+    @property
+    def ahead(self) -> "Architecture":
+        """What the multi-token-prediction modules are built by: the architecture with a residual of their own."""
+        own = self.mtp.residual if self.mtp else None
+        return self.model_copy(update={"residual": own}) if own else self
 
     def part(self, name: str) -> Part:
         """The part with the model's norm and position where it names none of its own."""

@@ -263,7 +263,7 @@ def trace_block(arch: Architecture, steps: tuple[Step, ...]) -> Traced:
 
 def trace_ahead(arch: Architecture) -> Traced:
     """One multi-token-prediction module with its parts as boxes."""
-    return _trace_ahead(_wiring(arch, arch.mtp.block, arch.mtp.norm))
+    return _trace_ahead(_wiring(arch.ahead, arch.mtp.block, arch.mtp.norm))
 
 
 def _wiring(arch: Architecture, steps: tuple[Step, ...], *more: bool) -> _Wiring:

@@ -495,6 +495,10 @@ def mappings(draw):
         value["embedding"] = value.get("embedding", {}) | {"ngrams": draw(ngrams)}
     if "width" not in value.get("embedding", {}) and draw(st.booleans()):
         value["mtp"] = {"count": draw(st.integers(1, 2)), "block": [draw(st.sampled_from(chosen))]}
+        value["mtp"] |= draw(
+            st.sampled_from([{}, {"norm": False}, {"one_join": True}, {"copies": ["embedding", "head"]}])
+        )
+        value["mtp"] |= draw(st.sampled_from([{}, {"residual": {"norm": "pre"}}]))
     if draw(st.booleans()):
         value["precision"] = {"default": "bf16", chosen[0]: draw(st.sampled_from(["fp8_block", "mxfp4", "int4"]))}
     return value

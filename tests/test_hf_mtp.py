@@ -4,8 +4,10 @@ import json
 
 import pytest
 import torch
+from hypothesis import given
 from parity import TOLERANCE, perturb, reference
 from safetensors.torch import save_file
+from strategies import architectures
 from transformers.modeling_layers import MtpModel
 
 import core
@@ -111,6 +113,9 @@ NAMES = {  # what some published files call the tensors of a module; a few of ea
         mtp.layers.0.transformer_layer.mlp.up_proj mtp.layers.0.self_attn.kv_a_proj_with_mqa""",
     "step-3.5-flash": """layers.47.enorm layers.47.transformer.shared_head.norm layers.47.eh_proj layers.47.self_attn.g_proj
         layers.47.post_attention_layernorm""",
+    "hy4-preview": """mtp_layers.0.enorm mtp_layers.0.final_layernorm mtp_layers.0.self_attn.indexer.wk mtp_layers.0.self_attn.gate_proj
+        mtp_layers.0.mlp.experts.255.down_proj mtp_layers.0.post_attention_layernorm""",
+    "k-exaone-236b": "mtp.fc mtp.layers.0.mlp.up_proj mtp.layers.0.self_attn.q_norm mtp.norm",
     "deepseek-v4-pro": "mtp.0.e_proj mtp.0.h_proj mtp.0.attn.wq_a mtp.0.ffn.experts.0.w1 mtp.0.norm mtp.0.enorm",
 }  # fmt: skip
 
@@ -150,6 +155,17 @@ def test_a_tied_head_that_the_files_hold_again_counts_among_the_bytes():
     assert core.from_hf(core.to_hf(arch)) == arch and not core.diff(arch, once).changes
 
 
+def test_modules_may_run_on_one_stream_where_the_model_has_several():
+    arch = core.shrink(core.load("hy4-preview"))
+    model, ahead = core.build(arch, device="cpu"), build_mtp(arch, device="cpu")
+    tokens = torch.randint(arch.vocab_size, (1, 6))
+    with torch.inference_mode():
+        stream = model.norm(model.stream(tokens[:, :-1]))
+        assert ahead[0](stream, model.embedding(tokens[:, 1:]), torch.arange(5)).shape == (1, 5, arch.d_model)
+    graph = core.graph(arch)
+    assert "norm" in graph.pred["mtp.stream_norm"] and graph.nodes["mtp"]["parameters"] == parameters(ahead)
+
+
 def test_modules_may_share_what_stands_around_their_blocks():
     value = core.load("qwen3-next-80b-a3b").model_dump() | {
         "mtp": {"count": 2, "block": ["attention", "moe"], "one_join": True}
@@ -161,3 +177,11 @@ def test_modules_may_share_what_stands_around_their_blocks():
     assert parameters(modules) == core.cost(arch).mtp_parameters
     family, _ = next(families_of(arch))
     assert {path for path, _ in mtp.sources(family, arch)} == set(dict(modules.named_parameters()))
+
+
+@given(architectures)
+def test_modules_of_any_architecture_count_alike_everywhere(arch):
+    modules = build_mtp(arch)
+    assert parameters(modules) == core.cost(arch).mtp_parameters
+    if arch.mtp and arch.mtp.count == 1:
+        assert core.graph(arch).nodes["mtp"]["parameters"] == parameters(modules)

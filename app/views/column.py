@@ -45,7 +45,10 @@ class Column:
         facts = f"logits over {head['shape_out'][-1]:,} tokens"
         pen.box("head", cx, y + 21, 210, 42, KINDS["head"], head["label"], facts, head["explain"])
         y += 42
-        if "mtp" in self.g and "merge" not in self.g:
+        ahead = "mtp" in self.g and any(
+            t.startswith("mtp") for s in ("norm", "merge") if s in self.g for t in self.g[s]
+        )
+        if ahead:  # reads what the head does
             self.ahead(top, y + 9)
         for name in (name for name in ("norm", "merge") if name in self.g):
             pen.wire([(cx, y + 18), (cx, y)])
@@ -53,7 +56,7 @@ class Column:
             look = KINDS[node["kind"]]
             pen.box(name, cx, y + 18 + NORM_H / 2, NORM_W, NORM_H, look, node["label"], tip=node["explain"])
             y += 18 + NORM_H
-        if "mtp" in self.g and "merge" in self.g:
+        if "mtp" in self.g and not ahead:
             self.ahead(top, y + 8)
         for block in reversed([n for n in self.children["model"] if self.g.nodes[n]["kind"] == "block"]):
             below = self.block(block, y + ROW + 4)

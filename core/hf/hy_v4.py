@@ -3,7 +3,7 @@ left to itself."""
 
 from ..parts.sparse import SparseLatentAttention
 from ..spec import Architecture
-from . import common, deepseek_v32, rotary, tensors
+from . import common, deepseek_v32, mtp, rotary, tensors
 from . import deepseek_v3 as v3
 from .common import unless
 from .config import Config
@@ -12,6 +12,10 @@ from .tensors import one
 from .weights import Sources
 
 TYPES = ("hy_v4",)
+AHEAD = mtp.Names(  # on one stream
+    "mtp_layers.{module}", "mtp_layers.{module}.enorm", "mtp_layers.{module}.hnorm", ("mtp_layers.{module}.eh_proj",),
+    "mtp_layers.{module}.final_layernorm", {}, sources=lambda arch: tensors.llama_sources(arch, mixer=_attention),
+)  # fmt: skip
 ignored = tensors.ignored
 
 
@@ -29,8 +33,9 @@ def read(config: Config, model_type: str) -> dict:
         ("learnable_sink", True),
     ):
         config.expect(key, always)
-    # A prediction module of its own kind, on one stream, is beside the model.
-    config.ignore("learnable_sink_init", "enable_lm_head_fp32", "num_nextn_predict_layers", "mtp_loss_factor")
+    config.ignore("learnable_sink_init", "enable_lm_head_fp32", "mtp_loss_factor")
+    count = v3.either(config, "num_nextn_predict_layers", "num_mtp_layers", 0, least=0, most=16)
+    ahead = mtp.modules(count, ["attention", "moe"], residual={"kind": "plain"})
     words = config.listing("indexer_types", str) or ["shared" if n % 4 != 1 and n else "full" for n in range(depth)]
     if len(words) < depth or not set(words) <= {"full", "shared"}:
         raise config.refuse("indexer_types", f"give full or shared for each of the {depth} layers")
@@ -59,7 +64,8 @@ def read(config: Config, model_type: str) -> dict:
     }
     value["position"] = v3.rope(config, value["context"])
     mixers = ["attention" if word == "full" else "following" for word in words[:depth]]
-    return value | v3.blocks(config, parts, ["moe" if f == "sparse" else f for f in feeds[:depth]], mixers=mixers)
+    feeds = ["moe" if f == "sparse" else f for f in feeds[:depth]]
+    return value | v3.blocks(config, parts, feeds, ahead, mixers=mixers)
 
 
 def write(arch: Architecture) -> dict | None:
@@ -75,6 +81,7 @@ def write(arch: Architecture) -> dict | None:
         "model_type": "hy_v4",
         "indexer_types": ["full" if block[0].parts == ("attention",) else "shared" for block in arch.sequence],
         "mlp_layer_types": ["dense" if block[1].parts == ("dense",) else "sparse" for block in arch.sequence],
+        "num_nextn_predict_layers": v3.write_mtp(arch),
         "hc_mult": arch.residual.streams,
         "hc_magnitude": arch.residual.reach,
         "hc_eps": arch.residual.eps,
