@@ -19,7 +19,7 @@ logging.disable(logging.WARNING)
 VARIATIONS = 8
 # Encoders, encoder-decoders and models of sound or images, which the mapping names too.
 NOT_DECODERS = set(
-    """aria_text bart bert bert-generation big_bird bigbird_pegasus blenderbot blenderbot-small blt camembert cpmant data2vec-text
+    """bart bert bert-generation big_bird bigbird_pegasus blenderbot blenderbot-small blt camembert cpmant data2vec-text
     electra emu3 ernie fuyu gemma4_assistant gemma4_unified_assistant git got_ocr2 marian mbart megatron-bert mllama
     modernbert-decoder moshi moss_transcribe_diarize musicgen musicgen_melody mvp pegasus plbart prophetnet reformer rembert
     roberta roberta-prelayernorm roc_bert roformer trocr whisper xlm xlm-roberta xlm-roberta-xl xlnet xmod""".split()

@@ -70,9 +70,9 @@ def families_of(arch: Architecture) -> Iterator[tuple[Any, dict]]:
 
 
 def _distance(own: str, family: Any) -> int:
-    """0 for the family of that type, 1 for those whose types begin with it, 2 for others."""
+    """0 for the family of that type, 1 for those whose types begin with it, 2 for llama, 3 for others."""
     types = [model_type.lower().replace("-", "_") for model_type in family.TYPES]
-    return 0 if own in types else 1 if own and any(t.startswith(own) for t in types) else 2
+    return 0 if own in types else 1 if own and any(t.startswith(own) for t in types) else 2 if "llama" in types else 3
 
 
 def _metadata(arch: Architecture) -> dict:

@@ -54,7 +54,7 @@ def _bamba(config: Config, model_type: str) -> dict:
 def _granite(config: Config, model_type: str) -> dict:
     value = _sizes(config, vocab_size=32_000, context=2_048, eps=1e-6)
     value["embedding"] = {"scale": config.take("embedding_multiplier", float, 1.0)}
-    value["head"] = {"scale": 1 / config.take("logits_scaling", float, 1.0)}
+    value["head"] = {"scale": 1 / config.positive("logits_scaling", 1.0)}
     value["residual"] = {"scale": config.take("residual_multiplier", float, 1.0)}
     depth = config.depth("num_hidden_layers", 32)
     key = "layers_block_type" if config.has("layers_block_type") else "layer_types"

@@ -136,6 +136,13 @@ class Config:
             raise self.refuse(key, f"give {least:,} to {most:,}")
         return value
 
+    def positive(self, key: str, default: Any = ..., null: Any = SAME) -> Any:
+        """A number above 0, or the default whatever it is."""
+        value = self.take(key, float, default, null)
+        if self.has(key) and value <= 0:
+            raise self.refuse(key, "give a number above 0")
+        return value
+
     def depth(self, key: str, default: Any = ...) -> int:
         return self.count(key, default, most=MAX_LAYERS)
 
@@ -239,7 +246,7 @@ WRAPPING = tuple(
     use_decoder_only_language_model use_image_newline_parameter user_token_id video_end_token_id video_pruning_rate video_seq_length
     video_start_token_id video_temporal_patch_size video_token_id video_token_index vision_aspect_ratio vision_config vision_end_token_id
     vision_feature_layer vision_feature_select_strategy vision_hidden_size vision_soft_tokens_per_image vision_start_token_id
-    vision_token_id vision_use_cls_token visual_indicator_token_ids vq_config window_size word_timestamp_config""".split()
+    vision_token_id vision_use_cls_token visual_indicator_token_ids vocabulary_map vq_config window_size word_timestamp_config""".split()
 )
 
 

@@ -16,7 +16,7 @@ def read(config: Config, model_type: str) -> dict:
     parts = {
         "attention": v3.latent(config, heads=32),
         "dense": v3.dense(config, 11_008),
-        "moe": v3.experts(config, count=64, top_k=..., d_ff=1_407, shared=2, alias="num_experts") | _router(config),
+        "moe": v3.experts(config, count=64, top_k=..., d_ff=1_407, shared=2, alias="num_experts") | router(config),
     }
     if config.take("mlp_bias", bool, False):
         if "shared" not in parts["moe"]:
@@ -26,17 +26,17 @@ def read(config: Config, model_type: str) -> dict:
     return value | v3.leading_dense(config, parts, depth=32, first=0)
 
 
-def _router(config: Config) -> dict:
+def router(config: Config) -> dict:
     config.expect("scoring_func", "softmax")
     method = config.take("topk_method", str, "greedy", null="")
-    router = common.unless(1.0, scale=config.take("routed_scaling_factor", float, 1.0))
+    said = common.unless(1.0, scale=config.take("routed_scaling_factor", float, 1.0))
     if method == "group_limited_greedy":
-        router |= v3.expert_groups(config, ..., ..., "max")
+        said |= v3.expert_groups(config, ..., ..., "max")
     elif method == "greedy":
         config.ignore("n_group", "topk_group")
     else:
         raise config.refuse("topk_method", "only 'greedy' and 'group_limited_greedy' are supported")
-    return {"router": router} if router else {}
+    return {"router": said} if said else {}
 
 
 def write(arch: Architecture) -> dict:
@@ -47,7 +47,7 @@ def write(arch: Architecture) -> dict:
         {"architectures": ["DeepseekV2ForCausalLM"], "model_type": "deepseek_v2"}
         | common.write_sizes(arch)
         | v3.write_latent(arch.parts["attention"])
-        | {"mlp_bias": _biased(arch)}
+        | {"mlp_bias": biased(arch)}
         | {"num_experts_per_tok": 1}  # asked for even where no layer has experts
         | written
         | rotary.write_rope(arch.position, arch.context)
@@ -55,6 +55,6 @@ def write(arch: Architecture) -> dict:
     )
 
 
-def _biased(arch: Architecture) -> bool:
+def biased(arch: Architecture) -> bool:
     dense, moe = arch.parts.get("dense"), arch.parts.get("moe")
     return dense.bias if dense else bool(moe.shared and moe.shared.bias)

@@ -54,9 +54,7 @@ def gemma(config: Config, *, vocab_size: int, context: int, softcap: float | Non
 
 def gemma_attention(config: Config, d_model: int) -> dict:
     part = common.attention(config, d_model, heads=8, kv_heads=4, head_dim=256)
-    scalar = config.take("query_pre_attn_scalar", float, 256.0)
-    if scalar <= 0:
-        raise config.refuse("query_pre_attn_scalar", "give a number above 0")
+    scalar = config.positive("query_pre_attn_scalar", 256.0)
     return part | common.unless(part["head_dim"] ** -0.5, scale=scalar**-0.5)
 
 

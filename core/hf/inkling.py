@@ -75,10 +75,8 @@ def _count(config: Config, key: str, usual: int) -> int:
 
 
 def _number(config: Config, key: str, usual: float) -> float:
-    value = config.take(key, float, config.take(NAMES[key], float, usual))
+    value = config.positive(key, config.positive(NAMES[key], usual))
     config.expect(NAMES[key], value)
-    if value <= 0:
-        raise config.refuse(key, "give a number above 0")
     return value
 
 

@@ -152,6 +152,10 @@ KIN = {
         eps=("layer_norm_eps", 1e-5), parallel=True, local_base=1e4, typed=True, window=all_full, sliding=4_096,
         ignored="sliding_window_pattern pooling",
     ),
+    "cosmos3_edge_text": Kin(
+        "Cosmos3EdgeText", (131_072, 2_048, 9_216, 28, 131_072), (16, 8, 128), eps=("rms_norm_eps", 1e-5), theta=1e8,
+        mlp_bias=("mlp_bias", False), activation=("hidden_act", "relu2"), gated=False, tensors={"up_proj": "fc1", "down_proj": "fc2"},
+    ),
     "cwm": Kin(
         "Cwm", (128_256, 6_144, 21_504, 64, 131_072), (48, 8, 128), eps=("rms_norm_eps", 1e-5), bias=False, theta=1e6,
         mlp_bias=("mlp_bias", False), window=first_of(4), sliding=8_192,
@@ -414,7 +418,7 @@ def _special(config: Config, model_type: str, kin: Kin, part: dict, value: dict)
         own = model_type != "hyperclovax"
         scale = config.take("attention_multiplier", float, 1.0 if own else None)
         part |= unless(None, scale=scale)
-        logits = config.take("logits_scaling", float, 1.0)
+        logits = config.positive("logits_scaling", 1.0)
         value["embedding"] = {"scale": config.take("embedding_multiplier", float, 1.0)}
         value["head"] = {"scale": 1 / logits if own else logits}
         residual = unless(1.0, scale=config.take("residual_multiplier", float, 1.0))

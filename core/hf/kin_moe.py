@@ -12,7 +12,7 @@ from . import common, kin, mtp, tensors
 from .common import unless
 from .config import Config
 from .kin import Family, Kin
-from .weights import Sources
+from .weights import Source, Sources
 
 Count = tuple[str, int]  # a key and its default
 
@@ -105,6 +105,10 @@ class MoeKin(Kin):
     bias_at: str | None = None
     shared_at: str = "mlp.shared_experts"
     shared_tensors: Mapping[str, str] = field(default_factory=dict)
+    turned: bool = False  # stacked experts are (experts, in, out)
+    also: Mapping[str, str] = field(
+        default_factory=dict
+    )  # pieces of names that published files have in the place of the class's
 
 
 BALANCED = {"score": "sigmoid", "selection_bias": True}
@@ -127,6 +131,12 @@ KIN = {
         shared=("num_shared_experts", 2), first=("num_dense_layers", 1), routed_by="router.gate", bias_at="expert_bias",
         tensors={"pre_feedforward_layernorm": "pre_mlp_layernorm", "post_feedforward_layernorm": "post_mlp_layernorm"},
         ignored="global_attn_every_n_layers use_grouped_mm load_balance_coeff",
+    ),
+    "aria_text": MoeKin(
+        "AriaText", (32_000, 4_096, 4_096, 32, 2_048), (32, None, None), mlp_bias=("mlp_bias", False), count=("moe_num_experts", 8),
+        top_k=("moe_topk", 2), d_ff=("intermediate_size", 4_096), router={"score": "softmax", "over": "chosen"}, normalise=False,
+        shared=("moe_num_shared_experts", 2), routed_by="router", turned=True,
+        also={"experts.gate_up_proj": "experts.fc1.weight", "experts.down_proj": "experts.fc2.weight"},
     ),
     "cohere2_moe": MoeKin(
         "Cohere2Moe", (256_000, 8_192, 22_528, 40, 8_192), (64, None, 128), tied=True, norm={"kind": "layer", "bias": False},
@@ -262,6 +272,8 @@ def read(row: MoeKin, config: Config, model_type: str) -> dict:
     for key, says in FIXED.get(model_type, {}).items():
         config.expect(key, says)
     match model_type:
+        case "aria_text":
+            config.expect("hidden_act", "silu", "swish")  # the shared experts' alone: the routed have it always
         case "minimax_m2":
             config.expect("attn_type_list", [1] * len(order))
             turned = config.count("rotary_dim", None, most=mixers["attention"]["head_dim"])
@@ -388,6 +400,8 @@ def write(row: MoeKin, model_type: str, arch: Architecture) -> dict:
         shared = moe.shared
         wide = row.shared[0].endswith("intermediate_size")
         written[row.shared[0]] = 0 if shared is None else shared.d_ff if wide else shared.count
+        if isinstance(row.mlp_bias, tuple) and shared:
+            written[row.mlp_bias[0]] = shared.bias
         if row.always and shared.d_ff != shared.count * moe.d_ff:
             written |= {row.shared[0]: 0, "intermediate_size": shared.d_ff}
     match model_type:
@@ -400,13 +414,19 @@ def write(row: MoeKin, model_type: str, arch: Architecture) -> dict:
             written["prefix_dense_sliding_window_pattern"] = 1 if "leading" in arch.parts else arch.depth + 1
             if arch.norm.kind == "rms":
                 written["rms_norm_eps"] = written.pop("layer_norm_eps")
-        case "hy_v3":
-            written["mlp_bias"] = moe.shared.bias
         case "phimoe":
             written["router_jitter_noise"] = moe.router.near / 2
         case "ernie4_5_moe":
             written["use_bias"] = arch.head.bias
     return written
+
+
+def turned(source: tuple[str, list[Source]]) -> tuple[str, list[Source]]:
+    """The same source where a checkpoint has the transpose of stacked experts."""
+    path, (stacked, *others) = source
+    if ".experts." not in path:
+        return source
+    return path, [Source(stacked.names, lambda tensor: stacked.make(tensor.mT)), *others]
 
 
 def sources(row: MoeKin, arch: Architecture) -> Sources:
@@ -416,7 +436,8 @@ def sources(row: MoeKin, arch: Architecture) -> Sources:
             return
         routed = part.model_copy(update={"shared": None})
         bias = row.bias_at or f"{row.routed_by}.e_score_correction_bias"
-        yield from tensors.experts_sources(path, f"{at}.{row.at}", routed, router=row.routed_by, bias=bias)
+        own = tensors.experts_sources(path, f"{at}.{row.at}", routed, router=row.routed_by, bias=bias)
+        yield from tensors.also_named(map(turned, own) if row.turned else own, row.also)
         if part.shared:
             shared = part.model_copy(update={"bias": part.shared.bias})
             own = tensors.dense_sources(f"{path}.shared", f"{at}.{row.shared_at}", shared)

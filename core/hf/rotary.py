@@ -11,7 +11,8 @@ from .config import Config
 
 _ROPE_KEYS = frozenset(
     "rope_type type rope_theta partial_rotary_factor factor original_max_position_embeddings attention_factor beta_fast beta_slow "
-    "mscale mscale_all_dim truncate low_freq_factor high_freq_factor short_factor long_factor finetuned".split()
+    "mscale mscale_all_dim truncate low_freq_factor high_freq_factor short_factor long_factor finetuned "
+    "mrope_section mrope_interleaved".split()  # which axis turns which channels: for text all axes are the position
 )
 
 

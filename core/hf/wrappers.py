@@ -30,6 +30,7 @@ WRAPPERS = {
 }  # fmt: skip
 # Wrapper -> its own text model.
 OWN = {
+    "aria": "aria_text", "cosmos3_edge": "cosmos3_edge_text", "deepseek_ocr2": "deepseek_ocr2_text", "emu3": "emu3_text_model",
     "granite4_vision": "granite4_vision_text", "granite_docling": "granite_docling_text", "hunyuan_vl": "hunyuan_vl_text",
     "paddleocr_vl": "paddleocr_vl_text",
     "glm46v": "glm4v_text", "glm4v": "glm4v_text", "glm4v_moe": "glm4v_moe_text", "glm_ocr": "glm_ocr_text", "glmga": "glm4v_text",
@@ -42,7 +43,13 @@ EITHER = (  # where the wrapper or its text model says so
     "qwen2_5_vl", "qwen2_vl", "shieldgemma2", "video_llama_3",
 )  # fmt: skip
 INNER = ("blip-2", "instructblip", "instructblipvideo", "nemotron_h_omni")  # as the text model alone says
-NEVER = ("nemo_speechlm", "qwen2_audio", "vibevoice_asr", "voxtral")  # never: the head has a matrix of its own
+NEVER = (
+    "audioflamingo3",
+    "nemo_speechlm",
+    "qwen2_audio",
+    "vibevoice_asr",
+    "voxtral",
+)  # never: the head has a matrix of its own
 TIED = ("granite_docling", "hunyuan_vl", "paddleocr_vl")  # the classes of OWN that tie by default
 THINKERS = {
     "qwen2_5_omni": "qwen2_5_omni_thinker",
@@ -75,6 +82,7 @@ WINDOWS = "sliding_window use_sliding_window max_window_layers layer_types"
 GRANITE = _sizes(32_000, 4_096, 11_008, 32, 32, None, 2_048)
 DOCLING = _sizes(133_800, 1_024, 2_048, 28, 16, 4, 32_768, rms_norm_eps=1e-5, tie_word_embeddings=True)
 TEXTS = {
+    "emu3_text_model": Text("llama", _sizes(184_622, 4_096, 14_336, 32, 32, 8, 9_216, rms_norm_eps=1e-5, rope_theta=1e6)),
     "granite4_vision_text": Text("granite", GRANITE),
     "granite_docling_text": Text(
         "granite",

@@ -1,0 +1,54 @@
+"""The text part of DeepSeek-OCR 2: DeepSeekMoE's attention, DeepSeek-V2's routing (arXiv:2601.20552)."""
+
+from ..parts.attention import Attention
+from ..spec import Architecture
+from . import common, rotary
+from . import deepseek_v2 as v2
+from . import deepseek_v3 as v3
+from .config import Config
+from .tensors import ignored as ignored
+from .tensors import llama_sources as sources  # noqa: F401
+
+TYPES = ("deepseek_ocr2_text",)
+
+
+def read(config: Config, model_type: str) -> dict:
+    value = common.sizes(config, vocab_size=102_400, d_model=4_096, context=2_048, tied=False, eps=1e-6)
+    config.ignore("head_dim", "norm_topk_prob")  # heads together are as wide as the stream; weights are as they are
+    wide = Config({key: said for key, said in config.raw.items() if key != "head_dim"}, config.where)
+    attention = {"kind": "attention"} | common.heads(wide, value["d_model"], heads=32)
+    config.ignore("num_attention_heads", "num_key_value_heads")
+    biased = common.unless(False, bias=config.take("mlp_bias", bool, False))
+    moe = v3.experts(config, count=64, top_k=..., d_ff=1_407, shared=2, alias="num_experts") | v2.router(config)
+    if "shared" in moe:
+        moe["shared"] |= biased
+    parts = {
+        "attention": attention | common.unless(False, bias=config.take("attention_bias", bool, False)),
+        "dense": v3.dense(config, 11_008) | biased,
+        "moe": moe,
+    }
+    depth = config.depth("num_hidden_layers", 32)
+    if not config.has("mlp_layer_types"):
+        raise config.refuse("mlp_layer_types", f"give dense or sparse for each of the {depth} layers")
+    sparse = common.sparse_layers(config, depth, 0)
+    value["position"] = rotary.rope(config, value["context"])
+    return value | v3.blocks(config, parts, ["moe" if routed else "dense" for routed in sparse])
+
+
+def write(arch: Architecture) -> dict | None:
+    attention, written = arch.parts["attention"], v3.write_blocks(arch)
+    if not isinstance(attention, Attention):
+        return None
+    del written["first_k_dense_replace"]
+    grouped = written.get("n_group", 1) > 1
+    return (
+        {"architectures": ["DeepseekOcr2TextModel"], "model_type": "deepseek_ocr2_text", "num_experts_per_tok": 1}
+        | common.write_sizes(arch)
+        | common.write_heads(attention)
+        | written
+        | {"attention_bias": attention.bias, "mlp_bias": v2.biased(arch)}
+        | {"mlp_layer_types": common.write_sparse_layers(arch)}
+        | {"topk_method": "group_limited_greedy" if grouped else "greedy"}
+        | rotary.write_rope(arch.position, arch.context)
+        | common.write_precision(arch)
+    )
