@@ -70,7 +70,8 @@ VARIED = {  # beside the default switches of every family
     "hunyuan_v1_dense": dict(attention_bias=True),
 }
 TURNED = dict(rope_parameters=dict(full_attention=dict(rope_type="default", rope_theta=500.0)))
-DEFAULTS = {"cohere_compass_text": TURNED}  # what a family cannot be without
+AXES = dict(rope_parameters=dict(rope_type="default", rope_theta=500.0, mrope_section=[2, 3, 3]))
+DEFAULTS = {"cohere_compass_text": TURNED, "cosmos3_edge_text": AXES}  # what a family cannot be without
 CASES = [(name, DEFAULTS.get(name, {})) for name in KIN] + list(VARIED.items())
 
 

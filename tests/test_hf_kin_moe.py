@@ -14,6 +14,7 @@ FEW = dict(num_experts=8, num_experts_per_tok=2, moe_intermediate_size=24)
 ROUTED = dict(n_routed_experts=8, num_experts_per_tok=2, moe_intermediate_size=24, n_shared_experts=2)
 DEFAULT = {
     "afmoe": FEW | dict(sliding_window=5),
+    "aria_text": dict(moe_num_experts=8, moe_topk=2),
     "dots1": ROUTED,
     "exaone_moe": FEW | dict(sliding_window=5),
     "flint": FEW | dict(num_hidden_layers=5, sliding_window=5, shared_expert_intermediate_size=40),
@@ -38,6 +39,7 @@ VARIED = {
         attention_bias=True,
         tie_word_embeddings=True,
     ),
+    "aria_text": dict(moe_topk=3, moe_num_shared_experts=1, mlp_bias=True, attention_bias=True, head_dim=32),
     "dots1": dict(
         n_group=4, topk_group=2, norm_topk_prob=True, first_k_dense_replace=1, max_window_layers=1, sliding_window=5
     ),
