@@ -65,14 +65,16 @@ class _Move:
             block.add_module(name, module)
             return module
 
-        def norm(name: str, suffix: str) -> nn.Module:
-            return child(name + suffix, (getattr(specs[name], "norm", None) or arch.norm).build(arch.d_model))
+        def norm(name: str, suffix: str, eps: float | None = None) -> nn.Module:
+            spec = getattr(specs[name], "norm", None) or arch.norm
+            return child(name + suffix, (spec.model_copy(update={"eps": eps}) if eps else spec).build(arch.d_model))
 
         self.parts = [(part, child(name, make(part))) for part, name in zip(step.parts, specs, strict=True)]
         self.reads = [spec.reads for spec in specs.values()]
         first, owners = next(iter(specs)), list(specs) if step.own_norms else list(specs)[:1]
         self.before = [norm(name, "_norm") for name in owners] if self.placement in ("pre", "sandwich") else []
-        self.after = norm(first, "_post_norm") if self.placement in ("post", "output", "sandwich") else None
+        after = self.placement in ("post", "output", "sandwich")
+        self.after = norm(first, "_post_norm", residual.after_eps) if after else None
         read, write = residual.build(arch.d_model, index)
         self.read = child(f"{first}_read", read) if read else None
         self.add = None if step.aside else child(f"{first}_add", write)

@@ -131,6 +131,7 @@ class Embedding(Spec):
 
     scale: Positive | Literal["sqrt_d_model"] = Field(1.0, description="A number, or sqrt_d_model (Gemma)")
     norm: bool = Field(False, description="A norm on what enters the first block (BLOOM)")
+    weightless: bool = Field(False, description="That norm has no weights, whatever the others have (Muse Glimmer)")
     affine: bool = Field(False, description="A learned shift and scale in the place of that norm (ZAYA)")
     width: Width | None = Field(
         None, description="The table's and the head's, where a projection joins them to the stream (ALBERT, OPT 350M)"
@@ -409,7 +410,10 @@ class Architecture(Spec):
     @property
     def embedding_norm(self) -> Norm | Affine | None:
         """What stands between the embedding and the first block."""
-        return Affine() if self.embedding.affine else self.norm if self.embedding.norm else None
+        if self.embedding.affine:
+            return Affine()
+        bare = {"weight": False} if self.embedding.weightless else {}
+        return self.norm.model_copy(update=bare) if self.embedding.norm else None
 
     @property
     def embedding_scale(self) -> float:

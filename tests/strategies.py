@@ -448,6 +448,7 @@ def mappings(draw):
                 given(
                     kind=st.just("plain"),
                     norm=st.sampled_from(["pre", "output", "sandwich"]),
+                    after_eps=maybe(st.just(1e-3)),
                     scale=maybe(st.just(0.7)),
                     layer_scale=maybe(st.booleans()),
                     levelled=maybe(st.booleans()),
@@ -489,7 +490,9 @@ def mappings(draw):
         )
     if draw(st.booleans()):
         value["embedding"] = {"scale": draw(st.sampled_from(["sqrt_d_model", 2.0]))}
-        value["embedding"] |= draw(st.sampled_from([{}, {"width": 8}, {"affine": True}]))
+        value["embedding"] |= draw(
+            st.sampled_from([{}, {"width": 8}, {"affine": True}, {"norm": True, "weightless": True}])
+        )
     if value["position"]["kind"] in ("rope", "none") and draw(st.integers(0, 3)) == 0:
         ngrams = given(longest=st.integers(2, 3), tables=st.integers(1, 2), rows=st.just(50), end=maybe(st.just(7)))
         value["embedding"] = value.get("embedding", {}) | {"ngrams": draw(ngrams)}

@@ -63,8 +63,8 @@ def gemma_dense(config: Config) -> dict:
     return common.dense(config, 9_216, act="hidden_activation", default="gelu_pytorch_tanh")
 
 
-def window(config: Config, types: list[str]) -> int | None:
-    length = config.count("sliding_window", 4_096, null=None)
+def window(config: Config, types: list[str], usual: int = 4_096) -> int | None:
+    length = config.count("sliding_window", usual, null=None)
     if length is None and "sliding_attention" in types:
         raise config.refuse("sliding_window", "some layers are of sliding_attention")
     return length

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Spec, State
+from .base import Eps, Spec, State
 from .convolution import CausalConvolution, Kernel
 from .norm import AffineModule
 
@@ -25,6 +25,9 @@ class _Residual(Spec):
     norm: Placement = Field(
         "pre",
         description="pre: x + f(norm x); post: norm(x + f x); output: x + norm(f x); sandwich: x + norm(f(norm x))",
+    )
+    after_eps: Eps | None = Field(
+        None, description="Of the norms on what parts give, where it differs from the model's (Muse Glimmer)"
     )
     scale: Annotated[float, Field(gt=0, le=1e3)] = Field(1.0, description="Each part's output is multiplied by this")
     layer_scale: bool = Field(False, description="What leaves a layer is multiplied by a learned number (Gemma 4)")
@@ -49,6 +52,8 @@ class _Residual(Spec):
             "none": "No norm stands before or after a part.",
         }
         yield placed[self.norm]
+        if self.after_eps:
+            yield f"The norms on what parts give add {self.after_eps:g} to the mean square."
         if self.scale != 1:
             yield f"What a part gives is multiplied by {self.scale:g} before it joins the stream."
         if self.layer_scale:
