@@ -79,6 +79,7 @@ def _granite(config: Config, model_type: str) -> dict:
         config.ignore("num_experts_per_tok")
         parts["dense"] = dense | {"d_ff": config.count("shared_intermediate_size", 1_024)}
     position = rotary.rope(config, value["context"])
+    config.expect("normalization_function", "rmsnorm")
     if config.take("position_embedding_type", str, "nope") != "rope":
         position = {"kind": "none"}
     blocks = [[WORDS[kind], "moe" if routed else "dense"] for kind in kinds]
@@ -91,6 +92,7 @@ def _falcon(config: Config, model_type: str) -> dict:
     value["head"] = {"scale": _factor(config, "lm_head_multiplier")}
     config.expect("mamba_use_mlp", True)
     config.expect("attn_layer_indices", None)
+    config.ignore("mlp_expansion_factor")  # intermediate_size says it
     attention = common.attention(config, value["d_model"], heads=32, kv_heads=8)
     keys = _factor(config, "key_multiplier")
     attention |= {} if keys == 1 else {"scale": _rounded(keys * attention["head_dim"] ** -0.5)}

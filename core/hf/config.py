@@ -12,6 +12,7 @@ NEUTRAL = frozenset(
     "_name_or_path architectures auto_map model_type torch_dtype dtype transformers_version use_cache initializer_range "
     "bos_token_id eos_token_id pad_token_id sep_token_id decoder_start_token_id unk_token_id mask_token_id "
     "attention_dropout hidden_dropout embd_pdrop attn_pdrop resid_pdrop resid_dropout embedding_dropout hidden_dropout_prob "
+    "attention_probs_dropout_prob init_method transformers.js_config "
     "output_attentions output_hidden_states return_dict use_return_dict chunk_size_feed_forward is_decoder "
     "tie_encoder_decoder problem_type id2label label2id "
     "num_labels gradient_checkpointing pretraining_tp router_aux_loss_coef aux_loss_alpha seq_aux output_router_logits "

@@ -218,7 +218,7 @@ KIN = {
         "MiniMaxM2", (200_064, 3_072, 1_536, 62, 196_608), (48, 8, 128), theta=5e6, fraction=1.0, bias=False,
         attention={"qk_norm": {"across": "heads"}}, count=("num_local_experts", 256), d_ff=("intermediate_size", 1_536), router=BALANCED,
         normalise=True, bias_at="e_score_correction_bias",
-        ignored="num_mtp_modules mtp_transformer_layers use_mtp",  # the files hold no such modules
+        ignored="num_mtp_modules mtp_transformer_layers use_mtp mlp_intermediate_size",  # the files hold no such modules
     ),
     "olmoe": MoeKin(
         "Olmoe", (50_304, 2_048, 2_048, 16, 4_096), (16, None, None), eps=("rms_norm_eps", 1e-5),
@@ -251,6 +251,7 @@ FIXED = {
     "hy_v3": dict(qk_norm=True, moe_router_use_sigmoid=True, moe_router_enable_expert_bias=True, route_norm=True),
     "minimax_m2": dict(
         use_qk_norm=True, qk_norm_type="per_layer", scoring_func="sigmoid", use_routing_bias=True, shared_intermediate_size=0,
+        layernorm_full_attention_beta=1.0, layernorm_linear_attention_beta=1.0, layernorm_mlp_beta=1.0, shared_moe_mode="sigmoid",
     ),
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ TYPES = ("llama",)
 
 def read(config: Config, model_type: str) -> dict:
     value = common.sizes(config, vocab_size=32_000, d_model=4_096, context=2_048, tied=False, eps=1e-6)
+    config.expect("is_llama_config", True)  # SmolLM2's files say so
     parts = {
         "attention": common.attention(config, value["d_model"], heads=32),
         "dense": common.dense(config, 11_008, biased="mlp_bias"),

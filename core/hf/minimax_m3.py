@@ -86,7 +86,7 @@ def _expected(config: Config) -> None:
     }.items():  # fmt: skip
         config.expect(key, says)
     # The class computes the clamped SwiGLU whatever hidden_act says, and turns what partial_rotary_factor says.
-    config.ignore("hidden_act", "rotary_dim", "use_mtp", "num_mtp_modules")
+    config.ignore("hidden_act", "rotary_dim", "use_mtp", "num_mtp_modules", "num_nextn_predict_layers")
     config.expect("attention_output_gate", False)
 
 

@@ -42,6 +42,8 @@ def _read_moe(config: Config) -> dict:
     value = common.sizes(config, vocab_size=151_936, d_model=2_048, context=32_768, tied=False, eps=1e-6)
     window = _window(config)  # of every layer, whatever max_window_layers says
     config.ignore("max_window_layers")
+    config.expect("shared_expert_intermediate_size", 0)  # Qwen3-Coder's files say these two
+    config.expect("use_qk_norm", True)
     activation = common.unless("swiglu", activation=common.activation(config))
     parts = {
         "attention": _attention(config, value["d_model"], heads=32, kv_heads=4) | common.unless(None, window=window),

@@ -31,6 +31,7 @@ def read(config: Config, model_type: str) -> dict:
         "attention": kept if kept.get("bias") else kept | {"out_bias": True},
         "dense": {"kind": "feed_forward", "d_ff": wide // 2, "bias": True} | unless("swiglu", activation=act),
     }
+    config.expect("embeddings_scale_by_sqrt_dim", True)
     config.ignore("w_init_variance_scale", "final_w_init_variance_scale")
     value = {
         "vocab_size": config.count("vocab_size", 256_000),

@@ -119,6 +119,7 @@ def _read_zamba2(config: Config, model_type: str) -> dict:
         blocks.append([step, "mamba"] if it else ["mamba"])
         uses += it
     position = rotary.rope(config, value["context"]) if turns else {"kind": "none"}
+    config.expect("gated_linear_unit", True)
     config.ignore(*NEUTRAL, "rope_scaling", "rope_parameters")
     return common.assemble(config, value, position, {"mamba": part} | dict.fromkeys(names, shared), blocks)
 
