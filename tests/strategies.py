@@ -285,6 +285,7 @@ def experts(draw):
     choices = groups * draw(st.sampled_from([2, 4]))
     zero = draw(st.sampled_from([0, 0, 1]))
     top_groups = draw(st.integers(1, groups))
+    each = groups == top_groups > 1 and draw(st.booleans())
     score = draw(st.sampled_from(["softmax", "sigmoid", "sqrt_softplus"]))
     hashed = given(hashed=st.just(True), score=st.just(score), normalise=maybe(st.booleans()))
     router = draw(
@@ -299,6 +300,7 @@ def experts(draw):
             groups=st.just(groups),
             top_groups=st.just(top_groups),
             group_score=maybe(st.sampled_from(["max", "top2"])),
+            each_group=st.just(each),
             **draw(
                 st.sampled_from(
                     [{}, {"selection_bias": st.just(True)}, {"selection_bias": st.just(True), "counted": st.just(True)}]
@@ -316,7 +318,7 @@ def experts(draw):
             count=st.just(choices - zero),
             zero=st.just(zero),
             skip=st.just(bool(zero) and draw(st.booleans())),
-            top_k=st.integers(1, choices // groups * top_groups),
+            top_k=st.sampled_from([groups, choices]) if each else st.integers(1, choices // groups * top_groups),
             d_ff=st.sampled_from([8, 12]),
             activation=activations,
             limit=maybe(st.just(0.5)),

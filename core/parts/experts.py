@@ -99,6 +99,8 @@ class Experts(Activated, Part):
             raise ValueError(
                 f"top_k: {self.top_k} is more than the {within} experts of the {r.top_groups} groups a token may choose from"
             )
+        if r.each_group and self.top_k % r.groups:
+            raise ValueError(f"top_k: {self.top_k} experts are not as many from each of {r.groups} groups")
         if r.groups > 1 and r.group_score == "top2" and self.choices // r.groups < 2:
             raise ValueError("router.group_score: groups of one expert have no best two")
         return self
@@ -191,7 +193,9 @@ class Experts(Activated, Part):
             )
         if self.latent:
             words += f"They work on a projection of the stream to {self.latent:,} channels. "
-        if r.groups > 1:
+        if r.each_group:
+            words += f"They stand in {r.groups} groups and each gives {self.top_k // r.groups}: groups are loaded evenly by design. "
+        elif r.groups > 1:
             words += f"A token may choose only from the best {r.top_groups} of {r.groups} groups. "
         if self.shared:
             words += f"A shared network of width {self.shared.d_ff:,} sees every token. "

@@ -32,6 +32,7 @@ class Router(Spec):
     scale: Positive = Field(1.0, description="The weights are multiplied by this")
     groups: Count = Field(1, description="Experts stand in this many equal groups")
     top_groups: Count = Field(1, description="A token may choose from this many groups")
+    each_group: bool = Field(False, description="Every group gives as many experts, its own best (arXiv:2505.21411)")
     group_score: Literal["max", "top2"] = Field("max", description="A group is worth its best score, or its best two")
     outside_zero: bool = Field(
         False, description="Experts outside the best groups score zero, rather than never being chosen (A.X K2)"
@@ -63,6 +64,8 @@ class Router(Spec):
             raise ValueError(
                 f"top_groups: {self.top_groups} is more than the {self.groups} groups; give 1 to {self.groups}"
             )
+        if self.each_group and not 1 < self.groups == self.top_groups:
+            raise ValueError("each_group: a token chooses from all groups; give two or more, and as many top_groups")
         if self.carry and not self.hidden:
             raise ValueError("carry: only a router that is a network has something to carry; give hidden")
         if self.hidden and self.norm:
@@ -95,6 +98,8 @@ class Router(Spec):
             yield f"A choice's weight is its softmax among those left whose logit is within {self.near:.0%}; the weights' sum is not one."
         if self.selection_bias:
             yield "The selection bias sways the choice alone; weights come from the scores without it."
+        if self.each_group:
+            yield f"Each of the {self.groups} groups gives its best {top_k // self.groups}, however good another group's are."
         if self.top_groups < self.groups:
             worth = "its best score" if self.group_score == "max" else "the sum of its best two scores"
             yield f"A group is worth {worth}; only the best {self.top_groups} of {self.groups} groups may be chosen from."
@@ -200,11 +205,15 @@ class RouterModule(nn.Module):
         return scores if self.selection_bias is None else scores + self.selection_bias.float()
 
     def limited(self, scores: Tensor) -> Tensor:
-        """The scores with -inf outside each token's best groups."""
+        """The scores with -inf outside each token's best groups, or below the best of each group."""
         r = self.part.router
-        if r.top_groups == r.groups:
+        if r.top_groups == r.groups and not r.each_group:
             return scores
         grouped = scores.unflatten(-1, (r.groups, -1))  # (B, T, groups, E / groups)
+        if r.each_group:
+            best = grouped.topk(self.part.top_k // r.groups, dim=-1).indices  # (B, T, groups, K / groups)
+            allowed = torch.zeros_like(grouped, dtype=torch.bool).scatter(-1, best, True)
+            return grouped.masked_fill(~allowed, -torch.inf).flatten(-2)
         worth = grouped.amax(dim=-1) if r.group_score == "max" else grouped.topk(2, dim=-1).values.sum(dim=-1)
         best = worth.topk(r.top_groups, dim=-1).indices  # (B, T, top_groups)
         allowed = torch.zeros_like(worth, dtype=torch.bool).scatter(-1, best, True)
