@@ -14,7 +14,7 @@ from test_hf_dense import GEMMA3, GPT2, LLAMA, MISTRAL, QWEN3_MOE, SMOLLM3
 from test_hf_moe import GLM, LLAMA4, OSS, V1, V2, V3
 
 import core
-from core.hf import BY_TYPE, FAMILIES, from_hf, load_weights, to_hf, wrappers
+from core.hf import BY_TYPE, FAMILIES, from_hf, load_weights, remote_wrappers, to_hf, wrappers
 from core.hf.config import NEUTRAL
 
 BASES = [GEMMA3, GPT2, LLAMA, MISTRAL, QWEN3_MOE, SMOLLM3, GLM, LLAMA4, OSS, V1, V2, V3]
@@ -171,7 +171,7 @@ def test_every_family_is_tried():
         "RefinedWebModel",
         "mimo_v2",
     }  # their makers' own names for what transformers calls otherwise
-    alone |= {*wrappers.TYPES, *wrappers.OWN.values()}  # its test goes through its tables
+    alone |= {*wrappers.TYPES, *wrappers.OWN.values(), *remote_wrappers.TYPES}  # whose tests go through their tables
     assert {name for name in BY_TYPE if f'"{name}"' not in written} <= alone
 
 

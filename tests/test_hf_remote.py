@@ -6,7 +6,7 @@ import torch
 from parity import TOLERANCE, double_precision, perturb, reference, stepwise
 
 import core
-from core.hf import BY_TYPE, from_hf, to_hf
+from core.hf import BY_TYPE, from_hf, remote_wrappers, to_hf
 
 SMALL = dict(
     vocab_size=64, hidden_size=64, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
@@ -171,6 +171,7 @@ SAME = {
         lambda s: s,
     ),
     "xverse": (SMALL | EPS | dict(model_type="xverse"), LLAMA, lambda s: s),
+    "PanguEmbedded": (SMALL | dict(model_type="PanguEmbedded"), LLAMA | dict(attention_bias=True, rope_theta=1.6e7), lambda s: s),
     "Yi": (
         SMALL | dict(model_type="Yi"), LLAMA | dict(rope_theta=5e6),
         lambda s: pieces(s, {"input_layernorm": "ln1", "post_attention_layernorm": "ln2"}),
@@ -400,3 +401,175 @@ def test_ling_2_goes_by_the_type_of_its_first_generation():
     assert from_hf(to_hf(from_hf(said))) == from_hf(said)
     with pytest.raises(core.Unsupported, match=r"^n_group: |^use_qk_norm: "):
         from_hf(said | dict(architectures=["BailingMoeForCausalLM"]))
+
+
+LLAVA = dict(
+    mm_hidden_size=1_024,
+    mm_projector_type="mlp2x_gelu",
+    mm_vision_tower="clip",
+    image_aspect_ratio="pad",
+    use_mm_proj=True,
+)
+MINICPM_V = dict(
+    model_type="minicpmv",
+    query_num=64,
+    slice_mode=True,
+    slice_config={"max_slice_nums": 9},
+    vision_config={"hidden_size": 32},
+)
+KIMI = dict(
+    model_type="deepseek_v3",
+    n_routed_experts=4,
+    num_experts_per_tok=2,
+    n_group=1,
+    topk_group=1,
+    first_k_dense_replace=1,
+)
+# A wrapper -> the language model that is read from it.
+SEEING = {
+    "OpenGVLab/InternVL2-8B": (
+        dict(model_type="internvl_chat", downsample_ratio=0.5, ps_version="v2", select_layer=-1, template="internlm2-chat", use_llm_lora=0,
+             llm_config=SMALL | dict(model_type="internlm2", bias=False, attn_implementation="flash_attention_2", pruned_heads={})),
+        SMALL | dict(model_type="internlm2", bias=False),
+    ),
+    "moonshotai/Kimi-VL-A3B-Instruct": (
+        dict(model_type="kimi_vl", media_placeholder_token_id=60, vision_config={"hidden_size": 32}, vocab_size=64,
+             text_config=SMALL | KIMI),
+        SMALL | KIMI,
+    ),
+    "deepseek-ai/Janus-Pro-7B": (
+        dict(model_type="multi_modality", aligner_config={"a": 1}, language_config=SMALL | dict(model_type="llama")),
+        SMALL | dict(model_type="llama"),
+    ),
+    "liuhaotian/llava-v1.5-7b": (SMALL | LLAVA | dict(model_type="llava_llama"), SMALL | dict(model_type="llama")),
+    "openbmb/MiniCPM-V-2": (
+        SMALL | MINICPM_V | dict(scale_emb=12, scale_depth=1.4, dim_model_base=32, hidden_size=2_304, max_slice_nums=9),
+        SMALL | dict(model_type="minicpm", scale_emb=12, scale_depth=1.4, dim_model_base=32, hidden_size=2_304),
+    ),
+    "openbmb/MiniCPM-V-2_6": (SMALL | MINICPM_V | dict(version=2.6), SMALL | dict(model_type="qwen2")),
+    "microsoft/Phi-3.5-vision-instruct": (
+        SMALL | dict(model_type="phi3_v", embd_layer={"a": 1}, img_processor={"a": 1}, original_max_position_embeddings=32, pad_token_id=0,
+                     rope_scaling=dict(type="su", short_factor=[1.0] * 8, long_factor=[2.0] * 8)),
+        SMALL | dict(model_type="phi3", original_max_position_embeddings=32, pad_token_id=0,
+                     rope_scaling=dict(type="longrope", short_factor=[1.0] * 8, long_factor=[2.0] * 8)),
+    ),
+    "rednote-hilab/dots.ocr": (
+        SMALL | dict(model_type="dots_ocr", attention_bias=True, image_token_id=60, vision_config={"a": 1}),
+        SMALL | dict(model_type="qwen2"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SEEING)
+def test_a_wrapper_s_language_model_is_what_is_read(name):
+    wrapper, text = SEEING[name]
+    alone = from_hf(text)
+    same = dict(name=alone.name, title=alone.title, family=alone.family)
+    arch = from_hf(wrapper)
+    assert arch.model_copy(update=same) == alone
+    assert from_hf(to_hf(arch)) == arch
+
+
+@pytest.mark.parametrize("name", remote_wrappers.TYPES)
+def test_every_wrapper_has_a_language_model(name):
+    text = SMALL | {"model_type": "qwen2"}
+    if name == "deepseek_vl_v2":  # its own class alone
+        text = SMALL | {"use_mla": False, "n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1}
+    key, _ = remote_wrappers.INSIDE.get(name, (None, None))
+    config = {"model_type": name, key: text} if key else SMALL | {"model_type": name, "version": "2.6"}
+    assert from_hf(config).d_model == 64
+    if key:
+        with pytest.raises(core.Unsupported, match=key):
+            from_hf({"model_type": name})
+        with pytest.raises(core.Unsupported, match="use_llm_lora"):
+            from_hf(config | {"use_llm_lora": 16})
+
+
+OCR = dict(
+    architectures=["DeepseekV2ForCausalLM"], first_k_dense_replace=1, hidden_size=1_280, intermediate_size=6_848, kv_lora_rank=None,
+    lm_head=True, max_position_embeddings=8_192, moe_intermediate_size=896, n_group=1, n_routed_experts=64, n_shared_experts=2,
+    num_attention_heads=10, num_experts_per_tok=6, num_hidden_layers=12, num_key_value_heads=10, q_lora_rank=None, qk_nope_head_dim=0,
+    qk_rope_head_dim=0, rm_head=False, topk_group=1, topk_method="greedy", use_mla=False, v_head_dim=0, vocab_size=129_280,
+)  # fmt: skip
+VL2 = dict(
+    first_k_dense_replace=1, hidden_size=2_560, intermediate_size=12_288, lm_head=False, max_position_embeddings=4_096, n_group=1,
+    model_type="deepseek_v2", moe_intermediate_size=1_536, n_routed_experts=72, n_shared_experts=2, norm_topk_prob=True,
+    num_experts_per_tok=6, q_lora_rank=None, routed_scaling_factor=2.0, scoring_func="sigmoid", topk_group=1, topk_method="noaux_tc",
+    vocab_size=129_280,
+)  # fmt: skip
+
+
+def test_deepseek_s_models_that_see():
+    """DeepSeek-OCR's decoder has plain attention (arXiv:2510.18234: 3B, of which 570M at work), DeepSeek-VL2's V3's router."""
+    outer = dict(
+        model_type="deepseek_vl_v2", tile_tag="2D", candidate_resolutions=[[1_024, 1_024]], vision_config={"a": 1}
+    )
+    ocr = from_hf(outer | OCR | dict(language_config=OCR))  # which says it twice
+    assert ocr.parts["attention"].head_dim == 128 and ocr.parts["moe"].router.score == "softmax"
+    assert core.cost(ocr).active_parameters - ocr.vocab_size * ocr.d_model == pytest.approx(570e6, rel=0.01)
+    vl2 = from_hf(outer | dict(language_config=VL2))
+    assert (
+        vl2.parts["attention"].kv_rank == 512
+        and vl2.parts["moe"].router.selection_bias
+        and vl2.parts["moe"].router.scale == 2
+    )
+    with pytest.raises(core.Unsupported, match="topk_method"):
+        from_hf(outer | dict(language_config=OCR | dict(topk_method="noaux_tc")))
+    with pytest.raises(core.Unsupported, match="hidden_size"):
+        from_hf(outer | dict(language_config=OCR, hidden_size=64))
+
+
+@pytest.mark.parametrize("text", ["internlm2", "qwen2"])
+def test_weights_below_a_wrapper_s_names(text):
+    config = SMALL | dict(model_type=text)
+    alone = core.build(from_hf(config), device="cpu")
+    arch = from_hf(dict(model_type="internvl_chat", llm_config=config))
+    for family, _ in core.hf.families_of(from_hf(config)):
+        names = {way.names[0] for _, ways in family.sources(arch) for way in ways[:1]}
+        break
+    seen = {f"language_model.{name}": name for name in names} | {
+        "mlp1.0.weight": "",
+        "vision_model.encoder.layers.0.norm1.weight": "",
+    }
+    family, plain = core.hf.family_for(arch, seen)
+    assert text in family.TYPES or text == "qwen2"
+    assert {name for name in plain if not family.ignored(name)} == names
+    assert sum(p.numel() for p in alone.parameters()) == sum(
+        p.numel() for p in core.build(arch, device="cpu").parameters()
+    )
+
+
+def test_a_file_without_a_type_is_of_its_class_s():
+    named = from_hf(SMALL | dict(model_type="minicpm", scale_emb=12))
+    assert from_hf(SMALL | dict(architectures=["MiniCPMForCausalLM"], scale_emb=12)) == named
+    with pytest.raises(core.Unsupported, match="model_type: is missing"):
+        from_hf(SMALL | dict(architectures=["UnheardForCausalLM"]))
+
+
+def test_pangu_takes_the_best_of_every_group():
+    config = SMALL | dict(
+        model_type="PanguProMoE", num_experts=16, num_experts_per_tok=8, moe_intermediate_size=24, shared_expert_intermediate_size=40
+    )  # fmt: skip
+    arch = from_hf(config)
+    assert from_hf(to_hf(arch)) == arch and to_hf(arch)["model_type"] == "PanguProMoE"
+    assert arch.parts["attention"].bias and arch.parts["attention"].out_bias is None
+    part = arch.parts["moe"]
+    moe = part.build(arch.d_model)
+    with torch.no_grad():
+        for parameter in moe.parameters():
+            parameter.normal_(0, 0.2)
+        x = torch.randn(1, 5, 64)
+        scores = (x @ moe.router.weight.T).softmax(dim=-1)[0]
+        expected = moe.shared(x)[0].clone()
+        for t in range(5):
+            for group in range(8):
+                e = 2 * group + int(scores[t, 2 * group + 1] > scores[t, 2 * group])
+                h = torch.nn.functional.silu(moe.experts.gate[e] @ x[0, t]) * (moe.experts.up[e] @ x[0, t])
+                expected[t] += scores[t, e] * moe.router.expert_scale[e] * (moe.experts.down[e] @ h)
+        torch.testing.assert_close(moe(x)[0], expected)
+    later = from_hf(config | dict(mlp_only_layers=[0], intermediate_size=48))
+    assert [block[1].parts[0] for block in later.sequence] == ["dense", "moe"] and from_hf(to_hf(later)) == later
+    with pytest.raises(core.Unsupported, match="num_experts_per_tok"):
+        from_hf(config | dict(num_experts_per_tok=4))
+    with pytest.raises(core.Unsupported, match="param_sink_number"):
+        from_hf(config | dict(param_sink_number=128))

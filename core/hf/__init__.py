@@ -33,7 +33,7 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
     Config(config)  # refuses what is no mapping of keys
     plain, narrow = quantised.taken(config)
     reader = Config(plain)
-    model_type = reader.take("model_type", str)
+    model_type = _type(reader)
     family = BY_TYPE.get(model_type)
     if family is None:
         near = difflib.get_close_matches(model_type[:64], BY_TYPE, 3) or ["llama", "qwen3", "deepseek_v3"]
@@ -55,6 +55,16 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
         meta |= {key: given[key] for key in METADATA if key in given}
     arch = parse(meta | value)
     return quantised.quantised(arch, family, narrow) if narrow else arch
+
+
+def _type(config: Config) -> str:
+    """Its model_type; where it says none, the one type that its class is named after."""
+    if not config.has("model_type") and isinstance(config.raw.get("architectures"), list):
+        said = {re.sub("(ForCausalLM|LMHeadModel)$", "", str(name)).lower() for name in config.raw["architectures"]}
+        named = [model_type for model_type in BY_TYPE if re.sub("[-_]", "", model_type).lower() in said]
+        if len(named) == 1:
+            return named[0]
+    return config.take("model_type", str)
 
 
 def families_of(arch: Architecture) -> Iterator[tuple[Any, dict]]:

@@ -355,6 +355,11 @@ REMOTE = {
         Kin("Xverse", (100_278, 5_120, 13_824, 40, 8_192), (40, None, None), bias=False), ignored="max_tokenizer_truncation",
         unread="head_dim",
     ),
+    "PanguEmbedded": Remote(
+        Kin("PanguEmbedded", (153_376, 4_096, 12_800, 34, 32_768), (32, 8, None), eps=("rms_norm_eps", 1e-5), bias=("bias", True),
+            theta=1.6e7),
+        unread="head_dim rope_scaling",
+    ),
     "Yi": Remote(
         Kin("Yi", (64_000, 4_096, 11_008, 32, 4_096), (32, 4, None), eps=("rms_norm_eps", 1e-5), bias=False, theta=5e6), unread="head_dim",
         names={"input_layernorm": "ln1", "post_attention_layernorm": "ln2"},

@@ -93,7 +93,7 @@ def rope_scaling(inner: Config, context: int, original: int | None = None) -> di
     `original` is a trained context that stands outside the dictionary, and goes before the one inside.
     """
     kind = inner.take("rope_type", str, None) or inner.take("type", str, "default")
-    kind = "yarn" if kind == "deepseek_yarn" else kind
+    kind = {"deepseek_yarn": "yarn", "su": "longrope"}.get(kind, kind)  # what they were first called
     for key in sorted(inner.left - _ROPE_KEYS):
         if inner.raw[key] is not None:
             raise inner.refuse(key, "it is not a key of a rope that the spec has")

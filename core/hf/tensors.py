@@ -191,7 +191,11 @@ def _stacked(at: str, name: str, gated: bool) -> Source:
     return Source((f"{at}.gate_up_proj",), lambda both: both.chunk(2, dim=1)[half])
 
 
+# Of names of what sees, hears or draws, and of what joins it to the language model.
+SEEING = """vision_tower. vision_model. vision. visual. audio_tower. projector. embed_tokens_extend. connector. aligner.
+    gen_embed. gen_head. image_newline mlp1. resampler. sam_model. view_seperator vpm. apm. audio_projection_layer. tts.""".split()
+
+
 def ignored(name: str) -> bool:
     """Tensors that are no part of a language model: tables that are computed, and everything that sees images."""
-    seeing = "vision_tower. vision_model. multi_modal_projector. mm_projector. visual. audio_tower. embed_tokens_extend. connector.".split()
-    return name.endswith("rotary_emb.inv_freq") or any(piece in name for piece in seeing)
+    return name.endswith("rotary_emb.inv_freq") or any(piece in name for piece in SEEING)

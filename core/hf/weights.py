@@ -33,8 +33,11 @@ def plain_names(names: Iterable[str], roots: Sequence[str]) -> dict[str, str]:
     return {_plain_name(name, (*roots, "lm_head.")): name for name in names}
 
 
+WRAPPERS = ("model.language_model.", "language_model.model.", "language_model.", "language.", "llm.", "backbone.")
+
+
 def _plain_name(name: str, roots: tuple[str, ...]) -> str:
-    for wrapper in ("model.language_model.", "language_model.model.", "language_model.", "backbone."):
+    for wrapper in WRAPPERS:
         if name.startswith(wrapper):
             name = name.removeprefix(wrapper)
             break

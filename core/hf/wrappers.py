@@ -136,7 +136,7 @@ TYPES = (*WRAPPERS, *OWN, *THINKERS, *TEXTS)
 def read(config: Config, model_type: str) -> dict:
     if model_type in TEXTS:
         config.left.clear()  # every key of it is read below
-        return _read(_as_family(config.raw, config.where, TEXTS[model_type]), TEXTS[model_type].family)
+        return read_text(_as_family(config.raw, config.where, TEXTS[model_type]), TEXTS[model_type].family)
     if model_type in THINKERS:
         return _read_thinker(config, THINKERS[model_type])
     if model_type in FLAT and not config.has("text_config"):
@@ -153,7 +153,7 @@ def read(config: Config, model_type: str) -> dict:
     if model_type in OWN:
         text.expect("model_type", OWN[model_type], model_type)  # older files repeat the wrapper's
         kind = OWN[model_type]
-    return _read(text, kind)
+    return read_text(text, kind)
 
 
 def _read_thinker(config: Config, kind: str) -> dict:
@@ -181,7 +181,7 @@ def _tie(config: Config, model_type: str) -> bool | None:
     return None if own else outer
 
 
-def _read(text: Config, kind: str) -> dict:
+def read_text(text: Config, kind: str) -> dict:
     """The language model by whatever family reads its type."""
     from . import BY_TYPE  # which holds this module's own families too
 
