@@ -12,11 +12,12 @@ import transformers
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 import core
+from core.hf.config import NEUTRAL
 from tests.parity import parameters, reference
 
 warnings.filterwarnings("ignore")
 logging.disable(logging.WARNING)
-VARIATIONS = 8
+VARIATIONS = 10
 # Encoders, encoder-decoders and models of sound or images, which the mapping names too.
 NOT_DECODERS = set(
     """bart bert bert-generation big_bird bigbird_pegasus blenderbot blenderbot-small blt camembert cpmant data2vec-text
@@ -39,7 +40,7 @@ COMPLETED = {  # what a type's own defaults leave out, though nothing can be bui
     "qwen4_exp_text": QSA,
     "nemotron": dict(head_dim=128, num_key_value_heads=8),
 }  # fmt: skip
-DICE = {  # what a key may say instead, given what it says
+DICE = {  # what a key may say instead, given what it says; every other key by its value's nature
     "num_hidden_layers": lambda n: [1, 3, n + 2], "n_layer": lambda n: [1, 3, n + 2], "vocab_size": lambda n: [1000, n + 64],
     "hidden_size": lambda n: [n * 2, n // 2], "intermediate_size": lambda n: [n * 2, 96] if isinstance(n, int) else [],
     "num_key_value_heads": lambda n: [1, 2, 4], "head_dim": lambda n: [32, 128], "tie_word_embeddings": lambda n: [not n],
@@ -56,6 +57,27 @@ DICE = {  # what a key may say instead, given what it says
 }  # fmt: skip
 
 
+def choices(key: str, value) -> list:
+    """What a key may say instead."""
+    if key in DICE:
+        found = DICE[key](value or 8)
+    elif key in NEUTRAL or key.endswith("_token_id"):
+        found = []
+    else:
+        match value:
+            case bool():
+                found = [not value]
+            case int():
+                found = [value * 2, value // 2, value + 2]
+            case float():
+                found = [value / 2]
+            case [_, *_]:
+                found = [value[::-1], value[:1] * len(value)]
+            case _:
+                found = []
+    return [choice for choice in found if choice != value]
+
+
 def configs(model_type: str):
     """The type's default config.json, then variations of it."""
     settings = transformers.AutoConfig.for_model(model_type)
@@ -66,12 +88,11 @@ def configs(model_type: str):
     yield base
     dice = random.Random(model_type)
     inner = "text_config" if isinstance(base.get("text_config"), dict) else None
-    keys = [key for key in DICE if key in (base[inner] if inner else base)]
+    keys = [key for key, value in (base[inner] if inner else base).items() if choices(key, value)]
     for _ in range(VARIATIONS if keys else 0):
         text = dict(base[inner] if inner else base)
         for key in dice.sample(keys, min(len(keys), dice.randint(1, 3))):
-            if choices := [c for c in DICE[key](text[key] or 8) if c != text[key]]:
-                text[key] = dice.choice(choices)
+            text[key] = dice.choice(choices(key, text[key]))
         if "num_hidden_layers" in text:
             text.pop("layer_types", None)
             text.pop("mlp_layer_types", None)

@@ -60,7 +60,7 @@ def read(config: Config, model_type: str) -> dict:
 
 def _types(config: Config, depth: int) -> list[str]:
     """Each layer's kind of attention. Older files call the layers with an indexer full_attention and say use_dsa."""
-    indexed = config.take("use_dsa", bool, None if config.has("per_layer_config") else True)
+    indexed = config.take("use_dsa", bool, None if "per_layer_config" in config.raw else True)
     windows = config.take("use_sliding_window", bool, True)
     far = "full_attention" if indexed is False else "indexed_attention"
     usual = ["sliding_attention" if windows and layer > 1 and layer % 4 != 1 else far for layer in range(depth)]
@@ -71,11 +71,11 @@ def _types(config: Config, depth: int) -> list[str]:
 
 def _own(config: Config, types: list[str]) -> dict[str, dict[str, Any]]:
     """What all layers of one kind say otherwise than the model."""
-    if not config.has("per_layer_config"):
+    if "per_layer_config" not in config.raw:  # null says that all layers are alike
         local = {key: config.raw.get(f"swa_{key}", usual) for key, usual in LOCAL.items()}
         turned = config.raw.get("swa_qk_rope_head_dim")
         return {"sliding_attention": local | {"qk_rope_head_dim": _turned(local) if turned is None else turned}}
-    given = config.take("per_layer_config", dict)
+    given = config.take("per_layer_config", dict, {})
     known = {*LOCAL, "num_key_value_heads", "qk_rope_head_dim", "qk_head_dim"}
     layers = {}
     for key, says in given.items():
@@ -102,7 +102,9 @@ def _latent(config: Config, eps: float) -> dict:
 def _ropes(config: Config, context: int, types: list[str]) -> dict[str, dict]:
     """The rope of each kind of attention there is: one dictionary for each, or the same for all."""
     base, near = config.take("rope_theta", float, 8e7), config.take("swa_rope_theta", float, 5e4)
-    key = "rope_parameters" if config.raw.get("rope_parameters") else "rope_scaling"
+    if config.raw.get("rope_parameters") == {}:
+        raise config.refuse("rope_parameters", "an empty one gives layers in a window the others' base; leave it out")
+    key = "rope_parameters" if config.has("rope_parameters") else "rope_scaling"
     given = config.nested(key)
     config.ignore("rope_parameters", "rope_scaling")
     if set(given.raw) & set(NAMES):

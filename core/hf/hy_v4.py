@@ -44,6 +44,7 @@ def read(config: Config, model_type: str) -> dict:
         raise config.refuse("mlp_layer_types", f"give dense or sparse for each of the {depth} layers")
     config.expect("first_k_dense_replace", feeds.index("sparse") if "sparse" in feeds else depth)
     config.expect("moe_layer_freq", 1)
+    config.expect("hidden_act", "silu", "swish")  # of dense layers and shared experts alone: the routed have it always
     experts = v3.experts(config, count=256, top_k=8, d_ff=768, shared=1)
     experts |= {"router": v3.noaux_router(config, 1, 1, 2.827), "limit": config.take("swiglu_limit", float, 10.0)}
     if "shared" in experts:
