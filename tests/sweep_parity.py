@@ -61,7 +61,7 @@ def choices(key: str, value) -> list:
     """What a key may say instead."""
     if key in DICE:
         found = DICE[key](value or 8)
-    elif key in NEUTRAL or key.endswith("_token_id"):
+    elif key in NEUTRAL or key == "is_encoder_decoder" or key.endswith("_token_id"):
         found = []
     else:
         match value:
