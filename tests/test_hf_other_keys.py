@@ -4,9 +4,10 @@ import math
 
 import pytest
 import transformers
+from parity import check
 
 import core
-from core.hf import from_hf
+from core.hf import from_hf, to_hf
 from core.hf.config import OTHER_NAMES
 
 LLAMA = dict(model_type="llama", vocab_size=64, hidden_size=64, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
@@ -64,6 +65,18 @@ def test_what_cannot_be_both_is_refused_by_name(model_type, key, value):
         from_hf(default(model_type) | {key: value})
 
 
+ONE_KIND = [("nemotron_h", dict(layers_block_type=[word] * 3)) for word in ("mamba", "mlp", "attention", "moe")]
+ONE_KIND += [
+    (family, dict(mlp_layer_types=["dense"] * 3)) for family in ("laguna", "mimo_v2_flash", "minimax_m3_vl_text")
+]
+
+
+@pytest.mark.parametrize(("model_type", "layers"), ONE_KIND)
+def test_layers_may_all_be_of_one_kind(model_type, layers):
+    arch = check(dict(model_type=model_type, num_hidden_layers=3, hidden_size=256, vocab_size=64) | layers)
+    assert from_hf(to_hf(arch)) == arch
+
+
 # What published files say beside what their classes read, and what they must say there.
 BESIDE = {
     "llama": dict(max_sequence_length=2_048, is_llama_config=True, rope_interleaved=False),
@@ -91,6 +104,8 @@ REFUSED = {
     "xlstm": dict(add_post_blocks_norm=False),
     "zamba2": dict(layer_types=["mamba"] * 54),
     "olmoe": dict(head_dim=32),
+    "qwen2_moe": dict(shared_expert_intermediate_size=0),
+    "mellum": dict(rope_theta=1e4),
 }
 
 

@@ -403,6 +403,8 @@ def _special(config: Config, model_type: str, kin: Kin, part: dict, value: dict)
         case "nanochat":
             value["embedding"] = {"norm": True}
             value["head"] = {"softcap": config.take("final_logit_softcapping", float, 15.0, null=None)}
+        case "mellum":
+            config.expect("rope_theta", kin.theta)  # its class reads rope_parameters alone
         case "phi3":
             config.expect("full_attn_mod", 1)
             config.expect("interpolate_factor", 1)

@@ -349,7 +349,7 @@ def _experts(config: Config, row: MoeKin) -> dict:
     part = {"kind": "experts", "count": count, "top_k": config.count(*row.top_k), "d_ff": d_ff}
     part |= unless("swiglu", activation=common.activation(config, *row.activation)) | {"router": router}
     if row.shared:
-        many = config.count(*row.shared, least=0)
+        many = config.count(*row.shared, least=int(row.gate))  # a gate would stand alone
         width, count = (many, 1) if row.shared[0].endswith("intermediate_size") else (many * d_ff, many)
         if not many and row.always:
             width, count = config.count("intermediate_size", row.sizes[2]), 1

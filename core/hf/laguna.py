@@ -1,6 +1,7 @@
 """Laguna (poolside, 2026): as many query heads as each layer's kind wants, a softplus gate on what attention gives, DeepSeek-V3's
 router."""
 
+from ..parts.experts import Experts
 from ..spec import Architecture
 from . import common, rotary, tensors
 from .common import unless
@@ -67,7 +68,7 @@ def _experts(config: Config, parts: dict) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    moe, dense, mixers = arch.parts["moe"], arch.parts.get("dense"), common.mixers(arch)
+    moe, dense, mixers = arch.parts.get("moe"), arch.parts.get("dense"), common.mixers(arch)
     near, far = common.near_and_far(arch)
     return (
         {"architectures": ["LagunaForCausalLM"], "model_type": "laguna"}
@@ -80,18 +81,24 @@ def write(arch: Architecture) -> dict:
             "layer_types": common.write_layer_types(arch),
             "sliding_window": common.window(arch),
             "mlp_layer_types": common.write_sparse_layers(arch),
-            "hidden_act": common.write_activation(moe.activation),
-            "num_experts": moe.count,
-            "num_experts_per_tok": moe.top_k,
-            "moe_intermediate_size": moe.d_ff,
-            "shared_expert_intermediate_size": moe.shared.d_ff if moe.shared else 0,
-            "moe_routed_scaling_factor": moe.router.scale,
-            "moe_router_logit_softcapping": moe.router.softcap or 0.0,
+            "hidden_act": common.write_activation((moe or dense).activation),
         }
+        | (_write_experts(moe) if moe else {})
         | ({"intermediate_size": dense.d_ff} if dense else {})
         | rotary.write_ropes(near, far, arch.context)
         | common.write_precision(arch)
     )
+
+
+def _write_experts(moe: Experts) -> dict:
+    return {
+        "num_experts": moe.count,
+        "num_experts_per_tok": moe.top_k,
+        "moe_intermediate_size": moe.d_ff,
+        "shared_expert_intermediate_size": moe.shared.d_ff if moe.shared else 0,
+        "moe_routed_scaling_factor": moe.router.scale,
+        "moe_router_logit_softcapping": moe.router.softcap or 0.0,
+    }
 
 
 def sources(arch: Architecture) -> Sources:

@@ -4,6 +4,7 @@ Two forms: transformers' own keys, and Xiaomi's (hybrid_layer_pattern, moe_layer
 have a word for each of their sizes. Xiaomi's window counts the tokens before a token, transformers' the token itself too.
 """
 
+from ..parts.experts import Experts
 from ..spec import Architecture
 from . import common, mtp, rotary, tensors
 from . import deepseek_v3 as v3
@@ -104,7 +105,7 @@ def _ropes(config: Config, context: int) -> tuple[dict, dict]:
 
 def write(arch: Architecture) -> dict:
     """Transformers' keys, and Xiaomi's where only they can say it."""
-    moe, dense, mixers = arch.parts["moe"], arch.parts.get("dense"), common.mixers(arch)
+    moe, dense, mixers = arch.parts.get("moe"), arch.parts.get("dense"), common.mixers(arch)
     full = next((part for part in mixers if not part.window), mixers[0])
     local = next((part for part in mixers if part.window), full)
     near, far = common.near_and_far(arch)
@@ -128,19 +129,25 @@ def write(arch: Architecture) -> dict:
             "sliding_window": common.window(arch),
             "mlp_layer_types": common.write_sparse_layers(arch),
             "num_nextn_predict_layers": v3.write_mtp(arch),
-            "hidden_act": common.write_activation(moe.activation),
-            "n_routed_experts": moe.count,
-            "num_experts_per_tok": moe.top_k,
-            "moe_intermediate_size": moe.d_ff,
-            "n_group": moe.router.groups,
-            "topk_group": moe.router.top_groups,
-            "norm_topk_prob": moe.router.normalise,
-            "routed_scaling_factor": moe.router.scale,
+            "hidden_act": common.write_activation((moe or dense).activation),
         }
+        | (_write_experts(moe) if moe else {})
         | ({"intermediate_size": dense.d_ff} if dense else {})
         | rotary.write_ropes(near, far, arch.context)
         | common.write_precision(arch)
     )
+
+
+def _write_experts(moe: Experts) -> dict:
+    return {
+        "n_routed_experts": moe.count,
+        "num_experts_per_tok": moe.top_k,
+        "moe_intermediate_size": moe.d_ff,
+        "n_group": moe.router.groups,
+        "topk_group": moe.router.top_groups,
+        "norm_topk_prob": moe.router.normalise,
+        "routed_scaling_factor": moe.router.scale,
+    }
 
 
 def sources(arch: Architecture) -> Sources:

@@ -1,6 +1,7 @@
 """MiniMax-M3 (2026): in most layers attention reads only the blocks of keys that an indexer chooses; gpt-oss's clamped SwiGLU,
 Gemma's norm, MiniMax-M2's router and one shared expert. transformers' own keys, and MiniMax's."""
 
+from ..parts.experts import Experts
 from ..spec import Architecture
 from . import common, rotary, tensors
 from .common import unless
@@ -104,7 +105,7 @@ def _experts(config: Config) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    moe, dense, mixers = arch.parts["moe"], arch.parts.get("dense"), common.mixers(arch)
+    moe, dense, mixers = arch.parts.get("moe"), arch.parts.get("dense"), common.mixers(arch)
     chosen = arch.parts.get("sparse")
     return (
         {"architectures": ["MiniMaxM3VLForCausalLM"], "model_type": "minimax_m3_vl_text"}
@@ -113,19 +114,25 @@ def write(arch: Architecture) -> dict:
         | {
             "layer_types": [KINDS[part.kind == "block_sparse_attention"] for part in mixers],
             "mlp_layer_types": common.write_sparse_layers(arch),
-            "num_local_experts": moe.count,
-            "num_experts_per_tok": moe.top_k,
-            "intermediate_size": moe.d_ff,
-            "shared_intermediate_size": moe.shared.d_ff if moe.shared else 0,
-            "routed_scaling_factor": moe.router.scale,
-            "swiglu_limit": moe.clamp,
-            "swiglu_alpha": moe.swish_slope,
+            "swiglu_limit": (moe or dense).clamp,
+            "swiglu_alpha": (moe or dense).swish_slope,
         }
+        | (_write_experts(moe) if moe else {})
         | ({INDEXER[field][0]: getattr(chosen, field) for field in INDEXER} if chosen else {})
         | ({"dense_intermediate_size": dense.d_ff} if dense else {})
         | rotary.write_rope(arch.position, arch.context)
         | common.write_precision(arch)
     )
+
+
+def _write_experts(moe: Experts) -> dict:
+    return {
+        "num_local_experts": moe.count,
+        "num_experts_per_tok": moe.top_k,
+        "intermediate_size": moe.d_ff,
+        "shared_intermediate_size": moe.shared.d_ff if moe.shared else 0,
+        "routed_scaling_factor": moe.router.scale,
+    }
 
 
 def sources(arch: Architecture) -> Sources:

@@ -177,7 +177,7 @@ def write(arch: Architecture) -> dict:
         "vocab_size": arch.vocab_size, "hidden_size": arch.d_model, "tie_word_embeddings": arch.tied_embeddings,
         "layer_norm_epsilon": arch.norm.eps, "n_groups": mamba.groups, "conv_kernel": mamba.kernel, "use_conv_bias": mamba.conv_bias,
     } | common.write_precision(arch)  # fmt: skip
-    if len(arch.parts) == 1:
+    if set(arch.parts) == {"mamba"} and arch.context == CONTEXT:
         return shared | {
             "architectures": ["Mamba2ForCausalLM"], "model_type": "mamba2", "num_heads": mamba.heads, "head_dim": mamba.head_dim,
             "state_size": mamba.state_size, "use_bias": mamba.bias, "num_hidden_layers": arch.depth,
@@ -191,8 +191,9 @@ def write(arch: Architecture) -> dict:
         "mamba_head_dim": mamba.head_dim, "ssm_state_size": mamba.state_size, "use_bias": mamba.bias,
         "mamba_hidden_act": common.write_activation(mamba.activation),
         "hybrid_override_pattern": "".join(letters[block[0].parts[0]] for block in arch.sequence),
-        "max_position_embeddings": arch.context, "mlp_hidden_act": common.write_activation((dense or moe).activation),
+        "max_position_embeddings": arch.context,
     }  # fmt: skip
+    written |= {"mlp_hidden_act": common.write_activation((dense or moe).activation)} if dense or moe else {}
     written |= common.write_heads(attention) if attention else {}
     written |= {"intermediate_size": dense.d_ff, "mlp_bias": dense.bias} if dense else {}
     if arch.mtp:
