@@ -6,7 +6,7 @@ import core
 from core.diff import Change
 from core.library import preset
 from core.routing import glimpse
-from core.words import figure, tokens
+from core.words import figure, size, tokens
 
 from .views.diagram import diagram
 
@@ -42,8 +42,10 @@ def subtitle(arch: core.Architecture) -> str:
     active = f"{figure(c.active_parameters)} active" if c.active_parameters != c.parameters else ""
     released = f"{arch.released:%b %Y}" if arch.released else ""
     edited = "edited" if arch.name in core.presets() and arch != preset(arch.name) else ""
+    caches = f"{c.kv_bytes_per_token:,} bytes of cache a token" if c.kv_bytes_per_token else ""
+    states = f"{size(c.state_bytes)} of states" if c.state_bytes else ""
     pieces = (
-        edited, f"{figure(c.parameters)} parameters", active, f"{c.kv_bytes_per_token:,} bytes of cache a token",
+        edited, f"{figure(c.parameters)} parameters", active, caches, states,
         f"{tokens(arch.context)} context", released,
     )  # fmt: skip
     return " · ".join(piece for piece in pieces if piece)

@@ -79,11 +79,12 @@ def memory(arch: core.Architecture, workload: core.Workload, dark: bool) -> go.F
 
 @lru_cache(maxsize=128)
 def cache_curve(arch: core.Architecture, workload: core.Workload, dark: bool) -> go.Figure:
-    """Bytes of caches against context, beside what they would be without windows, latents and shared heads."""
+    """Bytes of caches and states against context, beside what they would be without windows, latents and shared heads."""
     colours, top = palette(dark), max(arch.context, 512)
     at = min(workload.context, top)
     contexts = sorted({at, *(int(n) for n in np.geomspace(256, top, 40))})
-    kept, plain = cache_bytes(arch, workload, contexts)
+    states = cost(arch, workload).state_bytes
+    kept, plain = ([n + states for n in caches] for caches in cache_bytes(arch, workload, contexts))
     saves = plain[-1] > kept[-1]
 
     def line(values: list[int], words: str, look: dict) -> dict:

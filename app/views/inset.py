@@ -1,11 +1,14 @@
 """A part opened: its traced dataflow as a small layered layout, under its name and words."""
 
+from math import inf
+
 import networkx as nx
 
 from .layered import GAP_X, Box, Layout, layered, spread
 from .pen import KINDS, Pen, sentences, text_width
 
 PAD = 20
+SMALLEST = 1.5  # a layout is drawn as it is up to so many times the room there is, on a smaller scale
 CORES = ("attention_core", "recurrence")  # where tokens meet
 
 
@@ -21,11 +24,14 @@ class Inset:
         self.words = sentences(self.data["explain"], width - 2 * PAD, 13, lines=3)
         self.lines = 1
         self.layout = self.lay_out()
-        if self.layout.width > width - 2 * PAD:  # boxes of two lines are narrower
+        room = width - 2 * PAD
+        if self.layout.width > room:  # boxes of two lines are narrower
             self.lines = 2
             self.layout = self.lay_out()
+        if self.layout.width > SMALLEST * room:  # letters would be too small: boxes stand in more rows
+            self.layout = self.lay_out(room)
 
-    def lay_out(self) -> Layout:
+    def lay_out(self, room: float = inf) -> Layout:
         self.given = {"x": self.data["shape_in"]}  # what comes from outside, with its shape
         for _, target, data in self.g.in_edges(self.inside, data=True):
             if data.get("beside") and self.g.nodes[target]["kind"] != "borrowed":
@@ -45,7 +51,7 @@ class Inset:
             if target in owner and self.g.nodes[source]["kind"] != "input" and end(source, beside) != owner[target]
             if not (beside and self.g.nodes[target]["kind"] == "borrowed")  # it says itself where it is read from
         )
-        return layered(tuple((key, *size) for key, size in sizes.items()), tuple(edges))
+        return layered(tuple((key, *size) for key, size in sizes.items()), tuple(edges), room)
 
     def said(self, key: str) -> str:
         """What comes from outside, with its shape."""

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import inf
 
 GAP_X, GAP_Y = 22, 36
 
@@ -34,10 +35,15 @@ class Layout:
 
 
 @lru_cache(maxsize=256)  # most edits leave most insets as they were
-def layered(sizes: tuple[tuple[str, float, float], ...], edges: tuple[tuple[str, str], ...]) -> Layout:
-    """Lay out an acyclic graph of boxes (key, width, height) bottom-up: each edge goes from its source up to its target."""
+def layered(
+    sizes: tuple[tuple[str, float, float], ...], edges: tuple[tuple[str, str], ...], room: float = inf
+) -> Layout:
+    """Lay out an acyclic graph of boxes (key, width, height) bottom-up: each edge goes from its source up to its target.
+
+    Ranks that are wider than `room` are staggered: every second box stands one rank lower."""
     by_key = {key: Box(key, width, height) for key, width, height in sizes}
     _rank(by_key, edges)
+    _stagger(by_key, room)
     layout = Layout(by_key, {})
     for edge in dict.fromkeys(edges):
         layout.routes[edge] = _split(by_key, *edge)
@@ -64,6 +70,17 @@ def _rank(boxes: dict[str, Box], edges: list[tuple[str, str]]) -> None:
         rank(key)
     for key in (key for key in boxes if not readers[key]):
         boxes[key].rank = max(0, min((boxes[source].rank for source, to in edges if to == key), default=1) - 1)
+
+
+def _stagger(boxes: dict[str, Box], room: float) -> None:
+    """Halve each rank that is too wide, from the top; what stands below it makes way."""
+    rank = 0
+    while own := [box for box in boxes.values() if box.rank == rank]:
+        if len(own) > 2 and sum(box.width + GAP_X for box in own) > room:
+            lower = [box for box in boxes.values() if box.rank > rank] + own[1::2]
+            for box in lower:
+                box.rank += 1
+        rank += 1
 
 
 def _split(boxes: dict[str, Box], source: str, target: str) -> list[str]:

@@ -37,6 +37,7 @@ def headline(state: page.State) -> None:
         if now.active_parameters == now.parameters
         else f"{percent(now.active_parameters / now.parameters)} of all"
     )
+    kept = f"and {size(now.state_bytes)} of states" if now.state_bytes else f"{now.kv_bytes_per_token:,} bytes"
     stored = w.weights or ", ".join(sorted(set(state.arch.precision.values()), key=lambda name: FORMATS[name].bits))
 
     def row(
@@ -48,7 +49,7 @@ def headline(state: page.State) -> None:
         [
             row("Parameters", lambda c: c.parameters, figure, f"{now.parameters:,}"),
             row("Active a token", lambda c: c.active_parameters, figure, active),
-            row("Cache a token", lambda c: c.kv_bytes_per_token, size, f"{now.kv_bytes_per_token:,} bytes"),
+            row("Cache a token", lambda c: c.kv_bytes_per_token, size, kept),
             row("Weights" if w.weights else "Weights as shipped", lambda c: c.weight_bytes, size, stored),
             row(
                 "Decode a token", lambda c: c.decode_flops // w.batch, lambda n: figure(n, "FLOP"),
@@ -124,7 +125,7 @@ def memory(state: page.State) -> None:
     arch, w = state.arch, state.workload
     c = cost(arch, w)
     kept = c.kv_bytes + c.state_bytes
-    title("Memory", f"{size(c.weight_bytes)} of weights and {size(kept)} of cache")
+    title("Memory", f"{size(c.weight_bytes)} of weights and {size(kept)} of caches and states")
     columns = st.columns(4)
     for column, name, words in zip(
         columns, ("batch", "context"), ("Sequences at once", "Tokens in each"), strict=False
@@ -152,9 +153,13 @@ def _memory_charts(arch: core.Architecture, w: core.Workload) -> None:
         st.plotly_chart(memory_chart(arch, w, dark()), key="memory", config=CONFIG, theme=None)
         st.html(legend(memory_roles(arch)))
     with caches:
-        lead("The cache as the context grows. Dashed: what plain multi-head attention without windows would keep.")
+        lead(
+            "Caches and states as the context grows. Dashed: what plain multi-head attention without windows would keep."
+        )
         st.plotly_chart(cache_curve(arch, w, dark()), key="curve", config=CONFIG, theme=None)
-        how("", f"A token leaves {cost(arch, w).derivation('kv_bytes_per_token')} bytes")
+        c = cost(arch, w)
+        left = f"A token leaves {c.derivation('kv_bytes_per_token')} bytes. " if c.kv_bytes_per_token else ""
+        how("", left + (f"States keep {size(c.state_bytes)}, however long the text." if c.state_bytes else ""))
 
 
 def _workload(name: str) -> None:

@@ -149,7 +149,7 @@ class NativeSparseAttention(Mixer):
 
     def facts(self) -> Iterator[str]:
         yield f"{self.heads} heads" + (f" · {self.kv_heads} KV" if self.kv_heads != self.heads else "")
-        yield f"best {self.top_blocks} blocks of {self.select_block}"
+        yield f"best {self.top_blocks} × {self.select_block}"
         yield f"window {self.window:,}"
 
     def explain(self, d_model: int) -> str:
