@@ -67,7 +67,13 @@ VARIED = {  # beside the default switches of every family
     "seed_oss": dict(attention_bias=False, mlp_bias=True),
     "stablelm": dict(use_qkv_bias=True, partial_rotary_factor=0.5, qk_layernorm=True, use_parallel_residual=True),
     "starcoder2": dict(sliding_window=5, use_bias=False, mlp_type="default", norm_type="layer_norm", rms_norm_eps=1e-5),
-    "hunyuan_v1_dense": dict(attention_bias=True),
+    "hunyuan_v1_dense": dict(
+        attention_bias=True,
+        head_dim=16,
+        rope_parameters=dict(
+            rope_type="dynamic", rope_theta=1e4, alpha=1e3, factor=1.0, mscale=1.0, mscale_all_dim=1.0
+        ),
+    ),
 }
 TURNED = dict(rope_parameters=dict(full_attention=dict(rope_type="default", rope_theta=500.0)))
 AXES = dict(rope_parameters=dict(rope_type="default", rope_theta=500.0, mrope_section=[2, 3, 3]))

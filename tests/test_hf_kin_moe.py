@@ -54,7 +54,12 @@ VARIED = {
     ),
     "granitemoe": dict(attention_multiplier=0.3, residual_multiplier=0.5, logits_scaling=2.0, embedding_multiplier=2.0),
     "granitemoeshared": dict(num_experts_per_tok=3, attention_bias=True),
-    "hunyuan_v1_moe": dict(attention_bias=True),
+    "hunyuan_v1_moe": dict(
+        attention_bias=True,
+        head_dim=16,
+        moe_topk=[2] * 3,
+        rope_parameters=dict(rope_type="dynamic", rope_theta=1e4, alpha=1e3, factor=1.0, beta_fast=32, beta_slow=1),
+    ),
     "hy_v3": dict(mlp_layer_types=["sparse", "dense", "sparse"], num_shared_experts=2, mlp_bias=True),
     "kolibri1": dict(
         layer_types=["full_attention"] * 6, norm_topk_prob=True, hidden_act="gelu", tie_word_embeddings=True

@@ -37,6 +37,7 @@ class Kin:
     )
     fraction: float | None = None  # default share of channels that turn; None where all do
     magnitudes: bool = False  # a scaled rope gives its magnitude for short texts and for long ones
+    alpha: bool = False  # a dynamic rope may have a fixed alpha
     layered: bool = False  # layer_rope_theta gives each layer a base of its own, or 0 for no position
     attention: Mapping[str, Any] = field(default_factory=dict)  # what the attention part always says
     residual: Mapping[str, Any] = field(default_factory=dict)
@@ -200,7 +201,7 @@ KIN = {
         mlp_bias=("mlp_bias", False),
     ),
     "hunyuan_v1_dense": Kin(
-        "HunYuanDenseV1", (290_943, 4_096, 11_008, 32, 2_048), (32, None, None), eps=("rms_norm_eps", 1e-5),
+        "HunYuanDenseV1", (290_943, 4_096, 11_008, 32, 2_048), (32, None, None), eps=("rms_norm_eps", 1e-5), alpha=True,
         attention={"qk_norm": {"after_position": True}}, tensors={"q_norm": "query_layernorm", "k_norm": "key_layernorm"},
         ignored="eod_token_id im_start_id im_end_id text_start_id text_end_id",
     ),
@@ -289,6 +290,8 @@ def frame(config: Config, model_type: str, kin: Kin) -> tuple[dict, dict, dict, 
     if kin.local_base:
         near, position = rotary.ropes(config, context, kin.theta, kin.local_base)
     else:
+        if kin.alpha:
+            rotary.stretch(config, part["head_dim"], kin.theta)
         position = rotary.rope(config, context, theta=kin.theta, fraction=kin.fraction, magnitudes=kin.magnitudes)
         position |= kin.rope
     part, value = _special(config, model_type, kin, part, value)
@@ -358,6 +361,16 @@ def says(config: Config, switch: tuple[str, bool] | bool | None) -> bool | None:
     return config.take(switch[0], bool, switch[1]) if isinstance(switch, tuple) else switch
 
 
+def hunyuan(config: Config, head_dim: int) -> None:
+    """What Hunyuan's files say beside the architecture."""
+    config.expect("attention_head_dim", head_dim)
+    config.expect("use_cla", False)
+    config.expect("use_rotary_pos_emb", True)
+    config.expect("norm_type", "rms")
+    config.ignore("cla_share_factor", "class_num", "dense_list", "pool_type", "enable_lm_head_fp32", "num_media_embeds")
+    config.ignore("image_token_id", "im_newline_id", "mask_init_id", "org_vocab_size")
+
+
 def _special(config: Config, model_type: str, kin: Kin, part: dict, value: dict) -> tuple[dict, dict]:
     """What a row cannot say."""
     match model_type:
@@ -415,7 +428,7 @@ def _special(config: Config, model_type: str, kin: Kin, part: dict, value: dict)
                 raise config.refuse("head_dim", "its heads together are as wide as the stream")
         case "hunyuan_v1_dense":
             config.expect("use_qk_norm", True)
-            config.expect("use_cla", False)
+            hunyuan(config, part["head_dim"])
     if kin.multipliers:
         own = model_type != "hyperclovax"
         scale = config.take("attention_multiplier", float, 1.0 if own else None)

@@ -186,7 +186,7 @@ KIN = {
     ),
     "granitemoeshared": MoeKin("GraniteMoeShared", **GRANITE, **GRANITE_SHARED),
     "hunyuan_v1_moe": MoeKin(
-        "HunYuanMoEV1", (290_943, 4_096, 11_008, 32, 2_048), (32, None, None), eps=("rms_norm_eps", 1e-5),
+        "HunYuanMoEV1", (290_943, 4_096, 11_008, 32, 2_048), (32, None, None), eps=("rms_norm_eps", 1e-5), alpha=True,
         attention={"qk_norm": {"after_position": True}}, tensors={"q_norm": "query_layernorm", "k_norm": "key_layernorm"},
         count=("num_experts", 1), top_k=("moe_topk", 1), d_ff=("intermediate_size", 11_008), normalise=True,
         shared=("intermediate_size", 11_008), routed_by="gate.wg", shared_at="mlp.shared_mlp",
@@ -260,8 +260,16 @@ def read(row: MoeKin, config: Config, model_type: str) -> dict:
     if model_type == "hunyuan_v1_moe":
         config.expect("use_mixed_mlp_moe", True)
         config.expect("num_shared_expert", 1, [1] * config.depth("num_hidden_layers", 32))
-        config.ignore("use_qk_norm", "moe_intermediate_size")
+        config.ignore("use_qk_norm", "moe_intermediate_size", "moe_drop_tokens", "moe_random_routing_dropped_token")
+        config.expect("moe_layer_num_skipped", 0)
+        config.expect("norm_topk_prob", True)
+        for key in ("moe_topk", "num_experts"):  # a number for all layers, or one for each
+            said = config.raw.get(key)
+            if isinstance(said, list) and said == said[:1] * config.depth("num_hidden_layers", 32):
+                config.raw = {**config.raw, key: said[0]}
     value, position, mixers, order = kin.frame(config, model_type, row)
+    if model_type == "hunyuan_v1_moe":
+        kin.hunyuan(config, mixers["attention"]["head_dim"])
     sparse = row.sparse(config, len(order))
     if row.first:
         first = config.count(*row.first, least=0)

@@ -47,6 +47,20 @@ def rope(
     return {"kind": "rope", "base": base} | unless(1.0, fraction=share) | scaling
 
 
+def stretch(config: Config, head_dim: int, theta: float) -> None:
+    """Hunyuan's dynamic rope with a fixed alpha is a plain one on a base that the alpha stretches, whatever else it says."""
+    key = "rope_scaling" if config.raw.get("rope_scaling") else "rope_parameters"
+    inner = config.nested(key)
+    if inner.raw.get("rope_type", inner.raw.get("type")) != "dynamic" or not inner.raw.get("alpha"):
+        return
+    if head_dim < 4:
+        raise inner.refuse("alpha", f"a head of {head_dim} channels has no base to stretch")
+    base = inner.take("rope_theta", float, config.take("rope_theta", float, theta))
+    base *= inner.take("alpha", float) ** (head_dim / (head_dim - 2))
+    kept = {name: inner.raw[name] for name in ("partial_rotary_factor",) if name in inner.raw}
+    config.raw = {**config.raw, key: {"rope_type": "default", "rope_theta": base} | kept}
+
+
 def _magnitude(inner: Config) -> dict:
     """Phi-3.5-MoE's short_mscale and long_mscale, which its longrope must give."""
     kind = inner.take("rope_type", str, None) or inner.take("type", str, "default")
