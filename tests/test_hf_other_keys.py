@@ -4,7 +4,7 @@ import math
 
 import pytest
 import transformers
-from parity import check
+from parity import check, check_logits
 
 import core
 from core.hf import from_hf, to_hf
@@ -75,6 +75,25 @@ ONE_KIND += [
 def test_layers_may_all_be_of_one_kind(model_type, layers):
     arch = check(dict(model_type=model_type, num_hidden_layers=3, hidden_size=256, vocab_size=64) | layers)
     assert from_hf(to_hf(arch)) == arch
+
+
+def test_the_shared_expert_alone_has_biases_in_nemotron_h():
+    sizes = dict(
+        n_routed_experts=4,
+        moe_intermediate_size=24,
+        moe_shared_expert_intermediate_size=40,
+        mamba_num_heads=8,
+        mamba_head_dim=16,
+    )
+    config = dict(
+        model_type="nemotron_h", vocab_size=64, hidden_size=64, intermediate_size=48, num_attention_heads=4, num_key_value_heads=2,
+        head_dim=16, max_position_embeddings=64, ssm_state_size=8, n_groups=2, chunk_size=8, mlp_bias=True, **sizes,
+    )  # fmt: skip
+    for kinds in (["mamba", "moe"], ["mamba", "mlp", "attention", "moe"]):
+        arch = check_logits(config | dict(layers_block_type=kinds))
+        assert from_hf(to_hf(arch)) == arch and arch.parts["moe"].shared.bias and not arch.parts["moe"].bias
+    with pytest.raises(core.Unsupported, match=r"^mlp_bias: "):
+        from_hf(config | dict(layers_block_type=["moe"], moe_latent_size=32))
 
 
 # What published files say beside what their classes read, and what they must say there.

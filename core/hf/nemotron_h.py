@@ -115,8 +115,9 @@ def _read_hybrid(config: Config, value: dict) -> dict:
         | bias,
         "moe": _experts(config, activation),
     }
-    if bias and "moe" in kinds:
-        raise config.refuse("mlp_bias", "experts have biases everywhere or nowhere")
+    if bias and "latent" in parts["moe"] and "moe" in kinds:
+        raise config.refuse("mlp_bias", "projections to a latent have none")
+    parts["moe"]["shared"] |= bias  # alone: those that tokens are sent to never have any
     value["context"] = config.count("max_position_embeddings", 4_096)
     ahead = _modules(config)
     return common.assemble(config, value, {"kind": "none"}, parts, [[kind] for kind in kinds], **ahead)
@@ -199,7 +200,7 @@ def write(arch: Architecture) -> dict:
     if arch.mtp:
         block = "".join(letters[step.parts[0]] for step in arch.mtp.block)
         written |= {"num_nextn_predict_layers": arch.mtp.count, "mtp_hybrid_override_pattern": block}
-    return written | (_write_experts(moe) if moe else {})
+    return written | (_write_experts(moe) | {"mlp_bias": moe.shared.bias} if moe else {})
 
 
 def _write_experts(moe) -> dict:
