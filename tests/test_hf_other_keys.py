@@ -143,3 +143,30 @@ def test_what_they_say_otherwise_is_refused_by_name(model_type):
     base = dict(head_dim=128, num_key_value_heads=8) if model_type == "nemotron" else default(model_type)
     with pytest.raises(core.Unsupported, match=rf"^{key}: "):
         from_hf(base | dict(model_type=model_type) | REFUSED[model_type])
+
+
+# The same of wrappers: beside the text_config, and in it.
+OUTSIDE = {
+    "idefics3": (dict(image_seq_len=81), dict(perceiver_config=dict(model_type="vllama3"), pixel_shuffle_factor=3, neftune_noise_alpha=0.0)),
+    "lfm2_vl": (dict(do_image_splitting=True, encoder_patch_size=16, max_tiles=10, tile_size=512, use_thumbnail=True), {}),
+    "llava": ({}, dict(is_composition=True)),
+    "qwen2_5_omni_thinker": (dict(init_std=0.02), dict(init_std=0.02)),
+    "qwen3_omni_moe_thinker": ({}, dict(use_qk_norm=True, shared_expert_intermediate_size=0)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrapper", OUTSIDE)
+def test_published_wrappers_say_more_than_is_read(wrapper):
+    outer, inner = OUTSIDE[wrapper]
+    text = dict(head_dim=64, num_key_value_heads=4) if wrapper == "qwen3_omni_moe_thinker" else {}
+    plain = dict(model_type=wrapper, text_config=text)
+    assert from_hf(plain | outer | dict(text_config=text | inner)) == from_hf(plain)
+
+
+def test_the_channels_of_three_axes_may_be_interleaved():
+    text = dict(model_type="qwen3_vl_text", rope_theta=5e6)
+    rope = dict(
+        rope_type="default", type="default", interleaved=True, mrope_interleaved=True, mrope_section=[24, 20, 20]
+    )
+    plain = from_hf(dict(model_type="qwen3_vl", text_config=text))
+    assert from_hf(dict(model_type="qwen3_vl", text_config=text | dict(rope_scaling=rope))) == plain

@@ -25,6 +25,7 @@ NEUTRAL = frozenset(
     "use_bfloat16 cache_implementation unsloth_fixed unsloth_version _attn_implementation _attn_implementation_internal "
     "_attn_implementation_autoset attn_implementation max_sequence_length is_llama_config router_dtype "
     "attention_softmax_in_fp32 scale_attention_softmax_in_fp32 "
+    "is_composition _flash_attn_2_enabled neftune_noise_alpha transformers.js_config init_std "
     "_experts_implementation _experts_implementation_internal _commit_hash".split()
 )
 # What transformers' classes call a key beside its own name, for families that do not look for both themselves.
@@ -230,6 +231,8 @@ def layers(blocks: Sequence[Sequence[Any]]) -> list[dict]:
 # What the config.json of a wrapper says of images, sound and tokens, beside its text_config.
 WRAPPING = tuple(
     """_pad_token_id im_start_id im_end_id im_newline_id density_router_hidden_size density_router_threshold
+    do_image_splitting encoder_patch_size image_seq_len max_image_tokens max_num_patches max_pixels_tolerance max_tiles
+    min_image_tokens min_tiles tile_size use_image_special_tokens use_thumbnail
     density_router_loss_weight diffusion_head_config diffusion_loss_weight semantic_model_config
     acoustic_tokenizer_chunk_size acoustic_tokenizer_encoder_config adapter_config adapter_layer_norm_eps adaptor_config audio_frame_step
     alignment_intermediate_size audio_bos_token_id audio_chunk_size audio_config audio_end_token_id audio_eos_token_id audio_merge_size
@@ -261,6 +264,7 @@ def text_config(config: Config, *types: str, tie: Any = ...) -> Config:
     if text.has("dtype") or text.has("torch_dtype"):
         outer = {key: value for key, value in outer.items() if key not in ("dtype", "torch_dtype")}
     merged = Config({**text.raw, **{key: value for key, value in outer.items() if not text.has(key)}}, "text_config")
+    merged.ignore("num_image_tokens", "perceiver_config", "pixel_shuffle_factor")
     said = config.take("tie_word_embeddings", bool, None)
     tie = said if tie is ... else tie
     if tie is not None:

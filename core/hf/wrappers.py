@@ -120,7 +120,7 @@ TEXTS = {
         "qwen3_moe",
         _sizes(3_584, 2_048, 18_944, 28, 28, 4, 32_768, rope_theta=1e6, num_local_experts=128, num_experts_per_tok=8,
                moe_intermediate_size=768, norm_topk_prob=True),
-        unread=WINDOWS,
+        unread=f"{WINDOWS} shared_expert_intermediate_size use_qk_norm",
     ),
     "qwen3_vl_moe_text": Text(
         "qwen3_moe",
@@ -206,7 +206,9 @@ def _as_family(raw: Mapping[str, Any], where: str, text: Text) -> Config:
 
 def _one_axis(rope: Mapping[str, Any]) -> dict[str, Any]:
     """A rope dictionary without what says which channels turn by which axis: for text all three are the position."""
-    plain = {key: value for key, value in rope.items() if key not in ("mrope_section", "mrope_interleaved")}
+    plain = {
+        key: value for key, value in rope.items() if key not in ("mrope_section", "mrope_interleaved", "interleaved")
+    }
     return {
         key: "default" if key in ("type", "rope_type") and value == "mrope" else value for key, value in plain.items()
     }
