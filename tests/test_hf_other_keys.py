@@ -147,7 +147,7 @@ def test_what_they_say_otherwise_is_refused_by_name(model_type):
 
 # The same of wrappers: beside the text_config, and in it.
 OUTSIDE = {
-    "idefics3": (dict(image_seq_len=81), dict(perceiver_config=dict(model_type="vllama3"), pixel_shuffle_factor=3, neftune_noise_alpha=0.0)),
+    "idefics3": (dict(image_seq_len=81), dict(perceiver_config={"x": 1}, pixel_shuffle_factor=3, neftune_noise_alpha=0.0)),
     "lfm2_vl": (dict(do_image_splitting=True, encoder_patch_size=16, max_tiles=10, tile_size=512, use_thumbnail=True), {}),
     "llava": ({}, dict(is_composition=True)),
     "qwen2_5_omni_thinker": (dict(init_std=0.02), dict(init_std=0.02)),
