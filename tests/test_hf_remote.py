@@ -6,7 +6,8 @@ import torch
 from parity import TOLERANCE, double_precision, perturb, reference, stepwise
 
 import core
-from core.hf import BY_TYPE, from_hf, remote_wrappers, to_hf
+from core.hf import BY_TYPE, from_hf, mtp, remote_wrappers, to_hf
+from core.model import build_mtp
 
 SMALL = dict(
     vocab_size=64, hidden_size=64, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
@@ -573,3 +574,163 @@ def test_pangu_takes_the_best_of_every_group():
         from_hf(config | dict(num_experts_per_tok=4))
     with pytest.raises(core.Unsupported, match="param_sink_number"):
         from_hf(config | dict(param_sink_number=128))
+
+
+GROK_2 = dict(
+    architectures=["Grok1ForCausalLM"], model_type="git", vocab_size=131_072, hidden_size=8_192, intermediate_size=32_768, head_dim=128,
+    moe_intermediate_size=16_384, max_position_embeddings=131_072, num_experts_per_tok=2, num_local_experts=8, residual_moe=True,
+    num_attention_heads=64, num_key_value_heads=8, num_hidden_layers=64, rms_norm_eps=1e-5, hidden_act="gelu",
+    embedding_multiplier_scale=90.50966799187809, output_multiplier_scale=0.5, final_logit_softcapping=50, attn_logit_softcapping=30.0,
+    router_logit_softcapping=30.0, rope_theta=208_533_496, attn_temperature_len=1_024, sliding_window_size=-1, global_attn_every_n=1,
+    rope_type="original", original_max_position_embeddings=8_192, scaling_factor=16.0, extrapolation_factor=1.0, attn_factor=1.0,
+    beta_fast=8, beta_slow=1,
+)  # fmt: skip
+
+
+def test_grok_2_is_its_preset():
+    arch, preset = from_hf(GROK_2), core.load("grok-2.5")
+    about = {"name", "title", "family", "organisation", "released", "licence", "sources", "note", "precision"}
+    assert arch.model_dump(exclude=about) == preset.model_dump(exclude=about)
+    assert to_hf(preset)["model_type"] == "git" and from_hf(to_hf(arch)) == arch
+    with pytest.raises(core.Unsupported, match="architectures"):  # GIT, which describes images
+        from_hf(dict(model_type="git", architectures=["GitForCausalLM"]))
+    with pytest.raises(core.Unsupported, match="rope_type"):
+        from_hf(GROK_2 | dict(rope_type="yarn"))
+
+
+JAIS = dict(
+    model_type="jais", vocab_size=64, n_embd=48, n_head=6, n_inner=40, n_layer=2, n_positions=64, activation_function="swiglu",
+    position_embedding_type="alibi", mup_scale_qk_dot_by_d=True, mup_embeddings_scale=9.0, mup_output_alpha=2.0, mup_width_scale=0.25,
+)  # fmt: skip
+
+
+def test_jais_as_its_paper_has_it():
+    """Against the formulas: GPT-2's layers, ALiBi by powers of two and those between, c_fc times SiLU of c_fc2, muP's multipliers."""
+    arch = from_hf(JAIS)
+    assert from_hf(to_hf(arch)) == arch and to_hf(arch)["model_type"] == "jais"
+    torch.manual_seed(0)
+    state = {"transformer.wte.weight": torch.randn(64, 48)}
+    shapes = {
+        "attn.c_attn": (48, 144),
+        "attn.c_proj": (48, 48),
+        "mlp.c_fc": (48, 40),
+        "mlp.c_fc2": (48, 40),
+        "mlp.c_proj": (40, 48),
+    }
+    for layer in range(2):
+        for name, shape in shapes.items():
+            state[f"transformer.h.{layer}.{name}.weight"] = torch.randn(shape) * 0.2
+            state[f"transformer.h.{layer}.{name}.bias"] = torch.randn(shape[1])
+        for norm in ("ln_1", "ln_2"):
+            state |= {f"transformer.h.{layer}.{norm}.{kind}": torch.randn(48) for kind in ("weight", "bias")}
+    state |= {f"transformer.ln_f.{kind}": torch.randn(48) for kind in ("weight", "bias")}
+    ours = core.build(arch, device="cpu")
+    core.load_weights(ours, state)
+    tokens = torch.randint(64, (1, 12))
+
+    def norm(x, name):
+        return torch.nn.functional.layer_norm(x, (48,), state[f"{name}.weight"], state[f"{name}.bias"], 1e-5)
+
+    def linear(x, name):
+        return x @ state[f"{name}.weight"] + state[f"{name}.bias"]
+
+    slopes = torch.tensor([2.0**-2, 2.0**-4, 2.0**-6, 2.0**-8, 2.0**-1, 2.0**-3])  # four, then every other of eight
+    distance = (torch.arange(12)[:, None] - torch.arange(12)).float()
+    mask = torch.zeros(12, 12).masked_fill(distance < 0, -torch.inf) - slopes[:, None, None] * distance
+    x = 9 * state["transformer.wte.weight"][tokens[0]]
+    for at in ("transformer.h.0", "transformer.h.1"):
+        q, k, v = (
+            linear(norm(x, f"{at}.ln_1"), f"{at}.attn.c_attn").unflatten(-1, (3, 6, 8)).permute(1, 2, 0, 3)
+        )  # (3, H, T, 8)
+        mixed = ((q @ k.mT / 8 + mask).softmax(dim=-1) @ v).transpose(0, 1).flatten(1)
+        x = x + linear(mixed, f"{at}.attn.c_proj")
+        h = norm(x, f"{at}.ln_2")
+        x = x + linear(
+            linear(h, f"{at}.mlp.c_fc") * torch.nn.functional.silu(linear(h, f"{at}.mlp.c_fc2")), f"{at}.mlp.c_proj"
+        )
+    logits = 0.5 * norm(x, "transformer.ln_f") @ state["transformer.wte.weight"].T
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(tokens)[0], logits, atol=1e-4, rtol=1e-4)
+    with pytest.raises(core.Unsupported, match="alibi_scaling"):
+        from_hf(JAIS | dict(alibi_scaling={"factor": 2.0}))
+
+
+def test_mimo_predicts_ahead():
+    """Qwen2's layers; a module whose join reads the stream first, then the token."""
+    config = SMALL | dict(model_type="mimo", attention_bias=True, num_nextn_predict_layers=1)
+    arch = from_hf(config)
+    assert arch.mtp and from_hf(to_hf(arch)) == arch and to_hf(arch)["model_type"] == "mimo"
+    plain = from_hf(SMALL | dict(model_type="qwen2"))
+    assert arch.parts == plain.parts and arch.layers == plain.layers
+    family = BY_TYPE["mimo"]
+    torch.manual_seed(0)
+    names = {name for _, ways in mtp.sources(family, arch) for name in ways[0].names}
+    assert "model.mtp_layers.0.self_attn.q_proj.bias" in names and "model.mtp_layers.0.mlp.down_proj.weight" in names
+    join = torch.randn(64, 128)
+    ways = dict(mtp.sources(family, arch))["0.join.weight"]
+    assert ways[0].names == ("model.mtp_layers.0.input_proj.weight",)
+    token, stream = torch.randn(64), torch.randn(64)
+    torch.testing.assert_close(ways[0].make(join) @ torch.cat((token, stream)), join @ torch.cat((stream, token)))
+    published = dict(
+        model_type="mimo", attention_bias=True, head_dim=128, hidden_size=4_096, intermediate_size=11_008, max_position_embeddings=32_768,
+        max_window_layers=36, num_attention_heads=32, num_hidden_layers=36, num_key_value_heads=8, num_nextn_predict_layers=1,
+        rms_norm_eps=1e-5, rope_theta=640_000, sliding_window=32_768, use_sliding_window=False, vocab_size=151_680,
+    )  # fmt: skip
+    arch = from_hf(published)
+    modules = sum(parameter.numel() for parameter in build_mtp(arch).parameters())
+    assert core.cost(arch).parameters + modules == 7_833_409_536  # of the files of XiaomiMiMo/MiMo-7B-Base
+
+
+def test_plamo_s_heads_share_keys_by_turns():
+    """Against the formulas: one norm for both branches; key heads are tiled, so that query head i reads key i modulo their number."""
+    config = {key: said for key, said in SMALL.items() if key != "num_key_value_heads"} | dict(
+        model_type="plamo", n_shared_head=2
+    )
+    arch = from_hf(config | dict(num_key_value_heads=4))  # which its class keeps, and does not read
+    assert arch == from_hf(config) == from_hf(to_hf(arch)) and to_hf(arch)["model_type"] == "plamo"
+    assert arch.parts["attention"].kv_heads == 2 and from_hf(config | dict(vocab_size=65)).vocab_size == 65
+    torch.manual_seed(0)
+    shapes = {
+        "self_attn.q_proj": (64, 64), "self_attn.k_proj": (32, 64), "self_attn.v_proj": (32, 64), "self_attn.o_proj": (64, 64),
+        "mlp.gate_proj": (48, 64), "mlp.up_proj": (48, 64), "mlp.down_proj": (64, 48),
+    }  # fmt: skip
+    state = {name: torch.randn(64, 64) for name in ("model.embed_tokens.weight", "lm_head.weight")} | {
+        "model.norm.weight": torch.randn(64)
+    }
+    for layer in range(2):
+        at = f"model.layers.layers.{layer}"
+        state |= {f"{at}.{name}.weight": torch.randn(shape) * 0.2 for name, shape in shapes.items()}
+        state[f"{at}.norm.weight"] = torch.randn(64)
+    ours = core.build(arch, device="cpu")
+    core.load_weights(ours, state)
+    tokens = torch.randint(64, (1, 12))
+
+    def norm(x, name):
+        return torch.nn.functional.rms_norm(x, (64,), state[f"{name}.weight"], 1e-6)
+
+    def turned(x):  # (H, T, 16)
+        angles = torch.arange(12)[:, None] * 10_000.0 ** (-torch.arange(8) / 8)
+        first, second = x.chunk(2, dim=-1)
+        return torch.cat(
+            (first * angles.cos() - second * angles.sin(), second * angles.cos() + first * angles.sin()), dim=-1
+        )
+
+    mask = torch.full((12, 12), -torch.inf).triu(1)
+    x = state["model.embed_tokens.weight"][tokens[0]]
+    for at in ("model.layers.layers.0", "model.layers.layers.1"):
+        h = norm(x, f"{at}.norm")
+        q, k, v = (
+            (h @ state[f"{at}.self_attn.{n}_proj.weight"].T).unflatten(-1, (-1, 16)).transpose(0, 1) for n in "qkv"
+        )
+        scores = turned(q) @ turned(k.repeat(2, 1, 1)).mT / 4 + mask
+        mixed = (scores.softmax(dim=-1) @ v.repeat(2, 1, 1)).transpose(0, 1).flatten(1)
+        gate, up = (h @ state[f"{at}.mlp.{n}_proj.weight"].T for n in ("gate", "up"))
+        dense = (torch.nn.functional.silu(gate) * up) @ state[f"{at}.mlp.down_proj.weight"].T
+        x = x + mixed @ state[f"{at}.self_attn.o_proj.weight"].T + dense
+    logits = norm(x, "model.norm") @ state["lm_head.weight"].T
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(tokens)[0], logits, atol=1e-3, rtol=1e-3)
+    with pytest.raises(core.Unsupported, match="n_shared_head"):
+        from_hf(config | dict(n_shared_head=3))
+    with pytest.raises(core.Unsupported, match="rope_theta"):
+        from_hf(config | dict(rope_theta=1e6))

@@ -29,6 +29,7 @@ class Names:
         default_factory=lambda: {"embedding": "layers.{layer}.embed_tokens", "head": "layers.{layer}.shared_head.head"}
     )
     renamed: Mapping[str, str] = field(default_factory=dict)  # within the block
+    stream_first: bool = False  # the join's matrix is for the stream, then the token
     stepped: bool = False  # each step of the block is a layer of its own
     sources: Callable[[Architecture], Sources] | None = None  # of the block, where it is unlike the model's own layers
 
@@ -47,6 +48,7 @@ def modules(count: int, block: list, **more: Any) -> dict:
 def sources(family: Any, arch: Architecture) -> Sources:
     """Where the modules' tensors are: those of their blocks as if they were the model's last layers, under other names."""
     names: Names = getattr(family, "AHEAD", LAYERS)
+    join = _swapped if names.stream_first else _beside
     steps = [(step,) for step in arch.mtp.block] if names.stepped else [arch.mtp.block]
     for module in range(arch.mtp.count):
         first = module * len(steps)
@@ -58,7 +60,7 @@ def sources(family: Any, arch: Architecture) -> Sources:
         if module == 0 or not arch.mtp.one_join:
             yield f"{module}.token_norm.weight", [Source((named(names.token_norm) + ".weight",))]
             yield f"{module}.stream_norm.weight", [Source((named(names.stream_norm) + ".weight",))]
-            yield f"{module}.join.weight", [Source(tuple(named(name) + ".weight" for name in names.join), _beside)]
+            yield f"{module}.join.weight", [Source(tuple(named(name) + ".weight" for name in names.join), join)]
             if arch.mtp.norm:
                 yield f"{module}.norm.weight", [Source((named(names.norm) + ".weight",))]
         for path, ways in (names.sources or family.sources)(_deeper(arch, steps)):
@@ -84,6 +86,10 @@ def copies(family: Any, arch: Architecture) -> Iterator[tuple[str, str]]:
 
 def _beside(*matrices: torch.Tensor) -> torch.Tensor:
     return torch.cat(matrices, dim=1)
+
+
+def _swapped(matrix: torch.Tensor) -> torch.Tensor:
+    return torch.cat(matrix.chunk(2, dim=1)[::-1], dim=1)
 
 
 def _moved(name: str, own: str, here: str, renamed: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from ..parts.attention import Attention
 from ..parts.position import Rope
 from ..spec import Architecture
-from . import classic, common, kin, kin_moe, phi, tensors
+from . import classic, common, kin, kin_moe, mtp, phi, tensors
 from .config import Config
 from .kin import Kin
 from .kin_moe import BALANCED, MoeKin
@@ -36,6 +36,7 @@ class Remote:
     names: Mapping[str, str] = field(default_factory=dict)  # pieces of the other family's tensor names -> its own
     sources: Callable[[Architecture], Sources] | None = None  # where pieces do not do
     root: str = "model."
+    ahead: mtp.Names = mtp.LAYERS
     classes: Mapping[str, str] = field(default_factory=dict)  # architectures that go by this type too -> their row
 
 
@@ -79,6 +80,48 @@ def _baichuan(config: Config, value: dict) -> None:
 def _write_baichuan(arch: Architecture, written: dict) -> dict:
     length = "model_max_length" if arch.position.kind == "alibi" else "max_position_embeddings"
     return {"max_position_embeddings": None, length: arch.context}
+
+
+def _shared_heads(config: Config) -> dict:
+    """PLaMo: so many query heads share a key and a value."""
+    heads, each = config.count("num_attention_heads", 32), config.count("n_shared_head", 8)
+    if heads % each:
+        raise config.refuse("n_shared_head", f"{heads} heads do not divide into groups of so many")
+    return {"num_attention_heads": heads, "num_key_value_heads": heads // each}
+
+
+def _write_shared_heads(arch: Architecture, written: dict) -> dict:
+    part = arch.parts["attention"]
+    return {"n_shared_head": part.heads // part.kv_heads, "num_key_value_heads": None}
+
+
+def _plamo_sources(arch: Architecture) -> Sources:
+    """Query heads that share a key are not neighbours: the first of every group stand before the second."""
+    part = arch.parts["attention"]
+    each = (part.heads // part.kv_heads, part.kv_heads, part.head_dim)
+    together = {
+        "q": lambda rows: rows.unflatten(0, each).transpose(0, 1).flatten(0, 2),
+        "o": lambda columns: columns.unflatten(1, each).transpose(1, 2).flatten(1, 3),
+    }
+    names = {"model.layers.": "model.layers.layers.", "input_layernorm": "norm"}
+    for path, ways in tensors.llama_sources(arch):
+        way = ways[0]
+        make = together.get(path.split(".")[-2], way.make) if ".attention." in path else way.make
+        yield path, [Source(tuple(tensors.reworded(name, names) for name in way.names), make)]
+
+
+def _ahead(config: Config, value: dict) -> None:
+    """MiMo: modules like its own layers predict further tokens."""
+    count = config.count("num_nextn_predict_layers", 0, least=0, most=16)
+    if count and "attention" not in value["parts"]:
+        raise config.refuse(
+            "num_nextn_predict_layers", "beside layers with a window it is not known which they are like"
+        )
+    value |= mtp.modules(count, ["attention", "dense"])
+
+
+def _write_ahead(arch: Architecture, written: dict) -> dict:
+    return {"num_nextn_predict_layers": arch.mtp.count if arch.mtp else 0}
 
 
 def _internlm_rotary(config: Config) -> dict:
@@ -319,6 +362,14 @@ REMOTE = {
             "mlp.gate_proj": "feed_forward.w1", "mlp.up_proj": "feed_forward.w3", "mlp.down_proj": "feed_forward.w2",
         },
     ),
+    "mimo": Remote(
+        Kin(**{f: getattr(kin.KIN["qwen2"], f) for f in Kin.__dataclass_fields__} | {"name": "MiMo"}),
+        fixed=dict(attention_bias=True), more=_ahead, written=_write_ahead,
+        ahead=mtp.Names(
+            "mtp_layers.{module}", "mtp_layers.{module}.token_layernorm", "mtp_layers.{module}.hidden_layernorm",
+            ("mtp_layers.{module}.input_proj",), "mtp_layers.{module}.final_layernorm", {}, stream_first=True,
+        ),
+    ),
     "minicpm": Remote(MiniCPM(), more=_minicpm, written=_write_minicpm, unread="head_dim"),
     "orion": Remote(
         Kin("Orion", (84_608, 4_096, 15_360, 40, 4_096), (40, 40, None), norm=kin.LAYER, eps=("rms_norm_eps", 1e-5), bias=False),
@@ -355,6 +406,10 @@ REMOTE = {
         Kin("Xverse", (100_278, 5_120, 13_824, 40, 8_192), (40, None, None), bias=False), ignored="max_tokenizer_truncation",
         unread="head_dim",
     ),
+    "plamo": Remote(
+        Kin("Plamo", (32_000, 4_096, 13_312, 32, 2_048), (32, None, None), bias=False, parallel=True), given=_shared_heads,
+        written=_write_shared_heads, ignored="num_key_value_heads", unread="head_dim rope_theta rope_scaling", sources=_plamo_sources,
+    ),
     "PanguEmbedded": Remote(
         Kin("PanguEmbedded", (153_376, 4_096, 12_800, 34, 32_768), (32, 8, None), eps=("rms_norm_eps", 1e-5), bias=("bias", True),
             theta=1.6e7),
@@ -381,6 +436,10 @@ class Family:
     @property
     def ROOTS(self) -> tuple[str]:
         return (self.row.root,)
+
+    @property
+    def AHEAD(self) -> mtp.Names:
+        return self.row.ahead
 
     @property
     def like(self) -> Any:
