@@ -314,17 +314,21 @@ def _ahead(arch: Architecture, w: Workload) -> Iterator[Row]:
     """
     if not arch.mtp:
         return
-    mtp, traced = arch.mtp, trace_ahead(arch)
-    parameters = _between(traced, traced.parameters)
-    parameters["mtp.join.weight"] = parameters.pop("norm.join.weight")
-    around = {path: s for path, s in parameters.items() if mtp.one_join and path.split(".")[1] in Ahead.AROUND}
-    parameters = {path: shape for path, shape in parameters.items() if path not in around}
-    buffers: dict[str, Shape] = {}
-    for name in (name for step in mtp.block for name in step.parts):
-        part = trace_part(arch.part(name), arch.d_model)
-        parameters |= {f"{name}.{path}": shape for path, shape in part.parameters.items()}
-        buffers |= {f"{name}.{path}": shape for path, shape in part.buffers.items()}
-    own = _merged(_weights(arch, w, around, 1), _weights(arch, w, parameters, mtp.count, buffers))
+    mtp, kinds = arch.mtp, []
+    for steps, count in Counter(mtp.each).items():
+        traced = trace_ahead(arch, steps)
+        parameters = _between(traced, traced.parameters)
+        parameters["mtp.join.weight"] = parameters.pop("norm.join.weight")
+        around = {path: s for path, s in parameters.items() if mtp.one_join and path.split(".")[1] in Ahead.AROUND}
+        parameters = {path: shape for path, shape in parameters.items() if path not in around}
+        buffers: dict[str, Shape] = {}
+        for name in (name for step in steps for name in step.parts):
+            part = trace_part(arch.part(name), arch.d_model)
+            parameters |= {f"{name}.{path}": shape for path, shape in part.parameters.items()}
+            buffers |= {f"{name}.{path}": shape for path, shape in part.buffers.items()}
+        kinds += [{} if kinds else _weights(arch, w, around, 1)]
+        kinds += [_modules(_weights(arch, w, parameters, count, buffers), count)]
+    own = _merged(*kinds)
     figures = _merged(own, _copies(arch, w, mtp.copies, mtp.count))
     yield Row(
         "ahead of the model", "mtp", "multi-token prediction", "mtp", mtp.count,
@@ -336,13 +340,19 @@ def _ahead(arch: Architecture, w: Workload) -> Iterator[Row]:
     )  # fmt: skip
 
 
+def _modules(figures: dict, count: int) -> dict:
+    """Figures whose sentences count modules, of which there may be several kinds."""
+    said = {name: words.replace("{layers}", f"{count:,} modules × ") for name, words in figures["derivation"].items()}
+    return figures | {"derivation": said}
+
+
 def _copies(arch: Architecture, w: Workload, tables: Sequence[str], count: int) -> dict:
     """Bytes of what the files repeat of the embedding table or the head; only there, so not in another format."""
     if not tables or w.weights:
         return {}
     shape = (arch.vocab_size, arch.table_width)
     size = sum(FORMATS[arch.format(name, shape)].bytes(shape) for name in tables)
-    times = "{layers}" if count > 1 else ""
+    times = f"{count:,} modules × " if count > 1 else ""
     said = f"{times}({size:,} of copies of the {' and the '.join(tables)})"
     return {"weight_bytes": count * size, "derivation": {"weight_bytes": said}}
 

@@ -1,7 +1,7 @@
 """The whole model as one networkx graph: traced from the modules, repeats folded, costs on the nodes."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from math import prod
 
@@ -194,10 +194,12 @@ class _Builder:
         )
         if copies := " and the ".join(self.arch.mtp.copies):
             words += f" The files repeat the {copies} for {'each' if count > 1 else 'it'}, and their bytes count."
-        self.node(
-            "mtp", "mtp", "Multi-token prediction", self.stream, self.stream, parent=None, repeat=count, explain=words,
-        )  # fmt: skip
-        self.wire("mtp", trace_ahead(self.arch), count, {"stream": end, "ahead": "embedding"})
+        for kind, (steps, count) in enumerate(Counter(self.arch.mtp.each).items(), start=1):
+            name = "mtp" if kind == 1 else f"mtp_{kind}"
+            self.node(
+                name, "mtp", "Multi-token prediction", self.stream, self.stream, parent=None, repeat=count, explain=words,
+            )  # fmt: skip
+            self.wire(name, trace_ahead(self.arch, steps), count, {"stream": end, "ahead": "embedding"})
 
     def wire(self, name: str, traced: Traced, count: int, ends: dict[str, str]) -> str:
         """A block's trace below the node `name`, each part's own trace in the place of its stub.

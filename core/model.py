@@ -254,13 +254,13 @@ class OutputHead(Linear):
 class PredictAhead(nn.Module):
     """One multi-token-prediction module: joins the stream with a later token's embedding (arXiv:2412.19437, eq. 21)."""
 
-    def __init__(self, arch: Architecture, make: Callable[[str], nn.Module]):
+    def __init__(self, arch: Architecture, steps: tuple[Step, ...], make: Callable[[str], nn.Module]):
         super().__init__()
         arch = arch.ahead
         self.split = arch.residual.split(arch.d_model)
         self.stream_norm, self.token_norm = arch.norm.build(arch.d_model), arch.norm.build(arch.d_model)
         self.join = Linear(2 * arch.d_model, arch.d_model)
-        self.block = Block(arch, arch.mtp.block, make)
+        self.block = Block(arch, steps, make)
         self.merge = arch.residual.merge(arch.d_model)
         self.norm = arch.norm.build(arch.d_model) if arch.mtp.norm else None
 
@@ -284,7 +284,7 @@ class Ahead(nn.ModuleList):
         def make(name: str) -> nn.Module:
             return arch.part(name).build(arch.d_model)
 
-        super().__init__(PredictAhead(arch, make) for _ in range(arch.mtp.count if arch.mtp else 0))
+        super().__init__(PredictAhead(arch, steps, make) for steps in (arch.mtp.each if arch.mtp else ()))
         self.arch = arch
         if arch.mtp and arch.mtp.one_join:
             for module in self:

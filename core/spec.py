@@ -162,6 +162,9 @@ class MultiTokenPrediction(Spec):
 
     count: int = Field(1, ge=1, le=16, description="Tokens predicted beyond the next")
     block: Block = Field(description="The parts of each module")
+    further: tuple[Block, ...] = Field(
+        (), max_length=15, description="Those of each module after the first, where they are not all alike (Inkling)"
+    )
     norm: bool = Field(True, description="A norm on what a module gives to the head (not in ERNIE 4.5)")
     residual: AnyResidual | None = Field(None, description="Where it differs from the model's: on one stream (Hy4)")
     one_join: bool = Field(
@@ -172,6 +175,17 @@ class MultiTokenPrediction(Spec):
         max_length=2,
         description="What is the model's own and yet repeated in the files of every module (DeepSeek-V3)",
     )
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.further and len(self.further) != self.count - 1:
+            raise ValueError(f"further: give the parts of the {self.count - 1} modules after the first, or none")
+        return self
+
+    @property
+    def each(self) -> tuple[tuple[Step, ...], ...]:
+        """The block of every module, in order."""
+        return (self.block, *self.further) if self.further else (self.block,) * self.count
 
 
 class Architecture(Spec):
@@ -209,13 +223,14 @@ class Architecture(Spec):
     @model_validator(mode="after")
     def _consistent(self):
         used = {name for block in self.distinct() for step in block for name in step.parts}
-        used |= {name for step in (self.mtp.block if self.mtp else ()) for name in step.parts}
+        foretold = set(self.mtp.each) if self.mtp else ()
+        used |= {name for block in foretold for step in block for name in step.parts}
         for name in sorted(used - set(self.parts)):
             raise ValueError(f"layers: {name} is not among the parts ({', '.join(self.parts)})")
         for block in self.distinct():
             self._check_block(block, self.residual)
-        if self.mtp:
-            self._check_block(self.mtp.block, self.ahead.residual)
+        for block in foretold:
+            self._check_block(block, self.ahead.residual)
         for name in sorted(set(self.parts) - used):
             raise ValueError(f"parts.{name}: no layer uses it; name it in a block or remove it")
         for name in self.parts:
@@ -327,7 +342,7 @@ class Architecture(Spec):
         fed = [name for name, part in self.parts.items() if "per_layer" in part.reads]
         if len(fed) > 1:
             raise ValueError(f"parts.{fed[1]}: {fed[0]} has per-layer embeddings already; one part can have them")
-        for name in (name for step in (self.mtp.block if self.mtp else ()) for name in step.parts):
+        for name in (n for block in (self.mtp.each if self.mtp else ()) for step in block for n in step.parts):
             if {"per_layer", "embedded"} & set(self.parts[name].reads):
                 raise ValueError(f"mtp.block: {name} reads what only the model's own layers are given")
 

@@ -261,9 +261,9 @@ def trace_block(arch: Architecture, steps: tuple[Step, ...]) -> Traced:
     return _trace_block(_wiring(arch, steps))
 
 
-def trace_ahead(arch: Architecture) -> Traced:
+def trace_ahead(arch: Architecture, steps: tuple[Step, ...]) -> Traced:
     """One multi-token-prediction module with its parts as boxes."""
-    return _trace_ahead(_wiring(arch.ahead, arch.mtp.block, arch.mtp.norm))
+    return _trace_ahead(_wiring(arch.ahead, steps, arch.mtp.norm))
 
 
 def _wiring(arch: Architecture, steps: tuple[Step, ...], *more: bool) -> _Wiring:
@@ -294,7 +294,7 @@ def _trace_ahead(wiring: _Wiring) -> Traced:
     arch, d = wiring.arch, wiring.d_model
     streams = () if arch.residual.streams == 1 else (arch.residual.streams,)
     with torch.device("meta"):
-        module = PredictAhead(arch, lambda name: Stub(name, arch.parts[name]))
+        module = PredictAhead(arch, wiring.steps, lambda name: Stub(name, arch.parts[name]))
         inputs = {"stream": torch.empty(B, T, *streams, d), "ahead": torch.empty(B, T, d)}
         inputs["positions"] = torch.empty(T, dtype=torch.long)
         for name in (name for step in wiring.steps for name in step.parts):

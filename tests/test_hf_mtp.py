@@ -35,6 +35,14 @@ GLM = (
 )
 
 
+INKLING = dict(
+    model_type="inkling_text", vocab_size=64, hidden_size=48, intermediate_size=72, num_hidden_layers=2, num_attention_heads=4,
+    num_key_value_heads=2, head_dim=16, swa_num_attention_heads=6, swa_num_key_value_heads=3, swa_head_dim=8, sliding_window_size=7,
+    d_rel=4, rel_extent=9, mlp_layer_types=["dense", "dense"], num_mtp_layers=3, mtp_local_layer_ids=[0, 2],
+    chain_hidden_post_norm=False,
+)  # fmt: skip
+
+
 def published(main, theirs) -> dict:
     """Both models' tensors under the names of the published files, which repeat embedding and head for each module."""
     tensors, depth = dict(main.state_dict()), main.config.num_hidden_layers
@@ -69,6 +77,30 @@ def test_modules_compute_what_transformers_do(config):
             given = dict(input_ids=tokens[:, 1:], position_ids=positions[None])
             expected = theirs.forward_layer(module, stream, mtp_cache=None, **given)
             got = ours[module](stream, model.embedding(tokens[:, 1:]), positions)
+            assert expected.std() > 1e-2 and (got - expected).abs().max() <= TOLERANCE
+            stream = expected
+
+
+def test_modules_that_differ_compute_what_transformers_do():
+    torch.manual_seed(0)
+    arch, main = core.from_hf(INKLING), reference(INKLING)
+    assert len(set(arch.mtp.each)) == 2 and core.from_hf(core.to_hf(arch)) == arch
+    theirs = MtpModel(main, 3).eval()
+    perturb(main), perturb(theirs)
+    called = {"enorm": "embed_norm", "hnorm": "hidden_norm", "eh_proj": "input_proj", "mtp_block": "transformer_block"}
+    tensors = dict(main.state_dict())
+    for name, tensor in theirs.layers.state_dict().items():
+        module, own, rest = name.split(".", 2)
+        tensors[f"model.mtp.layers.{module}.{called[own]}.{rest}"] = tensor
+    ours = build_mtp(arch, device="cpu")
+    core.load_weights(ours, tensors)
+    assert parameters(ours) == sum(p.numel() for p in theirs.layers.parameters()) == core.cost(arch).mtp_parameters
+    # No longer than the window, which transformers' mask for such a module leaves out.
+    tokens, stream, positions = torch.randint(64, (1, 7)), torch.randn(1, 7, 48), torch.arange(7)
+    with torch.inference_mode():
+        for module in range(3):
+            expected = theirs.forward_layer(module, stream, positions[None], None, input_ids=tokens)
+            got = ours[module](stream, theirs.embed_tokens(tokens), positions)
             assert expected.std() > 1e-2 and (got - expected).abs().max() <= TOLERANCE
             stream = expected
 
@@ -116,6 +148,8 @@ NAMES = {  # what some published files call the tensors of a module; a few of ea
     "hy4-preview": """mtp_layers.0.enorm mtp_layers.0.final_layernorm mtp_layers.0.self_attn.indexer.wk mtp_layers.0.self_attn.gate_proj
         mtp_layers.0.mlp.experts.255.down_proj mtp_layers.0.post_attention_layernorm""",
     "k-exaone-236b": "mtp.fc mtp.layers.0.mlp.up_proj mtp.layers.0.self_attn.q_norm mtp.norm",
+    "inkling": """mtp.layers.7.embed_norm mtp.layers.0.hidden_norm mtp.layers.0.input_proj
+        mtp.layers.1.transformer_block.self_attn.k_norm mtp.layers.2.transformer_block.attn_sconv.conv1d""",
     "deepseek-v4-pro": "mtp.0.e_proj mtp.0.h_proj mtp.0.attn.wq_a mtp.0.ffn.experts.0.w1 mtp.0.norm mtp.0.enorm",
 }  # fmt: skip
 

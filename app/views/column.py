@@ -86,9 +86,20 @@ class Column:
     def ahead(self, top: float, stream: float) -> None:
         """The multi-token-prediction modules, beside the model and outside its panel."""
         data, x = self.g.nodes["mtp"], self.x + WIDTH - 58
+        kinds = [node for _, node in self.g.nodes(data=True) if node["kind"] == "mtp"]
         self.pen.wire([(self.cx, stream), (x, stream), (x, top + 26)])
-        facts = f"{figure(data['parameters'] * data['repeat'])}, apart"
-        self.pen.box("mtp", x, top + 7, 116, 38, KINDS["mtp"], f"{data['repeat']} × MTP", facts, data["explain"])
+        facts = f"{figure(sum(node['parameters'] * node['repeat'] for node in kinds))}, apart"
+        self.pen.box(
+            "mtp",
+            x,
+            top + 7,
+            116,
+            38,
+            KINDS["mtp"],
+            f"{sum(node['repeat'] for node in kinds)} × MTP",
+            facts,
+            data["explain"],
+        )
 
     def bottom(self, y: float) -> float:
         """The embedding, and the position table beside it where there is one; returns its lower edge."""

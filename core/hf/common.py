@@ -139,8 +139,9 @@ def assemble(
     config: Config, value: dict, position: dict, parts: Mapping[str, dict], blocks: Sequence[Sequence[str]], **more: Any
 ) -> dict:
     """The spec's mapping: the parts that the blocks use, the pattern of the layers, the stored precision."""
-    ahead = more.get("mtp", {}).get("block", ())
-    steps = [step["parts"] if isinstance(step, Mapping) else step for block in (*blocks, ahead) for step in block]
+    ahead = more.get("mtp", {})
+    every = (*blocks, ahead.get("block", ()), *ahead.get("further", ()))
+    steps = [step["parts"] if isinstance(step, Mapping) else step for block in every for step in block]
     used = {name for step in steps for name in ([step] if isinstance(step, str) else step)}
     parts = {name: part for name, part in parts.items() if name in used}
     return value | {"position": position} | more | {"parts": parts, "layers": layers(blocks)} | precision(config, parts)

@@ -1,11 +1,12 @@
 """Inkling (Thinking Machines): relative attention, short convolutions on keys, values and every part's output, experts whose shared
-ones are weighed by the router too. Its multi-token-prediction modules are not read: what transformers builds has none."""
+ones are weighed by the router too."""
 
 import torch
 
 from ..parts.relative import RelativeAttention
 from ..spec import Architecture, Unsupported
-from . import common, tensors
+from . import common, mtp, tensors
+from . import deepseek_v3 as v3
 from .common import unless
 from .config import Config, text_config
 from .tensors import ignored as _ignored
@@ -23,16 +24,25 @@ ALWAYS = {
     "gate_activation": "sigmoid", "norm_after_topk": True, "use_global_scale": True, "use_gate_bias": True, "use_sconv": True,
     "use_embed_norm": True, "shared_expert_sink": True, "q_bias": False, "o_bias": False, "tie_word_embeddings": False,
 }  # fmt: skip
-UNREAD = (
-    "rms_norm_eps_moe_gate", "num_mtp_layers", "chain_hidden_post_norm", "mtp_hidden_states_first", "mtp_local_layer_ids",
-    "number_of_conv_states",
+UNREAD = ("rms_norm_eps_moe_gate", "number_of_conv_states")
+BESIDE = {  # what stands in the wrapper's mtp_config, and what it is called in a text model's own
+    "num_nextn_predict_layers": "num_mtp_layers", "local_layer_ids": "mtp_local_layer_ids",
+    "chain_hidden_post_norm": "chain_hidden_post_norm",
+}  # fmt: skip
+AHEAD = mtp.Names(
+    "mtp.layers.{module}.transformer_block", "mtp.layers.{module}.embed_norm", "mtp.layers.{module}.hidden_norm",
+    ("mtp.layers.{module}.input_proj",), "mtp.chain_norm", {}, stream_first=True,
 )  # fmt: skip
 
 
 def read(config: Config, model_type: str) -> dict:
     if model_type == "inkling_mm_model":
-        config.ignore("mtp_config", "audio_token_id", "image_bos_token_id", "audio_bos_token_id")
+        config.ignore("audio_token_id", "image_bos_token_id", "audio_bos_token_id")
+        foretold = config.nested("mtp_config")
         config = text_config(config, "inkling_text", tie=False)
+        config.raw = {ours: foretold.raw[key] for key, ours in BESIDE.items() if foretold.has(key)} | config.raw
+        foretold.ignore(*BESIDE)
+        foretold.finish()
     config.ignore(*UNREAD)
     for key, value in ALWAYS.items():
         config.expect(key, value)
@@ -64,7 +74,20 @@ def read(config: Config, model_type: str) -> dict:
         ["local" if word == "hybrid_sliding" else "global", "moe" if routed else "dense"]
         for word, routed in zip(types, sparse, strict=True)
     ]
-    return common.assemble(config, value, {"kind": "none"}, parts, blocks)
+    return common.assemble(config, value, {"kind": "none"}, parts, blocks, **_modules(config))
+
+
+def _modules(config: Config) -> dict:
+    """The modules that predict ahead: dense, some in a window, without a norm before the head, or one for all."""
+    count = config.count("num_mtp_layers", 0, least=0, most=16)
+    near = config.listing("mtp_local_layer_ids", int, ())
+    chained = config.take("chain_hidden_post_norm", bool, False)
+    config.ignore("mtp_hidden_states_first")
+    if count and not config.take("mtp_hidden_states_first", bool, True):
+        raise config.refuse("mtp_hidden_states_first", "in this family the stream stands before the next token")
+    if chained and count > 1:
+        raise config.refuse("chain_hidden_post_norm", "the spec has no norm that several such modules share alone")
+    return mtp.each([["local" if n in near else "global", "dense"] for n in range(count)], **unless(True, norm=chained))
 
 
 def _count(config: Config, key: str, usual: int) -> int:
@@ -140,6 +163,13 @@ def write(arch: Architecture) -> dict:
         "layer_types": [KINDS[block[0].parts[0]] for block in arch.sequence], "mlp_layer_types": common.write_sparse_layers(arch),
         "hidden_act": common.write_activation((moe or dense).activation),
     }  # fmt: skip
+    if arch.mtp:
+        near = [module for module, block in enumerate(arch.mtp.each) if block[0].parts == ("local",)]
+        written |= {
+            "num_mtp_layers": v3.write_mtp(arch),
+            "mtp_local_layer_ids": near,
+            "chain_hidden_post_norm": arch.mtp.norm,
+        }
     for prefix, part in (("swa_", local), ("", far)):
         written |= {f"{prefix}{key}": value for key, value in common.write_heads(part).items()} if part else {}
     if local:

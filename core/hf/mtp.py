@@ -1,7 +1,7 @@
 """Modules that predict further tokens: what a config.json says of them, and what checkpoints call their tensors."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,15 +42,22 @@ APART = Names(  # Qwen3-Next's
 
 def modules(count: int, block: list, **more: Any) -> dict:
     """`{mtp: ...}` of so many modules of this block, {} for none."""
-    return {"mtp": unless(1, count=count) | {"block": block} | more} if count else {}
+    return each([block] * count, **more)
+
+
+def each(blocks: Sequence[list], **more: Any) -> dict:
+    """The same of a module for each of these blocks."""
+    alike = all(block == blocks[0] for block in blocks)
+    said = {} if alike else {"further": list(blocks[1:])}
+    return {"mtp": unless(1, count=len(blocks)) | {"block": blocks[0]} | said | more} if blocks else {}
 
 
 def sources(family: Any, arch: Architecture) -> Sources:
     """Where the modules' tensors are: those of their blocks as if they were the model's last layers, under other names."""
     names: Names = getattr(family, "AHEAD", LAYERS)
     join = _swapped if names.stream_first else _beside
-    steps = [(step,) for step in arch.mtp.block] if names.stepped else [arch.mtp.block]
-    for module in range(arch.mtp.count):
+    for module, block in enumerate(arch.mtp.each):
+        steps = [(step,) for step in block] if names.stepped else [block]
         first = module * len(steps)
         numbers = {"module": module, "layer": arch.depth + module, "first": first, "last": first + len(steps) - 1}
 

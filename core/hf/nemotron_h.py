@@ -198,7 +198,7 @@ def write(arch: Architecture) -> dict:
     written |= common.write_heads(attention) if attention else {}
     written |= {"intermediate_size": dense.d_ff, "mlp_bias": dense.bias} if dense else {}
     if arch.mtp:
-        block = "".join(letters[step.parts[0]] for step in arch.mtp.block)
+        block = "".join(letters[step.parts[0]] for step in arch.mtp.block)  # of all alike
         written |= {"num_nextn_predict_layers": arch.mtp.count, "mtp_hybrid_override_pattern": block}
     return written | (_write_experts(moe) | {"mlp_bias": moe.shared.bias} if moe else {})
 

@@ -53,11 +53,7 @@ def read(config: Config, model_type: str) -> dict:
     mixers, order = common.named_kinds([attentions[word] for word in types])
     feeds, ends = _feeds(config, depth, ahead)
     blocks = [[mixer, feed] for mixer, feed in zip(order, ends, strict=True)]
-    if len({tuple(block) for block in blocks[depth:]}) > 1:
-        raise config.refuse(
-            "num_nextn_predict_layers", "these modules are not alike, and the spec has one block for all"
-        )
-    modules = mtp.modules(ahead, next(iter(blocks[depth:]), []), copies=("head",))
+    modules = mtp.each(blocks[depth:], copies=("head",))
     return common.assemble(config, value, attentions["far"], mixers | feeds, blocks[:depth], **modules)
 
 
@@ -229,7 +225,7 @@ def write(arch: Architecture) -> dict:
     full = next((part for part in mixers if not part.window), mixers[0])
     local = next((part for part in mixers if part.window), full)
     near, far = common.near_and_far(arch)
-    blocks = [*arch.sequence, *([arch.mtp.block] * arch.mtp.count if arch.mtp else ())]
+    blocks = [*arch.sequence, *(arch.mtp.each if arch.mtp else ())]
     beside = [arch.parts[block[1].parts[0]] for block in blocks]
 
     def limit(part: Spec | None) -> float:
