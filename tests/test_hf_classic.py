@@ -48,6 +48,7 @@ LOGITS = {
     "mpt clipped": MPT | dict(n_heads=8, attn_config=dict(clip_qkv=0.5, softmax_scale=0.3)),
     "falcon 7b": FALCON,
     "falcon 40b": FALCON | dict(new_decoder_architecture=True, num_kv_heads=2),
+    "falcon 11b": FALCON | dict(new_decoder_architecture=True, num_kv_heads=2, num_ln_in_parallel_attn=1),
     "falcon rw": FALCON | dict(alibi=True, parallel_attn=False, multi_query=False, bias=True),
     "opt": OPT,
     "opt no biases": OPT | dict(enable_bias=False, activation_function="gelu"),

@@ -16,6 +16,7 @@ NAMES = classic.Names(
 
 def read(config: Config, model_type: str) -> dict:
     d_model = config.count("n_embd", 1_280)
+    config.ignore("n_ctx")  # older than n_positions
     config.expect("layer_norm_epsilon", 1e-6)  # in the layers it always is
     if d_model % 2:
         raise config.refuse("n_embd", "sines and cosines fill an even number of channels")

@@ -34,10 +34,11 @@ def read(config: Config, model_type: str) -> dict:
             config, config.count("ffn_hidden_size", 4 * d_model), "activation", "gelu", bias=bool(bias)
         ),
     }
+    config.expect("ff_factor", parts["dense"]["d_ff"] / d_model)
     side = config.take("parallel_attn", bool, True)
     norms = config.count("num_ln_in_parallel_attn", 2 if grouped else 1, most=2)
-    if grouped != (norms == 2) and side or grouped and not side:
-        raise config.refuse("new_decoder_architecture", "it goes with parallel_attn and two norms, and without it one")
+    if (norms == 2 or grouped) and not (grouped and side):
+        raise config.refuse("new_decoder_architecture", "it goes with parallel_attn, and two norms with it alone")
     step = {"parts": ["attention", "dense"], "own_norms": True} if norms == 2 else ["attention", "dense"]
     rope = rotary.rope(config, context)
     depth = config.depth("n_layer" if config.has("n_layer") else "num_hidden_layers", 32)
@@ -52,13 +53,14 @@ def read(config: Config, model_type: str) -> dict:
 def write(arch: Architecture) -> dict:
     attention, dense = arch.parts["attention"], arch.parts["dense"]
     step = arch.sequence[0][0]
-    alibi = arch.position.kind == "alibi"
+    alibi, side = arch.position.kind == "alibi", len(step.parts) == 2
+    grouped = step.own_norms or attention.kv_heads not in (1, attention.heads)
     return {
         "architectures": ["FalconForCausalLM"], "model_type": "falcon", "vocab_size": arch.vocab_size, "hidden_size": arch.d_model,
         "num_hidden_layers": arch.depth, "num_attention_heads": attention.heads, "num_kv_heads": attention.kv_heads,
-        "new_decoder_architecture": step.own_norms, "multi_query": attention.kv_heads == 1 and not step.own_norms,
-        "parallel_attn": len(step.parts) == 2, "bias": attention.bias, "alibi": alibi, "ffn_hidden_size": dense.d_ff,
-        "activation": classic.written_activation(dense.activation), "layer_norm_epsilon": arch.norm.eps,
+        "new_decoder_architecture": grouped, "multi_query": attention.kv_heads == 1 and not grouped, "parallel_attn": side,
+        "num_ln_in_parallel_attn": 1 + step.own_norms if side else None, "bias": attention.bias, "alibi": alibi,
+        "ffn_hidden_size": dense.d_ff, "activation": classic.written_activation(dense.activation), "layer_norm_epsilon": arch.norm.eps,
         "max_position_embeddings": arch.context, "tie_word_embeddings": arch.tied_embeddings,
     } | ({} if alibi else rotary.write_rope(arch.position, arch.context)) | common.write_precision(arch)  # fmt: skip
 

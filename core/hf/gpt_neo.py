@@ -26,7 +26,8 @@ def read(config: Config, model_type: str) -> dict:
         raise config.refuse("attention_types", "give a list of [[kinds], times]") from None
     if len(kinds) != depth or not set(kinds) <= {"global", "local"}:
         raise config.refuse("attention_types", f"give global or local for each of the {depth} layers")
-    config.ignore("attention_layers", "embed_dropout", "classifier_dropout")
+    config.expect("attention_layers", kinds)  # what attention_types comes to
+    config.ignore("embed_dropout", "classifier_dropout")
     part = classic.attention(config, d_model, "num_heads", 16) | {"out_bias": True, "scale": 1.0}
     parts = {
         "local": part | {"window": config.count("window_size", 256)},

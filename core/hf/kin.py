@@ -366,7 +366,7 @@ def hunyuan(config: Config, head_dim: int) -> None:
     config.expect("attention_head_dim", head_dim)
     config.expect("use_cla", False)
     config.expect("use_rotary_pos_emb", True)
-    config.expect("norm_type", "rms")
+    config.expect("norm_type", "rms", "hf_rms")
     config.ignore("cla_share_factor", "class_num", "dense_list", "pool_type", "enable_lm_head_fp32", "num_media_embeds")
     config.ignore("image_token_id", "im_newline_id", "mask_init_id", "org_vocab_size")
 

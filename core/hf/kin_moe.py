@@ -137,6 +137,7 @@ KIN = {
         top_k=("moe_topk", 2), d_ff=("intermediate_size", 4_096), router={"score": "softmax", "over": "chosen"}, normalise=False,
         shared=("moe_num_shared_experts", 2), routed_by="router", turned=True,
         also={"experts.gate_up_proj": "experts.fc1.weight", "experts.down_proj": "experts.fc2.weight"},
+        ignored="moe_z_loss_coeff moe_aux_loss_coeff",
     ),
     "cohere2_moe": MoeKin(
         "Cohere2Moe", (256_000, 8_192, 22_528, 40, 8_192), (64, None, 128), tied=True, norm={"kind": "layer", "bias": False},
@@ -283,6 +284,8 @@ def read(row: MoeKin, config: Config, model_type: str) -> dict:
     match model_type:
         case "aria_text":
             config.expect("hidden_act", "silu", "swish")  # the shared experts' alone: the routed have it always
+            config.expect("moe_intermediate_size", parts["moe"]["d_ff"])
+            config.expect("num_experts_per_tok", parts["moe"]["top_k"])
         case "minimax_m2":
             config.expect("attn_type_list", [1] * len(order))
             turned = config.count("rotary_dim", None, most=mixers["attention"]["head_dim"])
