@@ -260,7 +260,7 @@ PUBLISHED = {
     "apple/OpenELM-450M": (OPENELM_270M | dict(num_transformer_layers=20, model_dim=1_536), 457_179_136),
     "apple/OpenELM-1_1B": (OPENELM_270M | dict(num_transformer_layers=28, model_dim=2_048), 1_079_891_456),
     "01-ai/Yi-6B": (dict(model_type="Yi"), 6_061_035_520),
-    "stabilityai/stablelm-3b-4e1t": (dict(model_type="stablelm_epoch"), 2_795_443_200),
+    "stabilityai/stablelm-3b-4e1t": (dict(model_type="stablelm_epoch", num_attention_heads=32, num_heads=32), 2_795_443_200),
 }  # fmt: skip
 
 
@@ -734,3 +734,20 @@ def test_plamo_s_heads_share_keys_by_turns():
         from_hf(config | dict(n_shared_head=3))
     with pytest.raises(core.Unsupported, match="rope_theta"):
         from_hf(config | dict(rope_theta=1e6))
+
+
+def test_four_bits_from_before_files_named_the_method():
+    config = (
+        ALONE
+        | EPS
+        | dict(
+            model_type="baichuan",
+            model_max_length=64,
+            quantization_config=dict(load_in_4bit=True, bnb_4bit_quant_type="nf4"),
+        )
+    )
+    named = config["quantization_config"] | dict(quant_method="bitsandbytes")
+    assert (
+        from_hf(config) == from_hf(config | dict(quantization_config=named))
+        and "nf4" in from_hf(config).precision.values()
+    )

@@ -45,7 +45,8 @@ def quantised(arch: Architecture, family: Any, config: Config) -> Architecture:
     of them, where it says it."""
     if hasattr(family, "stored"):
         return family.stored(arch, config)
-    method = config.take("quant_method", str)
+    older = config.raw.get("load_in_4bit") or config.raw.get("load_in_8bit")  # files from before quant_method
+    method = config.take("quant_method", str, "bitsandbytes" if older else ...)
     reader = _METHODS.get(method)
     if reader is None:
         raise config.refuse("quant_method", f"Strata reads mxfp4, {', '.join(_METHODS)}")

@@ -82,6 +82,12 @@ def _write_baichuan(arch: Architecture, written: dict) -> dict:
     return {"max_position_embeddings": None, length: arch.context}
 
 
+def _heads_again(config: Config) -> dict:
+    """StableLM's first files say the number of heads twice."""
+    config.expect("num_heads", config.raw.get("num_attention_heads", 32))
+    return {}
+
+
 def _shared_heads(config: Config) -> dict:
     """PLaMo: so many query heads share a key and a value."""
     heads, each = config.count("num_attention_heads", 32), config.count("n_shared_head", 8)
@@ -400,7 +406,7 @@ REMOTE = {
     "skywork": Remote(Kin("Skywork", (32_000, 4_096, 11_008, 32, 2_048), (32, None, None), bias=False), unread="head_dim"),
     "stablelm_epoch": Remote(
         Kin(**{f: getattr(kin.KIN["stablelm"], f) for f in Kin.__dataclass_fields__} | {"eps": ("norm_eps", 1e-5)}),
-        keys=dict(partial_rotary_factor="rope_pct"), unread="head_dim rope_scaling", ignored="rotary_scaling_factor",
+        keys=dict(partial_rotary_factor="rope_pct"), unread="head_dim rope_scaling", ignored="rotary_scaling_factor", given=_heads_again,
     ),
     "xverse": Remote(
         Kin("Xverse", (100_278, 5_120, 13_824, 40, 8_192), (40, None, None), bias=False), ignored="max_tokenizer_truncation",
