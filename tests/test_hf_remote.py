@@ -651,6 +651,11 @@ def test_jais_as_its_paper_has_it():
     logits = 0.5 * norm(x, "transformer.ln_f") @ state["transformer.wte.weight"].T
     with torch.inference_mode():
         torch.testing.assert_close(ours(tokens)[0], logits, atol=1e-4, rtol=1e-4)
+    btlm = from_hf(JAIS | dict(model_type="btlm"))
+    assert (
+        btlm.model_copy(update=dict(name=arch.name, title=arch.title, family="jais")) == arch
+        and to_hf(btlm)["model_type"] == "btlm"
+    )
     with pytest.raises(core.Unsupported, match="alibi_scaling"):
         from_hf(JAIS | dict(alibi_scaling={"factor": 2.0}))
 

@@ -1,5 +1,5 @@
-"""Jais (arXiv:2308.16149): GPT-2's layers with ALiBi and SwiGLU, and the multipliers of maximal update parametrisation on embeddings,
-scores and logits. Its class came with its weights."""
+"""Jais (arXiv:2308.16149) and BTLM (arXiv:2309.11568), one class under two names: GPT-2's layers with ALiBi and SwiGLU, and the
+multipliers of maximal update parametrisation on embeddings, scores and logits. It came with their weights."""
 
 from ..spec import Architecture
 from . import classic, common
@@ -8,7 +8,7 @@ from .config import Config
 from .gpt2 import ignored as ignored
 from .weights import Sources
 
-TYPES = ("jais",)
+TYPES = ("jais", "btlm")
 ROOTS = ("transformer.",)
 NAMES = classic.Names(
     embedding="transformer.wte", layer="transformer.h.{}", norm="transformer.ln_f", mixer_norm="ln_1", ff_norm="ln_2",
@@ -24,7 +24,7 @@ def read(config: Config, model_type: str) -> dict:
         raise config.refuse("position_embedding_type", "only 'alibi' is supported")
     if config.take("activation_function", str, "gelu") != "swiglu":
         raise config.refuse("activation_function", "only 'swiglu' is supported")
-    config.ignore("reorder_and_upcast_attn", "width_scale")
+    config.ignore("reorder_and_upcast_attn")
     attention = classic.attention(config, d_model, "n_head", 12) | {"bias": True}
     if config.take("mup_scale_qk_dot_by_d", bool, False):
         attention["scale"] = 1 / attention["head_dim"]
@@ -44,9 +44,10 @@ def read(config: Config, model_type: str) -> dict:
 
 def write(arch: Architecture) -> dict:
     attention = arch.parts["attention"]
+    model_type = arch.family if arch.family in TYPES else TYPES[0]
     return {
-        "architectures": ["JAISLMHeadModel"],
-        "model_type": "jais",
+        "architectures": [f"{model_type.upper()}LMHeadModel"],
+        "model_type": model_type,
         "vocab_size": arch.vocab_size,
         "n_positions": arch.context,
         "n_embd": arch.d_model,
