@@ -368,7 +368,8 @@ def hunyuan(config: Config, head_dim: int) -> None:
     config.expect("use_rotary_pos_emb", True)
     config.expect("norm_type", "rms", "hf_rms")
     config.ignore("cla_share_factor", "class_num", "dense_list", "pool_type", "enable_lm_head_fp32", "num_media_embeds")
-    config.ignore("image_token_id", "im_newline_id", "mask_init_id", "org_vocab_size")
+    config.ignore("image_token_id", "im_newline_id", "mask_init_id")
+    config.expect("org_vocab_size", config.count("vocab_size", 290_943))  # another name of it in Hunyuan-VL
 
 
 def _special(config: Config, model_type: str, kin: Kin, part: dict, value: dict) -> tuple[dict, dict]:
@@ -428,6 +429,7 @@ def _special(config: Config, model_type: str, kin: Kin, part: dict, value: dict)
                 raise config.refuse("head_dim", "its heads together are as wide as the stream")
         case "hunyuan_v1_dense":
             config.expect("use_qk_norm", True)
+            config.expect("num_experts", 1)
             hunyuan(config, part["head_dim"])
     if kin.multipliers:
         own = model_type != "hyperclovax"
