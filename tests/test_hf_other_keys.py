@@ -98,7 +98,8 @@ def test_the_shared_expert_alone_has_biases_in_nemotron_h():
 
 # What published files say beside what their classes read, and what they must say there.
 BESIDE = {
-    "llama": dict(max_sequence_length=2_048, is_llama_config=True, rope_interleaved=False),
+    "llama": dict(max_sequence_length=2_048, is_llama_config=True, rope_interleaved=False, activation="swiglu"),
+    "stablelm": dict(norm_eps=1e-5, rope_pct=0.25, num_heads=32),
     "phi3": dict(full_attn_mod=1, interpolate_factor=1, lm_head_bias=False),
     "persimmon": dict(num_key_value_heads=64, rotary_emb_base=25_000.0, rope_theta=25_000.0),
     "starcoder2": dict(
@@ -114,6 +115,7 @@ BESIDE = {
 }  # fmt: skip
 REFUSED = {
     "llama": dict(rope_interleaved=True),
+    "stablelm": dict(rope_pct=0.5),
     "phi3": dict(full_attn_mod=2),
     "persimmon": dict(num_key_value_heads=8),
     "recurrent_gemma": dict(_block_types=["attention"]),

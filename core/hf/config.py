@@ -23,7 +23,7 @@ NEUTRAL = frozenset(
     "repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size num_return_sequences "
     "output_scores return_dict_in_generate remove_invalid_values exponential_decay_length_penalty tf_legacy_loss "
     "use_bfloat16 cache_implementation unsloth_fixed unsloth_version _attn_implementation _attn_implementation_internal "
-    "_attn_implementation_autoset attn_implementation max_sequence_length is_llama_config router_dtype "
+    "_attn_implementation_autoset attn_implementation max_sequence_length router_dtype "
     "attention_softmax_in_fp32 scale_attention_softmax_in_fp32 "
     "is_composition _flash_attn_2_enabled neftune_noise_alpha transformers.js_config init_std "
     "_experts_implementation _experts_implementation_internal _commit_hash".split()

@@ -402,6 +402,9 @@ def _special(config: Config, model_type: str, kin: Kin, part: dict, value: dict)
             config.expect("post_norm", False)
         case "stablelm":
             config.expect("rotary_scaling_factor", 1.0)
+            for key, says in (("norm_eps", value["norm"]["eps"]), ("num_heads", part["heads"])):
+                config.expect(key, says)
+            config.expect("rope_pct", config.raw.get("partial_rotary_factor", 0.25))
             if part["heads"] * part["head_dim"] != value["d_model"]:
                 raise config.refuse("head_dim", "its heads together are as wide as the stream")
             part |= _per_head(value) if config.take("qk_layernorm", bool, False) else {}

@@ -10,6 +10,7 @@ TYPES = ("llama",)
 
 
 def read(config: Config, model_type: str) -> dict:
+    config.expect("activation", "swiglu")  # Falcon 3 says again what hidden_act does
     value = common.sizes(config, vocab_size=32_000, d_model=4_096, context=2_048, tied=False, eps=1e-6)
     config.expect("is_llama_config", True)  # SmolLM2's files say so
     parts = {
