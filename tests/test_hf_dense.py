@@ -257,7 +257,9 @@ def test_a_class_default_is_read_or_refused_by_name(model_type):
         check(config)
     except core.Unsupported as error:
         # Their defaults name no architecture: experts without top-k, heads that do not divide, two words on one tie.
-        alone = "deepseek_v2 hunyuan_v1_moe qwen3_omni_moe_text qwen3_omni_moe_thinker qwen3_omni_moe paligemma git".split()
+        alone = (
+            "deepseek_v2 hunyuan_v1_moe qwen3_omni_moe_text qwen3_omni_moe_thinker qwen3_omni_moe paligemma git".split()
+        )
         assert model_type in alone or "tie_word_embeddings: True is not supported: text_config" in str(error), error
 
 
