@@ -134,6 +134,36 @@ def test_phi_4_multimodal_is_phi_3_beside_its_towers():
         assert from_hf(plain).parts == arch.parts
 
 
+@pytest.mark.parametrize(
+    ("wrapper", "rope"),
+    [
+        ("paddleocr_vl", dict(type="default", rope_type="default", mrope_section=[2, 3, 3])),
+        ("hunyuan_vl", dict(type="xdrope", alpha=1_000.0, factor=1.0, xdrope_section=[2, 2, 2, 2])),
+    ],
+)
+def test_flat_files_are_the_text_models(wrapper, rope):
+    keys = SMALL | dict(head_dim=16, rope_scaling=rope)
+    arch = check_logits(dict(model_type=wrapper, tie_word_embeddings=True, text_config=keys))
+    assert (
+        from_hf(dict(model_type=wrapper, tie_word_embeddings=True, vision_config={}, image_token_id=5) | keys) == arch
+    )
+
+
+@pytest.mark.parametrize("wrapper", ["glmasr", "voxtral"])
+def test_what_some_wrappers_texts_leave_out_has_defaults_of_its_own(wrapper):
+    theirs = transformers.AutoConfig.for_model(wrapper, text_config=dict(hidden_size=1_024)).get_text_config()
+    arch = from_hf(dict(model_type=wrapper, text_config=dict(hidden_size=1_024)))
+    part = arch.parts["attention"]
+    assert (arch.d_model, arch.vocab_size, arch.depth) == (1_024, theirs.vocab_size, theirs.num_hidden_layers)
+    assert (part.heads, part.kv_heads, part.head_dim) == (
+        theirs.num_attention_heads,
+        theirs.num_key_value_heads,
+        theirs.head_dim,
+    )
+    assert arch.parts["dense"].d_ff == theirs.intermediate_size
+    assert arch.position.base == theirs.rope_parameters["rope_theta"]
+
+
 def test_the_keys_of_older_files_stand_beside_the_wrappers():
     flat = SMALL | dict(
         model_type="qwen2_5_vl", rope_scaling=dict(type="mrope", mrope_section=[2, 3, 3]), rope_theta=1e6, vision_config=dict(depth=32),

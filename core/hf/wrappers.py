@@ -55,7 +55,22 @@ THINKERS = {
     "qwen2_5_omni": "qwen2_5_omni_thinker",
     "qwen3_omni_moe": "qwen3_omni_moe_thinker",
 }  # what speaks stands beside
-FLAT = ("qwen2_vl", "qwen2_5_vl")  # older files have the text model's keys beside the wrapper's
+FLAT = (
+    "hunyuan_vl",
+    "paddleocr_vl",
+    "qwen2_vl",
+    "qwen2_5_vl",
+)  # older files have the text model's keys beside the wrapper's
+USUAL = {  # what the keys mean that a text_config leaves out, where it is not what they mean to its own family
+    "glmasr": dict(
+        vocab_size=59_264, hidden_size=2_048, intermediate_size=6_144, num_hidden_layers=28, num_attention_heads=16, num_key_value_heads=4,
+        max_position_embeddings=8_192, rms_norm_eps=1e-5, rope_parameters=dict(rope_theta=1e4, rope_type="default"),
+    ),
+    "voxtral": dict(
+        vocab_size=131_072, hidden_size=3_072, intermediate_size=8_192, num_hidden_layers=30, num_key_value_heads=8,
+        max_position_embeddings=131_072, rms_norm_eps=1e-5, rope_theta=1e8, head_dim=128,
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -145,6 +160,7 @@ def read(config: Config, model_type: str) -> dict:
     if not config.has("text_config"):
         raise config.refuse("text_config", "it describes the language model, and is what is read")
     text = text_config(config, tie=_tie(config, model_type))
+    text.raw = {**USUAL.get(model_type, {}), **text.raw}
     config.ignore("hidden_size", "vocab_size")  # the text model's, again
     if model_type == "musicflamingo":  # how its sound turns
         config.ignore("head_dim", "max_position_embeddings", "rope_parameters", "partial_rotary_factor")
@@ -205,13 +221,11 @@ def _as_family(raw: Mapping[str, Any], where: str, text: Text) -> Config:
 
 
 def _one_axis(rope: Mapping[str, Any]) -> dict[str, Any]:
-    """A rope dictionary without what says which channels turn by which axis: for text all three are the position."""
-    plain = {
-        key: value for key, value in rope.items() if key not in ("mrope_section", "mrope_interleaved", "interleaved")
-    }
-    return {
-        key: "default" if key in ("type", "rope_type") and value == "mrope" else value for key, value in plain.items()
-    }
+    """A rope dictionary without what says which channels turn by which axis: for text all of them are the position."""
+    axes = ("mrope_section", "mrope_interleaved", "interleaved", "xdrope_section")
+    kinds = {"mrope": "default", "xdrope": "dynamic"}
+    plain = {key: said for key, said in rope.items() if key not in axes}
+    return {key: kinds.get(said, said) if key in ("type", "rope_type") else said for key, said in plain.items()}
 
 
 def _nested(config: Config) -> dict[str, Any]:
