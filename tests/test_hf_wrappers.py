@@ -149,6 +149,23 @@ def test_flat_files_are_the_text_models(wrapper, rope):
     )
 
 
+def test_fuyus_keys_may_stand_beside_its_text():
+    flat = dict(
+        hidden_size=64,
+        num_attention_heads=4,
+        num_hidden_layers=3,
+        intermediate_size=48,
+        vocab_size=64,
+        rope_theta=500.0,
+    )
+    text = transformers.AutoConfig.for_model("fuyu", **flat).get_text_config().to_dict()
+    plain = from_hf(dict(model_type="fuyu", text_config=text, tie_word_embeddings=False))
+    fuyu = dict(
+        model_type="fuyu", tie_word_embeddings=False, qk_layernorm=True, partial_rotary_factor=0.5, image_size=300
+    )
+    assert from_hf(fuyu | flat) == plain == from_hf(fuyu | dict(hidden_size=99, text_config=text))
+
+
 @pytest.mark.parametrize("wrapper", ["glmasr", "voxtral"])
 def test_what_some_wrappers_texts_leave_out_has_defaults_of_its_own(wrapper):
     theirs = transformers.AutoConfig.for_model(wrapper, text_config=dict(hidden_size=1_024)).get_text_config()

@@ -61,6 +61,9 @@ FLAT = (
     "qwen2_vl",
     "qwen2_5_vl",
 )  # older files have the text model's keys beside the wrapper's
+# Fuyu's files have these beside the wrapper's keys; they hold where there is no text_config.
+FUYU = """vocab_size max_position_embeddings hidden_size intermediate_size num_hidden_layers num_attention_heads hidden_act layer_norm_eps
+qk_layernorm rope_scaling rope_theta""".split()
 USUAL = {  # what the keys mean that a text_config leaves out, where it is not what they mean to its own family
     "glmasr": dict(
         vocab_size=59_264, hidden_size=2_048, intermediate_size=6_144, num_hidden_layers=28, num_attention_heads=16, num_key_value_heads=4,
@@ -157,6 +160,11 @@ def read(config: Config, model_type: str) -> dict:
     if model_type in FLAT and not config.has("text_config"):
         config.left.clear()
         config = Config(_nested(config), config.where)
+    if model_type == "fuyu":
+        config.expect("partial_rotary_factor", 0.5)
+        config.ignore(*FUYU)
+        if flat := {key: config.raw[key] for key in FUYU if key in config.raw}:
+            config.suppose("text_config", flat)
     if not config.has("text_config"):
         raise config.refuse("text_config", "it describes the language model, and is what is read")
     text = text_config(config, tie=_tie(config, model_type))
