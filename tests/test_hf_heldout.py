@@ -42,6 +42,11 @@ def test_logits_are_those_of_transformers(name):
     assert from_hf(to_hf(arch)) == arch
 
 
+def test_the_number_of_a_token_changes_nothing():
+    plain = dict(model_type="llama")
+    assert from_hf(plain | dict(image_token_id=5, some_start_token_index=6)) == from_hf(plain)
+
+
 @pytest.mark.parametrize(("config", "key"), REFUSED)
 def test_what_transformers_does_otherwise_is_refused_by_name(config, key):
     with pytest.raises(core.Unsupported, match=rf"^{key}: "):

@@ -7,26 +7,25 @@ from typing import Any
 
 from ..spec import MAX_LAYERS, Unsupported
 
-# Keys that change neither the architecture nor its cost: bookkeeping, tokens, training and generation settings.
+# Keys that change neither the architecture nor its cost: bookkeeping, training and generation settings. Nor do the numbers of
+# tokens, *_token_id and *_token_index.
 NEUTRAL = frozenset(
-    "_name_or_path architectures auto_map model_type torch_dtype dtype transformers_version use_cache initializer_range "
-    "bos_token_id eos_token_id pad_token_id sep_token_id decoder_start_token_id unk_token_id mask_token_id "
-    "attention_dropout hidden_dropout embd_pdrop attn_pdrop resid_pdrop resid_dropout embedding_dropout hidden_dropout_prob "
-    "attention_probs_dropout_prob init_method transformers.js_config "
+    "_name_or_path architectures auto_map model_type torch_dtype dtype transformers_version use_cache "
+    "initializer_range attention_dropout hidden_dropout embd_pdrop attn_pdrop resid_pdrop resid_dropout "
+    "embedding_dropout hidden_dropout_prob attention_probs_dropout_prob init_method transformers.js_config "
     "output_attentions output_hidden_states return_dict use_return_dict chunk_size_feed_forward is_decoder "
-    "tie_encoder_decoder problem_type id2label label2id "
-    "num_labels gradient_checkpointing pretraining_tp router_aux_loss_coef aux_loss_alpha seq_aux output_router_logits "
-    "router_jitter_noise router_z_loss_coef task_specific_params summary_type summary_use_proj summary_activation "
-    "summary_first_dropout summary_proj_to_labels tokenizer_class prefix torchscript finetuning_task "
-    "bad_words_ids suppress_tokens begin_suppress_tokens forced_bos_token_id forced_eos_token_id max_length min_length "
-    "do_sample early_stopping num_beams num_beam_groups diversity_penalty temperature top_k top_p typical_p "
-    "repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size num_return_sequences "
-    "output_scores return_dict_in_generate remove_invalid_values exponential_decay_length_penalty tf_legacy_loss "
-    "use_bfloat16 cache_implementation unsloth_fixed unsloth_version _attn_implementation _attn_implementation_internal "
-    "_attn_implementation_autoset attn_implementation max_sequence_length router_dtype "
-    "attention_softmax_in_fp32 scale_attention_softmax_in_fp32 "
-    "is_composition _flash_attn_2_enabled neftune_noise_alpha transformers.js_config init_std "
-    "_experts_implementation _experts_implementation_internal _commit_hash".split()
+    "tie_encoder_decoder problem_type id2label label2id num_labels gradient_checkpointing pretraining_tp "
+    "router_aux_loss_coef aux_loss_alpha seq_aux output_router_logits router_jitter_noise router_z_loss_coef "
+    "task_specific_params summary_type summary_use_proj summary_activation summary_first_dropout "
+    "summary_proj_to_labels tokenizer_class prefix torchscript finetuning_task bad_words_ids suppress_tokens "
+    "begin_suppress_tokens max_length min_length do_sample early_stopping num_beams num_beam_groups diversity_penalty "
+    "temperature top_k top_p typical_p repetition_penalty length_penalty no_repeat_ngram_size "
+    "encoder_no_repeat_ngram_size num_return_sequences output_scores return_dict_in_generate remove_invalid_values "
+    "exponential_decay_length_penalty tf_legacy_loss use_bfloat16 cache_implementation unsloth_fixed unsloth_version "
+    "_attn_implementation _attn_implementation_internal _attn_implementation_autoset attn_implementation "
+    "max_sequence_length router_dtype attention_softmax_in_fp32 scale_attention_softmax_in_fp32 is_composition "
+    "_flash_attn_2_enabled neftune_noise_alpha transformers.js_config init_std _experts_implementation "
+    "_experts_implementation_internal _commit_hash".split()
 )
 # What transformers' classes call a key beside its own name, for families that do not look for both themselves.
 _GPT = {
@@ -66,7 +65,7 @@ class Config:
         self.raw, self.where = raw, where
         self.said = said or {}  # what messages call a key, where not by its name
         self.own = raw if own is None else own  # the file's own keys
-        self.left = set(raw) - NEUTRAL - {"strata"}
+        self.left = {key for key in raw if not key.endswith(("_token_id", "_token_index"))} - NEUTRAL - {"strata"}
 
     def renamed(self, names: Mapping[str, str], given: Mapping[str, Any]) -> "Config":
         """The same file in another family's keys: `names` are that one's -> this one's, `given` says some of them outright.
@@ -230,27 +229,24 @@ def layers(blocks: Sequence[Sequence[Any]]) -> list[dict]:
 
 # What the config.json of a wrapper says of images, sound and tokens, beside its text_config.
 WRAPPING = tuple(
-    """_pad_token_id im_start_id im_end_id im_newline_id density_router_hidden_size density_router_threshold
-    do_image_splitting encoder_patch_size image_seq_len max_image_tokens max_num_patches max_pixels_tolerance max_tiles
-    min_image_tokens min_tiles tile_size use_image_special_tokens use_thumbnail
-    density_router_loss_weight diffusion_head_config diffusion_loss_weight semantic_model_config
-    acoustic_tokenizer_chunk_size acoustic_tokenizer_encoder_config adapter_config adapter_layer_norm_eps adaptor_config audio_frame_step
-    alignment_intermediate_size audio_bos_token_id audio_chunk_size audio_config audio_end_token_id audio_eos_token_id audio_merge_size
-    audio_soft_tokens_per_image audio_start_token_id audio_token_id audio_token_index boa_token_id boi_token_id boi_token_index
-    deepstack_layer_map downsample_factor downsample_mode downsample_rate downsample_ratio drop_vision_last_layer encoder_config
-    eoa_token_id eoa_token_index eoi_token_id eoi_token_index force_image_size has_lora_adapter high_res_vision_config ignore_index
-    image_end_id image_end_token_id image_grid_pinpoints image_newline_id image_seq_length image_size image_start_id
-    image_start_token_id image_text_hidden_size image_token_id image_token_index initializer_factor insert_layer_id
-    max_value_projector_patch_to_query_dict merge_kernel_size merger_times mm_tokens_per_image multimodal_projector_bias newline_id
-    num_channels num_query_tokens patch_size perceiver_config position_id_per_seconds projection_dim projection_hidden_size
-    projection_layer_norm_eps projector_bias projector_config projector_dropout projector_hidden_act projector_hidden_size
-    projector_layernorm_eps projector_patch_to_query_dict projector_pooling_ratio projector_use_layernorm qformer_config scale_factor
-    seconds_per_chunk semantic_tokenizer_encoder_config slice_end_id slice_start_id spatial_merge_size spatial_pool_mode
-    spatial_pool_stride spatial_target_layers spatial_vision_layer timestamp_token_id token_classification_bias
-    use_decoder_only_language_model use_image_newline_parameter user_token_id video_end_token_id video_pruning_rate video_seq_length
-    video_start_token_id video_temporal_patch_size video_token_id video_token_index vision_aspect_ratio vision_config vision_end_token_id
-    vision_feature_layer vision_feature_select_strategy vision_hidden_size vision_soft_tokens_per_image vision_start_token_id
-    vision_token_id vision_use_cls_token visual_indicator_token_ids vocabulary_map vq_config window_size word_timestamp_config""".split()
+    """im_start_id im_end_id im_newline_id density_router_hidden_size density_router_threshold do_image_splitting encoder_patch_size
+    image_seq_len max_image_tokens max_num_patches max_pixels_tolerance max_tiles min_image_tokens min_tiles tile_size
+    use_image_special_tokens use_thumbnail density_router_loss_weight diffusion_head_config diffusion_loss_weight
+    semantic_model_config acoustic_tokenizer_chunk_size acoustic_tokenizer_encoder_config adapter_config adapter_layer_norm_eps
+    adaptor_config audio_frame_step alignment_intermediate_size audio_chunk_size audio_config audio_merge_size
+    audio_soft_tokens_per_image deepstack_layer_map downsample_factor downsample_mode downsample_rate downsample_ratio
+    drop_vision_last_layer encoder_config force_image_size has_lora_adapter high_res_vision_config ignore_index image_end_id
+    image_grid_pinpoints image_newline_id image_seq_length image_size image_start_id image_text_hidden_size initializer_factor
+    insert_layer_id max_value_projector_patch_to_query_dict merge_kernel_size merger_times mm_tokens_per_image
+    multimodal_projector_bias newline_id num_channels num_query_tokens patch_size perceiver_config position_id_per_seconds
+    projection_dim projection_hidden_size projection_layer_norm_eps projector_bias projector_config projector_dropout
+    projector_hidden_act projector_hidden_size projector_layernorm_eps projector_patch_to_query_dict projector_pooling_ratio
+    projector_use_layernorm qformer_config scale_factor seconds_per_chunk semantic_tokenizer_encoder_config slice_end_id
+    slice_start_id spatial_merge_size spatial_pool_mode spatial_pool_stride spatial_target_layers spatial_vision_layer
+    token_classification_bias use_decoder_only_language_model use_image_newline_parameter video_pruning_rate video_seq_length
+    video_temporal_patch_size vision_aspect_ratio vision_config vision_feature_layer vision_feature_select_strategy
+    vision_hidden_size vision_soft_tokens_per_image vision_use_cls_token visual_indicator_token_ids vocabulary_map vq_config
+    window_size word_timestamp_config""".split()
 )
 
 
