@@ -172,3 +172,32 @@ def test_the_channels_of_three_axes_may_be_interleaved():
     )
     plain = from_hf(dict(model_type="qwen3_vl", text_config=text))
     assert from_hf(dict(model_type="qwen3_vl", text_config=text | dict(rope_scaling=rope))) == plain
+
+
+def test_heads_that_do_not_divide_the_stream_are_as_wide_as_they_fit():
+    sizes = dict(vocab_size=64, hidden_size=64, intermediate_size=48, num_hidden_layers=2, num_key_value_heads=2)
+    for model_type in ("qwen2", "mistral", "phi3"):
+        arch = check_logits(sizes | dict(model_type=model_type, num_attention_heads=6, pad_token_id=0))
+        assert arch.parts["attention"].head_dim == 10 and from_hf(to_hf(arch)) == arch
+    with pytest.raises(core.Unsupported, match=r"^num_attention_heads: "):
+        from_hf(sizes | dict(model_type="qwen2", num_attention_heads=65))
+
+
+def test_opt_may_have_no_last_norm():
+    sizes = dict(
+        vocab_size=64,
+        hidden_size=32,
+        ffn_dim=48,
+        num_attention_heads=4,
+        word_embed_proj_dim=32,
+        max_position_embeddings=64,
+    )
+    for before in (True, False):
+        keys = dict(
+            model_type="opt",
+            num_hidden_layers=2,
+            do_layer_norm_before=before,
+            _remove_final_layer_norm=True,
+            pad_token_id=1,
+        )
+        assert not check_logits(sizes | keys).head.norm

@@ -39,7 +39,7 @@ TEXTS = {
 }  # fmt: skip
 # What their own defaults say of the text model is no causal decoder, or cannot be.
 REFUSED = {
-    "paligemma": "text_config.use_bidirectional_attention", "qwen3_omni_moe_thinker": "text_config.num_attention_heads"
+    "paligemma": "text_config.use_bidirectional_attention", "qwen3_omni_moe_thinker": "parts.attention"
 }  # fmt: skip
 # Whether transformers ties, where the wrapper says yes and its text no; no and yes; nothing and yes.
 TIES = {

@@ -53,14 +53,12 @@ def write_sizes(arch: Architecture) -> dict:
 def heads(
     config: Config, d_model: int, *, heads: int, kv_heads: int | None = None, head_dim: int | None = None
 ) -> dict:
-    """heads, kv_heads and head_dim; the arguments are the family's defaults, None where they follow from the others."""
+    """heads, kv_heads and head_dim; the arguments are the family's defaults, None where they follow from the others: heads that
+    do not divide the stream are as wide as they fit, as in transformers."""
     h = config.count("num_attention_heads", heads)
     given = config.count("head_dim", head_dim, null=None)
-    if given is None and d_model % h:
-        raise config.refuse(
-            "num_attention_heads",
-            f"hidden_size {d_model:,} does not divide into so many heads, and head_dim is not given",
-        )
+    if given is None and h > d_model:
+        raise config.refuse("num_attention_heads", f"give at most hidden_size, {d_model:,}")
     kv = config.count("num_key_value_heads", kv_heads, null=None)
     return {"heads": h, "kv_heads": h if kv is None else kv, "head_dim": d_model // h if given is None else given}
 

@@ -35,7 +35,7 @@ def _read_opt(config: Config) -> dict:
         config.take("do_layer_norm_before", bool, True),
         config.take("layer_norm_elementwise_affine", bool, True),
     )
-    last = before and not config.take("_remove_final_layer_norm", bool, False)
+    last = not config.take("_remove_final_layer_norm", bool, False) and before
     config.expect("layer_norm_eps", 1e-5)
     config.ignore("layerdrop", "init_std", "dropout", "activation_dropout")
     bias = config.take("enable_bias", bool, True)
