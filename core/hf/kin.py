@@ -165,7 +165,8 @@ KIN = {
     ),
     "diffllama": Kin(
         "DiffLlama", (32_000, 2_048, 8_192, 16, 2_048), (32, None, None), eps=("rms_norm_eps", 1e-5),
-        attention={"kind": "differential_attention"}, mixer=tensors.differential_sources, ignored="lambda_std_dev",
+        attention={"kind": "differential_attention"}, mixer=tensors.differential_sources,
+        ignored="lambda_std_dev gradient_accumulation_steps patch_size",
     ),
     "ernie4_5": Kin(
         "Ernie4_5", (103_424, 1_024, 3_072, 18, 131_072), (16, 2, 128), tied=True, eps=("rms_norm_eps", 1e-5),

@@ -213,7 +213,7 @@ KIN = {
         "Mellum", (98_304, 2_304, 7_168, 28, 131_072), (32, 4, 128), theta=5e5, local_base=1e4, attention={"qk_norm": {}},
         window=kin.all_full, sliding=1_024, count=("num_experts", 64), d_ff=("moe_intermediate_size", 896),
         normalise=("norm_topk_prob", True), sparse=typed(0),
-        ignored="num_mtp_layers mtp_layer_types mtp_mlp_layer_types num_nextn_predict_layers",
+        ignored="num_mtp_layers mtp_layer_types mtp_mlp_layer_types num_nextn_predict_layers max_window_layers use_sliding_window",
     ),
     "minimax_m2": MoeKin(
         "MiniMaxM2", (200_064, 3_072, 1_536, 62, 196_608), (48, 8, 128), theta=5e6, fraction=1.0, bias=False,
