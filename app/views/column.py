@@ -2,6 +2,7 @@
 thick line that passes every part in a loop."""
 
 from functools import cache
+from itertools import groupby
 
 import networkx as nx
 
@@ -12,6 +13,7 @@ from .pen import KINDS, ROLES, Pen, fit, text_width
 WIDTH = 348
 PART_W, PART_H, NORM_W, NORM_H = 186, 46, 160, 22
 ROW = 16  # between the rows of a block
+MOST_ALIKE = 4  # blocks one above the other that differ in sizes alone
 
 
 class Column:
@@ -58,10 +60,19 @@ class Column:
             y += 18 + NORM_H
         if "mtp" in self.g and not ahead:
             self.ahead(top, y + 8)
-        for block in reversed([n for n in self.children["model"] if self.g.nodes[n]["kind"] == "block"]):
-            below = self.block(block, y + ROW + 4)
-            pen.wire([(cx, y + ROW + 6), (cx, y)], cls="stream")
-            y = below
+        blocks = reversed([n for n in self.children["model"] if self.g.nodes[n]["kind"] == "block"])
+        for _, alike in groupby(blocks, key=self.form):
+            alike = list(alike)
+            between = alike[1:-1] if len(alike) > MOST_ALIKE else []  # the first and the last tell what changes
+            for block in (block for block in alike if block not in between):
+                below = self.block(block, y + ROW + 4)
+                pen.wire([(cx, y + ROW + 6), (cx, y)], cls="stream")
+                y = below
+                if between and block == alike[0]:
+                    layers = sum(self.g.nodes[one]["repeat"] for one in between)
+                    pen.wire([(cx, y + 34), (cx, y)], head=False, cls="stream")
+                    pen.text(cx + 12, y + 26, f"{layers} layers between, of other widths", "l")
+                    y += 34
         y = self.bottom(y)
         self.lent()
         inside, pen.out = pen.out, outside
@@ -72,6 +83,10 @@ class Column:
         pen.box("tokens", cx, y + 60, 150, 28, KINDS["input"], text["label"])
         return y + 78
 
+    def form(self, block: str) -> tuple[str, ...]:
+        """What a block looks like but for its sizes: the kinds of all that is in it."""
+        return tuple(sorted(self.g.nodes[node]["kind"] for node in self.inside(block)))
+
     def lent(self) -> None:
         """An arrow beside the blocks from each part whose cache another reads to the one that does."""
         pairs = {
@@ -79,7 +94,8 @@ class Column:
             for source, target in self.g.edges
             if self.g.nodes[target]["kind"] == "borrowed" and self.g.edges[source, target].get("beside")
         }
-        for lane, ((x, y), (to_x, to_y)) in enumerate((self.edges[a], self.edges[b]) for a, b in pairs):
+        drawn = ((self.edges[a], self.edges[b]) for a, b in pairs if a in self.edges and b in self.edges)
+        for lane, ((x, y), (to_x, to_y)) in enumerate(drawn):
             side = self.cx + WIDTH / 2 - 12 + 5 * (lane % 2)
             self.pen.wire([(x, y - 12), (side, y - 12), (side, to_y + 12), (to_x, to_y + 12)], cls="lent")
 

@@ -84,7 +84,7 @@ def opened(
     """The parts that are opened, in the column's order: two that mix tokens and one that does not, of different kinds,
     then as many others as stand in `room` beside a high column. Of a kind the selected part comes first, else the one with the
     most boxes."""
-    parts = [(node, data) for node, data in graph.nodes(data=True) if "role" in data and not node.startswith("mtp")]
+    parts = [(node, data) for node, data in graph.nodes(data=True) if "role" in data and data["part"] in anchors]
     boxes = {node: sum(within(other, node) for other in graph) for node, _ in parts}
     parts.sort(
         key=lambda part: (
