@@ -35,7 +35,11 @@ def check_picture(arch: core.Architecture, wide: bool) -> None:
     assert drawn <= set(g), "a box without a node"
     blocks = {node for node, data in g.nodes(data=True) if data["kind"] == "block"}
     parts = {node for node, data in g.nodes(data=True) if "role" in data and not node.startswith("mtp")}
-    assert blocks | parts | {"embedding", "head", "tokens"} <= drawn, "every block and every part is in the picture"
+    assert {"embedding", "head", "tokens"} <= drawn
+    hidden = (blocks | parts) - drawn
+    assert not hidden or "layers between, of other widths" in text, "every block and every part is in the picture"
+    kinds = {g.nodes[node]["kind"] for node in drawn}
+    assert all(g.nodes[node]["kind"] in kinds for node in hidden), "of blocks that are alike two are drawn"
     for element in svg.iter():
         colours = [part.split(")")[0] for part in (element.get("style") or "").split("var(--")[1:]]
         assert set(colours) <= set(LIGHT), "a colour that the palette does not have"
