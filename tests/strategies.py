@@ -223,6 +223,8 @@ kimi_deltas = given(
 )  # fmt: skip
 lightnings = given(
     kind=st.just("lightning_attention"), heads=st.integers(1, 3), head_dim=st.sampled_from([4, 8]), activation=maybe(mixed),
+    qk_norm=maybe(st.booleans()), position=maybe(st.just({"kind": "rope", "fraction": 0.5})), scaled=maybe(st.booleans()),
+    full_at=maybe(st.just(1)), groups=maybe(st.just(2)), wide_state=maybe(st.booleans()),
 )  # fmt: skip
 griffins = given(
     kind=st.just("rg_lru"), width=st.sampled_from([8, 12]), blocks=st.sampled_from([1, 2]), kernel=maybe(st.just(3)),

@@ -464,7 +464,7 @@ def write(kin: Kin, model_type: str, arch: Architecture) -> dict:
 
 
 def write_frame(arch: Architecture, model_type: str, kin: Kin) -> dict:
-    part = common.mixers(arch)[0]
+    part = next(part for part in common.mixers(arch) if hasattr(part, "kv_heads"))
     written: dict[str, Any] = {
         "architectures": [f"{kin.name}ForCausalLM"],
         "model_type": model_type,

@@ -457,7 +457,7 @@ def sources(row: MoeKin, arch: Architecture) -> Sources:
             if part.shared.gate:
                 yield tensors.one(f"{path}.shared_gate.weight", f"{at}.{row.shared_at}_gate.weight")
 
-    return tensors.renamed(tensors.llama_sources(arch, ff=experts), **row.tensors)
+    return tensors.renamed(tensors.llama_sources(arch, mixer=row.mixer, ff=experts), **row.tensors)
 
 
 FAMILIES = [

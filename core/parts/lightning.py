@@ -1,42 +1,69 @@
 """Lightning attention (arXiv:2401.04658): linear attention whose state fades at a fixed pace, one for each head."""
 
+import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Flops, HeadDim, Heads, Linear, Recurrence, Shape, State
+from .base import Flops, HeadDim, Heads, Linear, Recurrence, Shape, State, times
 from .feedforward import NAMES, PLAIN, Plain
-from .norm import Norm, RMSNorm
+from .norm import HeadNorms, Norm, RMSNorm
+from .position import NoPosition, Rope
 
 
 class LightningAttention(Recurrence):
     """As in MiniMax-Text-01 (arXiv:2501.08313, section 2.2.1): queries, keys and values pass SiLU, and each head keeps the
-    sum of its keys times its values, as a matrix. H = heads, D = head_dim."""
+    sum of its keys times its values, as a matrix. In Ring-linear (arXiv:2510.19338, section 2.2) queries and keys are
+    normalised and turn instead. H = heads, D = head_dim."""
 
     title = "Lightning attention"
 
     kind: Literal["lightning_attention"]
     heads: Heads = Field(description="Heads, each with a state of its own", examples=[64])
     head_dim: HeadDim = Field(description="Channels of a query, key or value head", examples=[128])
-    activation: Plain = Field("silu", description="What queries, keys and values pass")
+    activation: Plain | None = Field("silu", description="What queries, keys and values pass, if anything")
+    qk_norm: bool = Field(False, description="Queries and keys are normalised, each head alone, by the model's norm")
+    position: Annotated[NoPosition | Rope, Field(discriminator="kind")] = Field(
+        NoPosition(), description="How queries and keys turn, whatever the model's position is"
+    )
+    scaled: bool = Field(False, description="Queries are divided by the root of head_dim")
+    full_at: Literal[0, 1] = Field(
+        0, description="The layer, counted from 0, whose slopes are ALiBi's own; they fall from there"
+    )
     out_norm: Norm = Field(RMSNorm(eps=1e-6), description="Norm of the output, over all heads together")
+    groups: Heads = Field(1, description="Equal groups of channels that the norm of the output is over, each alone")
+    wide_state: bool = Field(False, description="The state stays in float32, whatever the model's type")
     norm: Norm | None = Field(None, description="Where it differs from the model's")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.wide % self.groups:
+            raise ValueError(f"groups: {self.wide:,} channels do not divide into {self.groups} equal groups")
+        return self
 
     @property
     def wide(self) -> int:
         return self.heads * self.head_dim
 
+    @property
+    def in_float32(self) -> tuple[str, ...]:
+        return ("memory",) if self.wide_state else ()
+
     def build(self, d_model: int) -> nn.Module:
         return LightningModule(self, d_model)
+
+    def check(self, d_model: int, context: int) -> None:
+        self.position.check(self.head_dim)
 
     def slopes(self, layer: int = 0, layers: int = 2) -> Tensor:
         """What a token takes from the logarithm of each head's state, (H,): 2^(-8 h / H) for h = 1 ... H as in ALiBi,
         times 1 - layer / (layers - 1), so that deep layers hardly forget."""
         per_head = 2.0 ** (-8 * torch.arange(1, self.heads + 1) / self.heads)
-        return per_head * (1 - layer / (layers - 1 + 1e-5) + 1e-5)
+        depth = layers - 1 if self.full_at else layers - 1 + 1e-5  # as Ling's class divides, and MiniMax's
+        return per_head * (1 - (layer - self.full_at) / depth + 1e-5)
 
     def state(self, d_model: int) -> dict[str, Shape]:
         return {"memory": (self.heads, self.head_dim, self.head_dim)}
@@ -50,7 +77,8 @@ class LightningAttention(Recurrence):
         )
 
     def shrink(self, scale: float) -> "LightningAttention":
-        return self.model_copy(update={"heads": min(self.heads, 4), "head_dim": 16})
+        heads = min(self.heads, 4)
+        return self.model_copy(update={"heads": heads, "head_dim": 16, "groups": math.gcd(self.groups, heads)})
 
     def facts(self) -> Iterator[str]:
         yield f"{self.heads} heads · {self.head_dim} × {self.head_dim} each"
@@ -63,9 +91,16 @@ class LightningAttention(Recurrence):
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
-        yield f"Queries, keys and values each pass {NAMES[self.activation]}; there is no scale, no softmax and no rotary embedding."
-        yield "Slopes are 2^(−8h / heads) for h = 1 to heads, times 1 − layer / (layers − 1): they differ from layer to layer."
-        yield "The norm is over all heads' outputs together, and the sigmoid gate comes after it."
+        passed = f"each pass {NAMES[self.activation]}" if self.activation else "pass no activation"
+        scale = "queries are divided by √head_dim" if self.scaled else "there is no scale"
+        turn = "queries and keys turn" if self.position.kind == "rope" else "there is no rotary embedding"
+        yield f"Queries, keys and values {passed}; {scale}; {turn}; there is no softmax."
+        if self.qk_norm:
+            yield "Queries and keys are normalised over each head's own channels, before they turn."
+        layer = "(layer − 1)" if self.full_at else "layer"
+        yield f"Slopes are 2^(−8h / heads) for h = 1 to heads, times 1 − {layer} / (layers − 1), the first layer being 0."
+        over = f"each of {self.groups} groups of channels alone" if self.groups > 1 else "all heads' outputs together"
+        yield f"The norm is over {over}, and the sigmoid gate comes after it."
 
 
 class LightningModule(nn.Module):
@@ -73,19 +108,39 @@ class LightningModule(nn.Module):
         super().__init__()
         self.part = part
         self.qkv = Linear(d_model, 3 * part.wide)
+        self.q_norm = part.norm.build(part.head_dim) if part.qk_norm else None
+        self.k_norm = part.norm.build(part.head_dim) if part.qk_norm else None
+        self.rotary = part.position.rotary(part.head_dim)
         self.memory = State(part.heads, part.head_dim, part.head_dim)
         self.sum = FadingSum(part)
-        self.out_norm = part.out_norm.build(part.wide)
+        self.out_norm = part.out_norm.build(part.wide) if part.groups == 1 else GroupNorms(part)
         self.gate = Linear(d_model, part.wide)
         self.o = Linear(part.wide, d_model)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
         part = self.part
-        qkv = PLAIN[part.activation](self.qkv(x)).unflatten(-1, (part.heads, 3 * part.head_dim))  # (B, T, H, 3 D)
-        q, k, v = qkv.chunk(3, dim=-1)  # (B, T, H, D) each
+        qkv = self.qkv(x) if part.activation is None else PLAIN[part.activation](self.qkv(x))
+        q, k, v = qkv.unflatten(-1, (part.heads, 3 * part.head_dim)).chunk(3, dim=-1)  # (B, T, H, D) each
+        if part.qk_norm:
+            q, k = self.q_norm(q), self.k_norm(k)
+        if self.rotary is not None:
+            q, k = self.rotary(q, positions), self.rotary(k, positions)
+        q = times(q, part.head_dim**-0.5 if part.scaled else 1.0)
         y, after = self.sum(q, k, v, self.memory.before(v))
         self.memory(after)
         return self.o(torch.sigmoid(self.gate(x)) * self.out_norm(y.flatten(-2)))
+
+
+class GroupNorms(HeadNorms):
+    """One norm over each equal group of channels, with a weight for every channel."""
+
+    def __init__(self, part: LightningAttention):
+        super().__init__(part.out_norm, part.groups, part.wide // part.groups)
+        self.groups = part.groups
+        self.explain = self.norm.explain + f" Each of {part.groups} groups of channels is normalised alone."
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, T, H D)
+        return super().forward(x.unflatten(-1, (self.groups, -1))).flatten(-2)
 
 
 class FadingSum(nn.Module):
@@ -97,16 +152,19 @@ class FadingSum(nn.Module):
 
     def __init__(self, part: LightningAttention):
         super().__init__()
+        self.wide = part.wide_state
         # They follow from the layer's place in the model and are never learned: a buffer, which the weights' loader sets.
         self.register_buffer("slopes", part.slopes())
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, H, D) three times, (B, H, D, D) -> (B, T, H, D) and the state after."""
-        fade, out = torch.exp(-self.slopes)[:, None, None].to(v), []  # (H, 1, 1)
+        kind = torch.promote_types(v.dtype, torch.float32) if self.wide else v.dtype
+        fade, out = torch.exp(-self.slopes)[:, None, None].to(v.device, kind), []  # (H, 1, 1)
+        q, k, state = q.to(kind), k.to(kind), state.to(kind)
         for t in range(q.shape[1]):
-            state = state * fade + k[:, t, :, :, None] @ v[:, t, :, None]  # (B, H, D, D)
+            state = state * fade + k[:, t, :, :, None] @ v[:, t, :, None].to(kind)  # (B, H, D, D)
             out.append(q[:, t, :, None] @ state)  # (B, H, 1, D)
-        return torch.cat(out, dim=2).transpose(1, 2), state
+        return torch.cat(out, dim=2).transpose(1, 2).to(v.dtype), state
 
     def outline(self, q: Tensor, k: Tensor, v: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         return v.new_empty(v.shape), state
