@@ -17,7 +17,7 @@ from tests.parity import parameters, reference
 
 warnings.filterwarnings("ignore")
 logging.disable(logging.WARNING)
-VARIATIONS = 10
+VARIATIONS = 20
 # Encoders, encoder-decoders and models of sound or images, which the mapping names too.
 NOT_DECODERS = set(
     """bart bert bert-generation big_bird bigbird_pegasus blenderbot blenderbot-small blt camembert cpmant data2vec-text

@@ -29,6 +29,7 @@ REFUSED = [
     (dict(model_type="gemma3_text", rope_scaling=dict(type="linear", factor=2.0)), "rope_scaling"),
     (dict(model_type="cohere2_moe", rope_scaling=dict(rope_type="linear", factor=2.0)), "rope_scaling"),
     (dict(model_type="beam", final_logit_softcapping=0.0), "head.softcap"),
+    (dict(model_type="zamba2", use_shared_attention_adapter=True, attention_head_dim=80), "attention_head_dim"),
     (dict(model_type="granite", logits_scaling=0.0), "logits_scaling"),
     (dict(model_type="hy_v4", hidden_act="gelu"), "hidden_act"),
     (dict(model_type="aria_text", hidden_act="gelu"), "hidden_act"),

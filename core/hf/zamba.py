@@ -103,6 +103,8 @@ def _read_zamba2(config: Config, model_type: str) -> dict:
     adapters = config.take("use_shared_attention_adapter", bool, False)
     if adapters and shared["attention"]["kv_heads"] != shared["attention"]["heads"]:
         raise config.refuse("num_key_value_heads", "adapters are as wide as all query heads")
+    if adapters and shared["attention"]["heads"] * shared["attention"]["head_dim"] != 2 * d_model:
+        raise config.refuse("attention_head_dim", "adapters are as wide as two streams, and so must all heads be")
     shared |= {"adapter_rank": config.count("adapter_rank", 128)} | unless(False, attention_adapters=adapters)
     usual = "m mmmmmh mmmmmh mmmmmh mmmmmh mmmmmh mmmmmh mmmmmh mmmmh mmmh mm".replace(" ", "")
     hybrid = _kinds(config, [{"m": "mamba", "h": "hybrid"}[letter] for letter in usual])
