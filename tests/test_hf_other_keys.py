@@ -130,6 +130,19 @@ REFUSED = {
 }
 
 
+@pytest.mark.parametrize(
+    ("model_type", "key", "value"),
+    [
+        ("nemotron", "layer_norm_eps", 1e-6),
+        ("gemma3n_text", "query_pre_attn_scalar", 256),
+        ("xlstm", "head_dim", 512),
+    ],
+)
+def test_keys_that_a_class_does_not_look_at(model_type, key, value):
+    config = default(model_type)
+    assert key not in config and from_hf(config | {key: value}) == from_hf(config)
+
+
 @pytest.mark.parametrize("model_type", BESIDE)
 def test_published_files_say_more_than_is_read(model_type):
     config = {"model_type": model_type} | BESIDE[model_type]

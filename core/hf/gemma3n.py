@@ -40,6 +40,7 @@ def read(config: Config, model_type: str) -> dict:
         "norm_eps": value["norm"]["eps"],
     }
     config.ignore("altup_coef_clip", "altup_lr_multiplier")  # for training
+    config.ignore("query_pre_attn_scalar")  # Gemma 3's, where scores here have no scale
     value["residual"] = altup | {"norm": "output"} | unless(True, scaled=config.take("altup_correct_scale", bool, True))
     enter = {"residual": altup | {"at": "enter", "norm": "sandwich", "total": 2**-0.5}}
     leave = {"residual": altup | {"at": "leave", "norm": "sandwich"}}

@@ -427,6 +427,8 @@ def _special(config: Config, model_type: str, kin: Kin, part: dict, value: dict)
             config.expect("full_attn_mod", 1)
             config.expect("interpolate_factor", 1)
         case "nemotron":
+            if config.has("norm_eps"):
+                config.ignore("layer_norm_eps")  # its class reads norm_eps alone
             config.expect("rope_percent", config.raw.get("partial_rotary_factor", 0.5))
         case "helium" | "bitnet":
             if part["heads"] * part["head_dim"] != value["d_model"]:

@@ -14,11 +14,12 @@ from .weights import Source, Sources
 TYPES = ("xlstm",)
 ROOTS = ("backbone.",)
 CONTEXT = 8_192  # what xLSTM 7B was trained on; a config.json has no key for it
-# How the same recurrence is computed and in which precision; and tying, which this family does not do.
+# How the same recurrence is computed and in which precision; tying, which this family does not do; and a head's width, which
+# follows from two factors.
 NEUTRAL = (
     "chunkwise_kernel", "sequence_kernel", "step_kernel", "mode", "chunk_size", "return_last_states", "autocast_kernel_dtype",
     "inference_state_dtype", "norm_reduction_force_float32", "max_inference_chunksize", "tie_word_embeddings", "force_bos_token_insert",
-    "forward_backend_name", "gate_bias_init_range", "igate_bias_init_range",
+    "forward_backend_name", "gate_bias_init_range", "igate_bias_init_range", "head_dim",
 )  # fmt: skip
 
 
