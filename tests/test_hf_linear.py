@@ -200,7 +200,6 @@ def test_lings_published_keys_change_nothing():
 
 
 REFUSED = {
-    "architectures": LING | dict(architectures=["BailingMoeV2_5ForCausalLM"]),
     "group_norm_size": LING | dict(group_norm_size=8),
     "hidden_act": KIMI | dict(hidden_act="mish"),
     "num_experts": KIMI | dict(num_local_experts=4),

@@ -167,3 +167,91 @@ def test_what_cannot_be_said_is_refused_by_its_key(key):
     with pytest.raises(core.Unsupported, match=f"^{key}: "):
         from_hf(SMALL | REFUSED[key])
     assert "bailing_moe_linear" in BY_TYPE
+
+
+# What is known of Ling-2.6-flash's config.json; routed_scaling_factor, topk_group, v_head_dim and vocab_size are Ling's usual ones.
+FLASH = dict(
+    architectures=["BailingMoeV2_5ForCausalLM"], attention_dropout=0.0, embedding_dropout=0.0, first_k_dense_replace=1, group_norm_size=4,
+    head_dim=128, hidden_act="silu", hidden_size=4_096, intermediate_size=9_216, kv_lora_rank=512, layer_group_size=8, linear_silu=False,
+    max_position_embeddings=131_072, max_window_layers=20, model_type="bailing_hybrid", moe_intermediate_size=1_024,
+    moe_router_enable_expert_bias=True, moe_shared_expert_intermediate_size=1_024, mtp_loss_scaling_factor=0, n_group=8,
+    num_attention_heads=32, num_experts=256, num_experts_per_tok=8, num_hidden_layers=32, num_key_value_heads=32,
+    num_kv_heads_for_linear_attn=32, num_nextn_predict_layers=1, num_shared_experts=1, output_dropout=0.0, output_router_logits=False,
+    partial_rotary_factor=0.5, q_lora_rank=1_536, qk_head_dim=192, qk_nope_head_dim=128, qk_rope_head_dim=64, rms_norm_eps=1e-6,
+    rope_interleave=True, rope_scaling=None, rope_theta=6_000_000, routed_scaling_factor=2.5, topk_group=4, v_head_dim=128,
+    vocab_size=157_184,
+)  # fmt: skip
+TINY = FLASH | dict(
+    vocab_size=64, hidden_size=64, intermediate_size=48, num_hidden_layers=6, num_attention_heads=4, head_dim=16, layer_group_size=3,
+    num_kv_heads_for_linear_attn=4, kv_lora_rank=16, q_lora_rank=24, qk_head_dim=24, qk_nope_head_dim=16, qk_rope_head_dim=8, v_head_dim=12,
+    moe_intermediate_size=24, moe_shared_expert_intermediate_size=24, num_experts=8, num_experts_per_tok=3, n_group=4, topk_group=2,
+    max_position_embeddings=64,
+)  # fmt: skip
+
+
+def test_ling_2_6_has_lightning_attention_beside_latent_attention():
+    arch = from_hf(FLASH)
+    cost = core.cost(arch)
+    assert round(cost.parameters / 1e9) == 104 and round(cost.active_parameters / 1e9, 1) == 7.4
+    assert cost.kv_bytes_per_token == 4 * (512 + 64) * 2
+    assert arch.position.interleaved and arch.position.fraction == 1
+    part = arch.parts["lightning"]
+    assert not part.position.interleaved and part.position.fraction == 0.5 and part.groups == 4
+    assert "gate" not in arch.parts["attention"].model_dump(exclude_defaults=True)
+
+
+@pytest.mark.parametrize(
+    "said", [{}, dict(q_lora_rank=None, num_shared_experts=2), dict(first_k_dense_replace=0), dict(topk_group=4)]
+)
+def test_ling_2_6_is_written_as_it_is_read(said):
+    arch = from_hf(TINY | said)
+    assert from_hf(to_hf(arch)) == arch and to_hf(arch)["architectures"] == ["BailingMoeV2_5ForCausalLM"]
+    same = from_hf(TINY | said | dict(model_type="bailing_moe_v2_5"))
+    assert (same.parts, same.layers, same.position) == (arch.parts, arch.layers, arch.position)
+
+
+def test_ling_2_6_from_the_published_names():
+    torch.manual_seed(0)
+    arch = from_hf(TINY)
+    model, state = core.build(arch, device="cpu"), {}
+    shapes = {
+        "attention.q_a_proj": (24, 64), "attention.q_a_layernorm": (24,), "attention.q_b_proj": (96, 24), "attention.kv_a_proj_with_mqa":
+        (24, 64), "attention.kv_a_layernorm": (16,), "attention.kv_b_proj": (112, 16), "attention.dense": (64, 48),
+    }  # fmt: skip
+    for name, tensor in weights(arch).items():  # Ring's, but for the softmax layers
+        layer = int(name.split(".")[2]) if ".layers." in name else 0
+        if ".attention." not in name or layer % 3 < 2:
+            state[name] = tensor
+    for layer in (2, 5):
+        state |= {f"model.layers.{layer}.{name}.weight": torch.randn(shape) / 8 for name, shape in shapes.items()}
+    state = {
+        name: t[:24] if "shared_experts.gate" in name or "shared_experts.up" in name else t for name, t in state.items()
+    }
+    state = {name: t[:, :24] if "shared_experts.down" in name else t for name, t in state.items()}
+    core.load_weights(model, state)
+    tokens = torch.randint(64, (2, 14))
+    with torch.inference_mode():
+        torch.testing.assert_close(stepwise(model, tokens), model(tokens), atol=1e-4, rtol=1e-4)
+    assert model.get_parameter("layers.5.attention.kv_up.weight").equal(
+        state["model.layers.5.attention.kv_b_proj.weight"]
+    )
+
+
+OTHERWISE = {
+    "q_lora_rank": ...,  # missing
+    "group_norm_size": ...,
+    "num_kv_heads_for_linear_attn": 2,
+    "layer_group_size": 4,  # two layers are left over
+    "rms_norm_eps": 1e-5,
+    "rope_scaling": dict(rope_type="yarn", factor=2.0, original_max_position_embeddings=32),
+    "linear_silu": True,
+    "use_qk_norm": False,
+    "head_dim": 32,
+}
+
+
+@pytest.mark.parametrize("key", OTHERWISE)
+def test_of_ling_2_6_what_cannot_be_said_is_refused_by_its_key(key):
+    said = {name: value for name, value in (TINY | {key: OTHERWISE[key]}).items() if value is not ...}
+    with pytest.raises(core.Unsupported, match=f"^{key}: "):
+        from_hf(said)

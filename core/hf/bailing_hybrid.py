@@ -4,7 +4,7 @@ for each head; DeepSeek-V3's experts. Of the modules that predict further tokens
 from ..parts.experts import Experts
 from ..parts.kimi_delta import KimiDelta
 from ..spec import Architecture
-from . import common, kimi_linear, rotary, tensors
+from . import common, kimi_linear, ling_2_5, rotary, tensors
 from . import deepseek_v3 as v3
 from .common import unless
 from .config import Config
@@ -24,6 +24,8 @@ PUBLISHED = {
 
 
 def read(config: Config, model_type: str) -> dict:
+    if ling_2_5.CLASS in config.listing("architectures", str, ()):
+        return ling_2_5.read(config, model_type)
     value = {
         "vocab_size": config.count("vocab_size", 157_184),
         "d_model": config.count("hidden_size", 2_560),
@@ -32,10 +34,6 @@ def read(config: Config, model_type: str) -> dict:
     }
     config.ignore("tie_word_embeddings")  # the head has a matrix of its own, whatever is said
     config.ignore("num_nextn_predict_layers", "num_mtp_layers", "mtp_loss_scaling_factor")
-    if "BailingMoeV2_5ForCausalLM" in (config.raw.get("architectures") or ()):
-        raise config.refuse(
-            "architectures", "Ling 2.5 and 2.6 have lightning attention under this name; Ling 3.0 is read"
-        )
     for key, said in PUBLISHED.items():
         config.expect(key, said)
     config.ignore("router_dtype", "output_dropout", "embedding_dropout")
