@@ -58,6 +58,7 @@ def test_ring_flash_s_sizes_are_as_its_makers_say():
         {},
         dict(num_hidden_layers=6, first_k_dense_replace=0),
         dict(num_hidden_layers=2),  # no whole group
+        dict(num_hidden_layers=1),  # nor experts
         dict(rope_scaling=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=32), group_norm_size=1),
         dict(first_k_dense_replace=4, layer_group_size=2, num_shared_experts=0),
     ],

@@ -386,7 +386,7 @@ def write(row: MoeKin, model_type: str, arch: Architecture) -> dict:
             "mlp_only_layers": [layer for layer, routed in enumerate(sparse) if not routed],
         }
     elif row.first:
-        first = sparse.index(True)
+        first = sparse.index(True) if any(sparse) else arch.depth
         if sparse != [layer >= first for layer in range(arch.depth)]:
             raise Unsupported("layers: in this family the first layers are dense and no others")
         written[row.first[0]] = first
