@@ -156,9 +156,9 @@ def cost(arch: Architecture, workload: Workload | None = None) -> Cost:
     """Rows of parameters, FLOPs and bytes for an architecture at a workload (default: one sequence of 4,096 tokens)."""
     workload = workload or Workload()
     rows = [*_bottom(arch, workload)]
-    counted: set[str] = set()  # tied parts whose weights a row already holds
+    held = arch.held()
     for steps, count in arch.distinct().items():
-        rows += _block(arch, steps, count, workload, counted)
+        rows += _block(arch, steps, count, workload, held)
     rows += [*_top(arch, workload), *_ahead(arch, workload)]
     return Cost(arch, workload, tuple(rows))
 
@@ -246,12 +246,11 @@ def _norm(arch: Architecture, w: Workload, name: str, words: str, norm: Norm | A
     return Row("model", name, words, "norm", 1, **_merged(weights, _activations(w, arch.d_model, 1)))
 
 
-def _block(arch: Architecture, steps: tuple[Step, ...], count: int, w: Workload, counted: set[str]) -> Iterator[Row]:
+def _block(arch: Architecture, steps: tuple[Step, ...], count: int, w: Workload, held: dict) -> Iterator[Row]:
     where = block_words(arch)[steps]
     for name in (name for step in steps for name in step.parts):
-        copies = count if not arch.parts[name].tied else int(name not in counted)
+        copies = count if not arch.parts[name].tied else held.pop((steps, name), 0)
         yield from _part(arch, name, where, count, copies, w)
-        counted.add(name)
     wiring = trace_block(arch, steps)
     weights = _weights(arch, w, _between(wiring, wiring.parameters), count, _between(wiring, wiring.buffers))
     mixing = {path: n for path, m in wiring.modules.items() if (n := getattr(m, "token_flops", 0))}
@@ -292,7 +291,15 @@ def _part(arch: Architecture, name: str, where: str, count: int, copies: int, w:
             f"{name}.{path}" for path in traced.parameters if part.tied and part.each(path)
         }  # whoever shares the rest
         figures = (
-            _weights(arch, w, {path: s for path, s in parameters.items() if path not in each}, copies, buffers, idle),
+            _weights(
+                arch,
+                w,
+                {path: s for path, s in parameters.items() if path not in each},
+                copies,
+                buffers,
+                idle,
+                1 < copies != count,
+            ),
             _weights(arch, w, {path: s for path, s in parameters.items() if path in each}, count),
             _flops(w, *flops, count),
             _activations(w, sum(n for path, n in written if _within(path, prefix)), count),
@@ -367,8 +374,10 @@ def _weights(
     copies: int,
     buffers: Mapping[str, Shape] = MappingProxyType({}),
     idle: int = 0,
+    sets: bool = False,
 ) -> dict:
-    """Parameters and bytes of tensors by path, `idle` of them not active. Buffers are stored but are no parameters."""
+    """Parameters and bytes of tensors by path, `idle` of them not active. Buffers are stored but are no parameters;
+    `sets` are fewer than the layers that take them in turn."""
     size = sum(map(math.prod, parameters.values()))
     if not size or not copies:
         return {}
@@ -377,7 +386,7 @@ def _weights(
         name = arch.format(path, shape, w.weights)
         stored[name] += FORMATS[name].bytes(shape)
     said = " + ".join(_shape(path, shape) for path, shape in parameters.items())
-    times = "{layers}" if copies > 1 else ""
+    times = f"{copies:,} sets × " if sets else "{layers}" if copies > 1 else ""
     derivation = {
         "parameters": f"{times}({said})",
         "active_parameters": f"{times}({size:,} − {idle:,} of experts not chosen)" if idle else f"{times}({said})",

@@ -41,6 +41,7 @@ class _Builder:
         ends = {"embedded": end} | ({"per_layer": self.beneath()} if arch.fed else {})
         end = self.streams("split", end)
         names, places = block_names(arch), block_words(arch)
+        self.held = {(names[steps], part): sets for (steps, part), sets in arch.held().items()}
         for steps, count in arch.distinct().items():
             label = " → ".join("+".join(step.parts) for step in steps)
             self.node(names[steps], "block", label, self.stream, self.stream, repeat=count, where=places[steps])
@@ -225,7 +226,8 @@ class _Builder:
         flops = part.flops(d, 1, Workload().context)
         self.node(
             here, part.kind, part.label, self.stream, self.stream, parent=parent, repeat=count, part=name, role=part.role,
-            facts=list(part.facts()), reach=part.reach, config=part.model_dump(mode="json"), tied=part.tied, explain=part.explain(d),
+            facts=list(part.facts()), reach=part.reach, config=part.model_dump(mode="json"),
+            tied=part.tied, copies=self.held.pop((parent, name), 0) if part.tied else count, explain=part.explain(d),
             each=sum(prod(shape) for path, shape in traced.parameters.items() if part.each(path)),
         )  # fmt: skip
         ends = {"positions": "positions_index", "tokens": "tokens"} | given
@@ -275,7 +277,6 @@ class _Builder:
         children = defaultdict(list)
         for name, data in self.graph.nodes(data=True):
             children[data["parent"]].append(name)
-        shared: set[str] = set()
 
         def total(name: str) -> None:
             data = self.graph.nodes[name]
@@ -285,8 +286,7 @@ class _Builder:
                 for figure in FIGURES:
                     data[figure] += inner[figure] * (inner["repeat"] // data["repeat"])
                 if data["kind"] == "block" and inner.get("tied"):
-                    again = data["repeat"] - (inner["part"] not in shared)
-                    shared.add(inner["part"])
+                    again = data["repeat"] - inner["copies"]
                     for figure in ("parameters", "active_parameters"):
                         self.graph.nodes["model"][figure] -= again * (inner[figure] - inner["each"])
 

@@ -1,5 +1,6 @@
 """From an architecture to its PyTorch model: whole on meta or live, and shrunk to run on a laptop."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -125,13 +126,15 @@ class Model(nn.Module):
         self.ngrams = NGramEmbedding(ngrams, arch.vocab_size, arch.d_model) if ngrams else None
         self.embedding_norm = arch.embedding_norm.build(arch.d_model) if arch.embedding_norm else None
         self.beneath = beneath(arch)
-        tied: dict[str, nn.Module] = {}
+        tied: dict[tuple[str, int], nn.Module] = {}
+        uses: Counter[str] = Counter()
 
         def make(name: str) -> nn.Module:
             part = arch.part(name)
             module = part.build(arch.d_model)
             if part.tied:  # each layer keeps a cache of its own, so the parameters are shared, not the module
-                _share(module, tied.setdefault(name, module), part.each)
+                _share(module, tied.setdefault((name, uses[name] % part.sets), module), part.each)
+                uses[name] += 1
             return module
 
         self.layers = nn.ModuleList(Block(arch, steps, make) for steps in arch.sequence)

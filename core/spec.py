@@ -376,6 +376,16 @@ class Architecture(Spec):
     def depth(self) -> int:
         return sum(segment.repeat * len(segment.blocks) for segment in self.layers)
 
+    def held(self) -> Counter[tuple[tuple[Step, ...], str]]:
+        """How many sets of a tied part's weights each distinct block is the first to use, by block and part."""
+        uses: Counter[str] = Counter()
+        held: Counter[tuple[tuple[Step, ...], str]] = Counter()
+        for block in self.sequence:
+            for name in (name for step in block for name in step.parts if self.parts[name].tied):
+                held[block, name] += uses[name] < self.parts[name].sets
+                uses[name] += 1
+        return held
+
     def distinct(self) -> dict[tuple[Step, ...], int]:
         """Each distinct block and how many layers are of it, in order of first appearance."""
         counts: Counter[tuple[Step, ...]] = Counter()

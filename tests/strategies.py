@@ -93,6 +93,8 @@ def attention(draw):
             tied=maybe(st.booleans()),
         )
     )
+    if part.get("tied") and draw(st.booleans()):
+        part["sets"] = 2
     view = draw(st.sampled_from(["all", "window", "chunk"]))
     if view != "all":
         part[view] = draw(st.integers(1, 9))
@@ -255,7 +257,7 @@ per_layers = given(
 
 @st.composite
 def shared_blocks(draw):
-    attention_part = draw(attention()) | {"tied": False}
+    attention_part = draw(attention()) | {"tied": False, "sets": 1}
     rank = draw(maybe(st.just(4)))
     return draw(
         given(

@@ -106,7 +106,7 @@ def test_matrices_that_xlstm_keeps_in_one_are_taken_apart():
         (INKLING | dict(use_sconv=False), "use_sconv"),
         (INKLING | dict(sliding_window=8), "sliding_window"),
         (BEAM | dict(sliding_window=None), "sliding_window"),
-        (HRM | dict(num_hidden_layers=17), "num_hidden_layers"),
+        (HRM | dict(num_hidden_layers=2_000), "num_hidden_layers"),
         (GRIFFIN | dict(mystery=1), "mystery"),
     ],
 )

@@ -166,10 +166,12 @@ class Column:
         pen.text(x + 14, y + 28, f"{data['repeat']} ×", "n")
         pen.text(x + 14, y + 45, fit(data["where"], 128, 12), "l")
         inside = (self.g.nodes[node] for node in self.children.get(block, ()))
-        again = sum(
-            part["parameters"] - part["each"] for part in inside if part.get("tied")
-        )  # weights that layers share
-        own = data["parameters"] * data["repeat"] - again * (data["repeat"] - 1)
+        again = sum(  # weights that layers share
+            (part["parameters"] - part["each"]) * (data["repeat"] - max(1, part["copies"]))
+            for part in inside
+            if part.get("tied")
+        )
+        own = data["parameters"] * data["repeat"] - again
         share = own / max(self.g.nodes["model"]["parameters"], 1)
         pen.text(x + w - 12, y + 24, percent(share), "l e")
         pen.text(x + w - 12, y + 39, "of parameters", "l e")

@@ -178,16 +178,13 @@ def by_role(graph: nx.DiGraph) -> dict[str, int]:
     """Parameters of the main model by role, largest first; weights that layers share count once."""
     totals: dict[str, int] = {}
     parents = {data["parent"] for _, data in graph.nodes(data=True)}
-    shared: set[str] = set()
     for node, data in graph.nodes(data=True):
         if node in parents or node.startswith("mtp") or not data["parameters"]:
             continue
         part = graph.nodes[data["parent"]]
         times = data["repeat"]
         if part.get("tied") and not data.get("each"):
-            path = node.removeprefix(data["parent"])
-            times = 0 if part["part"] + path in shared else 1
-            shared.add(part["part"] + path)
+            times = part["copies"]
         totals[role_of(data, part)] = totals.get(role_of(data, part), 0) + data["parameters"] * times
     return dict(sorted(totals.items(), key=lambda item: -item[1]))
 

@@ -1,7 +1,9 @@
 """HRM-Text (Sapient; arXiv:2605.20613): two stacks of layers, one run several times for each run of the other, with one set of
 weights each. Instructions that see both ways (prefix_lm) are a matter of the mask that a text comes with, and not read."""
 
-from ..spec import Architecture, Unsupported
+from itertools import groupby
+
+from ..spec import MAX_LAYERS, Architecture, Unsupported
 from . import common, rotary, tensors
 from .common import unless
 from .config import Config
@@ -10,16 +12,16 @@ from .tensors import one
 from .weights import Sources
 
 TYPES = ("hrm_text",)
-MOST = 16  # layers of a stack: each has two parts of its own in both stacks, and a spec has room for 64
 
 
 def read(config: Config, model_type: str) -> dict:
     value = common.sizes(config, vocab_size=151_808, d_model=1_536, context=2_048, tied=False, eps=1e-6)
     config.ignore("L_bp_cycles", "prefix_lm", "num_hidden_layers")
     depth = config.count("num_layers_per_stack", config.count("num_hidden_layers", 16))
-    if depth > MOST:
+    fast, slow = config.count("L_cycles", 3), config.count("H_cycles", 2)
+    if depth * (fast + 1) * slow > MAX_LAYERS:
         key = "num_layers_per_stack" if config.has("num_layers_per_stack") else "num_hidden_layers"
-        raise config.refuse(key, f"the spec has room for at most {MOST} layers in a stack")
+        raise config.refuse(key, f"all runs of both stacks are more than {MAX_LAYERS:,} layers")
     spread = config.take("initializer_range", float, 0.02)
     scale = config.take("embedding_scale", float, 1 / spread if spread > 0 else None)
     if not scale or scale <= 0:
@@ -27,17 +29,18 @@ def read(config: Config, model_type: str) -> dict:
     value |= {"embedding": {"scale": scale}, "head": {"norm": False}}
     value["norm"] |= {"weight": False}
     value["residual"] = {"kind": "hierarchy", "eps": value["norm"]["eps"]}
-    attention = common.attention(config, value["d_model"], heads=12, head_dim=128) | {"gate": True, "tied": True}
+    attention = common.attention(config, value["d_model"], heads=12, head_dim=128) | {"gate": True}
     if attention["kv_heads"] != attention["heads"]:
         raise config.refuse("num_key_value_heads", "this family has as many as heads")
-    dense = common.dense(config, 4_096, biased="mlp_bias") | {"tied": True}
+    dense = common.dense(config, 4_096, biased="mlp_bias")
     kinds = {"attention": attention, "dense": dense}
-    parts = {
-        f"{stack}{n}_{kind}": part for stack in ("low", "high") for n in range(depth) for kind, part in kinds.items()
-    }
+    again = {"tied": True} | unless(1, sets=depth)
+    parts = {f"{stack}_{kind}": part | again for stack in ("low", "high") for kind, part in kinds.items()}
     low, high = (_stack(stack, depth, value["residual"]) for stack in ("low", "high"))
-    blocks = (low * config.count("L_cycles", 3, most=64) + high) * config.count("H_cycles", 2, most=64)
-    return common.assemble(config, value, rotary.rope(config, value["context"]), parts, blocks)
+    blocks = (low * fast + high) * slow
+    value = common.assemble(config, value, rotary.rope(config, value["context"]), parts, blocks)
+    runs = [{"repeat": len([*alike]), "blocks": [block]} for block, alike in groupby(blocks)]
+    return value | {"layers": runs} if len(runs) <= 128 else value
 
 
 def _stack(stack: str, depth: int, residual: dict) -> list[list[dict]]:
@@ -45,7 +48,7 @@ def _stack(stack: str, depth: int, residual: dict) -> list[list[dict]]:
     own = residual | unless("fast", writes="fast" if stack == "low" else "slow")
 
     def step(n: int, kind: str, edge: dict) -> dict:
-        return {"parts": [f"{stack}{n}_{kind}"], "residual": own | edge}
+        return {"parts": [f"{stack}_{kind}"], "residual": own | edge}
 
     return [
         [step(n, "attention", unless(False, enter=n == 0)), step(n, "dense", unless(False, leave=n + 1 == depth))]
@@ -54,15 +57,15 @@ def _stack(stack: str, depth: int, residual: dict) -> list[list[dict]]:
 
 
 def write(arch: Architecture) -> dict:
-    attention, dense = arch.parts["low0_attention"], arch.parts["low0_dense"]
-    depth = len(arch.parts) // 4
+    attention, dense = arch.parts["low_attention"], arch.parts["low_dense"]
+    depth = attention.sets
     stacks = [block[0].parts[0] for block in arch.sequence]
-    slow = stacks.count("high0_attention")
-    if not slow or stacks.count("low0_attention") % slow:
+    fast, slow = (stacks.count(f"{stack}_attention") // depth for stack in ("low", "high"))
+    if not slow or fast % slow:
         raise Unsupported("layers: in this family the low stack runs as often for each run of the high one")
     return {
         "architectures": ["HrmTextForCausalLM"], "model_type": "hrm_text", "attention_bias": attention.bias, "mlp_bias": dense.bias,
-        "num_layers_per_stack": depth, "H_cycles": slow, "L_cycles": stacks.count("low0_attention") // slow,
+        "num_layers_per_stack": depth, "H_cycles": slow, "L_cycles": fast // slow,
         "embedding_scale": arch.embedding_scale,
     } | common.write_sizes(arch) | common.write_heads(attention) | common.write_dense(dense) | rotary.write_rope(
         arch.position, arch.context
@@ -75,9 +78,8 @@ def sources(arch: Architecture) -> Sources:
     yield one("split.start", "model.z_L_init")
     for layer, block in enumerate(arch.sequence):
         for name in (step.parts[0] for step in block):
-            stack, number = ("L", "low") if name.startswith("low") else ("H", "high")
-            number = name.removeprefix(number).partition("_")[0]
-            part, path, at = arch.part(name), f"layers.{layer}.{name}", f"model.{stack}_module.layers.{number}"
+            part, stack = arch.part(name), "L" if name.startswith("low") else "H"
+            path, at = f"layers.{layer}.{name}", f"model.{stack}_module.layers.{layer % part.sets}"
             yield from tensors.part_sources(path, at, part)
             if part.mixes and part.bias:
                 yield one(f"{path}.gate.bias", f"{at}.self_attn.gate_proj.bias")

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 from torch import Tensor, nn
 
 Shape = tuple[int, ...]
@@ -57,7 +57,7 @@ class Part(Spec):
     """One technique on the residual stream: (B, T, d_model) in, (B, T, d_model) out.
 
     `norm` and `position` are the model's unless the part says otherwise; `tied` makes every layer that uses the part
-    share one set of weights (Zamba, arXiv:2405.16712).
+    share one set of weights (Zamba, arXiv:2405.16712), or take several in turn, `sets`, where a stack of layers runs again.
     """
 
     title: ClassVar[str]
@@ -72,6 +72,15 @@ class Part(Spec):
 
     kind: str
     tied: bool = Field(False, description="One set of weights for every layer that uses this part")
+    sets: Annotated[int, Field(ge=1, le=1_024)] = Field(
+        1, description="Sets of weights that the layers take in turn, where it is tied: a stack of so many runs again"
+    )
+
+    @model_validator(mode="after")
+    def _in_turn(self):
+        if self.sets > 1 and not self.tied:
+            raise ValueError("sets: layers take several sets of weights in turn where the part is tied; set tied")
+        return self
 
     @property
     def mixes(self) -> bool:
