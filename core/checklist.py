@@ -50,6 +50,9 @@ def _model(arch: Architecture) -> Iterator[str]:
         yield f"Logits pass through {arch.head.softcap:g} · tanh(logit / {arch.head.softcap:g})."
     if any(part.tied for part in arch.parts.values()):
         yield "Parts marked tied share one set of weights, but each layer keeps a cache of its own."
+    for name, part in arch.parts.items():
+        if part.sets > 1:
+            yield f"The layers with {name} take its {part.sets} sets of weights in turn: the n-th of them has set n modulo {part.sets}."
     narrow = sorted({fmt for fmt in arch.precision.values() if FORMATS[fmt].bits < 16})
     if narrow:
         yield f"The published weights are stored in {', '.join(narrow)}; norms, biases and embeddings are not."
