@@ -71,7 +71,7 @@ class Column:
                 if between and block == alike[0]:
                     layers = sum(self.g.nodes[one]["repeat"] for one in between)
                     pen.wire([(cx, y + 34), (cx, y)], head=False, cls="stream")
-                    pen.text(cx + 12, y + 26, f"{layers} layers between, of other widths", "l")
+                    pen.text(cx + 12, y + 26, f"{layers} more, of other widths", "l")
                     y += 34
         y = self.bottom(y)
         self.lent()
@@ -84,8 +84,9 @@ class Column:
         return y + 78
 
     def form(self, block: str) -> tuple[str, ...]:
-        """What a block looks like but for its sizes: the kinds of all that is in it."""
-        return tuple(sorted(self.g.nodes[node]["kind"] for node in self.inside(block)))
+        """What a block looks like but for its sizes: the kinds of all that is in it, and how it reads and writes the stream."""
+        ways = (self.g.nodes[node]["label"] for node in self.children[block] if "role" not in self.g.nodes[node])
+        return *(self.g.nodes[node]["kind"] for node in sorted(self.inside(block))), *ways
 
     def lent(self) -> None:
         """An arrow beside the blocks from each part whose cache another reads to the one that does."""
