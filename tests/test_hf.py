@@ -43,6 +43,33 @@ def test_any_value_of_any_key_is_read_or_refused(base, data):
         assert core.cost(arch).parameters > 0
 
 
+DENSE = dict(attention=dict(no_op=True), ffn=dict(ffn_mult=1.0))
+SIZES = dict(vocab_size=64, hidden_size=64, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4)
+
+
+@pytest.mark.parametrize(
+    ("config", "key"),
+    [
+        (dict(architectures=["LlamaForCausalLM", 10**5000]), "architectures"),
+        (dict(model_type="qwen2_vl_text", rope_scaling=dict(type=[])), "rope_scaling.type"),
+        (dict(model_type="hunyuan_v1_moe", num_experts=[]), "num_experts"),
+        (dict(model_type="mimo_v2", rope_parameters=True), "rope_parameters"),
+        (V3 | dict(model_type="deepseek_v32", index_topk=123_456_789), "parts.attention.top_k"),
+        (dict(model_type="deepseek_vl_v2", language_config=SIZES), "language_config.n_routed_experts"),
+        (SIZES | dict(model_type="baichuan"), "model_max_length"),
+        (dict(model_type="chatglm", rope_ratio=16, _name_or_path="THUDM/chatglm2-6b-32k"), "rope_ratio"),
+    ],
+)
+def test_what_would_be_guessed_or_crash_is_refused_by_name(config, key):
+    with pytest.raises(core.Unsupported, match=f"^{key}"):
+        from_hf(config)
+
+
+def test_a_default_counts_where_a_key_is_absent():
+    deci = dict(model_type="nemotron-nas", num_hidden_layers=1, block_configs=[DENSE])
+    assert from_hf(deci) == from_hf(deci | dict(hidden_size=4096)) == from_hf(deci | dict(hidden_size=None))
+
+
 @pytest.mark.parametrize(
     "value", [None, [], "llama", 3, {}, {"model_type": 3}, {"model_type": "nothing"}, {3: 4}, {"model_type": None}]
 )

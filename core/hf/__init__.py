@@ -60,7 +60,8 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
 def _type(config: Config) -> str:
     """Its model_type; where it says none, the one type that its class is named after."""
     if not config.has("model_type") and isinstance(config.raw.get("architectures"), list):
-        said = {re.sub("(ForCausalLM|LMHeadModel)$", "", str(name)).lower() for name in config.raw["architectures"]}
+        names = config.listing("architectures", str)
+        said = {re.sub("(ForCausalLM|LMHeadModel)$", "", name).lower() for name in names}
         named = [model_type for model_type in BY_TYPE if re.sub("[-_]", "", model_type).lower() in said]
         if len(named) == 1:
             return named[0]

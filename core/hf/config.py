@@ -180,7 +180,7 @@ class Config:
         """Refuse what nobody took, unless it is empty or off. Any decoder may say that it is causal, and only that."""
         self.expect("is_causal", True)
         for key in sorted(self.left):
-            value = self.raw[key]
+            value = self.raw.get(key)
             if value is not None and value is not False and not (isinstance(value, list | dict) and not value):
                 raise Unsupported(
                     f"{self._path(key):.80}: {shown(value)} is not a key that Strata knows for this family, and it could "

@@ -24,7 +24,9 @@ def read(config: Config, model_type: str) -> dict:
     biases = {name: unless(False, bias=config.take(f"{name}_bias", bool, False)) for name in ("attention", "mlp")}
     activation = unless("swiglu", activation=common.activation(config))
     config.ignore("num_key_value_heads")  # what each layer says goes before it
-    groups, widths = _listed(config, heads, depth) if config.has("block_configs") else _deci(config, heads, depth)
+    groups, widths = (
+        _listed(config, heads, depth, d_model) if config.has("block_configs") else _deci(config, heads, depth)
+    )
     parts, blocks = {}, []
     for kv_heads, width in zip(groups, widths, strict=True):
         block = []
@@ -47,7 +49,7 @@ def _deci(config: Config, heads: int, depth: int) -> tuple[list[int], list[int]]
     return groups, [config.count("intermediate_size", 11_008)] * depth
 
 
-def _listed(config: Config, heads: int, depth: int) -> tuple[list[int], list[int]]:
+def _listed(config: Config, heads: int, depth: int, d_model: int) -> tuple[list[int], list[int]]:
     """Heads of keys and values, and widths, of each layer; 0 where it has no such part."""
     given = config.listing("block_configs", dict)
     config.ignore("intermediate_size")
@@ -72,7 +74,7 @@ def _listed(config: Config, heads: int, depth: int) -> tuple[list[int], list[int
         if not any(there):
             raise block.refuse("attention", "the spec has no layer without any part")
         groups.append(heads // share if there[0] else 0)
-        widths.append(_width(widen, config.raw["hidden_size"]) if there[1] else 0)
+        widths.append(_width(widen, d_model) if there[1] else 0)
     return groups, widths
 
 

@@ -266,7 +266,7 @@ def read(row: MoeKin, config: Config, model_type: str) -> dict:
         config.expect("norm_topk_prob", True)
         for key in ("moe_topk", "num_experts"):  # a number for all layers, or one for each
             said = config.raw.get(key)
-            if isinstance(said, list) and said == said[:1] * config.depth("num_hidden_layers", 32):
+            if isinstance(said, list) and said and said == said[:1] * config.depth("num_hidden_layers", 32):
                 config.raw = {**config.raw, key: said[0]}
     value, position, mixers, order = kin.frame(config, model_type, row)
     if model_type == "hunyuan_v1_moe":

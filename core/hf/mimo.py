@@ -93,11 +93,10 @@ def _attention(config: Config, model_type: str) -> tuple[dict, dict]:
 def _ropes(config: Config, context: int) -> tuple[dict, dict]:
     """(Of layers that see everything, of those in a window): a dictionary for each kind, or Xiaomi's keys."""
     share = config.take("partial_rotary_factor", float, 0.334)
-    given = config.raw.get("rope_parameters") or {}
+    given = config.take("rope_parameters", dict, {})
     if any(kind in given for kind in KINDS) or not (given or config.has("rope_theta") or config.has("swa_rope_theta")):
         config.ignore("rope_theta", "swa_rope_theta")
         near, far = rotary.ropes(Config({"rope_parameters": given or USUAL}), context, 5e6, 1e4, 0.334)
-        config.ignore("rope_parameters")
         return far, near
     near = {"kind": "rope", "base": config.take("swa_rope_theta", float, 1e4)} | unless(1.0, fraction=share)
     return rotary.rope(config, context, theta=5e6, fraction=share), near

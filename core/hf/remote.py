@@ -48,8 +48,13 @@ def _whole_head(config: Config) -> dict:
     shared = config.take("multi_query_attention", bool, False)
     groups = config.count("multi_query_group_num", 1)
     heads = config.count("num_attention_heads", 32)
+    ratio = config.take("rope_ratio", float, 1.0)
+    if ratio != 1 and "chatglm2" in config.take("_name_or_path", str, "").lower():
+        raise config.refuse(
+            "rope_ratio", "ChatGLM2's class divides positions by it, where those after it multiply the base"
+        )
     return {
-        "rope_theta": 1e4 * config.take("rope_ratio", float, 1.0),
+        "rope_theta": 1e4 * ratio,
         "num_attention_heads": heads,
         "num_key_value_heads": groups if shared else heads,
     }
@@ -66,12 +71,13 @@ def _write_whole_head(arch: Architecture, written: dict) -> dict:
 
 def _baichuan_length(config: Config) -> dict:
     """The 13B models have ALiBi, and model_max_length in the place of max_position_embeddings."""
-    length = config.count("model_max_length", None)
-    return {} if config.has("max_position_embeddings") else {"max_position_embeddings": length or 4_096}
+    if config.has("max_position_embeddings"):
+        return {}
+    return {"max_position_embeddings": config.count("model_max_length")}
 
 
 def _baichuan(config: Config, value: dict) -> None:
-    if "max_position_embeddings" not in config.own:
+    if config.own.get("max_position_embeddings") is None:
         value["position"] = {"kind": "alibi"}
     if value["vocab_size"] == BAICHUAN_2:
         value["head"] = {"unit": "tokens"}

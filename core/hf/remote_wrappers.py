@@ -35,8 +35,9 @@ OUTER = """aligner_config architecture audio_chunk_length audio_pool_step audio_
 DEEPSEEK = {
     "vocab_size": 102_400, "hidden_size": 4_096, "intermediate_size": 11_008, "moe_intermediate_size": 1_407, "num_hidden_layers": 30,
     "num_attention_heads": 32, "num_key_value_heads": 32, "kv_lora_rank": 512, "q_lora_rank": 1_536, "qk_rope_head_dim": 64,
-    "v_head_dim": 128, "qk_nope_head_dim": 128, "topk_method": "greedy", "norm_topk_prob": False, "scoring_func": "softmax",
-    "max_position_embeddings": 2_048, "first_k_dense_replace": 0, "rms_norm_eps": 1e-6, "routed_scaling_factor": 1.0,
+    "v_head_dim": 128, "qk_nope_head_dim": 128, "n_shared_experts": 0, "topk_method": "greedy", "norm_topk_prob": False,
+    "scoring_func": "softmax", "max_position_embeddings": 2_048, "first_k_dense_replace": 0, "rms_norm_eps": 1e-6,
+    "routed_scaling_factor": 1.0,
 }  # fmt: skip
 LATENT = ("kv_lora_rank", "q_lora_rank", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim", "n_group", "topk_group")
 TYPES = (*INSIDE, *BESIDE)
@@ -81,6 +82,8 @@ def _by_version(config: Config) -> str:
 def _deepseek(text: Config) -> tuple[Config, str]:
     """Latent attention or not, and the router of V2 or of V3, by switches."""
     text.expect("model_type", "deepseek_v2")
+    if not text.has("n_routed_experts"):
+        raise text.refuse("n_routed_experts", "a model without experts is not read under this name")
     raw: dict[str, Any] = {**DEEPSEEK, **text.raw}
     kind = "deepseek_v3" if raw["topk_method"] == "noaux_tc" else "deepseek_v2"
     if kind == "deepseek_v3" and not (text.has("n_group") and text.has("topk_group")):

@@ -231,9 +231,11 @@ def _as_family(raw: Mapping[str, Any], where: str, text: Text) -> Config:
 def _one_axis(rope: Mapping[str, Any]) -> dict[str, Any]:
     """A rope dictionary without what says which channels turn by which axis: for text all of them are the position."""
     axes = ("mrope_section", "mrope_interleaved", "interleaved", "xdrope_section")
-    kinds = {"mrope": "default", "xdrope": "dynamic"}
     plain = {key: said for key, said in rope.items() if key not in axes}
-    return {key: kinds.get(said, said) if key in ("type", "rope_type") else said for key, said in plain.items()}
+    for key in plain.keys() & {"type", "rope_type"}:
+        for kind, known in (("mrope", "default"), ("xdrope", "dynamic")):
+            plain[key] = known if plain[key] == kind else plain[key]
+    return plain
 
 
 def _nested(config: Config) -> dict[str, Any]:

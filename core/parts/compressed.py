@@ -22,6 +22,7 @@ from .base import (
     Shape,
     Spec,
     State,
+    Width,
     causal_pairs,
     entry_pairs,
     normal,
@@ -41,7 +42,7 @@ class EntryIndexer(Spec):
     dim: HeadDim = Field(
         description="Channels of its queries, and of the key that is kept for an entry", examples=[128]
     )
-    top_k: Length = Field(description="Entries that each token attends to", examples=[512])
+    top_k: Width = Field(description="Entries that each token attends to", examples=[512])
 
 
 class CompressedAttention(Mixer):

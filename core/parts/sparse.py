@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Borrow, Eps, Flops, HeadDim, Heads, Keep, Lends, Length, Linear, Shape, causal_pairs
+from .base import Borrow, Eps, Flops, HeadDim, Heads, Keep, Lends, Linear, Shape, Width, causal_pairs
 from .chosen import LightningIndexer
 from .latent import LatentAttention, LatentAttentionModule, Rank
 from .norm import LayerNorm
@@ -28,7 +28,7 @@ class SparseLatentAttention(LatentAttention):
     index_dim: HeadDim = Field(
         description="Channels of an indexer's query, and of the key that is kept", examples=[128]
     )
-    top_k: Length = Field(description="Tokens that each token attends to", examples=[2048])
+    top_k: Width = Field(description="Tokens that each token attends to", examples=[2048])
 
     choice_from: str | None = Field(
         None,
