@@ -1,5 +1,6 @@
 """What an implementation of an architecture must get right: the details that models of one family differ in."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -48,11 +49,11 @@ def _model(arch: Architecture) -> Iterator[str]:
         yield f"Logits are multiplied by {arch.head.scale:g}."
     if arch.head.softcap:
         yield f"Logits pass through {arch.head.softcap:g} · tanh(logit / {arch.head.softcap:g})."
-    if any(part.tied for part in arch.parts.values()):
+    if any(part.tied and part.sets == 1 for part in arch.parts.values()):
         yield "Parts marked tied share one set of weights, but each layer keeps a cache of its own."
-    for name, part in arch.parts.items():
-        if part.sets > 1:
-            yield f"The layers with {name} take its {part.sets} sets of weights in turn: the n-th of them has set n modulo {part.sets}."
+    uses = Counter(name for block in arch.sequence for step in block for name in step.parts)
+    for name, sets in ((name, part.sets) for name, part in arch.parts.items() if 1 < part.sets < uses[name]):
+        yield f"Layers with {name} take its {sets} sets of weights in turn, the n-th of them set n modulo {sets}; caches are their own."
     narrow = sorted({fmt for fmt in arch.precision.values() if FORMATS[fmt].bits < 16})
     if narrow:
         yield f"The published weights are stored in {', '.join(narrow)}; norms, biases and embeddings are not."

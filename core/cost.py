@@ -3,7 +3,8 @@
 Conventions: a multiply-add is two FLOPs and only matrix products count; a causal query at position p sees p + 1 keys;
 looking up an embedding is free; the output head runs at every position of a prompt; a step of decoding reads one new
 token after `context` kept ones; training costs three forward passes. Every parameter but the experts that a token is
-not sent to is active. Recurrent sums are kept in float32, as implementations keep them. Activations are the values that
+not sent to is active. Recurrent sums are in float32 where implementations keep
+them so. Activations are the values that
 boxes write in one pass over the prompt, in bf16, attention scores excepted, which are never stored.
 """
 

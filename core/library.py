@@ -80,7 +80,7 @@ def parse_text(text: str) -> Architecture:
     if token := _TOKEN.search(text[:MAX_LINK]):
         return decode(token[1])
     value = read_yaml(text)
-    return from_hf(value) if "model_type" in value else parse(value)
+    return from_hf(value) if {"model_type", "architectures"} & value.keys() else parse(value)
 
 
 def _is_file(name: str) -> bool:

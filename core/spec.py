@@ -51,9 +51,8 @@ class _Frozen(dict):
         return _Frozen, (dict(self),)
 
 
-_TAKEN = re.compile(
-    r"_(norm|add|read|\d+)$"
-)  # what a block calls the norms and sums around its parts, and a second copy
+# What a block calls the norms and sums around its parts, and a second copy.
+_TAKEN = re.compile(r"_(norm|add|read|\d+)$")
 PartName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$", description="lower-case letters, digits and _")]
 
 
@@ -140,6 +139,12 @@ class Embedding(Spec):
         None, description="Runs of tokens are looked up beside single ones (LongCat-Flash-Lite)"
     )
 
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.weightless and not self.norm:
+            raise ValueError("weightless: there is no norm on the embedding; set norm")
+        return self
+
 
 class Head(Spec):
     """From the stream to logits."""
@@ -180,6 +185,8 @@ class MultiTokenPrediction(Spec):
     def _consistent(self):
         if self.further and len(self.further) != self.count - 1:
             raise ValueError(f"further: give the parts of the {self.count - 1} modules after the first, or none")
+        if len(set(self.copies)) < len(self.copies):
+            raise ValueError("copies: name embedding and head once each")
         return self
 
     @property
@@ -269,6 +276,8 @@ class Architecture(Spec):
                     f"precision.{path}: give `default`, `embedding`, `head`, `norm`, `streams`, `mtp`, or a part such as "
                     f"{next(iter(self.parts))}"
                 )
+        if self.ahead.residual.streams not in (1, self.residual.streams):
+            raise ValueError(f"mtp.residual: give one stream, or as many as the model has, {self.residual.streams}")
         if self.mtp and self.embedding.width:
             raise ValueError(
                 "embedding.width: multi-token prediction reads embeddings as wide as the stream; remove one"
@@ -343,7 +352,9 @@ class Architecture(Spec):
         if len(fed) > 1:
             raise ValueError(f"parts.{fed[1]}: {fed[0]} has per-layer embeddings already; one part can have them")
         for name in (n for block in (self.mtp.each if self.mtp else ()) for step in block for n in step.parts):
-            if {"per_layer", "embedded"} & set(self.parts[name].reads):
+            part = self.parts[name]
+            carries = hasattr(part, "router") and part.router.carry
+            if {"per_layer", "embedded"} & set(part.reads) or getattr(part, part.borrows, None) or carries:
                 raise ValueError(f"mtp.block: {name} reads what only the model's own layers are given")
 
     @cached_property

@@ -453,8 +453,12 @@ def mappings(draw):
             st.one_of(
                 given(
                     kind=st.just("plain"),
-                    norm=st.sampled_from(["pre", "output", "sandwich"]),
-                    after_eps=maybe(st.just(1e-3)),
+                    **draw(
+                        st.sampled_from(
+                            [{"norm": st.just("pre")}]
+                            + [{"norm": st.just(n), "after_eps": maybe(st.just(1e-3))} for n in ("output", "sandwich")]
+                        )
+                    ),
                     scale=maybe(st.just(0.7)),
                     layer_scale=maybe(st.booleans()),
                     levelled=maybe(st.booleans()),

@@ -112,6 +112,25 @@ def test_a_refusal_names_the_field_and_what_would_do(change, words):
         assert word in str(caught.value)
 
 
+ATTENTION = SMALL["parts"]["attention"]
+BORROWING = SMALL["parts"] | {"reader": ATTENTION | {"cache_from": "attention"}}
+LATENT = {"kind": "latent_attention", "heads": 2, "kv_rank": 8, "nope_dim": 8, "rope_dim": 8, "v_dim": 8}
+NOTHING_TO_DO = {  # what would change nothing, or what nothing is given
+    "after_eps": {"residual": {"after_eps": 1e-3}},
+    "weightless": {"embedding": {"weightless": True}},
+    "copies": {"mtp": {"block": ["dense"], "copies": ["head", "head"]}},
+    "mtp.residual": {"mtp": {"block": ["dense"], "residual": {"kind": "hyper"}}},
+    "mtp.block": {"mtp": {"block": ["reader"]}, "parts": BORROWING},
+    "parts.attention: position": {"position": {"kind": "alibi"}, "parts": SMALL["parts"] | {"attention": LATENT}},
+}
+
+
+@pytest.mark.parametrize("field", NOTHING_TO_DO)
+def test_what_would_do_nothing_is_refused(field):
+    with pytest.raises(Unsupported, match=field):
+        parse(SMALL | NOTHING_TO_DO[field])
+
+
 def test_a_part_that_no_layer_uses_is_refused():
     with pytest.raises(Unsupported, match=r"parts\.dense: no layer uses it"):
         parse(SMALL | {"layers": [{"blocks": [["attention", "moe"]]}]})

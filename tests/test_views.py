@@ -37,7 +37,7 @@ def check_picture(arch: core.Architecture, wide: bool) -> None:
     parts = {node for node, data in g.nodes(data=True) if "role" in data and not node.startswith("mtp")}
     assert {"embedding", "head", "tokens"} <= drawn
     hidden = (blocks | parts) - drawn
-    assert not hidden or "more, of other widths" in text, "every block and every part is in the picture"
+    assert not hidden or "more, of other sizes" in text, "every block and every part is in the picture"
     kinds = {g.nodes[node]["kind"] for node in drawn}
     assert all(g.nodes[node]["kind"] in kinds for node in hidden), "of blocks that are alike two are drawn"
     for element in svg.iter():

@@ -1,6 +1,7 @@
 """The model's own column: bottom-up from the text to the logits, each distinct block once, the residual stream as a
 thick line that passes every part in a loop."""
 
+import re
 from functools import cache
 from itertools import groupby
 
@@ -29,10 +30,8 @@ class Column:
             self.children.setdefault(data["parent"], []).append(name)
         self.anchors: dict[str, tuple[float, float]] = {}
         self.edges: dict[str, tuple[float, float]] = {}  # where each part's box ends on the right
-        self.rows, self.sources = (
-            cache(self.rows),
-            cache(self.sources),
-        )  # asked for again and again while a block is drawn
+        # Asked for again and again while a block is drawn.
+        self.rows, self.sources = cache(self.rows), cache(self.sources)
 
     def draw(self, top: float) -> float:
         """From `top` downwards, logits first; returns the lower edge."""
@@ -71,7 +70,7 @@ class Column:
                 if between and block == alike[0]:
                     layers = sum(self.g.nodes[one]["repeat"] for one in between)
                     pen.wire([(cx, y + 34), (cx, y)], head=False, cls="stream")
-                    pen.text(cx + 12, y + 26, f"{layers} more, of other widths", "l")
+                    pen.text(cx + 12, y + 26, f"{layers} more, of other sizes", "l")
                     y += 34
         y = self.bottom(y)
         self.lent()
@@ -83,10 +82,11 @@ class Column:
         pen.box("tokens", cx, y + 60, 150, 28, KINDS["input"], text["label"])
         return y + 78
 
-    def form(self, block: str) -> tuple[str, ...]:
-        """What a block looks like but for its sizes: the kinds of all that is in it, and how it reads and writes the stream."""
-        ways = (self.g.nodes[node]["label"] for node in self.children[block] if "role" not in self.g.nodes[node])
-        return *(self.g.nodes[node]["kind"] for node in sorted(self.inside(block))), *ways
+    def form(self, block: str) -> tuple[tuple[str, str, bool], ...]:
+        """What a block looks like but for its sizes: of all that is in it the kind, the words but for numbers, and whether it sees
+        only so many tokens."""
+        inside = (self.g.nodes[node] for node in sorted(self.inside(block) - {block}))
+        return tuple((d["kind"], re.sub(r"[\d.,]+", "", d["label"]), d.get("reach") is None) for d in inside)
 
     def lent(self) -> None:
         """An arrow beside the blocks from each part whose cache another reads to the one that does."""

@@ -182,7 +182,7 @@ class Attention(Mixer):
                 "heads": self.heads // self.kv_heads * groups,
                 "kv_heads": groups,
                 "head_dim": dim,
-                "v_head_dim": self.v_head_dim and scaled(self.v_head_dim, dim / self.head_dim),
+                "v_head_dim": self.v_head_dim and scaled(self.v_head_dim, min(1.0, dim / self.head_dim)),
                 "window": self.window and min(self.window, 16),
                 "chunk": self.chunk and min(self.chunk, 16),
             }

@@ -66,9 +66,8 @@ class Part(Spec):
     # Submodules that a person would want to see as a row of their own: path prefix -> (role, words).
     components: ClassVar[dict[str, tuple[str, str]]] = {}
 
-    borrows: ClassVar[str] = (
-        "cache_from"  # the field that names the earlier layer whose tensors it reads, where it has one
-    )
+    # The field that names the earlier layer whose tensors it reads, where it has one.
+    borrows: ClassVar[str] = "cache_from"
 
     kind: str
     tied: bool = Field(False, description="One set of weights for every layer that uses this part")

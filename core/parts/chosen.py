@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .attention import Attention, AttentionModule, CausalAttention, key_positions, visible
 from .base import Flops, HeadDim, Heads, Keep, Length, Linear, Shape, causal_pairs
-from .position import Dynamic, LongRope, Position, Rope
+from .position import Dynamic, LongRope, Position, Rope, check_turned
 
 Blocks = Annotated[int, Field(ge=1, le=1_000_000)]
 
@@ -137,7 +137,7 @@ class LightningIndexer(nn.Module):
 
 def check_pooled(position: Position, head_dim: int) -> None:
     """Raise ValueError where keys that are pooled once and kept cannot be turned."""
-    position.check(head_dim)
+    check_turned(position, head_dim)
     if isinstance(getattr(position, "scaling", None), Dynamic | LongRope):
         raise ValueError(
             "position.scaling: pooled keys stay as they were turned; give one that no text's length changes"

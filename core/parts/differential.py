@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .attention import shrunk_dim, visible
 from .base import Flops, HeadDim, Heads, Keep, Linear, Mixer, Shape, causal_pairs, normal
 from .norm import Norm, RMSNorm
-from .position import Position, Rope
+from .position import Position, Rope, check_turned
 
 
 class DifferentialAttention(Mixer):
@@ -41,7 +41,7 @@ class DifferentialAttention(Mixer):
         return DifferentialModule(self, d_model)
 
     def check(self, d_model: int, context: int) -> None:
-        self.position.check(self.head_dim)
+        check_turned(self.position, self.head_dim)
 
     def cache(self, length: int) -> dict[str, Shape]:
         return dict.fromkeys(("key", "value"), (length, self.kv_heads, self.head_dim))

@@ -12,7 +12,7 @@ from ..words import tokens
 from .attention import visible
 from .base import Flops, HeadDim, Heads, Keep, Length, Linear, Mixer, Positive, Shape, causal_pairs
 from .norm import Norm, PartNorm, RMSNorm
-from .position import Position, Yarn, yarn_magnitude
+from .position import Position, Yarn, check_turned, yarn_magnitude
 from .temperature import Temperature
 
 Rank = Annotated[int, Field(ge=1, le=65_536)]
@@ -91,7 +91,7 @@ class LatentAttention(Mixer):
         return LatentAttentionModule(self, d_model)
 
     def check(self, d_model: int, context: int) -> None:
-        self.position.check(self.rope_dim)
+        check_turned(self.position, self.rope_dim)
 
     def cache(self, length: int) -> dict[str, Shape]:
         length = min(length, self.window or length)

@@ -152,13 +152,13 @@ class FadingSum(nn.Module):
 
     def __init__(self, part: LightningAttention):
         super().__init__()
-        self.wide = part.wide_state
+        self.wide_state = part.wide_state
         # They follow from the layer's place in the model and are never learned: a buffer, which the weights' loader sets.
         self.register_buffer("slopes", part.slopes())
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, H, D) three times, (B, H, D, D) -> (B, T, H, D) and the state after."""
-        kind = torch.promote_types(v.dtype, torch.float32) if self.wide else v.dtype
+        kind = torch.promote_types(v.dtype, torch.float32) if self.wide_state else v.dtype
         fade, out = torch.exp(-self.slopes)[:, None, None].to(v.device, kind), []  # (H, 1, 1)
         q, k, state = q.to(kind), k.to(kind), state.to(kind)
         for t in range(q.shape[1]):

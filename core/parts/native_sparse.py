@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from ..words import tokens
 from .attention import shrunk_dim, visible
 from .base import (
     Flops,
@@ -135,7 +136,7 @@ class NativeSparseAttention(Mixer):
                 "heads": self.heads // self.kv_heads * groups,
                 "kv_heads": groups,
                 "head_dim": dim,
-                "v_head_dim": self.v_head_dim and scaled(self.v_head_dim, dim / self.head_dim),
+                "v_head_dim": self.v_head_dim and scaled(self.v_head_dim, min(1.0, dim / self.head_dim)),
                 "block": min(self.block // self.stride, 4) * stride,
                 "stride": stride,
                 "pool_hidden": min(self.pool_hidden, 32),
@@ -150,7 +151,7 @@ class NativeSparseAttention(Mixer):
     def facts(self) -> Iterator[str]:
         yield f"{self.heads} heads" + (f" · {self.kv_heads} KV" if self.kv_heads != self.heads else "")
         yield f"best {self.top_blocks} × {self.select_block}"
-        yield f"window {self.window:,}"
+        yield f"window {tokens(self.window)}"
 
     def explain(self, d_model: int) -> str:
         return (

@@ -386,4 +386,11 @@ class TurnLast(Rotary):
         return torch.cat((still, super().forward(turned, -positions if self.back else positions)), dim=-1)
 
 
+def check_turned(position: _Position, head_dim: int) -> None:
+    """Raise ValueError where this position is not known to queries and keys by turning them, or cannot turn them."""
+    if isinstance(position, Alibi):
+        raise ValueError("position: nothing is added to scores here; give rope or none")
+    position.check(head_dim)
+
+
 Position = Annotated[Rope | Learned | Sinusoidal | Alibi | NoPosition, Field(discriminator="kind")]

@@ -32,6 +32,12 @@ class _Residual(Spec):
     scale: Annotated[float, Field(gt=0, le=1e3)] = Field(1.0, description="Each part's output is multiplied by this")
     layer_scale: bool = Field(False, description="What leaves a layer is multiplied by a learned number (Gemma 4)")
 
+    @model_validator(mode="after")
+    def _after(self):
+        if self.after_eps and self.norm not in ("output", "sandwich"):
+            raise ValueError("after_eps: no norm is on what parts give; leave it out, or give norm output or sandwich")
+        return self
+
     def check_block(self, steps: Sequence["_Residual"], delayed: bool) -> None:
         """Raise ValueError where the steps of one layer do not fit together; `delayed` if some output joins later."""
 
@@ -53,7 +59,7 @@ class _Residual(Spec):
         }
         yield placed[self.norm]
         if self.after_eps:
-            yield f"The norms on what parts give add {self.after_eps:g} to the mean square."
+            yield f"The norms on what parts give have an eps of their own, {self.after_eps:g}."
         if self.scale != 1:
             yield f"What a part gives is multiplied by {self.scale:g} before it joins the stream."
         if self.layer_scale:
@@ -72,7 +78,6 @@ class Residual(_Residual):
     kernel: Kernel | None = Field(
         None, description="A part's output is mixed with its last so many by a short convolution as it joins (Inkling)"
     )
-
     weighted: bool = Field(False, description="The stream has a learned weight for each channel in every sum (Doge)")
     affine: bool = Field(
         False, description="The stream and what joins it are each shifted and scaled, channel by channel (ZAYA)"

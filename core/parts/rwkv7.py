@@ -1,5 +1,5 @@
 """RWKV-7 "Goose" (arXiv:2503.14456, section 4): a delta rule that is general in what fades and what is written, values that lean
-back on the first layer's, and a feed-forward network that sees the token before."""
+back on an earlier layer's, and a feed-forward network that sees the token before."""
 
 import math
 from collections.abc import Iterator
@@ -102,7 +102,7 @@ class GooseTimeMix(Recurrence):
         yield f"Each head is normalised with a bias, eps {self.head_dim} × the model's; then v times Σ r · ρ · key joins, then the gate."
         yield "Decay passes tanh inside its low rank, the gate a sigmoid, rate and value weight nothing; the gate alone has no bias."
         if self.value_from:
-            yield "The first layer's value is as its projection left it; each channel has a weight of its own, from the input."
+            yield "The earlier layer's value is as its projection left it; each channel has a weight of its own, from the input."
 
 
 class GooseTimeMixModule(nn.Module):
@@ -213,7 +213,7 @@ class Value(Lends, Linear):
 
 class EarlierValue(Borrow):
     lender = "v"
-    label = "First layer's values"
+    label = "Earlier layer's values"
     explain = "The values that an earlier layer projected from the same tokens: nothing is kept of them between calls."
 
 
@@ -223,7 +223,7 @@ class MixValues(nn.Module):
     box = "scale"
     keeps_shape = True
     label = "Value residual"
-    explain = "Each channel of the value leans toward that of the first layer, by a sigmoid of the input."
+    explain = "Each channel of the value leans toward that of the earlier layer, by a sigmoid of the input."
 
     def forward(self, own: Tensor, first: Tensor, weight: Tensor) -> Tensor:  # (B, T, W) three times
         return torch.lerp(own, first, torch.sigmoid(weight))
