@@ -162,7 +162,7 @@ class Config:
         self.left.discard(key)
         value = self.raw.get(key)
         if value is not None and not any(_says(value, a) for a in accepted):
-            raise self.refuse(key, f"only {' or '.join(map(repr, accepted))} is supported")
+            raise self.refuse(key, f"only {' or '.join(map(shown, accepted))} is supported")
 
     def ignore(self, *keys: str) -> None:
         """Keys of this family that change nothing."""

@@ -254,7 +254,7 @@ KIN = {
         "Starcoder2", (49_152, 3_072, 12_288, 30, 4_096), (24, 2, None), tied=True, norm=LAYER, eps=("norm_epsilon", 1e-5),
         bias=("use_bias", True), mlp_bias=("use_bias", True), activation=("hidden_act", "gelu_pytorch_tanh"), gated=False,
         window=uniform, tensors={"up_proj": "c_fc", "down_proj": "c_proj"},
-        ignored="residual_dropout embedding_dropout mlp_type norm_type rms_norm_eps activation_function layer_norm_epsilon "
+        ignored="residual_dropout embedding_dropout rms_norm_eps activation_function layer_norm_epsilon "
         "scale_attn_weights",
     ),
 }  # fmt: skip
@@ -423,6 +423,9 @@ def _special(config: Config, model_type: str, kin: Kin, part: dict, value: dict)
             value["head"] = {"softcap": config.take("final_logit_softcapping", float, 15.0, null=None)}
         case "mellum":
             config.expect("rope_theta", kin.theta)  # its class reads rope_parameters alone
+        case "starcoder2":
+            config.expect("mlp_type", "default")
+            config.expect("norm_type", "layer_norm")
         case "phi3":
             config.expect("full_attn_mod", 1)
             config.expect("interpolate_factor", 1)

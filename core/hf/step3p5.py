@@ -83,7 +83,7 @@ def _attention(config: Config, types: list[str], context: int) -> dict[str, dict
         "gate": {"per": "head", "bias": False},
     } | unless(False, bias=config.take("attention_bias", bool, False))
     config.expect("num_attention_groups", part["kv_heads"])
-    scalar = config.take("query_pre_attn_scalar", float, part["head_dim"])
+    scalar = config.positive("query_pre_attn_scalar", part["head_dim"])
     part |= {} if scalar == part["head_dim"] else {"scale": scalar**-0.5}
     other = config.nested("attention_other_setting")
     heads = config.count("num_sliding_attention_heads", other.count("num_attention_heads", part["heads"]))
@@ -109,7 +109,7 @@ def _attention(config: Config, types: list[str], context: int) -> dict[str, dict
 
 def _ropes(config: Config, types: list[str], context: int) -> dict[str, dict]:
     """A rope for each kind of layer: a dictionary each, or lists with an entry for every layer."""
-    given = config.raw.get("rope_parameters") or {}
+    given = config.take("rope_parameters", dict, {})
     if any(kind in given for kind in KINDS):
         config.ignore("rope_theta", "partial_rotary_factors", "rope_scaling")
         near, far = rotary.ropes(config, context, 1e4, 1e4, fraction=1.0)
