@@ -189,11 +189,7 @@ def _ngrams(arch: Architecture, w: Workload) -> Row:
     """The tables of runs of tokens, of which a token reads a row each, and their projections."""
     ngrams, d = arch.embedding.ngrams, arch.d_model
     tensors = {f"embedding.ngrams.{path}": shape for path, shape in ngrams.shapes(d).items()}
-    weights = _weights(arch, w, tensors, 1, idle=ngrams.idle_parameters(d))
-    words = weights["derivation"]
-    words["active_parameters"] = words["active_parameters"].replace(
-        "of experts not chosen", "in rows that are not read"
-    )
+    weights = _weights(arch, w, tensors, 1, idle=ngrams.idle_parameters(d), unread="in rows that are not read")
     products = _flops(w, *(Flops(ngrams=ngrams.flops(d, new)) for new in (w.context, 1)), 1)
     return Row(
         "model", "ngrams", "n-gram embedding", "embedding", 1, **_merged(weights, products, _activations(w, d, 1))
@@ -300,6 +296,7 @@ def _part(arch: Architecture, name: str, where: str, count: int, copies: int, w:
                 buffers,
                 idle,
                 1 < copies != count,
+                part.unread,
             ),
             _weights(arch, w, {path: s for path, s in parameters.items() if path in each}, count),
             _flops(w, *flops, count),
@@ -376,6 +373,7 @@ def _weights(
     buffers: Mapping[str, Shape] = MappingProxyType({}),
     idle: int = 0,
     sets: bool = False,
+    unread: str = Part.unread,
 ) -> dict:
     """Parameters and bytes of tensors by path, `idle` of them not active. Buffers are stored but are no parameters;
     `sets` are fewer than the layers that take them in turn."""
@@ -390,7 +388,7 @@ def _weights(
     times = f"{copies:,} sets × " if sets else "{layers}" if copies > 1 else ""
     derivation = {
         "parameters": f"{times}({said})",
-        "active_parameters": f"{times}({size:,} − {idle:,} of experts not chosen)" if idle else f"{times}({said})",
+        "active_parameters": f"{times}({size:,} − {idle:,} {unread})" if idle else f"{times}({said})",
         "weight_bytes": f"{times}({' + '.join(f'{n:,} in {name}' for name, n in stored.items())})",
     }
     return {

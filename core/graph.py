@@ -223,9 +223,9 @@ class _Builder:
         """A part's box with its dataflow inside, its inputs by name; returns the node that its output leaves from."""
         part, d = self.arch.part(name), self.arch.d_model
         traced = trace_part(part, d)
-        flops = part.flops(d, 1, Workload().context)
+        flops, stream = part.flops(d, 1, Workload().context), ("B", "T", *part.of_stream(d))
         self.node(
-            here, part.kind, part.label, self.stream, self.stream, parent=parent, repeat=count, part=name, role=part.role,
+            here, part.kind, part.label, stream, stream, parent=parent, repeat=count, part=name, role=part.role,
             facts=list(part.facts()), reach=part.reach, config=part.model_dump(mode="json"),
             tied=part.tied, copies=self.held.pop((parent, name), 0) if part.tied else count, explain=part.explain(d),
             each=sum(prod(shape) for path, shape in traced.parameters.items() if part.each(path)),

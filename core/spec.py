@@ -323,6 +323,11 @@ class Architecture(Spec):
                 )
             if step.residual and step.residual.streams != own.streams:
                 raise ValueError(f"layers: residual: a step has as many streams as the model, {own.streams}")
+            handed = (step.residual or own).handed(self.d_model)
+            for name in (name for name in step.parts if self.parts[name].of_stream(self.d_model) != handed):
+                *several, _ = self.parts[name].of_stream(self.d_model)
+                wanted = f"{several[0]} streams; give its step the residual all_streams" if several else "one stream"
+                raise ValueError(f"layers: {name} reads {wanted}")
 
     def _check_borrowed(self) -> None:
         for layer, name, source in self.borrowed():

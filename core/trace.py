@@ -217,7 +217,7 @@ def trace_part(part: Part, d_model: int) -> Traced:
     """One part alone. A part is a value, so the same part in any model is traced once."""
     with torch.device("meta"):
         module = part.build(d_model)
-        inputs = {"x": torch.empty(B, T, d_model)} | part.beside(B, T, d_model)
+        inputs = {"x": torch.empty(B, T, *part.of_stream(d_model))} | part.beside(B, T, d_model)
     return trace(module, inputs)
 
 

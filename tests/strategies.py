@@ -249,6 +249,10 @@ goose_mixes = given(
 channel_mixes = given(kind=st.sampled_from(["rwkv_channel_mix", "rwkv7_channel_mix"]), d_ff=st.sampled_from([8, 20]))
 
 
+ngram_streams = given(
+    kind=st.just("ngram_streams"), width=st.just(12), longest=st.integers(2, 3), tables=st.integers(1, 2), rows=st.just(50),
+    multiple=st.sampled_from([1, 8]), place=maybe(st.integers(0, 2)), end=st.just(7), kernel=maybe(st.just(2)),
+)  # fmt: skip
 per_layers = given(
     kind=st.just("per_layer_embedding"), width=st.sampled_from([4, 8]), rows=st.sampled_from([20, 48]),
     activation=maybe(st.just("swiglu")),
@@ -482,6 +486,11 @@ def mappings(draw):
                 given(kind=st.just("gated_streams"), streams=st.integers(2, 3), rank=st.just(4)),
             )
         )
+        streams = value["residual"].get("streams")
+        if streams and draw(st.booleans()):
+            parts["runs"] = draw(ngram_streams) | {"streams": streams}
+            whole = {"parts": ["runs"], "residual": {"kind": "all_streams", "streams": streams}}
+            layers.append({"repeat": draw(st.integers(1, 2)), "blocks": [[whole, chosen[0]]]})
     elif draw(st.integers(0, 3)) == 0:
         altup = {"kind": "altup", "streams": draw(st.integers(2, 3)), "active": draw(st.integers(0, 1))}
         value["residual"] = altup | draw(given(norm=st.sampled_from(["pre", "sandwich"]), scaled=maybe(st.booleans())))

@@ -47,12 +47,27 @@ QWEN4 = dict(
     indexer_n_heads=8, indexer_kv_heads=1, indexer_head_dim=16, indexer_budget=6, indexer_compress_ratio=3, max_position_embeddings=64,
     rope_parameters=dict(rope_type="default", rope_theta=1e4, partial_rotary_factor=0.5),
 )  # fmt: skip
+NGRAMS = QWEN4 | dict(
+    ple_layer_ids=[2],
+    ngram_vocab_size_base=90,
+    heads_per_ngram=2,
+    ple_embed_dim=24,
+    eos_token_id=5,
+    split_ngram_parts=4,
+)
 KINDS = ["indexed_attention", "full_attention", "linear_attention", "linear_attention"]
 LOGITS |= {
     "qwen4": QWEN4,
     "qwen4 sigmoid": QWEN4 | dict(output_gate_type="sigmoid", norm_topk_prob=False, attention_bias=True, tie_word_embeddings=True),
     "qwen4 other layers": QWEN4 | dict(layer_types=KINDS, rms_norm_eps=1e-3, indexer_compress_ratio=2, indexer_head_dim=32),
     "qwen4 more attention": QWEN4 | dict(full_attention_interval=2, hc_count=2),
+    "qwen4 n-grams": NGRAMS,
+    "qwen4 n-grams as they come": QWEN4 | dict(ple_layer_ids=[1], ngram_vocab_size_base=50, eos_token_id=[63, 2]),
+    "qwen4 n-grams twice": NGRAMS | dict(
+        ple_layer_ids=[3, 1, 3], ngram_size=4, heads_per_ngram=3, ple_embed_dim=36, ple_conv_kernel_size=3, ngram_vocab_size_base=10,
+        make_ngram_vocab_size_divisible_by=7, seed=0, hc_count=2, rms_norm_eps=1e-3),
+    "qwen4 pairs of tokens": NGRAMS | dict(ngram_size=2, ple_conv_kernel_size=2, layer_types=KINDS, ple_layer_ids=[3, 4], eos_token_id=0),
+    "qwen4 wrapped n-grams": dict(model_type="qwen4_exp", text_config=NGRAMS, tie_word_embeddings=False),
     "qwen4 wrapped": dict(model_type="qwen4_exp", text_config=QWEN4, tie_word_embeddings=False),
 }  # fmt: skip
 HY4 = dict(
@@ -121,7 +136,12 @@ def test_what_the_spec_cannot_say_is_refused(key, value):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("ple_layer_ids", [1]),
+        ("ple_layer_ids", [4]),
+        ("ple_layer_ids", [0]),
+        ("eos_token_id", 64),
+        ("eos_token_id", []),
+        ("ngram_size", 9),
+        ("ple_embed_dim", 25),
         ("indexer_budget", 7),
         ("indexer_kv_heads", 2),
         ("indexer_n_heads", None),
@@ -131,7 +151,7 @@ def test_what_the_spec_cannot_say_is_refused(key, value):
 )
 def test_what_qwen4_cannot_be_is_refused(key, value):
     with pytest.raises(core.Unsupported, match=key):
-        from_hf(QWEN4 | {key: value})
+        from_hf(NGRAMS | {key: value})
 
 
 def test_the_shipped_precision_is_read_and_written():

@@ -30,7 +30,9 @@ def parts_of(arch: Architecture):
 def measured_flops(part, d_model: int, new: int) -> dict[str, int]:
     """FlopCounterMode's figures by submodule, on meta."""
     with torch.device("meta"):
-        return counted(part.build(d_model), torch.empty(1, new, d_model), **part.beside(1, new, d_model))
+        return counted(
+            part.build(d_model), torch.empty(1, new, *part.of_stream(d_model)), **part.beside(1, new, d_model)
+        )
 
 
 def counted(module: torch.nn.Module, *inputs: torch.Tensor, **named: torch.Tensor) -> dict[str, int]:
@@ -174,7 +176,7 @@ def test_traced_shapes_are_those_of_a_run(arch):
             if hasattr(inner, "box"):
                 inner.path = path
                 inner.register_forward_hook(note)
-        x = torch.zeros(batch, length, arch.d_model)
+        x = torch.zeros(batch, length, *part.of_stream(arch.d_model))
         with torch.inference_mode():
             module(x, **part.beside(batch, length, arch.d_model))
         for op in traced.operations:

@@ -1,7 +1,7 @@
 """Qwen3-Next and Qwen3.5 (Qwen 2025, 2026): three layers of gated delta net to one of gated attention, norms stored about one,
 a quarter of each head turning; experts with a gated shared one, or a dense network."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -133,9 +133,11 @@ def write(arch: Architecture) -> dict:
     return written | rope | common.write_precision(arch)
 
 
-def sources(arch: Architecture) -> Sources:
+def sources(arch: Architecture, **others: Callable) -> Sources:
+    """`others` are functions as `_delta`, by the kinds of what mixes positions otherwise."""
+
     def mixer(path, at, part):
-        yield from (_delta if isinstance(part, GatedDeltaNet) else _attention)(path, at, part)
+        return ({"gated_delta_net": _delta} | others).get(part.kind, _attention)(path, at, part)
 
     def ff(path, at, part):
         if part.kind == "experts":

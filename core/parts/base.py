@@ -54,7 +54,7 @@ class Flops(dict[str, int]):
 
 
 class Part(Spec):
-    """One technique on the residual stream: (B, T, d_model) in, (B, T, d_model) out.
+    """One technique on the residual stream: (B, T, d_model) in, (B, T, d_model) out, or all streams in and out (`of_stream`).
 
     `norm` and `position` are the model's unless the part says otherwise; `tied` makes every layer that uses the part
     share one set of weights (Zamba, arXiv:2405.16712), or take several in turn, `sets`, where a stack of layers runs again.
@@ -107,6 +107,10 @@ class Part(Spec):
         """The module that computes this part, on the current default device."""
         raise NotImplementedError
 
+    def of_stream(self, d_model: int) -> Shape:
+        """What its module reads as x for one token, and gives; the step's residual must hand it that."""
+        return (d_model,)
+
     def beside(self, batch: int, length: int, d_model: int) -> dict[str, Tensor]:
         """What its module reads beside x: `positions` (T,), `tokens` (B, T) where something is looked up by them,
         `embedded` (B, T, d_model), which entered the first layer, or `per_layer` (B, T, width) from a module `beneath`.
@@ -151,6 +155,8 @@ class Part(Spec):
     def flops(self, d_model: int, new: int, past: int) -> Flops:
         """FLOPs of one sequence's `new` tokens after `past` kept ones, by submodule path."""
         raise NotImplementedError
+
+    unread: ClassVar[str] = "of experts not chosen"  # what the parameters are that one token does not touch
 
     def idle_parameters(self, d_model: int) -> int:
         """Parameters that one token does not touch (experts that it was not sent to)."""

@@ -16,32 +16,38 @@ Kernel = Annotated[int, Field(ge=2, le=64)]
 
 class CausalConvolution(nn.Module):
     """Each channel alone over the last `kernel` tokens: y_t = sum over k of w_k x_(t - K + 1 + k), then perhaps an activation.
+    With a dilation, over as many tokens that are so far apart.
 
-    Between calls the last kernel - 1 inputs are its `State`.
+    Between calls the last (kernel - 1) * dilation inputs are its `State`.
     """
 
     box = "convolution"
 
-    def __init__(self, channels: int, kernel: int, bias: bool = False, activation: str | None = None):
+    def __init__(
+        self, channels: int, kernel: int, bias: bool = False, activation: str | None = None, dilation: int = 1
+    ):
         super().__init__()
-        self.kernel, self.activation = kernel, activation
+        self.kernel, self.activation, self.dilation = kernel, activation, dilation
         weight = torch.empty(channels, 1, kernel)
         self.weight = nn.Parameter(weight if weight.is_meta else nn.init.normal_(weight, std=kernel**-0.5))
         self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
 
     @property
     def label(self) -> str:
-        return f"Convolution over {self.kernel}" + (f", {NAMES[self.activation]}" if self.activation else "")
+        apart = f", {self.dilation} apart" if self.dilation > 1 else ""
+        return f"Convolution over {self.kernel}{apart}" + (f", {NAMES[self.activation]}" if self.activation else "")
 
     @property
     def explain(self) -> str:
-        return f"Each of {len(self.weight):,} channels alone: a weighted sum of its last {self.kernel} values."
+        apart = f", {self.dilation} tokens apart" if self.dilation > 1 else ""
+        return f"Each of {len(self.weight):,} channels alone: a weighted sum of its last {self.kernel} values{apart}."
 
     def forward(self, x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, C) and the inputs before them, (B, K - 1, C) -> (B, T, C) and the last K - 1 inputs of both."""
+        """(B, T, C) and the inputs before them, (B, K - 1, C) -> (B, T, C) and the last K - 1 inputs of both (times the dilation)."""
         x = torch.cat((before, x), dim=1)  # (B, K - 1 + T, C)
-        y = F.conv1d(x.transpose(1, 2), self.weight, self.bias, groups=x.shape[-1]).transpose(1, 2)  # (B, T, C)
-        return PLAIN[self.activation](y) if self.activation else y, x[:, 1 - self.kernel :]
+        y = F.conv1d(x.transpose(1, 2), self.weight, self.bias, dilation=self.dilation, groups=x.shape[-1])  # (B, C, T)
+        y = y.transpose(1, 2)
+        return PLAIN[self.activation](y) if self.activation else y, x[:, (1 - self.kernel) * self.dilation :]
 
     def outline(self, x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
         return x.new_empty(x.shape), before

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
@@ -79,19 +80,21 @@ class NGramEmbedding(nn.Module):
         self.recent = Recent(ngrams.longest)
 
     def forward(self, x: Tensor, tokens: Tensor) -> Tensor:  # (B, T, d_model), (B, T)
-        earlier = self.earlier(self.recent(tokens), tokens.shape[1])
+        before = earlier(self.recent(tokens), self.ngrams.longest, tokens.shape[1], self.ngrams.end)
         for i, (table, up) in enumerate(zip(self.tables, self.ups, strict=True)):
-            run, rows = earlier[: 2 + i // self.ngrams.tables], self.ngrams.rows + 2 * i
+            run, rows = before[: 2 + i // self.ngrams.tables], self.ngrams.rows + 2 * i
             place = sum(token * pow(self.vocab_size, back, rows) for back, token in enumerate(run)) % rows  # (B, T)
             x = x + up(table(place))
         return x / (1 + self.ngrams.count)
 
-    def earlier(self, seen: Tensor, new: int) -> list[Tensor]:
-        """The tokens so many places before each of the `new` last ones, (B, T) each; 0 where these are of another text."""
-        ends = seen == (-1 if self.ngrams.end is None else self.ngrams.end)
-        text = ends.cumsum(1) - ends.long()  # (B, S): how many texts ended before
-        shifted = [seen]
-        for back in range(1, self.ngrams.longest):
-            same = F.pad(text + 1, (back, 0))[:, : seen.shape[1]] == text + 1
-            shifted.append(F.pad(seen, (back, 0))[:, : seen.shape[1]] * same)
-        return [tokens[:, -new:] for tokens in shifted]
+
+def earlier(seen: Tensor, longest: int, new: int, end: int | None, other: int = 0) -> list[Tensor]:
+    """The tokens 0, 1, ... `longest` - 1 places before each of the `new` last ones, (B, T) each; `other` where these are of
+    another text, which a token `end` ends, or before the first."""
+    ends = seen == (-1 if end is None else end)
+    text = ends.cumsum(1) - ends.long()  # (B, S): how many texts ended before
+    shifted = [seen]
+    for back in range(1, longest):
+        same = F.pad(text + 1, (back, 0))[:, : seen.shape[1]] == text + 1
+        shifted.append(torch.where(same, F.pad(seen, (back, 0))[:, : seen.shape[1]], other))
+    return [tokens[:, -new:] for tokens in shifted]

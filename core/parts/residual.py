@@ -13,7 +13,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Eps, Spec, State
+from .base import Eps, Shape, Spec, State
 from .convolution import CausalConvolution, Kernel
 from .norm import AffineModule
 
@@ -40,6 +40,10 @@ class _Residual(Spec):
 
     def check_block(self, steps: Sequence["_Residual"], delayed: bool) -> None:
         """Raise ValueError where the steps of one layer do not fit together; `delayed` if some output joins later."""
+
+    def handed(self, d_model: int) -> Shape:
+        """What a part is given of the stream for one token, and gives back."""
+        return (d_model,)
 
     def split(self, d_model: int) -> nn.Module | None:
         """What makes the streams that enter the first block of an embedding (B, T, d_model)."""
