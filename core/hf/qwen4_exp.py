@@ -53,6 +53,7 @@ def read(config: Config, model_type: str) -> dict:
         parts["attention"] = (
             attention | {"kind": "pooled_sparse_attention", "qk_norm": {}, "gate": True} | indexer(config)
         )
+    config.ignore("mamba_ssm_dtype", "mtp", "mtp_num_hidden_layers", "mtp_use_dedicated_embeddings")  # nothing reads them
     config.ignore("indexer_n_heads", "indexer_kv_heads", "indexer_head_dim", "indexer_budget", "indexer_compress_ratio")
     blocks = [[mixer, "moe"] for mixer in order]
     for place, layer in enumerate(sorted(set(config.listing("ple_layer_ids", int) or ()))):
@@ -76,12 +77,16 @@ def ngrams(config: Config, value: dict, place: int) -> dict:
     end = (config.listing("eos_token_id", int) or [None])[0] if isinstance(ends, list) else ends
     if end is None or not 0 <= end < value["vocab_size"]:
         raise config.refuse("eos_token_id", f"runs of tokens end at it; give a token below {value['vocab_size']:,}")
+    longest, tables = config.count("ngram_size", 3, least=2, most=8), config.count("heads_per_ngram", 8, most=16)
+    width, count = config.count("ple_embed_dim", value["d_model"]), (longest - 1) * tables
+    if width % count:
+        raise config.refuse("ple_embed_dim", f"{count} tables share it; give a multiple of that")
     return {
         "kind": "ngram_streams",
         "streams": value["residual"]["streams"],
-        "width": config.count("ple_embed_dim", value["d_model"]),
-        "longest": config.count("ngram_size", 3, least=2, most=8),
-        "tables": config.count("heads_per_ngram", 8, most=16),
+        "width": width,
+        "longest": longest,
+        "tables": tables,
         "rows": config.count("ngram_vocab_size_base", 20_000_000, least=2),
         "multiple": config.count("make_ngram_vocab_size_divisible_by", 128),
         "seed": config.count("seed", 1_234, least=0),
