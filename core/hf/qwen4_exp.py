@@ -53,7 +53,8 @@ def read(config: Config, model_type: str) -> dict:
         parts["attention"] = (
             attention | {"kind": "pooled_sparse_attention", "qk_norm": {}, "gate": True} | indexer(config)
         )
-    config.ignore("mamba_ssm_dtype", "mtp", "mtp_num_hidden_layers", "mtp_use_dedicated_embeddings")  # nothing reads them
+    # Nothing reads these.
+    config.ignore("mamba_ssm_dtype", "mtp", "mtp_num_hidden_layers", "mtp_use_dedicated_embeddings")
     config.ignore("indexer_n_heads", "indexer_kv_heads", "indexer_head_dim", "indexer_budget", "indexer_compress_ratio")
     blocks = [[mixer, "moe"] for mixer in order]
     for place, layer in enumerate(sorted(set(config.listing("ple_layer_ids", int) or ()))):
