@@ -160,12 +160,9 @@ def example(kind: str) -> dict:
 @pytest.mark.parametrize("kind", PARTS)
 def test_every_part_has_a_form_and_a_starting_value(kind):
     """A new technique needs no line in the app."""
-    base = edited(core.load("deepseek-v3"), "mtp", None)  # which reads nothing that only layers have
-    name = (
-        "attention"
-        if "attention" in forms.part_kinds(base.part("attention")) and issubclass(PARTS[kind], core.parts.Mixer)
-        else "moe"
-    )
+    plain = edited(core.load("deepseek-v3"), "mtp", None)  # which reads nothing that only layers have
+    models = (plain, core.load("qwen3.8-flash-next"))
+    base, name = next((m, n) for m in models for n in reversed(m.parts) if kind in forms.part_kinds(m.parts[n]))
     arch = edited(base, f"parts.{name}", forms.part_starter(kind, base.parts[name]))
     found = list(forms.controls(arch.parts[name], f"parts.{name}"))
     named = {control.path.split(".")[2] for control in found}

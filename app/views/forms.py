@@ -143,8 +143,10 @@ def starter(object_schema: dict, defs: dict, like: dict) -> dict | None:
 
 
 def part_kinds(part: Part) -> dict[str, str]:
-    """The kinds that could stand in this part's place and their titles: mixers for a mixer, the others for the others."""
-    return {kind: cls.title for kind, cls in PARTS.items() if issubclass(cls, Mixer) == part.mixes}
+    """The kinds that could stand in this part's place and their titles: mixers for a mixer, the others for the others, and
+    those that read as many streams."""
+    alike = [kind for kind, cls in PARTS.items() if cls.of_stream is type(part).of_stream]
+    return {kind: PARTS[kind].title for kind in alike if issubclass(PARTS[kind], Mixer) == part.mixes}
 
 
 def part_starter(kind: str, like: Part) -> dict:
