@@ -20,7 +20,7 @@ def read(config: Config, model_type: str) -> dict:
     config.expect("sliding_window", None)
     config.expect("hidden_act", "silu")
     config.ignore("moe_train_capacity_factor", "moe_eval_capacity_factor", "moe_min_capacity", "moe_token_dropping")
-    config.ignore("enable_expert_tensor_parallelism", "enc_index", "max_sequence_length")
+    config.ignore("enable_expert_tensor_parallelism", "enc_index")
     attention = common.attention(config, value["d_model"], heads=32)
     config.expect("head_dim", value["d_model"] // attention["heads"])
     top_k = config.count("num_experts_per_tok", 1)

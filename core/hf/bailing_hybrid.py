@@ -36,7 +36,7 @@ def read(config: Config, model_type: str) -> dict:
     config.ignore("num_nextn_predict_layers", "num_mtp_layers", "mtp_loss_scaling_factor")
     for key, said in PUBLISHED.items():
         config.expect(key, said)
-    config.ignore("router_dtype", "output_dropout", "embedding_dropout")
+    config.ignore("output_dropout")
     config.expect("q_lora_rank", None)
     depth, group = config.depth("num_hidden_layers", 42), config.count("layer_group_size", 6)
     usual = ["linear_attention" if (layer + 1) % group else "full_attention" for layer in range(depth)]

@@ -27,9 +27,8 @@ def read(config: Config, model_type: str) -> dict:
         "skip_bias_add_qkv",
         "masked_softmax_fusion",
         "offset_alibi",
-        "attention_softmax_in_fp32",
     )
-    config.ignore("bias_dropout_fusion", "n_inner", "seq_length", "unk_token_id")
+    config.ignore("bias_dropout_fusion", "n_inner", "seq_length")
     config.expect("n_inner", 4 * d_model)
     parts = {
         "attention": classic.attention(config, d_model, heads, 8) | {"bias": True},

@@ -24,7 +24,7 @@ NEUTRAL = frozenset(
     "exponential_decay_length_penalty tf_legacy_loss use_bfloat16 cache_implementation unsloth_fixed unsloth_version "
     "_attn_implementation _attn_implementation_internal _attn_implementation_autoset attn_implementation "
     "max_sequence_length router_dtype attention_softmax_in_fp32 scale_attention_softmax_in_fp32 is_composition "
-    "_flash_attn_2_enabled neftune_noise_alpha transformers.js_config init_std _experts_implementation "
+    "_flash_attn_2_enabled neftune_noise_alpha init_std _experts_implementation "
     "_experts_implementation_internal _commit_hash".split()
 )
 # What transformers' classes call a key beside its own name, for families that do not look for both themselves.

@@ -28,8 +28,8 @@ def read(config: Config, model_type: str) -> dict:
         raise config.refuse("n_heads", f"a stream of {d_model:,} does not divide into so many heads")
     own, ffn = config.nested("attn_config"), config.nested("ffn_config")
     clip, base = own.take("clip_qkv", float, None), own.take("rope_theta", float, 10_000.0)
-    own.ignore("attn_pdrop", "tie_word_embeddings")
-    config.ignore("emb_pdrop", "resid_pdrop", "num_key_value_heads")
+    own.ignore("tie_word_embeddings")
+    config.ignore("emb_pdrop", "num_key_value_heads")
     config.expect("tie_word_embeddings", False)
     attention = {
         "kind": "attention",

@@ -21,10 +21,7 @@ TYPES = ("deepseek_v3", "kimi_k2", "kimi_k25")
 
 def read(config: Config, model_type: str) -> dict:
     if model_type == "kimi_k25":
-        config.ignore(
-            "ignore_index", "media_placeholder_token_id", "projection_hidden_size", "projection_layer_norm_eps", "use_unified_vision_chunk",
-            "video_placeholder", "video_token_id", "vision_end_token_id", "vision_start_token_id",
-        )  # fmt: skip
+        config.ignore("use_unified_vision_chunk", "video_placeholder")
         text = text_config(config, "kimi_k2", "deepseek_v3")
         value = read(text, "deepseek_v3")
         text.finish()

@@ -23,7 +23,7 @@ LOCAL = {
 
 def read(config: Config, model_type: str) -> dict:
     if model_type == "dots3_note":
-        config.ignore("image_token_id", "video_token_id", "audio_token_id", "vision_config", "audio_config")
+        config.ignore("vision_config", "audio_config")
         if config.has("text_config"):
             text = text_config(config, "dots3_note_text")
             value = read(text, "dots3_note_text")

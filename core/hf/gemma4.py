@@ -76,10 +76,6 @@ def read(config: Config, model_type: str) -> dict:
 
 def wrapped(config: Config, text_type: str, read: Any) -> dict:
     """The text part of a model that sees and hears."""
-    config.ignore(
-        "audio_token_id", "boa_token_id", "boa_token_index", "eoa_token_id", "eoa_token_index", "video_token_id",
-        "vision_soft_tokens_per_image", "audio_soft_tokens_per_image",
-    )  # fmt: skip
     text = text_config(config, text_type)
     value = read(text, text_type)
     text.finish()

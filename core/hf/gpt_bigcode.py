@@ -14,9 +14,8 @@ def read(config: Config, model_type: str) -> dict:
     d_model, length = config.count("n_embd", 768), config.count("n_positions", 1_024)
     config.expect("add_cross_attention", False)
     config.ignore(
-        "attention_softmax_in_fp32", "scale_attention_softmax_in_fp32", "inference_runner", "max_batch_size", "max_sequence_length",
-        "pad_key_length", "pre_allocate_kv_cache", "validate_runner_input",
-    )  # fmt: skip
+        "inference_runner", "max_batch_size", "pad_key_length", "pre_allocate_kv_cache", "validate_runner_input"
+    )
     single = config.take("multi_query", bool, True)
     config.ignore("num_key_value_heads")  # multi_query alone decides
     scaled = config.take("scale_attn_weights", bool, True)

@@ -37,7 +37,6 @@ AHEAD = mtp.Names(
 
 def read(config: Config, model_type: str) -> dict:
     if model_type == "inkling_mm_model":
-        config.ignore("audio_token_id", "image_bos_token_id", "audio_bos_token_id")
         foretold = config.nested("mtp_config")
         config = text_config(config, "inkling_text", tie=False)
         config.raw = {ours: foretold.raw[key] for key, ours in BESIDE.items() if foretold.has(key)} | config.raw

@@ -146,7 +146,7 @@ KIN = {
         "Cohere2", (256_000, 8_192, 22_528, 40, 8_192), (64, None, None), tied=True, norm=LAYER | {"bias": False},
         eps=("layer_norm_eps", 1e-5), rope=PAIRS, parallel=True, window=every(4), sliding=4_096, unseen=True,
         ignored="order_of_interleaved_layers position_embedding_type rotary_pct use_embedding_sharing use_gated_activation "
-        "use_parallel_block use_parallel_embedding cache_implementation",
+        "use_parallel_block use_parallel_embedding",
     ),
     "cohere_compass_text": Kin(
         "CohereCompass", (256_000, 8_192, 22_528, 40, 8_192), (64, None, None), tied=True, norm=LAYER | {"bias": False},
@@ -204,7 +204,7 @@ KIN = {
     "hunyuan_v1_dense": Kin(
         "HunYuanDenseV1", (290_943, 4_096, 11_008, 32, 2_048), (32, None, None), eps=("rms_norm_eps", 1e-5), alpha=True,
         attention={"qk_norm": {"after_position": True}}, tensors={"q_norm": "query_layernorm", "k_norm": "key_layernorm"},
-        ignored="eod_token_id im_start_id im_end_id text_start_id text_end_id",
+        ignored="im_start_id im_end_id text_start_id text_end_id",
     ),
     "internlm3": Kin(
         "InternLM3", (128_512, 4_096, 10_240, 48, 32_768), (32, 2, 128), eps=("rms_norm_eps", 1e-5), mlp_bias=("mlp_bias", False),
@@ -236,7 +236,6 @@ KIN = {
     ),
     "phi3": Kin(
         "Phi3", (32_064, 3_072, 8_192, 32, 4_096), (32, None, None), eps=("rms_norm_eps", 1e-5), bias=False, fraction=1.0, window=uniform,
-        ignored="embd_pdrop",
     ),
     "qwen2": Kin(
         "Qwen2", (151_936, 4_096, 22_016, 32, 32_768), (32, 32, None), bias=True, out_bias=False, window=upper(28), sliding=4_096,
@@ -254,7 +253,7 @@ KIN = {
         "Starcoder2", (49_152, 3_072, 12_288, 30, 4_096), (24, 2, None), tied=True, norm=LAYER, eps=("norm_epsilon", 1e-5),
         bias=("use_bias", True), mlp_bias=("use_bias", True), activation=("hidden_act", "gelu_pytorch_tanh"), gated=False,
         window=uniform, tensors={"up_proj": "c_fc", "down_proj": "c_proj"},
-        ignored="residual_dropout embedding_dropout rms_norm_eps activation_function layer_norm_epsilon "
+        ignored="residual_dropout rms_norm_eps activation_function layer_norm_epsilon "
         "scale_attn_weights",
     ),
 }  # fmt: skip
@@ -369,7 +368,7 @@ def hunyuan(config: Config, head_dim: int) -> None:
     config.expect("use_rotary_pos_emb", True)
     config.expect("norm_type", "rms", "hf_rms")
     config.ignore("cla_share_factor", "class_num", "dense_list", "pool_type", "enable_lm_head_fp32", "num_media_embeds")
-    config.ignore("image_token_id", "im_newline_id", "mask_init_id")
+    config.ignore("im_newline_id", "mask_init_id")
     config.expect("org_vocab_size", config.count("vocab_size", 290_943))  # another name of it in Hunyuan-VL
 
 

@@ -68,7 +68,7 @@ KIN = {
     ),
     "sarvam_mla": LatentKin(
         "SarvamMLA", (262_144, 4_096, 16_384, 32, ...), 64, (None, 512), (128, 64, 128), experts=(128, 8, 2_048, 1), scale=2.5, first=1,
-        ignored="default_theta embedding_dropout output_dropout q_head_dim use_qk_norm attn_implementation router_dtype",
+        ignored="default_theta output_dropout q_head_dim use_qk_norm",
     ),
     "youtu": LatentKin(
         "Youtu", (128_256, 2_048, 6_144, 32, 131_072), 16, (1_536, 512), (128, 64, 128), tied=True,

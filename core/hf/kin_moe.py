@@ -144,7 +144,7 @@ KIN = {
         eps=("layer_norm_eps", 1e-5), rope=kin.PAIRS, parallel=True, window=prefixed, sliding=4_096, unseen=True, count=("num_experts", 8),
         top_k=("num_experts_per_tok", 2), d_ff=("intermediate_size", 22_528), shared=("num_shared_experts", 0), sparse=typed(0),
         ignored="order_of_interleaved_layers position_embedding_type rotary_pct use_embedding_sharing use_gated_activation "
-        "use_parallel_embedding cache_implementation layer_switch",
+        "use_parallel_embedding layer_switch",
     ),
     "dots1": MoeKin(
         "Dots1", (152_064, 4_608, 10_944, 62, 2_048), (32, 32, None), attention={"qk_norm": {}}, window=kin.upper(62), sliding=4_096,
@@ -191,7 +191,7 @@ KIN = {
         attention={"qk_norm": {"after_position": True}}, tensors={"q_norm": "query_layernorm", "k_norm": "key_layernorm"},
         count=("num_experts", 1), top_k=("moe_topk", 1), d_ff=("intermediate_size", 11_008), normalise=True,
         shared=("intermediate_size", 11_008), routed_by="gate.wg", shared_at="mlp.shared_mlp",
-        ignored="eod_token_id im_start_id im_end_id text_start_id text_end_id",
+        ignored="im_start_id im_end_id text_start_id text_end_id",
     ),
     "hy_v3": MoeKin(
         "HYV3", (120_832, 4_096, 13_312, 80, 131_072), (64, 8, 128), eps=("rms_norm_eps", 1e-5), theta=11_158_840.0,

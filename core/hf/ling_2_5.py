@@ -36,8 +36,8 @@ def read(config: Config, model_type: str) -> dict:
             raise Unsupported(f"{key}: is missing; of this family every size must be said")
     for key, said in FIXED.items():
         config.expect(key, said)
-    config.ignore("num_nextn_predict_layers", "mtp_loss_scaling_factor", "max_window_layers", "router_dtype")
-    config.ignore("output_dropout", "embedding_dropout")
+    config.ignore("num_nextn_predict_layers", "mtp_loss_scaling_factor", "max_window_layers")
+    config.ignore("output_dropout")
     value = common.sizes(config, vocab_size=..., d_model=..., context=..., tied=False, eps=1e-6)
     position = rotary.rope(config, value["context"], fraction=1.0)
     if "scaling" in position:

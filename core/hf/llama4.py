@@ -19,15 +19,7 @@ TYPES = ("llama4_text", "llama4")
 def read(config: Config, model_type: str) -> dict:
     if model_type == "llama4_text":
         return _read_text(config, config)
-    config.ignore(
-        "vision_config",
-        "image_token_index",
-        "image_token_id",
-        "boi_token_index",
-        "boi_token_id",
-        "eoi_token_index",
-        "eoi_token_id",
-    )
+    config.ignore("vision_config")
     config.expect("tie_word_embeddings", False)  # the text model's own word holds
     text = config.nested("text_config")
     text.expect("model_type", "llama4_text")

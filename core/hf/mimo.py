@@ -41,7 +41,6 @@ def read(config: Config, model_type: str) -> dict:
     config.expect("n_shared_experts", 0)
     config.ignore("attention_projection_layout", "attention_chunk_size", "hybrid_block_size", "moe_router_dtype")
     config.ignore("vision_config", "audio_config", "processor_config", "vision_model_type")  # MiMo-V2.5 sees and hears
-    config.ignore("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
     parts |= {
         "dense": v3.dense(config, 16_384),
         "moe": v3.experts(config, count=256, top_k=8, d_ff=2_048, shared=0)

@@ -24,10 +24,7 @@ PUBLISHED = {
 
 def read(config: Config, model_type: str) -> dict:
     if model_type == "minimax_m3_vl":
-        config.ignore(
-            "video_token_index", "video_token_id", "projector_hidden_size", "merged_hidden_size", "img_token_compression_config",
-            "image_seq_length", "process_image_mode", "vision_feature_select_strategy",
-        )  # fmt: skip
+        config.ignore("merged_hidden_size", "img_token_compression_config", "process_image_mode")
         tie = config.take("tie_word_embeddings", bool, False) or None  # where either says so
         text = text_config(config, "minimax_m3_vl_text", "minimax_m3_text", "minimax_m3", tie=tie)
         value = read(text, "minimax_m3_vl_text")

@@ -23,7 +23,7 @@ def read(config: Config, model_type: str) -> dict:
     inner.expect("alibi", True)
     inner.expect("qk_ln", False)
     inner.expect("prefix_lm", False)
-    inner.ignore("attn_pdrop", "attn_impl", "attn_uses_sequence_id")
+    inner.ignore("attn_impl", "attn_uses_sequence_id")
     for key in ("clip_qkv", "softmax_scale"):
         if value := inner.take(key, float, None):
             part[{"clip_qkv": "clip", "softmax_scale": "scale"}[key]] = value
@@ -32,7 +32,7 @@ def read(config: Config, model_type: str) -> dict:
     config.expect("no_bias", True)
     config.expect("expansion_ratio", 4)
     config.ignore(
-        "learned_pos_emb", "resid_pdrop", "emb_pdrop", "init_device", "init_config", "verbose", "embedding_fraction", "norm_type",
+        "learned_pos_emb", "emb_pdrop", "init_device", "init_config", "verbose", "embedding_fraction", "norm_type",
         "use_cache", "logit_scale", "tokenizer_name",
     )  # fmt: skip
     parts = {

@@ -37,7 +37,7 @@ def _read_opt(config: Config) -> dict:
     )
     last = not config.take("_remove_final_layer_norm", bool, False) and before
     config.expect("layer_norm_eps", 1e-5)
-    config.ignore("layerdrop", "init_std", "dropout", "activation_dropout")
+    config.ignore("layerdrop", "dropout", "activation_dropout")
     bias = config.take("enable_bias", bool, True)
     parts = {
         "attention": classic.attention(config, d_model, "num_attention_heads", 12) | common.unless(False, bias=bias),
@@ -54,7 +54,7 @@ def _read_opt(config: Config) -> dict:
 
 def _read_biogpt(config: Config) -> dict:
     d_model, length = config.count("hidden_size", 1_024), config.count("max_position_embeddings", 1_024)
-    config.ignore("layerdrop", "activation_dropout", "attention_probs_dropout_prob")
+    config.ignore("layerdrop", "activation_dropout")
     config.ignore("layer_norm_eps")  # its norms are LayerNorm's own
     parts = {
         "attention": classic.attention(config, d_model, "num_attention_heads", 16) | {"bias": True},
@@ -69,7 +69,7 @@ def _read_xglm(config: Config) -> dict:
     d_model, length = config.count("d_model", 1_024), config.count("max_position_embeddings", 2_048)
     config.expect("add_cross_attention", False)
     config.expect("pad_token_id", 0, 1)  # the row of another one would be a position's
-    config.ignore("layerdrop", "init_std", "dropout", "activation_dropout")
+    config.ignore("layerdrop", "dropout", "activation_dropout")
     parts = {
         "attention": classic.attention(config, d_model, "attention_heads", 16) | {"bias": True},
         "dense": classic.dense(config, config.count("ffn_dim", 4_096), "activation_function", "gelu"),

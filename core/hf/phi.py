@@ -38,7 +38,6 @@ def read(config: Config, model_type: str) -> dict:
         "attention": part | ({"qk_norm": {}} if normalised else {}),
         "dense": classic.dense(config, config.count("intermediate_size", d_ff), "hidden_act", act),
     }
-    config.ignore("embd_pdrop")
     side = model_type == "phi"
     return classic.model(
         config, parts, [["attention", "dense"]] if side else ["attention", "dense"], config.depth("num_hidden_layers", depth),

@@ -30,7 +30,6 @@ DEFAULTS = {
 
 def read(config: Config, model_type: str) -> dict:
     if model_type not in TEXT:
-        config.ignore("vision_start_token_id", "vision_end_token_id", "video_token_id", "image_token_id")
         text = text_config(config, f"{model_type}_text")
         value = read(text, f"{model_type}_text")
         text.finish()

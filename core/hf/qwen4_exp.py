@@ -23,7 +23,6 @@ def ignored(name: str) -> bool:
 
 def read(config: Config, model_type: str) -> dict:
     if model_type == "qwen4_exp":
-        config.ignore("vision_start_token_id", "vision_end_token_id", "video_token_id", "image_token_id")
         text = text_config(config, "qwen4_exp_text")
         value = read(text, "qwen4_exp_text")
         text.finish()

@@ -302,7 +302,7 @@ REMOTE = {
         ),
         fixed=dict(use_sliding_window=False, norm_softmax=False, multi_gate=False, use_qk_norm=False, use_rmsnorm=True),
         given=_without_bias, more=_ling, written=_write_ling, names=LING, classes={"BailingMoeV2ForCausalLM": "bailing_moe_v2"},
-        ignored="embedding_dropout output_dropout max_window_layers sliding_window router_type image_patch_token",
+        ignored="output_dropout max_window_layers sliding_window router_type image_patch_token",
     ),
     "bailing_moe_v2": Remote(
         MoeKin(
@@ -316,7 +316,7 @@ REMOTE = {
             moe_router_enable_expert_bias=True, moe_router_enable_shared_expert=True, use_rmsnorm=True, use_bias=False,
         ),
         more=_ling, written=_write_ling, names=LING,
-        ignored="embedding_dropout output_dropout max_window_layers sliding_window router_dtype mtp_loss_scaling_factor rotary_dim",
+        ignored="output_dropout max_window_layers sliding_window mtp_loss_scaling_factor rotary_dim",
     ),
     "sarvam_moe": Remote(
         MoeKin(
@@ -326,7 +326,7 @@ REMOTE = {
             first=("first_k_dense_replace", 1), bias_at="gate.expert_bias",
         ),
         fixed=dict(use_qk_norm=True, score_function="sigmoid", norm_topk_prob=True, moe_router_enable_expert_bias=True, use_bias=False),
-        more=_ling, names=LING, ignored="embedding_dropout output_dropout max_window_layers router_dtype attn_implementation default_theta",
+        more=_ling, names=LING, ignored="output_dropout max_window_layers default_theta",
     ),
     "chatglm": Remote(
         Kin("ChatGLM", (65_024, 4_096, 13_696, 28, 2_048), (32, None, 128), eps=("layernorm_epsilon", 1e-5), bias=("add_qkv_bias", False),
@@ -342,8 +342,8 @@ REMOTE = {
         ),
         given=_whole_head, written=_write_whole_head, root="transformer.",
         unread="hidden_act rope_theta rope_scaling rope_parameters partial_rotary_factor tie_word_embeddings",
-        ignored="bias_dropout_fusion apply_query_key_layer_scaling attention_softmax_in_fp32 fp32_residual_connection prefix_projection "
-        "classifier_dropout vision_config boi_token_id eoi_token_id",
+        ignored="bias_dropout_fusion apply_query_key_layer_scaling fp32_residual_connection prefix_projection "
+        "classifier_dropout vision_config",
         names={
             "model.embed_tokens": "transformer.embedding.word_embeddings", "model.norm": "transformer.encoder.final_layernorm",
             "model.layers.": "transformer.encoder.layers.", "lm_head": "transformer.output_layer", "self_attn.qkv_proj":
@@ -354,7 +354,7 @@ REMOTE = {
     "exaone": Remote(
         Kin("Exaone", (102_400, 2_048, ..., 32, 2_048), (32, None, None), tied=True, eps=("layer_norm_epsilon", 1e-5), bias=False,
             activation=("activation_function", "silu")),
-        keys=dict(num_hidden_layers="num_layers"), ignored="embed_dropout resid_dropout", root="transformer.",
+        keys=dict(num_hidden_layers="num_layers"), ignored="embed_dropout", root="transformer.",
         unread="head_dim",
         names=GPT_LAYERS | {
             "input_layernorm": "ln_1", "post_attention_layernorm": "ln_2", "self_attn.o_proj": "attn.attention.out_proj",
@@ -367,7 +367,7 @@ REMOTE = {
     ),
     "internlm2": Remote(
         Kin("InternLM2", (103_168, 4_096, 11_008, 32, 2_048), (32, None, None), bias=("bias", True), mixer=by_group),
-        ignored="attn_implementation", unread="head_dim",
+        unread="head_dim",
         names={
             "embed_tokens": "tok_embeddings", "lm_head": "model.output", "input_layernorm": "attention_norm",
             "post_attention_layernorm": "ffn_norm", "self_attn.qkv_proj": "attention.wqkv", "self_attn.o_proj": "attention.wo",
@@ -394,7 +394,7 @@ REMOTE = {
             max_position_embeddings="n_positions", hidden_act="activation_function", layer_norm_eps="layer_norm_epsilon",
             intermediate_size="n_inner",
         ),
-        ignored="flash_attn flash_rotary fused_dense attn_pdrop embd_pdrop resid_pdrop", unread="qk_layernorm rope_theta rope_scaling",
+        ignored="flash_attn flash_rotary fused_dense", unread="qk_layernorm rope_theta rope_scaling",
     ),
     "qwen": Remote(
         Kin("QWenLMHead", (151_936, 4_096, 11_008, 32, 8_192), (32, None, 128), eps=("layer_norm_epsilon", 1e-6), bias=True, out_bias=False,

@@ -63,7 +63,6 @@ def read(config: Config, model_type: str) -> dict:
     config.expect("tie_word_embeddings", False)  # of its own: the language model's word is what counts
     config.finish()
     text.expect("ep_size", 1)
-    text.ignore("attn_implementation")
     kind = text.take("model_type", str, kind)
     return wrappers.read_text(*(_deepseek(text) if model_type == "deepseek_vl_v2" else (text, kind)))
 

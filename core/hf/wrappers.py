@@ -182,13 +182,8 @@ def read(config: Config, model_type: str) -> dict:
 
 def _read_thinker(config: Config, kind: str) -> dict:
     """The part that reads and answers; beside it stand what speaks and what makes sound of it."""
-    config.ignore(
-        *config.raw.keys() & {
-            "talker_config", "token2wav_config", "code2wav_config", "enable_audio_output", "enable_talker", "system_token_id",
-            "user_token_id", "assistant_token_id", "im_start_token_id", "im_end_token_id", "tts_pad_token_id", "tts_bos_token_id",
-            "tts_eos_token_id", "tie_word_embeddings",
-        }
-    )  # fmt: skip
+    config.ignore("talker_config", "token2wav_config", "code2wav_config", "enable_audio_output", "enable_talker")
+    config.ignore("tie_word_embeddings")
     outer = {key: config.raw[key] for key in ("dtype", "torch_dtype", "quantization_config") if config.has(key)}
     thinker = Config(outer | config.nested("thinker_config").raw, "thinker_config")
     thinker.expect("model_type", kind)
