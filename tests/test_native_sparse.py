@@ -119,6 +119,7 @@ def test_what_cannot_be_is_refused():
         ({"stride": 5}, "multiple of the stride"),
         ({"top_blocks": 2}, "always chosen"),
         ({"kv_heads": 3}, "equal groups"),
+        ({"block": 10**9}, "65536"),
     ):
         with pytest.raises(ValueError, match=words):
             NativeSparseAttention(**good | change)

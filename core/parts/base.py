@@ -359,6 +359,12 @@ class Borrow(nn.Module):
         return self.source[0].latest
 
 
+def check_channels(channels: int) -> None:
+    """Raise ValueError where all heads are together wider than a tensor of many tokens can be counted."""
+    if channels > 1_048_576:
+        raise ValueError(f"heads: {channels:,} channels in all heads together; give at most 1,048,576")
+
+
 def causal_pairs(new: int, past: int, window: int | None = None, chunk: int | None = None) -> int:
     """How many (query, key) pairs causal attention has for `new` queries after `past` keys.
 

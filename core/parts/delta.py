@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Eps, Flops, HeadDim, Heads, Linear, Recurrence, Shape, State
+from .base import Eps, Flops, HeadDim, Heads, Linear, Recurrence, Shape, State, check_channels
 from .convolution import CausalConvolution, Kernel
 from .feedforward import NAMES, Plain
 from .norm import GatedRMSNorm, Norm
@@ -36,6 +36,7 @@ class GatedDeltaNet(Recurrence):
     def _consistent(self):
         if self.heads % self.key_heads:
             raise ValueError(f"key_heads: {self.heads} heads do not divide into {self.key_heads} equal groups")
+        check_channels(self.channels)
         return self
 
     @property

@@ -52,7 +52,7 @@ class NativeSparseAttention(Mixer):
     )
     head_dim: HeadDim = Field(description="Channels of a query or key head", examples=[192])
     v_head_dim: HeadDim | None = Field(None, description="Channels of a value head, where they differ")
-    block: int = Field(32, ge=2, le=1_000_000_000, description="Tokens that one key is pooled from")
+    block: int = Field(32, ge=2, le=65_536, description="Tokens that one key is pooled from")
     stride: Length = Field(16, description="Tokens from the start of one pooled block to that of the next")
     pool_hidden: Width = Field(description="Hidden width of the network that pools", examples=[512])
     select_block: Length = Field(64, description="Tokens in a block that is chosen")
