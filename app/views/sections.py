@@ -37,7 +37,9 @@ def headline(state: page.State) -> None:
         if now.active_parameters == now.parameters
         else f"{percent(now.active_parameters / now.parameters)} of all"
     )
-    kept = f"and {size(now.state_bytes)} of states" if now.state_bytes else f"{now.kv_bytes_per_token:,} bytes"
+    kept = (
+        f"and {size(now.state_bytes // w.batch)} of states" if now.state_bytes else f"{now.kv_bytes_per_token:,} bytes"
+    )
     stored = w.weights or ", ".join(sorted(set(state.arch.precision.values()), key=lambda name: FORMATS[name].bits))
 
     def row(
