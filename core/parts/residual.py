@@ -93,6 +93,12 @@ class Residual(_Residual):
             raise ValueError("kernel: a sum is levelled, weighted, affine or has a convolution; give one of them")
         return self
 
+    def check_block(self, steps: Sequence[_Residual], delayed: bool) -> None:
+        if delayed and any(getattr(step, "kernel", None) for step in steps):
+            raise ValueError(
+                "kernel: what joins later would pass the convolution's state twice; give no shortcut and no aside"
+            )
+
     @property
     def streams(self) -> int:
         return 1
