@@ -2,7 +2,7 @@
 thick line that passes every part in a loop."""
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from itertools import groupby
 
 import networkx as nx
@@ -15,6 +15,7 @@ WIDTH = 348
 PART_W, PART_H, NORM_W, NORM_H = 186, 46, 160, 22
 ROW = 16  # between the rows of a block
 MOST_ALIKE = 4  # blocks one above the other that differ in sizes alone
+MOST_BLOCKS = 24  # in one picture; more would be higher than anybody scrolls
 
 
 class Column:
@@ -25,13 +26,12 @@ class Column:
 
     def __init__(self, graph: nx.DiGraph, pen: Pen, x: float):
         self.g, self.pen, self.x, self.cx = graph, pen, x, x + WIDTH / 2
-        self.children: dict[str | None, list[str]] = {}
-        for name, data in graph.nodes(data=True):
-            self.children.setdefault(data["parent"], []).append(name)
+        self.children = children(graph)
         self.anchors: dict[str, tuple[float, float]] = {}
         self.edges: dict[str, tuple[float, float]] = {}  # where each part's box ends on the right
         # Asked for again and again while a block is drawn.
-        self.rows, self.sources = cache(self.rows), cache(self.sources)
+        self.rows, self.sources, self.inside = cache(self.rows), cache(self.sources), cache(self.inside)
+        self.row, self.size = cache(self.row), cache(self.size)
 
     def draw(self, top: float) -> float:
         """From `top` downwards, logits first; returns the lower edge."""
@@ -59,19 +59,14 @@ class Column:
             y += 18 + NORM_H
         if "mtp" in self.g and not ahead:
             self.ahead(top, y + 8)
-        blocks = reversed([n for n in self.children["model"] if self.g.nodes[n]["kind"] == "block"])
-        for _, alike in groupby(blocks, key=self.form):
-            alike = list(alike)
-            between = alike[1:-1] if len(alike) > MOST_ALIKE else []  # the first and the last tell what changes
-            for block in (block for block in alike if block not in between):
-                below = self.block(block, y + ROW + 4)
-                pen.wire([(cx, y + ROW + 6), (cx, y)], cls="stream")
-                y = below
-                if between and block == alike[0]:
-                    layers = sum(self.g.nodes[one]["repeat"] for one in between)
-                    pen.wire([(cx, y + 34), (cx, y)], head=False, cls="stream")
-                    pen.text(cx + 12, y + 26, f"{layers} more, of other sizes", "l")
-                    y += 34
+        for block, left_out in self.shown():
+            if left_out:
+                pen.wire([(cx, y + 34), (cx, y)], head=False, cls="stream")
+                pen.text(cx + 12, y + 26, left_out, "l")
+                y += 34
+            below = self.block(block, y + ROW + 4)
+            pen.wire([(cx, y + ROW + 6), (cx, y)], cls="stream")
+            y = below
         y = self.bottom(y)
         self.lent()
         inside, pen.out = pen.out, outside
@@ -81,6 +76,26 @@ class Column:
         pen.wire([(cx, y + 46), (cx, y)])
         pen.box("tokens", cx, y + 60, 150, 28, KINDS["input"], text["label"])
         return y + 78
+
+    def shown(self) -> list[tuple[str, str]]:
+        """The blocks to draw, from the top, each with words about those that are left out just above it."""
+
+        def more(blocks: list[str], other: str) -> str:
+            return f"{sum(self.g.nodes[one]['repeat'] for one in blocks)} more, of other {other}"
+
+        shown: list[tuple[str, str]] = []
+        blocks = [n for n in reversed(self.children["model"]) if self.g.nodes[n]["kind"] == "block"]
+        for _, group in groupby(blocks, key=self.form):
+            alike = list(group)
+            if len(alike) > MOST_ALIKE:  # the first and the last tell what changes
+                shown += [(alike[0], ""), (alike[-1], more(alike[1:-1], "sizes"))]
+            else:
+                shown += [(block, "") for block in alike]
+        if len(shown) > MOST_BLOCKS:
+            upper, lower = shown[: MOST_BLOCKS // 2], shown[-MOST_BLOCKS // 2 :]
+            between = blocks[blocks.index(upper[-1][0]) + 1 : blocks.index(lower[0][0])]
+            shown = [*upper, (lower[0][0], more(between, "kinds")), *lower[1:]]
+        return shown
 
     def form(self, block: str) -> tuple[tuple[str, str, bool], ...]:
         """What a block looks like but for its sizes: of all that is in it the kind, the words but for numbers, and whether it sees
@@ -311,7 +326,31 @@ class Column:
         pen.wire([(cx, upper(last)), (cx, top - 6)], head=False, cls="stream")
 
 
+@lru_cache(maxsize=2)
+def children(graph: nx.DiGraph) -> dict[str | None, list[str]]:
+    """What stands in what: a graph's nodes by their parent, in the graph's order."""
+    found: dict[str | None, list[str]] = {}
+    for name, parent in graph.nodes(data="parent"):
+        found.setdefault(parent, []).append(name)
+    return found
+
+
+@lru_cache(maxsize=2)
+def arrows(graph: nx.DiGraph) -> dict[str | None, list[tuple[str, str, bool]]]:
+    """The edges by what their target stands in, in the graph's order: (source, target, whether it comes from beside)."""
+    found: dict[str | None, list[tuple[str, str, bool]]] = {}
+    for source, target, beside in graph.edges(data="beside", default=False):
+        found.setdefault(graph.nodes[target]["parent"], []).append((source, target, beside))
+    return found
+
+
+def parts(graph: nx.DiGraph, block: str) -> list[dict]:
+    """The data of a block's parts."""
+    inside = (graph.nodes[node] for node in children(graph).get(block, ()))
+    return [data for data in inside if "role" in data]
+
+
 def tint_of(graph: nx.DiGraph, block: str) -> str:
     """The role that gives a block its tint: what sets it apart from other blocks, experts before all."""
-    roles = [d["role"] for _, d in graph.nodes(data=True) if d["parent"] == block and "role" in d]
+    roles = {part["role"] for part in parts(graph, block)}
     return next((role for role in ("experts", "feed_forward", "recurrence") if role in roles), "attention")

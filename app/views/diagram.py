@@ -4,6 +4,7 @@ A box exists because a module does, an arrow because a tensor flows. The wide la
 the narrow one below it.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from html import escape
 
@@ -21,6 +22,7 @@ from .theme import MIXERS, ROLE_WORDS, variables
 MARGIN, GAP = 20, 64
 INSET = 560  # width of an inset in the wide layout
 NARROW = 400
+MOST_OPENED = 10  # insets beside a high column
 RIBBONS = 260  # height of both ribbons, one above the other
 
 
@@ -85,7 +87,11 @@ def opened(
     then as many others as stand in `room` beside a high column. Of a kind the selected part comes first, else the one with the
     most boxes."""
     parts = [(node, data) for node, data in graph.nodes(data=True) if "role" in data and data["part"] in anchors]
-    boxes = {node: sum(within(other, node) for other in graph) for node, _ in parts}
+    boxes: Counter[str] = Counter()
+    for node in graph:
+        while node is not None:
+            boxes[node] += 1
+            node = graph.nodes[node]["parent"]
     parts.sort(
         key=lambda part: (
             not within(selected, part[0]),
@@ -108,6 +114,8 @@ def opened(
         part = graph.nodes[node]["part"]
         if part in (inset.data["part"] for inset in insets):
             continue
+        if node not in usual and (len(insets) == MOST_OPENED or sum(i.height + 20 for i in insets) > room):
+            break
         inset = Inset(graph, node, width, chosen.get(part, ()))
         if node in usual or sum(i.height + 20 for i in [*insets, inset]) <= room:
             insets.append(inset)
@@ -132,7 +140,10 @@ def callouts(pen: Pen, model: Column, insets: list[Inset], right: float) -> None
 def layers(graph: nx.DiGraph, pen: Pen, x: float, y: float, width: float) -> float:
     """Every layer as a column of the ribbon, and the pattern in words; returns the lower edge."""
     names = graph.graph["layers"]
-    kinds = {block: parts_of(graph, block) for block in dict.fromkeys(names)}
+    kinds = {
+        block: [(part["role"], part["reach"] is not None) for part in column.parts(graph, block)]
+        for block in dict.fromkeys(names)
+    }
     pen.text(x, y + 12, "Layers", "b")
     count = (
         f"{len(names)} layer{'s' if len(names) > 1 else ''}, {len(kinds)} kind{'s' if len(kinds) > 1 else ''} of block"
@@ -144,12 +155,6 @@ def layers(graph: nx.DiGraph, pen: Pen, x: float, y: float, width: float) -> flo
     for i, line in enumerate(lines):
         pen.text(x, y + 68 + 16 * i, line, "l")
     return y + 52 + 16 * len(lines)
-
-
-def parts_of(graph: nx.DiGraph, block: str) -> list[tuple[str, bool]]:
-    return [
-        (d["role"], d["reach"] is not None) for _, d in graph.nodes(data=True) if d["parent"] == block and "role" in d
-    ]
 
 
 def shares(graph: nx.DiGraph, pen: Pen, x: float, y: float, width: float) -> float:

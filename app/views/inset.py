@@ -4,6 +4,7 @@ from math import inf
 
 import networkx as nx
 
+from .column import arrows, children
 from .layered import GAP_X, Box, Layout, layered, spread
 from .pen import KINDS, Pen, sentences, text_width
 
@@ -18,7 +19,7 @@ class Inset:
     def __init__(self, graph: nx.DiGraph, part: str, width: float, chosen: tuple[int, ...] = ()):
         self.g, self.part, self.width, self.chosen = graph, part, width, set(chosen)
         self.data = graph.nodes[part]
-        self.inside = [node for node, data in graph.nodes(data=True) if data["parent"] == part]
+        self.inside = children(graph).get(part, [])
         self.together = self.shared()
         self.span = (0.0, 0.0)  # where a call-out may end, once drawn
         self.words = sentences(self.data["explain"], width - 2 * PAD, 13, lines=3)
@@ -47,8 +48,8 @@ class Inset:
 
         edges = (
             (end(source, beside), owner[target])
-            for source, target, beside in self.g.edges(data="beside", default=False)
-            if target in owner and self.g.nodes[source]["kind"] != "input" and end(source, beside) != owner[target]
+            for source, target, beside in arrows(self.g).get(self.part, ())
+            if self.g.nodes[source]["kind"] != "input" and end(source, beside) != owner[target]
             if not (beside and self.g.nodes[target]["kind"] == "borrowed")  # it says itself where it is read from
         )
         return layered(tuple((key, *size) for key, size in sizes.items()), tuple(edges), room)
