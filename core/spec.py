@@ -12,15 +12,17 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import groupby
-from typing import Annotated, Any, Literal, get_args
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_serializer, model_validator
 from torch import nn
 
+from .accepts import accepts, plain
 from .parts import AnyPart, AnyResidual
-from .parts.base import Length, Part, Positive, Spec, Text, Width
+from .parts.base import Length, Line, Part, Positive, Spec, Text, Width
 from .parts.ngram import NGrams
 from .parts.norm import Affine, Norm, RMSNorm
 from .parts.position import Learned, Position
@@ -51,6 +53,8 @@ class _Frozen(dict):
         return _Frozen, (dict(self),)
 
 
+# A path of modules, such as moe.router.selection_bias.
+ModulePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]{1,200}$", description="a part's name and modules in it, with dots")]
 # What a block calls the norms and sums around its parts, and a second copy.
 _TAKEN = re.compile(r"_(norm|add|read|\d+)$")
 PartName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$", description="lower-case letters, digits and _")]
@@ -201,11 +205,11 @@ class Architecture(Spec):
     name: str = Field(
         pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="Short name: lower-case letters, digits, . _ -"
     )
-    title: Annotated[str, Field(min_length=1, max_length=100)]
-    family: Annotated[str, Field(max_length=64)] | None = None
-    organisation: Annotated[str, Field(max_length=100)] | None = None
+    title: Annotated[Line, Field(min_length=1, max_length=100)]
+    family: Annotated[Line, Field(max_length=64)] | None = None
+    organisation: Annotated[Line, Field(max_length=100)] | None = None
     released: datetime.date | None = None
-    licence: Annotated[str, Field(max_length=100)] | None = None
+    licence: Annotated[Line, Field(max_length=100)] | None = None
     sources: tuple[Text, ...] = Field((), max_length=32)
     note: Text | None = None
 
@@ -222,7 +226,7 @@ class Architecture(Spec):
     parts: Annotated[dict[PartName, AnyPart], Field(min_length=1, max_length=64), AfterValidator(_Frozen)]
     layers: tuple[Segment, ...] = Field(min_length=1, max_length=128)
     mtp: MultiTokenPrediction | None = Field(None, description="Multi-token-prediction modules, counted apart")
-    precision: Annotated[dict[str, FormatName], Field(max_length=64), AfterValidator(_Frozen)] = Field(
+    precision: Annotated[dict[ModulePath, FormatName], Field(max_length=64), AfterValidator(_Frozen)] = Field(
         default_factory=lambda: _Frozen(default="bf16"),
         description="Stored format by module path, longest match first; `default` for the rest",
     )
@@ -283,7 +287,9 @@ class Architecture(Spec):
                 "embedding.width: multi-token prediction reads embeddings as wide as the stream; remove one"
             )
         if self.head.kept and self.head.kept > self.vocab_size:
-            raise ValueError(f"head.kept: the head gives {self.vocab_size:,} logits; give at most that")
+            raise ValueError(
+                f"head.kept: {self.head.kept:,} is more than the {self.vocab_size:,} logits; give 1 to {self.vocab_size:,}"
+            )
         if isinstance(self.position, Learned) and self.context > self.position.length:
             raise ValueError(f"context: the position table has {self.position.length:,} rows; give at most that")
         return self
@@ -499,59 +505,86 @@ class Workload(Spec):
 def sentence(error: ValidationError) -> str:
     """The first thing that is wrong with a spec: which field, what it is, what would be accepted."""
     first = error.errors(include_url=False)[0]
-    loc = first["loc"]
-    # Where a field has several kinds, pydantic's path names the kind too, which is not a step of the spec.
-    own = [
-        i
-        for i, step in enumerate(loc)
-        if step not in _kinds() or not i or loc[i - 1] in ("parts", "precision", "shortcut")
-    ]
-    where = ".".join(str(loc[i]) for i in own)
-    message = first["msg"].removeprefix("Value error, ")
     given = first.get("input")
-    said = f" (not {str(given)[:60]!r})" if isinstance(given, str | int | float | bool) else ""
+    where, accepted, most = accepts(Workload if error.title == Workload.__name__ else Architecture, first["loc"])
     match first["type"]:
         case "missing":
-            message = "is missing; give a value"
+            message = f"is missing; give {accepted or 'a value'}"
         case "extra_forbidden":
-            message, said = "is not a field of the spec; remove it", ""
+            where = f"{where}." * bool(where) + str(first["loc"][-1])[:60]
+            message = "is not a field of the spec; remove it"
         case "value_error":
-            said = ""
+            message = first["msg"].removeprefix("Value error, ")
         case "union_tag_invalid":
-            context = first["ctx"]
-            where, said = f"{where}.kind", ""
-            message = f"{context['tag'][:40]!r} is none; accepted are {context['expected_tags']}"
+            where = f"{where}.kind"
+            message = f"{first['ctx']['tag'][:40]!r} is none; accepted are {first['ctx']['expected_tags']}"
         case "union_tag_not_found":
-            message, said = "expected a mapping with its `kind`", ""
-    words = f"{where}: {message}{said}" if where else message
+            message = "expected a mapping with its `kind`"
+        case _:
+            whole = ", a whole number" if isinstance(given, float) and most is not None else ""
+            message = f"give {accepted}{whole}{_not(given)}" if accepted else first["msg"]
+    words = f"{where}: {message}" if where else message
     return "".join(c if c.isprintable() else "\ufffd" for c in words)[:800]
 
 
-@lru_cache(maxsize=1)
-def _kinds() -> frozenset[str]:
-    """Every word that `kind` may be, anywhere in the spec."""
+def _not(given: Any) -> str:
+    """What was given, as short as a sentence has room for."""
+    match given:
+        case None:
+            return " (it is empty)"
+        case str():
+            return f" (not {given[:60]!r})"
+        case bool():
+            return f" (not {str(given).lower()})"
+        case float() if math.isnan(given):
+            return " (not a number)"
+        case int() | float():
+            return f" (not {plain(given)})" if abs(given) < 1e15 else " (not a number as large as that)"
+    return ""
 
-    def below(cls: type[Spec]) -> Iterator[str]:
-        if "kind" in cls.model_fields:
-            yield from get_args(cls.model_fields["kind"].annotation)
-        for sub in cls.__subclasses__():
-            yield from below(sub)
 
-    return frozenset(below(Spec))
-
-
-def edited(arch: Architecture, path: str, value: Any) -> Architecture:
-    """The architecture with one field changed: `edited(arch, "parts.moe.top_k", 4)`. Unsupported where it cannot be."""
+def edited(arch: Architecture, path: str, value: Any, also: Mapping[str, Any] = MappingProxyType({})) -> Architecture:
+    """The architecture with one field changed: `edited(arch, "parts.moe.top_k", 4)`; and before it the fields of `also`, for
+    what fits only together. Unsupported, with what would be accepted there, where it cannot be."""
     tree = arch.model_dump(mode="json")
+    for where, given in (*also.items(), (path, value)):
+        _put(tree, where, given, arch.title)
+    try:
+        return Architecture.model_validate(tree)
+    except ValidationError as error:
+        raise Unsupported(_beside(tree, path, value, error) or sentence(error)) from None
+
+
+def _put(tree: Any, path: str, value: Any, title: str) -> None:
     *parents, last = path.split(".")
-    node = tree
     try:
         for key in parents:
-            node = node[int(key) if isinstance(node, list) else key]
-        node[int(last) if isinstance(node, list) else last] = value
+            tree = tree[int(key) if isinstance(tree, list) else key]
+        tree[int(last) if isinstance(tree, list) else last] = value
     except (LookupError, TypeError, ValueError):
-        raise Unsupported(f"{path}: {arch.title} has no such field") from None
-    return parse(tree)
+        raise Unsupported(f"{path}: {title} has no such field") from None
+
+
+def _beside(tree: dict, path: str, value: Any, error: ValidationError) -> str:
+    """The sentence about a whole number beyond the schema's bounds where the values beside it leave less than the schema
+    does. The rules that join fields never see such a number, so they are asked about the largest that the schema has."""
+    where, _, most = accepts(Architecture, error.errors(include_url=False)[0]["loc"])
+    if where != path or most is None:
+        return ""
+    _put(tree, path, most, "")
+    try:
+        Architecture.model_validate(tree)
+        return ""
+    except ValidationError as beyond:
+        words = sentence(beyond)
+    asked = re.compile(rf"(?<![\d,])({most}|{most:,})(?![\d,])")
+    why, _, advice = words.partition("; ")
+    field, last = path.rpartition(".")[::2]
+    if not advice or not asked.search(why) or not re.match(rf"{re.escape(field)}(: |\.){last}: ", why):
+        return ""
+    if isinstance(value, int) and most < value < 1e15 and " is more than " in why:
+        return f"{asked.sub(f'{value:,}', why)}; {advice}"
+    return f"{path}: {advice}{_not(value)}"
 
 
 def parse(value: Mapping[str, Any]) -> Architecture:

@@ -1,5 +1,8 @@
 """Figures as people say them."""
 
+import bisect
+import math
+
 
 def number(value: float) -> str:
     """12,288 and 0.5."""
@@ -37,3 +40,13 @@ def percent(share: float) -> str:
     if share >= 0.9995 or share == 0:
         return f"{share * 100:.0f} %"
     return f"{share * 100:.1f} %" if share >= 0.01 else f"{share * 100:.2f} %"
+
+
+def divisors(whole: int, near: int) -> str:
+    """The numbers that divide a whole into equal groups, as a choice: all of them, or those around `near`."""
+    found = [n for n in range(1, math.isqrt(whole) + 1) if whole % n == 0]
+    found = sorted({*found, *(whole // n for n in found)})
+    if len(found) > 12:
+        at = bisect.bisect(found, near)
+        found = found[max(0, at - 3) : at + 3]
+    return " or ".join(filter(None, (", ".join(f"{n:,}" for n in found[:-1]), f"{found[-1]:,}")))

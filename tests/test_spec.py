@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import re
 
 import pytest
 from hypothesis import given
@@ -81,15 +82,15 @@ def test_an_architecture_does_not_change():
 
 
 REFUSED = {  # path, value: words that the sentence must hold
-    ("parts.attention.kv_heads", 3): ("parts.attention: kv_heads", "2 heads"),
-    ("parts.attention.heads", 0): ("parts.attention.heads", "greater than or equal to 1"),
+    ("parts.attention.kv_heads", 3): ("parts.attention: kv_heads", "2 heads", "give 1 or 2"),
+    ("parts.attention.heads", 0): ("parts.attention.heads", "give 1 to 1,024"),
     ("parts.attention.head_dim", 7): ("parts.attention", "7", "even"),
     ("parts.moe.top_k", 5): ("parts.moe", "top_k", "1 to 4"),
     ("parts.moe.router.groups", 3): ("router.groups", "4 experts"),
     ("parts.moe.router.top_groups", 2): ("top_groups", "1 to 1"),
     ("parts.dense.activation", "swish"): ("activation", "swiglu"),
     ("parts.dense.kind", "feedforward"): ("parts.dense", "feed_forward"),
-    ("d_model", 10**7): ("d_model", "262144"),
+    ("d_model", 10**7): ("d_model", "give 1 to 262,144 (not 10,000,000)"),
     ("d_model", "wide"): ("d_model", "wide"),
     ("layers.0.repeat", 600): ("layers", "1,024"),
     ("layers.0.blocks.0.0", "nothing"): ("layers", "nothing", "attention"),
@@ -188,3 +189,61 @@ def test_a_convolved_sum_takes_no_output_that_joins_later():
     block = [{"parts": ["attention", "dense"], "own_norms": True, "shortcut": {"dense": 1}}, "dense"]
     with pytest.raises(Unsupported, match=r"kernel: .* no shortcut"):
         parse(convolved | {"layers": [{"blocks": [block]}]})
+
+
+# pydantic's own words, which are about types and not about models
+SCHEMA_WORDS = re.compile(
+    r"Input should|valid integer|valid number|greater than|less than|constrained|literal|function-"
+)
+BESIDE = {  # of a preset: path, value -> what is said of it beside the other values
+    ("mixtral-8x7b", "parts.moe.top_k", 9): "9 is more than the 8 experts; give 1 to 8",
+    ("mixtral-8x7b", "parts.moe.top_k", 70_000): "70,000 is more than the 8 experts; give 1 to 8",
+    ("mixtral-8x7b", "parts.moe.top_k", 0): "top_k: give 1 to 8 (not 0)",
+    ("mixtral-8x7b", "parts.moe.top_k", None): "top_k: give 1 to 8 (it is empty)",
+    ("mixtral-8x7b", "parts.moe.top_k", 2.5): "top_k: give 1 to 8 (not 2.5)",
+    ("mixtral-8x7b", "parts.moe.d_ff", 2_000_000): "d_ff: give 1 to 1,048,576 (not 2,000,000)",
+    ("mixtral-8x7b", "parts.moe.d_ff", 10**30): "d_ff: give 1 to 1,048,576 (not a number as large as that)",
+    ("mixtral-8x7b", "parts.moe.d_ff", 0.5): "d_ff: give 1 to 1,048,576, a whole number (not 0.5)",
+    ("llama-3-8b", "parts.attention.kv_heads", 5): "kv_heads: 32 heads do not divide into 5 equal groups; give 1, 2, 4, 8, 16 or 32",
+    ("llama-3-8b", "parts.attention.kv_heads", 2_000): "kv_heads: give 1, 2, 4, 8, 16 or 32 (not 2,000)",
+    ("llama-3-8b", "norm.eps", float("nan")): "eps: give a number above 0, at most 0.01 (not a number)",
+    ("llama-3-8b", "d_model", "wide"): "d_model: give 1 to 262,144 (not 'wide')",
+    ("llama-3-8b", "context", -1): "context: give 1 to 1,000,000,000 (not -1)",
+    ("llama-3-8b", "embedding.scale", -1): "scale: give a number above 0, at most 1,000,000 or sqrt_d_model (not -1)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", BESIDE, ids=lambda change: "-".join(map(str, change)))
+def test_a_number_that_cannot_be_is_refused_with_what_would_do_beside_the_others(change):
+    name, path, value = change
+    with pytest.raises(Unsupported) as caught:
+        edited(core.load(name), path, value)
+    assert BESIDE[change] in str(caught.value)
+
+
+@pytest.mark.parametrize("name", core.presets()[::9])
+def test_no_sentence_is_the_schemas(name):
+    """Whatever stands in any field: the sentence is about that field, in the spec's words."""
+    arch = core.load(name)
+
+    def paths(value, at=""):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield (path := f"{at}.{key}".strip("."))
+            if isinstance(inner, dict | list):
+                yield from paths(inner, path)
+
+    for path in paths(arch.model_dump(mode="json")):
+        for value in (None, -1, 0.5, 10**30, float("inf"), "x", [], {}, True):
+            try:
+                edited(arch, path, value)
+            except Unsupported as error:
+                assert not SCHEMA_WORDS.search(str(error)), (path, value, str(error))
+
+
+def test_two_fields_that_fit_only_together():
+    arch = core.load("llama-3-8b")
+    for path, value in {"parts.attention.heads": 30, "parts.attention.kv_heads": 5}.items():
+        with pytest.raises(Unsupported):
+            edited(arch, path, value)
+    both = edited(arch, "parts.attention.kv_heads", 5, {"parts.attention.heads": 30})
+    assert (both.parts["attention"].heads, both.parts["attention"].kv_heads) == (30, 5)

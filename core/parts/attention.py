@@ -24,6 +24,7 @@ from .base import (
     Shape,
     Spec,
     causal_pairs,
+    check_groups,
     scaled,
     times,
 )
@@ -112,8 +113,7 @@ class Attention(Mixer):
 
     @model_validator(mode="after")
     def _consistent(self):
-        if self.heads % self.kv_heads:
-            raise ValueError(f"kv_heads: {self.heads} heads do not divide into {self.kv_heads} equal groups")
+        check_groups("kv_heads", self.heads, "heads", self.kv_heads)
         if self.window and self.chunk:
             raise ValueError("window: give a window or a chunk, not both")
         if self.shared_kv and self.v_dim != self.head_dim:

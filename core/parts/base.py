@@ -10,12 +10,15 @@ box writes inside for one token, beside its output, and `idle` its parameters th
 """
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
 from torch import Tensor, nn
+
+from ..words import divisors
 
 Shape = tuple[int, ...]
 
@@ -26,7 +29,29 @@ HeadDim = Annotated[int, Field(ge=1, le=8_192)]
 Length = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Eps = Annotated[float, Field(gt=0, le=1e-2)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]
-Text = Annotated[str, Field(max_length=1_000)]
+# What no export can carry: control characters, separators that some read as the end of a line, halves of characters, and
+# what Unicode says is none.
+_ODD = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff"
+    + "".join(chr(plane << 16 | last) for plane in range(1, 17) for last in (0xFFFE, 0xFFFF))
+    + "]"
+)
+
+
+def _legible(text: object) -> object:
+    if isinstance(text, str) and (odd := _ODD.search(text)):
+        raise ValueError(f"the character U+{ord(odd[0]):04X} cannot be shown or exported; remove it")
+    return text
+
+
+def _one_line(text: str) -> str:
+    if "\n" in text or "\t" in text:
+        raise ValueError("it has several lines, or a tab; give one line")
+    return text
+
+
+Text = Annotated[str, Field(max_length=1_000), BeforeValidator(_legible)]
+Line = Annotated[Text, AfterValidator(_one_line)]
 
 
 class Spec(BaseModel):
@@ -78,7 +103,9 @@ class Part(Spec):
     @model_validator(mode="after")
     def _in_turn(self):
         if self.sets > 1 and not self.tied:
-            raise ValueError("sets: layers take several sets of weights in turn where the part is tied; set tied")
+            raise ValueError(
+                f"sets: {self.sets:,} sets of weights are taken in turn where the part is tied; give 1, or set tied"
+            )
         return self
 
     @property
@@ -363,6 +390,13 @@ def check_channels(channels: int) -> None:
     """Raise ValueError where all heads are together wider than a tensor of many tokens can be counted."""
     if channels > 1_048_576:
         raise ValueError(f"heads: {channels:,} channels in all heads together; give at most 1,048,576")
+
+
+def check_groups(field: str, whole: int, what: str, groups: int) -> None:
+    """Raise ValueError where `whole` heads, say, do not divide into so many equal groups, with the numbers that do."""
+    if whole % groups:
+        these = f"{whole:,} {what} do not divide into {groups:,} equal groups"
+        raise ValueError(f"{field}: {these}; give {divisors(whole, groups)}")
 
 
 def causal_pairs(new: int, past: int, window: int | None = None, chunk: int | None = None) -> int:

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .attention import visible
-from .base import Heads, Length, causal_pairs
+from .base import Heads, Length, causal_pairs, check_groups
 from .chosen import ChosenBlocksAttention, ChosenBlocksModule, best_blocks, block_pairs
 
 
@@ -28,8 +28,7 @@ class BlockSparseAttention(ChosenBlocksAttention):
 
     @model_validator(mode="after")
     def _grouped(self):
-        if self.heads % self.index_heads:
-            raise ValueError(f"index_heads: {self.heads} heads do not divide into {self.index_heads} equal groups")
+        check_groups("index_heads", self.heads, "heads", self.index_heads)
         if self.local_blocks > self.top_blocks:
             raise ValueError(f"local_blocks: give at most top_blocks, {self.top_blocks}")
         return self

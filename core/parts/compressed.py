@@ -24,6 +24,7 @@ from .base import (
     State,
     Width,
     causal_pairs,
+    check_groups,
     entry_pairs,
     normal,
 )
@@ -69,8 +70,7 @@ class CompressedAttention(Mixer):
 
     @model_validator(mode="after")
     def _consistent(self):
-        if self.heads % self.out_groups:
-            raise ValueError(f"out_groups: {self.heads} heads do not divide into {self.out_groups} equal groups")
+        check_groups("out_groups", self.heads, "heads", self.out_groups)
         if self.rope_dim > self.head_dim:
             raise ValueError(f"rope_dim: a head has {self.head_dim} channels; give at most that")
         if self.ratio is None and (self.indexer or self.overlap):

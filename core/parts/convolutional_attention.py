@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..words import tokens
 from .attention import Attention, CausalAttention
-from .base import Flops, HeadDim, Heads, Keep, Length, Linear, Mixer, Shape, State, causal_pairs
+from .base import Flops, HeadDim, Heads, Keep, Length, Linear, Mixer, Shape, State, causal_pairs, check_groups
 from .convolution import Kernel
 from .position import Position, Rope
 
@@ -35,8 +35,7 @@ class ConvolutionalAttention(Mixer):
 
     @model_validator(mode="after")
     def _consistent(self):
-        if self.heads % self.kv_heads:
-            raise ValueError(f"kv_heads: {self.heads} heads do not divide into {self.kv_heads} equal groups")
+        check_groups("kv_heads", self.heads, "heads", self.kv_heads)
         if self.kv_heads * self.head_dim % 2:
             raise ValueError("head_dim: half of all value channels come from the token before; give an even number")
         return self

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Eps, Flops, HeadDim, Heads, Linear, Recurrence, Shape, State, check_channels
+from .base import Eps, Flops, HeadDim, Heads, Linear, Recurrence, Shape, State, check_channels, check_groups
 from .convolution import CausalConvolution, Kernel
 from .feedforward import NAMES, Plain
 from .norm import GatedRMSNorm, Norm
@@ -34,8 +34,7 @@ class GatedDeltaNet(Recurrence):
 
     @model_validator(mode="after")
     def _consistent(self):
-        if self.heads % self.key_heads:
-            raise ValueError(f"key_heads: {self.heads} heads do not divide into {self.key_heads} equal groups")
+        check_groups("key_heads", self.heads, "heads", self.key_heads)
         check_channels(self.channels)
         return self
 

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .attention import shrunk_dim, visible
-from .base import Flops, HeadDim, Heads, Keep, Linear, Mixer, Shape, causal_pairs, normal
+from .base import Flops, HeadDim, Heads, Keep, Linear, Mixer, Shape, causal_pairs, check_groups, normal
 from .norm import Norm, RMSNorm
 from .position import Position, Rope, check_turned
 
@@ -33,8 +33,7 @@ class DifferentialAttention(Mixer):
     def _consistent(self):
         if self.kv_heads % 2:
             raise ValueError(f"kv_heads: {self.kv_heads} do not stand in pairs; give an even number")
-        if self.heads % self.kv_heads:
-            raise ValueError(f"kv_heads: {self.heads} heads do not divide into {self.kv_heads} equal groups")
+        check_groups("kv_heads", self.heads, "heads", self.kv_heads)
         return self
 
     def build(self, d_model: int) -> nn.Module:

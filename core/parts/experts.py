@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Flops, Linear, Part, Positive, Spec, Width, normal, scaled
+from .base import Flops, Linear, Part, Positive, Spec, Width, check_groups, normal, scaled
 from .feedforward import NAMES, Activated, Activation, FeedForwardModule, feed_forward_flops
 from .norm import PartNorm
 from .router import Count, Router, RouterModule
@@ -92,12 +92,12 @@ class Experts(Activated, Part):
             raise ValueError("zero: experts that give back what they read work on the stream; give no latent")
         if self.top_k > self.choices:
             raise ValueError(f"top_k: {self.top_k} is more than the {self.choices} experts; give 1 to {self.choices}")
-        if self.choices % r.groups:
-            raise ValueError(f"router.groups: {self.choices} experts do not divide into {r.groups} equal groups")
+        check_groups("router.groups", self.choices, "experts", r.groups)
         within = self.choices // r.groups * r.top_groups
         if self.top_k > within:
             raise ValueError(
-                f"top_k: {self.top_k} is more than the {within} experts of the {r.top_groups} groups a token may choose from"
+                f"top_k: {self.top_k} is more than the {within} experts of the {r.top_groups} groups a token may choose from; "
+                f"give 1 to {within}"
             )
         if r.each_group and self.top_k % r.groups:
             raise ValueError(f"top_k: {self.top_k} experts are not as many from each of {r.groups} groups")

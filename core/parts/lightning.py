@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Flops, HeadDim, Heads, Linear, Recurrence, Shape, State, check_channels, times
+from .base import Flops, HeadDim, Heads, Linear, Recurrence, Shape, State, check_channels, check_groups, times
 from .feedforward import NAMES, PLAIN, Plain
 from .norm import HeadNorms, Norm, RMSNorm
 from .position import NoPosition, Rope
@@ -41,8 +41,7 @@ class LightningAttention(Recurrence):
     @model_validator(mode="after")
     def _consistent(self):
         check_channels(3 * self.wide)
-        if self.wide % self.groups:
-            raise ValueError(f"groups: {self.wide:,} channels do not divide into {self.groups} equal groups")
+        check_groups("groups", self.wide, "channels", self.groups)
         return self
 
     @property

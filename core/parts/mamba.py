@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Flops, HeadDim, Linear, Recurrence, Shape, State, Width, normal, scaled
+from .base import Flops, HeadDim, Linear, Recurrence, Shape, State, Width, check_groups, normal, scaled
 from .convolution import CausalConvolution, Kernel
 from .feedforward import NAMES, Plain
 from .norm import Norm
@@ -37,8 +37,7 @@ class Mamba(Recurrence):
 
     @model_validator(mode="after")
     def _consistent(self):
-        if self.inner % self.heads:
-            raise ValueError(f"heads: {self.inner:,} channels do not divide into {self.heads} equal groups")
+        check_groups("heads", self.inner, "channels", self.heads)
         return self
 
     def build(self, d_model: int) -> nn.Module:

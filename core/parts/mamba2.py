@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Eps, Flops, HeadDim, Linear, Positive, Recurrence, Shape, Spec, State, times
+from .base import Eps, Flops, HeadDim, Linear, Positive, Recurrence, Shape, Spec, State, check_groups, times
 from .convolution import CausalConvolution, Kernel
 from .feedforward import NAMES, Plain
 from .norm import GatedRMSNorm, Norm
@@ -55,8 +55,7 @@ class Mamba2(Recurrence):
 
     @model_validator(mode="after")
     def _consistent(self):
-        if self.heads % self.groups:
-            raise ValueError(f"groups: {self.heads} heads do not divide into {self.groups} equal groups")
+        check_groups("groups", self.heads, "heads", self.groups)
         if self.step_max is not None and self.step_max < self.step_min:
             raise ValueError(f"step_max: {self.step_max:g} is below step_min, {self.step_min:g}")
         return self

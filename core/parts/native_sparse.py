@@ -29,6 +29,7 @@ from .base import (
     State,
     Width,
     causal_pairs,
+    check_groups,
     entry_pairs,
     normal,
     scaled,
@@ -67,8 +68,7 @@ class NativeSparseAttention(Mixer):
 
     @model_validator(mode="after")
     def _consistent(self):
-        if self.heads % self.kv_heads:
-            raise ValueError(f"kv_heads: {self.heads} heads do not divide into {self.kv_heads} equal groups")
+        check_groups("kv_heads", self.heads, "heads", self.kv_heads)
         for field in ("block", "select_block"):
             if getattr(self, field) % self.stride:
                 raise ValueError(f"{field}: give a multiple of the stride, {self.stride}")

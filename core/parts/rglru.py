@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Flops, Heads, Linear, Recurrence, Shape, State, Width, normal, scaled
+from .base import Flops, Heads, Linear, Recurrence, Shape, State, Width, check_groups, normal, scaled
 from .convolution import CausalConvolution, Kernel
 from .feedforward import Activate, Activated, Activation
 from .norm import Norm
@@ -29,8 +29,7 @@ class RGLRU(Recurrence):
 
     @model_validator(mode="after")
     def _consistent(self):
-        if self.width % self.blocks:
-            raise ValueError(f"blocks: {self.width:,} channels do not divide into {self.blocks} equal blocks")
+        check_groups("blocks", self.width, "channels", self.blocks)
         if Activated(activation=self.activation).gated:
             raise ValueError("activation: give one that is not a -glu, since the product is there anyway")
         return self
