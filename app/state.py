@@ -1,10 +1,11 @@
 """The one value that a page shares, kept in the URL: an architecture, a workload and what is selected.
 
-Reading the URL gives the State; an edit writes the URL. Nothing else is remembered but sentences about edits that
-could not be made, so the browser's back button is undo and a link shows what its sender saw.
+Reading the URL gives the State; an edit writes the URL. Nothing else is remembered but what was refused of the value
+that the page shows, so the browser's back button is undo and a link shows what its sender saw.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -15,6 +16,8 @@ from pydantic import ValidationError
 import core
 from core.library import parse_text, preset
 from core.spec import edited, sentence
+
+from .facts import graph
 
 FIRST = "deepseek-v3"
 decoded = lru_cache(maxsize=256)(core.decode)
@@ -79,46 +82,97 @@ def show(state: State) -> None:
     st.query_params.from_dict(write(state))
 
 
-def problems() -> dict[str, str]:
-    """Sentences about edits that could not be made, by where they were made, until the next one that could."""
-    return st.session_state.setdefault("problems", {})
+@dataclass(frozen=True)
+class Refused:
+    """What a visitor gave that could not be: its widget goes on showing it, beside the reason."""
+
+    shown: Any  # by the widget
+    words: str
+    value: Any = None  # of the field
 
 
-def edit(path: str, value: Any) -> None:
-    """Change one field of this page's architecture; where that is impossible it stays, and the reason is kept."""
+def refused(form: str, of: Hashable) -> dict[str, Refused]:
+    """What was refused, by field, of the value that a form shows; forgotten as soon as that form shows another one."""
+    kept = st.session_state.setdefault("refused", {})
+    if form not in kept or kept[form][0] != of:
+        kept[form] = (of, {})
+    return kept[form][1]
+
+
+def refusals(state: State) -> list[dict[str, Refused]]:
+    """Everything that was refused of what a page shows: of its fields, its whole text, its workload."""
+    arch = state.arch
+    return [refused("fields", arch), refused("text", arch), refused("workload", (arch, state.workload))]
+
+
+def text_key(arch: core.Architecture) -> str:
+    """Of the widget with the whole of an architecture as text: another architecture's is another one."""
+    return f"text:{hash(arch)}"
+
+
+def reset() -> None:
+    """Back to the preset, where this architecture began as one, and nothing refused any more."""
     state = current()
-    try:
-        arch = edited(state.arch, path, value)
-    except core.Unsupported as error:
-        problems()[path] = str(error)
-        return
-    problems().clear()
-    show(replace(state, arch=arch))
+    for found in refusals(state):
+        found.clear()
+    st.session_state.pop(text_key(state.arch), None)
+    show(replace(state, arch=state.base or state.arch))
 
 
-def rewrite(text: str, origin: str) -> core.Architecture | None:
-    """The architecture that a text describes (YAML, JSON, a config.json, a link); None where it describes none, with
-    the reason kept under `origin`."""
+def edit(path: str, value: Any, shown: Any) -> None:
+    """Change one field of this page's architecture; where that is impossible it stays, and its widget keeps what it shows."""
+    state = current()
+    found = refused("fields", state.arch)
+    if arch := _tried(found, path, value, shown, lambda also: edited(state.arch, path, value, also)):
+        show(replace(state, arch=arch))
+
+
+def change_workload(name: str, value: Any, shown: Any) -> None:
+    """Change one field of the workload, to what the spec accepts of it."""
+    state = current()
+    found, given = refused("workload", (state.arch, state.workload)), state.workload.model_dump()
+    if workload := _tried(found, name, value, shown, lambda also: _checked(given | also | {name: value})):
+        show(replace(state, workload=workload))
+
+
+def _tried(
+    found: dict[str, Refused], path: str, value: Any, shown: Any, make: Callable[[Mapping[str, Any]], Any]
+) -> Any:
+    """What `make` makes of one more change: together with all that was refused before, which may fit now, with one thing of
+    it, or alone. None, and the change is refused too, where none of these can be."""
+    before = {field: one.value for field, one in found.items() if field != path}
+    for also in (before, *({field: given} for field, given in before.items()), {}):
+        try:
+            made = make(also)
+        except core.Unsupported as error:
+            words = str(error)  # in the end those about this change alone
+        else:
+            found.pop(path, None)
+            return made
+    around = re.escape(path.rpartition(".")[0])  # the widget stands there already
+    found[path] = Refused(shown, re.sub(rf"^{around}(\.|: )", "", words) if around else words, value)
+    return None
+
+
+def opened_text(text: str, of: Hashable) -> core.Architecture | None:
+    """The architecture that a text describes (YAML, JSON, a config.json, a preset's name, a link); None where it describes
+    none, which is then refused of what the page shows."""
+    found = refused("text", of)
     try:
         arch = parse_text(text)
     except core.Unsupported as error:
-        problems()[origin] = str(error)
+        found[""] = Refused(text, str(error))
         return None
-    problems().clear()
+    found.clear()
     return arch
+
+
+def rewrite(text: str) -> None:
+    """Put the architecture that a text describes in this page's place; workload and selection stay, where they can."""
+    state = current()
+    if arch := opened_text(text, state.arch):
+        show(replace(state, arch=arch, selected=state.selected if state.selected in graph(arch) else ""))
 
 
 def select(node: str) -> None:
     show(replace(current(), selected=node))
-
-
-def change_workload(**fields: Any) -> None:
-    """Change the workload, to what the spec accepts of it."""
-    state = current()
-    try:
-        changed = _checked(state.workload.model_dump() | fields)
-    except core.Unsupported as error:
-        problems()["workload"] = str(error)
-        return
-    problems().pop("workload", None)
-    show(replace(state, workload=changed))

@@ -62,12 +62,12 @@ with own:
         "A config.json, a spec as YAML, a link, or a model's id as hf:organisation/model", key="own", height=220, max_chars=60_000,
         placeholder='{"model_type": "qwen3", "hidden_size": 1024, …}, or hf:Qwen/Qwen3-0.6B',
     )  # fmt: skip
-    if st.button("Open", type="primary", width="stretch") and (arch := page.rewrite(st.session_state["own"], "own")):
+    if st.button("Open", type="primary", width="stretch") and (arch := page.opened_text(st.session_state["own"], None)):
         if (given := st.session_state["own"].strip()).startswith(hub.PREFIX):
             st.session_state["said"] = hub.beside(given, cost(arch).weight_bytes)
         st.switch_page("pages/workbench.py", query_params=page.write(page.opened(arch)))
-    if problem := page.problems().get("own"):
-        wrong(problem)
+    if (before := page.refused("text", None).get("")) and before.shown == st.session_state["own"]:
+        wrong(before.words)
 
 terms = (wanted or "").lower().split()
 archs = [preset(name) for name in core.presets()]

@@ -1,5 +1,7 @@
 """One architecture: its picture, the controls that change it, its memory, its routing, and what the edits did."""
 
+from urllib.parse import urlencode
+
 import streamlit as st
 
 import core
@@ -21,10 +23,6 @@ def start() -> None:
         page.show(page.opened(preset(name)))
 
 
-def reset() -> None:
-    page.show(page.State(state.base, state.workload, state.selected))
-
-
 with st.container(horizontal=True, vertical_alignment="bottom"):
     names = core.presets()
     st.session_state["start"] = arch.name if arch.name in names else None
@@ -32,10 +30,13 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         "Architecture", names, key="start", format_func=lambda name: preset(name).title, placeholder=arch.title,
         on_change=start, label_visibility="collapsed",
     )  # fmt: skip
-    st.button("Reset", disabled=state.base in (None, arch), help="Back to the preset", on_click=reset)
+    edited = state.base not in (None, arch)
+    st.button(
+        "Reset", disabled=not edited and not any(page.refusals(state)), help="Back to the preset", on_click=page.reset
+    )
     verify(arch)
     export(arch)
-    copy_button("?" + "&".join(f"{k}={v}" for k, v in page.write(state).items()))
+    copy_button("?" + urlencode(page.write(state)))
 
 if said := st.session_state.pop("said", ""):  # of a model that was opened by its id
     st.toast(said, icon=":material/compare_arrows:", duration="long")

@@ -19,6 +19,7 @@ from .forms import Control, controls, part_kinds, part_starter
 from .page import folded, how, lead, mono, table, title, wrong
 
 MODEL_FRONT = ("d_model", "vocab_size", "context", "tied_embeddings")
+LARGEST = 2**53 - 1  # that a browser's number can be without losing digits
 MODEL_REST = ("norm", "residual", "position", "embedding", "head")
 
 
@@ -108,12 +109,12 @@ def _part(state: page.State, g: nx.DiGraph, node: str) -> None:
     part = arch.part(name)
     title(data["label"], g.nodes[data["parent"]]["where"])
     lead(data["explain"])
-    _kind(name, arch.parts[name])
+    _kind(arch, name)
     base = state.base and state.base.parts.get(name)
     front, rest = _split(list(controls(arch.parts[name], f"parts.{name}")), arch.parts[name], base)
     was = {c.path: c.value for c in controls(base, f"parts.{name}")} if base and base.kind == part.kind else {}
-    _form(f"part-{name}", front, was)
-    folded("More settings", f"o:more:{name}", lambda: _form(f"more-{name}", rest, was))
+    _form(arch, f"part-{name}", front, was)
+    folded("More settings", f"o:more:{name}", lambda: _form(arch, f"more-{name}", rest, was))
     table(_figures(data) | {"In, out": _shape(data["shape_in"])})
     folded("How these figures come about", f"o:how:{name}", lambda: _derived(state, name, part))
 
@@ -130,17 +131,20 @@ def _derived(state: page.State, name: str, part: Part) -> None:
     how("source", (type(part).__doc__ or "").strip().split("\n\n")[0])
 
 
-def _kind(name: str, part: Part) -> None:
+def _kind(arch: core.Architecture, name: str) -> None:
     """The kind of a part: choosing another puts a part of it there, with what both kinds name alike."""
-    key, titles = f"k:{name}", part_kinds(part)
-    st.session_state[key] = part.kind
-    path = f"parts.{name}"
-    st.selectbox(
-        "kind", list(titles), key=key, format_func=titles.get,
-        on_change=lambda: page.edit(path, part_starter(st.session_state[key], part)),
-    )  # fmt: skip
-    if problem := page.problems().get(path):
-        wrong(problem)
+    part = arch.parts[name]
+    key, titles, path = f"k:{name}", part_kinds(part), f"parts.{name}"
+    problem = page.refused("fields", arch).get(path)
+    st.session_state[key] = problem.shown if problem else part.kind
+
+    def choose() -> None:
+        kind = st.session_state[key]
+        page.edit(path, part_starter(kind, part), kind)
+
+    st.selectbox("kind", list(titles), key=key, format_func=titles.get, on_change=choose)
+    if problem:
+        wrong(problem.words)
 
 
 def _split(own: list[Control], part: Part, base: Part | None) -> tuple[list[Control], list[Control]]:
@@ -180,7 +184,7 @@ def _block(state: page.State, g: nx.DiGraph, node: str) -> None:
     for i, segment in enumerate(arch.layers):
         repeats.append(Control(f"layers.{i}.repeat", f"repeat of {segment.pattern}", "integer", segment.repeat))
     was = {f"layers.{i}.repeat": s.repeat for i, s in enumerate(state.base.layers)} if state.base else {}
-    _form("layers", repeats, was)
+    _form(arch, "layers", repeats, was)
     table(_figures(data))
     folded("As torchinfo lists it", "o:torchinfo", lambda: mono(_listed(arch, node)))
 
@@ -198,9 +202,9 @@ def _model(state: page.State) -> None:
         lead(arch.note)
     own = list(controls(arch, ""))
     was = {c.path: c.value for c in controls(state.base, "")} if state.base else {}
-    _form("model", [c for c in own if c.path.split(".")[0] in MODEL_FRONT], was)
+    _form(arch, "model", [c for c in own if c.path.split(".")[0] in MODEL_FRONT], was)
     rest = [c for c in own if c.path.split(".")[0] in MODEL_REST]
-    folded("Norm, residual stream, positions, head", "o:rest", lambda: _form("model-rest", rest, was))
+    folded("Norm, residual stream, positions, head", "o:rest", lambda: _form(arch, "model-rest", rest, was))
     folded("All of it as YAML", "o:yaml", lambda: _yaml(arch))
     released = arch.released and f"{arch.released.day} {arch.released:%B %Y}"
     table(
@@ -218,39 +222,36 @@ def _model(state: page.State) -> None:
 
 def _yaml(arch: core.Architecture) -> None:
     """The whole spec as text: parts can be added there, and layers put in another order."""
-    text = to_yaml(arch)
-    if "yaml" not in page.problems():  # what was refused stays, beside the reason
-        st.session_state["yaml"] = text
-    st.text_area("The spec", key="yaml", height=340, max_chars=60_000, label_visibility="collapsed")
-    if problem := page.problems().get("yaml"):
-        wrong(problem)
-    st.button("Apply", on_click=_apply)
-
-
-def _apply() -> None:
-    if arch := page.rewrite(st.session_state["yaml"], "yaml"):
-        page.show(page.opened(arch))
+    key, before = page.text_key(arch), page.refused("text", arch).get("")
+    st.session_state.setdefault(key, before.shown if before else to_yaml(arch))
+    text = st.text_area("The spec", key=key, height=340, max_chars=60_000, label_visibility="collapsed")
+    if before and before.shown == text:
+        wrong(before.words)
+    st.button("Apply", on_click=lambda: page.rewrite(st.session_state[key]))
 
 
 # ---- controls ----
 
 
-def _form(name: str, own: list[Control], was: dict) -> None:
-    """Widgets that show the architecture's own values; a change edits the architecture, a refusal stands under the widget.
+def _form(arch: core.Architecture, name: str, own: list[Control], was: dict) -> None:
+    """Widgets that show the architecture's own values; a change edits the architecture, and what is refused stays in its
+    widget, above the reason.
 
     `was` gives the preset's values by path.
     """
+    refused = page.refused("fields", arch)
     with st.container(key=f"form-{name}"):
         for control in own:
-            key = f"f:{control.path}"
-            problem = page.problems().get(control.path)
-            if problem is None:  # what was refused stays in its widget, beside the reason
-                st.session_state[key] = control.value
-            changed = control.path in was and was[control.path] != control.value and control.kind != "section"
+            if control.kind == "section":
+                st.caption(control.label)
+                continue
+            key, problem = f"f:{control.path}", refused.get(control.path)
+            st.session_state[key] = problem.shown if problem else control.value
+            changed = control.path in was and was[control.path] != control.value
             before = f" :orange[was {_said(was[control.path])}]" if changed else ""
             _widget(control, key, control.label + before)
             if problem:
-                wrong(problem)
+                wrong(problem.words)
 
 
 def _said(value: object) -> str:
@@ -278,13 +279,12 @@ def _widget(control: Control, key: str, label: str) -> None:
             st.toggle(label, key=key, help=words, on_change=_switched, args=(control.path, key, on))
         case "choice":
             _choice(control, key, label)
-        case "section":
-            st.caption(label)
 
 
 def _number(control: Control, key: str, label: str) -> None:
     whole, value = control.kind == "integer", st.session_state[key]
-    st.session_state[key] = None if value is None else int(value) if whole else float(value)
+    if value is not None:
+        st.session_state[key] = min(max(int(value), -LARGEST), LARGEST) if whole else float(value)
     st.number_input(
         label, key=key, help=control.help or None, step=_step(value) if whole else None, format="%d" if whole else "%g",
         placeholder="not set" if control.empty else None, on_change=_changed, args=(control.path, key),
@@ -318,15 +318,16 @@ def _choice(control: Control, key: str, label: str) -> None:
 
 
 def _changed(path: str, key: str) -> None:
-    page.edit(path, st.session_state[key])
+    value = st.session_state[key]
+    page.edit(path, value, value)
 
 
 def _switched(path: str, key: str, on: dict | None) -> None:
-    page.edit(path, on if st.session_state[key] else None)
+    value = st.session_state[key]
+    page.edit(path, on if value else None, value)
 
 
 def _chosen(path: str, key: str, starters: dict | None) -> None:
     value = st.session_state[key]
-    if starters is not None:
-        value = starters.get(value)
-    page.edit(path, None if value == "not set" else value)
+    given = value if starters is None else starters.get(value)
+    page.edit(path, None if given == "not set" else given, value)

@@ -23,6 +23,8 @@ from .charts import CONFIG, cache_curve, legend, memory_roles, routing_layers, r
 from .charts import memory as memory_chart
 from .page import dark, figures, how, lead, table, title, wrong
 
+WORKLOAD = {"batch": "Sequences at once", "context": "Tokens in each", "weights": "Weights in", "cache": "Cache in"}
+AS_SHIPPED = "as shipped"
 MOST_EDITS = 12  # said one by one
 PICTURE_FIRST = 0.03  # seconds in which the browser paints the picture, before charts come that cost it more
 
@@ -128,19 +130,14 @@ def memory(state: page.State) -> None:
     c = cost(arch, w)
     kept = c.kv_bytes + c.state_bytes
     title("Memory", f"{size(c.weight_bytes)} of weights and {size(kept)} of caches and states")
-    columns = st.columns(4)
-    for column, name, words in zip(
-        columns, ("batch", "context"), ("Sequences at once", "Tokens in each"), strict=False
-    ):
-        st.session_state[f"w:{name}"] = getattr(w, name)
-        step = 1 if name == "batch" else 1024
-        column.number_input(words, key=f"w:{name}", step=step, format="%d", on_change=_workload, args=(name,))
-    for column, name, words in zip(columns[2:], ("weights", "cache"), ("Weights in", "Cache in"), strict=True):
-        st.session_state[f"w:{name}"] = getattr(w, name) or "as shipped"
-        options = ["as shipped", *FORMATS] if name == "weights" else CACHE_FORMATS
-        column.selectbox(words, options, key=f"w:{name}", on_change=_workload, args=(name,))
-    if problem := page.problems().get("workload"):
-        wrong(problem)
+    refused = page.refused("workload", (arch, w))
+    for column, (name, words) in zip(st.columns(4), WORKLOAD.items(), strict=True):
+        problem = refused.get(name)
+        st.session_state[f"w:{name}"] = problem.shown if problem else getattr(w, name) or AS_SHIPPED
+        with column:
+            _workload_field(name, words)
+            if problem:
+                wrong(problem.words)
     if w.context > arch.context:
         wrong(f"{arch.title} is meant for at most {arch.context:,} tokens; {w.context:,} are more than it can read.")
     _memory_charts(arch, w)
@@ -164,9 +161,18 @@ def _memory_charts(arch: core.Architecture, w: core.Workload) -> None:
         how("", left + (f"States keep {size(c.state_bytes)}, however long the text." if c.state_bytes else ""))
 
 
-def _workload(name: str) -> None:
-    value = st.session_state[f"w:{name}"]
-    page.change_workload(**{name: None if value == "as shipped" else value})
+def _workload_field(name: str, words: str) -> None:
+    key = f"w:{name}"
+
+    def change() -> None:
+        value = st.session_state[key]
+        page.change_workload(name, None if value == AS_SHIPPED else value, value)
+
+    if name in ("batch", "context"):
+        st.number_input(words, key=key, step=1 if name == "batch" else 1024, format="%d", on_change=change)
+    else:
+        options = [AS_SHIPPED, *FORMATS] if name == "weights" else CACHE_FORMATS
+        st.selectbox(words, options, key=key, on_change=change)
 
 
 _one_live_model = Lock()  # a live model takes 90 MB, so visitors' models run one after the other
