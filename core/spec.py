@@ -31,7 +31,7 @@ from .precision import CACHE_FORMATS, FORMATS, FormatName
 
 MAX_LAYERS = 1_024
 # Fields of an Architecture that are words about a model or its files and never change what is built.
-METADATA = ("name", "title", "family", "organisation", "released", "licence", "sources", "note", "head_twice")
+METADATA = ("name", "title", "family", "model_type", "organisation", "released", "licence", "sources", "note", "head_twice")
 
 
 class Unsupported(ValueError):
@@ -207,6 +207,7 @@ class Architecture(Spec):
     )
     title: Annotated[Line, Field(min_length=1, max_length=100)]
     family: Annotated[Line, Field(max_length=64)] | None = None
+    model_type: Annotated[Line, Field(max_length=64)] | None = None
     organisation: Annotated[Line, Field(max_length=100)] | None = None
     released: datetime.date | None = None
     licence: Annotated[Line, Field(max_length=100)] | None = None

@@ -1,6 +1,9 @@
 """Snowflake Arctic (2024): in every layer a dense network follows attention while the experts read what attention reads, so that
 their traffic hides behind both. Its class came with its weights."""
 
+from ..parts.attention import Attention
+from ..parts.experts import Experts
+from ..parts.feedforward import FeedForward
 from ..spec import Architecture
 from . import common, rotary, tensors
 from .config import Config
@@ -41,7 +44,8 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    attention, moe = arch.parts["attention"], arch.parts["moe"]
+    kinds = {"attention": Attention, "moe": Experts, "dense": FeedForward | None, "wide": FeedForward | None}
+    attention, moe, *_ = common.made_of(arch, kinds, layer=())
     routed = [layer for layer, block in enumerate(arch.sequence, start=1) if "moe" in str(block)]
     beside = any(step.shortcut for block in arch.sequence for step in block)
     return (

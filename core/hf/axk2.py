@@ -1,6 +1,8 @@
 """A.X K2 (SK Telecom 2026): sparse latent attention whose queries bring a gate with them, and norms that gate themselves."""
 
-from ..spec import Architecture
+from ..parts.norm import SelfGatedRMSNorm
+from ..parts.sparse import SparseLatentAttention
+from ..spec import Architecture, Unsupported
 from . import common, mtp, rotary, tensors
 from . import deepseek_v3 as v3
 from . import deepseek_v32 as v32
@@ -46,7 +48,9 @@ def _router(config: Config) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    part = arch.parts["attention"]
+    part, *_ = common.made_of(arch, {"attention": SparseLatentAttention} | common.FEEDS)
+    if not isinstance(part.norm, SelfGatedRMSNorm):
+        raise Unsupported("parts.attention.norm: this family's gates itself")
     written = (
         {"architectures": ["AXK2ForCausalLM"], "model_type": "axk2"}
         | common.write_sizes(arch)

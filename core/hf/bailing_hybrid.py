@@ -3,6 +3,7 @@ for each head; DeepSeek-V3's experts. Of the modules that predict further tokens
 
 from ..parts.experts import Experts
 from ..parts.kimi_delta import KimiDelta
+from ..parts.latent import LatentAttention
 from ..spec import Architecture
 from . import common, kimi_linear, ling_2_5, rotary, tensors
 from . import deepseek_v3 as v3
@@ -73,7 +74,8 @@ def _rope(config: Config, context: int) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    delta, latent, dense, moe = map(arch.parts.get, ("delta", "attention", "dense", "moe"))
+    kinds = {"delta": KimiDelta | None, "attention": LatentAttention | None} | common.FEEDS
+    delta, latent, dense, moe = common.made_of(arch, kinds)
     written = (
         {"architectures": ["BailingHybridForCausalLM"], "model_type": "bailing_hybrid"}
         | {"hidden_act": common.write_activation((dense or moe).activation)}

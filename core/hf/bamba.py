@@ -1,7 +1,11 @@
 """Mamba-2 and attention in one model: Bamba (IBM, Princeton, CMU and UIUC 2024), Granite 4.0 (IBM 2025), with experts or without,
 and Falcon-H1 (arXiv:2507.22448), where both stand side by side in every layer and factors are everywhere."""
 
+from ..parts.attention import Attention
+from ..parts.experts import Experts
+from ..parts.feedforward import FeedForward
 from ..parts.mamba2 import Mamba2
+from ..parts.position import NoPosition, Rope
 from ..spec import Architecture, Unsupported
 from . import common, rotary, tensors
 from .common import unless
@@ -136,12 +140,16 @@ def _rounded(x: float) -> float:
     return float(f"{x:.12g}")
 
 
-def _write(arch: Architecture, name: str) -> dict:
+MIXERS = {"mamba": Mamba2 | None, "attention": Attention | None}
+
+
+def _write(
+    arch: Architecture, name: str, mamba: Mamba2 | None, attention: Attention | None, feed: FeedForward | Experts
+) -> dict:
     """What the three say alike."""
-    mamba, attention = arch.parts.get("mamba"), arch.parts.get("attention")
     written = {"architectures": [f"{name}ForCausalLM"], "model_type": name.lower()}
     written |= common.write_sizes(arch) | common.write_precision(arch)
-    written["hidden_act"] = common.write_activation((arch.parts.get("moe") or arch.parts["dense"]).activation)
+    written["hidden_act"] = common.write_activation(feed.activation)
     if attention:
         written |= common.write_heads(attention) | {"attention_bias": attention.bias}
     if mamba:
@@ -154,9 +162,9 @@ def _write(arch: Architecture, name: str) -> dict:
 
 
 def _write_bamba(arch: Architecture) -> dict:
+    mamba, attention, dense = common.made_of(arch, MIXERS | {"dense": FeedForward})
     scaling = rotary.write_rope_scaling(arch.position, arch.context)
-    dense = arch.parts["dense"]
-    return _write(arch, "Bamba") | {
+    return _write(arch, "Bamba", mamba, attention, dense) | {
         "intermediate_size": dense.d_ff, "mlp_bias": dense.bias,
         "attn_layer_indices": [n for n, block in enumerate(arch.sequence) if block[0].parts == ("attention",)],
         "rope_parameters": {"rope_theta": arch.position.base, "partial_rotary_factor": arch.position.fraction} | scaling,
@@ -164,8 +172,8 @@ def _write_bamba(arch: Architecture) -> dict:
 
 
 def _write_granite(arch: Architecture) -> dict:
-    attention, moe = arch.parts.get("attention"), arch.parts.get("moe")
-    written = _write(arch, "GraniteMoeHybrid") | {
+    mamba, attention, dense, moe = common.made_of(arch, MIXERS | common.FEEDS, Rope | NoPosition)
+    written = _write(arch, "GraniteMoeHybrid", mamba, attention, moe or dense) | {
         "layer_types": ["full_attention" if b[0].parts == ("attention",) else "linear_attention" for b in arch.sequence],
         "position_embedding_type": "nope" if arch.position.kind == "none" else "rope",
         "embedding_multiplier": arch.embedding.scale, "logits_scaling": 1 / arch.head.scale, "residual_multiplier": arch.residual.scale,
@@ -175,17 +183,18 @@ def _write_granite(arch: Architecture) -> dict:
         shared = moe.shared.d_ff if moe.shared else 0
         written |= {"num_local_experts": moe.count, "num_experts_per_tok": moe.top_k, "intermediate_size": moe.d_ff}
     else:
-        shared = arch.parts["dense"].d_ff
+        shared = dense.d_ff
         written["num_local_experts"] = 0
     rope = {} if arch.position.kind == "none" else rotary.write_rope(arch.position, arch.context)
     return written | {"shared_intermediate_size": shared} | rope
 
 
 def _write_falcon(arch: Architecture) -> dict:
-    mamba, attention, dense = (arch.parts[name] for name in ("mamba", "attention", "dense"))
+    kinds = {"mamba": Mamba2, "attention": Attention, "dense": FeedForward}
+    mamba, attention, dense = common.made_of(arch, kinds, layer=((Mamba2, Attention), FeedForward))
     if len(arch.distinct()) > 1:
         raise Unsupported("layers: in this family all layers are alike")
-    return _write(arch, "FalconH1") | {
+    return _write(arch, "FalconH1", mamba, attention, dense) | {
         "model_type": "falcon_h1", "intermediate_size": dense.d_ff, "mlp_bias": dense.bias,
         "mamba_d_ssm": mamba.inner, "mamba_rms_norm": mamba.gate != "alone", "mamba_norm_before_gate": mamba.gate != "first",
         "projectors_bias": mamba.bias if mamba.out_bias is None else mamba.out_bias, "embedding_multiplier": arch.embedding.scale,

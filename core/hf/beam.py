@@ -1,7 +1,8 @@
 """Beam (Reflection): experts, windows with rope between layers that see everything without it, a stream that keeps its size."""
 
-from ..parts.position import Rope
-from ..spec import Architecture, Unsupported
+from ..parts.attention import Attention
+from ..parts.position import NoPosition, Rope
+from ..spec import Architecture
 from . import common, rotary, tensors
 from .common import unless
 from .config import Config
@@ -76,9 +77,8 @@ def _experts(config: Config) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    local, far, dense, moe = (arch.parts.get(name) for name in ("local", "global", "dense", "moe"))
-    if not moe and not dense:
-        raise Unsupported("parts: this family has a feed-forward network or experts in every layer")
+    kinds = {"local": Attention | None, "global": Attention | None} | common.FEEDS
+    local, far, dense, moe = common.made_of(arch, kinds, NoPosition)
     part = local or far
     written = {
         "architectures": ["BeamForCausalLM"], "model_type": "beam", "attention_bias": part.bias,

@@ -2,6 +2,9 @@
 
 from functools import partial
 
+from ..parts.attention import Attention
+from ..parts.feedforward import FeedForward
+from ..parts.position import Alibi
 from ..spec import Architecture
 from . import classic, common
 from .config import Config
@@ -43,9 +46,10 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
+    attention, _ = common.made_of(arch, {"attention": Attention, "dense": FeedForward}, Alibi)
     return {
         "architectures": ["BloomForCausalLM"], "model_type": "bloom", "vocab_size": arch.vocab_size, "hidden_size": arch.d_model,
-        "n_layer": arch.depth, "n_head": arch.parts["attention"].heads, "layer_norm_epsilon": arch.norm.eps,
+        "n_layer": arch.depth, "n_head": attention.heads, "layer_norm_epsilon": arch.norm.eps,
         "seq_length": arch.context, "tie_word_embeddings": arch.tied_embeddings,
     } | common.write_precision(arch)  # fmt: skip
 

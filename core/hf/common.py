@@ -6,10 +6,14 @@ module strings them together and says only where it differs.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import lru_cache
+from types import UnionType
+from typing import Any, get_args
 
 from ..parts.attention import Attention
-from ..parts.feedforward import GATED, FeedForward
+from ..parts.base import Mixer
+from ..parts.experts import Experts
+from ..parts.feedforward import GATED, Activated, FeedForward
 from ..parts.position import Rope
 from ..spec import Architecture, Unsupported
 from .config import Config, layers
@@ -110,7 +114,10 @@ def write_activation(name: str) -> str:
 def times(x: float, by: float) -> float:
     """The number near x * by that gives x again when it is divided by `by`."""
     y = x * by
-    return next(near for near in (y, math.nextafter(y, math.inf), math.nextafter(y, 0)) if near / by == x)
+    for near in (y, math.nextafter(y, math.inf), math.nextafter(y, 0)):
+        if near / by == x:
+            return near
+    raise Unsupported(f"{x!r} is no number divided by {by!r}")
 
 
 def unless(default: Any, **field: Any) -> dict:
@@ -119,6 +126,57 @@ def unless(default: Any, **field: Any) -> dict:
 
 
 # ---- layers ----
+
+Kind = type | UnionType
+# What many families' parts are called: attention that is alike in all layers, or in a window and outside of one.
+WINDOWED = {"attention": Attention | None, "local": Attention | None, "global": Attention | None}
+FEEDS = {"dense": FeedForward | None, "moe": Experts | None}
+
+
+def made_of(
+    arch: Architecture,
+    kinds: Mapping[str, Kind],
+    position: Kind = Rope,
+    layer: Sequence[Kind | tuple[Kind, ...]] = (Mixer, Activated),
+) -> list[Any]:
+    """What a family's layers are made of: the parts of these names, in this order, for a writer to read their fields.
+
+    `kinds` gives the class of each name: `Class | None` for a part that a model may do without, which then is None; and
+    `local*` for all whose names begin so, which are not given back. `position` is the class of the model's own, and `layer`
+    those of the parts of every block, step by step, or () where blocks differ.
+
+    Raises Unsupported for any other architecture: no config.json of the family says it.
+    """
+    several = {name[:-1]: kind for name, kind in kinds.items() if name.endswith("*")}
+    for name, part in arch.parts.items():
+        kind = kinds.get(name) or next((kind for begin, kind in several.items() if name.startswith(begin)), None)
+        if type(part) not in (get_args(kind) or (kind,)):
+            raise Unsupported(f"parts.{name}: this family has no such part")
+    found = [arch.parts.get(name) for name in kinds if not name.endswith("*")]
+    for name, kind in kinds.items():
+        if name not in arch.parts and not name.endswith("*") and not isinstance(None, kind):
+            raise Unsupported(f"parts.{name}: is missing, and this family has no layers without it")
+    if not isinstance(arch.position, position):
+        raise Unsupported(f"position: this family's is another than {arch.position.kind}")
+    wanted = [step if isinstance(step, tuple) else (step,) for step in layer]
+    for steps in _orders(arch) if layer else ():
+        parts = [[arch.parts[name] for name in names] for names in steps]
+        if [*map(len, parts)] != [*map(len, wanted)] or not all(
+            isinstance(*pair) for step in zip(parts, wanted) for pair in zip(*step)
+        ):
+            raise Unsupported("layers: this family's have other parts, or have them in another order")
+    return found
+
+
+def abreast(arch: Architecture) -> tuple:
+    """The layer of a family whose two parts may stand behind one norm."""
+    return (Mixer, Activated) if len(arch.sequence[0]) > 1 else ((Mixer, Activated),)
+
+
+@lru_cache(maxsize=4)
+def _orders(arch: Architecture) -> frozenset[tuple[tuple[str, ...], ...]]:
+    """The parts of every kind of layer, step by step; kept, for all families are asked for one architecture in turn."""
+    return frozenset(tuple(step.parts for step in block) for segment in arch.layers for block in segment.blocks)
 
 
 def layer_types(config: Config, depth: int, default: Sequence[str], *known: str) -> list[str]:

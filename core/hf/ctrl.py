@@ -1,5 +1,8 @@
 """CTRL (arXiv:1909.05858): sinusoids, a wide vocabulary, control codes as its first tokens."""
 
+from ..parts.attention import Attention
+from ..parts.feedforward import FeedForward
+from ..parts.position import Sinusoidal
 from ..spec import Architecture
 from . import classic, common
 from .config import Config
@@ -33,9 +36,10 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
+    attention, dense = common.made_of(arch, {"attention": Attention, "dense": FeedForward}, Sinusoidal)
     return {
         "architectures": ["CTRLLMHeadModel"], "model_type": "ctrl", "vocab_size": arch.vocab_size, "n_embd": arch.d_model,
-        "n_positions": arch.context, "n_layer": arch.depth, "n_head": arch.parts["attention"].heads, "dff": arch.parts["dense"].d_ff,
+        "n_positions": arch.context, "n_layer": arch.depth, "n_head": attention.heads, "dff": dense.d_ff,
         "tie_word_embeddings": arch.tied_embeddings,
     } | common.write_precision(arch)  # fmt: skip
 

@@ -71,7 +71,7 @@ def _experts(ffn: Config, d_model: int) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    attention, moe = arch.parts["attention"], arch.parts["moe"]
+    attention, moe = common.made_of(arch, {"attention": Attention, "moe": Experts})
     return {
         "architectures": ["DbrxForCausalLM"], "model_type": "dbrx", "vocab_size": arch.vocab_size, "d_model": arch.d_model,
         "max_seq_len": arch.context, "n_layers": arch.depth, "n_heads": attention.heads, "tie_word_embeddings": False,

@@ -1,6 +1,8 @@
 """DeciLM and Nemotron's models found by search (Puzzle, arXiv:2411.19146): in each layer attention and the feed-forward network have
 a size of their own, or are not there. Their class came with their weights."""
 
+from ..parts.attention import Attention
+from ..parts.feedforward import FeedForward
 from ..spec import Architecture, Unsupported
 from . import common, rotary
 from .common import unless
@@ -50,7 +52,7 @@ def _deci(config: Config, heads: int, depth: int) -> tuple[list[int], list[int]]
 
 
 def _listed(config: Config, heads: int, depth: int, d_model: int) -> tuple[list[int], list[int]]:
-    """Heads of keys and values, and widths, of each layer; 0 where it has no such part."""
+    """Heads of keys and values, and widths, of each layer that has either; 0 where it has no such part."""
     given = config.listing("block_configs", dict)
     config.ignore("intermediate_size")
     if len(given) != depth:
@@ -71,10 +73,12 @@ def _listed(config: Config, heads: int, depth: int, d_model: int) -> tuple[list[
             raise attention.refuse("n_heads_in_group", f"give a divisor of {heads} heads")
         if there[1] and (widen is None or not 0 < widen < 1_000):
             raise dense.refuse("ffn_mult", "give a factor of the width")
-        if not any(there):
-            raise block.refuse("attention", "the spec has no layer without any part")
+        if not any(there):  # what it reads, it gives: it is not there
+            continue
         groups.append(heads // share if there[0] else 0)
         widths.append(_width(widen, d_model) if there[1] else 0)
+    if not groups:
+        raise config.refuse("block_configs", "no layer has any part")
     return groups, widths
 
 
@@ -83,9 +87,12 @@ def _width(factor: float, d_model: int) -> int:
 
 
 def write(arch: Architecture) -> dict:
+    common.made_of(arch, {"attention*": Attention, "dense*": FeedForward}, layer=())
     mixers = [next((arch.parts[n] for s in b for n in s.parts if arch.parts[n].mixes), None) for b in arch.sequence]
     dense = [next((arch.parts[n] for s in b for n in s.parts if not arch.parts[n].mixes), None) for b in arch.sequence]
-    mixer, wide = next(filter(None, mixers)), next(filter(None, dense))
+    mixer, wide = next(filter(None, mixers), None), next(filter(None, dense), None)
+    if not mixer or not wide:
+        raise Unsupported("layers: in this family some have attention, and some a feed-forward network")
     listed = [
         {
             "attention": {"n_heads_in_group": m.heads // m.kv_heads} if m else {"no_op": True},
@@ -93,7 +100,7 @@ def write(arch: Architecture) -> dict:
         }
         for m, d in zip(mixers, dense, strict=True)
     ]
-    if arch.family == "deci" or any(d and d.d_ff % STEP for d in dense):  # no factor says such a width
+    if arch.model_type == "deci" or any(d and d.d_ff % STEP for d in dense):  # no factor says such a width
         if None in mixers or any(d != wide for d in dense):
             raise Unsupported(f"layers: in this family widths are multiples of {STEP}")
         listed = None

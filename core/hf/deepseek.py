@@ -1,6 +1,7 @@
 """DeepSeekMoE (arXiv:2401.06066): llama's attention, many small experts beside shared ones. Its class came with its weights."""
 
-from ..spec import Architecture
+from ..parts.attention import Attention
+from ..spec import Architecture, Unsupported
 from . import common, rotary, tensors
 from . import deepseek_v3 as v3
 from .config import Config
@@ -35,10 +36,10 @@ def _router(config: Config) -> dict:
     return {"router": {"normalise": True}} if normalise and several else {}
 
 
-def write(arch: Architecture) -> dict | None:
-    if not arch.parts["moe"].shared:  # what is left is another family's
-        return None
-    attention = arch.parts["attention"]
+def write(arch: Architecture) -> dict:
+    attention, _, moe = common.made_of(arch, {"attention": Attention} | common.FEEDS)
+    if moe and not moe.shared:
+        raise Unsupported("parts.moe.shared: this family's experts have shared ones beside them")
     written = {
         key: value
         for key, value in v3.write_blocks(arch).items()

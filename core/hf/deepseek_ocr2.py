@@ -35,14 +35,13 @@ def read(config: Config, model_type: str) -> dict:
     return value | v3.blocks(config, parts, ["moe" if routed else "dense" for routed in sparse])
 
 
-def write(arch: Architecture) -> dict | None:
-    attention, written = arch.parts["attention"], v3.write_blocks(arch)
-    if not isinstance(attention, Attention):
-        return None
+def write(arch: Architecture) -> dict:
+    attention, *_ = common.made_of(arch, {"attention": Attention} | common.FEEDS)
+    written = v3.write_blocks(arch)
     del written["first_k_dense_replace"]
     grouped = written.get("n_group", 1) > 1
     return (
-        {"architectures": ["DeepseekOcr2TextModel"], "model_type": "deepseek_ocr2_text", "num_experts_per_tok": 1}
+        {"model_type": "deepseek_ocr2_text", "num_experts_per_tok": 1}
         | common.write_sizes(arch)
         | common.write_heads(attention)
         | written

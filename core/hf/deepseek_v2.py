@@ -1,5 +1,6 @@
 """DeepSeek-V2 (arXiv:2405.04434): latent attention, softmax routing that may be limited to some groups of experts."""
 
+from ..parts.latent import LatentAttention
 from ..spec import Architecture
 from . import common, rotary
 from . import deepseek_v3 as v3
@@ -40,13 +41,14 @@ def router(config: Config) -> dict:
 
 
 def write(arch: Architecture) -> dict:
+    attention, *_ = common.made_of(arch, {"attention": LatentAttention} | common.FEEDS)
     written = v3.write_blocks(arch) | {"norm_topk_prob": False, "scoring_func": "softmax", "topk_method": "greedy"}
     if written.get("n_group", 1) > 1:
         written["topk_method"] = "group_limited_greedy"
     return (
         {"architectures": ["DeepseekV2ForCausalLM"], "model_type": "deepseek_v2"}
         | common.write_sizes(arch)
-        | v3.write_latent(arch.parts["attention"])
+        | v3.write_latent(attention)
         | {"mlp_bias": biased(arch)}
         | {"num_experts_per_tok": 1}  # asked for even where no layer has experts
         | written

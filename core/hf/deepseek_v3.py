@@ -24,7 +24,7 @@ def read(config: Config, model_type: str) -> dict:
         config.ignore("use_unified_vision_chunk", "video_placeholder")
         text = text_config(config, "kimi_k2", "deepseek_v3")
         value = read(text, "deepseek_v3")
-        text.finish()
+        text.finish(value)
         return value
     value = common.sizes(config, vocab_size=129_280, d_model=7_168, context=4_096, tied=False, eps=1e-6)
     interleaved = config.take("rope_interleave", bool, True)
@@ -42,7 +42,8 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    model_type = arch.family if arch.family in TYPES[:2] else TYPES[0]
+    attention, *_ = common.made_of(arch, {"attention": LatentAttention} | common.FEEDS)
+    model_type = arch.model_type if arch.model_type in TYPES[:2] else TYPES[0]
     return (
         {
             "architectures": ["DeepseekV3ForCausalLM"],
@@ -50,7 +51,7 @@ def write(arch: Architecture) -> dict:
             "rope_interleave": arch.position.interleaved,
         }
         | common.write_sizes(arch)
-        | write_latent(arch.parts["attention"])
+        | write_latent(attention)
         | write_blocks(arch)
         | {"scoring_func": "sigmoid", "topk_method": "noaux_tc", "num_nextn_predict_layers": write_mtp(arch)}
         | rotary.write_rope(arch.position, arch.context)

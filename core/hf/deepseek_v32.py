@@ -91,7 +91,8 @@ def _feeds(config: Config, depth: int) -> list[str]:
 
 
 def write(arch: Architecture) -> dict:
-    part = arch.parts["attention"]
+    kinds = {"attention": SparseLatentAttention, "following": SparseLatentAttention | None}
+    part, *_ = common.made_of(arch, kinds | common.FEEDS)
     model_type = "glm_moe_dsa" if part.index_interleaved else "deepseek_v32"
     name = {"glm_moe_dsa": "GlmMoeDsa", "deepseek_v32": "DeepseekV32"}[model_type]
     return (

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..parts.compressed import CompressedAttention
-from ..spec import Architecture
+from ..parts.experts import Experts
+from ..parts.manifold_hyper import ManifoldHyperConnections
+from ..spec import Architecture, Unsupported
 from . import common, mtp, rotary, tensors
 from . import deepseek_v3 as v3
 from .common import unless
@@ -201,13 +203,19 @@ def _pooled(part: Mapping[str, Any]) -> list[str]:
     return (["compress"] if part.get("ratio") else []) + (["index_compress"] if part.get("indexer") else [])
 
 
-def write(arch: Architecture) -> dict | None:
-    mixers = {name: part for name, part in arch.parts.items() if isinstance(part, CompressedAttention)}
-    kinds = {word: mixers.get(name) for word, name in NAMES.items()}
-    if not mixers:
-        return None
-    part = next(iter(mixers.values()))
-    moe = arch.parts.get("moe") or arch.parts["hash_moe"]
+def write(arch: Architecture) -> dict:
+    made = dict.fromkeys(NAMES.values(), CompressedAttention | None) | dict.fromkeys(
+        ("moe", "hash_moe"), Experts | None
+    )
+    *mixers, moe, hashed = common.made_of(arch, made)
+    kinds = dict(zip(NAMES, mixers, strict=True))
+    part, moe = next(filter(None, mixers)), moe or hashed
+    if (
+        not isinstance(arch.residual, ManifoldHyperConnections)
+        or not moe.shared
+        or moe.router.score not in SCORES.values()
+    ):
+        raise Unsupported("residual: in this family the stream is several, and experts have a shared one beside them")
     near = arch.position if not kinds[SLIDING] else arch.part("local").position
     share = part.rope_dim / part.head_dim
     words = {name: word for word, name in NAMES.items()}

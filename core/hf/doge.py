@@ -6,6 +6,8 @@ Of several tokens at once transformers mixes their product keys; one token after
 
 from ..parts.attention import Attention
 from ..parts.dynamic_mask import DynamicMaskAttention
+from ..parts.feedforward import FeedForward
+from ..parts.product_keys import ProductKeyExperts
 from ..spec import Architecture
 from . import common, kin, tensors
 from .config import Config
@@ -33,8 +35,9 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
+    written = kin.write_frame(arch, "doge", ROW, {"dense": FeedForward | ProductKeyExperts})
     network, attention = arch.parts["dense"], common.mixers(arch)[0]
-    written = kin.write_frame(arch, "doge", ROW) | {
+    written |= {
         "keep_window_size": attention.keep, "intermediate_size": network.d_ff, "mlp_bias": network.bias,
         "hidden_act": common.write_activation(network.activation), "is_moe": network.kind == "product_key_experts",
     }  # fmt: skip

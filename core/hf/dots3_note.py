@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..parts.latent import LatentAttention
+from ..parts.sparse import SparseLatentAttention
 from ..spec import Architecture
 from . import common, rotary, tensors
 from . import deepseek_v3 as v3
@@ -27,7 +28,7 @@ def read(config: Config, model_type: str) -> dict:
         if config.has("text_config"):
             text = text_config(config, "dots3_note_text")
             value = read(text, "dots3_note_text")
-            text.finish()
+            text.finish(value)
             return value
         config.ignore("text_config")
     value = common.sizes(config, vocab_size=152_064, d_model=5_120, context=524_288, tied=False, eps=1e-5)
@@ -145,6 +146,8 @@ def _experts(config: Config) -> dict:
 
 
 def write(arch: Architecture) -> dict:
+    kinds = {"sparse": SparseLatentAttention | None, "full": LatentAttention | None, "local": LatentAttention | None}
+    common.made_of(arch, kinds | common.FEEDS)
     words = {name: word for word, name in NAMES.items()}
     types = [words[block[0].parts[0]] for block in arch.sequence]
     parts = {word: arch.part(NAMES[word]) for word in dict.fromkeys(types)}

@@ -3,6 +3,9 @@ a norm of their own (40B and 180B), or one after the other with ALiBi (the Refin
 
 from functools import partial
 
+from ..parts.attention import Attention
+from ..parts.feedforward import FeedForward
+from ..parts.position import Alibi, Rope
 from ..spec import Architecture
 from . import classic, common, rotary
 from .config import Config
@@ -51,7 +54,9 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    attention, dense = arch.parts["attention"], arch.parts["dense"]
+    attention, dense = common.made_of(
+        arch, {"attention": Attention, "dense": FeedForward}, Rope | Alibi, common.abreast(arch)
+    )
     step = arch.sequence[0][0]
     alibi, side = arch.position.kind == "alibi", len(step.parts) == 2
     grouped = step.own_norms or attention.kv_heads not in (1, attention.heads)

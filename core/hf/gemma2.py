@@ -1,6 +1,7 @@
 """Gemma 2 (arXiv:2408.00118): norms before and after each part, every other layer in a window, capped scores and logits;
 and VaultGemma (arXiv:2510.15001), which has the norms before alone."""
 
+from ..parts.feedforward import FeedForward
 from ..spec import Architecture
 from . import common, rotary, tensors
 from .config import Config
@@ -71,8 +72,9 @@ def window(config: Config, types: list[str], usual: int = 4_096) -> int | None:
 
 
 def write_gemma(arch: Architecture) -> dict:
+    *_, dense = common.made_of(arch, common.WINDOWED | {"dense": FeedForward})
     part, types = common.mixers(arch)[0], common.write_layer_types(arch)
-    dense = common.write_dense(arch.parts["dense"])
+    dense = common.write_dense(dense)
     dense["hidden_activation"] = dense.pop("hidden_act")
     return (
         common.write_sizes(arch)

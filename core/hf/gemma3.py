@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from ..parts.position import Rope
 from ..spec import Architecture
 from . import common, rotary
 from .config import Config, text_config
@@ -16,7 +17,7 @@ def read(config: Config, model_type: str) -> dict:
     if model_type == "gemma3":
         text = text_config(config, "gemma3_text")
         value = read(text, "gemma3_text")
-        text.finish()
+        text.finish(value)
         return value
     value = gemma(config, vocab_size=262_208, context=131_072, softcap=None)
     attention = gemma_attention(config, value["d_model"]) | {"qk_norm": {}}
@@ -46,11 +47,11 @@ def without_null_ropes(config: Config) -> None:
 def write(arch: Architecture) -> dict:
     far = arch.position
     near = next((part.position for part in arch.parts.values() if getattr(part, "position", None)), arch.position)
-    named = {"architectures": ["Gemma3ForCausalLM"], "model_type": "gemma3_text"}
-    older = near.scaling is None
+    named = {"architectures": ["Gemma3ForCausalLM"], "model_type": "gemma3_text"} | write_gemma(arch)
+    older = isinstance(near, Rope) and near.scaling is None
     ropes = (
         {"rope_local_base_freq": near.base} | rotary.write_rope(far, arch.context)
         if older
         else rotary.write_ropes(near, far, arch.context)
     )
-    return named | write_gemma(arch) | ropes
+    return named | ropes

@@ -1,7 +1,12 @@
 """Gemma 3n: several streams of which one is computed (AltUp), a learned residual (Laurel), per-layer embeddings, sparse
 activations in the first layers, caches that the last layers borrow."""
 
-from ..spec import Architecture
+from ..parts.altup import AltUp
+from ..parts.attention import Attention
+from ..parts.feedforward import FeedForward
+from ..parts.laurel import Laurel
+from ..parts.per_layer import PerLayerEmbedding
+from ..spec import Architecture, Unsupported
 from . import common, rotary, tensors
 from .common import unless
 from .config import Config
@@ -100,18 +105,22 @@ def _networks(config: Config, depth: int) -> tuple[dict[str, dict], list[str]]:
 
 
 def write(arch: Architecture) -> dict:
-    blocks = [[arch.parts[name] for step in block for name in step.parts] for block in arch.sequence]
+    kinds = {"laurel": Laurel, "layer_embedding": PerLayerEmbedding, "dense*": FeedForward, "sparse*": FeedForward}
+    mixers = {"attention*": Attention, "local*": Attention, "global*": Attention}
+    laurel, own = common.made_of(arch, kinds | mixers, layer=((Attention, Laurel), FeedForward, PerLayerEmbedding))
     near, far = lenders(arch)
-    laurel, dense, own = blocks[0][1:]
+    networks = [arch.parts[block[1].parts[0]] for block in arch.sequence]
     altup = arch.residual
+    if not isinstance(altup, AltUp):
+        raise Unsupported("residual: in this family it is altup")
     return {
         "architectures": ["Gemma3nForCausalLM"],
         "model_type": "gemma3n_text",
         **common.write_sizes(arch),
         **write_attention(arch, near, far),
-        "intermediate_size": [block[2].d_ff for block in blocks],
-        "activation_sparsity_pattern": [block[2].sparsity for block in blocks],
-        "hidden_activation": common.write_activation(dense.activation),
+        "intermediate_size": [network.d_ff for network in networks],
+        "activation_sparsity_pattern": [network.sparsity for network in networks],
+        "hidden_activation": common.write_activation(networks[0].activation),
         "final_logit_softcapping": arch.head.softcap,
         "hidden_size_per_layer_input": own.width,
         "vocab_size_per_layer_input": own.rows,

@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..parts.attention import Attention
-from ..spec import Architecture
+from ..parts.experts import Experts
+from ..parts.feedforward import Activated, FeedForward
+from ..parts.per_layer import PerLayerEmbedding
+from ..spec import Architecture, Unsupported
 from . import common, rotary, tensors
 from .common import unless
 from .config import Config, text_config
@@ -78,7 +81,7 @@ def wrapped(config: Config, text_type: str, read: Any) -> dict:
     """The text part of a model that sees and hears."""
     text = text_config(config, text_type)
     value = read(text, text_type)
-    text.finish()
+    text.finish(value)
     return value
 
 
@@ -144,9 +147,15 @@ def _experts(config: Config, dense: dict) -> dict:
 
 
 def write(arch: Architecture) -> dict:
+    mixers = {"attention*": Attention, "local*": Attention, "global*": Attention}
+    kinds = {"dense": FeedForward | None, "wide": FeedForward | None, "moe": Experts | None, "moe_wide": Experts | None}
+    feeds = (Attention, Activated) + (PerLayerEmbedding,) * ("layer_embedding" in arch.parts)
+    common.made_of(arch, mixers | kinds | {"layer_embedding": PerLayerEmbedding | None}, layer=feeds)
     used = [arch.parts[step.parts[0]] for block in arch.sequence for step in block]
     own = next((part for part in used if part.kind == "per_layer_embedding"), None)
     moe = next((part for part in used if part.kind == "experts"), None)
+    if moe and not all(part.shared for part in used if part.kind == "experts"):
+        raise Unsupported("parts.moe.shared: this family's experts have a dense network beside them")
     widths = [part.shared.d_ff if part.kind == "experts" else part.d_ff for part in used if hasattr(part, "d_ff")]
     activation = next(part.activation for part in used if hasattr(part, "d_ff"))
     near, far = lenders(arch)

@@ -1,5 +1,6 @@
 """GLM-4.5 (arXiv:2508.06471): grouped-query attention that turns half of each head, DeepSeek-V3's experts and router."""
 
+from ..parts.attention import Attention
 from ..spec import Architecture
 from . import common, mtp, rotary, tensors
 from . import deepseek_v3 as v3
@@ -32,10 +33,8 @@ def read(config: Config, model_type: str) -> dict:
     return value | v3.leading_dense(config, parts, depth=46, first=1, ahead=ahead)
 
 
-def write(arch: Architecture) -> dict | None:
-    if "moe" not in arch.parts:  # what is left is another family's
-        return None
-    attention = arch.parts["attention"]
+def write(arch: Architecture) -> dict:
+    attention, *_ = common.made_of(arch, {"attention": Attention} | common.FEEDS)
     return (
         {"architectures": ["Glm4MoeForCausalLM"], "model_type": "glm4_moe"}
         | common.write_sizes(arch)

@@ -3,6 +3,9 @@
 import re
 from functools import partial
 
+from ..parts.attention import Attention
+from ..parts.feedforward import FeedForward
+from ..parts.position import Learned
 from ..spec import Architecture
 from . import classic, common
 from .common import unless
@@ -38,7 +41,7 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    attention, dense = arch.parts["attention"], arch.parts["dense"]
+    attention, dense = common.made_of(arch, {"attention": Attention, "dense": FeedForward}, Learned)
     return {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",

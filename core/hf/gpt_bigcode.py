@@ -1,6 +1,8 @@
 """StarCoder (arXiv:2305.06161): GPT-2 with one key and value head for all queries."""
 
 from ..parts.attention import Attention
+from ..parts.feedforward import FeedForward
+from ..parts.position import Learned
 from ..spec import Architecture
 from . import classic, common
 from .config import Config
@@ -34,7 +36,7 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    part, dense = arch.parts["attention"], arch.parts["dense"]
+    part, dense = common.made_of(arch, {"attention": Attention, "dense": FeedForward}, Learned)
     return {
         "architectures": ["GPTBigCodeForCausalLM"], "model_type": "gpt_bigcode", "vocab_size": arch.vocab_size, "n_embd": arch.d_model,
         "n_positions": arch.position.length, "n_layer": arch.depth, "n_head": part.heads, "multi_query": part.kv_heads == 1,

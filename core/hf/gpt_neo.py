@@ -2,6 +2,9 @@
 
 from functools import partial
 
+from ..parts.attention import Attention
+from ..parts.feedforward import FeedForward
+from ..parts.position import Learned
 from ..spec import Architecture
 from . import classic, common
 from .config import Config, layers
@@ -46,8 +49,10 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
+    made = {"local": Attention | None, "global": Attention | None, "dense": FeedForward}
+    *_, dense = common.made_of(arch, made, Learned)
     kinds = [block[0].parts[0] for block in arch.sequence]
-    part, dense = arch.parts[kinds[0]], arch.parts["dense"]
+    part = arch.parts[kinds[0]]
     window = next((p.window for p in arch.parts.values() if getattr(p, "window", None)), None)
     return {
         "architectures": ["GPTNeoForCausalLM"], "model_type": "gpt_neo", "vocab_size": arch.vocab_size, "hidden_size": arch.d_model,

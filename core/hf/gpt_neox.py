@@ -2,6 +2,8 @@
 
 from functools import partial
 
+from ..parts.attention import Attention
+from ..parts.feedforward import FeedForward
 from ..spec import Architecture
 from . import classic, common, rotary
 from .config import Config
@@ -36,7 +38,7 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    attention, dense = arch.parts["attention"], arch.parts["dense"]
+    attention, dense = common.made_of(arch, {"attention": Attention, "dense": FeedForward}, layer=common.abreast(arch))
     return {
         "architectures": ["GPTNeoXForCausalLM"], "model_type": "gpt_neox", "vocab_size": arch.vocab_size, "hidden_size": arch.d_model,
         "num_hidden_layers": arch.depth, "num_attention_heads": attention.heads, "intermediate_size": dense.d_ff,

@@ -1,5 +1,7 @@
 """GPT-NeoX Japanese: one part after the other, no biases but on the last layer's attention."""
 
+from ..parts.attention import Attention
+from ..parts.feedforward import FeedForward
 from ..spec import Architecture
 from . import classic, common, rotary
 from .config import Config
@@ -39,7 +41,8 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    attention, dense = arch.parts["last"], arch.parts["dense"]
+    kinds = {"last": Attention, "dense": FeedForward, "attention": Attention | None}
+    attention, dense, _ = common.made_of(arch, kinds)
     return {
         "architectures": ["GPTNeoXJapaneseForCausalLM"], "model_type": "gpt_neox_japanese", "vocab_size": arch.vocab_size,
         "hidden_size": arch.d_model, "num_hidden_layers": arch.depth, "num_attention_heads": attention.heads,

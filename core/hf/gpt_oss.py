@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from ..parts.attention import Attention
 from ..parts.experts import Experts
 from ..spec import Architecture
 from . import common, rotary, tensors
@@ -60,8 +61,9 @@ def _attention(config: Config, d_model: int, word: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    attention = arch.parts["local" if "local" in arch.parts else "global"]
-    moe = arch.parts["moe"]
+    kinds = {"local": Attention | None, "global": Attention | None, "moe": Experts}
+    local, far, moe = common.made_of(arch, kinds)
+    attention = local or far
     words = {name: word for word, name in KINDS.items()}
     rope = {"rope_theta": arch.position.base} | rotary.write_rope_scaling(arch.position, arch.context)
     return (

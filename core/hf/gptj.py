@@ -2,6 +2,8 @@
 rotary embedding of neighbours, biases in the feed-forward network and the head alone."""
 
 from ..parts.attention import Attention
+from ..parts.base import Mixer
+from ..parts.feedforward import Activated, FeedForward
 from ..spec import Architecture
 from . import classic, common
 from .config import Config
@@ -35,8 +37,8 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    attention, dense = arch.parts["attention"], arch.parts["dense"]
-    model_type = "codegen" if arch.family == "codegen" else "gptj"
+    attention, dense = common.made_of(arch, {"attention": Attention, "dense": FeedForward}, layer=((Mixer, Activated),))
+    model_type = "codegen" if arch.model_type == "codegen" else "gptj"
     return {
         "architectures": [{"codegen": "CodeGenForCausalLM", "gptj": "GPTJForCausalLM"}[model_type]], "model_type": model_type,
         "vocab_size": arch.vocab_size, "n_embd": arch.d_model, "n_layer": arch.depth, "n_head": attention.heads,

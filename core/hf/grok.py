@@ -5,7 +5,11 @@ the experts."""
 
 import math
 
-from ..spec import Architecture
+from ..parts.attention import Attention
+from ..parts.experts import Experts
+from ..parts.feedforward import FeedForward
+from ..parts.temperature import LogTemperature
+from ..spec import Architecture, Unsupported
 from . import common, rotary, tensors
 from .config import Config
 from .deepseek_v3 import either
@@ -81,7 +85,10 @@ def _read_2(config: Config) -> dict:
 
 
 def _write_2(arch: Architecture) -> dict:
-    attention, dense, moe = (arch.parts[name] for name in ("attention", "dense", "moe"))
+    kinds = {"attention": Attention, "dense": FeedForward, "moe": Experts}
+    attention, dense, moe = common.made_of(arch, kinds, layer=(Attention, (FeedForward, Experts)))
+    if not isinstance(attention.temperature, LogTemperature):
+        raise Unsupported("parts.attention.temperature: this model's scores grow with a text's logarithm")
     scale = arch.embedding.scale
     return (
         {"architectures": ["Grok1ForCausalLM"], "model_type": "git", "rope_type": "original", "residual_moe": True}
@@ -103,7 +110,7 @@ def _write_2(arch: Architecture) -> dict:
 def write(arch: Architecture) -> dict:
     if "dense" in arch.parts:
         return _write_2(arch)
-    attention, moe = arch.parts["attention"], arch.parts["moe"]
+    attention, moe = common.made_of(arch, {"attention": Attention, "moe": Experts})
     return (
         {"architectures": ["Grok1ModelForCausalLM"], "model_type": "grok-1"}
         | common.write_sizes(arch)

@@ -3,6 +3,8 @@ weights each. Instructions that see both ways (prefix_lm) are a matter of the ma
 
 from itertools import groupby
 
+from ..parts.attention import Attention
+from ..parts.feedforward import FeedForward
 from ..spec import MAX_LAYERS, Architecture, Unsupported
 from . import common, rotary, tensors
 from .common import unless
@@ -57,7 +59,9 @@ def _stack(stack: str, depth: int, residual: dict) -> list[list[dict]]:
 
 
 def write(arch: Architecture) -> dict:
-    attention, dense = arch.parts["low_attention"], arch.parts["low_dense"]
+    stacks = ("low_attention", "high_attention"), ("low_dense", "high_dense")
+    kinds = dict.fromkeys(stacks[0], Attention) | dict.fromkeys(stacks[1], FeedForward)
+    attention, _, dense, _ = common.made_of(arch, kinds)
     depth = attention.sets
     stacks = [block[0].parts[0] for block in arch.sequence]
     fast, slow = (stacks.count(f"{stack}_attention") // depth for stack in ("low", "high"))

@@ -1,8 +1,9 @@
 """Hy4 (Tencent 2026): latent attention with an indexer that following layers share, with sinks and gates; four residual streams, each
 left to itself."""
 
+from ..parts.manifold_hyper import ManifoldHyperConnections
 from ..parts.sparse import SparseLatentAttention
-from ..spec import Architecture
+from ..spec import Architecture, Unsupported
 from . import common, deepseek_v32, mtp, rotary, tensors
 from . import deepseek_v3 as v3
 from .common import unless
@@ -69,11 +70,11 @@ def read(config: Config, model_type: str) -> dict:
     return value | v3.blocks(config, parts, feeds, ahead, mixers=mixers)
 
 
-def write(arch: Architecture) -> dict | None:
-    part = arch.parts["attention"]
-    if not isinstance(part, SparseLatentAttention) or arch.residual.kind != "manifold_hyper":
-        return None
-    moe = arch.parts.get("moe")
+def write(arch: Architecture) -> dict:
+    kinds = {"attention": SparseLatentAttention, "following": SparseLatentAttention | None}
+    part, _, _, moe = common.made_of(arch, kinds | common.FEEDS)
+    if not isinstance(arch.residual, ManifoldHyperConnections):
+        raise Unsupported("residual: in this family the stream is several")
     written = (
         common.write_sizes(arch) | v3.write_latent(part) | deepseek_v32.write_indexer(part) | v3.write_blocks(arch)
     )

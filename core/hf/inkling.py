@@ -3,7 +3,9 @@ ones are weighed by the router too."""
 
 import torch
 
+from ..parts.position import NoPosition
 from ..parts.relative import RelativeAttention
+from ..parts.residual import Residual
 from ..spec import Architecture, Unsupported
 from . import common, mtp, tensors
 from . import deepseek_v3 as v3
@@ -38,10 +40,13 @@ AHEAD = mtp.Names(
 def read(config: Config, model_type: str) -> dict:
     if model_type == "inkling_mm_model":
         foretold = config.nested("mtp_config")
-        config = text_config(config, "inkling_text", tie=False)
-        config.raw = {ours: foretold.raw[key] for key, ours in BESIDE.items() if foretold.has(key)} | config.raw
+        text = text_config(config, "inkling_text", tie=False)
+        text.raw = {ours: foretold.raw[key] for key, ours in BESIDE.items() if foretold.has(key)} | text.raw
         foretold.ignore(*BESIDE)
         foretold.finish()
+        value = read(text, "inkling_text")
+        text.finish(value)
+        return value
     config.ignore(*UNREAD)
     for key, value in ALWAYS.items():
         config.expect(key, value)
@@ -151,9 +156,10 @@ def _experts(config: Config, d_ff: int) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    local, far, dense, moe = (arch.parts.get(name) for name in ("local", "global", "dense", "moe"))
-    if not isinstance(local or far, RelativeAttention):
-        raise Unsupported("parts: this family's attention is relative")
+    kinds = dict.fromkeys(KINDS, RelativeAttention | None) | common.FEEDS
+    local, far, dense, moe = common.made_of(arch, kinds, NoPosition)
+    if not isinstance(arch.residual, Residual) or moe and not moe.shared:
+        raise Unsupported("residual: in this family it is a plain sum, and experts have shared ones beside them")
     written = {
         "architectures": ["InklingForCausalLM"], "model_type": "inkling_text", "vocab_size": arch.vocab_size,
         "unpadded_vocab_size": arch.head.kept, "hidden_size": arch.d_model, "num_hidden_layers": arch.depth,

@@ -1,6 +1,9 @@
 """Jais (arXiv:2308.16149) and BTLM (arXiv:2309.11568), one class under two names: GPT-2's layers with ALiBi and SwiGLU, and the
 multipliers of maximal update parametrisation on embeddings, scores and logits. It came with their weights."""
 
+from ..parts.attention import Attention
+from ..parts.feedforward import FeedForward
+from ..parts.position import Alibi
 from ..spec import Architecture
 from . import classic, common
 from .common import times, unless
@@ -43,8 +46,8 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    attention = arch.parts["attention"]
-    model_type = arch.family if arch.family in TYPES else TYPES[0]
+    attention, dense = common.made_of(arch, {"attention": Attention, "dense": FeedForward}, Alibi)
+    model_type = arch.model_type if arch.model_type in TYPES else TYPES[0]
     return {
         "architectures": [f"{model_type.upper()}LMHeadModel"],
         "model_type": model_type,
@@ -53,7 +56,7 @@ def write(arch: Architecture) -> dict:
         "n_embd": arch.d_model,
         "n_layer": arch.depth,
         "n_head": attention.heads,
-        "n_inner": arch.parts["dense"].d_ff,
+        "n_inner": dense.d_ff,
         "activation_function": "swiglu",
         "position_embedding_type": "alibi",
         "mup_scale_qk_dot_by_d": attention.scale is not None,

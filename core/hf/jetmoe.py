@@ -1,5 +1,7 @@
 """JetMoE (arXiv:2404.07413): experts in attention too, which share keys and values."""
 
+from ..parts.attention_experts import AttentionExperts
+from ..parts.experts import Experts
 from ..spec import Architecture
 from . import common, rotary, tensors
 from .common import unless
@@ -35,7 +37,7 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    attention, moe = arch.parts["attention"], arch.parts["moe"]
+    attention, moe = common.made_of(arch, {"attention": AttentionExperts, "moe": Experts})
     return (
         {"architectures": ["JetMoeForCausalLM"], "model_type": "jetmoe"}
         | common.write_sizes(arch)

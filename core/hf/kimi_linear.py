@@ -7,6 +7,8 @@ import torch
 
 from ..parts.experts import Experts
 from ..parts.kimi_delta import KimiDelta
+from ..parts.latent import LatentAttention
+from ..parts.position import NoPosition
 from ..spec import Architecture
 from . import common, tensors
 from . import deepseek_v3 as v3
@@ -100,7 +102,8 @@ def experts(config: Config, *, count: int, d_ff: int, scale: float, groups: int,
 
 
 def write(arch: Architecture) -> dict:
-    delta, latent, dense, moe = map(arch.parts.get, ("delta", "attention", "dense", "moe"))
+    kinds = {"delta": KimiDelta | None, "attention": LatentAttention | None} | common.FEEDS
+    delta, latent, dense, moe = common.made_of(arch, kinds, NoPosition)
     words = ["linear_attention" if block[0].parts == ("delta",) else "full_attention" for block in arch.sequence]
     written = (
         {"architectures": ["KimiLinearForCausalLM"], "model_type": "kimi_linear"}

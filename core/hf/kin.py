@@ -5,7 +5,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from ..spec import Architecture
+from ..parts import PARTS
+from ..parts.base import Mixer
+from ..parts.feedforward import Activated, FeedForward
+from ..parts.position import NoPosition, Rope
+from ..spec import Architecture, Unsupported
 from . import common, mtp, rotary, tensors
 from .common import unless
 from .config import Config
@@ -55,6 +59,8 @@ class Kin:
     mixer: Callable[[str, str, Any], Sources] | None = (
         None  # where attention's own tensors are, where not at llama's names
     )
+    ahead: str | None = None  # the key of how many modules predict ahead; of a dense model one like its first layer
+    named_ahead: mtp.Names = mtp.LAYERS
 
 
 def every(fourth: int) -> Callable[[Config, int, int | None], list[str]]:
@@ -175,6 +181,7 @@ KIN = {
     "exaone4": Kin(
         "Exaone4", (102_400, 4_096, 16_384, 32, 2_048), (32, 32, None), eps=("rms_norm_eps", 1e-5), bias=False,
         attention={"qk_norm": {}}, residual={"norm": "output"}, window=every(4), sliding=4_096, unseen=True,
+        ahead="num_nextn_predict_layers", named_ahead=mtp.APART, ignored="mtp_share_layers",
     ),
     "gemma": Kin(
         "Gemma", (256_000, 3_072, 24_576, 28, 8_192), (16, 16, 256), tied=True, norm={"kind": "rms", "unit_offset": True},
@@ -263,7 +270,11 @@ def read(kin: Kin, config: Config, model_type: str) -> dict:
     value, position, mixers, order = frame(config, model_type, kin)
     beside = says(config, kin.parallel)
     blocks = [[[name, "dense"]] if beside else [name, "dense"] for name in order]
-    return common.assemble(config, value, position, mixers | {"dense": dense(config, kin)}, blocks)
+    ahead = config.count(kin.ahead, 0, least=0, most=1) if kin.ahead else 0
+    config.expect("_num_mtp_layers", ahead)
+    return common.assemble(
+        config, value, position, mixers | {"dense": dense(config, kin)}, blocks, **mtp.modules(ahead, blocks[0])
+    )
 
 
 def frame(config: Config, model_type: str, kin: Kin) -> tuple[dict, dict, dict, list[str]]:
@@ -459,16 +470,22 @@ def _per_head(value: dict) -> dict:
 
 
 def write(kin: Kin, model_type: str, arch: Architecture) -> dict:
-    part = arch.parts["dense"]
-    written = write_frame(arch, model_type, kin) | {
-        "intermediate_size": part.d_ff,
-        kin.activation[0]: common.write_activation(part.activation),
-    }
+    written, part = write_frame(arch, model_type, kin, {"dense": FeedForward}), arch.parts["dense"]
+    written |= {"intermediate_size": part.d_ff, kin.activation[0]: common.write_activation(part.activation)}
+    written |= {kin.ahead: arch.mtp.count} if kin.ahead and arch.mtp else {}
     return written | ({kin.mlp_bias[0]: part.bias} if isinstance(kin.mlp_bias, tuple) else {})
 
 
-def write_frame(arch: Architecture, model_type: str, kin: Kin) -> dict:
-    part = next(part for part in common.mixers(arch) if hasattr(part, "kv_heads"))
+def write_frame(arch: Architecture, model_type: str, kin: Kin, beside: Mapping[str, common.Kind]) -> dict:
+    """All but the feed-forward side; `beside` is what layers are made of beside the attention of this row."""
+    mixer = PARTS[kin.attention.get("kind", "attention")]
+    names = ("local*", "global*") if kin.layered else ("local", "global") if kin.window else ()
+    kinds = dict.fromkeys(names, mixer | None) | {"attention": mixer | None if names else mixer} | beside
+    layer = (Mixer, Activated)
+    if kin.parallel:
+        layer = common.abreast(arch) if isinstance(kin.parallel, tuple) else ((Mixer, Activated),)
+    common.made_of(arch, kinds, Rope | NoPosition if kin.local_base else Rope, layer)
+    part = next(part for part in common.mixers(arch) if isinstance(part, mixer))
     written: dict[str, Any] = {
         "architectures": [f"{kin.name}ForCausalLM"],
         "model_type": model_type,
@@ -521,7 +538,11 @@ def write_frame(arch: Architecture, model_type: str, kin: Kin) -> dict:
         return written | rotary.write_ropes(near, arch.position, arch.context) | common.write_precision(arch)
     rope = rotary.write_rope(arch.position, arch.context)
     if kin.magnitudes and arch.position.scaling:
-        magnitude = rope["rope_scaling"].pop("attention_factor")
+        magnitude = rope["rope_scaling"].pop("attention_factor", None)
+        if magnitude is None:
+            raise Unsupported(
+                "position.scaling.attention_factor: this family says it, for short texts and for long ones"
+            )
         rope["rope_scaling"] |= {"short_mscale": magnitude, "long_mscale": magnitude}
     if kin.scaled and not arch.position.scaling:
         rope = {"rope_parameters": {"rope_type": "default", "rope_theta": arch.position.base}}
@@ -554,5 +575,6 @@ class Family:
 
 
 FAMILIES = [
-    Family(name, partial(read, row), partial(write, row, name), partial(sources, row)) for name, row in KIN.items()
+    Family(name, partial(read, row), partial(write, row, name), partial(sources, row), AHEAD=row.named_ahead)
+    for name, row in KIN.items()
 ]

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from ..parts.feedforward import FeedForward
+from ..parts.latent import LatentAttention
 from ..spec import Architecture, Unsupported
 from . import common, mtp, rotary, tensors
 from . import deepseek_v3 as v3
@@ -147,7 +149,8 @@ def _feeds(row: LatentKin, config: Config, depth: int) -> list[str]:
 
 
 def write(row: LatentKin, model_type: str, arch: Architecture) -> dict:
-    part = arch.parts["attention"]
+    feeds = common.FEEDS if row.experts else {"dense": FeedForward}
+    part, *_ = common.made_of(arch, {"attention": LatentAttention} | feeds)
     written = (
         {"architectures": [f"{row.name}ForCausalLM"], "model_type": model_type}
         | common.write_sizes(arch)

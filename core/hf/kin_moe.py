@@ -6,7 +6,8 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from ..parts.experts import Experts
+from ..parts.attention import Attention
+from ..parts.experts import Experts, Shared
 from ..spec import Architecture, Unsupported
 from . import common, kin, mtp, tensors
 from .common import unless
@@ -97,15 +98,14 @@ class MoeKin(Kin):
     gate: bool = False  # on the shared expert
     sparse: Callable[[Config, int], list[bool]] = lambda config, depth: [True] * depth  # which layers have experts
     first: Count | None = None  # how many layers are dense before them, where a key says only that
-    ahead: str | None = None  # the key of how many modules predict ahead
     foretold: tuple[int, str] = (-1, "moe")  # the layer whose attention they have, and what follows it
-    named_ahead: mtp.Names = mtp.LAYERS
     at: str = "mlp"  # where a layer keeps them, and below it the router and the selection bias
     routed_by: str = "gate"
     bias_at: str | None = None
     shared_at: str = "mlp.shared_experts"
     shared_tensors: Mapping[str, str] = field(default_factory=dict)
     turned: bool = False  # stacked experts are (experts, in, out)
+    others: Mapping[str, Any] = field(default_factory=dict)  # further mixers that another module reads and writes
     also: Mapping[str, str] = field(
         default_factory=dict
     )  # pieces of names that published files have in the place of the class's
@@ -143,6 +143,7 @@ KIN = {
         "Cohere2Moe", (256_000, 8_192, 22_528, 40, 8_192), (64, None, 128), tied=True, norm={"kind": "layer", "bias": False},
         eps=("layer_norm_eps", 1e-5), rope=kin.PAIRS, parallel=True, window=prefixed, sliding=4_096, unseen=True, count=("num_experts", 8),
         top_k=("num_experts_per_tok", 2), d_ff=("intermediate_size", 22_528), shared=("num_shared_experts", 0), sparse=typed(0),
+        others={"leading": Attention | None},
         ignored="order_of_interleaved_layers position_embedding_type rotary_pct use_embedding_sharing use_gated_activation "
         "use_parallel_embedding layer_switch",
     ),
@@ -371,10 +372,13 @@ def _experts(config: Config, row: MoeKin) -> dict:
 
 
 def write(row: MoeKin, model_type: str, arch: Architecture) -> dict:
-    dense = arch.parts.get("dense")
+    always = row.sparse is MoeKin.sparse and not row.first
+    made = row.others | ({"moe": Experts} if always else common.FEEDS)
+    frame, dense = kin.write_frame(arch, model_type, row, made), arch.parts.get("dense")
     # Where no layer has experts, some stand for what the keys must say of them.
-    moe = arch.parts.get("moe") or Experts(kind="experts", count=8, top_k=1, d_ff=8, activation=dense.activation)
-    written = kin.write_frame(arch, model_type, row) | {
+    none = {"count": 8, "top_k": 1, "d_ff": 8, "shared": Shared(d_ff=8) if row.shared else None}
+    moe = arch.parts.get("moe") or Experts.model_construct(activation=dense.activation, **none)
+    written = frame | {
         row.count[0]: moe.count, row.top_k[0]: moe.top_k, row.activation[0]: common.write_activation(moe.activation),
     }  # fmt: skip
     written["intermediate_size"] = dense.d_ff if dense else 4 * arch.d_model
@@ -391,7 +395,7 @@ def write(row: MoeKin, model_type: str, arch: Architecture) -> dict:
             raise Unsupported("layers: in this family the first layers are dense and no others")
         written[row.first[0]] = first
     elif row.sparse is spaced:
-        routed = [layer for layer, here in enumerate(sparse) if here]
+        routed = [layer for layer, here in enumerate(sparse) if here] or [arch.depth]
         steps = {after - before for before, after in pairwise(routed)} or {1}
         written |= {
             "moe_layer_start_index": routed[0],
@@ -414,7 +418,7 @@ def write(row: MoeKin, model_type: str, arch: Architecture) -> dict:
         written[row.shared[0]] = 0 if shared is None else shared.d_ff if wide else shared.count
         if isinstance(row.mlp_bias, tuple) and shared:
             written[row.mlp_bias[0]] = shared.bias
-        if row.always and shared.d_ff != shared.count * moe.d_ff:
+        if row.always and shared and shared.d_ff != shared.count * moe.d_ff:
             written |= {row.shared[0]: 0, "intermediate_size": shared.d_ff}
     match model_type:
         case "cohere2_moe":

@@ -1,8 +1,9 @@
 """Laguna (poolside, 2026): as many query heads as each layer's kind wants, a softplus gate on what attention gives, DeepSeek-V3's
 router."""
 
+from ..parts.attention import Attention
 from ..parts.experts import Experts
-from ..spec import Architecture
+from ..spec import Architecture, Unsupported
 from . import common, rotary, tensors
 from .common import unless
 from .config import Config
@@ -68,7 +69,11 @@ def _experts(config: Config, parts: dict) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    moe, dense, mixers = arch.parts.get("moe"), arch.parts.get("dense"), common.mixers(arch)
+    kinds = dict.fromkeys(("attention", "local*", "global*"), Attention | None) | common.FEEDS
+    _, dense, moe = common.made_of(arch, kinds)
+    mixers = common.mixers(arch)
+    if not mixers[0].gate:
+        raise Unsupported("parts.attention.gate: this family's attention has one")
     near, far = common.near_and_far(arch)
     return (
         {"architectures": ["LagunaForCausalLM"], "model_type": "laguna"}

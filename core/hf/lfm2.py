@@ -1,5 +1,6 @@
 """LFM2, dense and with experts (Liquid AI, arXiv:2511.23404): gated short convolutions, and attention in some layers."""
 
+from ..parts.attention import Attention
 from ..parts.convolution import ShortConvolution
 from ..spec import Architecture
 from . import common, rotary, tensors
@@ -80,7 +81,8 @@ def _experts(config: Config) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    convolution, attention, moe = (arch.parts.get(name) for name in ("convolution", "attention", "moe"))
+    made = {"convolution": ShortConvolution | None, "attention": Attention | None} | common.FEEDS
+    convolution, attention, dense, moe = common.made_of(arch, made)
     kinds = [block[1].parts[0] for block in arch.sequence]
     written = {
         "architectures": ["Lfm2MoeForCausalLM" if moe else "Lfm2ForCausalLM"], "model_type": "lfm2_moe" if moe else "lfm2",
@@ -92,12 +94,13 @@ def write(arch: Architecture) -> dict:
         written |= {"conv_L_cache": convolution.kernel, "conv_bias": convolution.bias}
     if attention:
         written |= common.write_heads(attention)
-    if "dense" in arch.parts:
-        written["intermediate_size"] = arch.parts["dense"].d_ff
+    if dense:
+        written["intermediate_size"] = dense.d_ff
     if moe:
         written |= {
             "num_experts": moe.count, "num_experts_per_tok": moe.top_k, "moe_intermediate_size": moe.d_ff,
-            "num_dense_layers": kinds.index("moe"), "norm_topk_prob": moe.router.normalise, "routed_scaling_factor": moe.router.scale,
+            "num_dense_layers": (*kinds, "moe").index("moe"),
+            "norm_topk_prob": moe.router.normalise, "routed_scaling_factor": moe.router.scale,
             "use_expert_bias": moe.router.selection_bias,
         }  # fmt: skip
     else:

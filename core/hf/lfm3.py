@@ -1,6 +1,7 @@
 """LFM3 (Liquid AI 2026): LFM2's short convolutions between attention in a window and attention to everything, gated by head."""
 
 from ..parts.convolution import ShortConvolution
+from ..parts.feedforward import FeedForward
 from ..spec import Architecture
 from . import common, rotary, tensors
 from .common import unless
@@ -54,7 +55,8 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    convolution = arch.parts.get("convolution")
+    made = {"convolution": ShortConvolution | None, "dense": FeedForward} | common.WINDOWED
+    convolution, dense, *_ = common.made_of(arch, made)
     mixers = [arch.parts[block[0].parts[0]] for block in arch.sequence]
     attention = next((part for part in mixers if part.kind == "attention"), None)
     words = {"short_convolution": "conv", "attention": "full_attention"}
@@ -62,7 +64,7 @@ def write(arch: Architecture) -> dict:
     written = {
         "architectures": ["Lfm3ForCausalLM"], "model_type": "lfm3", "norm_eps": arch.norm.eps,
         "layer_types": ["sliding_attention" if getattr(part, "window", None) else words[part.kind] for part in mixers],
-        "use_sandwich_norm": arch.residual.norm == "sandwich", "intermediate_size": arch.parts["dense"].d_ff,
+        "use_sandwich_norm": arch.residual.norm == "sandwich", "intermediate_size": dense.d_ff,
         "sliding_window": common.window(arch),
     } | common.write_sizes(arch) | rotary.write_ropes(near, far, arch.context) | common.write_precision(arch)  # fmt: skip
     if convolution:

@@ -3,7 +3,10 @@ Their files say bailing_hybrid as Ling 3.0's do, and their class tells them apar
 the config.json does not say what they are."""
 
 from ..parts.experts import Experts
+from ..parts.feedforward import FeedForward
+from ..parts.latent import LatentAttention
 from ..parts.lightning import LightningAttention
+from ..parts.position import Rope
 from ..spec import Architecture, Unsupported
 from . import common, kimi_linear, ring, rotary, tensors
 from . import deepseek_v3 as v3
@@ -72,7 +75,10 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    lightning, latent, dense, moe = map(arch.parts.get, ("lightning", "attention", "dense", "moe"))
+    kinds = {"lightning": LightningAttention, "attention": LatentAttention, "dense": FeedForward | None, "moe": Experts}
+    lightning, latent, dense, moe = common.made_of(arch, kinds)
+    if not isinstance(lightning.position, Rope):
+        raise Unsupported("parts.lightning.position: in this family it is a rope")
     mixers, networks = ([block[at].parts[0] for block in arch.sequence] for at in (0, 1))
     return (
         {"architectures": [CLASS], "model_type": "bailing_hybrid"}
@@ -85,9 +91,9 @@ def write(arch: Architecture) -> dict:
             "hidden_act": common.write_activation(moe.activation),
             "head_dim": lightning.head_dim,
             "partial_rotary_factor": lightning.position.fraction,
-            "layer_group_size": mixers.index("attention") + 1,
+            "layer_group_size": (*mixers, "attention").index("attention") + 1,
             "group_norm_size": lightning.groups,
-            "first_k_dense_replace": networks.index("moe"),
+            "first_k_dense_replace": (*networks, "moe").index("moe"),
             "intermediate_size": dense.d_ff if dense else 4 * arch.d_model,
         }
     )

@@ -1,5 +1,7 @@
 """Llama 1 to 3 (arXiv:2302.13971, arXiv:2407.21783): the shape that most later families vary."""
 
+from ..parts.attention import Attention
+from ..parts.feedforward import FeedForward
 from ..spec import Architecture
 from . import common, rotary
 from .config import Config
@@ -22,7 +24,7 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    attention, dense = arch.parts["attention"], arch.parts["dense"]
+    attention, dense = common.made_of(arch, {"attention": Attention, "dense": FeedForward})
     return (
         {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}
         | common.write_sizes(arch)

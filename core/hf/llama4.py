@@ -5,6 +5,7 @@ Of the multimodal model's config.json, the text model is read.
 
 from collections.abc import Iterator
 
+from ..parts.attention import Attention
 from ..parts.feedforward import FeedForward
 from ..spec import Architecture
 from . import common, rotary, tensors
@@ -24,7 +25,7 @@ def read(config: Config, model_type: str) -> dict:
     text = config.nested("text_config")
     text.expect("model_type", "llama4_text")
     value = _read_text(text, config)
-    text.finish()
+    text.finish(value)
     return value
 
 
@@ -99,10 +100,9 @@ def _attention(config: Config, value: dict, rope: bool, chunk: bool) -> dict:
     return part | ({"temperature": steps} if grows and scale else {}) | {"position": {"kind": "none"}}
 
 
-def write(arch: Architecture) -> dict | None:
-    if "moe" not in arch.parts:  # what is left is another family's
-        return None
-    mixers = [arch.parts[block[0].parts[0]] for block in arch.sequence]
+def write(arch: Architecture) -> dict:
+    dense, moe = common.made_of(arch, {"local*": Attention, "global*": Attention} | common.FEEDS)
+    mixers = common.mixers(arch)
     feeds = [block[1].parts[0] for block in arch.sequence]
     turned = [mixer.position is None for mixer in mixers]
     temperature = next((m.temperature for m in mixers if m.temperature), None)
@@ -117,9 +117,9 @@ def write(arch: Architecture) -> dict | None:
     }
     if temperature:
         written |= {"attn_scale": temperature.scale, "floor_scale": temperature.length}
-    if dense := arch.parts.get("dense"):
+    if dense:
         written |= {"hidden_act": common.write_activation(dense.activation), "intermediate_size_mlp": dense.d_ff}
-    if moe := arch.parts.get("moe"):
+    if moe:
         written |= {
             "hidden_act": common.write_activation(moe.activation),
             "num_local_experts": moe.count,

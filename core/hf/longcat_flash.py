@@ -2,6 +2,9 @@
 and among the experts some without weights. LongCat-Flash-Lite (arXiv:2601.21204), whose class came with its weights, embeds runs
 of tokens too."""
 
+from ..parts.experts import Experts
+from ..parts.feedforward import Activated, FeedForward
+from ..parts.latent import LatentAttention
 from ..spec import Architecture
 from . import common, mtp, rotary, tensors
 from . import deepseek_v3 as v3
@@ -73,7 +76,10 @@ def _depth(config: Config) -> int:
 
 
 def write(arch: Architecture) -> dict:
-    moe, dense, ngrams = arch.parts["moe"], arch.parts["dense"], arch.embedding.ngrams
+    kinds = {"attention": LatentAttention, "dense": FeedForward, "moe": Experts}
+    layer = (LatentAttention, (Activated, Activated), LatentAttention, FeedForward)
+    attention, dense, moe = common.made_of(arch, kinds, layer=layer)
+    ngrams = arch.embedding.ngrams
     own = {"architectures": ["LongcatFlashForCausalLM"], "model_type": "longcat_flash"}
     if ngrams:
         own = {
@@ -83,7 +89,7 @@ def write(arch: Architecture) -> dict:
     return (
         own
         | {key: value for key, value in common.write_sizes(arch).items() if key != "num_hidden_layers"}
-        | {key: value for key, value in v3.write_latent(arch.parts["attention"]).items() if key != "num_key_value_heads"}
+        | {key: value for key, value in v3.write_latent(attention).items() if key != "num_key_value_heads"}
         | {
             "num_layers": arch.depth, "hidden_act": common.write_activation(dense.activation), "ffn_hidden_size": dense.d_ff,
             "n_routed_experts": moe.count, "zero_expert_num": moe.zero, "zero_expert_type": "identity", "moe_topk": moe.top_k,

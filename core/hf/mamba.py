@@ -3,7 +3,9 @@ every eighth layer and experts in every second."""
 
 import math
 
+from ..parts.attention import Attention
 from ..parts.mamba import Mamba
+from ..parts.position import NoPosition
 from ..spec import Architecture
 from . import common, tensors
 from .common import unless
@@ -102,9 +104,9 @@ def _read_jamba(config: Config) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    part = arch.parts["mamba"]
-    if "dense" in arch.parts or "moe" in arch.parts:
-        return _write_jamba(arch, part)
+    if len(arch.parts) > 1:
+        return _write_jamba(arch)
+    (part,) = common.made_of(arch, {"mamba": Mamba}, NoPosition, (Mamba,))
     model_type = "falcon_mamba" if part.inner_norm else "mamba"
     name = {"mamba": "Mamba", "falcon_mamba": "FalconMamba"}[model_type]
     return {
@@ -115,22 +117,26 @@ def write(arch: Architecture) -> dict:
     } | ({"mixer_rms_eps": part.inner_norm.eps} if part.inner_norm else {}) | common.write_precision(arch)  # fmt: skip
 
 
-def _write_jamba(arch: Architecture, part: Mamba) -> dict:
+def _write_jamba(arch: Architecture) -> dict:
+    made = {"mamba": Mamba | None, "attention": Attention | None} | common.FEEDS
+    part, attention, dense, moe = common.made_of(arch, made, NoPosition)
     kinds = [(block[0].parts[0], block[1].parts[0]) for block in arch.sequence]
     attends = [layer for layer, (mixer, _) in enumerate(kinds) if mixer == "attention"]
     routes = [layer for layer, (_, ff) in enumerate(kinds) if ff == "moe"]
-    moe = arch.parts.get("moe")
     written = {
-        "architectures": ["JambaForCausalLM"], "model_type": "jamba", "mamba_expand": part.inner // arch.d_model,
-        "mamba_d_state": part.state_size, "mamba_dt_rank": part.step_rank, "mamba_d_conv": part.kernel, "mamba_proj_bias": part.bias,
-        "mamba_conv_bias": part.conv_bias, "hidden_act": common.write_activation(part.activation),
-        "intermediate_size": (moe or arch.parts["dense"]).d_ff, "num_experts": moe.count if moe else 1,
+        "architectures": ["JambaForCausalLM"], "model_type": "jamba", "intermediate_size": (moe or dense).d_ff,
+        "hidden_act": common.write_activation((moe or dense).activation), "num_experts": moe.count if moe else 1,
         "num_experts_per_tok": moe.top_k if moe else 1,
     }  # fmt: skip
+    if part:
+        written |= {
+            "mamba_expand": part.inner // arch.d_model, "mamba_d_state": part.state_size, "mamba_dt_rank": part.step_rank,
+            "mamba_d_conv": part.kernel, "mamba_proj_bias": part.bias, "mamba_conv_bias": part.conv_bias,
+        }  # fmt: skip
     for name, layers in (("attn_layer", attends), ("expert_layer", routes)):
-        written[f"{name}_offset"] = layers[0] if layers else 0
-        written[f"{name}_period"] = layers[1] - layers[0] if len(layers) > 1 else max(arch.depth, 2)
-    heads = common.write_heads(arch.parts["attention"]) if attends else {}
+        written[f"{name}_offset"] = layers[0] if layers else arch.depth
+        written[f"{name}_period"] = layers[1] - layers[0] if len(layers) > 1 else arch.depth + 1
+    heads = common.write_heads(attention) if attention else {}
     return written | common.write_sizes(arch) | heads | common.write_precision(arch)
 
 

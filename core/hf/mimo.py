@@ -103,7 +103,8 @@ def _ropes(config: Config, context: int) -> tuple[dict, dict]:
 
 def write(arch: Architecture) -> dict:
     """Transformers' keys, and Xiaomi's where only they can say it."""
-    moe, dense, mixers = arch.parts.get("moe"), arch.parts.get("dense"), common.mixers(arch)
+    *_, dense, moe = common.made_of(arch, common.WINDOWED | common.FEEDS)
+    mixers = common.mixers(arch)
     full = next((part for part in mixers if not part.window), mixers[0])
     local = next((part for part in mixers if part.window), full)
     near, far = common.near_and_far(arch)

@@ -6,6 +6,8 @@ before the head. A norm of alpha * x + beta * y is one of x + (beta / alpha) * y
 
 import math
 
+from ..parts.attention import Attention
+from ..parts.experts import Experts
 from ..parts.lightning import LightningAttention
 from ..spec import Architecture
 from . import common, rotary, tensors
@@ -97,7 +99,9 @@ def _rounded(x: float) -> float:
 
 
 def write(arch: Architecture) -> dict:
-    mixer, moe = arch.parts.get("attention") or arch.parts["lightning"], arch.parts["moe"]
+    made = {"attention": Attention | None, "lightning": LightningAttention | None, "moe": Experts}
+    attention, lightning, moe = common.made_of(arch, made)
+    mixer = attention or lightning
     kinds = [block[0].parts[0] for block in arch.sequence]
     written = {
         "architectures": ["MiniMaxForCausalLM"],

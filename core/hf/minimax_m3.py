@@ -1,6 +1,8 @@
 """MiniMax-M3 (2026): in most layers attention reads only the blocks of keys that an indexer chooses; gpt-oss's clamped SwiGLU,
 Gemma's norm, MiniMax-M2's router and one shared expert. transformers' own keys, and MiniMax's."""
 
+from ..parts.attention import Attention
+from ..parts.block_sparse import BlockSparseAttention
 from ..parts.experts import Experts
 from ..spec import Architecture
 from . import common, rotary, tensors
@@ -28,7 +30,7 @@ def read(config: Config, model_type: str) -> dict:
         tie = config.take("tie_word_embeddings", bool, False) or None  # where either says so
         text = text_config(config, "minimax_m3_vl_text", "minimax_m3_text", "minimax_m3", tie=tie)
         value = read(text, "minimax_m3_vl_text")
-        text.finish()
+        text.finish(value)
         return value
     value = common.sizes(config, vocab_size=200_064, d_model=6_144, context=524_288, tied=False, eps=1e-6)
     value["norm"] |= {"unit_offset": True}
@@ -102,8 +104,9 @@ def _experts(config: Config) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    moe, dense, mixers = arch.parts.get("moe"), arch.parts.get("dense"), common.mixers(arch)
-    chosen = arch.parts.get("sparse")
+    kinds = {"attention": Attention | None, "sparse": BlockSparseAttention | None} | common.FEEDS
+    _, chosen, dense, moe = common.made_of(arch, kinds)
+    mixers = common.mixers(arch)
     return (
         {"architectures": ["MiniMaxM3VLForCausalLM"], "model_type": "minimax_m3_vl_text"}
         | common.write_sizes(arch)

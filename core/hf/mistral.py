@@ -2,6 +2,7 @@
 stretches its rope and lets scores grow with the position."""
 
 from ..parts.attention import Attention
+from ..parts.feedforward import FeedForward
 from ..spec import Architecture
 from . import common, kin_latent, rotary
 from .config import Config, text_config
@@ -28,7 +29,7 @@ def read(config: Config, model_type: str) -> dict:
         inner = text.take("model_type", str, "mistral")
         fourth = kin_latent.KIN.get(inner)
         value = kin_latent.read(fourth, text, inner) if fourth else read(text, inner)
-        text.finish()
+        text.finish(value)
         return value
     third = model_type == "ministral3"
     vocabulary, context, depth, eps = (131_072, 262_144, 34, 1e-5) if third else (32_000, 131_072, 32, 1e-6)
@@ -45,8 +46,8 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    attention = arch.parts["attention"]
-    written = _write(arch, attention)
+    attention, dense = common.made_of(arch, {"attention": Attention, "dense": FeedForward})
+    written = _write(arch, attention, dense)
     if attention.temperature is None:
         return written
     rope = {"rope_theta": arch.position.base} | rotary.write_rope_scaling(arch.position, arch.context)
@@ -55,12 +56,12 @@ def write(arch: Architecture) -> dict:
     return {key: value for key, value in written.items() if key not in ("rope_theta", "rope_scaling")}
 
 
-def _write(arch: Architecture, attention: Attention) -> dict:
+def _write(arch: Architecture, attention: Attention, dense: FeedForward) -> dict:
     return (
         {"architectures": ["MistralForCausalLM"], "model_type": "mistral", "sliding_window": attention.window}
         | common.write_sizes(arch)
         | common.write_heads(attention)
-        | common.write_dense(arch.parts["dense"])
+        | common.write_dense(dense)
         | rotary.write_rope(arch.position, arch.context)
         | common.write_precision(arch)
     )

@@ -1,5 +1,7 @@
 """Mixtral (arXiv:2401.04088): Mistral with experts; the softmax is over the two that are chosen."""
 
+from ..parts.attention import Attention
+from ..parts.experts import Experts
 from ..spec import Architecture
 from . import common, rotary, tensors
 from .config import Config
@@ -29,7 +31,7 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    attention, moe = arch.parts["attention"], arch.parts["moe"]
+    attention, moe = common.made_of(arch, {"attention": Attention, "moe": Experts})
     return (
         {"architectures": ["MixtralForCausalLM"], "model_type": "mixtral", "sliding_window": attention.window}
         | common.write_sizes(arch)

@@ -2,6 +2,9 @@
 
 from functools import partial
 
+from ..parts.attention import Attention
+from ..parts.feedforward import FeedForward
+from ..parts.position import Alibi
 from ..spec import Architecture
 from . import classic, common
 from .config import Config
@@ -49,7 +52,7 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    part = arch.parts["attention"]
+    part, _ = common.made_of(arch, {"attention": Attention, "dense": FeedForward}, Alibi)
     inner = {
         "alibi": True,
         "clip_qkv": part.clip,

@@ -2,7 +2,9 @@
 embedding; gated attention with norms of queries and keys that have no weights. Three layers in a window, with rope, to one that
 sees everything, without."""
 
-from ..spec import Architecture
+from ..parts.attention import Attention
+from ..parts.feedforward import FeedForward
+from ..spec import Architecture, Unsupported
 from . import common, rotary, tensors
 from .config import Config, text_config
 from .gemma2 import KINDS, window
@@ -18,7 +20,7 @@ def read(config: Config, model_type: str) -> dict:
         config.ignore("out_hidden_size", "projector_hidden_size", "projector_hidden_act")
         text = text_config(config, "muse_glimmer_text")
         value = read(text, "muse_glimmer_text")
-        text.finish()
+        text.finish(value)
         return value
     value = common.sizes(config, vocab_size=202_048, d_model=6_656, context=131_072, tied=False, eps=1e-5)
     value["norm"] |= {"unit_offset": True}
@@ -60,8 +62,11 @@ def _attention(config: Config, d_model: int) -> dict:
 
 
 def write(arch: Architecture) -> dict:
+    kinds = {"dense": FeedForward, "local*": Attention, "global*": Attention}
+    dense = common.write_dense(*common.made_of(arch, kinds))
     parts = common.mixers(arch)
-    dense = common.write_dense(arch.parts["dense"])
+    if not parts[0].scale:
+        raise Unsupported("parts.local.scale: this family's scores have one")
     dense["hidden_activation"] = dense.pop("hidden_act")
     ropes = [0.0 if part.position and part.position.kind == "none" else arch.position.base for part in parts]
     return (

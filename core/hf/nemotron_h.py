@@ -2,9 +2,13 @@
 of ReLU squared or experts of it; and Mamba-2 alone (arXiv:2405.21060)."""
 
 import math
+from collections.abc import Mapping
 
+from ..parts.attention import Attention
+from ..parts.base import Part
 from ..parts.mamba2 import Mamba2
-from ..spec import MAX_LAYERS, Architecture
+from ..parts.position import NoPosition
+from ..spec import MAX_LAYERS, Architecture, Unsupported
 from . import common, mtp, tensors
 from .common import unless
 from .config import Config
@@ -30,6 +34,7 @@ NEUTRAL = (
     "rescale_prenorm_residual", "residual_in_fp32", "expand", "rms_norm", "time_step_rank", "norm_before_gate", "time_step_scale",
     "time_step_init_scheme",
 )  # fmt: skip
+LARGEST = 3.4e38  # of float32, nearly
 CONTEXT = 1_048_576  # a state has no end; the spec asks for some length
 
 
@@ -60,9 +65,12 @@ def _mamba(config: Config, heads: str, head_dim: str, state: str, bias: str) -> 
 
 
 def step_limits(config: Config, key: str) -> dict:
-    """The least and the largest time step, where there are any; infinity has several names in JSON."""
+    """The least and the largest time step, where there are any. JSON has no infinity: files say its name, or a number that no
+    float32 reaches."""
     limits = list(config.take(key, (list, tuple), ()) or (0.0, math.inf))
-    if limits[1:] in ([math.inf], ["Infinity"], [{"__float__": "Infinity"}]):
+    high = limits[1] if len(limits) == 2 else 0.0
+    high = high.get("__float__") if isinstance(high, Mapping) else high
+    if str(high).lower().lstrip("+") in ("infinity", "inf") or isinstance(high, int | float) and high >= LARGEST:
         limits[1] = None
     if len(limits) != 2 or not all(isinstance(x, float | int | None) and not isinstance(x, bool) for x in limits):
         raise config.refuse(key, "give two numbers, the least time step and the largest")
@@ -173,7 +181,9 @@ def _listed(config: Config, *keys: str) -> list[str] | None:
 
 
 def write(arch: Architecture) -> dict:
-    mamba = arch.parts.get("mamba", Mamba2(kind="mamba2", heads=1, head_dim=1, state_size=1))
+    kinds = {"mamba": Mamba2 | None, "attention": Attention | None} | common.FEEDS
+    mamba, attention, dense, moe = common.made_of(arch, kinds, NoPosition, (Part,))
+    mamba = mamba or Mamba2(kind="mamba2", heads=1, head_dim=1, state_size=1)
     shared = {
         "vocab_size": arch.vocab_size, "hidden_size": arch.d_model, "tie_word_embeddings": arch.tied_embeddings,
         "layer_norm_epsilon": arch.norm.eps, "n_groups": mamba.groups, "conv_kernel": mamba.kernel, "use_conv_bias": mamba.conv_bias,
@@ -186,7 +196,8 @@ def write(arch: Architecture) -> dict:
             "time_step_limit": write_step_limits(mamba),
         }  # fmt: skip
     letters = {kind: letter for letter, kind in LETTERS.items()}
-    attention, dense, moe = (arch.parts.get(name) for name in ("attention", "dense", "moe"))
+    if moe and not moe.shared:
+        raise Unsupported("parts.moe.shared: this family's experts have a shared one beside them")
     written = shared | {
         "architectures": ["NemotronHForCausalLM"], "model_type": "nemotron_h", "mamba_num_heads": mamba.heads,
         "mamba_head_dim": mamba.head_dim, "ssm_state_size": mamba.state_size, "use_bias": mamba.bias,

@@ -1,5 +1,7 @@
 """OLMo 2 (arXiv:2501.00656): norms on what each part gives, none before it, and one norm over all heads of queries and of keys."""
 
+from ..parts.attention import Attention
+from ..parts.feedforward import FeedForward
 from ..spec import Architecture
 from . import common, rotary
 from .config import Config
@@ -22,12 +24,12 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    attention = arch.parts["attention"]
+    attention, dense = common.made_of(arch, {"attention": Attention, "dense": FeedForward})
     return (
         {"architectures": ["Olmo2ForCausalLM"], "model_type": "olmo2", "attention_bias": attention.bias}
         | common.write_sizes(arch)
         | common.write_heads(attention)
-        | common.write_dense(arch.parts["dense"])
+        | common.write_dense(dense)
         | rotary.write_rope(arch.position, arch.context)
         | common.write_precision(arch)
     )

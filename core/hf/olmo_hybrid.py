@@ -5,7 +5,10 @@ from collections.abc import Iterator
 
 import torch
 
+from ..parts.attention import Attention
 from ..parts.delta import GatedDeltaNet
+from ..parts.feedforward import FeedForward
+from ..parts.position import NoPosition, Rope
 from ..spec import Architecture
 from . import common, rotary, tensors
 from .common import unless
@@ -68,14 +71,15 @@ def _position(config: Config, context: int) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    delta, attention = arch.parts["delta"], arch.parts["attention"]
+    kinds = {"delta": GatedDeltaNet, "attention": Attention, "dense": FeedForward}
+    delta, attention, dense = common.made_of(arch, kinds, Rope | NoPosition)
     position = arch.position
     rope = {"rope_parameters": {"rope_theta": None, "rope_type": "default"}}
     return (
         {"architectures": ["OlmoHybridForCausalLM"], "model_type": "olmo_hybrid", "attention_bias": attention.bias}
         | common.write_sizes(arch)
         | common.write_heads(attention)
-        | common.write_dense(arch.parts["dense"])
+        | common.write_dense(dense)
         | {
             "linear_num_value_heads": delta.heads,
             "linear_num_key_heads": delta.key_heads,

@@ -2,6 +2,9 @@
 
 from functools import partial
 
+from ..parts.attention import Attention
+from ..parts.feedforward import FeedForward
+from ..parts.position import Learned
 from ..spec import Architecture
 from . import classic, common
 from .config import Config
@@ -36,7 +39,7 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    part, dense = arch.parts["attention"], arch.parts["dense"]
+    part, dense = common.made_of(arch, {"attention": Attention, "dense": FeedForward}, Learned)
     return {
         "architectures": ["OpenAIGPTLMHeadModel"], "model_type": "openai-gpt", "vocab_size": arch.vocab_size, "n_embd": arch.d_model,
         "n_positions": arch.position.length, "n_layer": arch.depth, "n_head": part.heads,

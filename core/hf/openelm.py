@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from itertools import product
 
+from ..parts.attention import Attention
+from ..parts.feedforward import FeedForward
 from ..spec import Architecture, Unsupported
 from . import common, tensors
 from .common import unless
@@ -83,7 +85,8 @@ def _divisible(width: float, step: int) -> int:
 
 
 def write(arch: Architecture) -> dict:
-    mixers = [arch.parts[block[0].parts[0]] for block in arch.sequence]
+    common.made_of(arch, {"attention*": Attention, "dense*": FeedForward})
+    mixers = common.mixers(arch)
     dense = [arch.parts[block[1].parts[0]] for block in arch.sequence]
     first = mixers[0]
     if not isinstance(arch.position.base, float) or arch.position.scaling:

@@ -1,6 +1,9 @@
 """OPT (arXiv:2205.01068), BioGPT and XGLM (arXiv:2112.10668): biases everywhere, positions that begin with the third row of a
 table that is learned, or made of sinusoids."""
 
+from ..parts.attention import Attention
+from ..parts.feedforward import FeedForward
+from ..parts.position import Learned, Sinusoidal
 from ..spec import Architecture
 from . import classic, common
 from .config import Config
@@ -99,7 +102,7 @@ def _model(
 
 
 def write(arch: Architecture) -> dict:
-    attention, dense = arch.parts["attention"], arch.parts["dense"]
+    attention, dense = common.made_of(arch, {"attention": Attention, "dense": FeedForward}, Learned | Sinusoidal)
     shared = {
         "vocab_size": arch.vocab_size, "hidden_size": arch.d_model, "num_hidden_layers": arch.depth,
         "num_attention_heads": attention.heads, "max_position_embeddings": arch.context, "layer_norm_eps": arch.norm.eps,
@@ -111,7 +114,7 @@ def write(arch: Architecture) -> dict:
         written = {"ffn_dim": dense.d_ff, "activation_function": activation, "scale_embedding": scaled}
         shared = {ours.get(key, key): value for key, value in shared.items()}
         return {"architectures": ["XGLMForCausalLM"], "model_type": "xglm"} | shared | written
-    if arch.family == "biogpt":
+    if arch.model_type == "biogpt":
         written = {"intermediate_size": dense.d_ff, "hidden_act": activation, "scale_embedding": scaled}
         return {"architectures": ["BioGptForCausalLM"], "model_type": "biogpt"} | shared | written
     before = arch.residual.norm == "pre"
@@ -124,7 +127,7 @@ def write(arch: Architecture) -> dict:
 
 
 def sources(arch: Architecture) -> Sources:
-    names = XGLM if arch.position.kind == "sinusoidal" else BIOGPT if arch.family == "biogpt" else OPT
+    names = XGLM if arch.position.kind == "sinusoidal" else BIOGPT if arch.model_type == "biogpt" else OPT
     return classic.sources(arch, names)
 
 

@@ -1,6 +1,9 @@
 """Pangu Pro MoE (arXiv:2505.21411): experts stand in eight groups, one to a device, and each token takes the best of every group; a
 learned number of each expert's multiplies its weight. Its class came with its weights; openPangu's later one is another's."""
 
+from ..parts.attention import Attention
+from ..parts.experts import Experts
+from ..parts.feedforward import FeedForward
 from ..spec import Architecture
 from . import common, rotary, tensors
 from .config import Config
@@ -38,7 +41,8 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    attention, moe, dense = arch.parts["attention"], arch.parts["moe"], arch.parts.get("dense")
+    kinds = {"attention": Attention, "moe": Experts, "dense": FeedForward | None}
+    attention, moe, dense = common.made_of(arch, kinds)
     return (
         {"architectures": ["PanguProMoEForCausalLM"], "model_type": "PanguProMoE"}
         | common.write_sizes(arch)

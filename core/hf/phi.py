@@ -1,6 +1,8 @@
 """Phi-1 to Phi-2 (arXiv:2306.11644) and Persimmon (Adept 2023): LayerNorm, biases, part of each head turning; Phi's attention and
 feed-forward stand side by side behind one norm."""
 
+from ..parts.attention import Attention
+from ..parts.feedforward import FeedForward
 from ..spec import Architecture
 from . import classic, common, rotary
 from .config import Config
@@ -48,7 +50,7 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    attention, dense = arch.parts["attention"], arch.parts["dense"]
+    attention, dense = common.made_of(arch, {"attention": Attention, "dense": FeedForward}, layer=common.abreast(arch))
     model_type = "phi" if len(arch.sequence[0]) == 1 else "persimmon"
     return {
         "architectures": [{"phi": "PhiForCausalLM", "persimmon": "PersimmonForCausalLM"}[model_type]], "model_type": model_type,

@@ -14,7 +14,8 @@ from torch import nn
 
 from ..parts.base import Linear
 from ..parts.experts import StackedExperts
-from ..spec import Architecture, Unsupported
+from ..precision import FORMATS
+from ..spec import Architecture, Segment, Unsupported
 from ..trace import trace_part
 from .config import Config, shown
 
@@ -68,12 +69,18 @@ def quantised(arch: Architecture, family: Any, config: Config) -> Architecture:
 def matrices(arch: Architecture, family: Any) -> Iterator[tuple[str, Sequence]]:
     """(path in its part, ways in which checkpoints hold it) for every matrix of every layer that may be stored narrow."""
     narrow = {(name, path) for name in arch.parts for path in _linear(arch, name)}
-    for path, ways in family.sources(arch):
+    one = {name: part.model_copy(update={"count": 1}) for name, part in arch.parts.items() if hasattr(part, "count")}
+    for path, ways in family.sources(_with(arch, parts=dict(arch.parts) | one)):  # all experts are stored alike
         layer, _, inner = path.partition(".")[2].partition(".")
         name, _, rest = inner.partition(".")
         name = name if name in arch.parts else re.sub(r"_\d+$", "", name)
         if path.startswith("layers.") and layer.isdigit() and (name, rest) in narrow:
             yield f"{name}.{rest}", ways
+
+
+def _with(arch: Architecture, **fields: Any) -> Architecture:
+    """The architecture with other fields, for the names of its tensors alone: it is not checked."""
+    return Architecture.model_construct(**{name: getattr(arch, name) for name in type(arch).model_fields} | fields)
 
 
 def _linear(arch: Architecture, name: str) -> Iterator[str]:
@@ -309,6 +316,9 @@ def written(arch: Architecture, family: Any) -> dict:
     """The quantization_config of an architecture's stored formats, {} where nothing is narrow or the family says it itself."""
     if hasattr(family, "write_stored"):
         return family.write_stored(arch)
+    if not any(FORMATS[name].matrices_only for name in arch.precision.values()):
+        return {}
+    arch = _with(arch, layers=tuple(Segment(blocks=(block,)) for block in arch.distinct()))  # alike in all of one kind
     formats = {path: arch.format(path, (2, 2)) for path in dict(matrices(arch, family))}
     plain = arch.precision.get("default", "bf16")
     narrow = set(formats.values()) - {plain}

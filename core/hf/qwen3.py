@@ -67,6 +67,7 @@ def _read_moe(config: Config) -> dict:
 
 
 def write(arch: Architecture) -> dict:
+    common.made_of(arch, common.WINDOWED | common.FEEDS)
     written = (
         common.write_sizes(arch)
         | common.write_heads(common.mixers(arch)[0])

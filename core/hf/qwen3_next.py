@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..parts.attention import Attention
 from ..parts.delta import GatedDeltaNet
-from ..spec import Architecture
+from ..spec import Architecture, Unsupported
 from . import common, mtp, rotary, tensors
 from .common import unless
 from .config import Config, text_config
@@ -32,7 +32,7 @@ def read(config: Config, model_type: str) -> dict:
     if model_type not in TEXT:
         text = text_config(config, f"{model_type}_text")
         value = read(text, f"{model_type}_text")
-        text.finish()
+        text.finish(value)
         return value
     vocabulary, width, depth, heads, kv_heads, d_ff, count, top_k = DEFAULTS[model_type]
     value = common.sizes(config, vocab_size=vocabulary, d_model=width, context=32_768, tied=False, eps=1e-6)
@@ -43,6 +43,7 @@ def read(config: Config, model_type: str) -> dict:
     types = common.layer_types(config, depth, usual, "full_attention", "linear_attention")
     attention = common.attention(config, value["d_model"], heads=heads, kv_heads=kv_heads, head_dim=256)
     config.ignore("attn_output_gate", "mamba_ssm_dtype")
+    config.expect("output_gate_type", "silu", "swish")  # of the delta nets' norm; attention's gate is a sigmoid, always
     config.expect("mtp_use_dedicated_embeddings", False)
     modules = either(config, "mtp_num_hidden_layers", "num_nextn_predict_layers", 0, least=0, most=16)
     parts = {
@@ -97,9 +98,15 @@ def plain_rope(config: Config) -> Config:
 
 
 def write(arch: Architecture) -> dict:
-    delta, attention = arch.parts.get("delta"), arch.parts.get("attention")
-    moe, dense = arch.parts.get("moe"), arch.parts.get("dense")
-    sparse = [block[1].parts == ("moe",) for block in arch.sequence]
+    kinds = {"delta": GatedDeltaNet | None, "attention": Attention | None} | common.FEEDS
+    return write_layers(arch, *common.made_of(arch, kinds))
+
+
+def write_layers(arch: Architecture, delta: GatedDeltaNet | None, attention: Attention | None, dense, moe) -> dict:
+    """The same of the parts that its layers have."""
+    if moe and not moe.shared:
+        raise Unsupported("parts.moe.shared: this family's experts have a shared one beside them")
+    sparse = [block[-1].parts == ("moe",) for block in arch.sequence]
     next_one = moe and (moe.count > 256 or not all(sparse) or arch.vocab_size < 200_000)
     model_type = "qwen3_next" if next_one else "qwen3_5_moe_text" if moe else "qwen3_5_text"
     names = {"qwen3_next": "Qwen3Next", "qwen3_5_moe_text": "Qwen3_5Moe", "qwen3_5_text": "Qwen3_5"}

@@ -4,8 +4,12 @@ that every part reads through gates, and in some layers n-grams that join all st
 import torch
 from torch import Tensor
 
+from ..parts.delta import GatedDeltaNet
+from ..parts.experts import Experts
+from ..parts.gated_streams import GatedStreams
 from ..parts.ngram_streams import NGramStreams
-from ..spec import Architecture
+from ..parts.pooled_sparse import PooledSparseAttention
+from ..spec import Architecture, Unsupported
 from . import common, qwen3_next, rotary
 from .common import unless
 from .config import Config, text_config
@@ -25,7 +29,7 @@ def read(config: Config, model_type: str) -> dict:
     if model_type == "qwen4_exp":
         text = text_config(config, "qwen4_exp_text")
         value = read(text, "qwen4_exp_text")
-        text.finish()
+        text.finish(value)
         return value
     value = common.sizes(config, vocab_size=248_320, d_model=2_048, context=32_768, tied=False, eps=1e-6)
     eps = value["norm"]["eps"]
@@ -44,7 +48,7 @@ def read(config: Config, model_type: str) -> dict:
     order = ["delta" if word == "linear_attention" else "attention" for word in types]
     attention = common.attention(config, value["d_model"], heads=16, kv_heads=2, head_dim=256)
     gate = config.take("output_gate_type", str, config.take("hidden_act", str, "silu"))
-    if gate not in ("silu", "sigmoid"):
+    if gate not in ("silu", "swish", "sigmoid"):
         raise config.refuse("output_gate_type", "only silu or sigmoid is supported")
     delta = qwen3_next.delta(config) | unless(False, sigmoid_gate=gate == "sigmoid")
     parts = {"delta": delta, "moe": qwen3_next.experts(config, 512, 10, True)}
@@ -110,17 +114,18 @@ def indexer(config: Config) -> dict:
     }
 
 
-def write(arch: Architecture) -> dict | None:
-    if arch.residual.kind != "gated_streams":
-        return None
-    part, delta = arch.parts.get("attention"), arch.parts.get("delta")
-    written = qwen3_next.write(arch) | {
+def write(arch: Architecture) -> dict:
+    kinds = {"delta": GatedDeltaNet | None, "attention": PooledSparseAttention | None, "moe": Experts}
+    delta, part, moe = common.made_of(arch, kinds | {"ngrams*": NGramStreams}, layer=())
+    if not isinstance(arch.residual, GatedStreams) or any(len(block) < 2 for block in arch.sequence):
+        raise Unsupported("residual: in this family the stream is several, each read through a gate")
+    written = qwen3_next.write_layers(arch, delta, part, None, moe) | {
         "architectures": ["Qwen4ExpForCausalLM"],
         "model_type": "qwen4_exp_text",
         "layer_types": [
             "linear_attention" if b[-2].parts == ("delta",) else "indexed_attention" for b in arch.sequence
         ],
-        "norm_topk_prob": arch.parts["moe"].router.normalise,
+        "norm_topk_prob": moe.router.normalise,
         "hc_count": arch.residual.streams,
         "hc_lowrank": arch.residual.rank,
         "output_gate_type": "sigmoid" if delta and delta.sigmoid_gate else "silu",

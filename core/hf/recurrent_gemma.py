@@ -4,6 +4,8 @@ import math
 
 import torch
 
+from ..parts.attention import Attention
+from ..parts.feedforward import FeedForward
 from ..parts.rglru import RGLRU
 from ..spec import Architecture, Unsupported
 from . import common, rotary, tensors
@@ -70,7 +72,8 @@ def _recurs(config: Config, depth: int) -> list[bool]:
 
 
 def write(arch: Architecture) -> dict:
-    unit, attention, dense = (arch.parts.get(name) for name in ("recurrence", "attention", "dense"))
+    kinds = {"recurrence": RGLRU | None, "attention": Attention | None, "dense": FeedForward}
+    unit, attention, dense = common.made_of(arch, kinds)
     written = {
         "architectures": ["RecurrentGemmaForCausalLM"], "model_type": "recurrent_gemma", "vocab_size": arch.vocab_size,
         "hidden_size": arch.d_model, "num_hidden_layers": arch.depth, "rms_norm_eps": arch.norm.eps,

@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 from ..parts.attention import Attention
-from ..parts.position import Rope
-from ..spec import Architecture
+from ..parts.position import Alibi, Rope
+from ..spec import Architecture, Unsupported
 from . import classic, common, kin, kin_moe, mtp, phi, tensors
 from .config import Config
 from .kin import Kin
@@ -34,6 +34,7 @@ class Remote:
     more: Callable[[Config, dict], Any] = _nothing  # adds to the spec's mapping what the other family cannot say
     written: Callable[[Architecture, dict], Mapping[str, Any]] = _nothing  # keys for what `given` and `more` read
     names: Mapping[str, str] = field(default_factory=dict)  # pieces of the other family's tensor names -> its own
+    position: common.Kind = Rope
     sources: Callable[[Architecture], Sources] | None = None  # where pieces do not do
     root: str = "model."
     ahead: mtp.Names = mtp.LAYERS
@@ -291,6 +292,7 @@ REMOTE = {
     "aquila": Remote(Kin("Aquila", (100_008, 4_096, 11_008, 32, 2_048), (32, None, None), bias=False), unread="head_dim"),
     "baichuan": Remote(
         Kin("Baichuan", NEEDED, (..., None, None), bias=False), given=_baichuan_length, more=_baichuan, written=_write_baichuan,
+        position=Rope | Alibi,
         ignored="model_max_length z_loss_weight gradient_checkpointing_ratio _from_model_config",
         unread="num_key_value_heads head_dim rope_theta rope_scaling rope_parameters", names={"qkv_proj": "W_pack"},
     ),
@@ -481,10 +483,12 @@ class Family:
                 raise config.refuse(row.keys.get(key, key), "this family's class does not look at it")
             other.ignore(key)
         row.more(other, value)
-        other.finish()
+        other.finish(value)
         return value
 
     def write(self, arch: Architecture) -> dict:
+        if not isinstance(arch.position, self.row.position):
+            raise Unsupported(f"position: this family's is another than {arch.position.kind}")
         position = arch.position if isinstance(arch.position, Rope) else Rope()
         if "rope_scaling" in self.row.unread.split():
             position = position.model_copy(update={"scaling": None})

@@ -51,8 +51,11 @@ def lightning(config: Config, value: dict, heads: int, head_dim: int, position: 
 
 
 def _written(arch: Architecture, written: dict) -> dict:
-    part, first = arch.parts.get("lightning"), [block[0].parts[0] for block in arch.sequence].index("attention")
-    own = {"layer_group_size": first + 1, "group_norm_size": part.groups if part else 1}
+    part, mixers = arch.parts.get("lightning"), [block[0].parts[0] for block in arch.sequence]
+    own = {
+        "layer_group_size": (*mixers, "attention").index("attention") + 1,
+        "group_norm_size": part.groups if part else 1,
+    }
     return dict(LING.written(arch, written)) | own
 
 
@@ -82,7 +85,7 @@ def _sources(arch: Architecture) -> Sources:
 
 ROW = replace(
     LING,
-    like=replace(LING.like, name="BailingMoeLinearV2", ahead=None),
+    like=replace(LING.like, name="BailingMoeLinearV2", ahead=None, others={"lightning": LightningAttention | None}),
     fixed=dict(LING.fixed, architectures=[CLASS], use_qkv_bias=False, linear_silu=False, num_nextn_predict_layers=0),
     more=_linear,
     written=_written,

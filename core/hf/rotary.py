@@ -7,7 +7,7 @@ from ..parts.position import Dynamic, Proportional, Rope, Yarn
 from ..parts.temperature import StepTemperature
 from ..spec import Unsupported
 from .common import unless
-from .config import Config
+from .config import Config, nothing
 
 _ROPE_KEYS = frozenset(
     "rope_type type rope_theta partial_rotary_factor factor original_max_position_embeddings attention_factor beta_fast beta_slow "
@@ -98,6 +98,8 @@ def write_temperature(temperature: StepTemperature | None) -> dict:
     """What goes into the rope dictionary."""
     if temperature is None:
         return {}
+    if not isinstance(temperature, StepTemperature):
+        raise Unsupported(f"temperature: this family's grows in steps, not by {temperature.kind}")
     return {"llama_4_scaling_beta": temperature.scale, "original_max_position_embeddings": temperature.length}
 
 
@@ -108,8 +110,14 @@ def rope_scaling(inner: Config, context: int, original: int | None = None) -> di
     """
     kind = inner.take("rope_type", str, None) or inner.take("type", str, "default")
     kind = {"deepseek_yarn": "yarn", "su": "longrope"}.get(kind, kind)  # what they were first called
+    inner.what = f"a rope of type {kind[:40]}"
+    if (
+        kind == "yarn"
+    ):  # others read these; transformers' classes do not, whose attention_factor follows from the factor
+        inner.ignore("attn_factor")
+        inner.expect("extrapolation_factor", 1.0)
     for key in sorted(inner.left - _ROPE_KEYS):
-        if inner.raw[key] is not None:
+        if not nothing(key, inner.raw[key]):
             raise inner.refuse(key, "it is not a key of a rope that the spec has")
     trained = original or inner.count("original_max_position_embeddings", context)
 
@@ -150,6 +158,8 @@ def rope_scaling(inner: Config, context: int, original: int | None = None) -> di
 
 def write_rope(position: Rope, context: int) -> dict:
     """rope_theta, rope_scaling and partial_rotary_factor: the form that every version of transformers reads."""
+    if not isinstance(position, Rope):
+        raise Unsupported(f"position: this family's is a rope, not {position.kind}")
     written = {"rope_theta": position.base} | unless(1.0, partial_rotary_factor=position.fraction)
     return written | ({"rope_scaling": write_rope_scaling(position, context)} if position.scaling else {})
 

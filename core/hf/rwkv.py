@@ -4,6 +4,8 @@
 import torch
 from torch import Tensor
 
+from ..parts.position import NoPosition
+from ..parts.rwkv import ChannelMix, TimeMix
 from ..spec import Architecture
 from . import common, tensors
 from .config import Config
@@ -39,10 +41,12 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
+    kinds = {"time_mix": TimeMix, "channel_mix": ChannelMix}
+    time_mix, channel_mix = common.made_of(arch, kinds, NoPosition, (TimeMix, ChannelMix))
     return {
         "architectures": ["RwkvForCausalLM"], "model_type": "rwkv", "vocab_size": arch.vocab_size, "hidden_size": arch.d_model,
-        "num_hidden_layers": arch.depth, "context_length": arch.context, "attention_hidden_size": arch.parts["time_mix"].width,
-        "intermediate_size": arch.parts["channel_mix"].d_ff, "tie_word_embeddings": arch.tied_embeddings,
+        "num_hidden_layers": arch.depth, "context_length": arch.context, "attention_hidden_size": time_mix.width,
+        "intermediate_size": channel_mix.d_ff, "tie_word_embeddings": arch.tied_embeddings,
     } | common.write_precision(arch)  # fmt: skip
 
 

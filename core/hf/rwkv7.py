@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from ..parts.position import NoPosition
+from ..parts.rwkv7 import GooseChannelMix, GooseTimeMix
 from ..spec import Architecture
 from . import common, tensors
 from .config import Config
@@ -70,8 +72,9 @@ def _rank(config: Config, name: str, times: float, d_model: int, head_dim: int) 
 
 
 def write(arch: Architecture) -> dict:
-    mix, ff, norm = arch.parts["first"], arch.parts["channel_mix"], arch.norm
-    later = arch.parts.get("time_mix", mix)
+    kinds = {"first": GooseTimeMix, "time_mix": GooseTimeMix | None, "channel_mix": GooseChannelMix}
+    mix, later, ff = common.made_of(arch, kinds, NoPosition, (GooseTimeMix, GooseChannelMix))
+    later, norm = later or mix, arch.norm
     ranks = {"decay": mix.decay_rank, "a": mix.rate_rank, "gate": mix.gate_rank, "v": later.value_rank}
     return {
         "architectures": ["RWKV7ForCausalLM"], "model_type": "rwkv7", "vocab_size": arch.vocab_size, "hidden_size": arch.d_model,

@@ -1,5 +1,7 @@
 """SmolLM3 (Hugging Face, 2025): llama's shape, with every fourth layer's attention without position (arXiv:2501.18795)."""
 
+from ..parts.attention import Attention
+from ..parts.feedforward import FeedForward
 from ..spec import Architecture
 from . import common, rotary
 from .config import Config
@@ -36,7 +38,9 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    mixers, dense = common.mixers(arch), arch.parts["dense"]
+    kinds = {"dense": FeedForward} | dict.fromkeys(NAMES.values(), Attention | None)
+    dense, *_ = common.made_of(arch, kinds)
+    mixers = common.mixers(arch)
     return (
         {"architectures": ["SmolLM3ForCausalLM"], "model_type": "smollm3"}
         | common.write_sizes(arch)

@@ -4,8 +4,11 @@ a window than elsewhere, a rope for each kind of layer, and an activation that i
 Lists that say something of every layer go on to the modules that predict ahead.
 """
 
+from ..parts.attention import Attention
 from ..parts.base import Spec
-from ..spec import Architecture
+from ..parts.experts import Experts
+from ..parts.feedforward import FeedForward
+from ..spec import Architecture, Unsupported
 from . import common, mtp, rotary, tensors
 from . import deepseek_v3 as v3
 from .common import unless
@@ -35,7 +38,7 @@ def read(config: Config, model_type: str) -> dict:
         )
         text = text_config(config, "step3p5")
         value = read(text, "step3p5")
-        text.finish()
+        text.finish(value)
         return value
     for key, says in ALWAYS.items():
         config.expect(key, says)
@@ -218,9 +221,11 @@ def _experts(config: Config) -> dict:
 
 
 def write(arch: Architecture) -> dict:
+    feeds = {"dense*": FeedForward, "moe*": Experts}
+    common.made_of(arch, {"attention": Attention | None, "local*": Attention, "global*": Attention} | feeds)
     mixers, moe = common.mixers(arch), next((part for part in arch.parts.values() if part.kind == "experts"), None)
-    if moe is None:
-        return {}
+    if not moe:
+        raise Unsupported("parts.moe: is missing, and this family has no model without experts")
     dense = next((part for part in arch.parts.values() if part.kind == "feed_forward"), None)
     full = next((part for part in mixers if not part.window), mixers[0])
     local = next((part for part in mixers if part.window), full)

@@ -4,6 +4,9 @@ import math
 
 from torch import Tensor
 
+from ..parts.feedforward import FeedForward
+from ..parts.mlstm import MLSTM
+from ..parts.position import NoPosition
 from ..spec import Architecture
 from . import common
 from .common import unless
@@ -75,7 +78,7 @@ def _head(config: Config, key: str, usual: float, d_model: int, heads: int) -> i
 
 
 def write(arch: Architecture) -> dict:
-    part, dense = arch.parts["mlstm"], arch.parts["dense"]
+    part, dense = common.made_of(arch, {"mlstm": MLSTM, "dense": FeedForward}, NoPosition)
 
     def factor(width: int) -> float:
         """What d_model times this is cut to."""

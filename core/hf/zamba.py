@@ -5,6 +5,10 @@ from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
+from ..parts.mamba import Mamba
+from ..parts.mamba2 import Mamba2
+from ..parts.position import NoPosition, Rope
+from ..parts.shared_block import SharedBlock
 from ..spec import MAX_LAYERS, Architecture, Unsupported
 from . import common, rotary, tensors
 from .common import unless
@@ -134,6 +138,8 @@ def _blocks(arch: Architecture) -> list[str | None]:
 def _write(arch: Architecture, name: str) -> dict:
     """What the two say alike."""
     blocks = _blocks(arch)
+    if "mamba" in blocks:
+        raise Unsupported("layers: in this family a shared block stands before the state space, once in a layer")
     shared = next((arch.parts[name] for name in blocks if name), None)
     written = {"architectures": [f"{name}ForCausalLM"], "model_type": name.lower()} | common.write_precision(arch)
     written |= common.write_sizes(arch)
@@ -147,7 +153,7 @@ def _write(arch: Architecture, name: str) -> dict:
 
 
 def _write_zamba(arch: Architecture) -> dict:
-    part = arch.parts["mamba"]
+    part, _ = common.made_of(arch, {"mamba": Mamba, "shared": SharedBlock | None}, NoPosition, ())
     return _write(arch, "Zamba") | {
         "mamba_expand": part.inner // arch.d_model, "n_mamba_heads": part.heads, "mamba_d_state": part.state_size,
         "mamba_dt_rank": part.step_rank, "mamba_d_conv": part.kernel, "mamba_conv_bias": part.conv_bias, "mamba_proj_bias": part.bias,
@@ -156,7 +162,7 @@ def _write_zamba(arch: Architecture) -> dict:
 
 
 def _write_zamba2(arch: Architecture) -> dict:
-    part = arch.parts["mamba"]
+    (part,) = common.made_of(arch, {"mamba": Mamba2, "shared*": SharedBlock}, Rope | NoPosition, ())
     names = list(dict.fromkeys(name for name in _blocks(arch) if name))
     if len({arch.parts[name] for name in names}) > 1:
         raise Unsupported("parts: in this family the shared blocks are alike")

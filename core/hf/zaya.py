@@ -1,7 +1,10 @@
 """ZAYA1 (arXiv:2511.17127): compressed convolutional attention, one expert a token or none, by a router that is a network and
 hears from the layer before; every sum on the stream is learned channel by channel."""
 
-from ..spec import Architecture
+from ..parts.convolutional_attention import ConvolutionalAttention
+from ..parts.experts import Experts
+from ..parts.position import Rope
+from ..spec import Architecture, Unsupported
 from . import common, rotary, tensors
 from .common import unless
 from .config import Config
@@ -63,9 +66,13 @@ def _ropes(config: Config, context: int, used: set[str]) -> dict[str, dict]:
 
 
 def write(arch: Architecture) -> dict:
+    made = {"attention": ConvolutionalAttention | None, "local": ConvolutionalAttention | None, "moe": Experts | None}
+    *_, moe = common.made_of(arch, made | {"first": Experts})
     mixers = [arch.part(block[0].parts[0]) for block in arch.sequence]
     types = ["hybrid_sliding" if part.window else "hybrid" for part in mixers]
-    some, moe = mixers[0], arch.parts["first"]
+    some = mixers[0]
+    if not all(isinstance(part.position, Rope) for part in mixers):
+        raise Unsupported("position: in this family every layer turns")
     ropes = {
         kind: {"rope_theta": part.position.base, "partial_rotary_factor": part.position.fraction}
         | rotary.write_rope_scaling(part.position, arch.context)
