@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -17,9 +19,10 @@ from .cost import cost
 from .diff import diff
 from .graph import graph, to_dot, to_graphml, to_json, to_mermaid
 from .precision import FORMATS
+from .reading import read_file
 from .routing import DEFAULT_TEXT, route
 from .share import encode
-from .spec import Unsupported, Workload, sentence
+from .spec import Architecture, Unsupported, Workload, sentence
 from .verify import verify
 from .words import figure, percent, size, tokens
 
@@ -48,7 +51,8 @@ def parser() -> Parser:
             one.add_argument(
                 name,
                 metavar=name.upper(),
-                help="a preset, a share token, a YAML, JSON or config.json file, or hf:organisation/model",
+                help="a preset, a link or its token, a YAML, JSON or config.json file, hf:organisation/model, or - for "
+                "standard input",
             )
         return one
 
@@ -61,7 +65,9 @@ def parser() -> Parser:
     one.add_argument("--explain", action="store_true", help="say how each figure came about")
     workload(named(command("diff", "what changes from one architecture to another", run_diff), "a", "b"))
     one = command("import", "the architecture that a config.json describes", run_import)
-    one.add_argument("file", metavar="FILE", help="a config.json, hf:organisation/model, or - for standard input")
+    one.add_argument(
+        "file", metavar="FILE", help="a config.json, its folder, hf:organisation/model, or - for standard input"
+    )
     one = named(command("export", "an architecture as a file", run_export), "name")
     one.add_argument("--format", choices=("config", "yaml", "link"), default="config", help="config.json unless given")
     one = named(
@@ -70,7 +76,7 @@ def parser() -> Parser:
     one.add_argument(
         "--text", metavar="FILE", help="a text to read instead of the built-in one, or - for standard input"
     )
-    one.add_argument("--seed", type=int, default=0, help="which random weights")
+    one.add_argument("--seed", type=seed, default=0, help="which random weights")
     one = command("verify", "a checkpoint's headers against the model that its config.json builds", run_verify)
     one.add_argument(
         "source", metavar="SOURCE", help="hf:organisation/model, a folder, or a .safetensors or .gguf file"
@@ -85,8 +91,14 @@ def parser() -> Parser:
     one.add_argument("--prompt", required=True)
     one.add_argument("--tokens", type=int, default=64, help="how many to generate")
     one.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token")
-    one.add_argument("--seed", type=int, default=0)
+    one.add_argument("--seed", type=seed, default=0)
     return top
+
+
+def seed(word: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", word):
+        raise argparse.ArgumentTypeError(f"{word[:40]!r} is no seed; give a whole number of at most 18 digits")
+    return int(word)
 
 
 def workload(one: argparse.ArgumentParser) -> None:
@@ -101,6 +113,10 @@ def workload_of(args: argparse.Namespace) -> Workload:
         return Workload(batch=args.batch, context=args.context, weights=args.weights, cache=args.cache)
     except ValidationError as error:
         raise Unsupported(sentence(error)) from None
+
+
+def opened(name: str) -> Architecture:
+    return library.parse_text(read_file(name)) if name == "-" else library.load(name)
 
 
 # ---- commands: each returns what --json prints, and prints the readable form itself where that is not asked for ----
@@ -131,7 +147,7 @@ def run_list(args: argparse.Namespace, out: Console) -> Any:
 
 
 def run_show(args: argparse.Namespace, out: Console) -> Any:
-    arch = library.load(args.name)
+    arch = opened(args.name)
     items = checklist(arch)
     value = arch.model_dump(mode="json") | {"checklist": [{"where": i.where, "words": i.words} for i in items]}
     c = cost(arch)
@@ -159,7 +175,7 @@ def run_show(args: argparse.Namespace, out: Console) -> Any:
 
 
 def run_graph(args: argparse.Namespace, out: Console) -> Any:
-    g = graph(library.load(args.name))
+    g = graph(opened(args.name))
     if args.format:
         print(GRAPHS[args.format](g))
         return to_json(g)
@@ -184,7 +200,7 @@ def run_graph(args: argparse.Namespace, out: Console) -> Any:
 
 
 def run_cost(args: argparse.Namespace, out: Console) -> Any:
-    c = cost(library.load(args.name), workload_of(args))
+    c = cost(opened(args.name), workload_of(args))
     value = c.to_dict()
     table = columns("layers", "component", "parameters>", "active>", "weights>", "cache>", "prefill>", "decode>")
     for row in c.rows:
@@ -209,7 +225,7 @@ def run_cost(args: argparse.Namespace, out: Console) -> Any:
 
 
 def run_diff(args: argparse.Namespace, out: Console) -> Any:
-    found = diff(library.load(args.a), library.load(args.b), workload_of(args))
+    found = diff(opened(args.a), opened(args.b), workload_of(args))
     for change in found:
         out.print(str(change))
     if not found:
@@ -224,20 +240,16 @@ def run_diff(args: argparse.Namespace, out: Console) -> Any:
 
 
 def run_import(args: argparse.Namespace, out: Console) -> Any:
-    if args.file.startswith(hub.PREFIX):
-        config = hub.config(args.file)
-    else:
-        config = library.read_yaml(sys.stdin.read() if args.file == "-" else library.read_file(args.file))
-    arch = hf.from_hf(config)
+    arch = opened(args.file)
     if not args.json:
         print(library.to_yaml(arch), end="")
-        if args.file.startswith(hub.PREFIX) and (said := hub.beside(args.file, cost(arch).weight_bytes)):
+        if hub.is_name(args.file) and (said := hub.beside(args.file, cost(arch).weight_bytes)):
             print(f"# {said}")
     return arch.model_dump(mode="json", exclude_defaults=True)
 
 
 def run_export(args: argparse.Namespace, out: Console) -> Any:
-    arch = library.load(args.name)
+    arch = opened(args.name)
     match args.format:
         case "yaml":
             value, text = arch.model_dump(mode="json", exclude_defaults=True), library.to_yaml(arch)
@@ -254,8 +266,8 @@ def run_export(args: argparse.Namespace, out: Console) -> Any:
 def run_route(args: argparse.Namespace, out: Console) -> Any:
     text = DEFAULT_TEXT
     if args.text:
-        text = sys.stdin.read() if args.text == "-" else library.read_file(args.text)
-    found = route(library.load(args.name), text, args.seed)
+        text = read_file(args.text)
+    found = route(opened(args.name), text, args.seed)
     out.print(f"{len(found.tokens)} pieces of text through {len(found.layers)} routers with random weights")
     table = columns(
         "router", "experts>", "busiest>", "unused>", "MaxVio>", "entropy>", "changed by groups>", "by bias>"
@@ -270,7 +282,7 @@ def run_route(args: argparse.Namespace, out: Console) -> Any:
 
 
 def run_verify(args: argparse.Namespace, out: Console) -> Any:
-    found = verify(args.source, library.load(args.name) if args.name else None)
+    found = verify(args.source, opened(args.name) if args.name else None)
     out.print(f"{found.source}: {found.verdict}", style="bold")
     table = columns("", "in the files>", "of the config.json>")
     table.add_row("parameters", f"{found.parameters:,}", f"{found.expected_parameters:,}")
@@ -287,7 +299,7 @@ def run_generate(args: argparse.Namespace, out: Console) -> Any:
     from .generate import generate
 
     pieces = []
-    for piece in generate(library.load(args.name), args.weights, args.prompt, args.tokens, args.temperature, args.seed):
+    for piece in generate(opened(args.name), args.weights, args.prompt, args.tokens, args.temperature, args.seed):
         pieces.append(piece)
         if not args.json:
             print(piece, end="", flush=True)
@@ -308,20 +320,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         args = parser().parse_args(arguments)
         # As wide as the tables need where nobody looks at a terminal, so that a pipe gets whole lines.
-        out = Console(
-            quiet=args.json, highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200
-        )
+        wide = None if sys.stdout.isatty() else 200
+        out = Console(quiet=args.json, highlight=False, markup=False, soft_wrap=True, width=wide)
         value = args.run(args, out)
         if args.json:
             print(json.dumps(value, indent=1))
+        sys.stdout.flush()
     except Unsupported as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
+        words = " ".join(str(error).split())
+        print("".join(c if c.isprintable() else "\ufffd" for c in words)[:1_000], file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader has seen enough
-        sys.stderr.close()
-        return 0
+    except OSError as error:  # of writing: what reads is Unsupported
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the rest would fail again at the end
+        if isinstance(error, BrokenPipeError):  # the reader has seen enough
+            return 0
+        print(f"the output cannot be written ({error.strerror})", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
 if __name__ == "__main__":
+    nowhere = open(os.devnull, "w")  # noqa: SIM115 - for a shell that closed them
+    sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
+    for stream in (sys.stdout, sys.stderr):  # a letter that the terminal has not is shown as its number
+        stream.reconfigure(errors="backslashreplace")
     sys.exit(main())

@@ -1,5 +1,6 @@
 """Text from a checkpoint on disk, by Strata's own model."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import torch
 from .diff import diff
 from .hf import from_hf, load_weights
 from .hf.weights import Checkpoint
-from .library import read_file, read_yaml
 from .model import Model, build
+from .reading import read_file, read_yaml
 from .spec import Architecture, Unsupported
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
@@ -26,6 +27,8 @@ def generate(
     folder = Path(folder)
     if not folder.is_dir():
         raise Unsupported(f"{folder}: is not a folder; give one that holds safetensors files and a tokenizer.json")
+    if tokens < 1 or not 0 <= temperature < math.inf:
+        raise Unsupported(f"{tokens} tokens at temperature {temperature}: give 1 token or more, and 0 or more")
     stop = _checked(arch, folder)
     tokenizer = _tokenizer(folder)
     ids = tokenizer.encode(prompt).ids

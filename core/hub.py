@@ -19,6 +19,11 @@ MAX_CONFIG = 1_000_000  # bytes
 MAX_INDEX = 64_000_000
 MAX_FILES = 1_000
 AT_ONCE = 8  # files
+# A page of the Hub, as a browser's address has it: the model's, or that of one of its files.
+_PAGE = re.compile(
+    r"(https?://)?(www\.)?(huggingface\.co|hf\.co)/(?P<repo>[^/?#]+/[^/?#]+)(/(blob|resolve|raw|tree)/(?P<revision>[^/?#]+)[^?#]*)?/?"
+    r"([?#].*)?"
+)
 _ID = re.compile(r"^(?P<repo>[\w-][\w.-]{0,95}/[\w-][\w.-]{0,95})(@(?P<revision>[\w./-]{1,100}))?$", re.ASCII)
 
 
@@ -86,8 +91,17 @@ def headers(name: str) -> dict[str, tuple[str, tuple[int, ...]]]:
         }
 
 
+def is_name(text: str) -> bool:
+    """Whether a text is meant to name a model on the Hub: `hf:organisation/model`, or its page's address."""
+    return text.startswith(PREFIX) or bool(_PAGE.fullmatch(text))
+
+
 def _parsed(name: str) -> tuple[str, str | None]:
-    match = _ID.match(name.removeprefix(PREFIX).strip())
+    given = name.strip().removeprefix(PREFIX).strip()
+    if page := _PAGE.fullmatch(given):
+        revision = page["revision"] if page["revision"] not in (None, "main") else ""
+        given = page["repo"] + (f"@{revision}" if revision else "")
+    match = _ID.match(given)
     if not match:
         raise Unsupported(f"{name[:120]!r} is no model's id; give hf:organisation/model, such as hf:openai/gpt-oss-20b")
     return match["repo"], match["revision"]

@@ -1,23 +1,25 @@
 """The presets: published architectures, one YAML a model, in the spec's own form."""
 
-import json
+import os
 import re
+import string
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import yaml
 
 from . import hub
 from .hf import from_hf
+from .reading import MARK, kind_of, read_file, read_value, read_yaml
 from .share import PREFIX, decode
 from .spec import Architecture, Unsupported, parse
 
 FOLDER = Path(__file__).resolve().parent.parent / "presets"
-MAX_YAML = 200_000  # characters
-MAX_LINK = 10_000
-_TOKEN = re.compile(rf"^(?:\S*[?&]a=)?({re.escape(PREFIX)}[\w.-]*)")
+MAX_LINK = 10_000  # characters
+_AROUND = string.whitespace + MARK + "\"'`<>(),;"  # what a copied name or link may have around it
 
 
 @lru_cache(maxsize=1)
@@ -52,80 +54,60 @@ def preset(name: str) -> Architecture:
 
 
 def load(name: str | Path) -> Architecture:
-    """The Architecture of a preset's name, a share token, a YAML, JSON or config.json file's path, or a model's id on the
-    Hugging Face Hub, `hf:organisation/model`, of which only the config.json is fetched.
+    """The Architecture of a preset's name, a share token or a link that has either, a YAML, JSON or config.json file's path
+    or its folder's, or a model on the Hugging Face Hub, `hf:organisation/model` or its page's address, of which only the
+    config.json is fetched.
 
     Raises Unsupported, and nothing else, for what cannot be read or represented.
     """
     if not isinstance(name, str | Path):
         raise Unsupported(f"give a preset's name, a link's token or a file's path, not {type(name).__name__}")
     name = str(name)
-    if name in _raw():
-        return preset(name)
-    if name.startswith(PREFIX):
-        return decode(name)
-    if name.startswith(hub.PREFIX):
-        return from_hf(hub.config(name))
-    if not _is_file(name):
-        return preset(name)
+    if name in _raw() or not os.path.exists(name):
+        if not (found := _named(name.strip(_AROUND))) and re.search(r"[\\/].|\.(json|ya?ml)$", name):
+            near = f"; for a model on the Hub give hf:{name}" if re.fullmatch(r"[\w.-]+/[\w.-]+", name) else ""
+            raise Unsupported(f"{name[:200]}: there is no such file{near[:120]}")
+        return found or preset(name)
+    if os.path.isdir(name):
+        name = os.path.join(name, "config.json")
+        if not os.path.exists(name):
+            raise Unsupported(f"{os.path.dirname(name)[:200]}: is a folder without a config.json; give a file")
     return parse_text(read_file(name))
 
 
 def parse_text(text: str) -> Architecture:
-    """The Architecture that a text describes: the spec as YAML or JSON, a config.json, a token, a link that has one, or a
-    model's id on the Hub."""
-    text = text.strip()
-    if text.startswith(hub.PREFIX) and "\n" not in text:
-        return from_hf(hub.config(text))
-    if token := _TOKEN.search(text[:MAX_LINK]):
-        return decode(token[1])
-    value = read_yaml(text)
-    return from_hf(value) if {"model_type", "architectures"} & value.keys() else parse(value)
+    """The Architecture that a text describes: the spec as YAML or JSON, a config.json, or what `load` takes beside files."""
+    word = text[: MAX_LINK + 1].strip(_AROUND)
+    if len(word) <= MAX_LINK and not re.search(r"\s", word) and (found := _named(word)):
+        return found
+    value = read_value(text)
+    if isinstance(value, str) and not re.search(r"\s", value):
+        return preset(value)
+    if not isinstance(value, dict):
+        raise Unsupported(f"expected a mapping of the spec's fields, such as `d_model: 4096`, not {kind_of(value)}")
+    ours = value.keys() <= Architecture.model_fields.keys() or {"parts", "layers", "d_model"} & value.keys()
+    theirs = {"model_type", "architectures"} & value.keys() and not {"parts", "layers"} & value.keys()
+    return parse(value) if ours and not theirs else from_hf(value)
 
 
-def _is_file(name: str) -> bool:
-    try:
-        return Path(name).is_file()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
-
-
-def read_file(name: str) -> str:
-    """The text of a small file; Unsupported where it cannot be read."""
-    try:
-        with open(name, encoding="utf-8") as file:
-            text = file.read(MAX_YAML + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise Unsupported(f"{name[:200]}: cannot be read ({reason})") from None
-    return text
-
-
-def read_yaml(text: str) -> dict[str, Any]:
-    """A mapping from YAML or JSON, bounded, without aliases that could grow."""
-    if len(text) > MAX_YAML:
-        raise Unsupported(f"the text has more than {MAX_YAML:,} characters, too many for an architecture")
-    try:
-        # JSON apart: 1e-06 is a number there, and a word in YAML.
-        value = json.loads(text) if text.lstrip().startswith("{") else _yaml(text)
-    except json.JSONDecodeError as error:
-        raise Unsupported(f"this is not JSON: {error}") from None
-    except yaml.YAMLError as error:
-        raise Unsupported(f"this is not YAML or JSON: {str(error).splitlines()[0][:200]}") from None
-    except (RecursionError, ValueError) as error:
-        raise Unsupported(f"this text cannot be read: {str(error)[:200]}") from None
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise Unsupported("expected a mapping of the spec's fields, such as `d_model: 4096`")
-    return value
-
-
-def _yaml(text: str) -> Any:
-    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_LOADER)):
-        raise Unsupported("YAML aliases (*name) are not read; write the value out")
-    return yaml.load(text, Loader=_LOADER)
-
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+def _named(word: str) -> Architecture | None:
+    """The Architecture of a preset's name, a token, a link or a model on the Hub; None for what is none of these."""
+    if word in _raw():
+        return preset(word)
+    if word.startswith(PREFIX):
+        return decode(word)
+    if hub.is_name(word):
+        return from_hf(hub.config(word))
+    if not re.match(r"(\w+://|\S*\?)\S+$", word):
+        return None
+    asked = parse_qs(word.partition("?")[2].partition("#")[0])
+    if "a" in asked:
+        return decode(asked["a"][-1])
+    if "preset" in asked:
+        return preset(asked["preset"][-1])
+    raise Unsupported(
+        f"{word[:60]!r} is a link to no architecture: it has neither `?preset=` nor `?a=`, and is not the Hub's"
+    )
 
 
 def to_yaml(arch: Architecture) -> str:
@@ -154,5 +136,15 @@ def to_yaml(arch: Architecture) -> str:
 
 def _line(lead: str, value: Any) -> str:
     """A value in flow style behind `lead`, its further lines indented."""
-    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=110)
+    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, allow_unicode=True, width=110)
     return lead + text.removesuffix("...\n").strip().replace("\n", "\n    ")
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML that both of its versions read alike: what is a number in either stands in quotes where it is a text."""
+
+
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9._]+[eE][-+]?[0-9]+$"), list("-+.0123456789")
+)
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"0o[0-7]+$"), ["0"])

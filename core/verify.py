@@ -16,9 +16,9 @@ import torch
 from .hf import ahead, family_for, from_hf, mtp
 from .hf.weights import Sources
 from .hub import PREFIX, config, headers
-from .library import read_file, read_yaml
 from .model import build, build_mtp
 from .precision import FORMATS
+from .reading import read_file, read_yaml
 from .spec import Architecture, Unsupported
 
 Headers = Mapping[str, tuple[str, tuple[int, ...]]]  # a tensor's name -> its stored type and shape
