@@ -30,12 +30,13 @@ class Format:
         return math.ceil(math.prod(shape) * self.bits / 8) + self.scale_bytes(shape)
 
     def scale_bytes(self, shape: Sequence[int]) -> int:
-        """Bytes of the scales alone. Stacked leading dimensions are separate matrices."""
-        if not self.scale_bits:
-            return 0
+        """Bytes of the scales alone."""
+        return math.ceil(self.scales(shape) * self.scale_bits / 8) if self.scale_bits else 0
+
+    def scales(self, shape: Sequence[int]) -> int:
+        """How many blocks share a scale; stacked leading dimensions are separate matrices."""
         lead, last = shape[: len(shape) - len(self.block)], shape[len(shape) - len(self.block) :]
-        scales = math.prod(lead) * math.prod(math.ceil(n / (b or n)) for n, b in zip(last, self.block, strict=True))
-        return math.ceil(scales * self.scale_bits / 8)
+        return math.prod(lead) * math.prod(math.ceil(n / (b or n)) for n, b in zip(last, self.block, strict=True))
 
 
 FORMATS: dict[str, Format] = {

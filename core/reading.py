@@ -24,11 +24,12 @@ SECONDS = 10  # that a pipe may take to give its text
 MARK = "\ufeff"  # the byte-order mark, which some editors write before a text
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-# Files that are no text: how they begin -> what they are.
-_BINARY = {
+# Files that are no config: how they begin -> what they are.
+_OTHERS = {
     b"GGUF": "a GGUF file", b"PK\x03\x04": "a zip archive, as PyTorch's checkpoints are", b"\x80": "a Python pickle",
     b"\x1f\x8b": "a gzip archive", b"%PDF": "a PDF", b"\x89PNG": "a picture", b"\xff\xd8\xff": "a picture",
-    b"\x89HDF": "an HDF5 file",
+    b"\x89HDF": "an HDF5 file", b"version https://git-lfs": "a pointer of Git LFS, in the place of the file (`git lfs pull` fetches it)",
+    b"<!DOCTYPE html": "a web page", b"<!doctype html": "a web page", b"<html": "a web page",
 }  # fmt: skip
 # What a plain word of YAML means: its core schema (yaml.org, version 1.2.2, section 10.3), and _ between digits.
 _WORDS: list[tuple[re.Pattern, Callable[[str], Any]]] = [
@@ -77,17 +78,21 @@ def read_file(name: str) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)[:80]
         raise Unsupported(f"{said}: cannot be read ({reason})") from None
-    what = next((words for begin, words in _BINARY.items() if data.startswith(begin)), None)
-    if not what and data[8:10] in (b'{"', b"{}") and data[:1] != b"{":
-        what = "a safetensors file"
-    if what:
-        raise Unsupported(f"{said}: is {what}, not text; give the config.json of its model")
+    if what := what_begins(data):
+        raise Unsupported(f"{said}: is {what}; give a config.json, a preset's YAML or a link")
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         decoder = codecs.getincrementaldecoder("utf-16" if wide else "utf-8")()
         return decoder.decode(data, final=len(data) < most)[: MAX_TEXT + 1]
     except UnicodeDecodeError:
         raise Unsupported(f"{said}: cannot be read (it is not text)") from None
+
+
+def what_begins(data: bytes) -> str | None:
+    """What a file is that begins so, where it is one that people take for a config or for safetensors."""
+    if data[4:8] == b"\0\0\0\0" and data[8:10] in (b'{"', b"{}"):
+        return "a safetensors file"
+    return next((words for begin, words in _OTHERS.items() if data.startswith(begin)), None)
 
 
 def _standard_input(most: int) -> bytes:

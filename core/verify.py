@@ -5,41 +5,52 @@ do to it undone, and the type that it is stored in are compared with ours. What 
 """
 
 import math
+import mmap
+import os
 import re
+import struct
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from .hf import ahead, family_for, from_hf, mtp
-from .hf.weights import Sources
-from .hub import PREFIX, config, headers
+from .hf.weights import Checkpoint, Sources
+from .hub import config, headers, is_name
+from .library import load
 from .model import build, build_mtp
 from .precision import FORMATS
-from .reading import read_file, read_yaml
 from .spec import Architecture, Unsupported
 
 Headers = Mapping[str, tuple[str, tuple[int, ...]]]  # a tensor's name -> its stored type and shape
 
 BITS = {
-    "F64": 64, "F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F4": 4, "I64": 64, "I32": 32, "I16": 16,
-    "I8": 8, "U64": 64, "U32": 32, "U16": 16, "U8": 8, "BOOL": 8,
+    "C64": 64, "F64": 64, "F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8,
+    "F8_E5M2FNUZ": 8, "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4, "I64": 64, "I32": 32, "I16": 16, "I8": 8, "U64": 64, "U32": 32, "U16": 16,
+    "U8": 8, "BOOL": 8,
 }  # fmt: skip
 STORED = {  # a format of the spec -> the types that a file may hold its values in
     "fp32": {"F32"}, "bf16": {"BF16"}, "fp16": {"F16"}, "fp8": {"F8_E4M3"}, "fp8_block": {"F8_E4M3"}, "fp8_ue8m0": {"F8_E4M3"},
     "fp8_row": {"F8_E4M3"},
-    "int64": {"I64"}, "mxfp4": {"U8", "I8", "F4"}, "nvfp4": {"U8", "F4"}, "nf4": {"U8"}, "int8": {"I8"},
+    "int64": {"I64"}, "mxfp4": {"U8", "I8", "F4"}, "nvfp4": {"U8", "F4"}, "nf4": {"U8"}, "int8": {"I8"}, "ternary": {"U8"},
 }  # fmt: skip
 PACKED = {"I32"}  # the integer formats: eight values of four bits, or four of eight, in one number
 # What stands beside a matrix that is stored narrow: scales, zero points, the order of its groups, how it is packed.
-BESIDE = (
-    *(f".weight_{word}" for word in ("scale_inv", "scale", "scale_2", "zero_point", "g_idx", "shape", "global_scale", "format")),
-    *(f".weight.{word}" for word in ("absmax", "quant_map", "nested_absmax", "nested_quant_map")), ".weight.quant_state.bitsandbytes__nf4",
-    ".weight.quant_state.bitsandbytes__fp4", ".qzeros", ".scales", ".g_idx", ".input_scale", ".input_global_scale", ".SCB",
-    "_scale_inv", "_scale", ".scale",
+SCALES = (
+    ".weight_scale_inv", ".weight_scale", ".scales", ".SCB", ".weight.absmax", "_scale_inv", "_scale", ".scale",
 )  # fmt: skip
+ONE = (".input_scale", ".input_global_scale", ".weight_global_scale", ".weight_scale_2", ".weight_format")  # a matrix
+ZEROS = (".qzeros", ".weight_zero_point")
+ORDER = (".g_idx", ".weight_g_idx")
+STATE = (
+    ".weight.quant_map", ".weight.nested_absmax", ".weight.nested_quant_map", ".weight.quant_state.bitsandbytes__nf4",
+    ".weight.quant_state.bitsandbytes__fp4",
+)  # fmt: skip
+BESIDE = sorted((*SCALES, *ONE, *ZEROS, *ORDER, *STATE, ".weight_shape"), key=len, reverse=True)
+MOST_VALUES = 2**59  # of one tensor: its bytes are then countable
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,8 @@ class Stored:
     dtype: str
     shape: tuple[int, ...]
     bytes: int
+    beside: tuple[tuple[str, str, tuple[int, ...]], ...] = ()  # (name, ending, shape) of what stands beside it
+    flat: bool = False  # its shape is not in the header, only how many values it has
 
 
 @dataclass(frozen=True)
@@ -73,7 +86,8 @@ class Verification:
     def verdict(self) -> str:
         if self.exact:
             return f"all {self.tensors:,} tensors are what the config.json says: names, shapes and stored types"
-        return f"{len(self.differences):,} things differ from what the config.json says"
+        many = len(self.differences)
+        return f"{many:,} {'things differ' if many > 1 else 'thing differs'} from what the config.json says"
 
     def to_dict(self) -> dict:
         names = ("source", "tensors", "parameters", "expected_parameters", "bytes", "expected_bytes", "apart", "exact")
@@ -87,25 +101,34 @@ def verify(source: str | Path, arch: Architecture | None = None) -> Verification
     file; `arch` stands for the config.json where there is none beside it. Raises Unsupported for what cannot be read.
     """
     source = str(source)
-    if source.startswith(PREFIX):
+    if is_name(source):
         return compare(source, arch or from_hf(config(source)), headers(source))
     path = Path(source)
-    if not path.exists():
+    if not os.path.exists(source):
         raise Unsupported(f"{source[:200]}: is no folder, file or hf:organisation/model")
     folder = path if path.is_dir() else path.parent
     if arch is None:
         if not (folder / "config.json").exists():
             raise Unsupported(f"{source[:200]}: has no config.json beside it; say which architecture it is of")
-        arch = from_hf(read_yaml(read_file(str(folder / "config.json"))))
+        arch = load(folder / "config.json")
     if path.suffix == ".gguf":
         return compare_gguf(source, arch)
-    return compare(source, arch, _local(path))
+    return compare(source, arch, Checkpoint(path).headers())
 
 
 def compare(source: str, arch: Architecture, found: Headers) -> Verification:
     """The tensors of these headers against the architecture's."""
-    stored = _unpacked(found)
+    _check(found)
+    if arch.unsized:
+        raise Unsupported(
+            f"{source}: how its weights are stored is not known, so they cannot be compared. {arch.unsized}"
+        )
+    stored = _unpacked(found, "ternary" in arch.precision.values())
     family, names = family_for(arch, stored)
+    if twice := sorted(stored.keys() - set(names.values())):
+        raise Unsupported(
+            f"{twice[0]}: the checkpoint has this tensor a second time, under another beginning of its name"
+        )
     mine, further, apart = {}, {}, Counter()
     for plain, name in names.items():
         if ahead(plain, arch):
@@ -131,9 +154,10 @@ def _foretold(arch: Architecture, family, found: Mapping[str, Stored], names: Ma
 
 def _compared(
     arch: Architecture, model: torch.nn.Module, sources: Sources, mine: Mapping[str, Stored], names: Mapping[str, str],
-    types: bool = True,
+    gguf: bool = False,
 ) -> tuple[list[str], set[str]]:  # fmt: skip
-    """What differs, and the tensors that were looked at. `names` are the checkpoint's own of the plain ones."""
+    """What differs, and the tensors that were looked at. `names` are the checkpoint's own of the plain ones. A GGUF file's types
+    are its own, and it drops dimensions of one."""
     own = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers())
     differences, used = [], set()
     other_types: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -144,17 +168,30 @@ def _compared(
             differences.append(f"{missing}: is missing ({path} needs it)")
             continue
         parts = [mine[name] for name in way.names]
-        with torch.device("meta"):
-            made = way.make(*(torch.empty(part.shape, dtype=_like(part.dtype)) for part in parts))
-        if made.squeeze().shape != own[path].squeeze().shape and made.numel() != math.prod(own[path].shape):
-            differences.append(
-                f"{names[way.names[0]]}: has shape {parts[0].shape}, which gives {tuple(made.shape)}; the config.json says "
-                f"{tuple(own[path].shape)}"
-            )
-        fmt = arch.format(_in_part(arch, path), tuple(own[path].shape))
+        wanted = tuple(own[path].shape)
+        try:
+            with torch.device("meta"):
+                made = way.made(*(torch.empty(part.shape, dtype=_like(part.dtype)) for part in parts))
+            if not _alike(tuple(made.shape), wanted, any(part.flat for part in parts), gguf):
+                differences.append(
+                    f"{names[way.names[0]]}: has shape {parts[0].shape}, which gives {tuple(made.shape)}; the config.json says "
+                    f"{wanted}"
+                )
+        except Unsupported as error:
+            differences.append(f"{names[way.names[0]]}: {error}; the config.json says {wanted}")
+        fmt = arch.format(_in_part(arch, path), wanted)
         for name, part in zip(way.names, parts, strict=True):
-            if types and part.dtype not in STORED.get(fmt, PACKED):
+            if name in used or gguf:
+                continue
+            if part.dtype not in STORED.get(fmt, PACKED):
                 other_types[part.dtype, fmt].append(names[name])
+            elif _unscaled(name, part, fmt):
+                differences.append(f"{names[name]}: is stored as {fmt}, and the scales of its blocks are missing")
+            for beside, ending, shape in part.beside:
+                if math.prod(shape) not in _beside(ending, part.shape, fmt):
+                    differences.append(
+                        f"{beside}: has shape {shape}, and stands beside {part.shape} in {fmt}, which has no such tensor"
+                    )
         used.update(way.names)
     for (dtype, fmt), which in other_types.items():
         more = f" and {len(which) - 1:,} others" if len(which) > 1 else ""
@@ -164,12 +201,43 @@ def _compared(
     return differences, used
 
 
+def _alike(made: tuple[int, ...], wanted: tuple[int, ...], flat: bool, gguf: bool) -> bool:
+    if flat:
+        return math.prod(made) == math.prod(wanted)
+    return made == wanted or gguf and [n for n in made if n > 1] == [n for n in wanted if n > 1]
+
+
+def _unscaled(name: str, one: Stored, fmt: str) -> bool:
+    own = name.endswith(("_blocks", "_scales"))  # gpt-oss's, which stand among the sources themselves
+    return bool(FORMATS[fmt].block) and not own and not any(ending in SCALES for _, ending, _ in one.beside)
+
+
+def _beside(ending: str, shape: tuple[int, ...], fmt: str) -> Collection[int]:
+    """How many values a tensor of this ending may have beside a matrix in this format; none where it may not be there."""
+    lead, rows, columns = math.prod(shape[:-2]), math.prod(shape[-2:-1]), math.prod(shape[-1:])
+    if not FORMATS[fmt].matrices_only or fmt == "int64":
+        return ()
+    if ending in SCALES:  # one for all, a row, a column where the matrix lies on its side, a block
+        return (1, lead, lead * rows, lead * columns, FORMATS[fmt].scales(shape))
+    if ending in ONE:
+        return (1, lead)
+    if ending == ".weight_shape":
+        return (len(shape),)
+    if fmt == "nf4" and ending in STATE:
+        return range(1, max(1_024, math.prod(shape) // 256))
+    if fmt.startswith(("int", "uint")) and ending in ORDER:
+        return (columns,)
+    if fmt.startswith(("int", "uint")) and ending in ZEROS:  # each in a number of its own, or packed
+        return (1, rows, (blocks := FORMATS[fmt].scales(shape)), -(-blocks * FORMATS[fmt].bits // 32))
+    return ()
+
+
 def _against(
     source: str, arch: Architecture, family, mine: Mapping[str, Stored], names: Mapping[str, str], apart: Mapping[str, int],
-    types: bool = True, more: Sequence[str] = (),
+    gguf: bool = False, more: Sequence[str] = (),
 ) -> Verification:  # fmt: skip
     model = build(arch)
-    differences, used = _compared(arch, model, family.sources(arch), mine, names, types)
+    differences, used = _compared(arch, model, family.sources(arch), mine, names, gguf)
     parameters = sum(p.numel() for p in model.parameters())
     buffers = sum(b.numel() for b in model.buffers())
     held = sum(
@@ -205,87 +273,119 @@ def _in_part(arch: Architecture, path: str) -> str:
 # ---- what a file's tensors are ----
 
 
-def _unpacked(found: Headers) -> dict[str, Stored]:
+def _check(found: Headers) -> None:
+    """Refuse headers that no file has: what they say is then never asked for."""
+    for name, (dtype, shape) in found.items():
+        said = f"{name[:200]!r}" if isinstance(name, str) else "a tensor"
+        if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= 1_000:
+            raise Unsupported(f"{said}: is no tensor's name; give the headers of a checkpoint")
+        if dtype not in BITS:
+            raise Unsupported(f"{name}: is stored as {str(dtype)[:40]!r}, which is none of safetensors' types")
+        if len(shape) > 8 or not all(type(n) is int and n >= 0 for n in shape):
+            raise Unsupported(
+                f"{name}: has shape {str(shape)[:80]}, which is none; give whole numbers from 0, at most 8"
+            )
+        if math.prod(max(n, 1) for n in shape) > MOST_VALUES:
+            raise Unsupported(f"{name}: has shape {str(shape)[:80]}, more values than any file holds")
+
+
+def _unpacked(found: Headers, ternary: bool) -> dict[str, Stored]:
     """Tensors as a plain checkpoint names and shapes them; what stands beside a matrix counts among its bytes."""
     matrices: dict[str, Stored] = {}
-    beside: Counter[str] = Counter()
+    beside: dict[str, list[tuple[str, str, tuple[int, ...]]]] = defaultdict(list)
     for name, (dtype, shape) in found.items():
-        size = math.ceil(math.prod(shape) * BITS.get(dtype, 8) / 8)
-        if owner := _owner(name, found):
-            beside[owner] += size
-        else:
-            plain, shape = _plain(name, dtype, shape, found)
-            matrices[plain] = Stored(dtype, shape, size)
-    return {
-        name: Stored(one.dtype, one.shape, one.bytes + beside[name]) if name in beside else one
-        for name, one in matrices.items()
-    }
+        ending = next((ending for ending in BESIDE if name.endswith(ending)), "")
+        owner = name.removesuffix(ending) + (".weight" if ending.startswith(".") else "")
+        if ending and _packed(owner, found):
+            beside[owner].append((name, ending, shape))
+            continue
+        plain, unpacked, flat = _plain(name, dtype, shape, found, ternary)
+        if plain in matrices:
+            raise Unsupported(f"{name}: the checkpoint has this matrix twice, packed and not, or packed in two ways")
+        matrices[plain] = Stored(dtype, unpacked, _size(dtype, shape), flat=flat)
+    for owner, those in beside.items():
+        one = matrices[owner]
+        size = one.bytes + sum(_size(*found[name]) for name, _, _ in those)
+        matrices[owner] = replace(one, bytes=size, beside=tuple(those))
+    return matrices
 
 
-def _owner(name: str, found: Headers) -> str | None:
-    """The matrix that a tensor stands beside; None for one that stands for itself."""
-    suffix = next((suffix for suffix in BESIDE if name.endswith(suffix)), None)
-    owner = suffix and name.removesuffix(suffix) + (".weight" if suffix.startswith(".") else "")
-    alone = suffix in ("_scale", ".scale") and owner not in found  # a parameter that is called so
-    return None if alone else owner
+def _size(dtype: str, shape: tuple[int, ...]) -> int:
+    return math.ceil(math.prod(shape) * BITS[dtype] / 8)
 
 
-def _plain(name: str, dtype: str, shape: tuple[int, ...], found: Headers) -> tuple[str, tuple[int, ...]]:
-    """A packed matrix's plain name and shape (out, in)."""
+def _packed(plain: str, found: Headers) -> str | None:
+    """The name under which the files hold a matrix of this plain name; None for a tensor that stands for itself."""
+    base = plain.removesuffix(".weight")
+    tried = (plain, f"{base}.weight_packed", f"{base}.qweight") if base != plain else (plain,)
+    return next((name for name in tried if name in found), None)
+
+
+def _plain(
+    name: str, dtype: str, shape: tuple[int, ...], found: Headers, ternary: bool
+) -> tuple[str, tuple[int, ...], bool]:
+    """A packed matrix's plain name and shape (out, in), and whether that is flat."""
     base, _, leaf = name.rpartition(".")
+    packed = leaf in ("weight_packed", "qweight") or leaf == "weight" and dtype in ("U8", "I8")
+    if packed and not shape:
+        raise Unsupported(f"{name}: is a packed matrix, and has no dimensions")
     if leaf == "weight_packed":
-        values = 2 if dtype == "U8" else _values(base, shape, found)
-        return f"{base}.weight", (*shape[:-1], shape[-1] * values)
-    if leaf == "qweight" and len(shape) == 2:
-        scales = found.get(f"{base}.scales", ("", (1, shape[1])))[1]  # (groups, out) in both methods
-        rows, columns = shape
-        return f"{base}.weight", (
-            scales[1],
-            rows * columns * 32 // (scales[1] * _bits(base, shape, found)) if scales[1] else 0,
-        )
+        values = 2 if dtype == "U8" else _values(base, found)
+        return f"{base}.weight", (*shape[:-1], shape[-1] * values), False
+    if leaf == "qweight":
+        return f"{base}.weight", _columns(base, shape, found), False
+    if (
+        leaf == "weight" and dtype == "U8" and ternary and f"{name}_scale" in found
+    ):  # BitNet: rows in four bits of a byte
+        return name, (4 * shape[0], *shape[1:]), False
     if leaf == "weight" and dtype == "U8" and f"{name}_scale" in found and len(shape) > 1:
-        return name, (*shape[:-1], 2 * shape[-1])
+        return name, (*shape[:-1], 2 * shape[-1]), False
     if leaf == "weight" and dtype == "I8" and f"{base}.scale" in found:  # DeepSeek-V4's pairs of four bits
-        return name, (*shape[:-1], 2 * shape[-1])
+        return name, (*shape[:-1], 2 * shape[-1]), False
     if leaf == "weight" and dtype == "U8":  # bitsandbytes: a column of pairs
-        return name, (2 * math.prod(shape),)
-    return name, shape
+        return name, (2 * math.prod(shape),), True
+    return name, shape, False
 
 
-def _values(base: str, shape: tuple[int, ...], found: Headers) -> int:
+def _values(base: str, found: Headers) -> int:
     """Values in one 32-bit number: eight of four bits, unless the scales say four of eight."""
-    scales = found.get(f"{base}.weight_scale", ("", (1, 1)))[1]
+    scales = _beside_of(base, "weight_scale", found, range(1, 9)) or (0,)
     return 4 if scales[-1] == 1 else 8
 
 
-def _bits(base: str, shape: tuple[int, ...], found: Headers) -> int:
-    """Bits of a value: zero points hold as many as fit a number for each group and column."""
-    zeros, scales = found.get(f"{base}.qzeros"), found.get(f"{base}.scales")
-    return 32 * zeros[1][1] // scales[1][1] or 4 if zeros and scales and scales[1][1] else 4
+def _columns(base: str, shape: tuple[int, ...], found: Headers) -> tuple[int, int]:
+    """(out, in) of a matrix in AWQ's or GPTQ's packing: scales are (groups, out) in both, and zero points hold as many as fit
+    a 32-bit number for each group and column."""
+    if len(shape) != 2:
+        raise Unsupported(f"{base}.qweight: has shape {shape}; a packed matrix has two dimensions")
+    groups, out = _beside_of(base, "scales", found, (2,)) or (1, shape[1])
+    zeros = _beside_of(base, "qzeros", found, (2,)) or (groups, out // 8)
+    if not groups or not out or zeros[0] != groups or not zeros[1] or 32 * zeros[1] // out not in (2, 3, 4, 8):
+        raise Unsupported(
+            f"{base}.qweight: scales of shape {(groups, out)} and zero points of {zeros} do not belong together"
+        )
+    return out, math.prod(shape) * 32 // (out * (32 * zeros[1] // out))
+
+
+def _beside_of(base: str, leaf: str, found: Headers, ranks: Collection[int]) -> tuple[int, ...] | None:
+    """The shape of what stands beside a packed matrix; None where nothing does."""
+    if (name := f"{base}.{leaf}") not in found:
+        return None
+    shape = found[name][1]
+    if len(shape) not in ranks:
+        raise Unsupported(f"{name}: has shape {shape}, which no packed matrix has beside it")
+    return shape
 
 
 def _like(dtype: str) -> torch.dtype:
     return {"U8": torch.uint8, "I32": torch.int32}.get(dtype, torch.float32)
 
 
-def _local(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    from safetensors import SafetensorError, safe_open
-
-    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
-    if not files:
-        raise Unsupported(f"{path}: holds no safetensors files")
-    found: dict[str, tuple[str, tuple[int, ...]]] = {}
-    for file in files:
-        try:
-            with safe_open(file, framework="pt") as opened:
-                slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
-                found |= {name: (one.get_dtype(), tuple(one.get_shape())) for name, one in slices.items()}
-        except (OSError, SafetensorError) as error:
-            raise Unsupported(f"{file}: cannot be read ({str(error)[:200]})") from None
-    return found
-
-
 # ---- GGUF ----
+
+_TEXT, _LIST = 8, 9  # kinds of a value
+_WIDTHS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # bytes of the others
+MOST_PIECES = 4_000_000  # texts and tensors of a header: four vocabularies of a million
 
 
 def compare_gguf(source: str, arch: Architecture) -> Verification:
@@ -293,15 +393,11 @@ def compare_gguf(source: str, arch: Architecture) -> Verification:
     import gguf
 
     try:
-        reader = gguf.GGUFReader(source)
-        kind = next(
-            k for k, name in gguf.MODEL_ARCH_NAMES.items() if name == reader.fields["general.architecture"].contents()
-        )
-    except (OSError, ValueError, KeyError, IndexError, StopIteration) as error:
-        raise Unsupported(f"{source}: is no GGUF file of a known architecture ({str(error)[:200]})") from None
-    tensors = {
-        t.name: Stored(t.tensor_type.name, tuple(map(int, reversed(t.shape))), int(t.n_bytes)) for t in reader.tensors
-    }
+        said, tensors = _gguf(source)
+        kind = next(k for k, name in gguf.MODEL_ARCH_NAMES.items() if name == said)
+    except (OSError, ValueError, struct.error, StopIteration) as error:
+        reason = "it is cut short" if isinstance(error, struct.error) else str(error)[:200]
+        raise Unsupported(f"{source}: is no GGUF file of a known architecture ({reason})") from None
     family, _ = family_for(arch, {})
     known = gguf.get_tensor_name_map(kind, arch.depth)
     mine, names = {}, {}
@@ -316,7 +412,103 @@ def compare_gguf(source: str, arch: Architecture) -> Verification:
     for name in tensors.keys() - set(names.values()):
         if not name.startswith("rope_"):
             mine[name], names[name] = tensors[name], name
-    return _against(source, arch, family, mine, names, {"other": left} if left else {}, types=False)
+    return _against(source, arch, family, mine, names, {"other": left} if left else {}, gguf=True)
+
+
+def _gguf(source: str) -> tuple[str, dict[str, Stored]]:
+    """What a GGUF file says that it is, and its tensors (github.com/ggml-org/ggml, docs/gguf.md). The header is walked where it
+    lies: what it claims to hold is passed over, never made room for. ValueError or struct.error for one that lies."""
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    if not Path(source).is_file():
+        raise ValueError("it is no file that can be read")
+    with open(source, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+        at, pieces = 0, 0
+
+        def take(form: str) -> Any:
+            nonlocal at
+            (value,) = struct.unpack_from(f"<{form}", view, at)
+            at += struct.calcsize(f"<{form}")
+            return value
+
+        def skip(length: int) -> int:
+            nonlocal at
+            at += length
+            if at > len(view):
+                raise ValueError("it is shorter than its header says")
+            return at
+
+        def text(most: int) -> str:
+            length = take("Q")
+            if length > most:
+                raise ValueError(f"a name of {length:,} bytes")
+            return view[at : skip(length)].decode()
+
+        def counted(count: int) -> range:
+            nonlocal pieces
+            pieces += count
+            if pieces > MOST_PIECES:
+                raise ValueError(f"its header has more than {MOST_PIECES:,} pieces")
+            return range(count)
+
+        def pass_over(kind: int, depth: int = 0) -> None:
+            if kind in _WIDTHS:
+                skip(_WIDTHS[kind])
+            elif kind == _TEXT:
+                skip(take("Q"))
+            elif kind == _LIST and depth < 4:
+                inner, count = take("I"), take("Q")
+                if inner in _WIDTHS:
+                    skip(_WIDTHS[inner] * count)
+                else:
+                    for _ in counted(count):
+                        pass_over(inner, depth + 1)
+            else:
+                raise ValueError(f"a value of kind {kind}")
+
+        if view[skip(4) - 4 : at] != b"GGUF" or take("I") not in (2, 3):
+            raise ValueError("it does not begin as one, of version 2 or 3")
+        tensors, values = take("Q"), take("Q")
+        said: dict[str, Any] = {"general.alignment": 32}
+        keys = set()
+        for _ in counted(values):
+            key, kind = text(65_535), take("I")
+            if key in keys:
+                raise ValueError(f"{key[:80]!r} stands in it twice")
+            keys.add(key)
+            if (key, kind) == ("general.architecture", _TEXT):
+                said[key] = text(64)
+            elif (key, kind) == ("general.alignment", 4):
+                said[key] = take("I")
+            else:
+                pass_over(kind)
+        found: dict[str, Stored] = {}
+        ends = []
+        for _ in counted(tensors):
+            name = text(1_000)
+            if name in found or not name.isprintable():
+                raise ValueError(f"a tensor {name[:80]!r} that stands in it twice, or is no name")
+            rank = take("I")
+            if not 1 <= rank <= 4:
+                raise ValueError(f"{name} has {rank:,} dimensions")
+            shape = tuple(take("Q") for _ in range(rank))
+            kind, offset = GGMLQuantizationType(take("I")), take("Q")
+            block, width = GGML_QUANT_SIZES[kind]
+            if not 0 < math.prod(shape) <= MOST_VALUES or shape[0] % block:
+                raise ValueError(f"{name} has shape {shape} in {kind.name}")
+            size = math.prod(shape) // block * width
+            found[name] = Stored(kind.name, shape[::-1], size)
+            ends.append((offset, offset + size, name))
+        align = said["general.alignment"]
+        if not align:
+            raise ValueError("its alignment is 0")
+        start = at + -at % align
+        for (_, end, _), (offset, _, name) in zip([(0, 0, ""), *sorted(ends)], sorted(ends)):
+            if offset < end or offset % align:
+                raise ValueError(f"{name} lies where another tensor does, or between two places")
+        if ends and start + max(end for _, end, _ in ends) > len(view):
+            raise ValueError("it is shorter than its header says")
+    return said.get("general.architecture", "one that is not said"), found
 
 
 def _in_gguf(plain: str, known) -> tuple[str | None, bool]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..parts.attention import Attention
 from ..parts.experts import Experts
-from ..spec import Architecture
+from ..spec import Architecture, Unsupported
 from . import common, rotary, tensors
 from .common import unless
 from .config import Config, layers
@@ -114,6 +114,8 @@ def _experts(path: str, at: str, part: Experts) -> Iterator[tuple[str, list[Sour
 
 def mxfp4(blocks: Tensor, scales: Tensor) -> Tensor:
     """Two values a byte, low bits first, and a power of two for every 32: (..., in / 32, 16), (..., in / 32) -> (..., in)."""
+    if scales.shape != blocks.shape[:-1]:
+        raise Unsupported(f"blocks of shape {tuple(blocks.shape)} have scales of shape {tuple(blocks.shape[:-1])}")
     table = torch.tensor([*FP4, *(-value for value in FP4)], device=blocks.device)
     values = table[torch.stack((blocks & 15, blocks >> 4), dim=-1).flatten(-2).int()]  # (..., in / 32, 32)
     return torch.ldexp(values, scales.int().unsqueeze(-1) - 127).flatten(-2)

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from ..reading import what_begins
 from ..spec import Unsupported
 
 
@@ -17,6 +19,15 @@ class Source:
 
     names: tuple[str, ...]
     make: Callable[..., Tensor] = lambda tensor: tensor
+
+    def made(self, *tensors: Tensor) -> Tensor:
+        """Our parameter of these tensors; Unsupported where their shapes are none that it can be made of."""
+        try:
+            return self.make(*tensors)
+        except (RuntimeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            shapes = " and ".join(str(tuple(one.shape)) for one in tensors[:4])
+            why = f": {error}" if isinstance(error, Unsupported) else ""
+            raise Unsupported(f"has shape {shapes}, of which the model's parameter cannot be made{why}") from None
 
 
 def stack(*tensors: Tensor) -> Tensor:
@@ -68,8 +79,12 @@ class Reader:
         tensor, beside = self._take(name), f"{name}_scale_inv"
         if beside not in self:
             return tensor
+        scales = self._take(beside)
+        blocks = (*tensor.shape[:-2], *(-(-n // 128) for n in tensor.shape[-2:]))
+        if tensor.ndim < 2 or scales.shape != blocks:
+            raise Unsupported(f"{beside}: has shape {tuple(scales.shape)}; blocks of 128 x 128 have {blocks}")
         rows, columns = tensor.shape[-2:]
-        scales = self._take(beside).float().repeat_interleave(128, dim=-2)[..., :rows, :]
+        scales = scales.float().repeat_interleave(128, dim=-2)[..., :rows, :]
         return tensor.float() * scales.repeat_interleave(128, dim=-1)[..., :columns]
 
     def holds(self, name: str) -> bool:
@@ -92,7 +107,11 @@ def fill(model: nn.Module, checkpoint: Reader, sources: Sources, ignored: Callab
         if way is None:
             missing = next(name for name in ways[0].names if name not in checkpoint)
             raise Unsupported(f"{missing}: is missing from the checkpoint ({path} needs it)")
-        value = way.make(*map(checkpoint.read, way.names))
+        read = [*map(checkpoint.read, way.names)]
+        try:
+            value = way.made(*read)
+        except Unsupported as error:
+            raise Unsupported(f"{way.names[0]}: {error}") from None
         target = own.pop(path)
         if target.shape != value.shape:
             raise Unsupported(f"{way.names[0]}: has shape {tuple(value.shape)}; {path} needs {tuple(target.shape)}")
@@ -113,23 +132,49 @@ def _tied(model: nn.Module) -> set[str]:
     return set(dict(model.named_parameters(remove_duplicate=False))) - set(dict(model.named_parameters()))
 
 
-class Checkpoint(Mapping[str, Tensor]):
-    """The tensors of a folder's safetensors files, sharded or not, each read from disk when it is asked for."""
+MAX_HEADER = 25_000_000  # bytes of one file, as on the Hub
 
-    def __init__(self, folder: str | Path):
-        folder = Path(folder)
-        files = (
-            [folder / "model.safetensors"]
-            if (folder / "model.safetensors").exists()
-            else sorted(folder.glob("*.safetensors"))
-        )
+
+def open_file(file: Path) -> Any:
+    """A safetensors file with its header read and checked; Unsupported for what is none."""
+    if not file.is_file():
+        raise Unsupported(f"{file}: is no file that can be read")
+    try:
+        with open(file, "rb") as opened:
+            begins = opened.read(64)
+        what = what_begins(begins)
+        if what and "safetensors" not in what:
+            raise Unsupported(f"{file}: is {what}; give a safetensors or a .gguf file")
+        if file.stat().st_size > 8 and int.from_bytes(begins[:8], "little") > MAX_HEADER:
+            raise Unsupported(f"{file}: is no safetensors file, or its header has more than {MAX_HEADER:,} bytes")
+        return safe_open(file, framework="pt")
+    except (OSError, SafetensorError) as error:
+        raise Unsupported(f"{file}: cannot be read ({str(error)[:200]})") from None
+
+
+class Checkpoint(Mapping[str, Tensor]):
+    """The tensors of a folder's safetensors files, sharded or not, or of one file, each read from disk when it is asked for."""
+
+    def __init__(self, path: str | Path):
+        path = Path(path)
+        whole = path / "model.safetensors"
+        files = [path] if not path.is_dir() else [whole] if whole.exists() else sorted(path.glob("*.safetensors"))
         if not files:
-            raise Unsupported(f"{folder}: holds no safetensors files")
-        try:
-            self.files = [safe_open(file, framework="pt") for file in files]
-        except (OSError, SafetensorError) as error:
-            raise Unsupported(f"{folder}: its safetensors cannot be read ({str(error)[:200]})") from None
-        self.where = {name: file for file in self.files for name in file.keys()}  # noqa: SIM118 - not a mapping
+            raise Unsupported(f"{path}: holds no safetensors files")
+        self.where = {}
+        for file in files:
+            opened = open_file(file)
+            for name in opened.keys():  # noqa: SIM118 - not a mapping
+                if name in self.where:
+                    raise Unsupported(
+                        f"{file}: has {name[:200]!r}, which another file of its folder has too; remove one"
+                    )
+                self.where[name] = opened
+
+    def headers(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """Every tensor's name -> its stored type and shape."""
+        slices = {name: file.get_slice(name) for name, file in self.where.items()}
+        return {name: (one.get_dtype(), tuple(one.get_shape())) for name, one in slices.items()}
 
     def __getitem__(self, name: str) -> Tensor:
         return self.where[name].get_tensor(name)
