@@ -157,9 +157,9 @@ def cost(arch: Architecture, workload: Workload | None = None) -> Cost:
     """Rows of parameters, FLOPs and bytes for an architecture at a workload (default: one sequence of 4,096 tokens)."""
     workload = workload or Workload()
     rows = [*_bottom(arch, workload)]
-    held = arch.held()
+    held, where = arch.held(), block_words(arch)
     for steps, count in arch.distinct().items():
-        rows += _block(arch, steps, count, workload, held)
+        rows += _block(arch, steps, where[steps], count, workload, held)
     rows += [*_top(arch, workload), *_ahead(arch, workload)]
     return Cost(arch, workload, tuple(rows))
 
@@ -243,8 +243,9 @@ def _norm(arch: Architecture, w: Workload, name: str, words: str, norm: Norm | A
     return Row("model", name, words, "norm", 1, **_merged(weights, _activations(w, arch.d_model, 1)))
 
 
-def _block(arch: Architecture, steps: tuple[Step, ...], count: int, w: Workload, held: dict) -> Iterator[Row]:
-    where = block_words(arch)[steps]
+def _block(
+    arch: Architecture, steps: tuple[Step, ...], where: str, count: int, w: Workload, held: dict
+) -> Iterator[Row]:
     for name in (name for step in steps for name in step.parts):
         copies = count if not arch.parts[name].tied else held.pop((steps, name), 0)
         yield from _part(arch, name, where, count, copies, w)

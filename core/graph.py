@@ -313,7 +313,7 @@ def _scalar(value):
 
 def to_dot(g: nx.DiGraph) -> str:
     """Graphviz DOT, with a cluster for every node that others lie in."""
-    return "\n".join(["digraph {", "  rankdir=BT; node [shape=box];", *_nested(g, None, _dot_open, _dot_leaf, "  }"), *(
+    return "\n".join(["digraph {", "  rankdir=BT; node [shape=box];", *_nested(g, _dot_open, _dot_leaf, "  }"), *(
         f"  {json.dumps(a)} -> {json.dumps(b)} [label={json.dumps(_edge(d))}];" for a, b, d in g.edges(data=True)
     ), "}"])  # fmt: skip
 
@@ -329,17 +329,22 @@ def to_mermaid(g: nx.DiGraph) -> str:
         return f'    {ids[name]}["{_escaped(d["label"])}"]'
 
     edges = [f'  {ids[a]} -->|"{_edge(d)}"| {ids[b]}' for a, b, d in g.edges(data=True)]
-    return "\n".join(["flowchart BT", *_nested(g, None, start, leaf, "  end"), *edges])
+    return "\n".join(["flowchart BT", *_nested(g, start, leaf, "  end"), *edges])
 
 
-def _nested(g: nx.DiGraph, parent: str | None, start: Callable, leaf: Callable, end: str) -> list[str]:
-    lines = []
+def _nested(g: nx.DiGraph, start: Callable, leaf: Callable, end: str) -> list[str]:
+    children = defaultdict(list)
     for name, data in g.nodes(data=True):
-        if data["parent"] != parent:
-            continue
-        inner = _nested(g, name, start, leaf, end)
-        lines += [start(name, data), *inner, end] if inner else [leaf(name, data)]
-    return lines
+        children[data["parent"]].append(name)
+
+    def below(parent: str | None) -> list[str]:
+        lines = []
+        for name in children.get(parent, ()):
+            inner, data = below(name), g.nodes[name]
+            lines += [start(name, data), *inner, end] if inner else [leaf(name, data)]
+        return lines
+
+    return below(None)
 
 
 def _dot_open(name: str, d: dict) -> str:

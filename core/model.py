@@ -13,12 +13,13 @@ from .parts.ngram import NGramEmbedding
 from .parts.position import Learned
 from .parts.residual import LayerScale
 from .parts.router import RouterModule
-from .spec import Architecture, Segment, Step
+from .spec import Architecture, Segment, Step, Unsupported
 
 LIVE_D_MODEL = 64
 LIVE_VOCABULARY = 512
 LIVE_CONTEXT = 512
 LIVE_PARAMETERS = 24_000_000  # of all blocks together: under 100 MB in float32
+LIVE_STEPS = 320  # of all blocks together
 
 
 class Block(nn.Module):
@@ -309,26 +310,41 @@ def build_mtp(arch: Architecture, device: str | torch.device = "meta", dtype: to
 
 
 def _made(make: Callable[[], nn.Module], device: str | torch.device, dtype: torch.dtype) -> nn.Module:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        with torch.device(device):
-            return make().eval()
-    finally:
-        torch.set_default_dtype(before)
+    with torch.device(device):
+        return make().eval().to(dtype)  # the default type is the process's, and other threads build at the same time
 
 
 def shrink(arch: Architecture) -> Architecture:
     """The same structure at a size that runs live on a laptop's processor.
 
     Patterns, head ratios, expert counts, top-k, norms and scalings stay; widths, windows and vocabulary become small.
-    Repeats stay too unless the live model would pass 24 million parameters.
+    Repeats stay too unless the live model would pass 24 million parameters or 320 steps. Raises Unsupported where one
+    repeat of each block is still more than that; nothing is built but shapes before that is known.
     """
     scale = min(1.0, LIVE_D_MODEL / arch.d_model)
-    position, width = arch.position, arch.embedding.width
+    small = _scaled(arch, scale)
+    size, steps = _sizes(small)
+    while (share := min(LIVE_PARAMETERS / max(1, size), LIVE_STEPS / steps)) < 1:
+        layers = tuple(_fewer(segment, share) for segment in small.layers)
+        if layers == small.layers:  # one repeat of each is the least
+            if steps > LIVE_STEPS:
+                raise Unsupported(
+                    f"{arch.title}: {steps:,} steps in layers that do not repeat are too many to run live; at most {LIVE_STEPS} can"
+                )
+            if size > LIVE_PARAMETERS:
+                raise Unsupported(
+                    f"{arch.title}: too large to run live; even with small widths it has {size:,} parameters"
+                )
+            break
+        small = small.model_copy(update={"layers": layers})
+        size, steps = _sizes(small)
+    return Architecture.model_validate(small.model_dump())
+
+
+def _scaled(arch: Architecture, scale: float) -> Architecture:
+    position, width, ngrams = arch.position, arch.embedding.width, arch.embedding.ngrams
     if isinstance(position, Learned):
         position = position.model_copy(update={"length": min(position.length, LIVE_CONTEXT)})
-    ngrams = arch.embedding.ngrams
     small = arch.model_copy(
         update={
             "vocab_size": min(arch.vocab_size, LIVE_VOCABULARY),
@@ -342,14 +358,17 @@ def shrink(arch: Architecture) -> Architecture:
             "parts": {name: arch.part(name).shrink(scale) for name in arch.parts},
         }
     )
-    small = Architecture.model_validate(small.model_dump())
-    weight = {block: parameters(Block(small, block, lambda n: build_part(small, n))) for block in small.distinct()}
-    while (total := sum(weight[block] * count for block, count in small.distinct().items())) > LIVE_PARAMETERS:
-        layers = tuple(_fewer(segment, LIVE_PARAMETERS / total) for segment in small.layers)
-        if layers == small.layers:  # one repeat of each is the least
-            break
-        small = small.model_copy(update={"layers": layers})
     return Architecture.model_validate(small.model_dump())
+
+
+def _sizes(arch: Architecture) -> tuple[int, int]:
+    """Parameters of all blocks together, and their steps."""
+    blocks = arch.distinct()
+    with torch.device("meta"):
+        weight = {name: parameters(arch.part(name).build(arch.d_model)) for name in arch.parts}
+    each = {block: [name for step in block for name in step.parts] for block in blocks}
+    size = sum(count * sum(weight[name] for name in each[block]) for block, count in blocks.items())
+    return size, sum(count * len(block) for block, count in blocks.items())
 
 
 def _fewer(segment: Segment, share: float) -> Segment:

@@ -2,10 +2,12 @@
 
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from math import prod
 from zlib import crc32
 
 import numpy as np
@@ -13,13 +15,19 @@ import torch
 from torch import Tensor
 
 from .model import LIVE_D_MODEL, Model, build, shrink
+from .parts.base import Recurrence
 from .parts.experts import Experts
 from .parts.router import RouterModule
 from .spec import Architecture, Unsupported
+from .trace import trace_part
 
 MAX_TOKENS = 256
 MAX_RECORDED = 8_000_000  # scores of all layers together: 32 MB
 MAX_ATTENDED = 16_000_000  # attention scores of one layer
+MAX_WRITTEN = 16_000_000  # values that one part writes: 64 MB
+MAX_KEPT = 8_000_000  # values of recurrent states
+MAX_FLOPS = 20_000_000_000  # of all tokens
+MAX_STEPS = 16_000  # tokens of all recurrent layers, which pass one after the other
 _PIECE = re.compile(r"\w{1,24}|[^\w\s]")
 _seeding = threading.Lock()  # the default generator is the process's, and visitors share the process
 
@@ -176,6 +184,7 @@ def _live(arch: Architecture, seed: int) -> tuple[Architecture, Model]:
     if not any(part.kind == "experts" for part in arch.parts.values()):
         raise Unsupported(f"{arch.title}: has no experts, so there is nothing to route")
     live = shrink(arch)
+    _room(live)
     with _seeding, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return live, build(live, device="cpu")
@@ -183,19 +192,30 @@ def _live(arch: Architecture, seed: int) -> tuple[Architecture, Model]:
 
 def _pieces(text: str, live: Architecture) -> tuple[str, ...]:
     """The first words and marks of a text, as many as a live model may read."""
-    width = sum(
-        live.parts[name].choices
-        for block in live.sequence
-        for step in block
-        for name in step.parts
-        if live.parts[name].kind == "experts"
-    )
-    heads = max(getattr(part, "heads", 1) for part in live.parts.values())
-    most = min(MAX_TOKENS, live.context, MAX_RECORDED // width, int((MAX_ATTENDED / heads) ** 0.5))
-    pieces = tuple(match.group() for match in islice(_PIECE.finditer(text), max(1, most)))
+    pieces = tuple(match.group() for match in islice(_PIECE.finditer(text), _room(live)))
     if not pieces:
         raise Unsupported("the text has no words; give at least one")
     return pieces
+
+
+def _room(live: Architecture) -> int:
+    """How many tokens the routers may be run over: by closed forms, before anything is built."""
+    d, blocks = live.d_model, live.distinct()
+    layers = Counter(name for block, count in blocks.items() for step in block for name in step.parts * count)
+    parts = {name: live.part(name) for name in layers}
+    kept = sum(prod(shape) for part in parts.values() for shape in part.state(d).values())
+    recorded = sum(count * parts[name].choices for name, count in layers.items() if parts[name].kind == "experts")
+    written = {name: sum(op.activation for op in trace_part(part, d).operations) for name, part in parts.items()}
+    flops = sum(count * parts[name].flops(d, 1, MAX_TOKENS).total for name, count in layers.items())
+    recurrent = sum(count for name, count in layers.items() if isinstance(parts[name], Recurrence))
+    heads = max(getattr(part, "heads", 1) for part in parts.values())
+    most = min(
+        MAX_TOKENS, live.context, MAX_RECORDED // max(1, recorded), int((MAX_ATTENDED / heads) ** 0.5),
+        MAX_WRITTEN // max(1, *written.values()), MAX_FLOPS // max(1, flops), MAX_STEPS // max(1, recurrent),
+    )  # fmt: skip
+    if kept > MAX_KEPT or most < 1:
+        raise Unsupported(f"{live.title}: too large to run live, even with small widths")
+    return most
 
 
 @torch.inference_mode()

@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from functools import cached_property
 from itertools import groupby
 from types import MappingProxyType
@@ -22,7 +22,7 @@ from torch import nn
 
 from .accepts import accepts, plain
 from .parts import AnyPart, AnyResidual
-from .parts.base import Length, Line, Part, Positive, Spec, Text, Width
+from .parts.base import Length, Line, Part, Positive, Spec, Text, Width, check_channels
 from .parts.ngram import NGrams
 from .parts.norm import Affine, Norm, RMSNorm
 from .parts.position import Learned, Position
@@ -30,6 +30,8 @@ from .parts.residual import Residual
 from .precision import CACHE_FORMATS, FORMATS, FormatName
 
 MAX_LAYERS = 1_024
+# Blocks that differ, and parts that stand in them: analysis looks at each once. The most varied published model has 16 and 32.
+MAX_BLOCKS, MAX_PLACES = 64, 256
 # Fields of an Architecture that are words about a model or its files and never change what is built.
 METADATA = ("name", "title", "family", "model_type", "organisation", "released", "licence", "sources", "note", "head_twice")
 
@@ -54,7 +56,9 @@ class _Frozen(dict):
 
 
 # A path of modules, such as moe.router.selection_bias.
-ModulePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]{1,200}$", description="a part's name and modules in it, with dots")]
+ModulePath = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9_.]{1,200}$", description="a part's name and modules in it, with dots")
+]
 # What a block calls the norms and sums around its parts, and a second copy.
 _TAKEN = re.compile(r"_(norm|add|read|\d+)$")
 PartName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$", description="lower-case letters, digits and _")]
@@ -235,7 +239,8 @@ class Architecture(Spec):
     @model_validator(mode="after")
     def _consistent(self):
         used = {name for block in self.distinct() for step in block for name in step.parts}
-        foretold = set(self.mtp.each) if self.mtp else ()
+        foretold = set(self.mtp.each) if self.mtp else set()
+        self._check_size({*self.distinct(), *foretold})
         used |= {name for block in foretold for step in block for name in step.parts}
         for name in sorted(used - set(self.parts)):
             raise ValueError(f"layers: {name} is not among the parts ({', '.join(self.parts)})")
@@ -252,8 +257,6 @@ class Architecture(Spec):
                 or _TAKEN.search(name)
             ):
                 raise ValueError(f"parts.{name}: a block has something of that name already; choose another")
-        if self.depth > MAX_LAYERS:
-            raise ValueError(f"layers: {self.depth:,} layers; at most {MAX_LAYERS:,} are accepted")
         for name, part in self.parts.items():
             if getattr(part, "vocab_size", None) not in (None, self.vocab_size):
                 raise ValueError(f"parts.{name}.vocab_size: the model has {self.vocab_size:,} tokens; leave it empty")
@@ -281,6 +284,7 @@ class Architecture(Spec):
                     f"precision.{path}: give `default`, `embedding`, `head`, `norm`, `streams`, `mtp`, or a part such as "
                     f"{next(iter(self.parts))}"
                 )
+        check_channels("residual.streams", self.residual.streams, self.d_model)
         if self.ahead.residual.streams not in (1, self.residual.streams):
             raise ValueError(f"mtp.residual: give one stream, or as many as the model has, {self.residual.streams}")
         if self.mtp and self.embedding.width:
@@ -294,6 +298,16 @@ class Architecture(Spec):
         if isinstance(self.position, Learned) and self.context > self.position.length:
             raise ValueError(f"context: the position table has {self.position.length:,} rows; give at most that")
         return self
+
+    def _check_size(self, blocks: Set[tuple[Step, ...]]) -> None:
+        places = sum(len(step.parts) for block in blocks for step in block)
+        if len(blocks) > MAX_BLOCKS or places > MAX_PLACES:
+            raise ValueError(
+                f"layers: {len(blocks):,} different blocks with {places:,} parts in them; "
+                f"at most {MAX_BLOCKS} with {MAX_PLACES} are accepted"
+            )
+        if self.depth > MAX_LAYERS:
+            raise ValueError(f"layers: {self.depth:,} layers; at most {MAX_LAYERS:,} are accepted")
 
     def _check_ngrams(self) -> None:
         ngrams = self.embedding.ngrams
@@ -363,6 +377,9 @@ class Architecture(Spec):
         fed = [name for name, part in self.parts.items() if "per_layer" in part.reads]
         if len(fed) > 1:
             raise ValueError(f"parts.{fed[1]}: {fed[0]} has per-layer embeddings already; one part can have them")
+        if self.fed:
+            width = self.parts[fed[0]].beside(1, 1, self.d_model)["per_layer"].shape[2]
+            check_channels(f"parts.{fed[0]}.width", len(self.fed[1]), width)
         for name in (n for block in (self.mtp.each if self.mtp else ()) for step in block for n in step.parts):
             part = self.parts[name]
             carries = hasattr(part, "router") and part.router.carry

@@ -12,7 +12,8 @@ box writes inside for one token, beside its output, and `idle` its parameters th
 import math
 import re
 from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from functools import lru_cache
+from typing import Annotated, ClassVar, get_args
 
 import torch
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
@@ -24,8 +25,9 @@ Shape = tuple[int, ...]
 
 # The bounds of the spec: far above any published model, low enough that no link makes the analysis slow or large.
 Width = Annotated[int, Field(ge=1, le=1_048_576)]
-Heads = Annotated[int, Field(ge=1, le=1_024)]
-HeadDim = Annotated[int, Field(ge=1, le=8_192)]
+Heads = Annotated[int, Field(ge=1, le=1_024), "heads"]
+HeadDim = Annotated[int, Field(ge=1, le=8_192), "of a head"]
+MOST_CHANNELS = 262_144  # of all heads together, and of all streams
 Length = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Eps = Annotated[float, Field(gt=0, le=1e-2)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]
@@ -58,6 +60,14 @@ class Spec(BaseModel):
     """A frozen, hashable value. Equal values are equal keys: the hash is that of the fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _countable(self):
+        """All heads of all kinds, with all their channels, stay below what a tensor of many tokens can be counted in."""
+        heads = {name: getattr(self, name) or 0 for name in _marked(type(self), "heads")}
+        dims = {name: getattr(self, name) or 0 for name in _marked(type(self), "of a head")}
+        check_channels(max(heads, key=heads.get, default=""), max(heads.values(), default=0), sum(dims.values()))
+        return self
 
     @model_serializer(mode="wrap")
     def _plain(self, handler) -> dict:
@@ -386,10 +396,22 @@ class Borrow(nn.Module):
         return self.source[0].latest
 
 
-def check_channels(channels: int) -> None:
-    """Raise ValueError where all heads are together wider than a tensor of many tokens can be counted."""
-    if channels > 1_048_576:
-        raise ValueError(f"heads: {channels:,} channels in all heads together; give at most 1,048,576")
+@lru_cache(maxsize=1_024)
+def _marked(cls: type[Spec], mark: str) -> tuple[str, ...]:
+    """The fields of this class whose type has the mark."""
+
+    def has(annotation: object) -> bool:
+        return mark in getattr(annotation, "__metadata__", ()) or any(map(has, get_args(annotation)))
+
+    return tuple(name for name, field in cls.model_fields.items() if mark in field.metadata or has(field.annotation))
+
+
+def check_channels(field: str, many: int, each: int) -> None:
+    """Raise ValueError where so many times so many channels are more than a tensor of many tokens can be counted in."""
+    if many * each > MOST_CHANNELS:
+        raise ValueError(
+            f"{field}: {many:,} × {each:,} channels are {many * each:,} together; at most {MOST_CHANNELS:,} are accepted"
+        )
 
 
 def check_groups(field: str, whole: int, what: str, groups: int) -> None:

@@ -13,7 +13,7 @@ from .attention import Attention, AttentionModule, CausalAttention, key_position
 from .base import Flops, HeadDim, Heads, Keep, Length, Linear, Shape, causal_pairs
 from .position import Dynamic, LongRope, Position, Rope, check_turned
 
-Blocks = Annotated[int, Field(ge=1, le=1_000_000)]
+Blocks = Annotated[int, Field(ge=1, le=4_096)]
 
 
 class ChosenBlocksAttention(Attention):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Eps, Flops, HeadDim, Heads, Linear, Recurrence, Shape, State, check_channels, check_groups
+from .base import Eps, Flops, HeadDim, Heads, Linear, Recurrence, Shape, State, check_groups
 from .convolution import CausalConvolution, Kernel
 from .feedforward import NAMES, Plain
 from .norm import GatedRMSNorm, Norm
@@ -35,7 +35,6 @@ class GatedDeltaNet(Recurrence):
     @model_validator(mode="after")
     def _consistent(self):
         check_groups("key_heads", self.heads, "heads", self.key_heads)
-        check_channels(self.channels)
         return self
 
     @property

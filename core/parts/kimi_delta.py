@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
-from .base import Flops, HeadDim, Heads, Linear, Recurrence, Shape, State, check_channels
+from .base import Flops, HeadDim, Heads, Linear, Recurrence, Shape, State
 from .convolution import CausalConvolution, Kernel
 from .delta import delta_rule, unit
 from .feedforward import NAMES, Plain
@@ -33,11 +33,6 @@ class KimiDelta(Recurrence):
     kernel: Kernel = Field(4, description="Tokens that the convolution on queries, keys and values sees")
     activation: Plain = Field("silu", description="What follows the convolution")
     norm: Norm | None = Field(None, description="Where it differs from the model's")
-
-    @model_validator(mode="after")
-    def _bounded(self):
-        check_channels(3 * self.wide)
-        return self
 
     @property
     def wide(self) -> int:

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Flops, HeadDim, Heads, Linear, Recurrence, Shape, State, check_channels, check_groups, times
+from .base import Flops, HeadDim, Heads, Linear, Recurrence, Shape, State, check_groups, times
 from .feedforward import NAMES, PLAIN, Plain
 from .norm import HeadNorms, Norm, RMSNorm
 from .position import NoPosition, Rope
@@ -40,7 +40,6 @@ class LightningAttention(Recurrence):
 
     @model_validator(mode="after")
     def _consistent(self):
-        check_channels(3 * self.wide)
         check_groups("groups", self.wide, "channels", self.groups)
         return self
 

@@ -8,7 +8,19 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Flops, HeadDim, Linear, Recurrence, Shape, State, Width, check_groups, normal, scaled
+from .base import (
+    MOST_CHANNELS,
+    Flops,
+    HeadDim,
+    Linear,
+    Recurrence,
+    Shape,
+    State,
+    check_channels,
+    check_groups,
+    normal,
+    scaled,
+)
 from .convolution import CausalConvolution, Kernel
 from .feedforward import NAMES, Plain
 from .norm import Norm
@@ -24,7 +36,7 @@ class Mamba(Recurrence):
     title = "Mamba"
 
     kind: Literal["mamba"]
-    inner: Width = Field(description="Channels of the state space", examples=[8192])
+    inner: int = Field(ge=1, le=MOST_CHANNELS, description="Channels of the state space", examples=[8192])
     state_size: HeadDim = Field(16, description="Values kept for each channel")
     heads: Many = Field(1, description="Equal groups of channels, each with a step, a B and a C of its own (Zamba)")
     step_rank: Rank = Field(description="Width that the step passes on its way", examples=[256])
@@ -38,6 +50,7 @@ class Mamba(Recurrence):
     @model_validator(mode="after")
     def _consistent(self):
         check_groups("heads", self.inner, "channels", self.heads)
+        check_channels("heads", self.heads, self.step_rank + 2 * self.state_size)
         return self
 
     def build(self, d_model: int) -> nn.Module:

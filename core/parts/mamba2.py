@@ -13,7 +13,7 @@ from .convolution import CausalConvolution, Kernel
 from .feedforward import NAMES, Plain
 from .norm import GatedRMSNorm, Norm
 
-Many = Annotated[int, Field(ge=1, le=4_096)]
+Many = Annotated[int, Field(ge=1, le=4_096), "heads"]
 
 
 class Scales(Spec):

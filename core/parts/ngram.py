@@ -25,7 +25,7 @@ class NGrams(Spec):
     rows: Annotated[int, Field(ge=2, le=2**31)] = Field(
         description="Rows of the first table; every further one has two more", examples=[4096]
     )
-    end: Annotated[int, Field(ge=0)] | None = Field(
+    end: Annotated[int, Field(ge=0, lt=16_777_216)] | None = Field(
         None, description="The token that ends a text: no run reaches past it"
     )
 

@@ -49,7 +49,7 @@ class NGramStreams(Mixer):
         0, description="How many such parts are before this one: its primes follow theirs, and its constants are others"
     )
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(1234, description="Of the constants")
-    end: Annotated[int, Field(ge=0)] = Field(
+    end: Annotated[int, Field(ge=0, lt=16_777_216)] = Field(
         description="The token that ends a text: no run reaches past it", examples=[2]
     )
     kernel: Kernel = Field(4, description="Tokens that the convolution sees, the current one included")

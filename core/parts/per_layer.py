@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from .base import Embedding, Flops, Linear, Part, Width, scaled
@@ -28,11 +28,9 @@ class PerLayerEmbedding(Activated, Part):
     activation: Literal["reglu", "geglu", "geglu_tanh", "swiglu"] = Field("geglu_tanh", description="The gate's")
     norm: Norm | None = Field(None, description="Where it differs from the model's")
 
-    @model_validator(mode="after")
-    def _consistent(self):
-        if self.norm is not None and not self.norm.weight:
-            raise ValueError("norm: the projection's norm has a weight")
-        return self
+    def check(self, d_model: int, context: int) -> None:
+        if not getattr(self.norm, "weight", True):
+            raise ValueError("norm: the projection's norm has a weight; give the part a norm with one")
 
     def build(self, d_model: int) -> nn.Module:
         return PerLayerModule(self, d_model)

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .attention import Attention, AttentionModule, CausalAttention, key_positions
-from .base import Flops, HeadDim, Length, Linear, Shape, State, normal
+from .base import Flops, HeadDim, Length, Linear, Shape, State, check_channels, normal
 from .convolution import CausalConvolution, Kernel
 
 
@@ -25,6 +25,7 @@ class RelativeAttention(Attention):
 
     @model_validator(mode="after")
     def _separate(self):
+        check_channels("extent", self.heads, self.extent)
         for field in ("shared_kv", "cache_from"):
             if getattr(self, field):
                 raise ValueError(f"{field}: keys and values are each convolved on their own; leave this out")

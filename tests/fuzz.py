@@ -1,0 +1,576 @@
+"""`make fuzz`: what careless or hostile hands might send, through every stage. Each stage gives an answer or a refusal in a
+sentence, within a second of processor time and 200 MB; anything else is a fault, and the run ends with exit code 1.
+
+    python tests/fuzz.py --seconds 60 --seed 0 --kinds links,extremes --keep DIR
+
+Inputs are drawn by seeded dice, so that the same seed and number give the same input. A worker process takes them one after
+the other; one that dies, hangs or takes too much memory is a fault of the input that it had.
+"""
+
+import argparse
+import copy
+import json
+import multiprocessing
+import random
+import resource
+import struct
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import core
+from app.facts import picture_file, picture_of
+from app.views.forms import part_starter, schema
+from core.graph import to_dot, to_graphml, to_json, to_mermaid
+from core.library import parse_text, preset, to_yaml
+from core.model import build, shrink
+from core.parts import PARTS
+from core.parts.base import Spec
+from core.spec import Architecture, parse
+
+SECONDS, MEGABYTES = 1.0, 200
+HANG = 30  # seconds that an input may take altogether
+ADDRESS_SPACE = 12 << 30  # bytes; a stage that wants more gets a MemoryError, and the machine lives
+
+EXTREMES = [
+    0,
+    1,
+    -1,
+    2,
+    3,
+    7,
+    64,
+    1_000,
+    1_023,
+    4_097,
+    65_536,
+    2**20,
+    2**31,
+    2**53,
+    2**63,
+    2**64,
+    10**30,
+    0.0,
+    0.5,
+    1e-300,
+    1e300,
+]
+ODD = [
+    *EXTREMES,
+    None,
+    True,
+    False,
+    "",
+    "x",
+    "none",
+    "\ud800",
+    "\x00",
+    "\u0085",
+    "<script>",
+    "a" * 2_000,
+    [],
+    {},
+    [[]],
+    {"": 0},
+    10**400,
+]
+
+
+# ---- inputs ----
+
+
+def links(dice: random.Random) -> Any:
+    """A preset's link rewritten from inside: values at a bound, parts of other kinds, blocks multiplied and reordered."""
+    value = preset(dice.choice(core.presets())).model_dump(mode="json", exclude_defaults=dice.random() < 0.5)
+    for _ in range(dice.randint(1, 6)):
+        with suppress(LookupError, TypeError, AttributeError, ValueError):  # an earlier change left nothing to change
+            dice.choice([_bound, _bound, _leaf, _kind, _blocks, _steps, _new_part, _extra])(dice, value)
+    return value
+
+
+def extremes(dice: random.Random) -> Any:
+    """A small model around one part, some of whose fields stand at their bounds."""
+    kind = dice.choice(sorted(PARTS))
+    like = PARTS["attention"](heads=4, kv_heads=2, head_dim=16)
+    part = part_starter(kind, like)
+    around = dice.choice(
+        [{"kind": "feed_forward", "d_ff": 64}, {"kind": "attention", "heads": 4, "kv_heads": 2, "head_dim": 16}]
+    )
+    value = {
+        "name": "extreme", "title": "Extreme", "vocab_size": 512, "d_model": dice.choice([1, 8, 64, 64, 64, 4_096, 262_144]),
+        "context": 512, "position": {"kind": "rope"}, "parts": {"part": part, "around": around},
+        "layers": [{"repeat": dice.choice([1, 2, 1_024]), "blocks": [["part", "around"]]}],
+    }  # fmt: skip
+    for _ in range(dice.randint(1, 4)):
+        _fields(dice, PARTS[kind], part, most=0.7)
+    if dice.random() < 0.3:
+        _bound(dice, value)
+    return value
+
+
+def configs(dice: random.Random) -> Any:
+    """A preset's config.json with keys changed, dropped, added, nested."""
+    config = copy.deepcopy(_config(dice.choice(core.presets())))
+    for _ in range(dice.randint(1, 5)):
+        node = config
+        while True:
+            inner = [v for v in node.values() if isinstance(v, dict) and v]
+            if not inner or dice.random() < 0.7:
+                break
+            node = dice.choice(inner)
+        key = dice.choice(sorted(node) or ["x"])
+        match dice.randrange(5):
+            case 0:
+                node.pop(key, None)
+            case 1:
+                node[key] = dice.choice(ODD)
+            case 2:
+                node[
+                    dice.choice(
+                        ["text_config", "quantization_config", "rope_scaling", "architectures", "new_key", "model_type"]
+                    )
+                ] = dice.choice([*ODD, dict(config), ["LlamaModel"], "llama", {"quant_method": "gptq", "bits": 3}])
+            case 3 if isinstance(node.get(key), int | float) and not isinstance(node.get(key), bool):
+                node[key] = dice.choice([node[key] * 2, node[key] // 2, node[key] + 1, -node[key], *EXTREMES])
+            case _:
+                if isinstance(node.get(key), list) and node[key]:
+                    node[key] = dice.choice([node[key] * 2, node[key][:-1], node[key] + [dice.choice(ODD)]])
+    return config
+
+
+OPENINGS = ["- ", "[", "{", "? ", "a: ", "(", "!t ", "&a ", "*a ", "\n", " ", '"', "'", "|", ">", "1:", ",", "<<: "]
+SCRAPS = [
+    "", "\n", " ", "\t", ":", "- ", "[", "]", "{", "}", '"', "'", "\\", "\x00", "\x85", "\ufeff", "\u2028", "\ud800", "&a ", "*a", "<<: ",
+    "!!python/object:os.system ", "1e400", "0x" + "f" * 4_000, "9" * 5_000, ":59" * 300, ".nan", "~", "yes", "2020-99-99", "%TAG", "---", "...",
+]  # fmt: skip
+
+
+def pastes(dice: random.Random) -> Any:
+    """A text that is nearly one: a preset's YAML or JSON with characters and lines moved, or nesting of some kind."""
+    if dice.random() < 0.3:
+        lead = "".join(dice.choice(OPENINGS) for _ in range(dice.randint(1, 4)))
+        return (lead * dice.choice([3, 100, 5_000, 30_000]))[:200_100]
+    arch = preset(dice.choice(core.presets()))
+    text = to_yaml(arch) if dice.random() < 0.6 else json.dumps(_config(arch.name))
+    for _ in range(dice.randint(1, 6)):
+        at = dice.randrange(len(text) + 1)
+        text = text[:at] + dice.choice(SCRAPS) + text[at + dice.choice([0, 1, 5, 40]) :]
+        text = text[:200_100] or "x"
+    return text
+
+
+def headers(dice: random.Random) -> Any:
+    """The bytes of a small checkpoint's file whose header lies."""
+    if dice.random() < 0.5:
+        tensors, at = {}, 0
+        for name, shape in _tensors().items():
+            size = 2
+            for n in shape:
+                size *= n
+            tensors[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [at, at + size]}
+            at += size
+        for _ in range(dice.randint(0, 4)):
+            name = dice.choice(sorted(tensors))
+            match dice.randrange(5):
+                case 0:
+                    tensors[name]["shape"] = dice.choice(
+                        [
+                            [],
+                            [-1],
+                            [2**63],
+                            [2**64, 2],
+                            [1.5],
+                            ["x"],
+                            None,
+                            [0],
+                            [1] * 300,
+                            tensors[name]["shape"][::-1],
+                        ]
+                    )
+                case 1:
+                    tensors[name]["dtype"] = dice.choice(["F64", "F4", "I32", "U8", "Q4_K", "", None, 5])
+                case 2:
+                    tensors[name]["data_offsets"] = dice.choice([[0, 2**62], [5, 1], [-1, 4], [0], None, [0, at]])
+                case 3:
+                    suffix = dice.choice([".scales", "_scale", ".qzeros", ".weight_packed", ".g_idx", "\ud800", "\x00"])
+                    tensors[name.removesuffix(".weight") + suffix] = tensors[name] | dice.choice(
+                        [{}, {"shape": []}, {"shape": [1]}]
+                    )
+                case 4:
+                    tensors.pop(name)
+            tensors = tensors or {"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}
+        text = json.dumps(tensors).encode()
+        length = dice.choice([len(text)] * 6 + [0, 1, len(text) + 1, 2**40, 2**63])
+        return (
+            "safetensors",
+            struct.pack("<Q", length) + text + bytes(at if dice.random() < 0.7 else dice.randint(0, at)),
+        )
+    data = bytearray(_gguf())
+    for _ in range(dice.randint(1, 4)):
+        at = dice.randrange(len(data) - 8)
+        match dice.randrange(3):
+            case 0:
+                data[at] = dice.randrange(256)
+            case 1:
+                data[at : at + 8] = struct.pack("<Q", dice.choice([0, 1, 255, 2**20, 2**32, 2**40, 2**62, 2**64 - 1]))
+            case 2:
+                del data[at + 8 :]
+        if len(data) < 16:
+            break
+    return ("gguf", bytes(data))
+
+
+KINDS: dict[str, Callable[[random.Random], Any]] = {
+    "links": links, "extremes": extremes, "configs": configs, "pastes": pastes, "headers": headers,
+}  # fmt: skip
+
+
+def _walk(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every (container, key) of a tree."""
+    for key in value if isinstance(value, dict) else range(len(value)):
+        yield value, key
+        if isinstance(value[key], dict | list):
+            yield from _walk(value[key])
+
+
+def _bound(dice: random.Random, value: dict) -> None:
+    """A field of the model or of one part, at a bound of the schema."""
+    if dice.random() < 0.3 or not value.get("parts"):
+        _fields(dice, Architecture, value)
+        return
+    part = value["parts"][dice.choice(sorted(value["parts"]))]
+    if isinstance(part, dict) and part.get("kind") in PARTS:
+        _fields(dice, PARTS[part["kind"]], part)
+
+
+def _fields(dice: random.Random, cls: type[Spec], value: dict, most: float = 0.5) -> None:
+    """A field of `value`, or of what is nested in it, at a bound that the schema of `cls` gives."""
+    tree = schema(cls)
+    node, properties = value, tree["properties"]
+    while True:
+        name = dice.choice(sorted(properties))
+        field = _resolved(properties[name], tree)
+        options = [_resolved(o, tree) for o in field.get("anyOf", field.get("oneOf", [field]))]
+        options = [o for inner in options for o in (_resolved(o, tree) for o in inner.get("oneOf", [inner]))]
+        field = dice.choice(options)
+        if "properties" in field and node.get(name) is not None and isinstance(node[name], dict):
+            node, properties = node[name], field["properties"]
+            continue
+        break
+    if field.get("type") in ("integer", "number"):
+        least, top = (
+            field.get("minimum", field.get("exclusiveMinimum", 0)),
+            field.get("maximum", field.get("exclusiveMaximum", 1e9)),
+        )
+        between = dice.choice([least, top, (least + top) / 2, 10 ** dice.uniform(0, 6), dice.choice(EXTREMES)])
+        node[name] = top if dice.random() < most else between
+        if field["type"] == "integer" and abs(node[name]) < 1e18:
+            node[name] = int(node[name])
+    elif field.get("type") == "boolean":
+        node[name] = not node.get(name)
+    elif "enum" in field:
+        node[name] = dice.choice(field["enum"])
+    elif field.get("type") == "null":
+        node[name] = None
+    elif "properties" in field:
+        node[name] = {"kind": field["properties"]["kind"].get("const")} if "kind" in field["properties"] else {}
+
+
+def _resolved(field: dict, tree: dict) -> dict:
+    return tree["$defs"][field["$ref"].rsplit("/", 1)[1]] if "$ref" in field else field
+
+
+def _leaf(dice: random.Random, value: dict) -> None:
+    container, key = dice.choice(list(_walk(value)))
+    container[key] = dice.choice(ODD)
+
+
+def _kind(dice: random.Random, value: dict) -> None:
+    """A part of another kind in a part's place."""
+    name = dice.choice(sorted(value.get("parts") or ["x"]))
+    like = PARTS[value["parts"][name]["kind"]].model_validate(value["parts"][name])
+    value["parts"][name] = part_starter(dice.choice(sorted(PARTS)), like)
+
+
+def _blocks(dice: random.Random, value: dict) -> None:
+    """More blocks, of steps in other orders."""
+    segment = dice.choice(value["layers"])
+    steps = [step for block in segment["blocks"] for step in block]
+    for _ in range(dice.choice([1, 4, 40, 127])):
+        segment["blocks"] = [
+            *segment["blocks"],
+            [copy.deepcopy(dice.choice(steps)) for _ in range(dice.choice([1, 2, 4, 16]))],
+        ][:128]
+    segment["repeat"] = dice.choice([1, 8, 1_024 // len(segment["blocks"])])
+
+
+def _steps(dice: random.Random, value: dict) -> None:
+    """A step that says something of its own."""
+    block = dice.choice(dice.choice(value["layers"])["blocks"])
+    at = dice.randrange(len(block))
+    names = sorted(value["parts"])
+    block[at] = {"parts": dice.sample(names, dice.randint(1, min(3, len(names))))} | dice.choice(
+        [
+            {},
+            {"scale": 0.5},
+            {"aside": True},
+            {"own_norms": True},
+            {"shortcut": {names[0]: 1}},
+            {"residual": {"norm": "sandwich"}},
+        ]
+    )
+
+
+def _new_part(dice: random.Random, value: dict) -> None:
+    """A variant of a part, in some of the blocks."""
+    name = dice.choice(sorted(value["parts"]))
+    value["parts"][f"{name}x"[:30]] = copy.deepcopy(value["parts"][name])
+    block = dice.choice(dice.choice(value["layers"])["blocks"])
+    block[dice.randrange(len(block))] = f"{name}x"[:30]
+
+
+FIELDS = [
+    "title",
+    "note",
+    "name",
+    "precision",
+    "mtp",
+    "embedding",
+    "head",
+    "residual",
+    "position",
+    "norm",
+    "sources",
+    "zzz",
+]
+
+
+def _extra(dice: random.Random, value: dict) -> None:
+    """A field of the model that says something else."""
+    value[dice.choice(FIELDS)] = dice.choice(
+        [
+            *ODD, {"default": "fp8"}, {"kind": "rope", "base": 1e300}, {"count": 16, "block": value.get("layers")}, {"kind": "alibi"},
+            {"kind": "hyper", "streams": 16}, {"norm": "post"}, {"width": 1}, ["<b>"] * 32, "![x](http://127.0.0.1/)",
+        ]
+    )  # fmt: skip
+
+
+def _config(name: str) -> dict:
+    if name not in _configs:
+        try:
+            _configs[name] = core.to_hf(preset(name))
+        except core.Unsupported:
+            _configs[name] = {"model_type": "llama"}
+    return _configs[name]
+
+
+_configs: dict[str, dict] = {}
+
+
+def _small() -> core.Architecture:
+    return shrink(preset("llama-3-8b"))
+
+
+def _tensors() -> dict[str, tuple[int, ...]]:
+    """The tensors of a small llama, as its checkpoint names them."""
+    from core.hf import llama
+
+    arch = _small()
+    shapes = {path: tuple(p.shape) for path, p in build(arch).named_parameters(remove_duplicate=False)}
+    return {ways[0].names[0]: shapes[path] for path, ways in llama.sources(arch)}
+
+
+def _gguf() -> bytes:
+    if not _gguf_bytes:
+        import gguf
+        import numpy as np
+
+        with tempfile.TemporaryDirectory() as folder:
+            writer = gguf.GGUFWriter(path := f"{folder}/x.gguf", "llama")
+            writer.add_context_length(512)
+            writer.add_array("tokenizer.ggml.tokens", ["a", "b", "c"])
+            for name in ("token_embd.weight", "output_norm.weight", "blk.0.attn_q.weight"):
+                writer.add_tensor(name, np.zeros((8, 8), dtype=np.float32))
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_tensors_to_file()
+            writer.close()
+            _gguf_bytes.append(Path(path).read_bytes())
+    return _gguf_bytes[0]
+
+
+_gguf_bytes: list[bytes] = []
+
+
+# ---- stages ----
+
+
+def read(kind: str, given: Any) -> core.Architecture | None:
+    """What an input describes."""
+    match kind:
+        case "links" | "extremes":
+            return parse(given)
+        case "configs":
+            return core.from_hf(given)
+        case "pastes":
+            return parse_text(given)
+        case "headers":
+            ending, data = given
+            with tempfile.TemporaryDirectory() as folder:
+                (path := Path(folder) / f"model.{ending}").write_bytes(data)
+                core.verify(str(path), _small())
+    return None
+
+
+def _same(arch: core.Architecture, other: core.Architecture) -> None:
+    if arch != other:
+        raise AssertionError("what is read back is another architecture")
+
+
+STAGES: dict[str, Callable[[core.Architecture], object]] = {
+    "link": lambda arch: _same(arch, core.decode(core.encode(arch))),
+    "yaml": lambda arch: _same(arch, parse_text(to_yaml(arch))),
+    "cost": lambda arch: json.dumps(core.cost(arch).to_dict()),
+    "graph": lambda arch: json.dumps(to_json(core.graph(arch))),
+    "texts": lambda arch: [write(g) for g in (core.graph(arch),) for write in (to_dot, to_mermaid, to_graphml)],
+    "picture": lambda arch: [picture_of(arch, wide=wide) for wide in (True, False)],
+    "picture file": picture_file,
+    "checklist": core.checklist,
+    "diff": lambda arch: [str(change) for change in core.diff(preset("llama-3-8b"), arch).changes],
+    # "export": core.to_hf,
+    "live": lambda arch: build(shrink(arch), device="cpu"),
+    "route": core.route,
+}
+
+
+def warm() -> None:
+    """Pay for what is slow the first time."""
+    torch.set_num_threads(1)
+    for stage in STAGES.values():
+        stage(preset("deepseek-v3"))
+
+
+def outcome(call: Callable[[], object]) -> tuple[str, object]:
+    try:
+        return "answered", call()
+    except core.Unsupported as error:
+        words = str(error)
+        plain = words.isprintable() and 0 < len(words) <= 1_500
+        return ("refused" if plain else f"fault: a refusal that cannot be shown: {words[:80]!r}"), None
+    except Exception as error:
+        return f"fault: {type(error).__name__}: {str(error)[:160]}", None
+
+
+def measured(call: Callable[[], object]) -> tuple[str, object, float, float]:
+    """What became of a call, its result, processor seconds and megabytes at its peak."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before, began = _memory("VmRSS"), time.process_time()
+    said, result = outcome(call)
+    seconds, megabytes = time.process_time() - began, _memory("VmHWM") - before
+    if not said.startswith("fault") and (seconds > SECONDS or megabytes > MEGABYTES):
+        said = f"fault: {said}, but only after {seconds:.2f} s and {megabytes:.0f} MB"
+    return said, result, seconds, megabytes
+
+
+def _memory(field: str) -> float:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) / 1_024
+
+
+def work(pipe) -> None:
+    """Take inputs from the pipe, run all stages, say what became of each."""
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+    warm()
+    pipe.send(("ready", "", 0.0, 0.0))
+    while True:
+        kind, given = pipe.recv()
+        said, arch, seconds, megabytes = measured(lambda kind=kind, given=given: read(kind, given))
+        pipe.send(("read", said, seconds, megabytes))
+        for name, stage in STAGES.items() if arch is not None else ():
+            said, _, seconds, megabytes = measured(lambda stage=stage, arch=arch: stage(arch))
+            pipe.send((name, said, seconds, megabytes))
+        pipe.send(("done", "", 0.0, 0.0))
+
+
+class Worker:
+    """A process that runs the stages, another one after it died."""
+
+    def __init__(self):
+        self.start()
+
+    def start(self) -> None:
+        self.pipe, theirs = multiprocessing.Pipe()
+        self.process = multiprocessing.Process(target=work, args=(theirs,), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.pipe.recv()
+
+    def run(self, kind: str, given: Any) -> Iterator[tuple[str, str, float, float]]:
+        self.pipe.send((kind, given))
+        until, last = time.monotonic() + HANG, "read"
+        while True:
+            try:
+                if not self.pipe.poll(max(0, until - time.monotonic())):
+                    raise TimeoutError
+                stage, *rest = self.pipe.recv()
+            except (EOFError, OSError, TimeoutError) as error:
+                self.process.kill()
+                self.process.join()
+                end = (
+                    f"no end after {HANG} s"
+                    if isinstance(error, TimeoutError)
+                    else f"the process died ({self.process.exitcode})"
+                )
+                yield last, f"fault: after this stage, {end}", 0.0, 0.0
+                self.start()
+                return
+            if stage == "done":
+                return
+            last = stage
+            yield stage, *rest
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    options.add_argument("--seconds", type=float, default=60)
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--kinds", default=",".join(KINDS))
+    options.add_argument("--keep", type=Path, help="a folder for the inputs that were faults")
+    given = options.parse_args()
+    kinds = given.kinds.split(",")
+    worker, until, number = Worker(), time.monotonic() + given.seconds, 0
+    counts: dict[str, Counter] = defaultdict(Counter)
+    worst: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    faults: dict[str, tuple[int, str]] = {}
+    while time.monotonic() < until:
+        kind = kinds[number % len(kinds)]
+        case = KINDS[kind](random.Random(f"{given.seed} {kind} {number}"))
+        for stage, said, seconds, megabytes in worker.run(kind, case):
+            counts[kind if stage == "read" else stage][said.partition(":")[0]] += 1
+            worst[stage] = [max(worst[stage][0], seconds), max(worst[stage][1], megabytes)]
+            if said.startswith("fault"):
+                if f"{kind} {stage} {said[:60]}" not in faults:
+                    print(f"{kind} {number}, {stage}: {said}", flush=True)
+                faults.setdefault(f"{kind} {stage} {said[:60]}", (number, said))
+                if given.keep:
+                    given.keep.mkdir(parents=True, exist_ok=True)
+                    (given.keep / f"{kind}-{given.seed}-{number}.txt").write_text(
+                        repr(case), encoding="utf-8", errors="backslashreplace"
+                    )
+        number += 1
+    for name, said in counts.items():
+        print(f"{name:14}" + ", ".join(f"{n:,} {words}" for words, n in sorted(said.items())))
+    print("most of a stage: " + ", ".join(f"{name} {s:.2f} s {m:.0f} MB" for name, (s, m) in worst.items()))
+    print(f"{number:,} inputs, {len(faults)} kinds of fault")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
