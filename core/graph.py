@@ -1,8 +1,10 @@
 """The whole model as one networkx graph: traced from the modules, repeats folded, costs on the nodes."""
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from html import escape
 from math import prod
 
 import networkx as nx
@@ -328,7 +330,7 @@ def to_mermaid(g: nx.DiGraph) -> str:
     def leaf(name: str, d: dict) -> str:
         return f'    {ids[name]}["{_escaped(d["label"])}"]'
 
-    edges = [f'  {ids[a]} -->|"{_edge(d)}"| {ids[b]}' for a, b, d in g.edges(data=True)]
+    edges = [f'  {ids[a]} -->|"{_escaped(_edge(d))}"| {ids[b]}' for a, b, d in g.edges(data=True)]
     return "\n".join(["flowchart BT", *_nested(g, start, leaf, "  end"), *edges])
 
 
@@ -348,16 +350,21 @@ def _nested(g: nx.DiGraph, start: Callable, leaf: Callable, end: str) -> list[st
 
 
 def _dot_open(name: str, d: dict) -> str:
-    return f"  subgraph {json.dumps('cluster_' + name)} {{ label={json.dumps(_times(d))};"
+    return f"  subgraph {_dot('cluster_' + name)} {{ label={_dot(_times(d))};"
 
 
 def _dot_leaf(name: str, d: dict) -> str:
-    return f"    {json.dumps(name)} [label={json.dumps(d['label'])}];"
+    return f"    {_dot(name)} [label={_dot(d['label'])}];"
+
+
+def _dot(words: str) -> str:
+    """A quoted string of DOT, whose labels know HTML's entities and escapes of their own, but no JSON's."""
+    return '"' + escape(words, quote=False).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
 def _escaped(words: str) -> str:
-    """Mermaid's own form of what would end a quoted label."""
-    return words.replace("#", "#35;").replace('"', "#quot;")
+    """Mermaid's own form of what would end a quoted label, or be read as HTML or Markdown in it."""
+    return re.sub("[#<>&`\\\\*_~\n]", lambda found: f"#{ord(found[0])};", words).replace('"', "#quot;")
 
 
 def _times(d: dict) -> str:
