@@ -231,7 +231,7 @@ BROKEN = {
 @pytest.mark.parametrize("link", BROKEN, ids=range(len(BROKEN)))
 def test_a_broken_link_is_a_sentence_and_the_gallery(visitor, link):
     page = visitor(link)
-    expect(page.get_by_test_id("stAlert")).to_contain_text(BROKEN[link])
+    expect(page.locator(".notice")).to_contain_text(BROKEN[link])
     expect(page.locator("a.card").first).to_be_visible()
     assert "Traceback" not in page.content()
 

@@ -2,12 +2,13 @@
 
 import streamlit as st
 
-from app.views.page import lead, title, wrong
+from app.views.page import lead, notice, tab, title, wrong
 
 SORTS = ("newest", "oldest", "largest", "smallest", "most active", "fewest active", "least cache a token")
 
-if notice := st.session_state.pop("notice", None):
-    st.error(f"That link could not be opened: {notice}", icon=":material/link_off:")
+tab("Architectures of large language models")
+if problem := st.session_state.pop("notice", None):
+    notice(f"That link could not be opened: {problem}", "bad")
 title("Architectures of large language models", level=1)
 lead(
     "Each is built as a real PyTorch model; every picture and every figure is computed from it. Open one to see inside and to change it."
@@ -59,7 +60,8 @@ def words_of(arch: core.Architecture) -> str:
 
 with own:
     st.text_area(
-        "A config.json, a spec as YAML, a link, or a model's id as hf:organisation/model", key="own", height=220, max_chars=60_000,
+        "A config.json, a spec as YAML, a preset's name, a link, or a model's id as hf:organisation/model", key="own", height=220,
+        max_chars=60_000,
         placeholder='{"model_type": "qwen3", "hidden_size": 1024, …}, or hf:Qwen/Qwen3-0.6B',
     )  # fmt: skip
     if st.button("Open", type="primary", width="stretch") and (arch := page.opened_text(st.session_state["own"], None)):

@@ -10,11 +10,13 @@ from app.facts import picture_of
 from app.views.checkpoint import verify
 from app.views.component import copy_button, show_diagram
 from app.views.inspector import inspector
+from app.views.page import tab
 from app.views.sections import export, headline, memory, routing
 from core.library import preset
 
 state = page.current()
 arch = state.arch
+tab(arch.title)
 
 
 def start() -> None:

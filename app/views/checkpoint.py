@@ -11,7 +11,7 @@ from core.hub import PREFIX
 from core.verify import Verification
 from core.words import size
 
-from .page import how, lead, table, wrong
+from .page import how, lead, notice, table, wrong
 
 MOST_DIFFERENCES = 12  # said one by one
 _one = Lock()  # a large model has a hundred thousand tensors' names
@@ -56,7 +56,7 @@ def _compare(source: str, arch: core.Architecture) -> None:
         return
     finally:
         _one.release()
-    (st.success if found.exact else st.warning)(found.verdict[0].upper() + found.verdict[1:] + ".")
+    notice(found.verdict[0].upper() + found.verdict[1:] + ".", "good" if found.exact else "bad")
     rows = {
         "Parameters in the files": f"{found.parameters:,}",
         "Parameters here": f"{found.expected_parameters:,}",

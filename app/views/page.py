@@ -1,4 +1,8 @@
-"""What every page has: the logo, the style sheet, and the small HTML pieces that words and figures are shown in."""
+"""What every page has: the logo, the style sheet, and the small HTML pieces that words and figures are shown in.
+
+Words that may quote a visitor (titles, notes, sentences about what was refused) go through these pieces alone: Streamlit's
+own st.error, st.caption and labels read their words as Markdown, which fetches pictures and makes links.
+"""
 
 from collections.abc import Callable
 from html import escape
@@ -15,6 +19,11 @@ ICON = "data:image/svg+xml," + quote(asset("icon.svg"))
 
 def dark() -> bool:
     return st.context.theme.type == "dark"
+
+
+def tab(words: str) -> None:
+    """What the browser's tab says."""
+    st.set_page_config(page_title=f"{words} · Strata")
 
 
 def frame() -> None:
@@ -72,3 +81,8 @@ def folded(label: str, key: str, draw: Callable[[], None]) -> None:
 def wrong(words: str) -> None:
     """Why an edit could not be made, under its control."""
     st.html(f'<p class="wrong" role="alert">{escape(words)}</p>')
+
+
+def notice(words: str, way: str = "") -> None:
+    """What a page has to say first; `way` is "good", "bad" or nothing."""
+    st.html(f'<p class="notice {way}" role="alert">{escape(words)}</p>')
