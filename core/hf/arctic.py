@@ -46,14 +46,14 @@ def read(config: Config, model_type: str) -> dict:
 def write(arch: Architecture) -> dict:
     kinds = {"attention": Attention, "moe": Experts, "dense": FeedForward | None, "wide": FeedForward | None}
     attention, moe, *_ = common.made_of(arch, kinds, layer=())
-    routed = [layer for layer, block in enumerate(arch.sequence, start=1) if "moe" in str(block)]
+    routed = [n for n, block in enumerate(arch.sequence, start=1) if any("moe" in step.parts for step in block)]
     beside = any(step.shortcut for block in arch.sequence for step in block)
     return (
         {"architectures": ["ArcticForCausalLM"], "model_type": "arctic", "parallel_attn_mlp_res": beside, "use_residual": beside}
         | common.write_sizes(arch)
         | {key: said for key, said in common.write_heads(attention).items() if key != "head_dim"}
         | {"intermediate_size": moe.d_ff, "num_local_experts": moe.count, "num_experts_per_tok": moe.top_k}
-        | {"attention_bias": attention.bias, "moe_layer_frequency": routed[0]}
+        | {"attention_bias": attention.bias, "moe_layer_frequency": (*routed, arch.depth + 1)[0]}
         | rotary.write_rope(arch.position, arch.context)
         | common.write_precision(arch)
     )  # fmt: skip

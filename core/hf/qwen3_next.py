@@ -107,7 +107,9 @@ def write_layers(arch: Architecture, delta: GatedDeltaNet | None, attention: Att
     if moe and not moe.shared:
         raise Unsupported("parts.moe.shared: this family's experts have a shared one beside them")
     sparse = [block[-1].parts == ("moe",) for block in arch.sequence]
-    next_one = moe and (moe.count > 256 or not all(sparse) or arch.vocab_size < 200_000)
+    # Both have experts in every layer, and the same keys but that one of them has dense layers too.
+    known = arch.model_type in ("qwen3_next", "qwen3_5_moe", "qwen3_5_moe_text")
+    next_one = moe and (not all(sparse) or (arch.model_type == "qwen3_next" if known else arch.vocab_size < 200_000))
     model_type = "qwen3_next" if next_one else "qwen3_5_moe_text" if moe else "qwen3_5_text"
     names = {"qwen3_next": "Qwen3Next", "qwen3_5_moe_text": "Qwen3_5Moe", "qwen3_5_text": "Qwen3_5"}
     written = {
