@@ -374,7 +374,7 @@ def test_grok_1():
     [
         ({"n_heads_in_group": 3}, {"ffn_mult": 1.0}, "block_configs.0.attention.n_heads_in_group"),
         ({"replace_with_linear": True}, {"ffn_mult": 1.0}, "block_configs.0.attention.replace_with_linear"),
-        ({"no_op": True}, {"no_op": True}, "block_configs.0.attention"),
+        ({"no_op": True}, {"no_op": True}, "block_configs"),
         ({"n_heads_in_group": 2}, {"ffn_mult": 1.0, "gated": 3}, "block_configs.0.ffn.gated"),
     ],
 )

@@ -163,7 +163,9 @@ def test_fuyus_keys_may_stand_beside_its_text():
     fuyu = dict(
         model_type="fuyu", tie_word_embeddings=False, qk_layernorm=True, partial_rotary_factor=0.5, image_size=300
     )
-    assert from_hf(fuyu | flat) == plain == from_hf(fuyu | dict(hidden_size=99, text_config=text))
+    assert from_hf(fuyu | flat) == plain == from_hf(fuyu | flat | dict(text_config=text))
+    with pytest.raises(core.Unsupported, match=r"^hidden_size: "):
+        from_hf(fuyu | dict(hidden_size=99, text_config=text))
 
 
 @pytest.mark.parametrize("wrapper", ["glmasr", "voxtral"])

@@ -6,7 +6,6 @@ import core
 from core.spec import METADATA
 
 COMMON = dict(
-    architectures=["Model"],
     bos_token_id=1,
     eos_token_id=2,
     initializer_range=0.02,
@@ -15,13 +14,15 @@ COMMON = dict(
 )
 FILES = {
     "starcoder2-15b": dict(
-        model_type="starcoder2", hidden_act="gelu_pytorch_tanh", hidden_size=6144, intermediate_size=24576, max_position_embeddings=16384,
+        model_type="starcoder2", architectures=["Starcoder2ForCausalLM"],
+        hidden_act="gelu_pytorch_tanh", hidden_size=6144, intermediate_size=24576, max_position_embeddings=16384,
         mlp_type="default", norm_epsilon=1e-5, norm_type="layer_norm", num_attention_heads=48, num_hidden_layers=40, num_key_value_heads=4,
         rms_norm_eps=1e-5, rope_theta=100000, sliding_window=4096, tie_word_embeddings=False, torch_dtype="float32", use_bias=True,
         vocab_size=49152,
     ),
     "qwen3-coder-480b-a35b": dict(
-        model_type="qwen3_moe", decoder_sparse_step=1, head_dim=128, hidden_act="silu", hidden_size=6144, intermediate_size=8192,
+        model_type="qwen3_moe", architectures=["Qwen3MoeForCausalLM"],
+        decoder_sparse_step=1, head_dim=128, hidden_act="silu", hidden_size=6144, intermediate_size=8192,
         max_position_embeddings=262144, max_window_layers=62, mlp_only_layers=[], moe_intermediate_size=2560, norm_topk_prob=True,
         num_attention_heads=96, num_experts=160, num_experts_per_tok=8, num_hidden_layers=62, num_key_value_heads=8, qkv_bias=False,
         rms_norm_eps=1e-6, rope_scaling=None, rope_theta=10000000, router_aux_loss_coef=0.0, shared_expert_intermediate_size=0,
@@ -29,19 +30,22 @@ FILES = {
         vocab_size=151936,
     ),
     "smollm2-1.7b": {
-        "model_type": "llama", "attention_bias": False, "hidden_act": "silu", "hidden_size": 2048, "intermediate_size": 8192,
+        "model_type": "llama", "architectures": ["LlamaForCausalLM"],
+        "attention_bias": False, "hidden_act": "silu", "hidden_size": 2048, "intermediate_size": 8192,
         "is_llama_config": True, "max_position_embeddings": 8192, "mlp_bias": False, "num_attention_heads": 32, "num_hidden_layers": 24,
         "num_key_value_heads": 32, "pretraining_tp": 1, "rms_norm_eps": 1e-5, "rope_interleaved": False, "rope_scaling": None,
         "rope_theta": 130000, "tie_word_embeddings": True, "torch_dtype": "bfloat16", "vocab_size": 49152,
         "transformers.js_config": {"kv_cache_dtype": {"fp16": "float16", "q4f16": "float16"}},
     },
     "gpt-neox-20b": dict(
-        model_type="gpt_neox", attention_probs_dropout_prob=0, hidden_act="gelu_fast", hidden_dropout_prob=0, hidden_size=6144,
+        model_type="gpt_neox", architectures=["GPTNeoXForCausalLM"],
+        attention_probs_dropout_prob=0, hidden_act="gelu_fast", hidden_dropout_prob=0, hidden_size=6144,
         intermediate_size=24576, layer_norm_eps=1e-5, max_position_embeddings=2048, num_attention_heads=64, num_hidden_layers=44,
         rotary_emb_base=10000, rotary_pct=0.25, tie_word_embeddings=False, torch_dtype="float16", vocab_size=50432,
     ),
     "nemotron-h-8b": dict(
-        model_type="nemotron_h", attention_bias=False, attention_head_dim=128, chunk_size=128, conv_kernel=4, hidden_dropout=0.0,
+        model_type="nemotron_h", architectures=["NemotronHForCausalLM"],
+        attention_bias=False, attention_head_dim=128, chunk_size=128, conv_kernel=4, hidden_dropout=0.0,
         hidden_size=4096, hybrid_override_pattern="M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M-", intermediate_size=21504,
         layer_norm_epsilon=1e-5, mamba_head_dim=64, mamba_hidden_act="silu", mamba_num_heads=128, mamba_proj_bias=False,
         max_position_embeddings=8192, mlp_bias=False, mlp_hidden_act="relu2", n_groups=8, num_attention_heads=32, num_hidden_layers=52,
@@ -51,7 +55,8 @@ FILES = {
         use_conv_bias=True, use_mamba_kernels=True, vocab_size=131072,
     ),
     "minimax-m3": dict(
-        model_type="minimax_m3_vl", torch_dtype="bfloat16", vision_config={"hidden_size": 1280},
+        model_type="minimax_m3_vl", architectures=["MiniMaxM3SparseForConditionalGeneration"],
+        torch_dtype="bfloat16", vision_config={"hidden_size": 1280},
         text_config=dict(
             attention_output_gate=False, dense_intermediate_size=12288, head_dim=128, hidden_act="swigluoai", hidden_size=6144,
             intermediate_size=3072, max_position_embeddings=1048576, moe_layer_freq=[0] * 3 + [1] * 57, n_shared_experts=1,
@@ -68,7 +73,8 @@ FILES = {
         ),
     ),
     "inkling-small": dict(
-        model_type="inkling_mm_model", audio_config={"decoder_dmodel": 4096}, vision_config={"decoder_dmodel": 4096},
+        model_type="inkling_mm_model", architectures=["InklingForConditionalGeneration"],
+        audio_config={"decoder_dmodel": 4096}, vision_config={"decoder_dmodel": 4096},
         mtp_config=dict(chain_hidden_post_norm=False, local_layer_ids=[0, 2, 4, 5, 6, 7], num_nextn_predict_layers=8),
         text_config=dict(
             d_rel=16, dense_intermediate_size=16384, dense_mlp_idx=2, final_logit_softcapping=None, gate_activation="sigmoid", head_dim=128,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..model import Ahead
 from ..spec import METADATA, Architecture, Unsupported, parse
-from . import mtp, quantised
+from . import classes, files, mtp, quantised, wrappers
 from .config import OTHER_NAMES, Config, shown
 from .weights import Reader, fill, misfits, plain_names
 
@@ -31,18 +31,28 @@ BY_TYPE = {model_type: family for family in FAMILIES for model_type in family.TY
 def from_hf(config: Mapping[str, Any]) -> Architecture:
     """The Architecture that a config.json describes, exactly; otherwise Unsupported, naming the key."""
     Config(config)  # refuses what is no mapping of keys
+    if other := files.named(config):
+        raise Unsupported(other)
     plain, narrow = quantised.taken(config)
     reader = Config(plain)
     model_type = _type(reader)
     family = BY_TYPE.get(model_type)
     if family is None:
+        if model_type in files.KINDS or plain.get("is_encoder_decoder") is True:
+            kind = files.KINDS.get(model_type, files.KINDS["t5"])
+            raise Unsupported(
+                f"model_type: {shown(model_type)} is not supported: it is {kind}; Strata reads decoders alone"
+            )
         near = difflib.get_close_matches(model_type[:64], BY_TYPE, 3) or ["llama", "qwen3", "deepseek_v3"]
         raise Unsupported(
             f"model_type: {shown(model_type)} is not one that Strata reads yet; it reads {len(BY_TYPE)}, among them {', '.join(near)}"
         )
     reader.rename(OTHER_NAMES.get(model_type, {}))
+    classes.headed(reader, model_type)
     value = family.read(reader, model_type)
-    reader.finish()
+    classes.agree(reader, model_type, value)
+    wrappers.said_twice(reader, value, lambda raw: family.read(Config(raw), model_type))
+    reader.finish(value)
     label = reader.raw.get("_name_or_path")
     label = (label if isinstance(label, str) and label else model_type).rstrip("/").split("/")[-1][:64]
     slug = (
@@ -59,13 +69,13 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
 
 def _type(config: Config) -> str:
     """Its model_type; where it says none, the one type that its class is named after."""
-    if not config.has("model_type") and isinstance(config.raw.get("architectures"), list):
-        names = config.listing("architectures", str)
-        said = {re.sub("(ForCausalLM|LMHeadModel)$", "", name).lower() for name in names}
-        named = [model_type for model_type in BY_TYPE if re.sub("[-_]", "", model_type).lower() in said]
-        if len(named) == 1:
-            return named[0]
-    return config.take("model_type", str)
+    if config.has("model_type"):
+        return config.take("model_type", str)
+    if named := classes.type_of(config):
+        return named
+    raise Unsupported(
+        "model_type: is missing, and what this is cannot be known without it; give a model's config.json, whole, or a preset's YAML"
+    )
 
 
 def families_of(arch: Architecture) -> Iterator[tuple[Any, dict]]:

@@ -5,7 +5,7 @@ from ..parts.experts import Experts
 from ..parts.kimi_delta import KimiDelta
 from ..parts.latent import LatentAttention
 from ..spec import Architecture
-from . import common, kimi_linear, ling_2_5, rotary, tensors
+from . import classes, common, kimi_linear, ling_2_5, rotary, tensors
 from . import deepseek_v3 as v3
 from .common import unless
 from .config import Config
@@ -25,7 +25,7 @@ PUBLISHED = {
 
 
 def read(config: Config, model_type: str) -> dict:
-    if ling_2_5.CLASS in config.listing("architectures", str, ()):
+    if ling_2_5.CLASS in classes.names(config):
         return ling_2_5.read(config, model_type)
     value = {
         "vocab_size": config.count("vocab_size", 157_184),

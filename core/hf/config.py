@@ -1,14 +1,14 @@
 """Reading a config.json: every key is understood, known to change nothing, or the import is refused."""
 
 import math
+import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..spec import MAX_LAYERS, Unsupported
 
-# Keys that change neither the architecture nor its cost: bookkeeping, training and generation settings. Nor do the numbers of
-# tokens, *_token_id and *_token_index.
+# Keys that change neither the architecture nor its cost: bookkeeping, training and generation settings.
 NEUTRAL = frozenset(
     "_name_or_path architectures auto_map model_type torch_dtype dtype transformers_version use_cache "
     "initializer_range attention_dropout hidden_dropout embd_pdrop attn_pdrop resid_pdrop resid_dropout "
@@ -27,6 +27,31 @@ NEUTRAL = frozenset(
     "_flash_attn_2_enabled neftune_noise_alpha init_std _experts_implementation "
     "_experts_implementation_internal _commit_hash".split()
 )
+# The same by what they are named after: the number of a token, the version of a tool, what only training reads, how attention is
+# computed. The number of a layer or an expert is another thing.
+_NEUTRAL = re.compile(
+    r"_token_(ids|idx|index)$|(?<!layer)(?<!expert)(?<!block)(?<!head)_id$|_version$|dropout|_pdrop$|drop_path|initializer"
+    r"|^init_|_init_std$|(^|_)loss(_|$)|^gradient_|^use_flash_att"
+)
+# A number that multiplies, divides or turns something says something also where it is 0.
+_SCALES = re.compile(
+    r"(eps|epsilon|theta|base|scale|scaling|multiplier|factor|ratio|pct|percent|fraction|alpha|beta|gamma|slope|temperature)$"
+)
+# What another family may call what this one reads by another name: a key that says it again changes nothing.
+_AGAIN = {
+    "d_model": "hidden_size n_embd n_embed d_model dim model_dim embed_dim embedding_dim",
+    "vocab_size": "padded_vocab_size org_vocab_size n_vocab",
+    "context": "max_position_embeddings n_positions n_ctx max_seq_len max_seq_length seq_length model_max_length context_length",
+    "depth": "num_hidden_layers n_layer n_layers num_layers",
+    "eps": "rms_norm_eps layer_norm_eps layer_norm_epsilon layernorm_epsilon norm_eps norm_epsilon",
+    "heads": "num_attention_heads n_head n_heads num_heads",
+    "kv_heads": "num_key_value_heads n_kv_heads num_kv_heads n_head_kv num_query_groups multi_query_group_num",
+    "head_dim": "head_dim attention_head_dim attention_head_size head_size kv_channels",
+    "d_ff": "intermediate_size ffn_dim ffn_hidden_size n_inner",
+    "base": "rope_theta rope_base rotary_base rotary_emb_base",
+    "fraction": "partial_rotary_factor rotary_pct rotary_percent rope_pct rope_percent",
+    "turned": "rotary_dim rotary_emb_dim",
+}  # fmt: skip
 # What transformers' classes call a key beside its own name, for families that do not look for both themselves.
 _GPT = {
     "hidden_size": "n_embd", "max_position_embeddings": "n_positions", "num_attention_heads": "n_head", "num_hidden_layers": "n_layer",
@@ -55,6 +80,8 @@ SAME = object()  # null means the same as absent
 class Config:
     """A config.json while it is read. `take` what is understood; `finish` refuses whatever is left."""
 
+    what = "this family's architecture"  # that cannot be known without a key
+
     def __init__(
         self, raw: Mapping[str, Any], where: str = "", said: Mapping[str, str] | None = None, own: Mapping | None = None
     ):
@@ -65,20 +92,20 @@ class Config:
         self.raw, self.where = raw, where
         self.said = said or {}  # what messages call a key, where not by its name
         self.own = raw if own is None else own  # the file's own keys
-        self.left = {key for key in raw if not key.endswith(("_token_id", "_token_index"))} - NEUTRAL - {"strata"}
+        self.left = {key for key in raw if not _NEUTRAL.search(key)} - NEUTRAL - {"strata"}
 
     def renamed(self, names: Mapping[str, str], given: Mapping[str, Any]) -> "Config":
         """The same file in another family's keys: `names` are that one's -> this one's, `given` says some of them outright.
         A key that is there under both must say one thing."""
         for ours, theirs in names.items():
-            if self.has(ours) and not (self.has(theirs) and _says(self.raw[ours], self.raw[theirs])):
+            if self.has(ours) and not (self.has(theirs) and says(self.raw[ours], self.raw[theirs])):
                 raise self.refuse(ours, f"this family calls it {theirs}, and so should the file")
         for ours, value in given.items():
             if (
                 self.has(ours)
                 and names.get(ours, ours) == ours
                 and ours in self.left
-                and not _says(self.raw[ours], value)
+                and not says(self.raw[ours], value)
             ):
                 raise self.refuse(ours, f"what the file says elsewhere makes it {shown(value)}")
         back = {theirs: ours for ours, theirs in names.items()}
@@ -115,9 +142,7 @@ class Config:
             if key in self.raw and (null is not SAME or default is True):
                 return False if null is SAME else null
             if default is ...:
-                raise Unsupported(
-                    f"{self._path(key)}: is missing, and this family's architecture cannot be known without it"
-                )
+                raise Unsupported(f"{self._path(key)}: is missing, and {self.what} cannot be known without it")
             return default
         wanted = kind if isinstance(kind, tuple) else (kind,)
         if float in wanted and _is_number(value):
@@ -161,7 +186,7 @@ class Config:
         """Understand `key` only where it says one of `accepted` (or is absent); anything else is refused by name."""
         self.left.discard(key)
         value = self.raw.get(key)
-        if value is not None and not any(_says(value, a) for a in accepted):
+        if value is not None and not any(says(value, a) for a in accepted):
             raise self.refuse(key, f"only {' or '.join(map(shown, accepted))} is supported")
 
     def ignore(self, *keys: str) -> None:
@@ -176,21 +201,59 @@ class Config:
     def refuse(self, key: str, why: str) -> Unsupported:
         return Unsupported(f"{self._path(key)}: {shown(self.raw.get(key))} is not supported: {why}")
 
-    def finish(self) -> None:
-        """Refuse what nobody took, unless it is empty or off. Any decoder may say that it is causal, and only that."""
+    def finish(self, read: Mapping[str, Any] | None = None) -> None:
+        """Refuse what nobody took, unless it says that there is nothing of it, or says again what was `read`, the spec's mapping.
+        Any decoder may say that it is causal, and only that."""
         self.expect("is_causal", True)
-        for key in sorted(self.left):
-            value = self.raw.get(key)
-            if value is not None and value is not False and not (isinstance(value, list | dict) and not value):
-                raise Unsupported(
-                    f"{self._path(key):.80}: {shown(value)} is not a key that Strata knows for this family, and it could "
-                    "change the architecture"
-                )
+        left = [key for key in sorted(self.left) if not nothing(key, self.raw.get(key))]
+        again = _again(read) if left and read else {}
+        for key in left:
+            value = self.raw[key]
+            if says(value, again.get(key)) or (key[:1] == "_" and says(value, self.raw.get(key[1:]))):
+                continue  # the second is a class's own attribute, saved beside the key that it was made of
+            raise Unsupported(
+                f"{self._path(key):.80}: {shown(value)} is not a key that Strata knows for this family, and it could "
+                "change the architecture"
+            )
 
     def _path(self, key: str) -> str:
         key = self.said.get(key, key)
         key = key if key.isprintable() else shown(key)
         return f"{self.where}.{key}" if self.where else key
+
+
+def nothing(key: str, value: Any) -> bool:
+    """Whether a key that no family knows says that there is nothing of what it names: null, off, empty or none."""
+    if isinstance(value, Mapping):
+        return all(inner is None or inner is False for inner in value.values())
+    if _is_number(value):
+        return value == 0 and not _SCALES.search(key)
+    return value is None or value is False or (isinstance(value, str | list | tuple) and not value)
+
+
+def _again(read: Mapping[str, Any]) -> dict[str, Any]:
+    """What was read, by every name that a family has for it; what layers have of several sizes has none."""
+    parts = [part for part in read.get("parts", {}).values() if isinstance(part, Mapping)]
+    position = read.get("position", {})
+    said = {field: read.get(field) for field in ("d_model", "vocab_size", "context")}
+    said |= {
+        "eps": read.get("norm", {}).get("eps"),
+        "base": position.get("base"),
+        "fraction": position.get("fraction", 1.0),
+    }
+    said["depth"] = sum(segment["repeat"] * len(segment["blocks"]) for segment in read.get("layers", ()))
+    for field in ("heads", "kv_heads", "head_dim"):
+        sizes = {part[field] for part in parts if part.get("kind", "").endswith("attention") and field in part}
+        said[field] = sizes.pop() if len(sizes) == 1 else None
+    widths = {part["d_ff"] for part in parts if part.get("kind") == "feed_forward"}
+    said["d_ff"] = widths.pop() if len(widths) == 1 else None
+    if position.get("kind") == "rope" and said["head_dim"]:
+        said["turned"] = int(said["head_dim"] * said["fraction"])
+    if position.get("kind") != "rope":
+        said["fraction"] = None
+    return {
+        name: said[field] for field, names in _AGAIN.items() if said.get(field) is not None for name in names.split()
+    }
 
 
 def shown(value: Any) -> str:
@@ -205,7 +268,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _says(value: Any, accepted: Any) -> bool:
+def says(value: Any, accepted: Any) -> bool:
     """Equal, and 1 is not true."""
     return isinstance(value, bool) == isinstance(accepted, bool) and value == accepted
 
@@ -227,9 +290,11 @@ def layers(blocks: Sequence[Sequence[Any]]) -> list[dict]:
     return out
 
 
+# Where a wrapper's config.json keeps its language model's.
+TEXT_KEYS = ("text_config", "llm_config", "language_config", "thinker_config")
 # What the config.json of a wrapper says of images, sound and tokens, beside its text_config.
 WRAPPING = tuple(
-    """im_start_id im_end_id im_newline_id density_router_hidden_size density_router_threshold do_image_splitting encoder_patch_size
+    """_vocab_size density_router_hidden_size density_router_threshold do_image_splitting encoder_patch_size
     image_seq_len max_image_tokens max_num_patches max_pixels_tolerance max_tiles min_image_tokens min_tiles tile_size
     use_image_special_tokens use_thumbnail density_router_loss_weight diffusion_head_config diffusion_loss_weight
     semantic_model_config acoustic_tokenizer_chunk_size acoustic_tokenizer_encoder_config adapter_config adapter_layer_norm_eps

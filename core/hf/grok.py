@@ -10,7 +10,7 @@ from ..parts.experts import Experts
 from ..parts.feedforward import FeedForward
 from ..parts.temperature import LogTemperature
 from ..spec import Architecture, Unsupported
-from . import common, rotary, tensors
+from . import classes, common, rotary, tensors
 from .config import Config
 from .deepseek_v3 import either
 from .weights import Sources
@@ -48,7 +48,7 @@ def read(config: Config, model_type: str) -> dict:
 
 def _read_2(config: Config) -> dict:
     """Grok-2's keys, all of them: no class has defaults for them."""
-    if config.raw.get("architectures") != ["Grok1ForCausalLM"]:  # transformers has another model of this type
+    if classes.names(config) != ["Grok1ForCausalLM"]:  # transformers has another model of this type
         raise config.refuse("architectures", "of this type only Grok1ForCausalLM, as Grok-2's files say it, is read")
     value = common.sizes(config, vocab_size=..., d_model=..., context=..., tied=False, eps=...)
     config.expect("hidden_act", "gelu")

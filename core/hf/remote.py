@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 from ..parts.attention import Attention
-from ..parts.position import Alibi, Rope
+from ..parts.position import Alibi, Dynamic, Rope
 from ..spec import Architecture, Unsupported
-from . import classic, common, kin, kin_moe, mtp, phi, tensors
+from . import classes, classic, common, kin, kin_moe, mtp, phi, tensors
 from .config import Config
 from .kin import Kin
 from .kin_moe import BALANCED, MoeKin
@@ -170,6 +170,8 @@ def _qwen(config: Config, value: dict) -> None:
 
 def _write_qwen(arch: Architecture, written: dict) -> dict:
     scaling, temperature = arch.position.scaling, arch.parts["attention"].temperature
+    if not isinstance(scaling, Dynamic | None):
+        raise Unsupported(f"position.scaling: in this family it is dynamic, not {scaling.kind}")
     length = scaling.original_context if scaling else temperature.length if temperature else arch.context
     return {
         "intermediate_size": 2 * arch.parts["dense"].d_ff,
@@ -466,7 +468,7 @@ class Family:
 
     def read(self, config: Config, model_type: str) -> dict:
         row, like = self.row, self.like
-        for name in config.listing("architectures", str, ()):
+        for name in classes.names(config):
             if name in row.classes:
                 return next(family for family in FAMILIES if family.model_type == row.classes[name]).read(
                     config, model_type

@@ -5,7 +5,7 @@ Most keep its config.json under a key of theirs (INSIDE); others are a language 
 
 from typing import Any
 
-from ..spec import Architecture
+from ..spec import Architecture, Unsupported
 from . import tensors, wrappers
 from .config import WRAPPING, Config
 from .weights import Sources
@@ -59,9 +59,7 @@ def read(config: Config, model_type: str) -> dict:
     inside = config.nested(key)
     text = Config({**({} if stored.keys() & inside.raw.keys() else stored), **inside.raw}, inside.where)
     config.ignore(*WRAPPING, *OUTER, "quantization_config")
-    config.ignore(*(name for name in text.raw if config.has(name) and config.raw[name] == text.raw[name]))  # said again
     config.expect("tie_word_embeddings", False)  # of its own: the language model's word is what counts
-    config.finish()
     text.expect("ep_size", 1)
     kind = text.take("model_type", str, kind)
     return wrappers.read_text(*(_deepseek(text) if model_type == "deepseek_vl_v2" else (text, kind)))
@@ -100,8 +98,7 @@ def _deepseek(text: Config) -> tuple[Config, str]:
 
 
 def write(arch: Architecture) -> dict:
-    """The language model is written by its own family."""
-    return {}
+    raise Unsupported("model_type: the language model is written by its own family")
 
 
 def sources(arch: Architecture) -> Sources:

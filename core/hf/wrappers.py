@@ -4,13 +4,13 @@ Most wrappers take any text model (WRAPPERS); some have one of their own, which 
 (TEXTS). Positions of several axes (M-RoPE, arXiv:2409.12191) are one and the same for text, so that plain rope is exact.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..spec import Architecture
+from ..spec import Architecture, Unsupported
 from . import tensors
-from .config import OTHER_NAMES, WRAPPING, Config, text_config
+from .config import OTHER_NAMES, TEXT_KEYS, WRAPPING, Config, nothing, says, text_config
 from .weights import Sources
 
 # Wrapper -> the type of a text_config that names none. Any other that is read stands there too.
@@ -61,6 +61,7 @@ FLAT = (
     "qwen2_vl",
     "qwen2_5_vl",
 )  # older files have the text model's keys beside the wrapper's
+PADDING = 1_024  # rows that a text model's table may have beyond the tokens that its wrapper counts
 # Fuyu's files have these beside the wrapper's keys; they hold where there is no text_config.
 FUYU = """vocab_size max_position_embeddings hidden_size intermediate_size num_hidden_layers num_attention_heads hidden_act layer_norm_eps
 qk_layernorm rope_scaling rope_theta""".split()
@@ -101,6 +102,7 @@ GRANITE = _sizes(32_000, 4_096, 11_008, 32, 32, None, 2_048)
 DOCLING = _sizes(133_800, 1_024, 2_048, 28, 16, 4, 32_768, rms_norm_eps=1e-5, tie_word_embeddings=True)
 TEXTS = {
     "emu3_text_model": Text("llama", _sizes(184_622, 4_096, 14_336, 32, 32, 8, 9_216, rms_norm_eps=1e-5, rope_theta=1e6)),
+    "exaone4_5_text": Text("exaone4", {}),
     "granite4_vision_text": Text("granite", GRANITE),
     "granite_docling_text": Text(
         "granite",
@@ -162,17 +164,17 @@ def read(config: Config, model_type: str) -> dict:
         config = Config(_nested(config), config.where)
     if model_type == "fuyu":
         config.expect("partial_rotary_factor", 0.5)
-        config.ignore(*FUYU)
-        if flat := {key: config.raw[key] for key in FUYU if key in config.raw}:
+        if not config.has("text_config") and (flat := {key: config.raw[key] for key in FUYU if key in config.raw}):
             config.suppose("text_config", flat)
+            config.ignore(*FUYU)
     if not config.has("text_config"):
         raise config.refuse("text_config", "it describes the language model, and is what is read")
     text = text_config(config, tie=_tie(config, model_type))
     text.raw = {**USUAL.get(model_type, {}), **text.raw}
-    config.ignore("hidden_size", "vocab_size")  # the text model's, again
+    if model_type == "ovis2":  # its class's own default fits no text model
+        config.ignore("hidden_size", "vocab_size")
     if model_type == "musicflamingo":  # how its sound turns
         config.ignore("head_dim", "max_position_embeddings", "rope_parameters", "partial_rotary_factor")
-    config.finish()
     kind = text.take("model_type", str, OWN.get(model_type) or WRAPPERS[model_type])
     if model_type in OWN:
         text.expect("model_type", OWN[model_type], model_type)  # older files repeat the wrapper's
@@ -188,7 +190,10 @@ def _read_thinker(config: Config, kind: str) -> dict:
     thinker = Config(outer | config.nested("thinker_config").raw, "thinker_config")
     thinker.expect("model_type", kind)
     config.ignore("quantization_config")
-    return read(thinker, kind)
+    value = read(thinker, kind)
+    said_twice(thinker, value, lambda raw: read(Config(raw), kind))
+    thinker.finish(value)
+    return value
 
 
 def _tie(config: Config, model_type: str) -> bool | None:
@@ -208,8 +213,39 @@ def read_text(text: Config, kind: str) -> dict:
         raise text.refuse("model_type", "it is not a text model that Strata reads")
     text.rename(OTHER_NAMES.get(kind, {}))
     value = BY_TYPE[kind].read(text, kind)
-    text.finish()
+    text.finish(value)
     return value
+
+
+def said_twice(
+    config: Config, value: Mapping[str, Any], read: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+) -> None:
+    """Keys of the language model that a wrapper says itself too, as transformers 4.52 to 4.55 saved them: passed over where the
+    model would be the `value` that was read with them as well, refused by name where they contradict it."""
+    inner = next(
+        (key for key in TEXT_KEYS if isinstance(config.raw.get(key), Mapping) and key not in config.left), None
+    )
+    if inner is None:
+        return
+    text, alone = config.raw[inner], {key: said for key, said in config.raw.items() if key not in config.left}
+    for key in sorted(config.left):
+        said = config.raw[key]
+        if key in text and says(said, text[key]):
+            config.ignore(key)
+        if key not in config.left or (key not in text and nothing(key, said)):
+            continue
+        if key == "vocab_size" and isinstance(said, int) and 0 <= value["vocab_size"] - said < PADDING:
+            config.ignore(key)
+            continue
+        try:
+            same = read({**alone, inner: {**text, key: said}}) == value
+        except Unsupported:
+            if key not in text:  # unknown there too: `finish` refuses it
+                return
+            same = False
+        if not same:
+            raise config.refuse(key, f"{inner} makes it another, and the two must say the same")
+        config.ignore(key)
 
 
 def _as_family(raw: Mapping[str, Any], where: str, text: Text) -> Config:
@@ -241,8 +277,7 @@ def _nested(config: Config) -> dict[str, Any]:
 
 
 def write(arch: Architecture) -> dict:
-    """The language model is written by its own family."""
-    return {}
+    raise Unsupported("model_type: the language model is written by its own family")
 
 
 def sources(arch: Architecture) -> Sources:

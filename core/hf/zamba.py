@@ -15,7 +15,7 @@ from .common import unless
 from .config import Config
 from .kin import Family
 from .mamba import read_rank
-from .nemotron_h import mamba2_sources
+from .nemotron_h import mamba2_sources, step_limits
 from .tensors import one
 from .weights import Source, Sources
 
@@ -103,6 +103,8 @@ def _read_zamba2(config: Config, model_type: str) -> dict:
     part |= unless(1, groups=config.count("mamba_ngroups", 1)) | unless(4, kernel=config.count("mamba_d_conv", 4))
     part |= unless(False, bias=bias) | unless(value["norm"]["eps"], out_eps=1e-5)
     part |= unless(0.0, step_min=config.take("time_step_min", float, 1e-3))
+    if "step_max" in step_limits(config, "time_step_limit"):
+        raise config.refuse("time_step_limit", "to its class time_step_min is the least step, and there is no largest")
     shared = _shared(config, d_model, heads=32, kv_heads=None, d_ff=4 * d_model, bias=bias)
     adapters = config.take("use_shared_attention_adapter", bool, False)
     if adapters and shared["attention"]["kv_heads"] != shared["attention"]["heads"]:
