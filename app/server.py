@@ -5,21 +5,23 @@ import gc
 import os
 import sys
 from collections.abc import Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import streamlit as st
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 from streamlit.runtime.pages_manager import PagesManager
 
 # A visitor sees of the Hub what anybody sees, whoever is signed in where the server runs.
 os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
-PAGES = ("/", "/gallery", "/workbench")
+PAGES = ("/", "/workbench")
 ABOUT = "An explorer of large language model architectures: edit one, and picture and numbers follow."
 INDEX = (Path(st.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
 # Where the server is, said in advance: Streamlit's page would otherwise look for it below the page's own path first.
@@ -28,6 +30,11 @@ FONT = Path(__file__).resolve().parent / "views" / "assets" / "inter.woff2"
 LETTERS = (
     '<link rel="preload" href="/inter.woff2" as="font" type="font/woff2" crossorigin><style>@font-face{font-family:Inter;'
     'src:url(/inter.woff2) format("woff2");font-weight:100 900;font-display:swap}</style>'
+)
+
+PLAIN = (
+    "<style>:root{color-scheme:light dark}body{max-width:36em;margin:18vh auto;padding:0 1.5em;font:16px/1.5 Inter,sans-serif;"
+    "overflow-wrap:anywhere}</style>"
 )
 
 
@@ -40,7 +47,7 @@ def warm() -> None:
     from core.library import preset
 
     torch.set_num_threads(1)  # live models are tiny, and visitors share the cores
-    facts.picture_of(preset("deepseek-v3"))
+    facts.picture_file(preset("deepseek-v3"))
     for name in core.presets():
         facts.cost(preset(name))
     gc.freeze()  # what start-up made stays: collections need not look at it again while visitors wait
@@ -61,21 +68,35 @@ async def page(request: Request) -> Response:
     title, about, picture = "Strata", ABOUT, ""
     if request.query_params:
         title, about, picture = await asyncio.to_thread(preview, dict(request.query_params)) or (title, about, picture)
+    said = {"og:title": title, "og:description": about, "description": about, "og:url": str(request.url)}
+    if picture:
+        said |= {"og:image": f"{request.base_url}{picture}", "og:image:width": "1200", "og:image:height": "630"}
+        said |= {"twitter:card": "summary_large_image"}
     head = f"<title>{escape(title)}</title>{BASE}{LETTERS}" + "".join(
-        f'<meta property="{name}" content="{escape(value)}">'
-        for name, value in (
-            ("og:title", title),
-            ("og:description", about),
-            ("description", about),
-            ("og:image", picture),
-        )
-        if value
+        f'<meta property="{name}" content="{escape(value)}">' for name, value in said.items()
     )
     return HTMLResponse(INDEX.replace("<title>Streamlit</title>", head), headers={"Cache-Control": "no-cache"})
 
 
+async def gallery(request: Request) -> Response:
+    """The gallery is the first page."""
+    return RedirectResponse(f"/?{request.url.query}" if request.url.query else "/", status_code=301)
+
+
+class Elsewhere(StringConvertor):
+    """A path that is neither a page nor a file, and that Streamlit does not answer itself."""
+
+    regex = r"(?!(_stcore|static|media|component|auth|oauth2callback|script-health-check|app)(/|$))[^.]*[^./]"
+
+
+async def nowhere(request: Request) -> Response:
+    head = f"<title>No such page · Strata</title><meta name=viewport content='width=device-width'>{LETTERS}{PLAIN}"
+    said = f"<h1>There is no page here</h1><p>Strata has no {escape(request.url.path)[:200]}.</p><p><a href='/'>To all models</a></p>"
+    return HTMLResponse(f"<!doctype html><html lang=en>{head}{said}</html>", status_code=404)
+
+
 def preview(params: dict[str, str]) -> tuple[str, str, str] | None:
-    """Title, words and picture of the architecture that a link opens; None where it opens none."""
+    """Title, words and the picture's path of the architecture that a link opens; None where it opens none."""
     import core
     from app.facts import subtitle
     from app.state import read
@@ -86,7 +107,7 @@ def preview(params: dict[str, str]) -> tuple[str, str, str] | None:
         arch = read(params).arch
     except core.Unsupported:
         return None
-    return f"{arch.title} · Strata", subtitle(arch), f"/card/{params.get('a') or arch.name}.svg"
+    return f"{arch.title} · Strata", subtitle(arch), f"card/{quote(params.get('a') or arch.name, safe='')}.png"
 
 
 # ---- the API ----
@@ -110,14 +131,16 @@ async def letters(request: Request) -> Response:
     return FileResponse(FONT, media_type="font/woff2", headers={"Cache-Control": "public, max-age=31536000"})
 
 
-def answer(make: Callable[[Request], Response]) -> Callable:
-    """A route that computes off the event loop, and answers what cannot be represented with its sentence."""
+def answer(make: Callable[[Request], Response], turns: AbstractAsyncContextManager | None = None) -> Callable:
+    """A route that computes off the event loop, in its turn where it has to wait for one, and answers what cannot be
+    represented with its sentence."""
 
     async def route(request: Request) -> Response:
         import core
 
         try:
-            return await asyncio.to_thread(make, request)
+            async with turns or nullcontext():
+                return await asyncio.to_thread(make, request)
         except core.Unsupported as error:
             return JSONResponse({"error": str(error)}, status_code=422)
 
@@ -160,22 +183,35 @@ def graph(request: Request) -> Response:
     return JSONResponse(to_json(of(named(request))))
 
 
-def card(request: Request) -> Response:
+PICTURES = asyncio.Lock()  # one at a time: some 0.1 s of a core each
+AN_HOUR = {"Cache-Control": "public, max-age=3600"}
+
+
+def picture(request: Request) -> Response:
     from app.facts import picture_file
 
-    headers = {"Cache-Control": "public, max-age=3600"}
-    return Response(picture_file(named(request)), media_type="image/svg+xml", headers=headers)
+    svg = picture_file(named(request), request.query_params.get("theme") == "dark")
+    return Response(svg, media_type="image/svg+xml", headers=AN_HOUR)
+
+
+def card(request: Request) -> Response:
+    from app.views.preview import preview
+
+    return Response(preview(named(request)), media_type="image/png", headers=AN_HOUR)
 
 
 # What `st.navigation` says too, but only once main.py has run: a folder named pages would otherwise make the first
 # visitor's deep link run its page alone.
 PagesManager.uses_pages_directory = False
 
+register_url_convertor("elsewhere", Elsewhere())
+
 app = st.App(
-    "main.py",
+    Path(__file__).resolve().with_name("main.py"),
     lifespan=lifespan,
     routes=[
         *(Route(path, page) for path in PAGES),
+        *(Route(path, gallery) for path in ("/gallery", "/gallery/")),
         Route("/health", health),
         Route("/metrics", metrics),
         Route("/robots.txt", robots),
@@ -184,6 +220,8 @@ app = st.App(
         Route("/api/architecture/{name}", answer(architecture)),
         Route("/api/cost/{name}", answer(cost)),
         Route("/api/graph/{name}", answer(graph)),
-        Route("/card/{name}.svg", answer(card)),
+        Route("/card/{name}.svg", answer(picture, PICTURES)),
+        Route("/card/{name}.png", answer(card, PICTURES)),
+        *(Route(path, nowhere) for path in ("/api/{path:path}", "/card/{path:path}", "/{path:elsewhere}")),
     ],
 )

@@ -286,7 +286,7 @@ def _number(control: Control, key: str, label: str) -> None:
     if value is not None:
         st.session_state[key] = min(max(int(value), -LARGEST), LARGEST) if whole else float(value)
     st.number_input(
-        label, key=key, help=control.help or None, step=_step(value) if whole else None, format="%d" if whole else "%g",
+        label, value=None, key=key, help=control.help or None, step=_step(value) if whole else None, format="%d" if whole else "%g",
         placeholder="not set" if control.empty else None, on_change=_changed, args=(control.path, key),
     )  # fmt: skip
 

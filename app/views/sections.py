@@ -42,12 +42,14 @@ def headline(state: page.State) -> None:
     kept = (
         f"and {size(now.state_bytes // w.batch)} of states" if now.state_bytes else f"{now.kv_bytes_per_token:,} bytes"
     )
-    stored = w.weights or ", ".join(sorted(set(state.arch.precision.values()), key=lambda name: FORMATS[name].bits))
+    formats = sorted(set(state.arch.precision.values()), key=lambda name: FORMATS[name].bits)
+    stored = "why is said under Memory" if now.unsized else w.weights or ", ".join(formats)
 
     def row(
-        words: str, of: Callable[[Cost], int], show: Callable[[float], str], note: str
+        words: str, of: Callable[[Cost], int | None], show: Callable[[float | None], str], note: str
     ) -> tuple[str, str, str, str]:
-        return words, show(of(now)), *(_change(of(now), of(then), show) if then else (note, ""))
+        both = [of(c) for c in (now, then) if c]
+        return words, show(of(now)), *(_change(*both, show) if len(both) == 2 and None not in both else (note, ""))
 
     figures(
         [
@@ -115,7 +117,7 @@ def export(arch: core.Architecture) -> None:
         st.caption("PNG: the button at the picture's corner.")
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4)
 def _has_config(arch: core.Architecture) -> bool:
     try:
         core.to_hf(arch)
@@ -129,7 +131,12 @@ def memory(state: page.State) -> None:
     arch, w = state.arch, state.workload
     c = cost(arch, w)
     kept = c.kv_bytes + c.state_bytes
-    title("Memory", f"{size(c.weight_bytes)} of weights and {size(kept)} of caches and states")
+    weights = "Weights of a size that is not known," if c.unsized else f"{size(c.weight_bytes)} of weights"
+    title("Memory", f"{weights} and {size(kept)} of caches and states")
+    if c.unsized:
+        lead(
+            f"The bytes of the weights as shipped are not known. {c.unsized} Choose a format below to see their bytes in it."
+        )
     refused = page.refused("workload", (arch, w))
     for column, (name, words) in zip(st.columns(4), WORKLOAD.items(), strict=True):
         problem = refused.get(name)
@@ -169,7 +176,7 @@ def _workload_field(name: str, words: str) -> None:
         page.change_workload(name, None if value == AS_SHIPPED else value, value)
 
     if name in ("batch", "context"):
-        st.number_input(words, key=key, step=1 if name == "batch" else 1024, format="%d", on_change=change)
+        st.number_input(words, value=None, key=key, step=1 if name == "batch" else 1024, format="%d", on_change=change)
     else:
         options = [AS_SHIPPED, *FORMATS] if name == "weights" else CACHE_FORMATS
         st.selectbox(words, options, key=key, on_change=change)
@@ -196,7 +203,8 @@ def routing(arch: core.Architecture) -> None:
     try:
         found = routed(core.shrink(arch))
     except core.Unsupported as error:
-        waiting.caption(str(error))
+        with waiting:
+            lead(str(error))
         return
     waiting.empty()
     layers = found.layers

@@ -1,0 +1,418 @@
+"""The pages without a browser, in Streamlit's own AppTest: clicks in any order, every fold, and what a visitor may send."""
+
+import json
+import random
+import re
+from html import unescape
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from google.protobuf.json_format import MessageToDict
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+from streamlit.testing.v1 import AppTest
+
+import core
+from app import server
+from app.state import read, write
+from app.views import forms
+from core.library import parse_text, preset, to_yaml
+from core.spec import edited
+
+PAGES = Path(server.__file__).with_name("pages")
+FOLDS = ("o:rest", "o:yaml", "o:sources", "o:checklist", "o:torchinfo")
+
+
+def only_the_inspector() -> None:
+    from app import state
+    from app.views.inspector import inspector
+
+    now = state.current()
+    state.refusals(now)
+    inspector(now)
+
+
+@pytest.fixture(scope="module")
+def inspector() -> AppTest:
+    return AppTest.from_function(only_the_inspector, default_timeout=60)
+
+
+@pytest.fixture
+def workbench() -> AppTest:
+    return AppTest.from_file(str(PAGES / "workbench.py"), default_timeout=60)
+
+
+def visit(page: AppTest, link: dict[str, str]) -> AppTest:
+    page.query_params.clear()
+    page.query_params.update(link)
+    return calm(page.run())
+
+
+def calm(page: AppTest) -> AppTest:
+    """The page, which has no error on it."""
+    assert not page.exception, [error.message for error in page.exception]
+    return page
+
+
+def widgets(page: AppTest) -> dict:
+    kinds = ("number_input", "selectbox", "toggle", "segmented_control", "text_area", "text_input")
+    return {widget.key: widget for kind in kinds for widget in getattr(page, kind) if widget.key}
+
+
+def give(page: AppTest, key: str, value) -> AppTest:
+    widgets(page)[key].set_value(value)
+    return calm(page.run())
+
+
+def press(page: AppTest, label: str) -> AppTest:
+    next(button for button in page.button if button.label == label).click()
+    return calm(page.run())
+
+
+def wrong(page: AppTest) -> list[str]:
+    """The sentences about what was refused."""
+    found = (re.search(r'class="wrong"[^>]*>(.*)</p>', element.proto.body) for element in page.get("html"))
+    return [unescape(match[1]) for match in found if match]
+
+
+def address(page: AppTest) -> dict[str, str]:
+    return {name: given if isinstance(given, str) else given[-1] for name, given in page.query_params.items()}
+
+
+def shown(page: AppTest) -> core.Architecture:
+    return read(address(page)).arch
+
+
+def resettable(page: AppTest) -> bool:
+    return not next(button for button in page.button if button.label == "Reset").disabled
+
+
+def parts(arch: core.Architecture) -> dict[str, str]:
+    """Each part and the node of its box."""
+    nodes = core.graph(arch).nodes(data=True)
+    return {data["part"]: node for node, data in nodes if "role" in data and not node.startswith("mtp")}
+
+
+def boxes(arch: core.Architecture) -> list[str]:
+    """Everything that can be inspected."""
+    g = core.graph(arch)
+    blocks = [node for node, data in g.nodes(data=True) if data["kind"] == "block"]
+    return ["model", *blocks, *parts(arch).values(), *(["mtp"] if "mtp" in g else [])]
+
+
+# ---- what was refused ----
+
+HEADS, KV, FF = "f:parts.attention.heads", "f:parts.attention.kv_heads", "f:parts.dense.d_ff"
+REFUSED = "kv_heads: 32 heads do not divide into 5 equal groups; give 1, 2, 4, 8, 16 or 32"
+
+
+def test_what_was_refused_stays_with_its_field(workbench):
+    page = visit(workbench, {"preset": "llama-3-8b", "part": "layers.0.attention"})
+    assert not resettable(page)
+    give(page, KV, 5)
+    assert wrong(page) == [REFUSED] and widgets(page)[KV].value == 5 and resettable(page)
+    give(page, "inspect", "layers.0.dense")
+    assert wrong(page) == [] and resettable(page)
+    give(page, "inspect", "layers.0.attention")
+    assert wrong(page) == [REFUSED] and widgets(page)[KV].value == 5
+    assert shown(page) == preset("llama-3-8b")
+    press(page, "Reset")
+    assert wrong(page) == [] and widgets(page)[KV].value == 8 and not resettable(page)
+
+
+@pytest.mark.parametrize("other", ["mistral-7b", "gpt2", "deepseek-v3"])
+def test_what_was_refused_goes_with_its_architecture(workbench, other):
+    """By another preset, by a link, by the back button: all change what the address says."""
+    page = visit(workbench, {"preset": "llama-3-8b", "part": "layers.0.attention"})
+    give(page, KV, 5)
+    give(page, "w:batch", 0)
+    give(page, "start", other)
+    assert wrong(page) == [] and shown(page) == preset(other) and not resettable(page)
+    visit(page, {"preset": "llama-3-8b", "part": "layers.0.attention"})
+    assert wrong(page) == [] and widgets(page)[KV].value == 8
+
+
+def test_two_fields_that_only_fit_together(workbench):
+    for one, two in (((HEADS, 30), (KV, 5)), ((KV, 5), (HEADS, 30))):
+        page = visit(workbench, {"preset": "llama-3-8b", "part": "layers.0.attention"})
+        give(page, *one)
+        assert len(wrong(page)) == 1 and shown(page) == preset("llama-3-8b")
+        give(page, "f:parts.attention.head_dim", 7)  # what fits with nothing does not stand in their way
+        assert len(wrong(page)) == 2
+        give(page, *two)
+        assert wrong(page) == [] and (widgets(page)[HEADS].value, widgets(page)[KV].value) == (30, 5)
+        press(page, "Reset")
+        assert shown(page) == preset("llama-3-8b")
+
+
+def test_an_edit_that_fits_alone_is_made(workbench):
+    page = visit(workbench, {"preset": "llama-3-8b", "part": "layers.0.attention"})
+    give(page, KV, 5)
+    give(page, "f:parts.attention.window", 512)
+    assert wrong(page) == [] and shown(page) == edited(preset("llama-3-8b"), "parts.attention.window", 512)
+    assert widgets(page)[KV].value == 8
+    give(page, KV, 5)
+    give(page, KV, 8)  # typed back
+    assert wrong(page) == [] and resettable(page)
+
+
+def test_a_refused_workload_stays_in_its_widget(workbench):
+    page = visit(workbench, {"preset": "llama-3-8b"})
+    give(page, "w:batch", 0)
+    assert wrong(page) == ["batch: give 1 to 1,000,000 (not 0)"] and widgets(page)["w:batch"].value == 0
+    give(page, "w:context", None)
+    assert "context: give 1 to 1,000,000,000 (it is empty)" in wrong(page)
+    give(page, "w:cache", "fp8")
+    assert wrong(page) == [] and address(page)["cache"] == "fp8"
+
+
+# ---- the whole as text ----
+
+
+def text_of(page: AppTest):
+    return next(area for area in page.text_area if area.key.startswith("text:"))
+
+
+def test_text_keeps_workload_and_selection(workbench):
+    workbench.session_state["o:yaml"] = True
+    page = visit(workbench, {"preset": "deepseek-v3", "part": "model", "batch": "4", "context": "8192"})
+    other = edited(preset("deepseek-v3"), "parts.moe.top_k", 4)
+    text_of(page).set_value(to_yaml(other))
+    press(page, "Apply")
+    assert shown(page) == other and (address(page)["batch"], address(page)["part"]) == ("4", "model")
+    assert parse_text(text_of(page).value) == other
+    text_of(page).set_value(to_yaml(preset("gpt2")))
+    press(page, "Apply")
+    assert shown(page) == preset("gpt2") and address(page)["context"] == "8192"
+
+
+def test_refused_text_stays_with_its_sentence(workbench):
+    workbench.session_state["o:yaml"] = True
+    page = visit(workbench, {"preset": "gpt2", "part": "model"})
+    mine = to_yaml(preset("gpt2")).replace("d_model: 768", "d_model: wide")
+    text_of(page).set_value(mine)
+    press(page, "Apply")
+    sentence = "d_model: give 1 to 262,144 (not 'wide')"
+    assert wrong(page) == [sentence] and text_of(page).value == mine and resettable(page)
+    give(page, "inspect", "layers.0.dense")
+    give(page, "inspect", "model")
+    page.session_state["o:yaml"] = True
+    calm(page.run())
+    assert wrong(page) == [sentence] and text_of(page).value == mine
+    text_of(page).set_value(mine + "# more")
+    calm(page.run())
+    assert wrong(page) == [], "it was about another text"
+    press(page, "Reset")
+    assert text_of(page).value == to_yaml(preset("gpt2")) and wrong(page) == []
+
+
+# ---- every fold, every pair of edits ----
+
+
+@pytest.mark.parametrize("name", core.presets())
+def test_every_fold_of_every_part_opens(inspector, name):
+    arch = preset(name)
+    folds = {*FOLDS, *(f"o:{fold}:{part}" for part in arch.parts for fold in ("more", "how"))}
+    for fold in folds:
+        inspector.session_state[fold] = True
+    for node in (*boxes(arch)[:2], *parts(arch).values()):
+        visit(inspector, {"preset": name, "part": node})
+        assert all(fold.proto.expanded for fold in inspector.expander), "each was open"
+
+
+@st.composite
+def swaps(draw) -> tuple[str, str, str]:
+    """A preset, one of its parts, and a kind that could stand there."""
+    name = draw(st.sampled_from(core.presets()))
+    part = draw(st.sampled_from(sorted(preset(name).parts)))
+    return name, part, draw(st.sampled_from(sorted(forms.part_kinds(preset(name).parts[part]))))
+
+
+@given(swaps())
+def test_every_fold_opens_after_another_kind_stands_there(inspector, swap):
+    name, part, kind = swap
+    nodes = parts(preset(name))
+    if part not in nodes:  # of the modules ahead alone
+        return
+    for fold in ("more", "how"):
+        inspector.session_state[f"o:{fold}:{part}"] = True
+    visit(inspector, {"preset": name, "part": nodes[part]})
+    give(inspector, f"k:{part}", kind)
+    assert shown(inspector).parts[part].kind == kind or wrong(inspector)
+    give(inspector, "inspect", "model")
+    visit(inspector, {"preset": "gpt2"})
+    assert wrong(inspector) == []
+
+
+def values(arch: core.Architecture, key: str, widget) -> list:
+    """What a visitor could do with a widget, sense and nonsense."""
+    match type(widget).__name__:
+        case "NumberInput":
+            return [None, -1, 0, 1, 3, 5, (widget.value or 1) * 2, 2**53 - 1]
+        case "Toggle":
+            return [not widget.value]
+    return list(forms.part_kinds(arch.parts[key[2:]])) if key.startswith("k:") else list(widget.options)
+
+
+@given(st.sampled_from(core.presets()), st.sampled_from(core.presets()), st.randoms(use_true_random=False))
+def test_edits_in_any_order_then_every_box_then_another_model(inspector, name, other, dice: random.Random):
+    """Pairs of edits of any fields, refused or not, the second in any box; what is shown agrees with the address."""
+    for fold in (*FOLDS, *(f"o:more:{part}" for part in preset(name).parts)):
+        inspector.session_state[fold] = dice.random() < 0.5
+    visit(inspector, {"preset": name})
+    for _ in range(2):
+        before = shown(inspector)
+        give(inspector, "inspect", dice.choice(boxes(before)))
+        own = {key: widget for key, widget in widgets(inspector).items() if key[:2] in ("f:", "k:")}
+        if own:
+            key = dice.choice(sorted(own))
+            value = dice.choice(values(before, key, own[key]))
+            give(inspector, key, value)
+            assert shown(inspector) != before or wrong(inspector) or value == own[key].value, (key, value)
+    for node in boxes(shown(inspector)):
+        give(inspector, "inspect", node)
+        assert widgets(inspector)["inspect"].value == node
+    visit(inspector, {"preset": other})
+    assert wrong(inspector) == [] and shown(inspector) == preset(other)
+
+
+def test_the_choices_are_told_apart():
+    """A choice is sent by its words: two of the same words would be one."""
+    titles = [preset(name).title for name in core.presets()]
+    assert len(set(titles)) == len(titles)
+
+
+# ---- what a visitor sends ----
+
+HOSTILE = "![p](http://foreign.test/p.png) [l](http://foreign.test) <img src=x onerror=alert(1)> http://foreign.test/a $x^2$ :red[r]"
+
+
+def markdown_of(page: AppTest) -> list[str]:
+    """All words that Streamlit reads as Markdown: labels, helps, captions, alerts, toasts; not HTML, options and values."""
+    found = []
+
+    def below(node) -> None:
+        proto = getattr(node, "proto", None)
+        if proto is not None and node.type not in ("html", "bidi_component", "plotly_chart"):
+            said = MessageToDict(proto) if hasattr(proto, "DESCRIPTOR") else {}
+            found.extend(
+                str(said[name]) for name in ("label", "help", "body", "text", "title", "caption") if name in said
+            )
+        for child in getattr(node, "children", {}).values():
+            below(child)
+
+    below(page._tree)
+    return found
+
+
+def dangerous(words: list[str]) -> list[str]:
+    return [text for text in words if re.search(r"foreign\.test|onerror|\$x|:red\[r", text)]
+
+
+def hostile() -> core.Architecture:
+    arch = preset("deepseek-v3")
+    for field, most in {"title": 100, "note": 900, "family": 64, "organisation": 100, "licence": 100}.items():
+        arch = edited(arch, field, HOSTILE[:most])
+    return edited(edited(arch, "sources", [HOSTILE]), "name", "mine")
+
+
+@pytest.mark.parametrize("node", ["model", "layers.3", "layers.3.moe", HOSTILE])
+def test_what_a_link_says_is_text(workbench, node):
+    for fold in (*FOLDS, "o:more:moe", "o:how:moe"):
+        workbench.session_state[fold] = True
+    page = visit(workbench, write(read({"a": core.encode(hostile()), "part": node})))
+    assert not dangerous(markdown_of(page))
+    give(page, "w:batch", 0)
+    assert wrong(page) and not dangerous(markdown_of(page))
+
+
+def test_a_refused_link_is_text():
+    page = AppTest.from_file(str(PAGES / "gallery.py"), default_timeout=60)
+    page.session_state["notice"] = f"{HOSTILE!r} is not a preset"
+    calm(page.run())
+    assert not dangerous(markdown_of(page))
+    assert any(
+        'class="notice bad"' in element.proto.body and "foreign" in element.proto.body for element in page.get("html")
+    )
+    page.text_area(key="own").set_value("name: " + HOSTILE)
+    press(page, "Open")
+    assert wrong(page) and not dangerous(markdown_of(page))
+
+
+PASTED = {
+    "gpt2": "gpt2",
+    "/workbench?preset=gpt2": "gpt2",
+    "https://strata.example/workbench?preset=deepseek-v3&batch=4": "deepseek-v3",
+    f"https://strata.example/workbench?a={core.encode(preset('gpt2'))}": "gpt2",
+}
+
+
+@pytest.mark.parametrize("text", PASTED, ids=range(len(PASTED)))
+def test_a_pasted_name_or_link_opens(text):
+    from app.state import opened_text
+
+    page = AppTest.from_function(lambda: None)
+    page.run()
+    assert opened_text(text, None) == preset(PASTED[text])
+
+
+NAMES = (
+    "nothing", "s1.", "s1.broken", "S1.x", "%00", "%ed%a0%80", "%ff%fe", "..%2f..%2fetc%2fpasswd", "a" * 20_000, "s1." + "A" * 9_000,
+    "%F0%9F%98%80", "gpt2%0a", "gpt2;x", "%7Bname%7D", "hf:a/b.", quote(HOSTILE, safe=""), "con",
+)  # fmt: skip
+ASKED = (
+    "batch=-1", "batch=0", "batch=1e30", "batch=" + "9" * 5_000, "batch=NaN", "batch=inf", "batch=1.5", "batch=1&batch=2", "batch=",
+    "batch=%00", "batch=true", "context=0x10", "context=1_000", "context=%D9%A1", "weights=%ed%a0%80",
+    "weights=" + "x" * 9_000, "cache=mxfp4",
+    "cache[]=1", "__class__=1", "&&&=", "%", "a=1&preset=2", "part=" + "x" * 5_000, "part=%00", "context=1000000000&batch=1000000",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def visitor() -> TestClient:
+    """Errors of a route are errors of the test."""
+    return TestClient(server.app, follow_redirects=False)
+
+
+@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+def test_no_name_is_an_error_of_the_servers(visitor, name):
+    for path in (f"/api/architecture/{name}", f"/api/cost/{name}", f"/api/graph/{name}", f"/card/{name}.svg"):
+        answer = visitor.get(path)
+        assert answer.status_code in (301, 400, 404, 422), path
+        if answer.status_code == 422:
+            assert len(answer.json()["error"]) < 1_000
+    for path in (f"/?preset={name}", f"/workbench?preset={name}", f"/workbench?a={name}"):
+        answer = visitor.get(path)
+        assert answer.status_code == 200 and "<img" not in answer.text and "foreign.test/a $" not in answer.text
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=range(len(ASKED)))
+def test_no_question_is_an_error_of_the_servers(visitor, asked):
+    assert visitor.get(f"/api/cost/gpt2?{asked}").status_code in (200, 422)
+    assert visitor.get(f"/api/graph/gpt2?{asked}").status_code == 200
+    for page in ("/", "/workbench"):
+        assert visitor.get(f"{page}?{asked}").status_code == 200
+        assert visitor.get(f"{page}?preset=gpt2&{asked}").status_code == 200
+
+
+def test_paths_lead_somewhere(visitor):
+    for path, there in {
+        "/gallery": "/",
+        "/gallery/": "/",
+        "/gallery?q=moe": "/?q=moe",
+        "/workbench/": "/workbench",
+    }.items():
+        answer = visitor.get(path)
+        assert (answer.status_code, answer.headers["location"]) == (301, there)
+    for path in ("/nothing", "/workbench/deepseek-v3", "/a/b", "/api/nothing", "/api", "/%3Cscript%3E"):
+        answer = visitor.get(path)
+        assert answer.status_code == 404 and "There is no page here" in answer.text and "<script>" not in answer.text
+    assert visitor.get("/favicon.png").headers["content-type"] == "image/png"
+
+
+def test_a_hostile_title_is_text_in_a_preview(visitor):
+    answer = visitor.get("/workbench", params={"a": core.encode(hostile())})
+    assert answer.status_code == 200 and "<img src=x" not in answer.text and "&lt;img" in answer.text
+    assert json.loads(visitor.get(f"/api/architecture/{core.encode(hostile())}").text)["title"] == hostile().title
