@@ -8,10 +8,12 @@ from core.library import preset
 from core.routing import glimpse
 from core.words import figure, size, tokens
 
+from .kept import kept
 from .views.diagram import diagram
+from .views.standalone import standalone
 
 cost = lru_cache(maxsize=256)(core.cost)
-graph = lru_cache(maxsize=96)(core.graph)
+graph = kept(100_000_000, weigh=lambda found: 2_200 * len(found))(core.graph)
 
 
 @lru_cache(maxsize=256)
@@ -20,15 +22,15 @@ def changed(base: core.Architecture, arch: core.Architecture) -> tuple[Change, .
     return core.diff(base, arch).changes
 
 
-@lru_cache(maxsize=96)
+@kept(32_000_000)
 def picture_of(arch: core.Architecture, selected: str = "", wide: bool = True) -> str:
     """The diagram with a node marked."""
     return diagram(graph(arch), subtitle(arch), selected, glimpses(arch), wide)
 
 
-def picture_file(arch: core.Architecture) -> str:
+def picture_file(arch: core.Architecture, dark: bool = False) -> str:
     """The wide diagram as a file of its own."""
-    return diagram(graph(arch), subtitle(arch), chosen=glimpses(arch), standalone=True)
+    return standalone(picture_of(arch, "", True), dark)
 
 
 def glimpses(arch: core.Architecture) -> dict[str, tuple[int, ...]]:
@@ -36,16 +38,20 @@ def glimpses(arch: core.Architecture) -> dict[str, tuple[int, ...]]:
     return {name: glimpse(arch.part(name)) for name, part in arch.parts.items() if part.kind == "experts"}
 
 
+def edited(arch: core.Architecture) -> str:
+    """The word "edited", of a preset that no longer is what was published."""
+    return "edited" if arch.name in core.presets() and arch != preset(arch.name) else ""
+
+
 def subtitle(arch: core.Architecture) -> str:
     """The figures under the picture's title."""
     c = cost(arch)
     active = f"{figure(c.active_parameters)} active" if c.active_parameters != c.parameters else ""
     released = f"{arch.released:%b %Y}" if arch.released else ""
-    edited = "edited" if arch.name in core.presets() and arch != preset(arch.name) else ""
     caches = f"{c.kv_bytes_per_token:,} bytes of cache a token" if c.kv_bytes_per_token else ""
     states = f"{size(c.state_bytes)} of states" if c.state_bytes else ""
     pieces = (
-        edited, f"{figure(c.parameters)} parameters", active, caches, states,
+        edited(arch), f"{figure(c.parameters)} parameters", active, caches, states,
         f"{tokens(arch.context)} context", released,
     )  # fmt: skip
     return " · ".join(piece for piece in pieces if piece)

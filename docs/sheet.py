@@ -1,6 +1,5 @@
 """`make sheet`: every preset's picture on one sheet, docs/sheet.jpg, by the chromium that the tests use too."""
 
-import base64
 import shutil
 from pathlib import Path
 
@@ -8,20 +7,16 @@ from playwright.sync_api import sync_playwright
 
 import core
 from app.facts import picture_file
-from app.views.theme import FONT
 from core.library import preset
 
 HERE = Path(__file__).resolve().parent
-LETTERS = HERE.parent / "app" / "views" / "assets" / "inter.woff2"
 COLUMNS, WIDTH = 12, 260  # pictures in a row, and how wide each is
 
 
 def page() -> str:
-    letters = base64.b64encode(LETTERS.read_bytes()).decode()
     pictures = "".join(f"<figure>{picture_file(preset(name))}</figure>" for name in core.presets())
     return f"""<!doctype html><meta charset="utf-8"><style>
-        @font-face {{ font-family: Inter; src: url(data:font/woff2;base64,{letters}) format("woff2"); font-weight: 100 900 }}
-        body {{ margin: 16px; columns: {COLUMNS}; column-gap: 14px; font-family: {FONT} }}
+        body {{ margin: 16px; columns: {COLUMNS}; column-gap: 14px }}
         figure {{ margin: 0 0 14px; break-inside: avoid; border: 1px solid #dfe4ec; border-radius: 8px; overflow: hidden }}
         figure svg {{ display: block; width: 100%; height: auto }}
     </style>{pictures}"""
@@ -32,7 +27,6 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         sheet = browser.new_page(viewport={"width": COLUMNS * (WIDTH + 14) + 18, "height": 900})
         sheet.set_content(page())
-        sheet.evaluate("document.fonts.ready")
         sheet.screenshot(path=HERE / "sheet.jpg", type="jpeg", quality=55, full_page=True)
         browser.close()
 

@@ -1,5 +1,6 @@
 """The app in a real browser, as a visitor uses it."""
 
+import hashlib
 import json
 import os
 import re
@@ -12,14 +13,20 @@ import time
 import urllib.error
 import urllib.request
 from http.server import ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from test_hub import Hub
 from test_verify import SMALL, saved
 
 import core
+from app import facts
+from app.views.standalone import png
+from core.share import MAX_TOKEN
 from core.spec import edited
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -331,10 +338,21 @@ def test_files_leave(visitor):
         with page.expect_download() as download:
             page.get_by_role("button", name=name).click()
         assert check(download.value.path()), name
-    page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_png_is_the_file_in_the_theme_that_is_seen(visitor, theme):
+    """An edited model's too, whose link is long; with the app's letters, which no picture loads by itself."""
+    arch = edited(core.load("gpt2"), "title", "Ours <b>&")
+    page = visitor(f"/workbench?a={core.encode(arch)}", theme=theme)
+    workbench(page)
     with page.expect_download() as download:
         page.locator("button.png").click()
-    assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
+    saved = Image.open(download.value.path()).convert("RGB")
+    file = Image.open(BytesIO(png(facts.picture_file(arch, theme == "dark"), saved.width))).convert("RGB")
+    assert saved.size == file.size and saved.width > 2000
+    off = np.abs(np.asarray(saved, int) - np.asarray(file, int)).max(axis=2)
+    assert (off > 96).mean() < 0.002 and off.mean() < 1.5
 
 
 def test_routing_and_memory_follow(visitor):
@@ -386,6 +404,8 @@ def test_the_api_answers(server):
     assert json.loads(get(server, "/api/graph/gpt2")[2])["nodes"]
     status, kind, body = get(server, f"/card/{token}.svg")
     assert status == 200 and kind.startswith("image/svg+xml") and body.startswith(b"<svg")
+    status, kind, body = get(server, f"/card/{token}.png")
+    assert status == 200 and kind == "image/png" and Image.open(BytesIO(body)).size == (1200, 630)
 
 
 @pytest.mark.parametrize(
@@ -401,9 +421,27 @@ def test_a_link_is_previewed(server):
     assert (
         "<title>DeepSeek-V3 · Strata</title>" in body
         and "671.0 B parameters" in body
-        and "/card/deepseek-v3.svg" in body
+        and f'<meta property="og:image" content="{server}/card/deepseek-v3.png">' in body
+        and f'<meta property="og:url" content="{server}/workbench?preset=deepseek-v3">' in body
     )
+    token = core.encode(edited(core.load("gpt2"), "d_model", 1536))
+    body = get(server, f"/workbench?a={token}")[2].decode()
+    picture = re.search(r'"og:image" content="([^"]*)"', body)[1]
+    assert picture == f"{server}/card/{token}.png" and get("", picture)[2].startswith(b"\x89PNG")
     assert "<title>Strata</title>" in get(server, "/workbench?a=s1.%3Cscript%3E")[2].decode()
+
+
+def test_a_preview_of_a_link_as_long_as_any(server):
+    """A link may hold thousands of characters; its picture's address does too."""
+    noise = [hashlib.shake_256(bytes([i])).hexdigest(200) for i in range(20)]
+    token = core.encode(edited(core.load("deepseek-v3"), "sources", noise))
+    assert MAX_TOKEN / 2 < len(token) <= MAX_TOKEN
+    for kind in ("png", "svg"):
+        assert get(server, f"/card/{token}.{kind}")[0] == 200
+    with socket.create_connection(server.removeprefix("http://").split(":"), timeout=10) as raw:
+        raw.sendall(b'GET /workbench?preset=gpt2 HTTP/1.1\r\nHost: a"><script>\r\nConnection: close\r\n\r\n')
+        said = b"".join(iter(lambda: raw.recv(65536), b""))
+    assert said.startswith(b"HTTP/1.1 200") and b'"><script>"' not in said and b'content="http://a"' not in said
 
 
 def test_visitors_do_not_see_each_other(visitor, browser: Browser):

@@ -28,7 +28,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def check_picture(arch: core.Architecture, wide: bool) -> None:
     g = core.graph(arch)
-    text = diagram(g, facts.subtitle(arch), "layers.0", facts.glimpses(arch), wide=wide, standalone=True)
+    text = diagram(g, facts.subtitle(arch), "layers.0", facts.glimpses(arch), wide=wide)
     svg = ET.fromstring(text)
     width, height = (float(svg.get(side)) for side in ("width", "height"))
     drawn = {element.get("data-node") for element in svg.iter() if element.get("data-node")}

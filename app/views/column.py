@@ -19,14 +19,14 @@ MOST_BLOCKS = 24  # in one picture; more would be higher than anybody scrolls
 
 
 class Column:
-    """Draws the column of a graph with a pen, its panel's left edge at `x`.
+    """Draws the column of a graph with a pen, its panel's left edge at `x`, at most so many blocks.
 
     `anchors` then says where the topmost box of each part ends on the right: name -> (x, y).
     """
 
-    def __init__(self, graph: nx.DiGraph, pen: Pen, x: float):
+    def __init__(self, graph: nx.DiGraph, pen: Pen, x: float, most: int = MOST_BLOCKS):
         self.g, self.pen, self.x, self.cx = graph, pen, x, x + WIDTH / 2
-        self.children = children(graph)
+        self.children, self.most = children(graph), most
         self.anchors: dict[str, tuple[float, float]] = {}
         self.edges: dict[str, tuple[float, float]] = {}  # where each part's box ends on the right
         # Asked for again and again while a block is drawn.
@@ -91,8 +91,8 @@ class Column:
                 shown += [(alike[0], ""), (alike[-1], more(alike[1:-1], "sizes"))]
             else:
                 shown += [(block, "") for block in alike]
-        if len(shown) > MOST_BLOCKS:
-            upper, lower = shown[: MOST_BLOCKS // 2], shown[-MOST_BLOCKS // 2 :]
+        if len(shown) > self.most:
+            upper, lower = shown[: self.most // 2], shown[-(self.most // 2) :]
             between = blocks[blocks.index(upper[-1][0]) + 1 : blocks.index(lower[0][0])]
             shown = [*upper, (lower[0][0], more(between, "kinds")), *lower[1:]]
         return shown

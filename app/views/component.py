@@ -42,8 +42,8 @@ def show_diagram(draw: Callable[[bool], str], name: str, on_click: Callable[[str
 
     narrow = bool(st.session_state.get("diagram", {}).get("narrow"))
     _diagram(
-        key="diagram", data={"svg": draw(not narrow), "narrow": narrow, "name": name}, on_clicked_change=clicked,
-        on_narrow_change=lambda: None,
+        key="diagram", on_clicked_change=clicked, on_narrow_change=lambda: None,
+        data={"svg": draw(not narrow), "narrow": narrow, "name": name, "file": st.query_params.get("a", name)},
     )  # fmt: skip
 
 

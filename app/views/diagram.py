@@ -17,7 +17,7 @@ from .column import Column
 from .inset import Inset
 from .pen import STYLE, Pen, fit, text_width, wrap
 from .ribbon import ribbon
-from .theme import MIXERS, ROLE_WORDS, variables
+from .theme import MIXERS, ROLE_WORDS
 
 MARGIN, GAP = 20, 64
 INSET = 560  # width of an inset in the wide layout
@@ -32,12 +32,11 @@ def diagram(
     selected: str = "",
     chosen: Mapping[str, tuple[int, ...]] | None = None,
     wide: bool = True,
-    standalone: bool = False,
 ) -> str:
     """SVG of an architecture's graph.
 
     `selected` is the node to mark; `chosen` gives, for an expert part's name, the experts that one live token was sent
-    to. `standalone` adds the palette and a background, for a file.
+    to.
     """
     pen = Pen(selected)
     width = MARGIN + column.WIDTH + GAP + INSET + MARGIN if wide else NARROW
@@ -66,12 +65,10 @@ def diagram(
         y, half = max(bottom, y - 20) + 24, (width - 2 * MARGIN - GAP / 2) / 2
         height = max(layers(graph, pen, MARGIN, y, half), shares(graph, pen, width - MARGIN - half, y, half))
     height += MARGIN
-    palette = "svg.strata{background:var(--page)}" + variables("svg.strata", False) if standalone else ""
-    ground = f'<rect width="{width}" height="{height:.0f}" style="fill:var(--page)"/>' if standalone else ""
     words = escape(f"Architecture of {graph.nodes['model']['label']}. {subtitle}")
     return (
         f'<svg class="strata" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0f}" width="{width}" height="{height:.0f}" '
-        f'role="group" aria-label="{words}"><style>{palette}{STYLE}</style>{ground}{"".join(pen.out)}</svg>'
+        f'role="group" aria-label="{words}"><style>{STYLE}</style>{"".join(pen.out)}</svg>'
     )
 
 
@@ -151,7 +148,8 @@ def layers(graph: nx.DiGraph, pen: Pen, x: float, y: float, width: float) -> flo
     pen.text(x + width, y + 12, count, "l e")
     tips = [f"layer {i}: {graph.nodes[name]['label']}" for i, name in enumerate(names)]
     ribbon(pen, [kinds[name] for name in names], x, y + 22, width, 30, tips, names)
-    lines = wrap(graph.graph["pattern"], width, 12)[:2]
+    first, *rest = wrap(graph.graph["pattern"], width, 12)
+    lines = [first, fit(" ".join(rest), width, 12)] if rest else [first]
     for i, line in enumerate(lines):
         pen.text(x, y + 68 + 16 * i, line, "l")
     return y + 52 + 16 * len(lines)

@@ -3,21 +3,28 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
+from unicodedata import category, east_asian_width
 
 from .theme import FONT
 
 Point = tuple[float, float]
+MARKS = ("Mn", "Me", "Cf")  # letters without a width of their own
 
-STYLE = f"""
-text{{font-family:{FONT};fill:var(--ink)}} .c{{text-anchor:middle}} .e{{text-anchor:end}}
-.t{{font-size:26px;font-weight:700}} .s{{font-size:13px;fill:var(--soft)}} .h{{font-size:16px;font-weight:700}}
-.b{{font-size:13.5px;font-weight:600}} .b2{{font-size:12px;font-weight:600}} .f{{font-size:12px;opacity:.88}}
-.l{{font-size:12px;fill:var(--soft)}} .n{{font-size:23px;font-weight:700}}
-.wire{{fill:none;stroke:var(--line);stroke-width:1.4}} .stream{{fill:none;stroke:var(--stream);stroke-width:3}} .head{{fill:var(--line)}}
-.lent{{fill:none;stroke:var(--cache);stroke-width:1.6;stroke-dasharray:5 3}}
-.call{{fill:none;stroke:var(--soft);stroke-width:1.2;stroke-dasharray:2 4}} .box rect{{stroke-width:1.2}}
-[data-node]{{cursor:pointer}} [data-node]:hover>rect,[data-node]:hover>circle{{filter:brightness(1.06)}} [data-node]:focus{{outline:none}}
-[data-node]:focus-visible>rect,.on>rect,.on>circle{{stroke:var(--accent)!important;stroke-width:2.6px!important}}
+# What each class of words and lines says: a style sheet in the app, written out on each element in a file.
+TEXT = f"font-family:{FONT};fill:var(--ink)"
+CLASSES = {
+    "c": "text-anchor:middle", "e": "text-anchor:end",
+    "t": "font-size:26px;font-weight:700", "s": "font-size:13px;fill:var(--soft)", "h": "font-size:16px;font-weight:700",
+    "b": "font-size:13.5px;font-weight:600", "b2": "font-size:12px;font-weight:600", "f": "font-size:12px;opacity:.88",
+    "l": "font-size:12px;fill:var(--soft)", "n": "font-size:23px;font-weight:700",
+    "wire": "fill:none;stroke:var(--line);stroke-width:1.4", "stream": "fill:none;stroke:var(--stream);stroke-width:3",
+    "head": "fill:var(--line)", "lent": "fill:none;stroke:var(--cache);stroke-width:1.6;stroke-dasharray:5 3",
+    "call": "fill:none;stroke:var(--soft);stroke-width:1.2;stroke-dasharray:2 4",
+}  # fmt: skip
+STYLE = f"text{{{TEXT}}}" + "".join(f".{name}{{{said}}}" for name, said in CLASSES.items())
+STYLE += """
+[data-node]{cursor:pointer} [data-node]:hover>rect,[data-node]:hover>circle{filter:brightness(1.06)} [data-node]:focus{outline:none}
+[data-node]:focus-visible>rect,.on>rect,.on>circle{stroke:var(--accent)!important;stroke-width:2.6px!important}
 """
 
 
@@ -83,10 +90,10 @@ class Pen:
     ) -> None:
         """A labelled box centred at x, y; a click on it selects the node."""
         self.out.append(
-            f'<g class="box{self._on(node)}" data-node="{escape(node)}" tabindex="0" role="button" aria-label="{escape(label)}">'
+            f'<g{self._on(node)} data-node="{escape(node)}" tabindex="0" role="button" aria-label="{escape(label)}">'
             f"<title>{escape(tip or label)}</title>"
             f'<rect x="{x - w / 2:.1f}" y="{y - h / 2:.1f}" width="{w:.1f}" height="{h:.1f}" rx="{look.round}" '
-            f'style="fill:var(--{look.fill});stroke:var(--{look.line})"/>'
+            f'style="fill:var(--{look.fill});stroke:var(--{look.line});stroke-width:1.2"/>'
         )
         size, cls = (13.5, "b c") if text_width(label) <= w - 6 else (12, "b2 c")
         self.text(x, y + (-3.5 if facts else 4.7), fit(label, w - 6, size), cls, look.ink)
@@ -97,7 +104,7 @@ class Pen:
     def circle(self, node: str, x: float, y: float, sign: str = "+") -> None:
         """A sum, or a product."""
         self.out.append(
-            f'<g class="box{self._on(node)}" data-node="{escape(node)}"><circle cx="{x:.1f}" cy="{y:.1f}" r="10" '
+            f'<g{self._on(node)} data-node="{escape(node)}"><circle cx="{x:.1f}" cy="{y:.1f}" r="10" '
             'style="fill:var(--box);stroke:var(--line);stroke-width:1.4"/>'
         )
         self.text(x, y + 4.7, sign, "b c")
@@ -118,7 +125,7 @@ class Pen:
         dash = ' stroke-dasharray="4 4"' if dashed else ""
         click = f' data-node="{escape(node)}"' if node else ""
         self.out.append(
-            f'<g class="{self._on(node).strip()}"{click}><rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" rx="{r}" '
+            f'<g{self._on(node)}{click}><rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" rx="{r}" '
             f'style="fill:var(--{fill});stroke:var(--{line});stroke-width:1.2"{dash}/></g>'
         )
 
@@ -130,14 +137,17 @@ class Pen:
         )
 
     def _on(self, node: str) -> str:
-        return " on" if node and node == self.selected else ""
+        return ' class="on"' if node and node == self.selected else ""
 
 
 @lru_cache(maxsize=16_384)  # the same words are measured at every edit
 def text_width(text: str, size: float = 13.5) -> float:
     """About as wide as the text will be."""
     narrow, broad = sum(c in "iljt.,:;|'()[] ·f1" for c in text), sum(c in "mwMWABCDGHNOQRU%—→" for c in text)
-    return size * (0.57 * (len(text) - narrow - broad) + 0.33 * narrow + 0.79 * broad)
+    square = marks = 0
+    if not text.isascii():
+        square, marks = sum(east_asian_width(c) in "WF" for c in text), sum(category(c) in MARKS for c in text)
+    return size * (0.57 * (len(text) - narrow - broad - square - marks) + 0.33 * narrow + 0.79 * broad + square)
 
 
 def fit(words: str, width: float, size: float) -> str:

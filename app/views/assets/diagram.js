@@ -23,27 +23,20 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   root.onclick = choose;
   root.onkeydown = (event) => { if (event.key === 'Enter' || event.key === ' ') choose(event); };
 
-  root.querySelector('.png').onclick = (event) => {
+  root.querySelector('.png').onclick = (event) => { // the file, which brings its colours and letters along
     event.stopPropagation();
-    const svg = holder.querySelector('svg').cloneNode(true);
-    const own = getComputedStyle(root);
-    const page = own.getPropertyValue('--page');
-    const names = [...new Set(svg.outerHTML.match(/--[a-z_-]+/g))];
-    svg.setAttribute('style', names.map((name) => `${name}:${own.getPropertyValue(name)}`).join(';') + `;background:${page}`);
     const image = new Image();
     image.onload = () => {
+      const scale = Math.min(2, 16000 / image.height); // no browser's canvas is higher
       const canvas = document.createElement('canvas');
-      canvas.width = image.width * 2;
-      canvas.height = image.height * 2;
-      const pen = canvas.getContext('2d');
-      pen.fillStyle = page;
-      pen.fillRect(0, 0, canvas.width, canvas.height);
-      pen.drawImage(image, 0, 0, canvas.width, canvas.height);
+      canvas.width = image.width * scale;
+      canvas.height = image.height * scale;
+      canvas.getContext('2d').drawImage(image, 0, 0, canvas.width, canvas.height);
       const link = document.createElement('a');
       link.download = `${data.name}.png`;
       link.href = canvas.toDataURL('image/png');
       link.click();
     };
-    image.src = 'data:image/svg+xml;charset=utf-8,' + encodeURIComponent(new XMLSerializer().serializeToString(svg));
+    image.src = `/card/${encodeURIComponent(data.file)}.svg?theme=${root.dataset.theme}`;
   };
 }

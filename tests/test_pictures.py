@@ -1,0 +1,227 @@
+"""Pictures as files: alike in a browser and out of one, in light and dark; previews; time in line with what is drawn."""
+
+import re
+import shutil
+import time
+import xml.etree.ElementTree as ET
+from html import unescape
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+import core
+from app import facts
+from app.kept import kept
+from app.views.diagram import diagram
+from app.views.pen import CLASSES
+from app.views.preview import card, preview
+from app.views.standalone import FONT, SVG, png, standalone
+from app.views.theme import DARK, LIGHT, variables
+from core.spec import edited, parse
+
+HOSTILE = "<script>alert(1)</script> & \"'] — Łódź σ → 2 × 4"
+FOREIGN = "通义 3.5 深度求索 🚀👩‍🚀 نموذج כבד"
+NAMES = [
+    "gpt2",
+    "deepseek-v3",
+    "gpt-oss-20b",
+    "rwkv-7-world-2.9b",
+    "gemma-3n-e2b",
+    "longcat-flash-chat",
+    "jamba-1.5-mini",
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+def architecture(name: str) -> core.Architecture:
+    titles = {"hostile": HOSTILE, "foreign": FOREIGN}
+    return edited(core.load("gpt2"), "title", titles[name]) if name in titles else core.load(name)
+
+
+def pixels(image: bytes) -> np.ndarray:
+    return np.asarray(Image.open(BytesIO(image)).convert("RGB")).astype(np.int16)
+
+
+def shown(browser, svg: str, dark: bool) -> tuple[np.ndarray, list[dict]]:
+    """What a browser paints of the picture as it stands in the app, and where its words are."""
+    width, height = (int(side) for side in re.search(r'width="(\d+)" height="(\d+)"', svg).groups())
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.route(
+        "http://app/inter.woff2", lambda route: route.fulfill(path=FONT, headers={"Access-Control-Allow-Origin": "*"})
+    )
+    page.route("http://app/", lambda route: route.fulfill(content_type="text/html", body=body))
+    body = (
+        "<!doctype html><meta charset=utf-8><style>@font-face{font-family:Inter;src:url(/inter.woff2);font-weight:100 900}"
+        f"body{{margin:0;background:var(--page)}}svg{{display:block}}{variables(':root', dark)}</style>{svg}"
+    )
+    page.goto("http://app/")
+    page.evaluate("document.fonts.ready")
+    places = page.evaluate(
+        "[...document.querySelectorAll('text')].map(e => { const b = e.getBoundingClientRect();"
+        "return {words: e.textContent, x: b.x, y: b.y, w: b.width, h: b.height}})"
+    )
+    image = pixels(page.screenshot())
+    page.close()
+    return image, places
+
+
+def drawn(browser, svg: str) -> np.ndarray:
+    """What a browser paints of a file."""
+    width, height = (int(side) for side in re.search(r'width="(\d+)" height="(\d+)"', svg).groups())
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.route("http://app/", lambda route: route.fulfill(content_type="image/svg+xml", body=svg))
+    page.goto("http://app/")
+    image = pixels(page.screenshot())
+    page.close()
+    return image
+
+
+def alike(one: np.ndarray, other: np.ndarray) -> None:
+    """The same but for how edges are smoothed: flat areas have the same colours, and few pixels differ at all."""
+    assert one.shape == other.shape
+    off = np.abs(one - other).max(axis=2)
+    assert off.mean() < 1.5 and (off > 96).mean() < 0.002, (off.mean(), (off > 96).mean())
+    flat = np.ones((off.shape[0] - 2, off.shape[1] - 2), bool)
+    for image in (one, other):
+        for beside in (image[:-2, 1:-1], image[2:, 1:-1], image[1:-1, :-2], image[1:-1, 2:]):
+            flat &= (beside == image[1:-1, 1:-1]).all(axis=2)
+    assert flat.mean() > 0.5 and off[1:-1, 1:-1][flat].max() <= 2, "a colour is another one"
+
+
+@pytest.mark.parametrize(
+    ("name", "dark"), [*((name, False) for name in NAMES), ("deepseek-v3", True), ("hostile", True)]
+)
+def test_a_file_is_what_the_app_shows(browser, name, dark):
+    """A browser with the app's font and palette, a browser with the file alone, and resvg paint one picture."""
+    arch = architecture(name)
+    file = facts.picture_file(arch, dark)
+    app, places = shown(browser, facts.picture_of(arch, "", True), dark)
+    resvg = pixels(png(file, app.shape[1]))
+    alike(app, drawn(browser, file))
+    alike(app, resvg)
+    assert len(places) > 20
+    for place in (place for place in places if place["words"].strip()):
+        top, left = max(int(place["y"]), 0), max(int(place["x"]), 0)
+        box = resvg[top : top + int(place["h"]) + 1, left : left + int(place["w"]) + 1]
+        assert np.ptp(box, axis=(0, 1)).max() > 60, f"{place['words']!r} is not there"
+
+
+@pytest.mark.parametrize("name", core.presets())
+def test_a_file_needs_nothing(name):
+    """No style sheet, no custom property, no font: every element says itself what it looks like."""
+    arch = core.load(name)
+    app, file, small = facts.picture_of(arch, "", True), facts.picture_file(arch, dark=True), card(arch)
+    read = ET.fromstring(file)
+    for svg, root in ((file, read), (shown := standalone(small, boxes=True), ET.fromstring(shown))):
+        assert not re.search(r"var\(|<style|class=|style=|font-family|<text|tabindex|data-node", svg)
+        ids = re.findall(r' id="([^"]*)"', svg)
+        assert len(ids) == len(set(ids)) and set(re.findall(r'href="#([^"]*)"', svg)) == set(ids)
+        colours = {element.get(kind) for element in root.iter() for kind in ("fill", "stroke")} - {None, "none"}
+        assert colours <= set((DARK if svg is file else LIGHT).values())
+        assert len(svg) < 500_000
+    words = {unescape(text) for text in re.findall(r"<text[^>]*>([^<]+)<", app)}
+    assert words <= {group.get("aria-label") for group in read.iter(f"{SVG}g")}, (
+        "what is written can still be read aloud"
+    )
+    said = [unescape(text) for text in re.findall(r"<text[^>]*>([^<]+)<", small)]
+    assert "".join(said[2:4]).replace(" ", "").startswith(arch.title.replace(" ", "")[:12])
+    assert {"parameters", "context"} <= set(said) and 'width="1200" height="630"' in small
+
+
+def test_letters_that_the_font_lacks_stay_text():
+    """In a file, for the reader's own font; in a preview, which has none, as boxes."""
+    arch = architecture("foreign")
+    texts = [text.text for text in ET.fromstring(facts.picture_file(arch)).iter(f"{SVG}text")]
+    assert texts == ["通义", "深度求索 🚀👩‍🚀 نموذج כבד"]
+    assert "<text" not in standalone(card(arch), boxes=True)
+    blank = pixels(preview(edited(arch, "title", "i")))
+    assert (pixels(preview(arch)) != blank).any(axis=2).sum() > 3000
+
+
+@pytest.mark.parametrize("title", [HOSTILE, FOREIGN, "A" * 100, "word " * 19 + "end", "﷽" * 40, "Z͑ͫ̓ͪ̂ͫ̽͏̴̙̤̞͉͚̯̞̠͍A̴̵̜̰͔ͫ͗͢L̠ͨͧͩ͘G̴̻͈͍͔̹̑͗̎̅͛́Ǫ̵̹̻̝̳͂̌̌͘"])
+def test_any_title_is_drawn(title):
+    arch = edited(core.load("gpt2"), "title", title)
+    image = Image.open(BytesIO(preview(arch)))
+    assert image.size == (1200, 630) and image.format == "PNG"
+    file = facts.picture_file(arch)
+    assert "<script" not in file and ET.fromstring(file) is not None
+    left = pixels(preview(arch))[:, 672:720]
+    assert (left == 255).all(), "the title stays out of the picture"
+
+
+def test_a_preview_is_a_picture_of_1200_by_630():
+    for name in ("gpt2", "deepseek-v3"):
+        image = preview(core.load(name))
+        assert Image.open(BytesIO(image)).size == (1200, 630) and len(image) < 300_000
+
+
+def as_many_kinds(parts: int) -> core.Architecture:
+    """As many different blocks as are accepted, of as many steps, over so many parts: what a hostile link holds."""
+    attention = {
+        "kind": "compressed_attention", "heads": 1, "head_dim": 8, "rope_dim": 8, "q_rank": 8, "overlap": True, "out_groups": 1,
+        "out_rank": 8, "indexer": {"heads": 1, "dim": 8, "top_k": 1}, "position": {"kind": "rope"},
+    }  # fmt: skip
+    made = {f"p{i}": attention | {"ratio": 4 * (i + 1)} for i in range(parts)}
+    blocks = [[f"p{(block // parts**i + block * i) % parts}" for i in range(4)] for block in range(64)]
+    return parse(
+        {
+            "name": "x", "title": "x", "vocab_size": 1000, "d_model": 64, "context": 1024, "position": {"kind": "none"},
+            "parts": made, "layers": [{"blocks": blocks}], "residual": {"kind": "manifold_hyper", "streams": 2},
+        }
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("parts", [4, 64])
+def test_a_picture_takes_time_in_line_with_its_boxes(parts):
+    """A second is what any stage of anything that is accepted may take; pictures took minutes."""
+    arch = as_many_kinds(parts)
+    assert len(arch.distinct()) == 64
+    g = core.graph(arch)
+    facts.cost(arch)
+    facts.graph(arch)
+    times = [time.process_time()]
+    svg = diagram(g, facts.subtitle(arch))
+    times.append(time.process_time())
+    file = standalone(svg)
+    times.append(time.process_time())
+    preview(arch)
+    times.append(time.process_time())
+    assert all(after - before < 1 for before, after in zip(times, times[1:])), times
+    assert len(svg) < 1_000_000 and len(file) < 2_000_000
+    blocks = {node for node, data in g.nodes(data=True) if data["kind"] == "block"}
+    shown = blocks & set(re.findall(r'data-node="([^"]*)"', svg[: svg.index(">Layers<")]))
+    assert len(shown) <= 24 and re.search(r"\d+ more, of other (kinds|sizes)", svg)
+
+
+def test_a_cache_is_bounded_by_bytes():
+    made = []
+
+    @kept(100)
+    def text(size: int) -> str:
+        made.append(size)
+        return "x" * size
+
+    assert [len(text(n)) for n in (40, 41, 40, 30, 40, 41)] == [40, 41, 40, 30, 40, 41]
+    assert made == [40, 41, 30, 41], "the one used longest ago went"
+    text(101), text(101)
+    assert made[-2:] == [101, 101], "what is larger than all is not kept"
+    text.cache_clear()
+    text(41)
+    assert made[-1] == 41
+
+
+def test_every_class_of_the_pen_is_known():
+    """A class without a rule would be black in a file."""
+    for name in ("deepseek-v3", "gemma-3n-e2b", "rwkv-7-world-2.9b", "longcat-flash-chat"):
+        said = {c for names in re.findall(r'class="([^"]*)"', facts.picture_of(core.load(name))) for c in names.split()}
+        assert said - {"strata"} <= set(CLASSES)
