@@ -15,7 +15,7 @@ from rich.table import Table
 
 from . import hf, hub, library
 from .checklist import checklist
-from .cost import cost
+from .cost import Cost, cost
 from .diff import diff
 from .graph import graph, to_dot, to_graphml, to_json, to_mermaid
 from .precision import FORMATS
@@ -166,12 +166,18 @@ def run_show(args: argparse.Namespace, out: Console) -> Any:
         if said:
             facts.add_row(words, str(said))
     out.print(facts)
+    say_unsized(c, out)
     for name in arch.parts:
         out.print(f"{name}: {arch.part(name).explain(arch.d_model)}")
     out.print("\nWhat an implementation must get right", style="bold")
     for item in items:
         out.print(f"  {item}")
     return value
+
+
+def say_unsized(c: Cost, out: Console) -> None:
+    if c.unsized:
+        out.print(f"The bytes of {c.architecture.title}'s weights as shipped are not known. {c.unsized}")
 
 
 def run_graph(args: argparse.Namespace, out: Console) -> Any:
@@ -216,6 +222,7 @@ def run_cost(args: argparse.Namespace, out: Console) -> Any:
         figure(c.prefill_flops, "FLOP"), figure(c.decode_flops, "FLOP"),
     )  # fmt: skip
     out.print(table)
+    say_unsized(c, out)
     out.print(f"A token leaves {c.kv_bytes_per_token:,} bytes in the caches: {c.derivation('kv_bytes_per_token')}")
     if args.explain:
         for row, said in zip(c.rows, value["rows"], strict=True):
@@ -232,10 +239,13 @@ def run_diff(args: argparse.Namespace, out: Console) -> Any:
         out.print("no difference")
     table = columns("", "before>", "after>", "change>")
     for name, (before, after) in found.figures.items():
-        share = f"{(after - before) / before:+.1%}" if before else ""
-        table.add_row(name.replace("_", " "), f"{before:,}", f"{after:,}", share)
+        share = f"{(after - before) / before:+.1%}" if before and after is not None else ""
+        both = ("not known" if n is None else f"{n:,}" for n in (before, after))
+        table.add_row(name.replace("_", " "), *both, share)
     if found.figures:
         out.print(table)
+    for side in (found.before, found.after):
+        say_unsized(side, out)
     return found.to_dict()
 
 
@@ -243,6 +253,8 @@ def run_import(args: argparse.Namespace, out: Console) -> Any:
     arch = opened(args.file)
     if not args.json:
         print(library.to_yaml(arch), end="")
+        if arch.unsized:
+            print("# The bytes of the weights as shipped are not known (unsized).")
         if hub.is_name(args.file) and (said := hub.beside(args.file, cost(arch).weight_bytes)):
             print(f"# {said}")
     return arch.model_dump(mode="json", exclude_defaults=True)

@@ -11,7 +11,7 @@ boxes write in one pass over the prompt, in bf16, attention scores excepted, whi
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 
 import torch
@@ -38,7 +38,7 @@ class Row:
     count: int
     parameters: int = 0
     active_parameters: int = 0
-    weight_bytes: int = 0
+    weight_bytes: int | None = 0  # None where nobody can tell them: see Cost.unsized
     prefill_flops: int = 0
     decode_flops: int = 0
     kv_bytes_per_token: int = 0
@@ -75,9 +75,14 @@ class Cost:
         return self._sum("mtp_parameters")
 
     @property
-    def weight_bytes(self) -> int:
-        """All weights that are shipped, those of multi-token-prediction modules included."""
-        return self._sum("weight_bytes")
+    def unsized(self) -> str | None:
+        """Why the weights' bytes cannot be told, where they are as shipped and in a format that cannot be sized."""
+        return None if self.workload.weights else self.architecture.unsized
+
+    @property
+    def weight_bytes(self) -> int | None:
+        """All weights that are shipped, those of multi-token-prediction modules included; None where `unsized` says why."""
+        return None if self.unsized else self._sum("weight_bytes")
 
     @property
     def kv_bytes_per_token(self) -> int:
@@ -114,7 +119,9 @@ class Cost:
         return self._sum("activation_bytes")
 
     def derivation(self, figure: str) -> str:
-        """How a total came about: the rows' own sentences, equal ones joined."""
+        """How a total came about: the rows' own sentences, equal ones joined; of one that is not known, why."""
+        if figure == "weight_bytes" and self.unsized:
+            return self.unsized
         terms: Counter[str] = Counter()
         for row in self.rows:
             if getattr(row, figure):
@@ -134,7 +141,7 @@ class Cost:
         return (
             {"architecture": self.architecture.name, "workload": self.workload.model_dump(mode="json")}
             | {name: getattr(self, name) for name in figures}
-            | {"rows": rows}
+            | {"unsized": self.unsized, "rows": rows}
         )
 
 
@@ -161,7 +168,14 @@ def cost(arch: Architecture, workload: Workload | None = None) -> Cost:
     for steps, count in arch.distinct().items():
         rows += _block(arch, steps, where[steps], count, workload, held)
     rows += [*_top(arch, workload), *_ahead(arch, workload)]
-    return Cost(arch, workload, tuple(rows))
+    found = Cost(arch, workload, tuple(rows))
+    return replace(found, rows=tuple(map(_unsized, rows))) if found.unsized else found
+
+
+def _unsized(row: Row) -> Row:
+    """A row without the bytes of its weights."""
+    said = {name: words for name, words in row.derivation.items() if name != "weight_bytes"}
+    return replace(row, weight_bytes=None, derivation=said)
 
 
 def _bottom(arch: Architecture, w: Workload) -> Iterator[Row]:

@@ -60,8 +60,8 @@ class Diff:
         return cost(self.sides[1], self.workload)
 
     @property
-    def figures(self) -> dict[str, tuple[int, int]]:
-        """The costs that differ, each as it was and as it is."""
+    def figures(self) -> dict[str, tuple[int | None, int | None]]:
+        """The costs that differ, each as it was and as it is; None where that is not known."""
         both = {name: (getattr(self.before, name), getattr(self.after, name)) for name in FIGURES}
         return {name: (a, b) for name, (a, b) in both.items() if a != b}
 

@@ -1,29 +1,43 @@
 """A model on the Hugging Face Hub by its id: its config.json and the headers of its safetensors files, never its weights.
 
+Answers are read to a bounded length and from the Hub's own hosts.
+
 Everything that goes wrong (no such model, a gated one, no answer in time) is Unsupported with a sentence.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import lru_cache
+from threading import Lock
+from time import monotonic
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
+from .hf.config import shown
+from .hf.quantised import BESIDE, says_none
 from .spec import Unsupported
 
 PREFIX = "hf:"
-SECONDS = 10  # that one answer may take
+SECONDS = 10  # that an answer may be silent
+TOGETHER = 30  # seconds that one may take
+REDIRECTS = 5
+HOSTS = ("huggingface.co", "hf.co")  # the Hub, and what it keeps large files on
 MAX_CONFIG = 1_000_000  # bytes
-MAX_INDEX = 64_000_000
+MAX_INDEX = 32_000_000
+MAX_HEADER = 8_000_000
+MAX_HEADERS = 64_000_000  # of all files together
+FIRST = 100_000  # bytes that are asked for at once: most files' headers are shorter
 MAX_FILES = 1_000
+MAX_RANK = 16
 AT_ONCE = 8  # files
 # A page of the Hub, as a browser's address has it: the model's, or that of one of its files.
 _PAGE = re.compile(
     r"(https?://)?(www\.)?(huggingface\.co|hf\.co)/(?P<repo>[^/?#]+/[^/?#]+)(/(blob|resolve|raw|tree)/(?P<revision>[^/?#]+)[^?#]*)?/?"
     r"([?#].*)?"
 )
+_FILE = re.compile(r"[\w-][\w./-]{0,200}\.safetensors", re.ASCII)
 _ID = re.compile(r"^(?P<repo>[\w-][\w.-]{0,95}/[\w-][\w.-]{0,95})(@(?P<revision>[\w./-]{1,100}))?$", re.ASCII)
 
 
@@ -38,10 +52,11 @@ def api():
 
 
 def config(name: str) -> dict[str, Any]:
-    """The config.json of `hf:organisation/model`, or of `hf:organisation/model@revision`."""
+    """The config.json of `hf:organisation/model`, or of `hf:organisation/model@revision`; with what hf_quant_config.json says of
+    stored formats, where config.json says nothing of them."""
     value = _json(name, "config.json", MAX_CONFIG)
-    if not isinstance(value, dict):
-        raise Unsupported(f"{name}: its config.json is not an object of keys and values")
+    if says_none(value) and (beside := _json(name, BESIDE, MAX_CONFIG, optional=True)):
+        value |= {"quantization_config": beside}
     return value | {"_name_or_path": _parsed(name)[0]}
 
 
@@ -51,44 +66,67 @@ def total_size(name: str) -> int | None:
     return int(total) if isinstance(total, int | float) and 0 < total < 1e16 else None
 
 
-def beside(name: str, weight_bytes: int) -> str:
-    """What the index says of the checkpoint's size, beside ours, as a sentence; empty where it says nothing."""
+def beside(name: str, weight_bytes: int | None) -> str:
+    """What the index says of the checkpoint's size, beside ours where it is known, as a sentence; empty where it says nothing."""
     try:
         total = total_size(name)
     except Unsupported:  # the architecture is known all the same
         total = None
-    return (
-        f"The Hub's files hold {total:,} bytes of tensors; this architecture's weights take {weight_bytes:,}."
-        if total
-        else ""
-    )
+    if not total:
+        return ""
+    ours = "" if weight_bytes is None else f"; this architecture's weights take {weight_bytes:,}"
+    return f"The Hub's files hold {total:,} bytes of tensors{ours}."
 
 
 def _index(name: str) -> dict[str, dict]:
     """What a sharded checkpoint says of its files; empty for a model in one file."""
-    try:
-        index = _json(name, "model.safetensors.index.json", MAX_INDEX)
-    except FileNotFoundError:
-        return {}
-    return {key: value for key, value in index.items() if isinstance(value, dict)} if isinstance(index, dict) else {}
+    index = _json(name, "model.safetensors.index.json", MAX_INDEX, optional=True)
+    return {key: value for key, value in index.items() if isinstance(value, dict)}
 
 
 def headers(name: str) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Every tensor's name, stored type and shape, from the first bytes of each safetensors file."""
-    repo, revision = _parsed(name)
     files = set(map(str, _index(name).get("weight_map", {}).values())) or {"model.safetensors"}
     if len(files) > MAX_FILES:
         raise Unsupported(f"{name}: its checkpoint has more than {MAX_FILES:,} files, too many to read")
+    for file in files:
+        if not _FILE.fullmatch(file) or ".." in file:
+            raise Unsupported(f"{name}: its index names {file[:80]!r}, which is no safetensors file of it")
+    left, lock = MAX_HEADERS, Lock()
 
-    def header(file: str) -> dict[str, Any]:
-        return api().parse_safetensors_file_metadata(repo, file, revision=revision, timeout=SECONDS).tensors
+    def header(file: str) -> bytes:
+        nonlocal left
+        begin = _bytes(name, file, FIRST)
+        size = int.from_bytes(begin[:8], "little") + 8
+        with lock:
+            left -= size
+            if left < 0 or size > MAX_HEADER or len(begin) < 8:
+                raise Unsupported(
+                    f"{name}: {file} has no header, or one too large to read: at most {MAX_HEADER:,} bytes a file and "
+                    f"{MAX_HEADERS:,} together are read"
+                )
+        content = begin if size <= len(begin) else _bytes(name, file, size - 1)
+        if len(content) < size:
+            raise Unsupported(f"{name}: {file} ends within its header")
+        return content[8:size]
 
-    with _explained(name, "safetensors files"), ThreadPoolExecutor(AT_ONCE) as pool:
-        return {
-            tensor: (info.dtype, tuple(info.shape))
-            for found in pool.map(header, sorted(files))
-            for tensor, info in found.items()
-        }
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        read = zip(sorted(files), pool.map(header, sorted(files)))
+        return {tensor: stored for file, content in read for tensor, stored in _tensors(name, file, content)}
+
+
+def _tensors(name: str, file: str, header: bytes) -> Iterator[tuple[str, tuple[str, tuple[int, ...]]]]:
+    """What a safetensors file's header says of each of its tensors."""
+    for tensor, said in _parsed_json(name, file, header).items():
+        if tensor == "__metadata__":
+            continue
+        dtype, shape = (said.get("dtype"), said.get("shape")) if isinstance(said, dict) else (None, None)
+        sizes = isinstance(shape, list) and all(type(n) is int and 0 <= n < 2**63 for n in shape)
+        if not isinstance(dtype, str) or not sizes or len(shape) > MAX_RANK:
+            raise Unsupported(
+                f"{name}: {file} says of {tensor[:80]!r} {shown(said)}, which is no tensor's type and shape"
+            )
+        yield tensor, (dtype, tuple(shape))
 
 
 def is_name(text: str) -> bool:
@@ -97,57 +135,117 @@ def is_name(text: str) -> bool:
 
 
 def _parsed(name: str) -> tuple[str, str | None]:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
     given = name.strip().removeprefix(PREFIX).strip()
     if page := _PAGE.fullmatch(given):
         revision = page["revision"] if page["revision"] not in (None, "main") else ""
         given = page["repo"] + (f"@{revision}" if revision else "")
     match = _ID.match(given)
-    if not match:
-        raise Unsupported(f"{name[:120]!r} is no model's id; give hf:organisation/model, such as hf:openai/gpt-oss-20b")
+    try:
+        validate_repo_id(match["repo"] if match else "")
+    except HFValidationError:
+        raise Unsupported(
+            f"{name[:120]!r} is no model's id; give hf:organisation/model, such as hf:openai/gpt-oss-20b"
+        ) from None
     return match["repo"], match["revision"]
 
 
-def _json(name: str, file: str, most: int) -> Any:
-    """A small file's content. FileNotFoundError where an optional one is not there."""
+def _json(name: str, file: str, most: int, optional: bool = False) -> dict[str, Any]:
+    """A small file's keys and values; none of an optional one that is not there."""
+    content = _bytes(name, file, most, optional)
+    if len(content) > most:
+        raise Unsupported(f"{name}: its {file} is larger than {most:,} bytes, too large to be one")
+    return {} if optional and not content else _parsed_json(name, file, content)
+
+
+def _parsed_json(name: str, file: str, content: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        raise Unsupported(f"{name}: its {file} cannot be read") from None
+    if not isinstance(value, dict):
+        raise Unsupported(f"{name}: its {file} is not an object of keys and values")
+    return value
+
+
+def _bytes(name: str, file: str, most: int, optional: bool = False) -> bytes:
+    """The first bytes of a file, one more than `most` where there are more; of an optional one that is not there none.
+
+    The answer is read as it comes, to that length and for a bounded time, and from the Hub's own hosts alone.
+    """
     from huggingface_hub import hf_hub_url
-    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+    from huggingface_hub.utils import build_hf_headers, get_session
 
     repo, revision = _parsed(name)
-    url = hf_hub_url(repo, file, revision=revision, endpoint=api().endpoint)
-    with _explained(name, file):
-        wanted = build_hf_headers() | {"range": f"bytes=0-{most}"}
-        response = get_session().get(url, headers=wanted, timeout=SECONDS, follow_redirects=True)
-        hf_raise_for_status(response)
-        if len(response.content) > most:
-            raise Unsupported(f"{name}: its {file} is larger than {most:,} bytes, too large to be one")
-        return json.loads(response.content)
-
-
-@contextmanager
-def _explained(name: str, file: str) -> Iterator[None]:
-    """What the Hub's client raises, as sentences."""
-    from huggingface_hub import errors
-
-    reasons: list[tuple[type[Exception], Callable[[], Exception]]] = [
-        (errors.GatedRepoError, lambda: Unsupported(
-            f"{name}: its maker asks for an agreement first; sign in with a token, or paste its config.json")),
-        (errors.RepositoryNotFoundError, lambda: Unsupported(
-            f"{name}: there is no public model of this id; check it, or paste its config.json")),
-        (errors.RevisionNotFoundError, lambda: Unsupported(f"{name}: the model has no such revision")),
-        (errors.NotASafetensorsRepoError, lambda: Unsupported(f"{name}: the model has no safetensors files to verify")),
-        (errors.EntryNotFoundError, lambda: Unsupported(f"{name}: the model has no {file}")),
-        (ValueError, lambda: Unsupported(f"{name}: its {file} cannot be read")),
-    ]  # fmt: skip
+    endpoint = api().endpoint
+    url = hf_hub_url(repo, file, revision=revision, endpoint=endpoint)
+    wanted = build_hf_headers(token=api().token) | {"range": f"bytes=0-{most}", "accept-encoding": "identity"}
+    until = monotonic() + TOGETHER
     try:
-        yield
+        for _ in range(REDIRECTS):
+            with get_session().stream("GET", url, headers=wanted, timeout=SECONDS, follow_redirects=False) as answer:
+                if answer.is_redirect:
+                    before, url = url, urljoin(url, answer.headers.get("location", ""))
+                    if not _is_hubs(url, endpoint):
+                        raise Unsupported(
+                            f"{name}: the Hub sends to another host for its {file}, which is not followed"
+                        )
+                    if urlsplit(url).netloc != urlsplit(before).netloc:
+                        wanted = {key: value for key, value in wanted.items() if key.lower() != "authorization"}
+                    continue
+                if answer.status_code >= 400:
+                    if optional and answer.status_code == 404:
+                        return b""
+                    raise _refusal(name, file, answer)
+                content = bytearray()
+                for chunk in answer.iter_raw():
+                    content += chunk
+                    if len(content) > most:
+                        break
+                    if monotonic() > until:
+                        raise Unsupported(
+                            f"{name}: the Hub took more than {TOGETHER} seconds to give its {file}; try again"
+                        )
+                return bytes(content[: most + 1])
+        raise Unsupported(f"{name}: the Hub redirects more than {REDIRECTS} times for its {file}")
     except Unsupported:
         raise
-    except Exception as error:  # the client's own errors have no base class
-        if isinstance(error, errors.EntryNotFoundError) and file.endswith("index.json"):
-            raise FileNotFoundError(file) from None
-        for kind, explained in reasons:
-            if isinstance(error, kind):
-                raise explained() from None
+    except Exception as error:  # the client's own errors have no base class that it exports
         raise Unsupported(
             f"{name}: the Hub did not give its {file} ({type(error).__name__}); try again, or paste its config.json"
         ) from None
+
+
+def _is_hubs(url: str, endpoint: str) -> bool:
+    """Whether an address is the endpoint's own, or one of huggingface.co's where that is the endpoint."""
+    at, own = urlsplit(url), urlsplit(endpoint)
+    if at.scheme != own.scheme:
+        return False
+    host = f".{at.hostname or ''}"
+    return at.netloc == own.netloc or (
+        own.hostname == HOSTS[0] and host.endswith(tuple(f".{one}" for one in HOSTS)) and not at.port
+    )
+
+
+def _is_missing(answer: Any) -> bool:
+    """Whether a model has no such file, rather than that there is no such model."""
+    return answer.headers.get("X-Error-Code") == "EntryNotFound"
+
+
+def _refusal(name: str, file: str, answer: Any) -> Unsupported:
+    """The Hub's own word for what is wrong, as a sentence."""
+    if _is_missing(answer):
+        what = "safetensors files to verify" if file.endswith(".safetensors") else file
+        return Unsupported(f"{name}: the model has no {what}")
+    match answer.headers.get("X-Error-Code"), answer.status_code:
+        case "GatedRepo", _:
+            why = "its maker asks for an agreement first; sign in with a token, or paste its config.json"
+        case "RevisionNotFound", _:
+            why = "the model has no such revision"
+        case ("RepoNotFound", _) | (_, 401 | 404):
+            why = "there is no public model of this id; check it, or paste its config.json"
+        case _, status:
+            why = f"the Hub did not give its {file} (it answered {status}); try again, or paste its config.json"
+    return Unsupported(f"{name}: {why}")

@@ -13,6 +13,7 @@ import yaml
 
 from . import hub
 from .hf import from_hf
+from .hf.quantised import BESIDE, says_none
 from .reading import MARK, kind_of, read_file, read_value, read_yaml
 from .share import PREFIX, decode
 from .spec import Architecture, Unsupported, parse
@@ -72,7 +73,18 @@ def load(name: str | Path) -> Architecture:
         name = os.path.join(name, "config.json")
         if not os.path.exists(name):
             raise Unsupported(f"{os.path.dirname(name)[:200]}: is a folder without a config.json; give a file")
+    beside = os.path.join(os.path.dirname(name), BESIDE)
+    if os.path.basename(name) == "config.json" and os.path.exists(beside):
+        return from_hf(read_config(name))
     return parse_text(read_file(name))
+
+
+def read_config(path: str) -> dict[str, Any]:
+    """A config.json's keys and values; with what hf_quant_config.json beside it says of stored formats, where it says nothing."""
+    value, beside = read_yaml(read_file(path)), os.path.join(os.path.dirname(path), BESIDE)
+    if says_none(value) and os.path.exists(beside):
+        value["quantization_config"] = read_yaml(read_file(beside))
+    return value
 
 
 def parse_text(text: str) -> Architecture:

@@ -33,7 +33,8 @@ MAX_LAYERS = 1_024
 # Blocks that differ, and parts that stand in them: analysis looks at each once. The most varied published model has 16 and 32.
 MAX_BLOCKS, MAX_PLACES = 64, 256
 # Fields of an Architecture that are words about a model or its files and never change what is built.
-METADATA = ("name", "title", "family", "model_type", "organisation", "released", "licence", "sources", "note", "head_twice")
+METADATA = ("name", "title", "family", "model_type", "organisation", "released", "licence", "sources", "note", "head_twice",
+            "unsized")  # fmt: skip
 
 
 class Unsupported(ValueError):
@@ -234,6 +235,10 @@ class Architecture(Spec):
     precision: Annotated[dict[ModulePath, FormatName], Field(max_length=64), AfterValidator(_Frozen)] = Field(
         default_factory=lambda: _Frozen(default="bf16"),
         description="Stored format by module path, longest match first; `default` for the rest",
+    )
+
+    unsized: Text | None = Field(
+        None, description="Why the bytes of the weights as shipped cannot be told; empty where `precision` says them"
     )
 
     @model_validator(mode="after")

@@ -18,8 +18,10 @@ def figure(value: float, unit: str = "") -> str:
     return f"{value:,.0f}{' ' + unit if unit else ''}"
 
 
-def size(n: float) -> str:
-    """Bytes as makers count them, 10^9 to the gigabyte: 688.6 GB."""
+def size(n: float | None) -> str:
+    """Bytes as makers count them, 10^9 to the gigabyte: 688.6 GB. None is a size that nobody can tell."""
+    if n is None:
+        return "not known"
     for unit in ("B", "KB", "MB", "GB", "TB"):
         if abs(n) < 1000:
             return f"{n:,.0f} {unit}" if unit == "B" else f"{n:,.1f} {unit}"

@@ -107,36 +107,6 @@ def test_neutral_keys_are_not_the_architectures(base):
     assert not understood & NEUTRAL
 
 
-QUANTISED = {
-    "awq, odd groups": {"quant_method": "awq", "bits": 4, "group_size": 100},
-    "fp8, other blocks": {"quant_method": "fp8", "weight_block_size": [64, 64]},
-    "one layer's module kept": {
-        "quant_method": "fp8",
-        "weight_block_size": [128, 128],
-        "modules_to_not_convert": ["model.layers.3.self_attn.o_proj"],
-    },
-    "an expression that a name could make slow": {
-        "quant_method": "compressed-tensors",
-        "config_groups": {"group_0": {"targets": ["Linear"], "weights": {"num_bits": 8, "strategy": "channel"}}},
-        "ignore": ["re:(a+)+b"],
-    },
-    "two groups": {
-        "quant_method": "compressed-tensors",
-        "config_groups": {name: {"targets": ["Linear"], "weights": {"num_bits": 8}} for name in "ab"},
-    },
-    "unknown": {"quant_method": "mxfp4", "surprise": 1},
-    "an unknown key": {"quant_method": "awq", "bits": 4, "group_size": 128, "surprise": 1},
-    "nobody's": {"quant_method": "quip"},
-    "no method": {"bits": 8},
-}
-
-
-@pytest.mark.parametrize("name", QUANTISED)
-def test_a_quantisation_that_cannot_be_said_is_refused(name):
-    with pytest.raises(core.Unsupported, match="quantization_config"):
-        from_hf(V3 | {"quantization_config": QUANTISED[name]})
-
-
 def test_the_old_and_the_new_form_of_rope_are_one():
     old = from_hf(LLAMA | {"rope_theta": 5e5, "rope_scaling": {"type": "linear", "factor": 2.0}})
     new = from_hf(LLAMA | {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 5e5}})

@@ -1,11 +1,16 @@
 """quantization_config: what each method stores narrow, what it keeps, what is refused, and the way back."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import core
+from core.__main__ import main
 from core.hf import from_hf, to_hf
+from core.hf.names import WRAPPED
+from core.library import parse_text, to_yaml
 from core.precision import CACHE_FORMATS, FORMATS
 
 LLAMA = dict(
@@ -26,6 +31,7 @@ def compressed(ignore=("lm_head",), **weights) -> dict:
     }  # fmt: skip
 
 
+NVFP4 = dict(num_bits=4, type="float", strategy="tensor_group", group_size=16)
 INT4 = dict(num_bits=4, type="int", strategy="group", group_size=32, symmetric=True, dynamic=False, actorder=None)
 EVERYTHING = {"attention", "dense"}
 CASES = {
@@ -35,18 +41,83 @@ CASES = {
     "compressed": (compressed(**INT4), dict.fromkeys(EVERYTHING, "int4")),
     "compressed, attention kept": (compressed(["re:.*self_attn.*", "lm_head"], **INT4), {"dense": "int4"}),
     "compressed, one matrix kept": (
-        compressed([f"model.layers.{n}.mlp.down_proj" for n in range(4)], **INT4),
+        compressed(["lm_head", *(f"model.layers.{n}.mlp.down_proj" for n in range(4))], **INT4),
         {"attention": "int4", "dense": "int4", "dense.down": "bf16"},
     ),
     "compressed fp8": (compressed(num_bits=8, type="float", strategy="channel"), dict.fromkeys(EVERYTHING, "fp8_row")),
     "nvfp4": (compressed(num_bits=4, type="float", strategy="tensor_group", group_size=16), dict.fromkeys(EVERYTHING, "nvfp4")),
-    "fbgemm": (dict(quant_method="fbgemm_fp8", modules_to_not_convert=["self_attn"]), dict.fromkeys(EVERYTHING, "fp8_row")),
+    "compressed, the head too": (compressed([], **INT4), dict.fromkeys({*EVERYTHING, "head"}, "int4")),
+    "compressed, a format a group": (
+        {**compressed(), "format": "mixed-precision", "config_groups": {
+            "a": {"targets": ["re:.*self_attn.*"], "weights": dict(num_bits=8, type="float", strategy="channel")},
+            "b": {"targets": [f"model.layers.{n}.mlp.{m}_proj" for n in range(4) for m in ("gate", "up")], "weights": NVFP4},
+        }},
+        {"attention": "fp8_row", "dense": "nvfp4", "dense.down": "bf16"},
+    ),
+    "compressed, without its method's name": (
+        {key: value for key, value in compressed(**INT4).items() if key != "quant_method"}, dict.fromkeys(EVERYTHING, "int4")
+    ),
+    "fbgemm": (dict(quant_method="fbgemm_fp8"), dict.fromkeys(EVERYTHING, "fp8_row")),
     "fbgemm, attention kept": (
         dict(quant_method="fbgemm_fp8", modules_to_not_convert=[f"model.layers.{n}.self_attn" for n in range(4)]),
         {"dense": "fp8_row"},
     ),
     "fp8": (dict(quant_method="fp8", weight_block_size=[128, 128]), dict.fromkeys(EVERYTHING, "fp8_block")),
+    "fp8, a regular expression as transformers has it": (
+        dict(quant_method="fp8", weight_block_size=[128, 128], modules_to_not_convert=[r"model\.layers\.\d+\.mlp", "lm_head"]),
+        {"attention": "fp8_block"},
+    ),
+    "fp8, without its method's name": (
+        dict(activation_scheme="dynamic", fmt="e4m3", weight_block_size=[128, 128]), dict.fromkeys(EVERYTHING, "fp8_block")
+    ),
+    "awq, attention kept": (
+        dict(quant_method="awq", bits=4, group_size=128, zero_point=True, modules_to_not_convert=["self_attn"]), {"dense": "uint4_g128"}
+    ),
+    "awq, without its method's name": (
+        dict(w_bit=4, q_group_size=128, zero_point=True, version="GEMM"), dict.fromkeys(EVERYTHING, "uint4_g128")
+    ),
+    "gptq, attention kept": (
+        dict(quant_method="gptq", bits=4, group_size=128, dynamic={"-:.*attn.*": {}, "lm_head": {}, "-:.*visual.*": {}}),
+        {"dense": "uint4_g128"},
+    ),
+    "auto-round": (
+        dict(quant_method="auto-round", bits=4, group_size=128, sym=True, data_type="int", packing_format="auto_round:auto_gptq",
+             extra_config={f"model.layers.{n}.self_attn.{m}_proj": {"bits": 16} for n in range(4) for m in "qkvo"}),
+        {"dense": "uint4_g128"},
+    ),
     "modelopt": (dict(quant_method="modelopt", quant_algo="NVFP4", ignore=["lm_head"]), dict.fromkeys(EVERYTHING, "nvfp4")),
+    "modelopt, a glob that begins with *": (
+        dict(quant_method="modelopt", quant_algo="NVFP4", ignore=["lm_head", "*.mlp.down_proj*"]),
+        {"attention": "nvfp4", "dense": "nvfp4", "dense.down": "bf16"},
+    ),
+    "modelopt, more than 64 globs": (
+        dict(quant_method="modelopt", quant_algo="NVFP4",
+             ignore=["lm_head", *(f"model.layers.{n}.self_attn*" for n in range(4)), *(f"a{n}*" for n in range(5_000))]),
+        {"dense": "nvfp4"},
+    ),
+    "modelopt, pairs of globs": (
+        dict(quant_method="modelopt", quant_algo="nvfp4", ignore=[f"model.layers.{n}.self_attn{e}" for n in range(4) for e in ("", ".*")]),
+        {"dense": "nvfp4", "head": "nvfp4"},
+    ),
+    "modelopt, as hf_quant_config.json has it": (
+        dict(producer=dict(name="modelopt", version="0.33.0"),
+             quantization=dict(quant_algo="NVFP4", kv_cache_quant_algo="FP8", group_size=16, exclude_modules=["lm_head"])),
+        dict.fromkeys(EVERYTHING, "nvfp4"),
+    ),
+    "modelopt, before its method had a name": (
+        dict(producer=dict(name="modelopt", version="0.31.0"), quant_algo="FP8", kv_cache_scheme="FP8", ignore=["lm_head"]),
+        dict.fromkeys(EVERYTHING, "fp8"),
+    ),
+    "modelopt, caches alone": (
+        dict(producer=dict(name="modelopt"), quantization=dict(quant_algo=None, kv_cache_quant_algo="FP8")), {},
+    ),
+    "modelopt, a format a module": (
+        dict(quant_method="modelopt", quant_algo="MIXED_PRECISION", ignore=["mtp*"], quantized_layers={
+            **{f"model.layers.{n}.self_attn.{m}_proj": {"quant_algo": "FP8"} for n in range(4) for m in "qkvo"},
+            **{f"model.layers.{n}.mlp": {"quant_algo": "W4A16_NVFP4", "group_size": 16} for n in range(4)},
+        }),
+        {"attention": "fp8", "dense": "nvfp4"},
+    ),
     "four bits of bitsandbytes": (
         dict(quant_method="bitsandbytes", load_in_4bit=True, load_in_8bit=False, bnb_4bit_quant_type="nf4"),
         dict.fromkeys(EVERYTHING, "nf4"),
@@ -60,12 +131,15 @@ def test_a_method_says_what_is_stored_narrow(name):
     arch = from_hf(LLAMA | {"quantization_config": config})
     assert dict(arch.precision) == {"default": "bf16"} | expected
     assert arch.model_copy(update={"precision": from_hf(LLAMA).precision}) == from_hf(LLAMA), "nothing else changes"
-    if not set(expected.values()) & {"int8_g128", "nf4"}:
+    assert not arch.unsized and core.cost(arch).weight_bytes
+    if len(set(expected.values())) < 2 and not set(expected.values()) & {"int8_g128", "nf4"}:
         assert from_hf(to_hf(arch)) == arch
 
 
 def test_experts_routers_and_gates():
-    arch = from_hf(QWEN | {"quantization_config": compressed(["re:.*self_attn.*", "re:.*mlp.gate$"], **INT4)})
+    arch = from_hf(
+        QWEN | {"quantization_config": compressed(["lm_head", "re:.*self_attn.*", "re:.*mlp.gate$"], **INT4)}
+    )
     shapes = {"experts.gate": (8, 128, 256), "shared.up": (256, 256)}
     assert all(arch.format(f"moe.{path}", shape) == "int4" for path, shape in shapes.items())
     for path in ("attention.q.weight", "moe.router.weight", "moe.shared_gate.weight", "embedding", "head"):
@@ -81,6 +155,242 @@ def test_a_wrappers_names_and_its_own_place_for_the_configuration():
     outer = from_hf(wrapper | {"quantization_config": quantised})
     inner = from_hf(wrapper | {"text_config": text | {"quantization_config": quantised}})
     assert outer.precision == inner.precision == {"default": "bf16", "dense": "fp8_block"}
+
+
+# ---- what cannot be sized ----
+
+UNSIZED = {
+    "one layer kept": (dict(quant_method="modelopt", quant_algo="NVFP4", ignore=["model.layers.0*"]), "in some layers or experts"),
+    "one layer's module kept": (
+        dict(quant_method="fp8", weight_block_size=[128, 128], modules_to_not_convert=["model.layers.3.self_attn.o_proj"]), "attention.o"
+    ),
+    "steps that only some tools find": (dict(quant_method="fbgemm_fp8", modules_to_not_convert=["self_attn"]), "tools differ"),
+    "letters of a step": (dict(quant_method="awq", bits=4, modules_to_not_convert=["mlp.gate"]), "tools differ"),
+    "awq in odd groups": (dict(quant_method="awq", bits=4, group_size=100), "group_size"),
+    "fp8 in other blocks": (dict(quant_method="fp8", weight_block_size=[64, 64]), "weight_block_size"),
+    "an unknown key": (dict(quant_method="awq", bits=4, group_size=128, surprise=1), "surprise"),
+    "a group of another class": (compressed(**INT4) | {"config_groups": {"a": {"targets": ["Embedding"], "weights": INT4}}}, "Embedding"),
+    "an expression that looks ahead": (compressed(["re:(?!.*experts).*"], **INT4), "not an expression that Strata reads"),
+    "values that are not packed": (compressed(**INT4) | {"format": "dense"}, "format"),
+    "a list that is none": (dict(quant_method="modelopt", quant_algo="FP8", ignore="lm_head"), "ignore"),
+    "gptq with settings of a module's own": (
+        dict(quant_method="gptq", bits=4, group_size=128, dynamic={"+:.*down.*": {"bits": 8}}), "dynamic"
+    ),
+    "two groups for all linear maps": (
+        compressed() | {"config_groups": {name: {"targets": ["Linear"], "weights": w} for name, w in (("a", INT4), ("b", NVFP4))}}, "Linear"
+    ),
+    "nvfp4 that scales its inputs": (dict(quant_method="modelopt", quant_algo="NVFP4_AWQ"), "NVFP4_AWQ"),
+    "no method": (dict(bits=8), "does not say by which method"),
+    "mlx": (dict(group_size=64, bits=4), "MLX"),
+    **{name: (dict(quant_method=name, bits=4), name) for name in (
+        "exl2", "exl3", "torchao", "hqq", "aqlm", "quip", "spqr", "vptq", "higgs", "eetq", "quanto", "quark", "fp_quant", "sinq", "nobody",
+    )},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNSIZED)
+def test_bytes_that_cannot_be_told_are_all_that_is_refused(name):
+    config, why = UNSIZED[name]
+    arch, plain = from_hf(LLAMA | {"quantization_config": config}), core.cost(from_hf(LLAMA))
+    assert why in arch.unsized and arch.unsized.startswith("quantization_config")
+    found = core.cost(arch)
+    assert found.weight_bytes is None and found.unsized == arch.unsized == found.derivation("weight_bytes")
+    for figure in (
+        "parameters",
+        "active_parameters",
+        "kv_bytes_per_token",
+        "kv_bytes",
+        "prefill_flops",
+        "decode_flops",
+    ):
+        assert getattr(found, figure) == getattr(plain, figure)
+    assert {row.weight_bytes for row in found.rows} == {None} and json.loads(json.dumps(found.to_dict()))[
+        "weight_bytes"
+    ] is None
+    given_format = core.Workload(weights="int4")
+    assert core.cost(arch, given_format).weight_bytes == core.cost(from_hf(LLAMA), given_format).weight_bytes
+    assert core.diff(from_hf(LLAMA), arch).figures == {"weight_bytes": (plain.weight_bytes, None)}
+    for back in (core.decode(core.encode(arch)), parse_text(to_yaml(arch)), from_hf(to_hf(arch))):
+        assert back == arch and back.unsized
+
+
+def test_mlx_says_it_under_two_keys():
+    arch = from_hf(
+        LLAMA | {key: dict(group_size=64, bits=4, mode="affine") for key in ("quantization", "quantization_config")}
+    )
+    assert "MLX" in arch.unsized
+    other = from_hf(
+        LLAMA | dict(quantization=dict(group_size=64, bits=4), quantization_config=dict(quant_method="exl2"))
+    )
+    assert "says otherwise than" in other.unsized
+
+
+def test_mxfp4_of_more_than_the_experts_is_not_sized():
+    config = dict(
+        model_type="gpt_oss", vocab_size=64, hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=16, num_local_experts=4, num_experts_per_tok=2,
+    )  # fmt: skip
+    sized = from_hf(
+        config
+        | {"quantization_config": dict(quant_method="mxfp4", modules_to_not_convert=["model.layers.*.self_attn"])}
+    )
+    assert not sized.unsized and core.cost(sized).weight_bytes
+    arch = from_hf(
+        config
+        | {"quantization_config": dict(quant_method="mxfp4", modules_to_not_convert=["model.layers.0.mlp.experts"])}
+    )
+    assert "experts" in arch.unsized and core.cost(arch).weight_bytes is None
+
+
+def test_norms_that_are_not_the_familys_are_refused():
+    with pytest.raises(core.Unsupported, match="use_rms_norm"):
+        from_hf(LLAMA | {"model_type": "bitnet", "quantization_config": dict(quant_method="bitnet", use_rms_norm=True)})
+
+
+def test_the_page_and_the_command_line_say_that_bytes_are_not_known(tmp_path, capsys):
+    from app.views import charts
+
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(LLAMA | {"quantization_config": {"quant_method": "exl2", "bits": 4.5}}))
+    for command in ("show", "cost"):
+        assert main([command, str(config)]) == 0
+        said = capsys.readouterr().out
+        assert "not known" in said and "'exl2'" in said
+    assert main(["cost", str(config), "--json"]) == 0
+    assert "'exl2'" in json.loads(capsys.readouterr().out)["unsized"]
+    assert main(["diff", "smollm3-3b", str(config)]) == 0 and "not known" in capsys.readouterr().out
+    assert main(["import", str(config)]) == 0 and "# The bytes" in capsys.readouterr().out
+    bars = charts.memory(core.load(config), core.Workload(), False).data
+    assert all(list(bar.y) == ["bf16", "fp8", "int4"] and all(n >= 0 for n in bar.x) for bar in bars)
+
+
+# ---- other names, other families ----
+
+
+@pytest.mark.parametrize("begin", WRAPPED)
+@pytest.mark.parametrize("glob", [False, True])
+def test_a_wrappers_layers_are_known_by_any_spelling(begin, glob):
+    text = {k: v for k, v in LLAMA.items() if k != "model_type"} | {"model_type": "qwen2"}
+    ignore = [
+        "*lm_head",
+        *(
+            f"{begin}layers.{n}.mlp{'*' if glob else '.' + m}"
+            for n in range(4)
+            for m in ("gate_proj", "up_proj", "down_proj")
+        ),
+    ]
+    config = dict(quant_method="modelopt", quant_algo="NVFP4", ignore=ignore)
+    arch = from_hf(
+        {"model_type": "llava_onevision", "text_config": text, "vision_config": {}, "quantization_config": config}
+    )
+    assert dict(arch.precision) == {"default": "bf16", "attention": "nvfp4"} and not arch.unsized
+
+
+def test_an_experts_own_exception_is_seen():
+    every = [f"model.layers.{n}.mlp.experts.{e}.up_proj" for n in range(4) for e in range(8)]
+    kept = from_hf(QWEN | {"quantization_config": compressed(["lm_head", *every], **INT4)})
+    assert (
+        kept.format("moe.experts.up", (8, 128, 256)) == "bf16"
+        and kept.format("moe.experts.down", (8, 256, 128)) == "int4"
+    )
+    assert (
+        "moe.experts.up"
+        in from_hf(QWEN | {"quantization_config": compressed(["lm_head", *every[:-1]], **INT4)}).unsized
+    )
+
+
+def test_modules_that_predict_ahead_are_asked_too():
+    config = json.loads(json.dumps(to_hf(core.load("deepseek-v3"))))
+    config = {k: v for k, v in config.items() if k not in ("strata", "quantization_config")}
+    ahead = config["num_hidden_layers"]
+    nvfp4 = dict(quant_method="modelopt", quant_algo="NVFP4", ignore=["lm_head", "*self_attn*"])
+    assert (
+        dict(from_hf(config | {"quantization_config": nvfp4}).precision).items()
+        >= {"moe": "nvfp4", "dense": "nvfp4"}.items()
+    )
+    kept = {**nvfp4, "ignore": [*nvfp4["ignore"], f"model.layers.{ahead}*"]}
+    assert "moe.experts" in from_hf(config | {"quantization_config": kept}).unsized
+
+
+TEXT = dict(
+    vocab_size=512, hidden_size=256, intermediate_size=512, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2, head_dim=64,
+    moe_intermediate_size=128, num_experts=8, num_experts_per_tok=2, rope_parameters={"rope_type": "default", "rope_theta": 1e4},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model_type", "text"),
+    [
+        ("qwen3_vl_moe", "qwen3_vl_moe_text"), ("qwen3_omni_moe_thinker", "qwen3_omni_moe_text"), ("internvl", "qwen3_moe"),
+        ("internvl_chat", "qwen3"), ("qwen2_5_vl", "qwen2_5_vl_text"), ("llava", "mistral"),
+    ],
+)  # fmt: skip
+def test_a_wrappers_matrices_have_its_text_models_names(model_type, text):
+    dense = text not in ("qwen3_vl_moe_text", "qwen3_omni_moe_text", "qwen3_moe")
+    inner = {k: v for k, v in TEXT.items() if not (dense and ("expert" in k or "moe" in k))} | {"model_type": text}
+    outer = {
+        "model_type": model_type,
+        ("llm_config" if model_type == "internvl_chat" else "text_config"): inner,
+        "vision_config": {},
+    }
+    ignore = ["lm_head", "model.language_model.lm_head", "*.self_attn.*", "*.mlp.gate"]
+    arch = from_hf(outer | {"quantization_config": dict(quant_method="modelopt", quant_algo="NVFP4", ignore=ignore)})
+    (name,) = (name for name in arch.parts if name != "attention")
+    narrow = {path: fmt for path, fmt in arch.precision.items() if fmt == "nvfp4"}
+    assert not arch.unsized and narrow == {name: "nvfp4"} and arch.format("moe.router.weight", (8, 256)) == "bf16"
+
+
+# ---- sizes by hand, of repositories that are published ----
+
+QWEN3_SMALL = dict(  # Qwen3-0.6B
+    model_type="qwen3", hidden_size=1024, intermediate_size=3072, num_hidden_layers=28, num_attention_heads=16, num_key_value_heads=8,
+    head_dim=128, vocab_size=151936, max_position_embeddings=40960, tie_word_embeddings=True,
+)  # fmt: skip
+QWEN3_235B = dict(
+    model_type="qwen3_moe", hidden_size=4096, intermediate_size=12288, moe_intermediate_size=1536, num_hidden_layers=94,
+    num_attention_heads=64, num_key_value_heads=4, head_dim=128, num_experts=128, num_experts_per_tok=8, vocab_size=151936,
+    tie_word_embeddings=False,
+)  # fmt: skip
+NVFP4_BITS = 4.5  # a value and its share of a scale
+ATTENTION, FEED_FORWARD = 28 * 1024 * 128 * (16 + 8 + 8 + 16), 28 * 3 * 1024 * 3072
+REST = 596_049_920 - ATTENTION - FEED_FORWARD
+
+
+def modelopt(ignore: list[str], algorithm: str = "NVFP4") -> dict:
+    return dict(
+        quant_method="modelopt",
+        quant_algo=algorithm,
+        producer=dict(name="modelopt", version="0.41.0"),
+        ignore=["lm_head", *ignore],
+    )
+
+
+@pytest.mark.parametrize(
+    ("ignore", "narrow"),
+    [
+        ([], ATTENTION + FEED_FORWARD),
+        (["*.mlp.down_proj*"], ATTENTION + FEED_FORWARD * 2 // 3),
+        (
+            [*(f"model.layers.{n}.{m}*" for n in range(28) for m in ("self_attn", "mlp.down_proj")), *(f"a{n}*" for n in range(10))],
+            FEED_FORWARD * 2 // 3,
+        ),
+    ],
+)  # fmt: skip
+def test_small_qwen_by_hand(ignore, narrow):
+    found = core.cost(from_hf(QWEN3_SMALL | {"quantization_config": modelopt(ignore)}))
+    assert found.parameters == 596_049_920
+    assert found.weight_bytes == (596_049_920 - narrow) * 2 + narrow * NVFP4_BITS / 8
+    assert ignore or found.weight_bytes == 559_022_080
+
+
+def test_a_large_qwen_by_its_hf_quant_config_and_by_hand():
+    gates = [f"model.layers.{n}.mlp.gate" for n in range(94)]
+    beside = dict(producer=dict(name="modelopt", version="0.33.0"), quantization=dict(
+        quant_algo="NVFP4", kv_cache_quant_algo="FP8", group_size=16, exclude_modules=["lm_head", *gates]))  # fmt: skip
+    found = core.cost(from_hf(QWEN3_235B | {"quantization_config": beside}))
+    narrow = 94 * (4096 * 128 * (64 + 4 + 4 + 64) + 128 * 3 * 4096 * 1536)
+    assert found.weight_bytes == (found.parameters - narrow) * 2 + narrow * NVFP4_BITS / 8
+    assert found.parameters == 235_093_634_560 and round(found.weight_bytes / 1e9) == 134
 
 
 @given(

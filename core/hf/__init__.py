@@ -64,7 +64,7 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
     if isinstance(given, Mapping):  # what `to_hf` wrote: words about the model, never its architecture
         meta |= {key: given[key] for key in METADATA if key in given}
     arch = parse(meta | value)
-    return quantised.quantised(arch, family, narrow) if narrow else arch
+    return quantised.quantised(arch, family, narrow, config) if narrow else arch
 
 
 def _type(config: Config) -> str:

@@ -102,6 +102,13 @@ def mixed(config: Config, key: str = "hidden_act") -> dict:
     return unless("silu", activation=activation(config, key, gated=False))
 
 
+def write_scalar(part: Attention) -> float:
+    """query_pre_attn_scalar, by whose root scores are divided."""
+    if part.scale and part.scale < 1e-100:
+        raise Unsupported(f"scale: {part.scale} is no root that a number is divided by")
+    return part.scale**-2 if part.scale else part.head_dim
+
+
 def write_dense(part: FeedForward) -> dict:
     return {"intermediate_size": part.d_ff, "hidden_act": write_activation(part.activation)}
 
@@ -268,7 +275,8 @@ def window(arch: Architecture) -> int | None:
 
 
 def precision(config: Config, parts: Mapping[str, Mapping], default: str = "bf16") -> dict:
-    """`{precision: ...}` from dtype and quantization_config, {} where everything is bf16.
+    """`{precision: ...}` from dtype and quantization_config, {} where everything is bf16; beside it why the bytes of the weights
+    cannot be told, where that is so.
 
     `parts` is the spec's mapping of parts.
     """
@@ -277,14 +285,17 @@ def precision(config: Config, parts: Mapping[str, Mapping], default: str = "bf16
     plain = default if name is None else _DTYPES.get(name.removeprefix("torch."))
     if plain is None:
         raise config.refuse(key, f"the spec stores {', '.join(_DTYPES)}")
-    formats = {"default": plain}
+    formats, unsized = {"default": plain}, {}
     if config.has("quantization_config"):
-        formats |= _mxfp4(config.nested("quantization_config"), parts, plain)
+        try:
+            formats |= _mxfp4(config.nested("quantization_config"), parts, plain)
+        except Unsupported as error:  # the architecture is known all the same
+            unsized = {"unsized": str(error)[:1_000]}
     config.ignore("quantization_config")
     for name, part in parts.items():  # the balancing biases are kept wide, whatever the rest is stored in
         if (part.get("router") or {}).get("selection_bias") and plain != "fp32":
             formats[f"{name}.router.selection_bias"] = "fp32"
-    return {} if formats == {"default": "bf16"} else {"precision": formats}
+    return ({} if formats == {"default": "bf16"} else {"precision": formats}) | unsized
 
 
 def _mxfp4(quantisation: Config, parts: Mapping[str, Mapping], plain: str) -> dict[str, str]:

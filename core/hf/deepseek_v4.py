@@ -184,7 +184,8 @@ def residual(config: Config, norm_eps: float) -> dict:
 def precision(config: Config, parts: Mapping[str, Mapping]) -> dict:
     """The routed experts in fp4 where they are, and what is stored in float32 whatever the rest is: the weights of the
     streams, sinks and biases."""
-    formats = common.precision(config, parts).get("precision", {"default": "bf16"})
+    said = common.precision(config, parts)
+    formats = said.get("precision", {"default": "bf16"})
     config.expect("expert_dtype", "fp4", "fp8")
     if config.take("expert_dtype", str, None) == "fp4":
         formats |= {f"{name}.experts": "mxfp4" for name, part in parts.items() if part["kind"] == "experts"}
@@ -196,7 +197,7 @@ def precision(config: Config, parts: Mapping[str, Mapping]) -> dict:
                 formats |= {f"{name}.{pooled}.pool.bias": "fp32" for pooled in _pooled(part)}
             elif part["router"].get("hashed"):
                 formats[f"{name}.router.table"] = "int64"
-    return {"precision": formats}
+    return said | {"precision": formats}
 
 
 def _pooled(part: Mapping[str, Any]) -> list[str]:
