@@ -19,7 +19,7 @@ from .spec import Unsupported
 MAX_TEXT = 200_000  # characters
 MAX_DEPTH = 64  # levels of lists and mappings
 MAX_DIGITS = 60  # of a number
-MAX_VALUES = 1_000_000
+MAX_VALUES = 250_000
 SECONDS = 10  # that a pipe may take to give its text
 MARK = "\ufeff"  # the byte-order mark, which some editors write before a text
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -75,6 +75,8 @@ def read_file(name: str) -> str:
     most = 4 * (MAX_TEXT + 1)  # a character has at most four bytes
     try:
         data = _standard_input(most) if name == "-" else _bytes(name, most)
+    except Unsupported:
+        raise
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)[:80]
         raise Unsupported(f"{said}: cannot be read ({reason})") from None
@@ -256,24 +258,23 @@ def _plain(word: str, line: int) -> Any:
 
 def bounded(value: Any, said: str) -> None:
     """Refuse what no config.json is: without end or nested deeply, with text that no file can hold, or endless numbers."""
-    todo = [(value, "", 0)]
+    todo = [(value, said, 0)]
     for _ in range(MAX_VALUES):
         if not todo:
             return
-        one, path, depth = todo.pop()
-        where = ascii(path or said)[1:-1]
+        one, at, depth = todo.pop()
         match one:
             case dict() | list() | tuple() if depth > MAX_DEPTH:
-                raise Unsupported(f"{where}: nested deeper than {MAX_DEPTH} levels, too deep for an architecture")
+                raise Unsupported(f"{at}: nested deeper than {MAX_DEPTH} levels, too deep for an architecture")
             case dict():
                 for key, inner in one.items():
-                    name = key if isinstance(key, str) else type(key).__name__
-                    below = (f"{path}.{name}" if path else name)[:80]
+                    name = ascii(key)[1:-1] if isinstance(key, str) else type(key).__name__
+                    below = name[:80] if one is value else f"{at}.{name}"[:80]
                     todo += [(key, below, depth), (inner, below, depth + 1)]
             case list() | tuple():
-                todo += [(inner, path, depth + 1) for inner in one]
+                todo += [(inner, at, depth + 1) for inner in one]
             case str() if not one.isascii() and re.search("[\ud800-\udfff]", one):
-                raise Unsupported(f"{where}: half a character (U+D800 to U+DFFF) cannot stand in a text; remove it")
+                raise Unsupported(f"{at}: half a character (U+D800 to U+DFFF) cannot stand in a text; remove it")
             case int() if abs(one) >= 10**MAX_DIGITS:
-                raise Unsupported(f"{where}: a number of more than {MAX_DIGITS} digits; give a shorter one")
+                raise Unsupported(f"{at}: a number of more than {MAX_DIGITS} digits; give a shorter one")
     raise Unsupported(f"{said}: has more than {MAX_VALUES:,} values, too many for an architecture")

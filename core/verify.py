@@ -215,7 +215,7 @@ def _unscaled(name: str, one: Stored, fmt: str) -> bool:
 def _beside(ending: str, shape: tuple[int, ...], fmt: str) -> Collection[int]:
     """How many values a tensor of this ending may have beside a matrix in this format; none where it may not be there."""
     lead, rows, columns = math.prod(shape[:-2]), math.prod(shape[-2:-1]), math.prod(shape[-1:])
-    if not FORMATS[fmt].matrices_only or fmt == "int64":
+    if not FORMATS[fmt].matrices_only or len(shape) < len(FORMATS[fmt].block) or 0 in shape:
         return ()
     if ending in SCALES:  # one for all, a row, a column where the matrix lies on its side, a block
         return (1, lead, lead * rows, lead * columns, FORMATS[fmt].scales(shape))
@@ -279,7 +279,7 @@ def _check(found: Headers) -> None:
         said = f"{name[:200]!r}" if isinstance(name, str) else "a tensor"
         if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= 1_000:
             raise Unsupported(f"{said}: is no tensor's name; give the headers of a checkpoint")
-        if dtype not in BITS:
+        if not isinstance(dtype, str) or dtype not in BITS:
             raise Unsupported(f"{name}: is stored as {str(dtype)[:40]!r}, which is none of safetensors' types")
         if len(shape) > 8 or not all(type(n) is int and n >= 0 for n in shape):
             raise Unsupported(
@@ -292,33 +292,30 @@ def _check(found: Headers) -> None:
 def _unpacked(found: Headers, ternary: bool) -> dict[str, Stored]:
     """Tensors as a plain checkpoint names and shapes them; what stands beside a matrix counts among its bytes."""
     matrices: dict[str, Stored] = {}
-    beside: dict[str, list[tuple[str, str, tuple[int, ...]]]] = defaultdict(list)
-    for name, (dtype, shape) in found.items():
-        ending = next((ending for ending in BESIDE if name.endswith(ending)), "")
-        owner = name.removesuffix(ending) + (".weight" if ending.startswith(".") else "")
-        if ending and _packed(owner, found):
-            beside[owner].append((name, ending, shape))
-            continue
+    ending = {name: next((ending for ending in BESIDE if name.endswith(ending)), "") for name in found}
+    for name in (name for name in found if not ending[name]):
+        dtype, shape = found[name]
         plain, unpacked, flat = _plain(name, dtype, shape, found, ternary)
         if plain in matrices:
             raise Unsupported(f"{name}: the checkpoint has this matrix twice, packed and not, or packed in two ways")
         matrices[plain] = Stored(dtype, unpacked, _size(dtype, shape), flat=flat)
+    beside, alone = defaultdict(list), {}
+    for name in (name for name in found if ending[name]):
+        dtype, shape = found[name]
+        owner = name.removesuffix(ending[name]) + (".weight" if ending[name].startswith(".") else "")
+        if owner in matrices:
+            beside[owner].append((name, ending[name], shape))
+        else:  # a parameter that is called so, or one that strayed
+            alone[name] = Stored(dtype, shape, _size(dtype, shape))
     for owner, those in beside.items():
         one = matrices[owner]
         size = one.bytes + sum(_size(*found[name]) for name, _, _ in those)
         matrices[owner] = replace(one, bytes=size, beside=tuple(those))
-    return matrices
+    return matrices | alone
 
 
 def _size(dtype: str, shape: tuple[int, ...]) -> int:
     return math.ceil(math.prod(shape) * BITS[dtype] / 8)
-
-
-def _packed(plain: str, found: Headers) -> str | None:
-    """The name under which the files hold a matrix of this plain name; None for a tensor that stands for itself."""
-    base = plain.removesuffix(".weight")
-    tried = (plain, f"{base}.weight_packed", f"{base}.qweight") if base != plain else (plain,)
-    return next((name for name in tried if name in found), None)
 
 
 def _plain(
@@ -394,10 +391,12 @@ def compare_gguf(source: str, arch: Architecture) -> Verification:
 
     try:
         said, tensors = _gguf(source)
-        kind = next(k for k, name in gguf.MODEL_ARCH_NAMES.items() if name == said)
-    except (OSError, ValueError, struct.error, StopIteration) as error:
-        reason = "it is cut short" if isinstance(error, struct.error) else str(error)[:200]
-        raise Unsupported(f"{source}: is no GGUF file of a known architecture ({reason})") from None
+    except (OSError, ValueError, struct.error) as error:
+        words = {struct.error: "it is cut short", UnicodeDecodeError: "a name in it is not text"}
+        raise Unsupported(f"{source}: cannot be read as GGUF ({words.get(type(error), str(error)[:200])})") from None
+    kind = next((kind for kind, name in gguf.MODEL_ARCH_NAMES.items() if name == said), None)
+    if kind is None:
+        raise Unsupported(f"{source}: is of {said[:40]!r}, which is no architecture that llama.cpp has names for")
     family, _ = family_for(arch, {})
     known = gguf.get_tensor_name_map(kind, arch.depth)
     mine, names = {}, {}
@@ -508,7 +507,7 @@ def _gguf(source: str) -> tuple[str, dict[str, Stored]]:
                 raise ValueError(f"{name} lies where another tensor does, or between two places")
         if ends and start + max(end for _, end, _ in ends) > len(view):
             raise ValueError("it is shorter than its header says")
-    return said.get("general.architecture", "one that is not said"), found
+    return said.get("general.architecture", ""), found
 
 
 def _in_gguf(plain: str, known) -> tuple[str | None, bool]:
