@@ -31,7 +31,8 @@ from .precision import CACHE_FORMATS, FORMATS, FormatName
 
 MAX_LAYERS = 1_024
 # Blocks that differ, and parts that stand in them: analysis looks at each once. The most varied published model has 16 and 32.
-MAX_BLOCKS, MAX_PLACES = 64, 256
+MAX_BLOCKS, MAX_PLACES = 64, 128
+MAX_STEPS = 2_048  # that are written out; what repeats is written once
 # Fields of an Architecture that are words about a model or its files and never change what is built.
 METADATA = ("name", "title", "family", "model_type", "organisation", "released", "licence", "sources", "note", "head_twice",
             "unsized")  # fmt: skip
@@ -310,6 +311,11 @@ class Architecture(Spec):
             raise ValueError(
                 f"layers: {len(blocks):,} different blocks with {places:,} parts in them; "
                 f"at most {MAX_BLOCKS} with {MAX_PLACES} are accepted"
+            )
+        written = sum(len(block) for segment in self.layers for block in segment.blocks)
+        if written > MAX_STEPS:
+            raise ValueError(
+                f"layers: {written:,} steps are written out; at most {MAX_STEPS:,} are accepted: give blocks that repeat a `repeat`"
             )
         if self.depth > MAX_LAYERS:
             raise ValueError(f"layers: {self.depth:,} layers; at most {MAX_LAYERS:,} are accepted")

@@ -212,7 +212,7 @@ def _per_token(shape: tuple[int, ...]) -> int:
     return total // (B * T) if total % B == 0 else 0
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)  # some 30 KB each; all presets have 530
 def trace_part(part: Part, d_model: int) -> Traced:
     """One part alone. A part is a value, so the same part in any model is traced once."""
     with torch.device("meta"):
@@ -277,7 +277,7 @@ def _widths(part: Part, d_model: int) -> tuple[tuple[str | int, ...], ...]:
     return tuple((name, *tensor.shape[2:]) for name, tensor in part.beside(1, 1, d_model).items())
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=512)
 def _trace_block(wiring: _Wiring) -> Traced:
     arch, d = wiring.arch, wiring.d_model
     streams = () if arch.residual.streams == 1 else (arch.residual.streams,)

@@ -440,11 +440,11 @@ STAGES: dict[str, Callable[[core.Architecture], object]] = {
     "cost": lambda arch: json.dumps(core.cost(arch).to_dict()),
     "graph": lambda arch: json.dumps(to_json(core.graph(arch))),
     "texts": lambda arch: [write(g) for g in (core.graph(arch),) for write in (to_dot, to_mermaid, to_graphml)],
-    "picture": lambda arch: [picture_of(arch, wide=wide) for wide in (True, False)],
+    "picture": lambda arch: [picture_of(arch, "", wide) for wide in (True, False)],
     "picture file": picture_file,
     "checklist": core.checklist,
     "diff": lambda arch: [str(change) for change in core.diff(preset("llama-3-8b"), arch).changes],
-    # "export": core.to_hf,
+    "export": core.to_hf,
     "live": lambda arch: build(shrink(arch), device="cpu"),
     "route": core.route,
 }

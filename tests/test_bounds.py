@@ -31,20 +31,25 @@ def small(layers: list, d_model: int = 64, **parts: dict) -> dict:
 
 def varied(count: int, steps: int) -> list[list[str]]:
     """So many blocks, all different, of `a` and `b`."""
-    return [[*("ab"[(n >> bit) & 1] for bit in range(11)), *"a" * (steps - 11)] for n in range(count)]
+    return [[*("ab"[(n >> bit) & 1] for bit in range(4)), *"a" * (steps - 4)] for n in range(count)]
 
 
 def test_blocks_that_differ_are_bounded():
-    places = small([{"blocks": varied(12, 16)}], a=ATTENTION, b=DENSE)
+    places = small([{"blocks": varied(8, 16)}], a=ATTENTION, b=DENSE)
     assert core.cost(parse(places)).parameters
     with pytest.raises(
-        Unsupported, match=f"17 different blocks with 272 parts in them; at most {MAX_BLOCKS} with {MAX_PLACES}"
+        Unsupported, match=f"9 different blocks with 144 parts in them; at most {MAX_BLOCKS} with {MAX_PLACES}"
     ):
-        parse(small([{"blocks": varied(17, 16)}], a=ATTENTION, b=DENSE))
+        parse(small([{"blocks": varied(9, 16)}], a=ATTENTION, b=DENSE))
     parts = {f"p{n}": DENSE for n in range(60)}
     blocks = [[name] for name in parts] + [["p0", name] for name in parts]
     with pytest.raises(Unsupported, match="120 different blocks with 180 parts"):
         parse(small([{"blocks": blocks}], **parts))
+
+
+def test_steps_that_are_written_out_are_bounded():
+    with pytest.raises(Unsupported, match=r"4,096 steps are written out; at most 2,048 are accepted: .* `repeat`"):
+        parse(small([{"blocks": [["a", "b"] * 8] * 128}] * 2, a=ATTENTION, b=DENSE))
 
 
 def test_repeats_are_no_different_blocks():
