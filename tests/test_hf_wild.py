@@ -327,6 +327,14 @@ def test_a_key_may_say_again_what_another_says(model_type, key, value, otherwise
     refused(config | {key: otherwise}, key)
 
 
+def test_a_window_that_is_switched_off_is_none():
+    """Qwen2's keys in files of other classes, as ports of its weights have them."""
+    for model_type in ("llama", "gpt_neox", "olmo2"):
+        config = dict(model_type=model_type, use_sliding_window=False, sliding_window=32_768, max_window_layers=28)
+        assert from_hf(config) == from_hf(dict(model_type=model_type))
+        refused({key: value for key, value in config.items() if key != "use_sliding_window"}, "max_window_layers")
+
+
 def test_a_missing_key_is_spoken_of_as_what_it_is():
     with pytest.raises(core.Unsupported, match=r"^num_experts_per_tok: .*this family's architecture cannot be known"):
         from_hf(dict(model_type="deepseek_v2"))

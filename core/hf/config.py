@@ -205,6 +205,8 @@ class Config:
         """Refuse what nobody took, unless it says that there is nothing of it, or says again what was `read`, the spec's mapping.
         Any decoder may say that it is causal, and only that."""
         self.expect("is_causal", True)
+        if self.raw.get("use_sliding_window") is False:
+            self.ignore("sliding_window", "max_window_layers")
         left = [key for key in sorted(self.left) if not nothing(key, self.raw.get(key))]
         again = _again(read) if left and read else {}
         for key in left:

@@ -14,6 +14,7 @@ _BY_KEY = {
     "added_tokens": "a tokenizer.json",
     "image_processor_type": "the config of an image processor (preprocessor_config.json)",
     "feature_extractor_type": "the config of a feature extractor (preprocessor_config.json)",
+    "video_processor_type": "the config of a video processor (video_preprocessor_config.json)",
     "image_mean": "the config of an image processor (preprocessor_config.json)",
     "processor_class": "the config of a processor (processor_config.json)",
     "similarity_fn_name": "the config of sentence-transformers (config_sentence_transformers.json)",
