@@ -1,5 +1,6 @@
 """A cache that is bounded by what its values weigh, so that no visitor fills the memory with a few large ones."""
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import wraps
@@ -7,7 +8,7 @@ from threading import Lock
 from typing import Any
 
 
-def kept(most: int, weigh: Callable[[Any], int] = len) -> Callable:
+def kept(most: int, weigh: Callable[[Any], int] = sys.getsizeof) -> Callable:
     """Decorate a function of hashable arguments: of its values those used last stay, `most` bytes together.
 
     `weigh` says how many bytes a value takes; one that alone takes more than `most` is not kept."""

@@ -16,7 +16,7 @@ import core
 from app import facts
 from app.kept import kept
 from app.views.diagram import diagram
-from app.views.pen import CLASSES
+from app.views.pen import CLASSES, fit, text_width
 from app.views.preview import card, preview
 from app.views.standalone import FONT, SVG, png, standalone
 from app.views.theme import DARK, LIGHT, variables
@@ -206,7 +206,7 @@ def test_a_picture_takes_time_in_line_with_its_boxes(parts):
 def test_a_cache_is_bounded_by_bytes():
     made = []
 
-    @kept(100)
+    @kept(100, weigh=len)
     def text(size: int) -> str:
         made.append(size)
         return "x" * size
@@ -218,6 +218,15 @@ def test_a_cache_is_bounded_by_bytes():
     text.cache_clear()
     text(41)
     assert made[-1] == 41
+
+
+def test_long_words_are_cut_at_once():
+    words = "a name, " * 4000
+    began = time.process_time()
+    cut = fit(words, 400, 12)
+    assert time.process_time() - began < 0.2
+    assert cut.endswith("…") and words.startswith(cut[:-1]) and 360 < text_width(cut, 12) <= 400
+    assert fit("short", 400, 12) == "short" and fit("none fits", 1, 12) == "…"
 
 
 def test_every_class_of_the_pen_is_known():

@@ -149,7 +149,7 @@ def layers(graph: nx.DiGraph, pen: Pen, x: float, y: float, width: float) -> flo
     tips = [f"layer {i}: {graph.nodes[name]['label']}" for i, name in enumerate(names)]
     ribbon(pen, [kinds[name] for name in names], x, y + 22, width, 30, tips, names)
     first, *rest = wrap(graph.graph["pattern"], width, 12)
-    lines = [first, fit(" ".join(rest), width, 12)] if rest else [first]
+    lines = [fit(line, width, 12) for line in (first, " ".join(rest)) if line]
     for i, line in enumerate(lines):
         pen.text(x, y + 68 + 16 * i, line, "l")
     return y + 52 + 16 * len(lines)

@@ -1,5 +1,6 @@
 """Drawing in SVG: words, wires, boxes. Colours are names of the palette; what came from a person is escaped here."""
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
@@ -154,9 +155,8 @@ def fit(words: str, width: float, size: float) -> str:
     """The words, cut with an ellipsis where they would not fit."""
     if text_width(words, size) <= width:
         return words
-    while words and text_width(words + "…", size) > width:
-        words = words[:-1]
-    return words.rstrip() + "…"
+    most = bisect_right(range(len(words)), width, key=lambda n: text_width(words[:n] + "…", size)) - 1
+    return words[: max(most, 0)].rstrip() + "…"
 
 
 def wrap(words: str, width: float, size: float) -> list[str]:
