@@ -70,14 +70,26 @@ def test_json_holds_the_figures(capsys):
         ["show", "nothing"], ["show"], ["frobnicate"], [], ["cost", "gpt2", "--batch", "many"], ["cost", "gpt2", "--context", "0"],
         ["cost", "gpt2", "--weights", "int3"], ["import", "/nowhere/config.json"], ["show", "s1.broken"], ["route", "gpt2"],
         ["export", UNSAYABLE], ["graph", "gpt2", "--format", "gif"], ["show", "a\0b"], ["show", "."],
-        ["generate", "gpt2", "--weights", "/nowhere", "--prompt", "x"],
+        ["generate", "gpt2", "--weights", "/nowhere", "--prompt", "x"], ["show", ""], ["show", "-1"], ["show", "--", "--x"], ["--json"],
+        ["show", "gpt2", "gpt2"], ["show", "/dev/zero"],
+        ["show", "/tmp"], ["show", "x" * 9_000], ["show", "a/b"], ["import", "gpt2\x1b[2J"],
+        ["import", "caf\udce9.json"], ["cost", "gpt2", "--batch", "9" * 5_000], ["cost", "gpt2", "--batch", "1e3"],
+        ["cost", "gpt2", "--context", "nan"], ["cost", "gpt2", "--cache", "\ud800"], ["diff", "gpt2"], ["diff", "gpt2", "nothing"],
+        ["export", "gpt2", "--format", "\0"], ["route", "deepseek-v3", "--seed", "-1"], ["route", "deepseek-v3", "--seed", "9" * 5_000],
+        ["route", "deepseek-v3", "--text", "/nowhere"], ["route", "deepseek-v3", "--text", "/dev/null"], ["verify", ""], ["verify", "gpt2"],
+        ["verify", "a\0b"], ["verify", "x" * 9_000], ["verify", "/dev/zero", "--as", "gpt2"], ["verify", "/tmp", "--as", "nothing"],
+        ["generate", "gpt2", "--weights", "/tmp", "--prompt", "x", "--tokens", "-5"],
+        ["generate", "gpt2", "--weights", "/tmp", "--prompt", "x", "--temperature", "nan"],
+        ["generate", "gpt2", "--weights", "/tmp", "--prompt", "x", "--temperature", "-1"], ["show", "https://x.org/"],
+        ["show", "https://x.org/?preset=nothing"], ["show", "s1." + "A" * 9_000],
     ],
     ids=lambda arguments: " ".join(arguments)[:40],
 )  # fmt: skip
 def test_bad_input_is_one_line_and_exit_2(arguments, capsys):
     code, out, err = run(*arguments, capsys=capsys)
     assert code == 2 and not out
-    assert err.count("\n") == 1 and len(err) > 10 and "Traceback" not in err
+    assert err.count("\n") == 1 and 10 < len(err) <= 1_001 and "Traceback" not in err
+    assert err.removesuffix("\n").isprintable()
 
 
 def test_files_come_in(tmp_path, capsys, monkeypatch):
@@ -96,6 +108,38 @@ def test_files_come_in(tmp_path, capsys, monkeypatch):
         '{"model_type": "llama", "rms_norm_eps": 1e-06, "hidden_size": 64, "num_attention_heads": 4}'
     )
     assert core.load(str(tmp_path / "small.json")).norm.eps == 1e-6, "1e-06 is a number in JSON"
+
+
+def test_a_closed_standard_input_is_a_sentence(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    code, _, err = run("show", "-", capsys=capsys)
+    assert code == 2 and err == "standard input: is closed; give a file\n"
+
+
+def test_an_interrupt_is_quiet(capsys, monkeypatch):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(core.library, "load", interrupted)
+    assert run("show", "gpt2", capsys=capsys) == (130, "", "")
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "words"),
+    [
+        ("export gpt2 > /dev/full", 2, "the output cannot be written"),
+        ("show gpt2 >&-", 0, ""),
+        ("import - --json < {config}", 0, ""),
+    ],
+)
+def test_streams_of_every_kind(command, code, words, tmp_path):
+    config = tmp_path / "config.json"
+    config.write_bytes(b"\xef\xbb\xbf" + json.dumps(core.to_hf(core.load("gpt2"))).encode())
+    whole = f"{sys.executable} -m core {command.format(config=config)}"
+    here = {**os.environ, "PYTHONPATH": os.getcwd()}
+    done = subprocess.run(["bash", "-c", whole], capture_output=True, text=True, env=here, timeout=60)
+    assert done.returncode == code and words in done.stderr and done.stderr.count("\n") == (code > 0)
+    assert "--json" not in command or json.loads(done.stdout)["title"] == core.load("gpt2").title
 
 
 def test_as_a_program():

@@ -1,15 +1,22 @@
 """Checkpoints' headers against their config.json: those that transformers saves, sharded, tied, narrow, packed; and broken ones."""
 
 import json
+import math
+import os
+import struct
+import time
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from parity import reference
 from safetensors.torch import load_file, save_file
 from test_hf_quantised import INT4, LLAMA, compressed
 
 import core
 from core.__main__ import main
+from core.verify import compare
 
 SMALL = LLAMA | dict(vocab_size=300, num_hidden_layers=2)
 MOE = dict(
@@ -195,3 +202,309 @@ def test_the_command_line(tmp_path, capsys):
     assert main(["verify", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["exact"] is True
     assert main(["verify", str(tmp_path / "nowhere")]) == 2
+
+
+# ---- headers that lie ----
+
+PLAIN = core.from_hf(SMALL | {"dtype": "bfloat16"})
+HEADERS = {name: ("BF16", tuple(t.shape)) for name, t in reference(SMALL).state_dict().items()}
+Q = "model.layers.0.self_attn.q_proj"
+
+
+def differences(changed: dict, arch: core.Architecture = PLAIN) -> str:
+    return "\n".join(compare("x", arch, HEADERS | changed).differences)
+
+
+def test_a_matrix_that_lies_on_its_side_is_said():
+    assert not differences({})
+    for name, (_, shape) in HEADERS.items():
+        for other in {shape[::-1], (1, *shape), (*shape, 1), (math.prod(shape),)} - {shape}:
+            assert f"{name}: has shape {other}" in differences({name: ("BF16", other)})
+
+
+STRAYS = [
+    "lm_head.weight_scale", f"{Q}.weight_scale_inv", f"{Q}.input_scale", f"{Q}.g_idx", f"{Q}.weight.absmax", f"{Q}.SCB", f"{Q}.scales",
+    f"{Q}.qzeros", f"{Q}.weight_shape", f"{Q}.weight.quant_state.bitsandbytes__nf4", f"{Q}.weight_zero_point", f"{Q}.scale",
+    "model.norm.weight_scale", "model.embed_tokens.weight_scale", "model.nothing.weight_scale", f"{Q}.k_scale", "model.layers.9.scales",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STRAYS)
+@pytest.mark.parametrize("shape", [(), (1,), (1_048_576,), (64, 1)])
+def test_what_stands_beside_a_matrix_must_be_of_its_format(name, shape):
+    """A bf16 matrix has no scales, and no tensor is passed over because its name ends like one."""
+    assert f"{name}: " in differences({name: ("F32", shape)})
+
+
+FP8 = core.from_hf(SMALL | {"quantization_config": dict(quant_method="fp8", weight_block_size=[128, 128])})
+
+
+def in_fp8(beside: str = "_scale_inv", **shapes: tuple) -> dict:
+    """The headers of fp8 in blocks, but for some scales of another shape."""
+    narrow = {name: ("F8_E4M3", shape) for name, (_, shape) in HEADERS.items() if "_proj" in name}
+    blocks = {name: tuple(-(-n // 128) for n in shape) for name, (_, shape) in narrow.items()}
+    return (
+        narrow
+        | {f"{name}{beside}": ("F32", blocks[name]) for name in narrow}
+        | {n: ("F32", s) for n, s in shapes.items()}
+    )
+
+
+def test_scales_have_one_value_a_block():
+    assert not differences(in_fp8(), FP8)
+    scale = f"{Q}.weight_scale_inv"
+    assert f"{scale}: has shape (1048576,)" in differences(in_fp8(**{scale: (1_048_576,)}), FP8)
+    assert "lm_head.weight_scale_inv: " in differences(in_fp8(**{"lm_head.weight_scale_inv": (3, 1)}), FP8)
+    without = {name: one for name, one in in_fp8().items() if name != scale}
+    assert f"{Q}.weight: is stored as fp8_block, and the scales of its blocks are missing" in differences(without, FP8)
+
+
+def test_bitsandbytes_and_bitnet_have_what_they_have():
+    quantised = dict(load_in_4bit=True, quant_method="bitsandbytes", bnb_4bit_quant_type="nf4")
+    nf4 = core.from_hf(SMALL | {"quantization_config": quantised})
+    found, bitnet = {}, {}
+    for name, (dtype, shape) in HEADERS.items():
+        count = math.prod(shape)
+        found[name], bitnet[name] = (dtype, shape), (dtype, shape)
+        if "_proj" in name:
+            found[name], bitnet[name] = ("U8", (count // 2, 1)), ("U8", (shape[0] // 4, shape[1]))
+            found[f"{name}.absmax"] = ("U8", (count // 64,))
+            found |= {f"{name}.quant_map": ("F32", (16,)), f"{name}.nested_quant_map": ("F32", (256,))}
+            found[f"{name}.nested_absmax"] = ("F32", (-(-count // 64 // 256),))
+            found[f"{name}.quant_state.bitsandbytes__nf4"] = ("U8", (90,))
+            bitnet[f"{name}_scale"] = ("BF16", (1,))
+    assert compare("x", nf4, found).exact
+    one_less = found | {f"{Q}.weight": ("U8", (math.prod(HEADERS[f"{Q}.weight"][1]) // 2 - 1, 1))}
+    assert f"{Q}.weight: has shape" in str(compare("x", nf4, one_less).differences)
+    ternary = core.from_hf(SMALL | {"quantization_config": dict(quant_method="bitnet")})
+    assert compare("x", ternary, bitnet).exact
+
+
+@pytest.mark.parametrize(
+    ("beside", "words"),
+    [
+        ({"a.qweight": ("I32", (8, 64)), "a.scales": ("F16", (4,))}, r"a\.scales: has shape \(4,\)"),
+        ({"a.qweight": ("I32", (8, 64)), "a.scales": ("F16", (1, 64)), "a.qzeros": ("I32", (8,))}, r"a\.qzeros: has shape \(8,\)"),
+        ({"a.qweight": ("I32", (8, 64)), "a.scales": ("F16", (0, 0))}, "do not belong together"),
+        ({"a.qweight": ("I32", (8, 64)), "a.scales": ("F16", (1, 64)), "a.qzeros": ("I32", (3, 8))}, "do not belong together"),
+        ({"a.qweight": ("I32", (8, 64)), "a.scales": ("F16", (1, 64)), "a.qzeros": ("I32", (1, 64))}, "do not belong together"),
+        ({"a.qweight": ("I32", (8,))}, r"a\.qweight: has shape \(8,\)"),
+        ({"a.weight_packed": ("I32", ())}, r"a\.weight_packed: .* no dimensions"),
+        ({"a.weight_packed": ("I32", (1, 1)), "a.weight_scale": ("F32", ())}, r"a\.weight_scale: has shape \(\)"),
+        ({"a.weight": ("U8", ())}, r"a\.weight: .* no dimensions"),
+        ({f"{Q}.qweight": ("I32", (8, 64))}, "this matrix twice"),
+        ({"language_model.lm_head.weight": ("BF16", (300, 64))}, "a second time"),
+        ({"x": ("BF16", (-1,))}, "whole numbers from 0"),
+        ({"x": ("BF16", (1.5,))}, "whole numbers from 0"),
+        ({"x": ("BF16", (True,))}, "whole numbers from 0"),
+        ({"x": ("BF16", (2**63,))}, "more values than any file"),
+        ({"x": ("BF16", (2**32, 2**32))}, "more values than any file"),
+        ({"x": ("BF16", (0, 2**32, 2**32))}, "more values than any file"),
+        ({"x": ("BF16", (1,) * 9)}, "at most 8"),
+        ({"x": ("F3", (1,))}, "'F3', which is none"),
+        ({"x": (["F32"], (1,))}, "which is none"),
+        ({"x\x1b[2J": ("F32", (1,))}, "no tensor's name"),
+        ({"": ("F32", (1,))}, "no tensor's name"),
+        ({"x" * 2_000: ("F32", (1,))}, "no tensor's name"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_headers_that_no_checkpoint_has_are_refused(beside, words):
+    with pytest.raises(core.Unsupported, match=words):
+        compare("x", PLAIN, HEADERS | beside)
+
+
+ENDINGS = """.weight_packed .weight_scale .qweight .qzeros .scales .g_idx .weight_scale_inv .weight_shape .weight_zero_point .input_scale
+    .SCB .weight.absmax .weight.quant_map .scale _scale _scale_inv .weight .weight.weight_scale .bias""".split()
+names = st.builds(
+    lambda base, ending: base.removesuffix(".weight") + ending, st.sampled_from(list(HEADERS)), st.sampled_from(ENDINGS)
+)
+sizes = st.sampled_from([0, 1, 2, 3, 4, 8, 16, 64, 128, 300, 2**20, 2**31, 2**62, 2**63, -1])
+tensors = st.tuples(
+    st.sampled_from(["BF16", "F32", "U8", "I8", "I32", "F8_E4M3", "F4"]), st.lists(sizes, max_size=4).map(tuple)
+)
+NARROW_ARCHS = [PLAIN, FP8] + [
+    core.from_hf(SMALL | {"quantization_config": quantised})
+    for quantised in (
+        compressed(**INT4), dict(quant_method="awq", bits=4, group_size=64), dict(load_in_8bit=True, quant_method="bitsandbytes"),
+        dict(quant_method="fbgemm_fp8"), dict(quant_method="bitnet"), dict(load_in_4bit=True, quant_method="bitsandbytes"),
+    )
+]  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(NARROW_ARCHS),
+    st.dictionaries(names, tensors, max_size=6),
+    st.sets(st.sampled_from(list(HEADERS)), max_size=2),
+)
+def test_odd_headers_are_said_or_refused(arch, changed, gone):
+    headers = {name: one for name, one in (HEADERS | changed).items() if name not in gone}
+    try:
+        found = compare("x", arch, headers)
+    except core.Unsupported:
+        return
+    assert found.exact == (arch is PLAIN and headers == HEADERS)
+    assert json.dumps(found.to_dict())
+
+
+def test_mxfp4_has_one_scale_for_32_values():
+    arch = core.from_hf(OSS | {"quantization_config": dict(quant_method="mxfp4"), "dtype": "bfloat16"})
+    plain = {name: t.to(torch.bfloat16) for name, t in reference(OSS).state_dict().items()}
+    headers = {n: ("U8" if t.dtype == torch.uint8 else "BF16", tuple(t.shape)) for n, t in mxfp4(plain).items()}
+    assert compare("x", arch, headers).exact
+    name = "model.layers.0.mlp.experts.down_proj_scales"
+    one_for_all = headers | {name: ("U8", (*headers[name][1][:-1], 1))}
+    assert "down_proj_blocks: has shape" in str(compare("x", arch, one_for_all).differences)
+
+
+# ---- files that lie ----
+
+
+def written(file, header: dict, data: bytes = b"", claimed: int | None = None) -> None:
+    text = json.dumps(header).encode()
+    file.write_bytes(struct.pack("<Q", len(text) if claimed is None else claimed) + text + data)
+
+
+ONE = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+
+
+@pytest.mark.parametrize(
+    ("header", "claimed"),
+    [
+        ({"x": ONE | {"shape": [-1]}}, None), ({"x": ONE | {"shape": [2**70]}}, None), ({"x": ONE | {"shape": [1.5]}}, None),
+        ({"x": ONE | {"shape": [2**32, 2**32]}}, None), ({"x": ONE | {"dtype": "F3"}}, None),
+        ({"x": ONE | {"data_offsets": [0, 2**40]}}, None),
+        ({"x": ONE | {"data_offsets": [8, 0]}}, None), ({"x": ONE, "y": ONE}, None), ({"x": None}, None), ({"x": ONE}, 2**40),
+        ({"x": ONE}, 2**64 - 1), ({"x": ONE}, 30_000_000), ({"x": ONE}, 0), ({"x": ONE}, 5),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_safetensors_file_that_lies_is_refused_at_once(tmp_path, header, claimed):
+    written(tmp_path / "model.safetensors", header, bytes(8), claimed)
+    began = time.perf_counter()
+    with pytest.raises(core.Unsupported, match=r"model\.safetensors"):
+        core.verify(tmp_path / "model.safetensors", PLAIN)
+    assert time.perf_counter() - began < 1
+
+
+def test_a_tensor_stands_in_one_file(tmp_path):
+    saved(tmp_path, SMALL, max_shard_size="40KB")
+    written(tmp_path / "more.safetensors", {"model.norm.weight": ONE}, bytes(8))
+    with pytest.raises(core.Unsupported, match=r"'model\.norm\.weight', which another file of its folder has too"):
+        core.verify(tmp_path)
+
+
+def test_a_file_that_is_cut_short_is_refused(tmp_path):
+    file = saved(tmp_path, SMALL) / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-8])
+    with pytest.raises(core.Unsupported, match="cannot be read"):
+        core.verify(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"PK\x03\x04" + bytes(90), "a zip archive"), (b"\x80\x02}q", "a Python pickle"), (b"GGUF" + bytes(90), "a GGUF file"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"), (None, "no file that can be read"),
+    ],
+)  # fmt: skip
+def test_what_is_no_safetensors_file_is_named(tmp_path, content, words):
+    file = tmp_path / "model.safetensors"
+    os.mkfifo(file) if content is None else file.write_bytes(content)
+    for source in (file, tmp_path):
+        with pytest.raises(core.Unsupported, match=words):
+            core.verify(source, PLAIN)
+
+
+def said(text: bytes) -> bytes:
+    return struct.pack("<Q", len(text)) + text
+
+
+def gguf_of(values: bytes = b"", count: int = 0, tensors: bytes = b"", many: int = 0, version: int = 3) -> bytes:
+    named = said(b"general.architecture") + struct.pack("<I", 8) + said(b"llama")
+    return b"GGUF" + struct.pack("<IQQ", version, many, count + 1) + named + values + tensors
+
+
+def listed(inner: int, count: int, rest: bytes = b"") -> bytes:
+    return said(b"tokenizer.ggml.token_type") + struct.pack("<IIQ", 9, inner, count) + rest
+
+
+def tensor(
+    name: bytes = b"output.weight", shape: tuple = (2,), kind: int = 0, offset: int = 0, rank: int | None = None
+) -> bytes:
+    sizes = struct.pack(f"<{len(shape)}Q", *shape)
+    return (
+        said(name) + struct.pack("<I", len(shape) if rank is None else rank) + sizes + struct.pack("<IQ", kind, offset)
+    )
+
+
+LIES = {
+    "an array without its bytes": gguf_of(listed(0, 2**40), 1),
+    "an array of numbers": gguf_of(listed(5, 2**62), 1),
+    "an array of texts": gguf_of(listed(8, 2**63), 1),
+    "an array of short texts": gguf_of(listed(8, 5_000_000, bytes(40_000_000)), 1),
+    "arrays in arrays": gguf_of(listed(9, 1, struct.pack("<IQ", 9, 1) * 6), 1),
+    "an unknown kind": gguf_of(said(b"x") + struct.pack("<I", 77), 1),
+    "a text without its bytes": gguf_of(said(b"x") + struct.pack("<IQ", 8, 2**60), 1),
+    "a name without its bytes": gguf_of(struct.pack("<Q", 2**60), 1),
+    "more values than there are": gguf_of(b"", 2**60),
+    "more tensors than there are": gguf_of(many=2**60),
+    "a value twice": gguf_of((said(b"x") + struct.pack("<IB", 0, 1)) * 2, 2),
+    "an alignment of 0": gguf_of(said(b"general.alignment") + struct.pack("<II", 4, 0), 1, tensor(), 1),
+    "a tensor twice": gguf_of(tensors=tensor() * 2, many=2),
+    "a tensor without its bytes": gguf_of(tensors=tensor(shape=(2**40,)), many=1),
+    "a size that overflows": gguf_of(tensors=tensor(shape=(2**32, 2**32)), many=1),
+    "a size of 0": gguf_of(tensors=tensor(shape=(0, 4)), many=1),
+    "a tensor of no dimensions": gguf_of(tensors=tensor(shape=()), many=1),
+    "too many dimensions": gguf_of(tensors=tensor(rank=2**31), many=1),
+    "an unknown type": gguf_of(tensors=tensor(kind=99), many=1),
+    "a broken block": gguf_of(tensors=tensor(shape=(5, 4), kind=2), many=1),
+    "an offset beyond the file": gguf_of(tensors=tensor(offset=2**60), many=1) + bytes(64),
+    "an offset between places": gguf_of(tensors=tensor(offset=1), many=1) + bytes(64),
+    "tensors in one place": gguf_of(tensors=tensor() + tensor(b"token_embd.weight"), many=2) + bytes(64),
+    "a name that is no text": gguf_of(tensors=tensor(b"\xff\xfe"), many=1) + bytes(64),
+    "another version": gguf_of(version=1),
+    "another byte order": b"GGUF" + struct.pack(">IQQ", 3, 0, 0),
+    "nothing": b"",
+    "no architecture": b"GGUF" + struct.pack("<IQQ", 3, 0, 0),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_gguf_file_that_lies_is_refused_at_once(tmp_path, name):
+    (tmp_path / "model.gguf").write_bytes(LIES[name])
+    began = time.perf_counter()
+    with pytest.raises(core.Unsupported, match=r"model\.gguf: (cannot be read as GGUF|is of '')"):
+        core.verify(tmp_path / "model.gguf", PLAIN)
+    assert time.perf_counter() - began < (5 if "short texts" in name else 1)
+
+
+def test_a_gguf_file_of_another_architecture_is_named(tmp_path):
+    (tmp_path / "model.gguf").write_bytes(gguf_of().replace(b"llama", b"lllll"))
+    with pytest.raises(
+        core.Unsupported, match=r"is of 'lllll', which is no architecture that llama\.cpp has names for"
+    ):
+        core.verify(tmp_path / "model.gguf", PLAIN)
+
+
+VALID = gguf_of(
+    listed(8, 2, said(b"a") + said(b"b")), 1, tensor() + tensor(b"token_embd.weight", (32, 2), 2, 32), 2
+) + bytes(128)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, len(VALID) - 9), st.sampled_from([0, 1, 9, 2**31, 2**40, 2**63, 2**64 - 1]) | st.integers(0, 255))),
+    st.integers(0, len(VALID)),
+)  # fmt: skip
+def test_a_gguf_header_may_be_anything(tmp_path_factory, changes, length):
+    file = tmp_path_factory.mktemp("gguf") / "model.gguf"
+    data = bytearray(VALID)
+    for at, value in changes:
+        data[at : at + (1 if value < 256 else 8)] = value.to_bytes(1 if value < 256 else 8, "little")
+    file.write_bytes(data[: length if length % 3 else None])
+    try:
+        assert not core.verify(file, PLAIN).exact
+    except core.Unsupported as error:
+        assert "model.gguf" in str(error)
