@@ -32,7 +32,7 @@ def names(config: Config) -> list[str]:
     """The classes that a config.json names, none where it names none; some files give one without a list."""
     if isinstance(config.raw.get("architectures"), str):
         return [config.raw["architectures"]]
-    return config.listing("architectures", str, [], most=16)
+    return config.listing("architectures", str, [], most=8)
 
 
 def type_of(config: Config) -> str | None:
@@ -124,7 +124,8 @@ def _inside(config: Config) -> Iterator[tuple[Config, str | None]]:
             inner = Config(config.raw[key], f"{config.where}.{key}" if config.where else key)
             kind = inner.raw.get("model_type")
             yield inner, kind if isinstance(kind, str) and kind in BY_TYPE else None
-            yield from _inside(inner)
+            if key == "thinker_config":  # which is a wrapper itself
+                yield from _inside(inner)
 
 
 def _refused(config: Config, name: str, why: str) -> Unsupported:
