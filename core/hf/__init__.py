@@ -13,11 +13,13 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from ..model import Ahead
+from ..reading import bounded
 from ..spec import METADATA, Architecture, Unsupported, parse
 from . import classes, files, mtp, quantised, wrappers
 from .config import OTHER_NAMES, Config, shown
@@ -33,6 +35,7 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
     Config(config)  # refuses what is no mapping of keys
     if other := files.named(config):
         raise Unsupported(other)
+    bounded(config, "config.json")
     plain, narrow = quantised.taken(config)
     reader = Config(plain)
     model_type = _type(reader)
@@ -54,12 +57,16 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
     wrappers.said_twice(reader, value, lambda raw: family.read(Config(raw), model_type))
     reader.finish(value)
     label = reader.raw.get("_name_or_path")
-    label = (label if isinstance(label, str) and label else model_type).rstrip("/").split("/")[-1][:64]
+    label = (
+        (label if isinstance(label, str) and label.isprintable() and label else model_type)
+        .rstrip("/")
+        .split("/")[-1][:64]
+    )
     slug = (
         "".join(c if c.isascii() and c.isalnum() or c in "._-" else "-" for c in label.lower()).strip("._-")
         or "imported"
     )
-    meta = {"name": slug, "title": label or "Imported", "family": model_type}
+    meta = {"name": slug, "title": label or "Imported", "family": model_type, "model_type": model_type}
     given = config.get("strata")
     if isinstance(given, Mapping):  # what `to_hf` wrote: words about the model, never its architecture
         meta |= {key: given[key] for key in METADATA if key in given}
@@ -79,25 +86,66 @@ def _type(config: Config) -> str:
 
 
 def families_of(arch: Architecture) -> Iterator[tuple[Any, dict]]:
-    """The families whose config.json can say this architecture, and that config.json; its own family first."""
-    own = (arch.family or "").lower().replace("-", "_")
-    for family in sorted(FAMILIES, key=lambda family: _distance(own, family)):
+    """The families whose config.json can say this architecture, whatever its tensors are stored in, and that config.json; the
+    one of its own model_type first."""
+    tree = arch.model_dump(mode="json", include={*_STRUCTURE} - {"layers"}, exclude_defaults=True)
+    for family in sorted(FAMILIES, key=partial(_distance, arch)):
         try:
-            config = (family.write(arch) or {}) | quantised.written(arch, family) | {"strata": _metadata(arch)}
-            if from_hf(config) == arch:
-                yield family, config
-        except (Unsupported, LookupError, AttributeError, TypeError, ValueError, ArithmeticError, StopIteration):
-            continue  # a writer may take for granted what only its own family has
+            config = family.write(arch)
+            if not _says(_value(Config(config)), tree):
+                continue
+            read = from_hf(config)
+        except Unsupported:
+            continue
+        if all(getattr(read, name) == getattr(arch, name) for name in _STRUCTURE):
+            yield family, config
 
 
-def _distance(own: str, family: Any) -> int:
-    """0 for the family of that type, 1 for those whose types begin with it, 2 for llama, 3 for others."""
-    types = [model_type.lower().replace("-", "_") for model_type in family.TYPES]
-    return 0 if own in types else 1 if own and any(t.startswith(own) for t in types) else 2 if "llama" in types else 3
+def _value(config: Config) -> dict:
+    """The spec's mapping that a family reads in what it has written itself."""
+    model_type = config.raw["model_type"]
+    config.rename(OTHER_NAMES.get(model_type, {}))
+    return BY_TYPE[model_type].read(config, model_type)
+
+
+def _says(value: Mapping[str, Any], tree: Mapping[str, Any]) -> bool:
+    """Whether the spec's mapping has all that a tree without defaults says, and no other number or word: most families are out
+    by this already, before their mapping is checked and made an architecture."""
+    for key, wanted in tree.items():
+        given = value.get(key)
+        if isinstance(wanted, Mapping) and isinstance(given, Mapping):
+            if not _says(given, wanted):
+                return False
+        elif key not in value:
+            if key != "kind":  # which may go without saying
+                return False
+        elif isinstance(given, _PLAIN) and isinstance(wanted, _PLAIN) and given != wanted:
+            return False
+    return True
+
+
+_PLAIN = (int, float, str)
+_STRUCTURE = [name for name in Architecture.model_fields if name not in (*METADATA, "precision")]
+
+
+def _distance(arch: Architecture, family: Any) -> int:
+    """0 for the family of the type that it came from, 1 for the one that bears its family's name, 2 for those whose names begin
+    alike, 3 for llama, 4 for others."""
+    own, types = _plain(arch.family or ""), [*map(_plain, family.TYPES)]
+    if arch.model_type in family.TYPES or own in types:
+        return int(arch.model_type not in family.TYPES)
+    alike = own and any(name.startswith(own) or own.startswith(name) for name in types)
+    return 2 if alike else 3 if "llama" in types else 4
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "_")
 
 
 def _metadata(arch: Architecture) -> dict:
-    return arch.model_dump(mode="json", include=set(METADATA), exclude_defaults=True)
+    """What `from_hf` would take from the config.json itself is said even where it is None."""
+    said = arch.model_dump(mode="json", include=set(METADATA), exclude_defaults=True)
+    return {"family": arch.family, "model_type": arch.model_type} | said
 
 
 def to_hf(arch: Architecture) -> dict:
@@ -105,8 +153,14 @@ def to_hf(arch: Architecture) -> dict:
 
     Raises Unsupported where no family's config.json can say it.
     """
-    for _, config in families_of(arch):
-        return config
+    for family, config in families_of(arch):
+        try:
+            said = quantised.written(arch, family)
+            read = from_hf(config | {key: value for key, value in said.items() if key not in quantised.KEYS})
+            if quantised.read_back(read, family, said) == arch.precision:
+                return config | said | {"strata": _metadata(arch)}
+        except Unsupported:
+            continue
     raise Unsupported(
         f"{arch.title}: no family's config.json can say this architecture; export it as JSON or YAML instead"
     )
@@ -135,12 +189,14 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def family_for(arch: Architecture, tensors: Collection[str]) -> tuple[Any, dict[str, str]]:
-    """The family whose names fit a checkpoint's tensors best, and its plain names -> the checkpoint's own."""
+    """The family whose names fit a checkpoint's tensors, or fit them best, and its plain names -> the checkpoint's own."""
     fits = []
     for family, _ in families_of(arch):
         names = plain_names(tensors, getattr(family, "ROOTS", ("model.",)))
-        own = [plain for plain in names if not ahead(plain, arch)]
+        own = {plain for plain in names if not ahead(plain, arch)}
         fits.append((misfits(own, family.sources(arch), family.ignored), family, names))
+        if not fits[-1][0]:
+            break
     if not fits:
         raise Unsupported(f"{arch.title}: no family's checkpoints are known to hold this architecture")
     _, family, names = min(fits, key=lambda fit: fit[0])

@@ -82,7 +82,7 @@ def write_gemma(arch: Architecture) -> dict:
         | dense
         | {
             "attention_bias": part.bias,
-            "query_pre_attn_scalar": part.head_dim if part.scale is None else round(part.scale**-2),
+            "query_pre_attn_scalar": round(common.write_scalar(part)),
             "attn_logit_softcapping": part.softcap,
             "final_logit_softcapping": arch.head.softcap,
             "sliding_window": common.window(arch) or 4_096,

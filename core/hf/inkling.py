@@ -1,6 +1,8 @@
 """Inkling (Thinking Machines): relative attention, short convolutions on keys, values and every part's output, experts whose shared
 ones are weighed by the router too."""
 
+import math
+
 import torch
 
 from ..parts.position import NoPosition
@@ -195,7 +197,7 @@ def write(arch: Architecture) -> dict:
 
 def _whole(number: float) -> float:
     """Without what two divisions leave."""
-    return float(round(number)) if abs(number - round(number)) < 1e-9 * number else number
+    return float(round(number)) if math.isfinite(number) and abs(number - round(number)) < 1e-9 * number else number
 
 
 def sources(arch: Architecture) -> Sources:

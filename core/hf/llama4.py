@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from ..parts.attention import Attention
 from ..parts.feedforward import FeedForward
-from ..spec import Architecture
+from ..parts.temperature import StepTemperature
+from ..spec import Architecture, Unsupported
 from . import common, rotary, tensors
 from .common import unless
 from .config import Config, layers
@@ -106,6 +107,8 @@ def write(arch: Architecture) -> dict:
     feeds = [block[1].parts[0] for block in arch.sequence]
     turned = [mixer.position is None for mixer in mixers]
     temperature = next((m.temperature for m in mixers if m.temperature), None)
+    if not isinstance(temperature, StepTemperature | None):
+        raise Unsupported(f"temperature: this family's grows in steps, not by {temperature.kind}")
     written = {
         "attention_bias": mixers[0].bias,
         "attention_chunk_size": next((m.chunk for m in mixers if m.chunk), None),

@@ -243,7 +243,7 @@ def write(arch: Architecture) -> dict:
         | {
             "num_sliding_attention_heads": local.heads,
             "attention_bias": full.bias,
-            "query_pre_attn_scalar": full.scale**-2 if full.scale else full.head_dim,
+            "query_pre_attn_scalar": common.write_scalar(full),
             "sliding_window": common.window(arch),
             "layer_types": [KINDS[bool(arch.parts[block[0].parts[0]].window)] for block in blocks],
             "mlp_layer_types": ["sparse" if part.kind == "experts" else "dense" for part in beside],
