@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 
 from .diff import diff
-from .hf import from_hf, load_weights
+from .hf import load_weights
 from .hf.weights import Checkpoint
+from .library import load
 from .model import Model, build
 from .reading import read_file, read_yaml
 from .spec import Architecture, Unsupported
@@ -65,7 +66,7 @@ def _checked(arch: Architecture, folder: Path) -> set[int]:
         if not (folder / name).exists():
             continue
         config = read_yaml(read_file(str(folder / name)))
-        if name == "config.json" and (changes := diff(from_hf(config), arch).changes):
+        if name == "config.json" and (changes := diff(load(folder / name), arch).changes):
             raise Unsupported(f"{folder / name} describes another architecture than {arch.title}: {changes[0]}")
         given = config.get("eos_token_id")
         stop |= {one for one in (given if isinstance(given, list) else [given]) if isinstance(one, int)}

@@ -110,7 +110,7 @@ def _named(word: str) -> Architecture | None:
         return decode(word)
     if hub.is_name(word):
         return from_hf(hub.config(word))
-    if not re.match(r"(\w+://|\S*\?)\S+$", word):
+    if not re.match(r"(\w+://|[\w./:-]*\?)\S+$", word):
         return None
     asked = parse_qs(word.partition("?")[2].partition("#")[0])
     if "a" in asked:

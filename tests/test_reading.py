@@ -49,6 +49,11 @@ def test_a_byte_order_mark_changes_nothing(tmp_path, encoded):
     assert parse_text(f" \ufeff{QWEN}") == arch and parse_text(f"\ufeff {QWEN}\n") == arch
 
 
+def test_a_config_on_one_line_is_no_link():
+    text = QWEN.replace(" ", "").replace("{", '{"_name_or_path":"is_it://?a=s1.x&preset=gpt2",', 1)
+    assert parse_text(text).d_model == 1024
+
+
 def test_a_spec_may_begin_with_a_mark_and_be_indented():
     arch = core.load("gpt2")
     assert parse_text("\ufeff" + to_yaml(arch)) == arch
