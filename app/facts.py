@@ -1,6 +1,11 @@
 """What pages show, computed by core and kept by the architecture's own value, so visitors of one model share it."""
 
+from collections.abc import Callable
 from functools import lru_cache
+from threading import Lock
+from typing import Any
+
+from cachetools import LRUCache, cached
 
 import core
 from core.diff import Change
@@ -8,12 +13,24 @@ from core.library import preset
 from core.routing import glimpse
 from core.words import figure, size, tokens
 
-from .kept import kept
 from .views.diagram import diagram
 from .views.standalone import standalone
 
-cost = lru_cache(maxsize=256)(core.cost)
-graph = kept(100_000_000, weigh=lambda found: 2_200 * len(found))(core.graph)
+
+def kept(most: int, weigh: Callable[[Any], int] = len) -> Callable:
+    """A cache for a function of hashable arguments: of its values those used last stay, `most` bytes together, so that no
+    visitor fills the memory with a few large ones. `weigh` says about how many bytes a value takes."""
+    return cached(LRUCache(most, getsizeof=weigh), lock=Lock())
+
+
+def weight(arch: core.Architecture) -> int:
+    """About how many bytes an architecture takes: most of them for the steps that are written out."""
+    return 20_000 + 800 * sum(len(block) for segment in arch.layers for block in segment.blocks)
+
+
+decoded = kept(32_000_000, weight)(core.decode)
+cost = kept(64_000_000, lambda found: weight(found.architecture) + 1_500 * len(found.rows))(core.cost)
+graph = kept(100_000_000, lambda found: 2_200 * len(found))(core.graph)
 
 
 @lru_cache(maxsize=256)

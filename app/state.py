@@ -7,7 +7,6 @@ that the page shows, so the browser's back button is undo and a link shows what 
 import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import streamlit as st
@@ -17,10 +16,9 @@ import core
 from core.library import parse_text, preset
 from core.spec import edited, sentence
 
-from .facts import graph
+from .facts import decoded, graph
 
 FIRST = "deepseek-v3"
-decoded = lru_cache(maxsize=256)(core.decode)
 
 
 @dataclass(frozen=True)

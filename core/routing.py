@@ -22,12 +22,12 @@ from .spec import Architecture, Unsupported
 from .trace import trace_part
 
 MAX_TOKENS = 256
-MAX_RECORDED = 8_000_000  # scores of all layers together: 32 MB
+MAX_RECORDED = 4_000_000  # scores of all layers together: 16 MB
 MAX_ATTENDED = 16_000_000  # attention scores of one layer
 MAX_WRITTEN = 8_000_000  # values that one part writes: 32 MB
 MAX_KEPT = 8_000_000  # values of recurrent states
 MAX_FLOPS = 20_000_000_000  # of all tokens
-MAX_STEPS = 16_000  # tokens of all recurrent layers, which pass one after the other
+MAX_STEPS = 6_000  # tokens of all recurrent layers, which pass one after the other
 _PIECE = re.compile(r"\w{1,24}|[^\w\s]")
 _seeding = threading.Lock()  # the default generator is the process's, and visitors share the process
 

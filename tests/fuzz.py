@@ -9,6 +9,7 @@ the other; one that dies, hangs or takes too much memory is a fault of the input
 
 import argparse
 import copy
+import gc
 import json
 import multiprocessing
 import random
@@ -148,7 +149,8 @@ def configs(dice: random.Random) -> Any:
 OPENINGS = ["- ", "[", "{", "? ", "a: ", "(", "!t ", "&a ", "*a ", "\n", " ", '"', "'", "|", ">", "1:", ",", "<<: "]
 SCRAPS = [
     "", "\n", " ", "\t", ":", "- ", "[", "]", "{", "}", '"', "'", "\\", "\x00", "\x85", "\ufeff", "\u2028", "\ud800", "&a ", "*a", "<<: ",
-    "!!python/object:os.system ", "1e400", "0x" + "f" * 4_000, "9" * 5_000, ":59" * 300, ".nan", "~", "yes", "2020-99-99", "%TAG", "---", "...",
+    "!!python/object:os.system ", "1e400", "0x" + "f" * 4_000, "9" * 5_000, ":59" * 300, ".nan", "~", "yes",
+    "2020-99-99", "%TAG", "---", "...",
 ]  # fmt: skip
 
 
@@ -440,7 +442,7 @@ STAGES: dict[str, Callable[[core.Architecture], object]] = {
     "cost": lambda arch: json.dumps(core.cost(arch).to_dict()),
     "graph": lambda arch: json.dumps(to_json(core.graph(arch))),
     "texts": lambda arch: [write(g) for g in (core.graph(arch),) for write in (to_dot, to_mermaid, to_graphml)],
-    "picture": lambda arch: [picture_of(arch, "", wide) for wide in (True, False)],
+    "picture": lambda arch: [picture_of(arch, wide=wide) for wide in (True, False)],
     "picture file": picture_file,
     "checklist": core.checklist,
     "diff": lambda arch: [str(change) for change in core.diff(preset("llama-3-8b"), arch).changes],
@@ -455,6 +457,7 @@ def warm() -> None:
     torch.set_num_threads(1)
     for stage in STAGES.values():
         stage(preset("deepseek-v3"))
+    gc.freeze()  # as the server does
 
 
 def outcome(call: Callable[[], object]) -> tuple[str, object]:

@@ -160,7 +160,7 @@ def accelerators(colours: dict, least: float, most: float, logarithmic: bool = F
 # ---- routing ----
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=4)  # they keep the routing, some megabytes
 def routing_layers(routing: Routing, dark: bool) -> go.Figure:
     """Load of every expert in every MoE layer: 1 is an even share."""
     even = routing.heatmap * routing.heatmap.shape[1]
@@ -178,7 +178,7 @@ def routing_layers(routing: Routing, dark: bool) -> go.Figure:
     )  # fmt: skip
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def routing_tokens(routing: Routing, layer: LayerRouting, dark: bool) -> go.Figure:
     """Which experts each token was sent to in one layer, and below it each expert's share of all of them."""
     colours, words = palette(dark), list(routing.tokens[:TOKENS])

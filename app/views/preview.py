@@ -5,8 +5,7 @@ from html import escape
 import core
 from core.words import figure, size, tokens
 
-from ..facts import cost, edited, graph
-from ..kept import kept
+from ..facts import cost, edited, graph, kept
 from . import column
 from .column import Column
 from .diagram import layers

@@ -18,7 +18,7 @@ from core.routing import LayerRouting, Routing
 from core.words import figure, percent, size, tokens
 
 from .. import state as page
-from ..facts import changed, cost, graph, picture_file
+from ..facts import changed, cost, graph, kept, picture_file
 from .charts import CONFIG, cache_curve, legend, memory_roles, routing_layers, routing_tokens
 from .charts import memory as memory_chart
 from .page import dark, figures, how, lead, table, title, wrong
@@ -185,7 +185,7 @@ def _workload_field(name: str, words: str) -> None:
 _one_live_model = Lock()  # a live model takes 90 MB, so visitors' models run one after the other
 
 
-@lru_cache(maxsize=6)
+@kept(64_000_000, lambda routing: 2 * sum(layer.scores.nbytes for layer in routing.layers))
 def routed(live: core.Architecture) -> Routing:
     """A text through the routers, kept by the live architecture: most edits of the full size leave it as it is."""
     with _one_live_model:
