@@ -1,23 +1,29 @@
 # `make app` starts Strata; `make test` checks it. Both make their own .venv and install only what changed.
 PORT ?= 8501
 PYTHON ?= python3
+FUZZ ?= 3600
+SEED ?= 1
 BIN := .venv/bin
 export PYTHONPATH := $(CURDIR)
 # Live models come and go: fixed thresholds let the C library give their memory back instead of keeping it in its heap.
 export MALLOC_MMAP_THRESHOLD_ := 65536
 export MALLOC_TRIM_THRESHOLD_ := 65536
 
-.PHONY: app test lint bench sheet sizes figures sweep parity clean
+.PHONY: app test lint bench sheet sizes figures sweep fuzz parity clean
 
 app: .venv/.app
 	@echo "Strata: http://localhost:$(PORT)"
 	@exec $(BIN)/streamlit run app/server.py --server.port $(PORT) --server.headless true
 
 test: lint
+	$(BIN)/python tests/fuzz.py --seconds 60
 	$(BIN)/pytest -n auto --dist loadfile
 
 sweep: .venv/.test
 	$(BIN)/pytest -n auto --hypothesis-profile sweep -m hypothesis
+
+fuzz: .venv/.test
+	$(BIN)/python tests/fuzz.py --seconds $(FUZZ) --seed $(SEED)
 
 parity: .venv/.test
 	$(BIN)/python tests/sweep_parity.py $(TYPES)

@@ -23,7 +23,7 @@ from .trace import trace_part
 
 MAX_TOKENS = 256
 MAX_RECORDED = 4_000_000  # scores of all layers together: 16 MB
-MAX_ATTENDED = 16_000_000  # attention scores of one layer
+MAX_ATTENDED = 4_000_000  # attention scores of one layer
 MAX_WRITTEN = 8_000_000  # values that one part writes: 32 MB
 MAX_KEPT = 8_000_000  # values of recurrent states
 MAX_FLOPS = 20_000_000_000  # of all tokens

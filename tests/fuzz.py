@@ -447,8 +447,9 @@ STAGES: dict[str, Callable[[core.Architecture], object]] = {
     "checklist": core.checklist,
     "diff": lambda arch: [str(change) for change in core.diff(preset("llama-3-8b"), arch).changes],
     "export": core.to_hf,
-    "live": lambda arch: build(shrink(arch), device="cpu"),
-    "route": core.route,
+    "live": lambda arch: (
+        core.route(arch) if "experts" in {p.kind for p in arch.parts.values()} else build(shrink(arch), "cpu")
+    ),
 }
 
 

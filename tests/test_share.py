@@ -94,7 +94,7 @@ def test_a_hostile_link_is_a_sentence_soon(name):
 
 def widest() -> core.Architecture:
     """Near every bound of the spec at once."""
-    attention = {"kind": "attention", "heads": 1024, "kv_heads": 1024, "head_dim": 8192}
+    attention = {"kind": "attention", "heads": 1024, "kv_heads": 1024, "head_dim": 256}
     parts = {f"p{i}": attention | {"window": i + 1} for i in range(60)}
     parts |= {"moe": {"kind": "experts", "count": 4096, "top_k": 4096, "d_ff": 1_048_576}}
     blocks = [[f"p{i % 60}", "moe"] for i in range(128)]
@@ -116,5 +116,6 @@ def test_the_widest_architecture_is_analysed_in_bounded_time():
     arch = widest()
     assert core.cost(arch).parameters > 10**15
     core.graph(arch)
-    core.shrink(arch)
+    with pytest.raises(core.Unsupported, match="too large to run live"):
+        core.shrink(arch)
     assert time.perf_counter() - began < 20
