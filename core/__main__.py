@@ -338,6 +338,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if args.json:
             print(json.dumps(value, indent=1))
         sys.stdout.flush()
+        if args.run is run_verify and not value["exact"]:
+            return 1  # as diff(1) says that two files differ
     except Unsupported as error:
         words = " ".join(str(error).split())
         print("".join(c if c.isprintable() else "\ufffd" for c in words)[:1_000], file=sys.stderr)

@@ -19,7 +19,7 @@ LIVE_D_MODEL = 64
 LIVE_VOCABULARY = 512
 LIVE_CONTEXT = 512
 LIVE_PARAMETERS = 24_000_000  # of all blocks together: under 100 MB in float32
-LIVE_STEPS = 320  # of all blocks together
+LIVE_PARTS = 320  # that stand in all blocks together
 
 
 class Block(nn.Module):
@@ -318,18 +318,18 @@ def shrink(arch: Architecture) -> Architecture:
     """The same structure at a size that runs live on a laptop's processor.
 
     Patterns, head ratios, expert counts, top-k, norms and scalings stay; widths, windows and vocabulary become small.
-    Repeats stay too unless the live model would pass 24 million parameters or 320 steps. Raises Unsupported where one
+    Repeats stay too unless the live model would pass 24 million parameters or 320 parts. Raises Unsupported where one
     repeat of each block is still more than that; nothing is built but shapes before that is known.
     """
     scale = min(1.0, LIVE_D_MODEL / arch.d_model)
     small = _scaled(arch, scale)
-    size, steps = _sizes(small)
-    while (share := min(LIVE_PARAMETERS / max(1, size), LIVE_STEPS / steps)) < 1:
+    size, places = _sizes(small)
+    while (share := min(LIVE_PARAMETERS / max(1, size), LIVE_PARTS / places)) < 1:
         layers = tuple(_fewer(segment, share) for segment in small.layers)
         if layers == small.layers:  # one repeat of each is the least
-            if steps > LIVE_STEPS:
+            if places > LIVE_PARTS:
                 raise Unsupported(
-                    f"{arch.title}: {steps:,} steps in layers that do not repeat are too many to run live; at most {LIVE_STEPS} can"
+                    f"{arch.title}: {places:,} parts in layers that do not repeat are too many to run live; at most {LIVE_PARTS} can"
                 )
             if size > LIVE_PARAMETERS:
                 raise Unsupported(
@@ -337,7 +337,7 @@ def shrink(arch: Architecture) -> Architecture:
                 )
             break
         small = small.model_copy(update={"layers": layers})
-        size, steps = _sizes(small)
+        size, places = _sizes(small)
     return Architecture.model_validate(small.model_dump())
 
 
@@ -362,13 +362,13 @@ def _scaled(arch: Architecture, scale: float) -> Architecture:
 
 
 def _sizes(arch: Architecture) -> tuple[int, int]:
-    """Parameters of all blocks together, and their steps."""
+    """Parameters of all blocks together, and how many parts stand in them."""
     blocks = arch.distinct()
     with torch.device("meta"):
         weight = {name: parameters(arch.part(name).build(arch.d_model)) for name in arch.parts}
     each = {block: [name for step in block for name in step.parts] for block in blocks}
     size = sum(count * sum(weight[name] for name in each[block]) for block, count in blocks.items())
-    return size, sum(count * len(block) for block, count in blocks.items())
+    return size, sum(count * len(each[block]) for block, count in blocks.items())
 
 
 def _fewer(segment: Segment, share: float) -> Segment:

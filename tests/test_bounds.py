@@ -9,7 +9,7 @@ import torch
 
 import core
 from app.views.forms import part_starter
-from core.model import LIVE_PARAMETERS, LIVE_STEPS, build, shrink
+from core.model import LIVE_PARAMETERS, LIVE_PARTS, build, shrink
 from core.parts import PARTS
 from core.routing import route
 from core.spec import MAX_BLOCKS, MAX_PLACES, Unsupported, parse
@@ -121,8 +121,8 @@ def test_a_narrow_model_of_wide_parts_does_not_run_live():
 
 def test_a_deep_model_is_shallower_live():
     live = shrink(parse(small([{"repeat": 512, "blocks": [["a", "b"], ["b"]]}], a=ATTENTION, b=DENSE)))
-    assert sum(len(block) for block in live.sequence) <= LIVE_STEPS < 512 * 3
-    with pytest.raises(Unsupported, match="1,024 steps in layers that do not repeat"):
+    assert sum(len(step.parts) for block in live.sequence for step in block) <= LIVE_PARTS < 512 * 3
+    with pytest.raises(Unsupported, match="1,024 parts in layers that do not repeat"):
         shrink(parse(small([{"blocks": [["a"], ["b"]] * 64}] * 8, a=ATTENTION, b=DENSE)))
 
 

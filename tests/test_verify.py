@@ -201,6 +201,7 @@ def test_the_command_line(tmp_path, capsys):
     assert "names, shapes and stored types" in capsys.readouterr().out
     assert main(["verify", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["exact"] is True
+    assert main(["verify", str(tmp_path), "--as", "gpt2"]) == 1
     assert main(["verify", str(tmp_path / "nowhere")]) == 2
 
 
