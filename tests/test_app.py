@@ -220,6 +220,8 @@ def test_every_fold_of_every_part_opens(inspector, name):
     for node in (*boxes(arch)[:2], *parts(arch).values()):
         visit(inspector, {"preset": name, "part": node})
         assert all(fold.proto.expanded for fold in inspector.expander), "each was open"
+        choices = widgets(inspector)["inspect"].options
+        assert len(set(choices)) == len(choices), "a choice is sent by its words: two of the same would be one"
 
 
 @st.composite
@@ -279,7 +281,6 @@ def test_edits_in_any_order_then_every_box_then_another_model(inspector, name, o
 
 
 def test_the_choices_are_told_apart():
-    """A choice is sent by its words: two of the same words would be one."""
     titles = [preset(name).title for name in core.presets()]
     assert len(set(titles)) == len(titles)
 

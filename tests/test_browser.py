@@ -15,6 +15,7 @@ import urllib.request
 from http.server import ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -223,6 +224,84 @@ def test_another_kind_of_part_can_stand_there(visitor):
     expect(page.locator(".edits")).to_contain_text("attention latent attention → attention")
     expect(page.locator(".picture svg")).to_contain_text("Grouped-query attention")
     expect(page.locator(".figures")).to_contain_text("Cache a token")
+
+
+def test_what_was_refused_waits_in_its_field_and_goes_with_its_model(visitor):
+    page = visitor("/workbench?preset=llama-3-8b&part=layers.0.attention")
+    workbench(page)
+    change(page, "parts.attention.kv_heads", "5")
+    expect(page.locator(".wrong")).to_contain_text(
+        "32 heads do not divide into 5 equal groups; give 1, 2, 4, 8, 16 or 32"
+    )
+    page.locator('.picture [data-node="layers.0.dense"]').first.click()
+    expect(field(page, "parts.dense.d_ff")).to_have_value("14336")
+    page.locator('.picture [data-node="layers.0.attention"]').first.click()
+    expect(field(page, "parts.attention.kv_heads")).to_have_value("5")
+    for value in ("2.5", "1e6", "-3", ""):  # what a browser's own integers would read as 2, as 1, and as nothing
+        change(page, "parts.attention.head_dim", value)
+        expect(page.locator(".wrong")).to_have_count(2)
+        expect(page.locator(".wrong").last).to_contain_text("head_dim: give 1 to 8,192")
+    change(page, "parts.attention.heads", "30")
+    expect(page.locator(".edits")).to_contain_text("attention.kv_heads 8 → 5")
+    expect(page.locator(".wrong")).to_have_count(0)
+    assert page.title() == "Llama 3 8B · Strata"
+    page.go_back()
+    expect(field(page, "parts.attention.kv_heads")).to_have_value("8")
+    expect(page.locator(".wrong")).to_have_count(0)
+
+
+FOREIGN = (
+    "![p](http://foreign.test/p.png) <img src=http://foreign.test/h.png> [l](http://foreign.test) www.foreign.test"
+)
+
+
+def of_foreign_words() -> str:
+    arch = edited(core.load("deepseek-v3"), "name", "mine")
+    for name, most in {"title": 100, "note": 900, "family": 64, "organisation": 100, "licence": 100}.items():
+        arch = edited(arch, name, FOREIGN[:most])
+    return core.encode(edited(arch, "sources", [FOREIGN]))
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        f"/workbench?part=model&a={of_foreign_words()}",
+        f"/workbench?part=layers.3.moe&a={of_foreign_words()}",
+        "/workbench?preset=" + quote(FOREIGN),
+        "/workbench?preset=gpt2&batch=" + quote(FOREIGN),
+        "/workbench?preset=gpt2&part=" + quote(FOREIGN),
+        "/?q=" + quote(FOREIGN[:40]),
+    ],
+    ids=range(6),
+)
+def test_no_words_of_a_visitors_are_fetched_or_linked(visitor, server, link):
+    page = visitor("/health")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(link)
+    expect(page.locator(".picture svg, h1.t").first).to_be_visible(timeout=WAIT)
+    settled(page)
+    for fold in ("Sources", "What an implementation must get right", "More settings"):
+        for found in page.get_by_text(fold, exact=True).all():
+            found.click()
+            settled(page)
+    own = (server, "data:", "blob:", server.replace("http", "ws", 1))
+    assert asked and not [url for url in asked if not url.startswith(own)]
+    links = page.eval_on_selector_all("a", "all => all.map(a => a.href)")
+    assert not [there for there in links if not there.startswith(server)]
+
+
+def test_every_tab_says_what_it_shows(visitor):
+    for path, title in {
+        "/gallery": "Architectures of large language models · Strata",
+        "/gallery/?sort=largest": "Architectures of large language models · Strata",
+        "/workbench/?preset=gpt2": "GPT-2 small · Strata",
+        "/workbench?preset=deepseek-v3&part=layers.3.moe": "DeepSeek-V3 · Strata",
+    }.items():
+        page = visitor(path)
+        expect(page.locator(".picture svg, a.card").first).to_be_visible(timeout=WAIT)
+        expect(page).to_have_title(title)
+        expect(page.get_by_text("Page not found")).to_have_count(0)
 
 
 BROKEN = {

@@ -16,10 +16,9 @@ from core.words import figure
 from .. import state as page
 from ..facts import cost, graph
 from .forms import Control, controls, part_kinds, part_starter
-from .page import folded, how, lead, mono, table, title, wrong
+from .page import folded, how, lead, mono, number, table, title, typed, wrong
 
 MODEL_FRONT = ("d_model", "vocab_size", "context", "tied_embeddings")
-LARGEST = 2**53 - 1  # that a browser's number can be without losing digits
 MODEL_REST = ("norm", "residual", "position", "embedding", "head")
 
 
@@ -68,7 +67,8 @@ def _first(g: nx.DiGraph) -> str:
 
 def _where(g: nx.DiGraph, node: str) -> str:
     data = g.nodes[node]
-    return f"{data['part']} · {g.nodes[data['parent']]['where']}"
+    own = node.rpartition(".")[2]  # a part that stands in a block twice is told apart by it
+    return f"{own} · {g.nodes[data['parent']]['where']}"
 
 
 def _shape(sizes: list) -> str:
@@ -282,16 +282,14 @@ def _widget(control: Control, key: str, label: str) -> None:
 
 
 def _number(control: Control, key: str, label: str) -> None:
-    whole, value = control.kind == "integer", st.session_state[key]
-    if value is not None:
-        st.session_state[key] = min(max(int(value), -LARGEST), LARGEST) if whole else float(value)
-    st.number_input(
-        label, value=None, key=key, help=control.help or None, step=_step(value) if whole else None, format="%d" if whole else "%g",
-        placeholder="not set" if control.empty else None, on_change=_changed, args=(control.path, key),
+    value = st.session_state[key]
+    number(
+        label, key, value, _step(value) if control.kind == "integer" else None, _numbered, args=(control.path, key),
+        help=control.help or None, placeholder="not set" if control.empty else None,
     )  # fmt: skip
 
 
-def _step(value: int | None) -> int:
+def _step(value: float | None) -> int:
     """One at a time for counts, in blocks for widths."""
     return 64 if value and value >= 128 and value % 64 == 0 else 1
 
@@ -315,6 +313,10 @@ def _choice(control: Control, key: str, label: str) -> None:
         )
     else:
         st.selectbox(label, options, key=key, help=control.help or None, on_change=_chosen, args=args)
+
+
+def _numbered(path: str, key: str) -> None:
+    page.edit(path, typed(key), st.session_state[key])
 
 
 def _changed(path: str, key: str) -> None:

@@ -6,6 +6,7 @@ own st.error, st.caption and labels read their words as Markdown, which fetches 
 
 from collections.abc import Callable
 from html import escape
+from typing import Any
 from urllib.parse import quote
 
 import streamlit as st
@@ -13,6 +14,7 @@ import streamlit as st
 from .component import asset
 from .theme import LIGHT, palette, variables
 
+LARGEST = 1e300  # that a browser is shown
 CSS, LOGO = asset("page.css"), asset("logo.svg")
 ICON = "data:image/svg+xml," + quote(asset("icon.svg"))
 
@@ -76,6 +78,21 @@ def folded(label: str, key: str, draw: Callable[[], None]) -> None:
     if box.open:
         with box:
             draw()
+
+
+def number(
+    label: str, key: str, value: float | None, step: float | None, change: Callable[..., None], **more: Any
+) -> None:
+    """A field for a number. Also whole ones are sent as floats: for integers the browser would read 2.5 as 2, 1e6 as 1."""
+    st.session_state[key] = None if value is None else float(min(max(value, -LARGEST), LARGEST))
+    step = None if step is None else float(step)
+    st.number_input(label, value=None, key=key, step=step, format="%g", on_change=change, **more)
+
+
+def typed(key: str) -> float | None:
+    """What was given to a field for a number, as an int where it is whole."""
+    value = st.session_state[key]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def wrong(words: str) -> None:

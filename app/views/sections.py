@@ -21,9 +21,10 @@ from .. import state as page
 from ..facts import changed, cost, graph, kept, picture_file
 from .charts import CONFIG, cache_curve, legend, memory_roles, routing_layers, routing_tokens
 from .charts import memory as memory_chart
-from .page import dark, figures, how, lead, table, title, wrong
+from .page import dark, figures, how, lead, number, table, title, typed, wrong
 
 WORKLOAD = {"batch": "Sequences at once", "context": "Tokens in each", "weights": "Weights in", "cache": "Cache in"}
+STEPS = {"batch": 1, "context": 1024}
 AS_SHIPPED = "as shipped"
 MOST_EDITS = 12  # said one by one
 PICTURE_FIRST = 0.03  # seconds in which the browser paints the picture, before charts come that cost it more
@@ -140,9 +141,8 @@ def memory(state: page.State) -> None:
     refused = page.refused("workload", (arch, w))
     for column, (name, words) in zip(st.columns(4), WORKLOAD.items(), strict=True):
         problem = refused.get(name)
-        st.session_state[f"w:{name}"] = problem.shown if problem else getattr(w, name) or AS_SHIPPED
         with column:
-            _workload_field(name, words)
+            _workload_field(name, words, problem.shown if problem else getattr(w, name))
             if problem:
                 wrong(problem.words)
     if w.context > arch.context:
@@ -168,16 +168,17 @@ def _memory_charts(arch: core.Architecture, w: core.Workload) -> None:
         how("", left + (f"States keep {size(c.state_bytes)}, however long the text." if c.state_bytes else ""))
 
 
-def _workload_field(name: str, words: str) -> None:
+def _workload_field(name: str, words: str, value: float | str | None) -> None:
     key = f"w:{name}"
 
     def change() -> None:
-        value = st.session_state[key]
-        page.change_workload(name, None if value == AS_SHIPPED else value, value)
+        given = typed(key) if name in STEPS else st.session_state[key]
+        page.change_workload(name, None if given == AS_SHIPPED else given, st.session_state[key])
 
-    if name in ("batch", "context"):
-        st.number_input(words, value=None, key=key, step=1 if name == "batch" else 1024, format="%d", on_change=change)
+    if name in STEPS:
+        number(words, key, value, STEPS[name], change)
     else:
+        st.session_state[key] = value or AS_SHIPPED
         options = [AS_SHIPPED, *FORMATS] if name == "weights" else CACHE_FORMATS
         st.selectbox(words, options, key=key, on_change=change)
 
