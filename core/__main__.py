@@ -177,7 +177,7 @@ def run_show(args: argparse.Namespace, out: Console) -> Any:
 
 def say_unsized(c: Cost, out: Console) -> None:
     if c.unsized:
-        out.print(f"The bytes of {c.architecture.title}'s weights as shipped are not known. {c.unsized}")
+        out.print(f"The bytes of {c.architecture.title}'s weights as shipped are not known: {c.unsized}.")
 
 
 def run_graph(args: argparse.Namespace, out: Console) -> Any:

@@ -1,10 +1,12 @@
 """quantization_config: what each method stores narrow, what it keeps, what is refused, and the way back."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from streamlit.testing.v1 import AppTest
 
 import core
 from core.__main__ import main
@@ -181,6 +183,8 @@ UNSIZED = {
     ),
     "nvfp4 that scales its inputs": (dict(quant_method="modelopt", quant_algo="NVFP4_AWQ"), "NVFP4_AWQ"),
     "no method": (dict(bits=8), "does not say by which method"),
+    "gptq that says no bits": (dict(quant_method="gptq", group_size=128), "bits"),
+    "a group that says no bits": (compressed(strategy="channel"), "no format of the spec"),
     "mlx": (dict(group_size=64, bits=4), "MLX"),
     **{name: (dict(quant_method=name, bits=4), name) for name in (
         "exl2", "exl3", "torchao", "hqq", "aqlm", "quip", "spqr", "vptq", "higgs", "eetq", "quanto", "quark", "fp_quant", "sinq", "nobody",
@@ -192,7 +196,7 @@ UNSIZED = {
 def test_bytes_that_cannot_be_told_are_all_that_is_refused(name):
     config, why = UNSIZED[name]
     arch, plain = from_hf(LLAMA | {"quantization_config": config}), core.cost(from_hf(LLAMA))
-    assert why in arch.unsized and arch.unsized.startswith("quantization_config")
+    assert why in arch.unsized and arch.unsized.startswith("quantization_config") and "architecture" not in arch.unsized
     found = core.cost(arch)
     assert found.weight_bytes is None and found.unsized == arch.unsized == found.derivation("weight_bytes")
     for figure in (
@@ -212,6 +216,12 @@ def test_bytes_that_cannot_be_told_are_all_that_is_refused(name):
     assert core.diff(from_hf(LLAMA), arch).figures == {"weight_bytes": (plain.weight_bytes, None)}
     for back in (core.decode(core.encode(arch)), parse_text(to_yaml(arch)), from_hf(to_hf(arch))):
         assert back == arch and back.unsized
+
+
+@pytest.mark.parametrize("nothing", [None, False, {}, []])
+@pytest.mark.parametrize("key", ["quantization_config", "quantization", "compression_config"])
+def test_nothing_said_of_stored_formats_is_nothing(key, nothing):
+    assert from_hf(LLAMA | {key: nothing}) == from_hf(LLAMA)
 
 
 def test_mlx_says_it_under_two_keys():
@@ -260,6 +270,10 @@ def test_the_page_and_the_command_line_say_that_bytes_are_not_known(tmp_path, ca
     assert "'exl2'" in json.loads(capsys.readouterr().out)["unsized"]
     assert main(["diff", "smollm3-3b", str(config)]) == 0 and "not known" in capsys.readouterr().out
     assert main(["import", str(config)]) == 0 and "# The bytes" in capsys.readouterr().out
+    page = AppTest.from_file(str(Path(charts.__file__).parents[1] / "pages" / "workbench.py"), default_timeout=60)
+    page.query_params["a"] = core.encode(core.load(config))
+    pieces = [piece.proto.body for piece in page.run().get("html")]
+    assert not page.exception and sum("not known" in piece for piece in pieces) == 3  # a figure, a title and why
     bars = charts.memory(core.load(config), core.Workload(), False).data
     assert all(list(bar.y) == ["bf16", "fp8", "int4"] and all(n >= 0 for n in bar.x) for bar in bars)
 

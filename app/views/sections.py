@@ -136,7 +136,7 @@ def memory(state: page.State) -> None:
     title("Memory", f"{weights} and {size(kept)} of caches and states")
     if c.unsized:
         lead(
-            f"The bytes of the weights as shipped are not known. {c.unsized} Choose a format below to see their bytes in it."
+            f"The bytes of the weights as shipped are not known: {c.unsized}. Choose a format below to see their bytes in it."
         )
     refused = page.refused("workload", (arch, w))
     for column, (name, words) in zip(st.columns(4), WORKLOAD.items(), strict=True):

@@ -51,9 +51,11 @@ def taken(raw: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Config]]:
         rest = dict(level)
         for key in KEYS:
             given = rest.get(key)
-            if isinstance(given, Mapping) and given.get("quant_method") not in ELSEWHERE:
+            if not given:
+                rest.pop(key, None)
+            elif isinstance(given, Mapping) and given.get("quant_method") not in ELSEWHERE:
                 del rest[key]
-                found.extend([Config(given, f"{where}{key}")] if given else [])
+                found.append(Config(given, f"{where}{key}"))
         for key in _INSIDE:
             if isinstance(rest.get(key), Mapping):
                 rest[key] = without(rest[key], f"{where}{key}.")
@@ -95,7 +97,7 @@ def _told(arch: Architecture, family: Any, config: Config) -> dict[str, str]:
     """The spec's `precision`, as this configuration says it."""
     plain = arch.precision.get("default", "bf16")
     stored = _METHODS[_method(config)](config, plain)
-    config.finish()
+    _finish(config)
     found: dict[str, set[str]] = defaultdict(set)  # a matrix's path in its part -> its formats, layer by layer
     for path, ways in _every_matrix(arch, family):
         found[path] |= _formats(ways, stored)
@@ -395,7 +397,7 @@ def _auto_round(config: Config, plain: str) -> Stored:
 
 
 def _packed(config: Config) -> str:
-    bits, size = config.count("bits"), config.take("group_size", int, 128)
+    bits, size = config.count("bits", None), config.take("group_size", int, 128)
     if (bits, size) not in ((4, 32), (4, 64), (4, 128), (8, 128)):
         key = "bits" if bits not in (4, 8) else "group_size"
         raise config.refuse(key, "4 bits in groups of 32, 64 or 128, 8 in 128")
@@ -434,6 +436,13 @@ _LAYOUTS = ("pack-quantized", "int-quantized", "float-quantized", "naive-quantiz
             "mixed-precision")  # fmt: skip
 
 
+def _finish(config: Config) -> None:
+    """Refuse what nobody took, unless it is empty or off."""
+    for key in sorted(config.left):
+        if config.raw.get(key) not in (None, False, [], {}):
+            raise config.refuse(key, "it is no key that Strata knows, and the stored format may depend on it")
+
+
 def _format_groups(config: Config, plain: str) -> Iterator[tuple[str, list[str]]]:
     """The format of each group of a compressed-tensors configuration, and what it is for."""
     groups = config.nested("config_groups")
@@ -445,18 +454,18 @@ def _format_groups(config: Config, plain: str) -> Iterator[tuple[str, list[str]]
         layout = group.raw.get("format") or config.raw.get("format")
         yield (_format(config, group.nested("weights"), layout) if group.has("weights") else plain), targets
         group.take("weights", dict, {})
-        group.finish()
+        _finish(group)
 
 
 def _format(config: Config, weights: Config, layout: str | None) -> str:
     """The spec's format of a group's weights."""
     weights.ignore("actorder", "observer", "observer_kwargs", "dynamic", "block_structure", "scale_dtype", "zp_dtype")
-    bits, kind = weights.count("num_bits"), weights.take("type", str, "int")
+    bits, kind = weights.count("num_bits", None), weights.take("type", str, "int")
     strategy, size = weights.take("strategy", str, None), weights.count("group_size", None)
     strategy = strategy or ("group" if size else "tensor")
     symmetric = weights.take("symmetric", bool, True)
     block = weights.raw.get("block_structure")
-    weights.finish()
+    _finish(weights)
     match bits, kind, strategy:
         case 4, _, _ if layout in ("int-quantized", "float-quantized", "naive-quantized"):
             pass  # a byte for each value
@@ -500,7 +509,7 @@ def _modelopt(config: Config, plain: str) -> Stored:
         stored = Stored(plain, said, head=True)
     else:
         stored = _but(_algorithm(own), plain, wide.__contains__, head=listed)
-    own.finish()
+    _finish(own)
     return stored
 
 
