@@ -130,7 +130,7 @@ def test_sarvam_is_deepseek_v3_in_other_words():
         num_nextn_predict_layers=0,
     )
     other |= dict(rope_scaling=YARN | dict(mscale=1.0, mscale_all_dim=1.0))
-    words = {"name": "x", "title": "x", "family": None}
+    words = {"name": "x", "title": "x", "family": None, "model_type": None}
     arch = from_hf(SARVAM)
     assert arch.model_copy(update=words) == from_hf(other).model_copy(update=words)
     assert from_hf(to_hf(arch)) == arch

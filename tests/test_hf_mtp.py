@@ -157,8 +157,7 @@ NAMES = {  # what some published files call the tensors of a module; a few of ea
 @pytest.mark.parametrize("name", NAMES)
 def test_modules_are_looked_up_by_their_published_names(name):
     arch = core.load(name)
-    family, config = next(families_of(arch))
-    assert core.from_hf(config) == arch
+    family, _ = next(families_of(arch))
     known = dict(mtp.sources(family, arch))
     names = {name for ways in known.values() for way in ways for name in way.names}
     assert {f"model.{name}.weight" for name in NAMES[name].split()} <= names

@@ -44,7 +44,7 @@ def test_muse_glimmer(change):
 
 def test_its_wrapper_is_read_and_a_wrong_list_is_refused():
     wrapped = {"model_type": "muse_glimmer", "text_config": GLIMMER, "vision_config": {}, "image_token_id": 92}
-    text, named = core.from_hf(GLIMMER), {"name", "title", "family"}
+    text, named = core.from_hf(GLIMMER), {"name", "title", "family", "model_type"}
     assert core.from_hf(wrapped).model_dump(exclude=named) == text.model_dump(exclude=named)
     with pytest.raises(Unsupported, match="layer_rope_theta"):
         core.from_hf(GLIMMER | {"layer_rope_theta": [0, 1]})

@@ -397,7 +397,7 @@ def test_layers_without_one_of_their_parts():
 def test_ling_2_goes_by_the_type_of_its_first_generation():
     """Its published files say bailing_moe; the name of their class tells them apart."""
     said = LING_2 | dict(model_type="bailing_moe", architectures=["BailingMoeV2ForCausalLM"])
-    words = {"name": "x", "title": "x", "family": None}
+    words = {"name": "x", "title": "x", "family": None, "model_type": None}
     assert from_hf(said).model_copy(update=words) == from_hf(LING_2).model_copy(update=words)
     assert from_hf(to_hf(from_hf(said))) == from_hf(said)
     with pytest.raises(core.Unsupported, match=r"^n_group: |^use_qk_norm: "):
@@ -465,7 +465,7 @@ SEEING = {
 def test_a_wrapper_s_language_model_is_what_is_read(name):
     wrapper, text = SEEING[name]
     alone = from_hf(text)
-    same = dict(name=alone.name, title=alone.title, family=alone.family)
+    same = dict(name=alone.name, title=alone.title, family=alone.family, model_type=alone.model_type)
     arch = from_hf(wrapper)
     assert arch.model_copy(update=same) == alone
     assert from_hf(to_hf(arch)) == arch
@@ -589,7 +589,7 @@ GROK_2 = dict(
 
 def test_grok_2_is_its_preset():
     arch, preset = from_hf(GROK_2), core.load("grok-2.5")
-    about = {"name", "title", "family", "organisation", "released", "licence", "sources", "note", "precision"}
+    about = {*core.spec.METADATA, "precision"}
     assert arch.model_dump(exclude=about) == preset.model_dump(exclude=about)
     assert to_hf(preset)["model_type"] == "git" and from_hf(to_hf(arch)) == arch
     with pytest.raises(core.Unsupported, match="architectures"):  # GIT, which describes images
@@ -653,7 +653,7 @@ def test_jais_as_its_paper_has_it():
         torch.testing.assert_close(ours(tokens)[0], logits, atol=1e-4, rtol=1e-4)
     btlm = from_hf(JAIS | dict(model_type="btlm"))
     assert (
-        btlm.model_copy(update=dict(name=arch.name, title=arch.title, family="jais")) == arch
+        btlm.model_copy(update={word: getattr(arch, word) for word in core.spec.METADATA}) == arch
         and to_hf(btlm)["model_type"] == "btlm"
     )
     with pytest.raises(core.Unsupported, match="alibi_scaling"):

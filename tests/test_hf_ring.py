@@ -29,7 +29,7 @@ SMALL = dict(
 
 def test_ring_mini_is_what_its_makers_say():
     arch, preset = from_hf(PUBLISHED), core.load("ring-mini-linear-2.0")
-    about = {"name", "title", "family", "organisation", "released", "licence", "sources", "note"}
+    about = set(core.spec.METADATA)
     assert arch.model_dump(exclude=about) == preset.model_dump(exclude=about)
     cost = core.cost(arch)
     assert round(cost.parameters / 1e9, 1) == 16.4 and round(cost.active_parameters / 1e9, 1) == 1.6

@@ -70,10 +70,11 @@ def test_a_choice_that_no_earlier_layer_made_is_refused():
 
 
 def test_the_text_model_that_hears_and_sees_stands_alone_or_beside_its_wrapper():
-    text = from_hf(DOTS).model_copy(update={"name": "x", "title": "x", "family": None})
+    same = {"name": "x", "title": "x", "family": None, "model_type": None}
+    text = from_hf(DOTS).model_copy(update=same)
     for config in (
         dict(text_config=DOTS, vision_config={"hidden_size": 8}),
         {k: v for k, v in DOTS.items() if k != "model_type"},
     ):
         arch = from_hf(config | {"model_type": "dots3_note"})
-        assert arch.model_copy(update={"name": "x", "title": "x", "family": None}) == text
+        assert arch.model_copy(update=same) == text

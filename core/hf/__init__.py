@@ -89,10 +89,12 @@ def families_of(arch: Architecture) -> Iterator[tuple[Any, dict]]:
     """The families whose config.json can say this architecture, whatever its tensors are stored in, and that config.json; the
     one of its own model_type first."""
     tree = arch.model_dump(mode="json", include={*_STRUCTURE} - {"layers"}, exclude_defaults=True)
+    runs = [(run.repeat, len(run.blocks)) for run in arch.layers]
     for family in sorted(FAMILIES, key=partial(_distance, arch)):
         try:
             config = family.write(arch)
-            if not _says(_value(Config(config)), tree):
+            value = _value(Config(config))
+            if [(run["repeat"], len(run["blocks"])) for run in value["layers"]] != runs or not _says(value, tree):
                 continue
             read = from_hf(config)
         except Unsupported:

@@ -150,9 +150,10 @@ def _write(
     written = {"architectures": [f"{name}ForCausalLM"], "model_type": name.lower()}
     written |= common.write_sizes(arch) | common.write_precision(arch)
     written["hidden_act"] = common.write_activation(feed.activation)
-    if attention:
-        written |= common.write_heads(attention) | {"attention_bias": attention.bias}
-    if mamba:
+    written |= common.write_heads(attention) | ({"attention_bias": attention.bias} if attention else {})
+    if not mamba:
+        written["mamba_n_heads"] = 1  # as many channels as there are
+    else:
         written |= {
             "mamba_n_heads": mamba.heads, "mamba_d_head": mamba.head_dim, "mamba_d_state": mamba.state_size,
             "mamba_n_groups": mamba.groups, "mamba_d_conv": mamba.kernel, "mamba_expand": max(mamba.inner // arch.d_model, 1),
@@ -163,11 +164,11 @@ def _write(
 
 def _write_bamba(arch: Architecture) -> dict:
     mamba, attention, dense = common.made_of(arch, MIXERS | {"dense": FeedForward})
-    scaling = rotary.write_rope_scaling(arch.position, arch.context)
+    rope = rotary.write_dictionary(arch.position, arch.context)
     return _write(arch, "Bamba", mamba, attention, dense) | {
         "intermediate_size": dense.d_ff, "mlp_bias": dense.bias,
         "attn_layer_indices": [n for n, block in enumerate(arch.sequence) if block[0].parts == ("attention",)],
-        "rope_parameters": {"rope_theta": arch.position.base, "partial_rotary_factor": arch.position.fraction} | scaling,
+        "rope_parameters": {"partial_rotary_factor": arch.position.fraction} | rope,
     }  # fmt: skip
 
 

@@ -101,7 +101,7 @@ def write(arch: Architecture) -> dict:
 def _write_position(part, context: int) -> dict | None:
     if part is None or not isinstance(part.position, Rope):
         return None
-    return {"rope_theta": part.position.base} | rotary.write_rope_scaling(part.position, context)
+    return rotary.write_dictionary(part.position, context)
 
 
 def sources(arch: Architecture) -> Sources:

@@ -67,7 +67,10 @@ def heads(
     return {"heads": h, "kv_heads": h if kv is None else kv, "head_dim": d_model // h if given is None else given}
 
 
-def write_heads(part: Attention) -> dict:
+def write_heads(part: Attention | None) -> dict:
+    """Where no layer has attention, one head stands for what is read all the same, whatever the width."""
+    if part is None:
+        return {"num_attention_heads": 1, "num_key_value_heads": 1}
     return {"num_attention_heads": part.heads, "num_key_value_heads": part.kv_heads, "head_dim": part.head_dim}
 
 
@@ -202,12 +205,13 @@ def assemble(
     config: Config, value: dict, position: dict, parts: Mapping[str, dict], blocks: Sequence[Sequence[str]], **more: Any
 ) -> dict:
     """The spec's mapping: the parts that the blocks use, the pattern of the layers, the stored precision."""
-    ahead = more.get("mtp", {})
-    every = (*blocks, ahead.get("block", ()), *ahead.get("further", ()))
-    steps = [step["parts"] if isinstance(step, Mapping) else step for block in every for step in block]
+    ahead, segments = more.get("mtp", {}), layers(blocks)
+    every = [block for segment in segments for block in segment["blocks"]]
+    every += [ahead.get("block", ()), *ahead.get("further", ())]
+    steps = [step["parts"] if isinstance(step, dict) else step for block in every for step in block]
     used = {name for step in steps for name in ([step] if isinstance(step, str) else step)}
     parts = {name: part for name, part in parts.items() if name in used}
-    return value | {"position": position} | more | {"parts": parts, "layers": layers(blocks)} | precision(config, parts)
+    return value | {"position": position} | more | {"parts": parts, "layers": segments} | precision(config, parts)
 
 
 def windowed(

@@ -30,14 +30,15 @@ def read(config: Config, model_type: str) -> dict:
         _listed(config, heads, depth, d_model) if config.has("block_configs") else _deci(config, heads, depth)
     )
     parts, blocks = {}, []
+    alike, even = len({*groups} - {0}) == 1, len({*widths} - {0}) == 1
     for kv_heads, width in zip(groups, widths, strict=True):
         block = []
         if kv_heads:
-            block.append("attention" if len(set(groups) - {0}) == 1 else f"attention{kv_heads}")
+            block.append("attention" if alike else f"attention{kv_heads}")
             shape = {"heads": heads, "kv_heads": kv_heads, "head_dim": d_model // heads}
             parts[block[-1]] = {"kind": "attention"} | shape | biases["attention"]
         if width:
-            block.append("dense" if len(set(widths) - {0}) == 1 else f"dense{width}")
+            block.append("dense" if even else f"dense{width}")
             parts[block[-1]] = {"kind": "feed_forward", "d_ff": width} | activation | biases["mlp"]
         blocks.append(block)
     return common.assemble(config, value, rotary.rope(config, value["context"]), parts, blocks)
@@ -59,6 +60,9 @@ def _listed(config: Config, heads: int, depth: int, d_model: int) -> tuple[list[
         raise config.refuse("block_configs", f"it has {len(given)} entries for {depth} layers")
     groups, widths = [], []
     for layer, raw in enumerate(given):
+        if layer and groups and raw == given[layer - 1]:
+            groups.append(groups[-1]), widths.append(widths[-1])
+            continue
         block = Config(raw, f"block_configs.{layer}")
         attention, dense = block.nested("attention"), block.nested("ffn")
         block.finish()
@@ -88,6 +92,8 @@ def _width(factor: float, d_model: int) -> int:
 
 def write(arch: Architecture) -> dict:
     common.made_of(arch, {"attention*": Attention, "dense*": FeedForward}, layer=())
+    if any(len(step.parts) > 1 for block in arch.distinct() for step in block):
+        raise Unsupported("layers: in this family one part follows the other")
     mixers = [next((arch.parts[n] for s in b for n in s.parts if arch.parts[n].mixes), None) for b in arch.sequence]
     dense = [next((arch.parts[n] for s in b for n in s.parts if not arch.parts[n].mixes), None) for b in arch.sequence]
     mixer, wide = next(filter(None, mixers), None), next(filter(None, dense), None)

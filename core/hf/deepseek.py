@@ -51,7 +51,8 @@ def write(arch: Architecture) -> dict:
         {"architectures": ["DeepseekForCausalLM"], "model_type": "deepseek"}
         | common.write_sizes(arch)
         | common.write_heads(attention)
-        | {"attention_bias": attention.bias, "scoring_func": "softmax"}
+        | {"attention_bias": attention.bias}
+        | ({"scoring_func": "softmax"} if moe else {})
         | written
         | {"moe_layer_freq": every}
         | rotary.write_rope(arch.position, arch.context)

@@ -233,8 +233,7 @@ def write(arch: Architecture) -> dict:
         "sliding_window": part.window,
         "partial_rotary_factor": share,
         "rope_parameters": {
-            name: {"rope_theta": rope.base, "partial_rotary_factor": share}
-            | rotary.write_rope_scaling(rope, arch.context)
+            name: {"partial_rotary_factor": share} | rotary.write_dictionary(rope, arch.context)
             for name, rope in (("main", near), ("compress", arch.position))
         },
         "compress_rates": {word: kinds[word].ratio for word in (SPARSE, HEAVY) if kinds[word]},

@@ -170,8 +170,7 @@ def write(arch: Architecture) -> dict:
     own = {word: dict(_write_latent(part).items() - usual.items()) for word, part in parts.items()}
     written["per_layer_config"] = {str(layer): own[word] for layer, word in enumerate(types) if own[word]}
     written["rope_parameters"] = {
-        word: {"rope_theta": part.position.base} | rotary.write_rope_scaling(part.position, arch.context)
-        for word, part in parts.items()
+        word: rotary.write_dictionary(part.position, arch.context) for word, part in parts.items()
     }
     return written
 

@@ -65,7 +65,7 @@ def write(arch: Architecture) -> dict:
     local, far, moe = common.made_of(arch, kinds)
     attention = local or far
     words = {name: word for word, name in KINDS.items()}
-    rope = {"rope_theta": arch.position.base} | rotary.write_rope_scaling(arch.position, arch.context)
+    rope = rotary.write_dictionary(arch.position, arch.context)
     return (
         {"architectures": ["GptOssForCausalLM"], "model_type": "gpt_oss", "hidden_act": "silu"}
         | common.write_sizes(arch)

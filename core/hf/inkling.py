@@ -8,6 +8,7 @@ import torch
 from ..parts.position import NoPosition
 from ..parts.relative import RelativeAttention
 from ..parts.residual import Residual
+from ..parts.temperature import LateTemperature
 from ..spec import Architecture, Unsupported
 from . import common, mtp, tensors
 from . import deepseek_v3 as v3
@@ -183,6 +184,8 @@ def write(arch: Architecture) -> dict:
         written["sliding_window_size"] = local.window
     if far:
         late = far.temperature
+        if not isinstance(late, LateTemperature | None):
+            raise Unsupported(f"temperature: this family's grows past a length, not by {late.kind}")
         written |= {"rel_extent": far.extent, "log_scaling_n_floor": late and late.length}
         written |= {"log_scaling_alpha": late.scale} if late else {}
     if dense:

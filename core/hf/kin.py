@@ -471,6 +471,8 @@ def _per_head(value: dict) -> dict:
 
 def write(kin: Kin, model_type: str, arch: Architecture) -> dict:
     written, part = write_frame(arch, model_type, kin, {"dense": FeedForward}), arch.parts["dense"]
+    if part.gated != kin.gated:
+        raise Unsupported(f"parts.dense.activation: this family's has {'a' if kin.gated else 'no'} gate")
     written |= {"intermediate_size": part.d_ff, kin.activation[0]: common.write_activation(part.activation)}
     written |= {kin.ahead: arch.mtp.count} if kin.ahead and arch.mtp else {}
     return written | ({kin.mlp_bias[0]: part.bias} if isinstance(kin.mlp_bias, tuple) else {})
@@ -486,6 +488,11 @@ def write_frame(arch: Architecture, model_type: str, kin: Kin, beside: Mapping[s
         layer = common.abreast(arch) if isinstance(kin.parallel, tuple) else ((Mixer, Activated),)
     common.made_of(arch, kinds, Rope | NoPosition if kin.local_base else Rope, layer)
     part = next(part for part in common.mixers(arch) if isinstance(part, mixer))
+    for where, said, value in (("attention", kin.attention, part), ("residual", kin.residual, arch.residual)):
+        for field_name, wanted in said.items():
+            given = getattr(value, field_name, None)
+            if given is None if isinstance(wanted, Mapping) else given != wanted:
+                raise Unsupported(f"{where}.{field_name}: this family says it otherwise of every model")
     written: dict[str, Any] = {
         "architectures": [f"{kin.name}ForCausalLM"],
         "model_type": model_type,

@@ -172,7 +172,7 @@ def write(row: LatentKin, model_type: str, arch: Architecture) -> dict:
             "mlp_bias": arch.parts["dense"].bias,
         }
     if row.yarn:
-        rope = {"rope_theta": arch.position.base} | rotary.write_rope_scaling(arch.position, arch.context)
+        rope = rotary.write_dictionary(arch.position, arch.context)
         return written | {"rope_parameters": rope | rotary.write_temperature(part.temperature)}
     return written | rotary.write_rope(arch.position, arch.context)
 

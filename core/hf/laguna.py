@@ -84,12 +84,12 @@ def write(arch: Architecture) -> dict:
             "gating": "per-head" if mixers[0].gate.per == "head" else "per-element",
             "num_attention_heads_per_layer": [part.heads for part in mixers],
             "layer_types": common.write_layer_types(arch),
-            "sliding_window": common.window(arch),
             "mlp_layer_types": common.write_sparse_layers(arch),
             "hidden_act": common.write_activation((moe or dense).activation),
         }
         | (_write_experts(moe) if moe else {})
         | ({"intermediate_size": dense.d_ff} if dense else {})
+        | unless(None, sliding_window=common.window(arch))
         | rotary.write_ropes(near, far, arch.context)
         | common.write_precision(arch)
     )

@@ -92,8 +92,7 @@ def write(arch: Architecture) -> dict:
     }  # fmt: skip
     if convolution:
         written |= {"conv_L_cache": convolution.kernel, "conv_bias": convolution.bias}
-    if attention:
-        written |= common.write_heads(attention)
+    written |= common.write_heads(attention)
     if dense:
         written["intermediate_size"] = dense.d_ff
     if moe:

@@ -69,8 +69,9 @@ def write(arch: Architecture) -> dict:
     } | common.write_sizes(arch) | rotary.write_ropes(near, far, arch.context) | common.write_precision(arch)  # fmt: skip
     if convolution:
         written |= {"conv_L_cache": convolution.kernel, "conv_bias": convolution.bias}
+    written |= common.write_heads(attention)
     if attention:
-        written |= common.write_heads(attention) | {"attention_bias": attention.bias}
+        written["attention_bias"] = attention.bias
         written["use_attention_gate"] = attention.gate is not None
     return written
 

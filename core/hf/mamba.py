@@ -136,8 +136,7 @@ def _write_jamba(arch: Architecture) -> dict:
     for name, layers in (("attn_layer", attends), ("expert_layer", routes)):
         written[f"{name}_offset"] = layers[0] if layers else arch.depth
         written[f"{name}_period"] = layers[1] - layers[0] if len(layers) > 1 else arch.depth + 1
-    heads = common.write_heads(attention) if attention else {}
-    return written | common.write_sizes(arch) | heads | common.write_precision(arch)
+    return written | common.write_sizes(arch) | common.write_heads(attention) | common.write_precision(arch)
 
 
 def sources(arch: Architecture) -> Sources:

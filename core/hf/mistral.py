@@ -50,7 +50,7 @@ def write(arch: Architecture) -> dict:
     written = _write(arch, attention, dense)
     if attention.temperature is None:
         return written
-    rope = {"rope_theta": arch.position.base} | rotary.write_rope_scaling(arch.position, arch.context)
+    rope = rotary.write_dictionary(arch.position, arch.context)
     rope |= rotary.write_temperature(attention.temperature)
     written |= {"architectures": ["Ministral3ForCausalLM"], "model_type": "ministral3", "rope_parameters": rope}
     return {key: value for key, value in written.items() if key not in ("rope_theta", "rope_scaling")}

@@ -206,7 +206,7 @@ def write(arch: Architecture) -> dict:
         "max_position_embeddings": arch.context,
     }  # fmt: skip
     written |= {"mlp_hidden_act": common.write_activation((dense or moe).activation)} if dense or moe else {}
-    written |= common.write_heads(attention) if attention else {}
+    written |= common.write_heads(attention)
     written |= {"intermediate_size": dense.d_ff, "mlp_bias": dense.bias} if dense else {}
     if arch.mtp:
         block = "".join(letters[step.parts[0]] for step in arch.mtp.block)  # of all alike

@@ -125,8 +125,7 @@ def write_layers(arch: Architecture, delta: GatedDeltaNet | None, attention: Att
             "linear_num_value_heads": delta.heads, "linear_num_key_heads": delta.key_heads, "linear_key_head_dim": delta.key_dim,
             "linear_value_head_dim": delta.value_dim, "linear_conv_kernel_dim": delta.kernel,
         }  # fmt: skip
-    if attention:
-        written |= common.write_heads(attention) | {"attention_bias": attention.bias}
+    written |= common.write_heads(attention) | ({"attention_bias": attention.bias} if attention else {})
     if dense:
         written["intermediate_size"] = dense.d_ff
     if moe:

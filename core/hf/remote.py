@@ -3,7 +3,7 @@ names of its own: one row of REMOTE each, an interpreter between the two."""
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -379,7 +379,7 @@ REMOTE = {
         },
     ),
     "mimo": Remote(
-        Kin(**{f: getattr(kin.KIN["qwen2"], f) for f in Kin.__dataclass_fields__} | {"name": "MiMo"}),
+        replace(kin.KIN["qwen2"], name="MiMo"),
         fixed=dict(attention_bias=True), more=_ahead, written=_write_ahead,
         ahead=mtp.Names(
             "mtp_layers.{module}", "mtp_layers.{module}.token_layernorm", "mtp_layers.{module}.hidden_layernorm",
@@ -415,7 +415,7 @@ REMOTE = {
     ),
     "skywork": Remote(Kin("Skywork", (32_000, 4_096, 11_008, 32, 2_048), (32, None, None), bias=False), unread="head_dim"),
     "stablelm_epoch": Remote(
-        Kin(**{f: getattr(kin.KIN["stablelm"], f) for f in Kin.__dataclass_fields__} | {"eps": ("norm_eps", 1e-5)}),
+        replace(kin.KIN["stablelm"], name="StableLMEpoch", eps=("norm_eps", 1e-5)),
         keys=dict(partial_rotary_factor="rope_pct"), unread="head_dim rope_scaling", ignored="rotary_scaling_factor", given=_heads_again,
     ),
     "xverse": Remote(

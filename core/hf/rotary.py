@@ -156,10 +156,20 @@ def rope_scaling(inner: Config, context: int, original: int | None = None) -> di
     return {"scaling": {"kind": kind} | scaling}
 
 
-def write_rope(position: Rope, context: int) -> dict:
-    """rope_theta, rope_scaling and partial_rotary_factor: the form that every version of transformers reads."""
+def write_dictionary(position: Rope, context: int) -> dict:
+    """A whole rope dictionary: the base, and how it is scaled."""
+    return {"rope_theta": _turning(position).base} | write_rope_scaling(position, context)
+
+
+def _turning(position: Any) -> Rope:
     if not isinstance(position, Rope):
         raise Unsupported(f"position: this family's is a rope, not {position.kind}")
+    return position
+
+
+def write_rope(position: Rope, context: int) -> dict:
+    """rope_theta, rope_scaling and partial_rotary_factor: the form that every version of transformers reads."""
+    position = _turning(position)
     written = {"rope_theta": position.base} | unless(1.0, partial_rotary_factor=position.fraction)
     return written | ({"rope_scaling": write_rope_scaling(position, context)} if position.scaling else {})
 
@@ -239,9 +249,7 @@ def write_ropes(near: Rope, far: Rope, context: int) -> dict:
     both = {"sliding_attention": near, "full_attention": far}
     return {
         "rope_parameters": {
-            kind: {"rope_theta": rope.base}
-            | unless(1.0, partial_rotary_factor=rope.fraction)
-            | write_rope_scaling(rope, context)
+            kind: unless(1.0, partial_rotary_factor=rope.fraction) | write_dictionary(rope, context)
             if isinstance(rope, Rope)
             else None
             for kind, rope in both.items()

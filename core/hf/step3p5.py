@@ -224,13 +224,13 @@ def write(arch: Architecture) -> dict:
     feeds = {"dense*": FeedForward, "moe*": Experts}
     common.made_of(arch, {"attention": Attention | None, "local*": Attention, "global*": Attention} | feeds)
     mixers, moe = common.mixers(arch), next((part for part in arch.parts.values() if part.kind == "experts"), None)
-    if not moe:
-        raise Unsupported("parts.moe: is missing, and this family has no model without experts")
     dense = next((part for part in arch.parts.values() if part.kind == "feed_forward"), None)
     full = next((part for part in mixers if not part.window), mixers[0])
     local = next((part for part in mixers if part.window), full)
     near, far = common.near_and_far(arch)
     blocks = [*arch.sequence, *(arch.mtp.each if arch.mtp else ())]
+    if any(len(block) != 2 for block in blocks):
+        raise Unsupported("mtp.block: in this family it is attention and what follows it")
     beside = [arch.parts[block[1].parts[0]] for block in blocks]
 
     def limit(part: Spec | None) -> float:
@@ -248,11 +248,6 @@ def write(arch: Architecture) -> dict:
             "layer_types": [KINDS[bool(arch.parts[block[0].parts[0]].window)] for block in blocks],
             "mlp_layer_types": ["sparse" if part.kind == "experts" else "dense" for part in beside],
             "num_nextn_predict_layers": v3.write_mtp(arch),
-            "n_routed_experts": moe.count,
-            "num_experts_per_tok": moe.top_k,
-            "moe_intermediate_size": moe.d_ff,
-            "share_expert_dim": moe.shared.d_ff if moe.shared else 0,
-            "moe_router_scaling_factor": moe.router.scale,
             "mlp_bias": dense.bias if dense else bool(moe.shared and moe.shared.bias),
             "swiglu_limits": [limit(part) if part.kind == "experts" else 0.0 for part in beside],
             "swiglu_limits_shared": [
@@ -260,10 +255,21 @@ def write(arch: Architecture) -> dict:
                 for part in beside
             ],
         }
+        | (_write_experts(moe) if moe else {})
         | ({"intermediate_size": dense.d_ff} if dense else {})
         | rotary.write_ropes(near, far, arch.context)
         | common.write_precision(arch)
     )
+
+
+def _write_experts(moe: Experts) -> dict:
+    return {
+        "n_routed_experts": moe.count,
+        "num_experts_per_tok": moe.top_k,
+        "moe_intermediate_size": moe.d_ff,
+        "share_expert_dim": moe.shared.d_ff if moe.shared else 0,
+        "moe_router_scaling_factor": moe.router.scale,
+    }
 
 
 def sources(arch: Architecture) -> Sources:

@@ -146,12 +146,11 @@ def _write(arch: Architecture, name: str) -> dict:
     written = {"architectures": [f"{name}ForCausalLM"], "model_type": name.lower()} | common.write_precision(arch)
     written |= common.write_sizes(arch)
     written["layers_block_type"] = ["hybrid" if name else "linear_attention" for name in blocks]
-    if shared:
-        attention = shared.attention
-        written |= {
-            "num_attention_heads": attention.heads, "num_key_value_heads": attention.kv_heads, "attention_head_dim": attention.head_dim,
-        } | common.write_dense(shared.feed_forward)  # fmt: skip
-    return written
+    if not shared:
+        return written | common.write_heads(None)
+    heads = common.write_heads(shared.attention)
+    written |= {"attention_head_dim": heads.pop("head_dim")}
+    return written | heads | common.write_dense(shared.feed_forward)
 
 
 def _write_zamba(arch: Architecture) -> dict:

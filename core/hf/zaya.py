@@ -3,8 +3,7 @@ hears from the layer before; every sum on the stream is learned channel by chann
 
 from ..parts.convolutional_attention import ConvolutionalAttention
 from ..parts.experts import Experts
-from ..parts.position import Rope
-from ..spec import Architecture, Unsupported
+from ..spec import Architecture
 from . import common, rotary, tensors
 from .common import unless
 from .config import Config
@@ -71,11 +70,8 @@ def write(arch: Architecture) -> dict:
     mixers = [arch.part(block[0].parts[0]) for block in arch.sequence]
     types = ["hybrid_sliding" if part.window else "hybrid" for part in mixers]
     some = mixers[0]
-    if not all(isinstance(part.position, Rope) for part in mixers):
-        raise Unsupported("position: in this family every layer turns")
     ropes = {
-        kind: {"rope_theta": part.position.base, "partial_rotary_factor": part.position.fraction}
-        | rotary.write_rope_scaling(part.position, arch.context)
+        kind: {"partial_rotary_factor": part.position.fraction} | rotary.write_dictionary(part.position, arch.context)
         for kind, part in zip(types, mixers, strict=True)
     }
     return (
