@@ -1,7 +1,8 @@
 """config.json in and out, and checkpoints in: one file a family where they differ.
 
 A family's module has `TYPES` (its model_type values), `read(config, model_type) -> dict` (the spec's mapping),
-`write(arch) -> dict` (the config.json), `sources(arch) -> Sources` (where each parameter is in a checkpoint),
+`write(arch) -> dict` (the config.json, or Unsupported: it says by `common.made_of` what its layers have),
+`sources(arch) -> Sources` (where each parameter is in a checkpoint),
 `ignored(name) -> bool` (tensors that are no part of the model) and, where it is not `model.` alone,
 `ROOTS` (what names begin with; those that do not are below the first); where it stores matrices as no other family does,
 `stored(arch, config) -> Architecture` and `write_stored(arch)` read and write its quantization_config.
