@@ -65,7 +65,7 @@ with own:
         placeholder='{"model_type": "qwen3", "hidden_size": 1024, …}, or hf:Qwen/Qwen3-0.6B',
     )  # fmt: skip
     if st.button("Open", type="primary", width="stretch") and (arch := page.opened_text(st.session_state["own"], None)):
-        if (given := st.session_state["own"].strip()).startswith(hub.PREFIX):
+        if hub.is_name(given := st.session_state["own"].strip()):
             st.session_state["said"] = hub.beside(given, cost(arch).weight_bytes)
         st.switch_page("pages/workbench.py", query_params=page.write(page.opened(arch)))
     if (before := page.refused("text", None).get("")) and before.shown == st.session_state["own"]:
