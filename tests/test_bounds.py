@@ -85,6 +85,8 @@ def test_tensors_of_every_part_can_be_counted(kind):
 @pytest.mark.parametrize(
     "field, part",
     [
+        ("heads: 1,024 × 8,192 channels", {"kind": "lightning_attention", "heads": 1_024, "head_dim": 8_192}),
+        ("heads: 1,024 × 8,192 channels", {"kind": "kimi_delta", "heads": 1_024, "head_dim": 8_192}),
         ("heads: 1,024 × 1,024 channels", {"kind": "attention", "heads": 1_024, "kv_heads": 1, "head_dim": 1_024}),
         ("index_heads", {**ATTENTION, "kind": "block_sparse_attention", "index_heads": 1_024, "index_dim": 8_192, "top_blocks": 4}),
         ("top_blocks", {**ATTENTION, "kind": "block_sparse_attention", "index_heads": 4, "index_dim": 16, "top_blocks": 999_999}),

@@ -126,13 +126,6 @@ NOTHING_TO_DO = {  # what would change nothing, or what nothing is given
 }
 
 
-@pytest.mark.parametrize("kind", ["lightning_attention", "kimi_delta"])
-def test_heads_are_bounded_together(kind):
-    wide = {"kind": kind, "heads": 1024, "head_dim": 8192}
-    with pytest.raises(Unsupported, match="at most 1,048,576"):
-        parse(SMALL | {"parts": SMALL["parts"] | {"attention": wide}})
-
-
 @pytest.mark.parametrize("field", NOTHING_TO_DO)
 def test_what_would_do_nothing_is_refused(field):
     with pytest.raises(Unsupported, match=field):
