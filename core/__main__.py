@@ -5,17 +5,15 @@ import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from pydantic import ValidationError
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from . import hf, hub, library
 from .checklist import checklist
-from .cost import Cost, cost
+from .cost import cost
 from .diff import diff
 from .graph import graph, to_dot, to_graphml, to_json, to_mermaid
 from .precision import FORMATS
@@ -24,7 +22,7 @@ from .routing import DEFAULT_TEXT, route
 from .share import encode
 from .spec import Architecture, Unsupported, Workload, sentence
 from .verify import verify
-from .words import figure, percent, size, tokens
+from .words import figure, percent, size, table, tokens
 
 GRAPHS = {"graphml": to_graphml, "dot": to_dot, "mermaid": to_mermaid}
 
@@ -130,19 +128,15 @@ def run_list(args: argparse.Namespace, out: Console) -> Any:
         figures = ("parameters", "active_parameters", "kv_bytes_per_token")
         released = arch.released and arch.released.isoformat()
         rows.append({"name": name, "title": arch.title, "released": released} | {f: getattr(c, f) for f in figures})
-    table = columns("name", "title", "released", "parameters>", "active>", "cache a token>")
-    for row in rows:
-        active = figure(row["active_parameters"]) if row["active_parameters"] != row["parameters"] else "all"
-        cells = (
-            row["name"],
-            row["title"],
-            row["released"] or "",
-            figure(row["parameters"]),
-            active,
+    shown = (
+        (
+            row["name"], row["title"], row["released"] or "", figure(row["parameters"]),
+            figure(row["active_parameters"]) if row["active_parameters"] != row["parameters"] else "all",
             size(row["kv_bytes_per_token"]),
         )
-        table.add_row(*cells)
-    out.print(table)
+        for row in rows
+    )  # fmt: skip
+    out.print(table(("name", "title", "released", "parameters>", "active>", "cache a token>"), shown))
     return rows
 
 
@@ -153,8 +147,7 @@ def run_show(args: argparse.Namespace, out: Console) -> Any:
     c = cost(arch)
     out.print(f"{arch.title} ({arch.name})", style="bold")
     out.print(arch.note or "")
-    facts = columns("", "")
-    for words, said in (
+    facts = (
         ("organisation", arch.organisation), ("released", arch.released), ("licence", arch.licence), ("sources", "; ".join(arch.sources)),
         ("layers", arch.pattern), ("d_model", f"{arch.d_model:,}"), ("vocabulary", f"{arch.vocab_size:,}"),
         ("context", tokens(arch.context)), ("parameters", f"{c.parameters:,}"),
@@ -162,11 +155,10 @@ def run_show(args: argparse.Namespace, out: Console) -> Any:
         ("ahead of the model", f"{c.mtp_parameters:,}" if c.mtp_parameters else None),
         ("weights as shipped", size(c.weight_bytes)), ("cache a token", c.derivation("kv_bytes_per_token") + " bytes"),
         ("decode after 4K", figure(c.decode_flops, "FLOP")),
-    ):  # fmt: skip
-        if said:
-            facts.add_row(words, str(said))
-    out.print(facts)
-    say_unsized(c, out)
+    )  # fmt: skip
+    out.print(table(("", ""), ((words, str(said)) for words, said in facts if said)))
+    if c.caveat:
+        out.print(c.caveat)
     for name in arch.parts:
         out.print(f"{name}: {arch.part(name).explain(arch.d_model)}")
     out.print("\nWhat an implementation must get right", style="bold")
@@ -175,19 +167,13 @@ def run_show(args: argparse.Namespace, out: Console) -> Any:
     return value
 
 
-def say_unsized(c: Cost, out: Console) -> None:
-    if c.unsized:
-        out.print(f"The bytes of {c.architecture.title}'s weights as shipped are not known: {c.unsized}.")
-
-
 def run_graph(args: argparse.Namespace, out: Console) -> Any:
     g = graph(opened(args.name))
     if args.format:
         print(GRAPHS[args.format](g))
         return to_json(g)
-    table = columns("box", "kind", "out", "parameters>", "FLOPs a token>", "kept a token>")
 
-    def below(parent: str | None, depth: int) -> None:
+    def below(parent: str | None, depth: int) -> Iterator[tuple[str, ...]]:
         for node, data in g.nodes(data=True):
             if data["parent"] == parent:
                 times = (
@@ -197,33 +183,18 @@ def run_graph(args: argparse.Namespace, out: Console) -> Any:
                 )
                 shape = ", ".join(f"{n:,}" if isinstance(n, int) else n for n in data["shape_out"])
                 figures = (f"{data[key]:,}" if data[key] else "" for key in ("parameters", "flops", "cache_bytes"))
-                table.add_row(f"{'  ' * depth}{times}{data['label']}", data["kind"], f"({shape})", *figures)
-                below(node, depth + 1)
+                yield f"{'  ' * depth}{times}{data['label']}", data["kind"], f"({shape})", *figures
+                yield from below(node, depth + 1)
 
-    below(None, 0)
-    out.print(table)
+    names = ("box", "kind", "out", "parameters>", "FLOPs a token>", "kept a token>")
+    out.print(table(names, below(None, 0)))
     return to_json(g)
 
 
 def run_cost(args: argparse.Namespace, out: Console) -> Any:
     c = cost(opened(args.name), workload_of(args))
     value = c.to_dict()
-    table = columns("layers", "component", "parameters>", "active>", "weights>", "cache>", "prefill>", "decode>")
-    for row in c.rows:
-        kept = row.kv_bytes + row.state_bytes
-        table.add_row(
-            row.block, row.component, f"{row.parameters or row.mtp_parameters:,}", f"{row.active_parameters:,}", size(row.weight_bytes),
-            size(kept) if kept else "", figure(row.prefill_flops, "FLOP") if row.prefill_flops else "",
-            figure(row.decode_flops, "FLOP") if row.decode_flops else "",
-        )  # fmt: skip
-    table.add_section()
-    table.add_row(
-        "all", "", f"{c.parameters:,}", f"{c.active_parameters:,}", size(c.weight_bytes), size(c.kv_bytes + c.state_bytes),
-        figure(c.prefill_flops, "FLOP"), figure(c.decode_flops, "FLOP"),
-    )  # fmt: skip
-    out.print(table)
-    say_unsized(c, out)
-    out.print(f"A token leaves {c.kv_bytes_per_token:,} bytes in the caches: {c.derivation('kv_bytes_per_token')}")
+    out.print(str(c))
     if args.explain:
         for row, said in zip(c.rows, value["rows"], strict=True):
             for name, words in said["derivation"].items():
@@ -233,19 +204,7 @@ def run_cost(args: argparse.Namespace, out: Console) -> Any:
 
 def run_diff(args: argparse.Namespace, out: Console) -> Any:
     found = diff(opened(args.a), opened(args.b), workload_of(args))
-    for change in found:
-        out.print(str(change))
-    if not found:
-        out.print("no difference")
-    table = columns("", "before>", "after>", "change>")
-    for name, (before, after) in found.figures.items():
-        share = f"{(after - before) / before:+.1%}" if before and after is not None else ""
-        both = ("not known" if n is None else f"{n:,}" for n in (before, after))
-        table.add_row(name.replace("_", " "), *both, share)
-    if found.figures:
-        out.print(table)
-    for side in (found.before, found.after):
-        say_unsized(side, out)
+    out.print(str(found))
     return found.to_dict()
 
 
@@ -280,28 +239,19 @@ def run_route(args: argparse.Namespace, out: Console) -> Any:
     if args.text:
         text = read_file(args.text)
     found = route(opened(args.name), text, args.seed)
-    out.print(f"{len(found.tokens)} pieces of text through {len(found.layers)} routers with random weights")
-    table = columns(
-        "router", "experts>", "busiest>", "unused>", "MaxVio>", "entropy>", "changed by groups>", "by bias>"
-    )
-    for layer in found.layers:
-        table.add_row(
-            layer.path, f"{len(layer.load)}", f"{layer.load.argmax()}", f"{len(layer.dead)}", f"{layer.max_violation:.2f}",
-            f"{layer.entropy:.3f}", percent(layer.changed_by_groups), percent(layer.changed_by_bias),
-        )  # fmt: skip
-    out.print(table)
+    out.print(str(found))
     return found.to_dict()
 
 
 def run_verify(args: argparse.Namespace, out: Console) -> Any:
     found = verify(args.source, opened(args.name) if args.name else None)
     out.print(f"{found.source}: {found.verdict}", style="bold")
-    table = columns("", "in the files>", "of the config.json>")
-    table.add_row("parameters", f"{found.parameters:,}", f"{found.expected_parameters:,}")
-    table.add_row("bytes", f"{found.bytes:,}", f"{found.expected_bytes:,}")
-    for name, kept in found.apart.items():
-        table.add_row(f"{name}, not compared", f"{kept:,} bytes", "")
-    out.print(table)
+    rows = [
+        ("parameters", f"{found.parameters:,}", f"{found.expected_parameters:,}"),
+        ("bytes", f"{found.bytes:,}", f"{found.expected_bytes:,}"),
+        *((f"{name}, not compared", f"{kept:,} bytes", "") for name, kept in found.apart.items()),
+    ]
+    out.print(table(("", "in the files>", "of the config.json>"), rows))
     for difference in found.differences:
         out.print(difference)
     return found.to_dict()
@@ -320,20 +270,10 @@ def run_generate(args: argparse.Namespace, out: Console) -> Any:
     return {"prompt": args.prompt, "text": "".join(pieces)}
 
 
-def columns(*names: str) -> Table:
-    """A table without lines; a name that ends in > is of figures, to the right."""
-    table = Table(box=box.SIMPLE_HEAD if any(names) else None, pad_edge=False, show_header=any(names))
-    for name in names:
-        table.add_column(name.rstrip(">"), justify="right" if name.endswith(">") else "left", overflow="fold")
-    return table
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     try:
         args = parser().parse_args(arguments)
-        # As wide as the tables need where nobody looks at a terminal, so that a pipe gets whole lines.
-        wide = None if sys.stdout.isatty() else 200
-        out = Console(quiet=args.json, highlight=False, markup=False, soft_wrap=True, width=wide)
+        out = Console(quiet=args.json, highlight=False, markup=False, emoji=False, soft_wrap=True)
         value = args.run(args, out)
         if args.json:
             print(json.dumps(value, indent=1))

@@ -23,6 +23,7 @@ from .parts.norm import Affine, Norm
 from .precision import FORMATS, FormatName
 from .spec import Architecture, Step, Workload
 from .trace import Traced, trace_ahead, trace_beneath, trace_block, trace_part
+from .words import figure, size, table
 
 ACTIVATION_BYTES = 2
 
@@ -132,6 +133,26 @@ class Cost:
         ]
         return f"{' + '.join(parts)} = {getattr(self, figure):,}" if parts else f"{getattr(self, figure):,}"
 
+    @property
+    def caveat(self) -> str:
+        """A sentence about what is not known of it; nothing where all is known."""
+        if not self.unsized:
+            return ""
+        return f"The bytes of {self.architecture.title}'s weights as shipped are not known: {self.unsized}."
+
+    def __str__(self) -> str:
+        """A table with one row a component, and their sum below."""
+        names = ("layers", "component", "parameters>", "active>", "weights>", "cache>", "prefill>", "decode>")
+        rows = [(row.block, row.component, *_shown(row, row.parameters or row.mtp_parameters)) for row in self.rows]
+        w, total = self.workload, ("all", "", *_shown(self, self.parameters))
+        lines = (
+            f"{self.architecture.title}: {w.batch:,} × {w.context:,} tokens, weights {w.weights or 'as shipped'}, caches in {w.cache}",
+            table(names, rows, total),
+            self.caveat,
+            f"A token leaves {self.kv_bytes_per_token:,} bytes in the caches: {self.derivation('kv_bytes_per_token')}",
+        )
+        return "\n".join(line for line in lines if line)
+
     def to_dict(self) -> dict:
         figures = (
             "parameters", "active_parameters", "mtp_parameters", "weight_bytes", "kv_bytes_per_token", "kv_bytes", "state_bytes",
@@ -143,6 +164,13 @@ class Cost:
             | {name: getattr(self, name) for name in figures}
             | {"unsized": self.unsized, "rows": rows}
         )
+
+
+def _shown(of: Row | Cost, parameters: int) -> tuple[str, ...]:
+    """A row of the table, or its sum."""
+    flops = (figure(n, "FLOP") if n else "" for n in (of.prefill_flops, of.decode_flops))
+    kept = of.kv_bytes + of.state_bytes
+    return f"{parameters:,}", f"{of.active_parameters:,}", size(of.weight_bytes), size(kept) if kept else "", *flops
 
 
 def sentences(row: Row) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from .cost import Cost, cost
 from .spec import METADATA, Architecture, Workload
-from .words import number
+from .words import number, table
 
 FIGURES = (
     "parameters",
@@ -65,6 +65,14 @@ class Diff:
         both = {name: (getattr(self.before, name), getattr(self.after, name)) for name in FIGURES}
         return {name: (a, b) for name, (a, b) in both.items() if a != b}
 
+    def __str__(self) -> str:
+        """One change a line, and below them a table of the figures that differ."""
+        lines = [str(change) for change in self.changes] or ["no difference"]
+        if figures := self.figures:
+            rows = ((name.replace("_", " "), *map(_known, both), _share(*both)) for name, both in figures.items())
+            lines.append(table(("", "before>", "after>", "change>"), rows))
+        return "\n".join([*lines, *filter(None, (self.before.caveat, self.after.caveat))])
+
     def to_dict(self) -> dict:
         return {
             "before": self.sides[0].name,
@@ -118,3 +126,11 @@ def _words(value: Any) -> str:
         case list():
             return f"({', '.join(map(_words, value[:4]))}{', …' if len(value) > 4 else ''})"
     return str(value)
+
+
+def _known(figure: int | None) -> str:
+    return "not known" if figure is None else f"{figure:,}"
+
+
+def _share(before: int | None, after: int | None) -> str:
+    return f"{(after - before) / before:+.1%}" if before and after is not None else ""

@@ -4,7 +4,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from math import prod
@@ -20,6 +20,7 @@ from .parts.experts import Experts
 from .parts.router import RouterModule
 from .spec import Architecture, Unsupported
 from .trace import trace_part
+from .words import percent, table
 
 MAX_TOKENS = 256
 MAX_RECORDED = 4_000_000  # scores of all layers together: 16 MB
@@ -57,9 +58,9 @@ class LayerRouting:
 
     layer: int
     path: str
-    scores: np.ndarray
-    chosen: np.ndarray
-    weights: np.ndarray
+    scores: np.ndarray = field(repr=False)
+    chosen: np.ndarray = field(repr=False)
+    weights: np.ndarray = field(repr=False)
     changed_by_groups: float
     changed_by_bias: float
 
@@ -97,10 +98,10 @@ class Routing:
     The weights are random, hence `trained` is false: structure and balance are the architecture's, preferences are not.
     """
 
-    architecture: Architecture
-    live: Architecture
-    tokens: tuple[str, ...]
-    layers: tuple[LayerRouting, ...]
+    architecture: Architecture = field(repr=False)
+    live: Architecture = field(repr=False)
+    tokens: tuple[str, ...] = field(repr=False)
+    layers: tuple[LayerRouting, ...] = field(repr=False)
     trained: bool = False
 
     @property
@@ -110,6 +111,20 @@ class Routing:
         for row, layer in zip(out, self.layers, strict=True):
             row[: len(layer.load)] = layer.load
         return out
+
+    def __str__(self) -> str:
+        """A table with one row a router."""
+        names = ("router", "experts>", "busiest>", "unused>", "MaxVio>", "entropy>", "changed by groups>", "by bias>")
+        rows = (
+            (
+                layer.path, f"{len(layer.load)}", f"{layer.load.argmax()}", f"{len(layer.dead)}", f"{layer.max_violation:.2f}",
+                f"{layer.entropy:.3f}", percent(layer.changed_by_groups), percent(layer.changed_by_bias),
+            )
+            for layer in self.layers
+        )  # fmt: skip
+        weights = "trained" if self.trained else "random"
+        said = f"{len(self.tokens)} pieces of text through {len(self.layers)} routers with {weights} weights"
+        return f"{said}\n{table(names, rows)}"
 
     def to_dict(self) -> dict:
         """Plain values for JSON."""

@@ -1,7 +1,10 @@
-"""Figures as people say them."""
+"""Figures as people say them, and tables of them."""
 
 import bisect
+import io
 import math
+import sys
+from collections.abc import Iterable, Sequence
 
 
 def number(value: float) -> str:
@@ -52,3 +55,24 @@ def divisors(whole: int, near: int) -> str:
         at = bisect.bisect(found, near)
         found = found[max(0, at - 3) : at + 3]
     return " or ".join(filter(None, (", ".join(f"{n:,}" for n in found[:-1]), f"{found[-1]:,}")))
+
+
+def table(names: Sequence[str], rows: Iterable[Sequence[str]], total: Sequence[str] = ()) -> str:
+    """A table as plain text, no wider than the terminal, or 200 columns where its reader is a file or a pipe. A name that ends
+    in > is that of a column of numbers, aligned to the right."""
+    from rich import box  # slow to load, and seldom asked for
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(box=box.SIMPLE_HEAD if any(names) else None, pad_edge=False, show_header=any(names))
+    for name in names:
+        shown.add_column(name.rstrip(">"), justify="right" if name.endswith(">") else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*row)
+    if total:
+        shown.add_section()
+        shown.add_row(*total)
+    width = None if sys.stdout and sys.stdout.isatty() else 200
+    page = Console(file=io.StringIO(), width=width, color_system=None, markup=False, emoji=False, highlight=False)
+    page.print(shown)
+    return "\n".join(line.rstrip() for line in page.file.getvalue().split("\n")).strip("\n")
