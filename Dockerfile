@@ -12,13 +12,11 @@ RUN python -m pip install --no-cache-dir ${TORCH_INDEX:+--extra-index-url "$TORC
 COPY core core
 COPY app app
 COPY presets presets
-COPY .streamlit .streamlit
 
-ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/strata \
-    MALLOC_MMAP_THRESHOLD_=65536 MALLOC_TRIM_THRESHOLD_=65536
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 RUN useradd --create-home strata
 USER strata
 EXPOSE 8501
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
   CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8501/_stcore/health', timeout=4)"]
-CMD ["python", "-m", "streamlit", "run", "app/server.py", "--server.port=8501", "--server.address=0.0.0.0"]
+CMD ["python", "-m", "core", "app", "--address=0.0.0.0"]

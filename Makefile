@@ -9,11 +9,11 @@ export PYTHONPATH := $(CURDIR)
 export MALLOC_MMAP_THRESHOLD_ := 65536
 export MALLOC_TRIM_THRESHOLD_ := 65536
 
-.PHONY: app test lint bench sheet sizes figures sweep fuzz parity clean
+.PHONY: app test lint requirements bench sheet sizes figures sweep fuzz parity clean
 
 app: .venv/.app
 	@echo "Strata: http://localhost:$(PORT)"
-	@exec $(BIN)/streamlit run app/server.py --server.port $(PORT) --server.headless true
+	@exec $(BIN)/python -m core app --port $(PORT)
 
 test: lint
 	$(BIN)/python tests/fuzz.py --seconds 60
@@ -40,6 +40,12 @@ sizes: .venv/.test
 
 figures: .venv/.test
 	$(BIN)/python docs/figures.py
+
+# The newest of each that pyproject.toml allows.
+requirements: | .venv/bin/python
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' >.venv/ranges.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager -r .venv/ranges.txt
+	$(BIN)/python -m pip freeze -r .venv/ranges.txt | sed '/^##/,$$d; s/+.*//' >requirements.txt
 
 bench: .venv/.test
 	$(BIN)/python bench/run.py

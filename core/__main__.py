@@ -1,4 +1,5 @@
-"""The command line: python -m core list | show | graph | cost | diff | import | export | route | verify | generate."""
+"""The command line, `strata` or `python -m core`: list | show | graph | cost | diff | import | export | route | verify |
+generate | app."""
 
 import argparse
 import json
@@ -6,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from pydantic import ValidationError
@@ -29,12 +31,14 @@ GRAPHS = {"graphml": to_graphml, "dot": to_dot, "mermaid": to_mermaid}
 
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise Unsupported(f"{message}; see `python -m core --help`")
+        raise Unsupported(f"{message}; see `{self.prog} --help`")
 
 
 def parser() -> Parser:
+    installed = os.path.basename(sys.argv[0]).startswith("strata")
     top = Parser(
-        prog="python -m core", description="Large language model architectures: what they are and what they cost."
+        prog="strata" if installed else "python -m core",
+        description="Large language model architectures: what they are and what they cost.",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -90,12 +94,22 @@ def parser() -> Parser:
     one.add_argument("--tokens", type=int, default=64, help="how many to generate")
     one.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token")
     one.add_argument("--seed", type=seed, default=0)
+    one = commands.add_parser("app", help="start the pages", description="start the pages")
+    one.set_defaults(run=run_app, json=False)
+    one.add_argument("--port", type=port, default=8501, help="where they are served, 8501 unless given")
+    one.add_argument("--address", help="the network address to listen on: all of this machine's unless given")
     return top
 
 
 def seed(word: str) -> int:
     if not re.fullmatch(r"[0-9]{1,18}", word):
         raise argparse.ArgumentTypeError(f"{word[:40]!r} is no seed; give a whole number of at most 18 digits")
+    return int(word)
+
+
+def port(word: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", word) or not 0 < int(word) < 65_536:
+        raise argparse.ArgumentTypeError(f"{word[:40]!r} is no port; give a whole number from 1 to 65,535")
     return int(word)
 
 
@@ -270,7 +284,21 @@ def run_generate(args: argparse.Namespace, out: Console) -> Any:
     return {"prompt": args.prompt, "text": "".join(pieces)}
 
 
+def run_app(args: argparse.Namespace, out: Console) -> NoReturn:
+    """Streamlit takes the place of this process."""
+    server = Path(__file__).resolve().parent.parent / "app" / "server.py"
+    options = ["--server.port", str(args.port)] + (["--server.address", args.address] if args.address else [])
+    # Live models come and go: with fixed thresholds the C library gives their memory back.
+    memory = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+    command = [sys.executable, "-m", "streamlit", "run", str(server), *options]
+    os.execve(sys.executable, command, memory | os.environ)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
+    nowhere = open(os.devnull, "w")  # noqa: SIM115 - for a shell that closed them
+    sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
+    for stream in (sys.stdout, sys.stderr):  # a letter that the terminal has not is shown as its number
+        stream.reconfigure(errors="backslashreplace")
     try:
         args = parser().parse_args(arguments)
         out = Console(quiet=args.json, highlight=False, markup=False, emoji=False, soft_wrap=True)
@@ -296,8 +324,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    nowhere = open(os.devnull, "w")  # noqa: SIM115 - for a shell that closed them
-    sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
-    for stream in (sys.stdout, sys.stderr):  # a letter that the terminal has not is shown as its number
-        stream.reconfigure(errors="backslashreplace")
     sys.exit(main())

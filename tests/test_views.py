@@ -103,7 +103,7 @@ def test_the_palettes_say_the_same_roles():
     assert LIGHT.keys() == DARK.keys() and ROLE_WORDS.keys() <= LIGHT.keys()
     used = {row.role for name in core.presets() for row in core.cost(core.load(name)).rows}
     assert used <= set(ROLE_WORDS)
-    config = tomllib.loads(Path(".streamlit/config.toml").read_text())
+    config = tomllib.loads(Path("app/.streamlit/config.toml").read_text())
     for palette, theme in ((LIGHT, config["theme"]["light"]), (DARK, config["theme"]["dark"])):
         assert (theme["primaryColor"], theme["backgroundColor"], theme["textColor"]) == (
             palette["accent"],
