@@ -74,17 +74,23 @@ PIECES = [
 
 @given(
     st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join),
-    st.lists(st.text("ab.1", min_size=1, max_size=7)),
+    st.lists(st.lists(st.text("ab1", min_size=1, max_size=3), min_size=1, max_size=3).map(".".join)),
 )
 @example("^^a$$", ["a"])
-@example("(a|b.*)$", ["a.", "b.1"])
+@example("(a|b.*)$", ["a.b", "b.1"])
+@example("a|b$", ["a.b", "b.1"])
 def test_expressions_are_res(text, names):
-    begin, whole, steps = Names(begin=[text]), Names(whole=[text]), Names(steps=[text])
+    begin, whole = Names(begin=[text]), Names(whole=[text])
+    try:
+        steps = Names(steps=[text])
+    except core.Unsupported as error:
+        assert "$" in text and "elsewhere than at its end" in str(error)
+        steps = None
     for name in names:
         assert (name in begin) == any(re.match(text, one) for one in spelled(name))
         assert (name in whole) == any(re.fullmatch(text, one) for one in spelled(name))
         bounded = rf"(?:{text})(?:(?<=\.)|(?=\.|$))"  # transformers' own
-        assert (name in steps) == any(re.match(bounded, one) for one in spelled(name))
+        assert steps is None or (name in steps) == any(re.match(bounded, one) for one in spelled(name))
 
 
 @given(
@@ -101,7 +107,7 @@ def test_steps_below_and_ends(given_names, cut):
 
 
 @pytest.mark.parametrize(
-    "text", [r"(?!.*mlp).*", r"(a)\1", "(?i)a", "(?>a*)b", "a++", "(", "a{3000}", "(((a{90}){90}){90}){90}", "a" * 2_000]
+    "text", [r"(?!.*mlp).*", r"(a)\1", "(?>a*)b", "a++", "(", "a{3000}", "(((a{90}){90}){90}){90}", "a" * 2_000]
 )  # fmt: skip
 def test_an_expression_that_is_not_read_is_refused(text):
     with pytest.raises(core.Unsupported):
