@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
 from pydantic import ValidationError
 from rich.console import Console
 
@@ -252,6 +253,7 @@ def run_route(args: argparse.Namespace, out: Console) -> Any:
     text = DEFAULT_TEXT
     if args.text:
         text = read_file(args.text)
+    torch.set_num_threads(1)  # a live model's products are tiny: threads would wait for one another
     found = route(opened(args.name), text, args.seed)
     out.print(str(found))
     return found.to_dict()
