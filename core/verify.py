@@ -42,7 +42,20 @@ PACKED = {"I32"}  # the integer formats: eight values of four bits, or four of e
 SCALES = (
     ".weight_scale_inv", ".weight_scale", ".scales", ".SCB", ".weight.absmax", "_scale_inv", "_scale", ".scale",
 )  # fmt: skip
-ONE = (".input_scale", ".input_global_scale", ".weight_global_scale", ".weight_scale_2", ".weight_format")  # a matrix
+_FP8 = (".weight_scale_inv", "_scale_inv", ".weight_scale", "_scale", ".scale")
+_SCALED = dict.fromkeys(("fp8", "fp8_block", "fp8_ue8m0", "fp8_row"), _FP8) | {
+    "int8": (".weight_scale", ".SCB"),
+    "mxfp4": (".weight_scale", "_scale", ".scale"),
+    "nvfp4": (".weight_scale", "_scale"),
+    "nf4": (".weight.absmax",),
+    "ternary": (".weight_scale",),
+}  # fmt: skip - what a format's scales are called; the integers in groups have .weight_scale or .scales
+_WIDE = {"F32", "BF16", "F16"}  # a scale's types, where it is not narrow itself
+_ONCE = {  # what there is one of for a matrix -> the formats that have it
+    ".input_scale": ("fp8", "fp8_block", "fp8_row", "int8", "nvfp4"), ".activation_scale": ("fp8", "fp8_block"),
+    ".input_global_scale": ("nvfp4",), ".weight_global_scale": ("nvfp4",), ".weight_scale_2": ("nvfp4",), ".weight_format": ("int8",),
+}  # fmt: skip
+ONE = tuple(_ONCE)
 ZEROS = (".qzeros", ".weight_zero_point")
 ORDER = (".g_idx", ".weight_g_idx")
 STATE = (
@@ -60,7 +73,9 @@ class Stored:
     dtype: str
     shape: tuple[int, ...]
     bytes: int
-    beside: tuple[tuple[str, str, tuple[int, ...]], ...] = ()  # (name, ending, shape) of what stands beside it
+    beside: tuple[
+        tuple[str, str, str, tuple[int, ...]], ...
+    ] = ()  # (name, ending, type, shape) of what stands beside it
     flat: bool = False  # its shape is not in the header, only how many values it has
 
 
@@ -187,11 +202,15 @@ def _compared(
                 other_types[part.dtype, fmt].append(names[name])
             elif _unscaled(name, part, fmt):
                 differences.append(f"{names[name]}: is stored as {fmt}, and the scales of its blocks are missing")
-            for beside, ending, shape in part.beside:
-                if math.prod(shape) not in _beside(ending, part.shape, fmt):
+            for beside, ending, dtype, shape in part.beside:
+                if not _belongs(ending, dtype, shape, part.shape, fmt):
                     differences.append(
-                        f"{beside}: has shape {shape}, and stands beside {part.shape} in {fmt}, which has no such tensor"
+                        f"{beside}: has shape {shape} of {dtype}, and stands beside {part.shape} in {fmt}, which has no such tensor"
                     )
+            scales = [beside for beside, ending, *_ in part.beside if ending in SCALES]
+            differences += [
+                f"{beside}: stands beside {scales[0]}; a matrix has its scales once" for beside in scales[1:]
+            ]
         used.update(way.names)
     for (dtype, fmt), which in other_types.items():
         more = f" and {len(which) - 1:,} others" if len(which) > 1 else ""
@@ -209,27 +228,55 @@ def _alike(made: tuple[int, ...], wanted: tuple[int, ...], flat: bool, gguf: boo
 
 def _unscaled(name: str, one: Stored, fmt: str) -> bool:
     own = name.endswith(("_blocks", "_scales"))  # gpt-oss's, which stand among the sources themselves
-    return bool(FORMATS[fmt].block) and not own and not any(ending in SCALES for _, ending, _ in one.beside)
+    return bool(FORMATS[fmt].block) and not own and not any(ending in SCALES for _, ending, *_ in one.beside)
 
 
-def _beside(ending: str, shape: tuple[int, ...], fmt: str) -> Collection[int]:
-    """How many values a tensor of this ending may have beside a matrix in this format; none where it may not be there."""
-    lead, rows, columns = math.prod(shape[:-2]), math.prod(shape[-2:-1]), math.prod(shape[-1:])
-    if not FORMATS[fmt].matrices_only or len(shape) < len(FORMATS[fmt].block) or 0 in shape:
-        return ()
-    if ending in SCALES:  # one for all, a row, a column where the matrix lies on its side, a block
-        return (1, lead, lead * rows, lead * columns, FORMATS[fmt].scales(shape))
+def _belongs(ending: str, dtype: str, shape: tuple[int, ...], matrix: tuple[int, ...], fmt: str) -> bool:
+    """Whether a tensor of this ending, type and shape stands beside a matrix in this format, as published tools write it."""
+    block = FORMATS[fmt].block
+    if not FORMATS[fmt].matrices_only or len(matrix) < max(len(block), 1 if fmt == "nf4" else 2) or 0 in matrix:
+        return False
+    lead, rows, columns = matrix[:-2], math.prod(matrix[-2:-1]), matrix[-1]
+    grouped = fmt.startswith(("int4", "uint4", "int8_g"))
+    one = {lead, (*lead, 1), (*lead, 1, 1)} if lead else {(), (1,)}
+    row = {(*lead, rows), (*lead, rows, 1)} | (
+        {(*lead, 1, columns)} if lead else set()
+    )  # stacked ones may lie on a side
+    split = len(matrix) - len(block)
+    grid = (*matrix[:split], *(-(-n // (b or n)) for n, b in zip(matrix[split:], block, strict=True)))
+    if ending in SCALES:
+        if ending not in _SCALED.get(fmt, (".weight_scale", ".scales") if grouped else ()):
+            return False
+        types = {"F8_E8M0", "U8"} if fmt in ("fp8_ue8m0", "mxfp4") else {"F8_E4M3"} if fmt == "nvfp4" else _WIDE
+        match fmt:
+            case "nf4":
+                return dtype in ("U8", "F32") and shape == grid
+            case "fp8" | "ternary":
+                shapes = one
+            case "int8":
+                shapes = one | row
+            case "fp8_row":
+                shapes = row
+            case _:
+                shapes = {grid, (*lead, grid[-1], rows)} if grouped else {grid}
+        return dtype in types and shape in shapes
     if ending in ONE:
-        return (1, lead)
-    if ending == ".weight_shape":
-        return (len(shape),)
+        return fmt in _ONCE[ending] and shape in one and dtype in ({"U8"} if ending == ".weight_format" else _WIDE)
     if fmt == "nf4" and ending in STATE:
-        return range(1, max(1_024, math.prod(shape) // 256))
-    if fmt.startswith(("int", "uint")) and ending in ORDER:
-        return (columns,)
-    if fmt.startswith(("int", "uint")) and ending in ZEROS:  # each in a number of its own, or packed
-        return (1, rows, (blocks := FORMATS[fmt].scales(shape)), -(-blocks * FORMATS[fmt].bits // 32))
-    return ()
+        if "quant_state" in ending:
+            return dtype == "U8" and len(shape) == 1 and shape[0] <= 1_024
+        sizes = {".weight.quant_map": 16, ".weight.nested_quant_map": 256}
+        return dtype == "F32" and shape == (sizes.get(ending, -(-math.prod(grid) // 256)),)
+    if ending == ".weight_shape":
+        return grouped and dtype in ("I32", "I64") and shape == (len(matrix),)
+    if grouped and ending in ORDER:
+        return dtype == "I32" and shape == (columns,)
+    if grouped and ending in ZEROS:  # each in a number of its own, or packed along either side
+        groups, packed = grid[-1], [-(-n * FORMATS[fmt].bits // 32) for n in (rows, grid[-1])]
+        whole = {(*lead, rows, groups), (*lead, groups, rows)}
+        narrow = {(*lead, packed[0], groups), (*lead, groups, packed[0]), (*lead, rows, packed[1])}
+        return dtype in ("I8", "U8", "I32") and shape in whole or dtype == "I32" and shape in narrow
+    return fmt == "int8" and ending in ZEROS and dtype == "I8" and shape in one | row
 
 
 def _against(
@@ -304,12 +351,12 @@ def _unpacked(found: Headers, ternary: bool) -> dict[str, Stored]:
         dtype, shape = found[name]
         owner = name.removesuffix(ending[name]) + (".weight" if ending[name].startswith(".") else "")
         if owner in matrices:
-            beside[owner].append((name, ending[name], shape))
+            beside[owner].append((name, ending[name], dtype, shape))
         else:  # a parameter that is called so, or one that strayed
             alone[name] = Stored(dtype, shape, _size(dtype, shape))
     for owner, those in beside.items():
         one = matrices[owner]
-        size = one.bytes + sum(_size(*found[name]) for name, _, _ in those)
+        size = one.bytes + sum(_size(*found[name]) for name, *_ in those)
         matrices[owner] = replace(one, bytes=size, beside=tuple(those))
     return matrices | alone
 

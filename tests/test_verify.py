@@ -254,10 +254,57 @@ def in_fp8(beside: str = "_scale_inv", **shapes: tuple) -> dict:
 def test_scales_have_one_value_a_block():
     assert not differences(in_fp8(), FP8)
     scale = f"{Q}.weight_scale_inv"
-    assert f"{scale}: has shape (1048576,)" in differences(in_fp8(**{scale: (1_048_576,)}), FP8)
+    shapes = [(256, 1), (1, 256), (256, 256), (4,), (2, 2, 1), (1,), (), (1_048_576,)]
+    for one in [*(("F32", shape) for shape in shapes), ("F64", (2, 2)), ("I32", (2, 2)), ("F8_E8M0", (2, 2))]:
+        assert f"{scale}: has shape {one[1]} of {one[0]}" in differences(in_fp8() | {scale: one}, FP8)
+    twice = differences(in_fp8() | {f"{Q}.weight_scale": ("F32", (2, 2))}, FP8)
+    assert "a matrix has its scales once" in twice
     assert "lm_head.weight_scale_inv: " in differences(in_fp8(**{"lm_head.weight_scale_inv": (3, 1)}), FP8)
     without = {name: one for name, one in in_fp8().items() if name != scale}
     assert f"{Q}.weight: is stored as fp8_block, and the scales of its blocks are missing" in differences(without, FP8)
+
+
+SCALED = {  # of a (256, 256) matrix, as published tools write them; and what the same format does not have
+    "fp8": (
+        dict(quant_method="fp8"), ".weight_scale_inv", [("F32", ()), ("BF16", (1,))], [("F32", (256,)), ("F64", ()), ("F32", (1, 1, 1))],
+    ),
+    "fp8_row": (
+        dict(quant_method="fbgemm_fp8"), ".weight_scale", [("F32", (256, 1)), ("F32", (256,))],
+        [("F32", (1,)), ("F32", (1, 256)), ("F32", ())],
+    ),
+    "int8": (
+        dict(load_in_8bit=True, quant_method="bitsandbytes"), ".SCB", [("F32", (256,))],
+        [("F32", (32,)), ("I8", (256,)), ("F32", (256, 256))],
+    ),
+    "int4": (compressed(**INT4), ".weight_scale", [("BF16", (256, 8))], [("BF16", (256, 2)), ("F64", (256, 8)), ("BF16", (256 * 8,))]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_each_format_says_the_shapes_and_types_of_its_scales(name):
+    quantised, ending, right, wrong = SCALED[name]
+    arch = core.from_hf(SMALL | {"quantization_config": quantised})
+    dtype = {"int8": "I8", "int4": "I32"}.get(name, "F8_E4M3")
+
+    def said(kind: str, shape: tuple) -> str:
+        headers = {}
+        for matrix, (_, size) in HEADERS.items():
+            base, narrow = matrix.removesuffix(".weight"), "_proj" in matrix
+            if not narrow:
+                headers[matrix] = HEADERS[matrix]
+                continue
+            headers[f"{base}.weight_packed" if name == "int4" else matrix] = (
+                dtype,
+                (size[0], size[1] // (8 if name == "int4" else 1)),
+            )
+            usual = {"fp8": (), "fp8_row": (size[0], 1), "int8": (size[0],), "int4": (size[0], size[1] // 32)}[name]
+            headers[base + ending] = (kind, shape) if base == Q else ("F32", usual)
+        return "\n".join(compare("x", arch, headers).differences)
+
+    for one in right:
+        assert not said(*one)
+    for one in wrong:
+        assert f"{Q}{ending}: has shape {one[1]} of {one[0]}" in said(*one)
 
 
 def test_bitsandbytes_and_bitnet_have_what_they_have():
