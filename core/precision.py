@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 FormatName = Literal[
     "fp32", "bf16", "fp16", "fp8", "fp8_block", "fp8_ue8m0", "fp8_row", "int8", "int8_g128", "q8_0", "int4", "int4_g64", "int4_g128",
-    "uint4_g32", "uint4_g64", "uint4_g128", "mxfp4", "nvfp4", "nf4", "ternary", "int64",
+    "uint4_g32", "uint4_g64", "uint4_g128", "mxfp4", "nvfp4", "nf4", "nf4_fp32", "ternary", "int64",
 ]  # fmt: skip
 
 
@@ -63,6 +63,7 @@ FORMATS: dict[str, Format] = {
         2, source="BitNet b1.58, arXiv:2504.12285: -1, 0 and 1, four to a byte; one scale a matrix, not counted"
     ),
     "nf4": Format(4, (64,), 8, "QLoRA, arXiv:2305.14314: blocks of 64 with a scale that is quantised itself"),
+    "nf4_fp32": Format(4, (64,), 32, "bitsandbytes without double quantisation: blocks of 64 with a 32-bit scale"),
 }
 assert set(FORMATS) == set(get_args(FormatName))
 CACHE_FORMATS = [

@@ -35,7 +35,8 @@ BITS = {
 STORED = {  # a format of the spec -> the types that a file may hold its values in
     "fp32": {"F32"}, "bf16": {"BF16"}, "fp16": {"F16"}, "fp8": {"F8_E4M3"}, "fp8_block": {"F8_E4M3"}, "fp8_ue8m0": {"F8_E4M3"},
     "fp8_row": {"F8_E4M3"},
-    "int64": {"I64"}, "mxfp4": {"U8", "I8", "F4"}, "nvfp4": {"U8", "F4"}, "nf4": {"U8"}, "int8": {"I8"}, "ternary": {"U8"},
+    "int64": {"I64"}, "mxfp4": {"U8", "I8", "F4"}, "nvfp4": {"U8", "F4"}, "nf4": {"U8"},
+    "nf4_fp32": {"U8"}, "int8": {"I8"}, "ternary": {"U8"},
 }  # fmt: skip
 PACKED = {"I32"}  # the integer formats: eight values of four bits, or four of eight, in one number
 # What stands beside a matrix that is stored narrow: scales, zero points, the order of its groups, how it is packed.
@@ -48,8 +49,10 @@ _SCALED = dict.fromkeys(("fp8", "fp8_block", "fp8_ue8m0", "fp8_row"), _FP8) | {
     "mxfp4": (".weight_scale", "_scale", ".scale"),
     "nvfp4": (".weight_scale", "_scale"),
     "nf4": (".weight.absmax",),
+    "nf4_fp32": (".weight.absmax",),
     "ternary": (".weight_scale",),
 }  # fmt: skip - what a format's scales are called; the integers in groups have .weight_scale or .scales
+_BLOCKS = {"nf4": "U8", "nf4_fp32": "F32"}  # bitsandbytes' formats of four bits, and the type of their scales
 _WIDE = {"F32", "BF16", "F16"}  # a scale's types, where it is not narrow itself
 _ONCE = {  # what there is one of for a matrix -> the formats that have it
     ".input_scale": ("fp8", "fp8_block", "fp8_row", "int8", "nvfp4"), ".activation_scale": ("fp8", "fp8_block"),
@@ -234,7 +237,7 @@ def _unscaled(name: str, one: Stored, fmt: str) -> bool:
 def _belongs(ending: str, dtype: str, shape: tuple[int, ...], matrix: tuple[int, ...], fmt: str) -> bool:
     """Whether a tensor of this ending, type and shape stands beside a matrix in this format, as published tools write it."""
     block = FORMATS[fmt].block
-    if not FORMATS[fmt].matrices_only or len(matrix) < max(len(block), 1 if fmt == "nf4" else 2) or 0 in matrix:
+    if not FORMATS[fmt].matrices_only or len(matrix) < max(len(block), 1 if fmt in _BLOCKS else 2) or 0 in matrix:
         return False
     lead, rows, columns = matrix[:-2], math.prod(matrix[-2:-1]), matrix[-1]
     grouped = fmt.startswith(("int4", "uint4", "int8_g"))
@@ -249,8 +252,8 @@ def _belongs(ending: str, dtype: str, shape: tuple[int, ...], matrix: tuple[int,
             return False
         types = {"F8_E8M0", "U8"} if fmt in ("fp8_ue8m0", "mxfp4") else {"F8_E4M3"} if fmt == "nvfp4" else _WIDE
         match fmt:
-            case "nf4":
-                return dtype in ("U8", "F32") and shape == grid
+            case "nf4" | "nf4_fp32":
+                return dtype == _BLOCKS[fmt] and shape == grid
             case "fp8" | "ternary":
                 shapes = one
             case "int8":
@@ -262,7 +265,9 @@ def _belongs(ending: str, dtype: str, shape: tuple[int, ...], matrix: tuple[int,
         return dtype in types and shape in shapes
     if ending in ONE:
         return fmt in _ONCE[ending] and shape in one and dtype in ({"U8"} if ending == ".weight_format" else _WIDE)
-    if fmt == "nf4" and ending in STATE:
+    if fmt in _BLOCKS and ending in STATE:
+        if "nested" in ending and fmt != "nf4":
+            return False
         if "quant_state" in ending:
             return dtype == "U8" and len(shape) == 1 and shape[0] <= 1_024
         sizes = {".weight.quant_map": 16, ".weight.nested_quant_map": 256}

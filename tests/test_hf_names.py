@@ -24,7 +24,7 @@ NAMES = [f"model.layers.{layer}.{module}" for layer in (0, 1, 3, 10, 31) for mod
 
 def spelled(name: str) -> list[str]:
     plain = name.removeprefix("model.")
-    return [name, plain, *(begin + plain for begin in WRAPPED)]
+    return [name, plain, *(begin + plain for begin in (WRAPPED if name != plain else WRAPPED[2:]))]
 
 
 @st.composite

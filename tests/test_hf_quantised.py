@@ -1,17 +1,19 @@
 """quantization_config: what each method stores narrow, what it keeps, what is refused, and the way back."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 import core
 from core.__main__ import main
-from core.hf import from_hf, to_hf
-from core.hf.names import WRAPPED
+from core.hf import BY_TYPE, from_hf, quantised, to_hf
+from core.hf.names import WRAPPED, Names
 from core.library import parse_text, to_yaml
 from core.precision import CACHE_FORMATS, FORMATS
 
@@ -22,6 +24,12 @@ LLAMA = dict(
 QWEN = dict(
     model_type="qwen2_moe", vocab_size=512, hidden_size=256, intermediate_size=512, num_hidden_layers=4, num_attention_heads=4,
     num_key_value_heads=2, num_experts=8, num_experts_per_tok=2, moe_intermediate_size=128, shared_expert_intermediate_size=256,
+)  # fmt: skip
+
+NEMOTRON = dict(
+    model_type="nemotron_h", vocab_size=1024, hidden_size=256, intermediate_size=1024, num_hidden_layers=2, hybrid_override_pattern="M-",
+    num_attention_heads=4, num_key_value_heads=2, head_dim=64, mamba_num_heads=8, mamba_head_dim=64, ssm_state_size=64, n_groups=1,
+    tie_word_embeddings=False,
 )  # fmt: skip
 
 
@@ -121,8 +129,16 @@ CASES = {
         {"attention": "fp8", "dense": "nvfp4"},
     ),
     "four bits of bitsandbytes": (
-        dict(quant_method="bitsandbytes", load_in_4bit=True, load_in_8bit=False, bnb_4bit_quant_type="nf4"),
+        dict(quant_method="bitsandbytes", load_in_4bit=True, load_in_8bit=False, bnb_4bit_quant_type="nf4",
+             bnb_4bit_use_double_quant=True),
         dict.fromkeys(EVERYTHING, "nf4"),
+    ),
+    "four bits of bitsandbytes, as its own defaults have them": (
+        dict(quant_method="bitsandbytes", load_in_4bit=True), dict.fromkeys(EVERYTHING, "nf4_fp32"),
+    ),
+    "four bits of bitsandbytes, scales in 32": (
+        dict(quant_method="bitsandbytes", load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=False),
+        dict.fromkeys(EVERYTHING, "nf4_fp32"),
     ),
 }  # fmt: skip
 
@@ -134,7 +150,7 @@ def test_a_method_says_what_is_stored_narrow(name):
     assert dict(arch.precision) == {"default": "bf16"} | expected
     assert arch.model_copy(update={"precision": from_hf(LLAMA).precision}) == from_hf(LLAMA), "nothing else changes"
     assert not arch.unsized and core.cost(arch).weight_bytes
-    if len(set(expected.values())) < 2 and not set(expected.values()) & {"int8_g128", "nf4"}:
+    if len(set(expected.values())) < 2 and not set(expected.values()) & {"int8_g128", "nf4", "nf4_fp32"}:
         assert from_hf(to_hf(arch)) == arch
 
 
@@ -235,6 +251,24 @@ def test_mlx_says_it_under_two_keys():
     assert "says otherwise than" in other.unsized
 
 
+def test_four_bits_of_bitsandbytes_by_hand():
+    """A scale of 32 bits for 64 values is half a bit a value; a quantised one an eighth."""
+    bnb = dict(quant_method="bitsandbytes", load_in_4bit=True)
+    narrow = 4 * (256 * 64 * (4 + 2 + 2 + 4) + 3 * 256 * 512)
+    plain = core.cost(from_hf(LLAMA)).weight_bytes
+    assert core.cost(from_hf(LLAMA | {"quantization_config": bnb})).weight_bytes == plain - narrow * 11.5 / 8
+    double = bnb | dict(bnb_4bit_use_double_quant=True)
+    assert core.cost(from_hf(LLAMA | {"quantization_config": double})).weight_bytes == plain - narrow * 11.875 / 8
+
+
+@pytest.mark.parametrize(
+    "model", [LLAMA, NEMOTRON, LLAMA | dict(model_type="qwen3")], ids=["llama", "nemotron_h", "qwen3"]
+)
+def test_mxfp4_without_experts_is_not_sized(model):
+    arch = from_hf(model | {"quantization_config": dict(quant_method="mxfp4")})
+    assert "routed experts" in arch.unsized and core.cost(arch).weight_bytes is None
+
+
 def test_mxfp4_of_more_than_the_experts_is_not_sized():
     config = dict(
         model_type="gpt_oss", vocab_size=64, hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
@@ -298,6 +332,30 @@ def test_a_wrappers_layers_are_known_by_any_spelling(begin, glob):
         {"model_type": "llava_onevision", "text_config": text, "vision_config": {}, "quantization_config": config}
     )
     assert dict(arch.precision) == {"default": "bf16", "attention": "nvfp4"} and not arch.unsized
+
+
+@pytest.mark.parametrize("begin", ["backbone.", "model.", "language_model.backbone."])
+def test_a_state_space_models_own_names_are_known(begin):
+    """By hand: without the list all but the embedding, the head and small tensors are a byte a value; in_proj of layer 0 has
+    (2 * 512 + 2 * 64 + 8) * 256 values, which the list keeps at two."""
+    ignore = ["lm_head", f"{begin}layers.0.mixer.in_proj"]
+    kept = from_hf(NEMOTRON | {"quantization_config": dict(quant_method="modelopt", quant_algo="FP8", ignore=ignore)})
+    every = from_hf(
+        NEMOTRON | {"quantization_config": dict(quant_method="modelopt", quant_algo="FP8", ignore=ignore[:1])}
+    )
+    assert core.cost(kept).weight_bytes == 2_306_864
+    assert core.cost(kept).weight_bytes - core.cost(every).weight_bytes == (3 * 512 + 2 * 64 + 8 - 512) * 256
+
+
+@pytest.mark.parametrize("model_type", ["nemotron_h", "mamba2", "xlstm", "gpt2", "gpt_neox", "falcon", "opt"])
+def test_every_familys_own_names_are_known(model_type):
+    family = BY_TYPE[model_type]
+    arch = from_hf(transformers.AutoConfig.for_model(model_type).to_dict() | {"model_type": model_type})
+    for path, ways in [*quantised.matrices(arch, family)][:8]:
+        for name in (name.removesuffix(".weight") for way in ways for name in way.names):
+            assert (
+                name in Names(below=[name]) and name in Names(exact=[name]) and name in Names(whole=[re.escape(name)])
+            ), path
 
 
 def test_an_experts_own_exception_is_seen():

@@ -308,7 +308,7 @@ def test_each_format_says_the_shapes_and_types_of_its_scales(name):
 
 
 def test_bitsandbytes_and_bitnet_have_what_they_have():
-    quantised = dict(load_in_4bit=True, quant_method="bitsandbytes", bnb_4bit_quant_type="nf4")
+    quantised = dict(load_in_4bit=True, quant_method="bitsandbytes", bnb_4bit_use_double_quant=True)
     nf4 = core.from_hf(SMALL | {"quantization_config": quantised})
     found, bitnet = {}, {}
     for name, (dtype, shape) in HEADERS.items():
@@ -322,6 +322,13 @@ def test_bitsandbytes_and_bitnet_have_what_they_have():
             found[f"{name}.quant_state.bitsandbytes__nf4"] = ("U8", (90,))
             bitnet[f"{name}_scale"] = ("BF16", (1,))
     assert compare("x", nf4, found).exact
+    once = core.from_hf(SMALL | {"quantization_config": quantised | {"bnb_4bit_use_double_quant": False}})
+    wide = {
+        name: ("F32", head[1]) if name.endswith(".absmax") else head
+        for name, head in found.items()
+        if "nested" not in name
+    }
+    assert compare("x", once, wide).exact and not compare("x", once, found).exact and not compare("x", nf4, wide).exact
     one_less = found | {f"{Q}.weight": ("U8", (math.prod(HEADERS[f"{Q}.weight"][1]) // 2 - 1, 1))}
     assert f"{Q}.weight: has shape" in str(compare("x", nf4, one_less).differences)
     ternary = core.from_hf(SMALL | {"quantization_config": dict(quant_method="bitnet")})

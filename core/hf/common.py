@@ -318,7 +318,9 @@ def _mxfp4(quantisation: Config, parts: Mapping[str, Mapping], plain: str) -> di
                 "modules_to_not_convert", f"{entry[:60]!r} is stored otherwise than the spec can say"
             )
     quantisation.finish()
-    return mxfp4_experts(parts, plain)
+    if not (formats := mxfp4_experts(parts, plain)):
+        raise quantisation.refuse("quant_method", "it stores routed experts alone, and this model has none")
+    return formats
 
 
 def mxfp4_experts(parts: Mapping[str, Mapping], plain: str) -> dict[str, str]:

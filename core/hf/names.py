@@ -12,9 +12,10 @@ import re2
 
 from ..spec import Unsupported
 
-# What names begin with, alone and in wrappers: an entry may spell them by any of these.
+# What names begin with, alone and in wrappers: a list's entries and a checkpoint's tensors may spell them by any of these.
 WRAPPED = (
-    "model.", "model.language_model.", "language_model.model.", "language_model.", "language.model.", "llm.model.", "thinker.model.",
+    "model.", "backbone.", "model.language_model.", "language_model.model.", "language_model.backbone.", "language_model.",
+    "language.model.", "language.", "llm.model.", "llm.", "thinker.model.", "thinker.",
 )  # fmt: skip
 _ABOVE = {begin[:at] for begin in WRAPPED for at in range(1, len(begin) + 1) if "." in begin[at - 1 : at + 1]}
 _LONGEST = 1_000  # characters of an expression
@@ -46,7 +47,7 @@ class Names:
         self._under: dict[str, bool] = {"": False}
 
     def __contains__(self, name: str) -> bool:
-        plain = name.removeprefix("model.")
+        plain = _plain(name)
         if self.everything or plain in self.exact or plain in self.starts or self._is_under(plain):
             return True
         if plain[::-1] in self.ends:
@@ -104,13 +105,20 @@ def _with_one_end(text: str) -> str:
 
 def _plain(entry: str) -> str:
     """An entry without what a name begins with, alone or in a wrapper."""
-    return entry.removeprefix(max((begin for begin in WRAPPED if entry.startswith(begin)), key=len, default=""))
+    return entry.removeprefix(beginning(entry))
+
+
+def beginning(name: str) -> str:
+    """The longest of `WRAPPED` that a name begins with, "" for none."""
+    return max((begin for begin in WRAPPED if name.startswith(begin)), key=len, default="")
 
 
 def _spelled(name: str, plain: str) -> Iterator[str]:
-    """A name in every spelling; `plain` is it without its beginning, as modules that predict ahead are named."""
+    """A name in every spelling; `plain` is it without its beginning, as modules that predict ahead are named. What has none,
+    as the head, gets none but a wrapper's."""
     yield name
-    for begin in ("", *WRAPPED[1:]):
+    yield plain
+    for begin in WRAPPED if name != plain else WRAPPED[2:]:
         yield begin + plain
 
 

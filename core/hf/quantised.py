@@ -533,12 +533,13 @@ def _bitsandbytes(config: Config, plain: str) -> Stored:
     config.ignore(
         *(key for key in config.raw if key.startswith(("bnb_4bit_compute", "llm_int8", "bnb_4bit_quant_storage")))
     )
-    config.ignore("bnb_4bit_use_double_quant", "_load_in_4bit", "_load_in_8bit")
+    config.ignore("_load_in_4bit", "_load_in_8bit")
     narrow, wide = config.take("load_in_4bit", bool, False), config.take("load_in_8bit", bool, False)
-    config.expect("bnb_4bit_quant_type", *(("nf4",) if narrow else ("nf4", "fp4")))
+    config.expect("bnb_4bit_quant_type", "nf4", "fp4")  # the second is the default, and as large
+    four = "nf4" if config.take("bnb_4bit_use_double_quant", bool, False) else "nf4_fp32"
     if narrow == wide:
         raise config.refuse("load_in_4bit", "one of load_in_4bit and load_in_8bit is true")
-    return _but("nf4" if narrow else "int8", plain, _kept(config, "llm_int8_skip_modules"))
+    return _but(four if narrow else "int8", plain, _kept(config, "llm_int8_skip_modules"))
 
 
 def _bitnet(config: Config, plain: str) -> Stored:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..reading import what_begins
 from ..spec import Unsupported
+from .names import beginning
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,9 @@ def plain_names(names: Iterable[str], roots: Sequence[str]) -> dict[str, str]:
     return {_plain_name(name, (*roots, "lm_head.")): name for name in names}
 
 
-WRAPPERS = ("model.language_model.", "language_model.model.", "language_model.", "language.", "llm.", "backbone.")
-
-
 def _plain_name(name: str, roots: tuple[str, ...]) -> str:
-    for wrapper in WRAPPERS:
-        if name.startswith(wrapper):
-            name = name.removeprefix(wrapper)
-            break
+    begin = beginning(name)
+    name = name.removeprefix(begin) if begin != "model." else name
     return name if name.startswith(roots) else roots[0] + name
 
 
