@@ -240,6 +240,23 @@ def test_nothing_said_of_stored_formats_is_nothing(key, nothing):
     assert from_hf(LLAMA | {key: nothing}) == from_hf(LLAMA)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [{key: value} for key in ("torch_dtype", "dtype") for value in ("auto", "float8_e4m3fn", "int8", 8, True, {"": "bfloat16"})]
+    + [dict(quantization="q4f16_1"), dict(quantization=4), dict(quantization_config="awq"), dict(quantization_config="mxfp4")],
+)  # fmt: skip
+def test_a_word_for_the_bytes_that_is_not_known_leaves_the_rest(said):
+    plain = core.cost(from_hf(LLAMA))
+    for config in (
+        LLAMA | said,
+        dict(model_type="llava", text_config=LLAMA) | said,
+        dict(model_type="llava", text_config=LLAMA | said),
+    ):
+        arch = from_hf(config)
+        assert next(iter(said)) in arch.unsized and core.cost(arch).weight_bytes is None
+        assert core.cost(arch).parameters == plain.parameters and core.cost(arch).kv_bytes == plain.kv_bytes
+
+
 def test_mlx_says_it_under_two_keys():
     arch = from_hf(
         LLAMA | {key: dict(group_size=64, bits=4, mode="affine") for key in ("quantization", "quantization_config")}

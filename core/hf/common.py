@@ -285,15 +285,16 @@ def precision(config: Config, parts: Mapping[str, Mapping], default: str = "bf16
     `parts` is the spec's mapping of parts.
     """
     key = "dtype" if config.has("dtype") else "torch_dtype"
-    name = config.take(key, str, None)
-    plain = default if name is None else _DTYPES.get(name.removeprefix("torch."))
-    if plain is None:
-        raise config.refuse(key, f"the spec stores {', '.join(_DTYPES)}")
-    formats, unsized = {"default": plain}, {}
+    name = config.take(key, (object, bool), None)
+    plain = default if name is None else _DTYPES.get(str(name).removeprefix("torch."))
+    unsized = {}
+    if plain is None:  # the architecture is known all the same
+        unsized, plain = {"unsized": str(config.refuse(key, f"the spec stores {', '.join(_DTYPES)}"))[:1_000]}, default
+    formats = {"default": plain}
     if config.has("quantization_config"):
         try:
             formats |= _mxfp4(config.nested("quantization_config"), parts, plain)
-        except Unsupported as error:  # the architecture is known all the same
+        except Unsupported as error:
             unsized = {"unsized": str(error)[:1_000]}
     config.ignore("quantization_config")
     for name, part in parts.items():  # the balancing biases are kept wide, whatever the rest is stored in

@@ -53,7 +53,10 @@ def taken(raw: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Config]]:
             given = rest.get(key)
             if not given:
                 rest.pop(key, None)
-            elif isinstance(given, Mapping) and given.get("quant_method") not in ELSEWHERE:
+                continue
+            if not isinstance(given, Mapping):
+                given = {"quant_method": given if isinstance(given, str) else shown(given)}  # MLC's: a name alone
+            if given.get("quant_method") not in ELSEWHERE:
                 del rest[key]
                 found.append(Config(given, f"{where}{key}"))
         for key in _INSIDE:
