@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -23,7 +24,8 @@ from streamlit.runtime.pages_manager import PagesManager
 os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
 PAGES = ("/", "/workbench")
 ABOUT = "An explorer of large language model architectures: edit one, and picture and numbers follow."
-INDEX = (Path(st.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
+STATIC = Path(st.__file__).parent / "static"
+INDEX = (STATIC / "index.html").read_text(encoding="utf-8")
 # Where the server is, said in advance: Streamlit's page would otherwise look for it below the page's own path first.
 BASE = "<script>window.__streamlit = {BACKEND_BASE_URL: location.origin + '/'};</script>"
 FONT = Path(__file__).resolve().parent / "views" / "assets" / "inter.woff2"
@@ -64,10 +66,16 @@ async def lifespan(app: st.App):
 
 
 async def page(request: Request) -> Response:
-    """Streamlit's page, with what a link's preview shows: the architecture's name, figures and picture."""
+    """Streamlit's page, with what a link's preview shows: the architecture's name, figures and picture. A link that opens
+    none leads to the gallery, which says why."""
+    import core
+
     title, about, picture = "Strata", ABOUT, ""
-    if request.query_params:
-        title, about, picture = await asyncio.to_thread(preview, dict(request.query_params)) or (title, about, picture)
+    if request.query_params and request.url.path != "/":
+        try:
+            title, about, picture = await asyncio.to_thread(preview, dict(request.query_params))
+        except core.Unsupported:
+            return RedirectResponse(f"/?{request.url.query}")
     said = {"og:title": title, "og:description": about, "description": about, "og:url": str(request.url)}
     if picture:
         said |= {"og:image": f"{request.base_url}{picture}", "og:image:width": "1200", "og:image:height": "630"}
@@ -83,30 +91,38 @@ async def gallery(request: Request) -> Response:
     return RedirectResponse(f"/?{request.url.query}" if request.url.query else "/", status_code=301)
 
 
-class Elsewhere(StringConvertor):
-    """A path that is neither a page nor a file, and that Streamlit does not answer itself."""
+def streamlits() -> str:
+    """An expression for the paths that Streamlit answers itself: its endpoints, and the files that it has."""
+    files = (path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*") if path.is_file())
+    endpoints = (
+        r"_stcore/(health|metrics|host-config|agent/(interact|openapi\.json|mcp)|upload_file/[^/]+/[^/]+|bidi-components/.*)",
+        r"(media|component)/.*", "auth/(login|logout)", "oauth2callback",
+    )  # fmt: skip
+    return "|".join((*endpoints, *(re.escape(file) for file in files if file != "index.html")))
 
-    regex = r"(?!(_stcore|static|media|component|auth|oauth2callback|script-health-check|app)(/|$))[^.]*[^./]"
+
+class Elsewhere(StringConvertor):
+    """A path that is neither a page nor answered by Streamlit itself, which would show its own page there. One that ends
+    with a slash it redirects to the same without."""
+
+    regex = rf"(?!({streamlits()})$)(?s:.*)[^/]"
 
 
 async def nowhere(request: Request) -> Response:
+    path = request.url.path[:200]
+    if path.startswith("/api"):
+        return JSONResponse({"error": f"Strata has no {path}"}, status_code=404)
     head = f"<title>No such page · Strata</title><meta name=viewport content='width=device-width'>{LETTERS}{PLAIN}"
-    said = f"<h1>There is no page here</h1><p>Strata has no {escape(request.url.path)[:200]}.</p><p><a href='/'>To all models</a></p>"
+    said = f"<h1>There is no page here</h1><p>Strata has no {escape(path)}.</p><p><a href='/'>To all models</a></p>"
     return HTMLResponse(f"<!doctype html><html lang=en>{head}{said}</html>", status_code=404)
 
 
-def preview(params: dict[str, str]) -> tuple[str, str, str] | None:
-    """Title, words and the picture's path of the architecture that a link opens; None where it opens none."""
-    import core
+def preview(params: dict[str, str]) -> tuple[str, str, str]:
+    """Title, words and the picture's path of the architecture that a link opens; Unsupported where it opens none."""
     from app.facts import subtitle
     from app.state import read
 
-    if not params.keys() & {"a", "preset"}:
-        return None
-    try:
-        arch = read(params).arch
-    except core.Unsupported:
-        return None
+    arch = read(params).arch
     return f"{arch.title} · Strata", subtitle(arch), f"card/{quote(params.get('a') or arch.name, safe='')}.png"
 
 

@@ -67,12 +67,26 @@ def write(state: State) -> dict[str, str]:
 
 
 def current() -> State:
-    """This page's State; a URL that makes none leads to the gallery, with the sentence that says why."""
+    """This page's State; a URL that makes none leads to the gallery, which says why."""
     try:
         return read(st.query_params.to_dict())
+    except core.Unsupported:
+        st.switch_page("pages/gallery.py", query_params=st.query_params.to_dict())
+
+
+def leave() -> str:
+    """Take a State's parameters out of the URL of a page that shows none. Why they make none, where they do not."""
+    given = st.query_params.to_dict()
+    ours = given.keys() & {"preset", "a", "part", *core.Workload.model_fields}
+    for name in ours:  # one by one: Streamlit lets nobody write those that belong to a widget
+        del st.query_params[name]
+    if not ours:
+        return ""
+    try:
+        read(given)
     except core.Unsupported as error:
-        st.session_state["notice"] = str(error)
-        st.switch_page("pages/gallery.py")
+        return str(error)
+    return ""
 
 
 def show(state: State) -> None:

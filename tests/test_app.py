@@ -332,8 +332,7 @@ def test_what_a_link_says_is_text(workbench, node):
 
 def test_a_refused_link_is_text():
     page = AppTest.from_file(str(PAGES / "gallery.py"), default_timeout=60)
-    page.session_state["notice"] = f"{HOSTILE!r} is not a preset"
-    calm(page.run())
+    visit(page, {"preset": HOSTILE})
     assert not dangerous(markdown_of(page))
     assert any(
         'class="notice bad"' in element.proto.body and "foreign" in element.proto.body for element in page.get("html")
@@ -386,7 +385,7 @@ def test_no_name_is_an_error_of_the_servers(visitor, name):
         if answer.status_code == 422:
             assert len(answer.json()["error"]) < 1_000
     for path in (f"/?preset={name}", f"/workbench?preset={name}", f"/workbench?a={name}"):
-        answer = visitor.get(path)
+        answer = visitor.get(path, follow_redirects=True)
         assert answer.status_code == 200 and "<img" not in answer.text and "foreign.test/a $" not in answer.text
 
 
@@ -395,8 +394,8 @@ def test_no_question_is_an_error_of_the_servers(visitor, asked):
     assert visitor.get(f"/api/cost/gpt2?{asked}").status_code in (200, 422)
     assert visitor.get(f"/api/graph/gpt2?{asked}").status_code == 200
     for page in ("/", "/workbench"):
-        assert visitor.get(f"{page}?{asked}").status_code == 200
-        assert visitor.get(f"{page}?preset=gpt2&{asked}").status_code == 200
+        assert visitor.get(f"{page}?{asked}", follow_redirects=True).status_code == 200
+        assert visitor.get(f"{page}?preset=gpt2&{asked}", follow_redirects=True).status_code == 200
 
 
 def test_paths_lead_somewhere(visitor):
@@ -408,10 +407,42 @@ def test_paths_lead_somewhere(visitor):
     }.items():
         answer = visitor.get(path)
         assert (answer.status_code, answer.headers["location"]) == (301, there)
-    for path in ("/nothing", "/workbench/deepseek-v3", "/a/b", "/api/nothing", "/api", "/%3Cscript%3E"):
+    for path in (
+        "/nothing", "/workbench/deepseek-v3", "/a/b", "/%3Cscript%3E", "/workbench.html", "/index.html", "/a.b/c", "/a..b", "/static",
+        "/static/js/x.js", "/foo/static/index.js", "/app/static/x", "/_stcore/xyz", "/_stcore/stream", "/_stcore/upload_file/x",
+        "/gallery/%2f%2fevil.test", "/card/x.gif", "/x%0a", "/" + "%26" * 300,
+    ):  # fmt: skip
         answer = visitor.get(path)
-        assert answer.status_code == 404 and "There is no page here" in answer.text and "<script>" not in answer.text
+        assert answer.status_code == 404 and "There is no page here" in answer.text and "<script>" not in answer.text, (
+            path
+        )
+        assert "&" not in answer.text.replace("&amp;", "").replace("&lt;", "").replace("&gt;", ""), (
+            "cut within a character's name"
+        )
+    for path in ("/api/nothing", "/api", "/api/cost/a/b", "/api/x.html"):
+        answer = visitor.get(path)
+        assert answer.status_code == 404 and "Strata has no /api" in answer.json()["error"]
+
+
+def test_what_streamlit_serves_is_served(visitor):
     assert visitor.get("/favicon.png").headers["content-type"] == "image/png"
+    assert visitor.get("/_stcore/health").text == "ok" and visitor.get("/_stcore/host-config").json()
+    for file in re.findall(r'(?:src|href)="\./([^"]+)"', server.INDEX):
+        answer = visitor.get(f"/{file}")
+        assert answer.status_code == 200 and "<title>" not in answer.text[:2_000], file
+
+
+def test_a_link_that_opens_nothing_leads_to_the_gallery(visitor):
+    answer = visitor.get("/workbench?preset=nope&batch=2")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/?preset=nope&batch=2")
+    assert "GPT-2" not in visitor.get("/gallery?preset=gpt2", follow_redirects=True).text
+
+
+def test_the_gallery_has_no_workbench_in_its_address():
+    page = AppTest.from_file(str(PAGES / "gallery.py"), default_timeout=60)
+    visit(page, {"preset": "mamba-2.8b", "part": "model", "batch": "2", "sort": "largest"})
+    assert address(page) == {"sort": "largest"}
+    assert not any("could not be opened" in element.proto.body for element in page.get("html"))
 
 
 def test_a_hostile_title_is_text_in_a_preview(visitor):

@@ -322,6 +322,29 @@ def test_a_broken_link_is_a_sentence_and_the_gallery(visitor, link):
     assert "Traceback" not in page.content()
 
 
+def test_back_leads_to_pages_that_were_visited(visitor):
+    page = visitor("/")
+    page.locator('a.card[data-name="gpt2"]').click()
+    workbench(page)
+    page.go_back()
+    expect(page.locator("a.card").first).to_be_visible()
+    settled(page)
+    expect(page).to_have_url(re.compile("/$"))
+    page = visitor("/?sort=largest")
+    expect(page.locator("a.card").first).to_be_visible()
+    page.goto("/workbench?preset=nope")
+    expect(page.locator(".notice")).to_contain_text("not a preset")
+    expect(page).to_have_url(re.compile("/$"))
+    for _ in range(4):
+        page.go_back()
+        settled(page)
+        assert "/workbench" not in page.url
+        if page.url.endswith("/?sort=largest"):
+            return
+        page.wait_for_timeout(500)
+    raise AssertionError(page.url)
+
+
 def test_the_gallery_is_searched_and_sorted(visitor):
     page = visitor("/")
     expect(page.locator("a.card")).to_have_count(len(core.presets()))

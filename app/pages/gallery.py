@@ -7,8 +7,7 @@ from app.views.page import lead, notice, tab, title, wrong
 SORTS = ("newest", "oldest", "largest", "smallest", "most active", "fewest active", "least cache a token")
 
 tab("Architectures of large language models")
-if problem := st.session_state.pop("notice", None):
-    notice(f"That link could not be opened: {problem}", "bad")
+first = st.container()
 title("Architectures of large language models", level=1)
 lead(
     "Each is built as a real PyTorch model; every picture and every figure is computed from it. Open one to see inside and to change it."
@@ -32,6 +31,10 @@ from app.views.cards import card, closed_card  # noqa: E402
 from app.views.component import show_cards  # noqa: E402
 from core import hub  # noqa: E402
 from core.library import preset, undisclosed  # noqa: E402
+
+if problem := page.leave():
+    with first:
+        notice(f"That link could not be opened: {problem}", "bad")
 
 
 def key(arch: core.Architecture) -> float:
