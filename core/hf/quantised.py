@@ -55,7 +55,7 @@ def taken(raw: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Config]]:
                 rest.pop(key, None)
                 continue
             if not isinstance(given, Mapping):
-                given = {"quant_method": given if isinstance(given, str) else shown(given)}  # MLC's: a name alone
+                given = {"name": given}  # MLC's, which no method of ours goes by
             if given.get("quant_method") not in ELSEWHERE:
                 del rest[key]
                 found.append(Config(given, f"{where}{key}"))
