@@ -443,6 +443,22 @@ def test_a_safetensors_file_that_lies_is_refused_at_once(tmp_path, header, claim
     assert time.perf_counter() - began < 1
 
 
+@pytest.mark.parametrize("many", [4_000, 100_000])
+def test_a_file_of_other_tensors_without_end_is_said_at_once(tmp_path, many):
+    written(
+        tmp_path / "model.safetensors",
+        {f"t{n}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for n in range(many)},
+    )
+    core.to_hf(PLAIN)  # what is loaded once
+    began = time.process_time()
+    try:
+        found = core.verify(tmp_path / "model.safetensors", PLAIN)
+        assert many == 4_000 and len(found.differences) > many
+    except core.Unsupported as error:
+        assert many == 100_000 and "100,000 tensors" in str(error) and "another model's" in str(error)
+    assert time.process_time() - began < 2
+
+
 def test_a_tensor_stands_in_one_file(tmp_path):
     saved(tmp_path, SMALL, max_shard_size="40KB")
     written(tmp_path / "more.safetensors", {"model.norm.weight": ONE}, bytes(8))

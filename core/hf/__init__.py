@@ -128,6 +128,7 @@ def _says(value: Mapping[str, Any], tree: Mapping[str, Any]) -> bool:
 
 
 _PLAIN = (int, float, str)
+BESIDE_IT = 4_000  # tensors that a checkpoint may have of what sees, hears and speaks
 _STRUCTURE = [name for name in Architecture.model_fields if name not in (*METADATA, "precision")]
 
 
@@ -194,10 +195,21 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 def family_for(arch: Architecture, tensors: Collection[str]) -> tuple[Any, dict[str, str]]:
     """The family whose names fit a checkpoint's tensors, or fit them best, and its plain names -> the checkpoint's own."""
     fits = []
+    named: dict[tuple, tuple[dict[str, str], set[str]]] = {}  # families share their roots and what they pass over
     for family, _ in families_of(arch):
-        names = plain_names(tensors, getattr(family, "ROOTS", ("model.",)))
-        own = {plain for plain in names if not ahead(plain, arch)}
-        fits.append((misfits(own, family.sources(arch), family.ignored), family, names))
+        if not named:
+            most = sum(len(way.names) for _, ways in family.sources(arch) for way in ways)
+            if len(tensors) > 2 * most + BESIDE_IT:
+                raise Unsupported(
+                    f"the checkpoint has {len(tensors):,} tensors, and {arch.title} at most some {most:,}: it is another model's"
+                )
+        key = tuple(getattr(family, "ROOTS", ("model.",))), family.ignored
+        if key not in named:
+            names = plain_names(tensors, key[0])
+            named[key] = names, {plain for plain in names if not ahead(plain, arch)}
+            named[key][1].difference_update([plain for plain in named[key][1] if family.ignored(plain)])
+        names, own = named[key]
+        fits.append((misfits(own, family.sources(arch)), family, names))
         if not fits[-1][0]:
             break
     if not fits:

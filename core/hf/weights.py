@@ -1,6 +1,6 @@
 """Filling a built model from a checkpoint's tensors, by each family's own names."""
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,14 +51,14 @@ def _plain_name(name: str, roots: tuple[str, ...]) -> str:
     return name if name.startswith(roots) else roots[0] + name
 
 
-def misfits(names: Container[str], sources: Sources, ignored: Callable[[str], bool]) -> int:
+def misfits(names: set[str], sources: Sources) -> int:
     """How many tensors are missing or left over by these names: 0 where the names are the checkpoint's own."""
     missing, used = 0, set()
     for _, ways in sources:
         way = next((w for w in ways if all(name in names for name in w.names)), None)
         missing += way is None
         used.update(way.names if way else ())
-    return missing + sum(name not in used and not ignored(name) for name in names)
+    return missing + len(names - used)
 
 
 class Reader:
