@@ -141,6 +141,7 @@ def compare(source: str, arch: Architecture, found: Headers) -> Verification:
         raise Unsupported(
             f"{source}: how its weights are stored is not known, so they cannot be compared. {arch.unsized}"
         )
+    found, wrapped = _unwrapped(source, found)
     stored = _unpacked(found, "ternary" in arch.precision.values())
     family, names = family_for(arch, stored)
     if twice := sorted(stored.keys() - set(names.values())):
@@ -156,8 +157,29 @@ def compare(source: str, arch: Architecture, found: Headers) -> Verification:
             apart["other"] += stored[name].bytes
         else:
             mine[plain] = stored[name]
-    more = _foretold(arch, family, further, names) if further else ()
+    more = [*wrapped, *(_foretold(arch, family, further, names) if further else ())]
     return _against(source, arch, family, mine, names, apart, more=more)
+
+
+_AROUND = {  # what begins every name where a model was saved inside another -> what that is
+    "base_model.model.": "PEFT", "module.": "DistributedDataParallel", "_orig_mod.": "torch.compile",
+}  # fmt: skip
+
+
+def _unwrapped(source: str, found: Headers) -> tuple[Headers, list[str]]:
+    """The headers without what wraps every name, and a sentence that says it."""
+    begins = ""
+    while begin := next((one for one in _AROUND if found and all(n.startswith(begins + one) for n in found)), None):
+        begins += begin
+        if begin == "base_model.model." and any(".lora_" in name or ".base_layer." in name for name in found):
+            raise Unsupported(
+                f"{source}: holds an adapter of PEFT's, no whole model; merge it (merge_and_unload) and save that"
+            )
+    if not begins:
+        return found, []
+    who = " and ".join(words for one, words in _AROUND.items() if one in begins)
+    said = f"every tensor's name begins with {begins}, which {who} puts there; save the model inside it"
+    return {name.removeprefix(begins): one for name, one in found.items()}, [said]
 
 
 def _foretold(arch: Architecture, family, found: Mapping[str, Stored], names: Mapping[str, str]) -> list[str]:
@@ -434,7 +456,8 @@ def _like(dtype: str) -> torch.dtype:
 
 _TEXT, _LIST = 8, 9  # kinds of a value
 _WIDTHS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # bytes of the others
-MOST_PIECES = 4_000_000  # texts and tensors of a header: four vocabularies of a million
+MOST_TENSORS, MOST_KEYS = 50_000, 5_000  # of a header: published ones have some 20,000 and 1,000
+MOST_TEXTS = 1_500_000  # of all its lists: vocabularies and their merges have some 300,000 each
 
 
 def compare_gguf(source: str, arch: Architecture) -> Verification:
@@ -474,7 +497,7 @@ def _gguf(source: str) -> tuple[str, dict[str, Stored]]:
     if not Path(source).is_file():
         raise ValueError("it is no file that can be read")
     with open(source, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
-        at, pieces = 0, 0
+        at, texts = 0, 0
 
         def take(form: str) -> Any:
             nonlocal at
@@ -495,14 +518,13 @@ def _gguf(source: str) -> tuple[str, dict[str, Stored]]:
                 raise ValueError(f"a name of {length:,} bytes")
             return view[at : skip(length)].decode()
 
-        def counted(count: int) -> range:
-            nonlocal pieces
-            pieces += count
-            if pieces > MOST_PIECES:
-                raise ValueError(f"its header has more than {MOST_PIECES:,} pieces")
+        def counted(count: int, most: int, what: str) -> range:
+            if count > most:
+                raise ValueError(f"its header says {count:,} {what}; at most {most:,} are read")
             return range(count)
 
         def pass_over(kind: int, depth: int = 0) -> None:
+            nonlocal texts
             if kind in _WIDTHS:
                 skip(_WIDTHS[kind])
             elif kind == _TEXT:
@@ -512,7 +534,9 @@ def _gguf(source: str) -> tuple[str, dict[str, Stored]]:
                 if inner in _WIDTHS:
                     skip(_WIDTHS[inner] * count)
                 else:
-                    for _ in counted(count):
+                    texts += count
+                    counted(texts, MOST_TEXTS, "texts in its lists")
+                    for _ in range(count):
                         pass_over(inner, depth + 1)
             else:
                 raise ValueError(f"a value of kind {kind}")
@@ -522,7 +546,7 @@ def _gguf(source: str) -> tuple[str, dict[str, Stored]]:
         tensors, values = take("Q"), take("Q")
         said: dict[str, Any] = {"general.alignment": 32}
         keys = set()
-        for _ in counted(values):
+        for _ in counted(values, MOST_KEYS, "keys"):
             key, kind = text(65_535), take("I")
             if key in keys:
                 raise ValueError(f"{key[:80]!r} stands in it twice")
@@ -535,7 +559,7 @@ def _gguf(source: str) -> tuple[str, dict[str, Stored]]:
                 pass_over(kind)
         found: dict[str, Stored] = {}
         ends = []
-        for _ in counted(tensors):
+        for _ in counted(tensors, MOST_TENSORS, "tensors"):
             name = text(1_000)
             if name in found or not name.isprintable():
                 raise ValueError(f"a tensor {name[:80]!r} that stands in it twice, or is no name")

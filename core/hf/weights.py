@@ -1,5 +1,6 @@
 """Filling a built model from a checkpoint's tensors, by each family's own names."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,15 +149,41 @@ def open_file(file: Path) -> Any:
         raise Unsupported(f"{file}: cannot be read ({str(error)[:200]})") from None
 
 
+def _files(folder: Path) -> list[Path]:
+    """The safetensors files of a folder that are its model, as transformers takes them: model.safetensors, those that the index
+    names, or all that are called model; otherwise its makers' own. An adapter's are no part of it."""
+    if (whole := folder / "model.safetensors").exists():
+        return [whole]
+    if (index := folder / "model.safetensors.index.json").is_file():
+        return _indexed(folder, index)
+    found = [file for file in sorted(folder.glob("*.safetensors")) if not file.name.startswith("adapter_")]
+    for first in ("model", "consolidated", ""):
+        if files := [file for file in found if file.name.startswith(first)]:
+            return files
+    raise Unsupported(f"{folder}: holds no safetensors files of a model")
+
+
+def _indexed(folder: Path, index: Path) -> list[Path]:
+    with open(index, "rb") as opened:
+        data = opened.read(MAX_HEADER + 1)
+    try:
+        names = sorted(set(json.loads(data)["weight_map"].values())) if len(data) <= MAX_HEADER else []
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        names = []
+    if not names:
+        raise Unsupported(f"{index}: is no index; its `weight_map` says which file has which tensor")
+    for name in names:
+        if not isinstance(name, str) or Path(name).name != name or not (folder / name).is_file():
+            raise Unsupported(f"{index}: names {str(name)[:80]!r}, which is no file of this folder")
+    return [folder / name for name in names]
+
+
 class Checkpoint(Mapping[str, Tensor]):
     """The tensors of a folder's safetensors files, sharded or not, or of one file, each read from disk when it is asked for."""
 
     def __init__(self, path: str | Path):
         path = Path(path)
-        whole = path / "model.safetensors"
-        files = [path] if not path.is_dir() else [whole] if whole.exists() else sorted(path.glob("*.safetensors"))
-        if not files:
-            raise Unsupported(f"{path}: holds no safetensors files")
+        files = _files(path) if path.is_dir() else [path]
         self.where = {}
         for file in files:
             opened = open_file(file)
