@@ -33,9 +33,16 @@ class State:
         return preset(self.arch.name) if self.arch.name in core.presets() else None
 
 
-def opened(arch: core.Architecture) -> State:
-    """A page that shows this architecture as it is first opened."""
-    return State(arch, workload({}, arch))
+def opened(arch: core.Architecture, before: State | None = None) -> State:
+    """A page that shows this architecture as it is first opened; with the workload of the page before, within what the model
+    can read."""
+    usual = workload({}, arch)
+    if before is None:
+        return State(arch, usual)
+    asked = before.workload.context
+    chosen = asked != workload({}, before.arch).context
+    context = min(asked, arch.context) if chosen else usual.context
+    return State(arch, before.workload.model_copy(update={"context": context}))
 
 
 def read(params: Mapping[str, str]) -> State:
@@ -137,6 +144,17 @@ def edit(path: str, value: Any, shown: Any) -> None:
     found = refused("fields", state.arch)
     if arch := _tried(found, path, value, shown, lambda also: edited(state.arch, path, value, also)):
         show(replace(state, arch=arch))
+
+
+def first_that_stands(arch: core.Architecture, path: str, *values: Any) -> Any:
+    """The first of several values that a field accepts; the last where it accepts none."""
+    for value in values:
+        try:
+            edited(arch, path, value)
+        except core.Unsupported:
+            continue
+        break
+    return value
 
 
 def change_workload(name: str, value: Any, shown: Any) -> None:

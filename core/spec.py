@@ -365,11 +365,16 @@ class Architecture(Spec):
         for layer, name, source in self.borrowed():
             reader = self.parts[name]
             if source is None:
-                raise ValueError(f"parts.{name}.{reader.borrows}: no layer before {layer} keeps what it names")
+                raise ValueError(
+                    f"parts.{name}.{reader.borrows}: no layer before {layer} keeps what it names; name one that does, or leave it empty"
+                )
             lender = self.parts[source[1]]
             alone = reader.model_copy(update={reader.borrows: None})
             if reader.kind != lender.kind or alone.lends() != lender.lends():
-                raise ValueError(f"parts.{name}.{reader.borrows}: {source[1]} keeps tensors of another shape")
+                raise ValueError(
+                    f"parts.{name}.{reader.borrows}: {source[1]} keeps tensors of another shape; "
+                    f"give both the same kind and sizes, or leave it empty"
+                )
 
     def _check_carried(self) -> None:
         routers = {name: part.router for name, part in self.parts.items() if hasattr(part, "router")}
@@ -395,7 +400,10 @@ class Architecture(Spec):
             part = self.parts[name]
             carries = hasattr(part, "router") and part.router.carry
             if {"per_layer", "embedded"} & set(part.reads) or getattr(part, part.borrows, None) or carries:
-                raise ValueError(f"mtp.block: {name} reads what only the model's own layers are given")
+                raise ValueError(
+                    f"mtp.block: {name} ({part.title}) reads what only the model's own layers are given; give the modules that "
+                    f"predict ahead another part"
+                )
 
     @cached_property
     def fed(self) -> tuple[str, tuple[int, ...]] | None:

@@ -134,6 +134,18 @@ def test_what_was_refused_goes_with_its_architecture(workbench, other):
     assert wrong(page) == [] and widgets(page)[KV].value == 8
 
 
+def test_another_model_is_asked_to_do_the_same(workbench):
+    page = visit(
+        workbench, {"preset": "deepseek-v3", "batch": "4", "context": "100000", "weights": "int4", "cache": "fp8"}
+    )
+    give(page, "start", "llama-3-8b")
+    same = {"preset": "llama-3-8b", "batch": "4", "weights": "int4", "cache": "fp8"}
+    assert address(page) == same | {"context": "8192"}
+    visit(page, {"preset": "gpt2", "batch": "2"})
+    give(page, "start", "llama-3-8b")
+    assert address(page) == {"preset": "llama-3-8b", "batch": "2"}, "the usual context is each model's own"
+
+
 def test_two_fields_that_only_fit_together(workbench):
     for one, two in (((HEADS, 30), (KV, 5)), ((KV, 5), (HEADS, 30))):
         page = visit(workbench, {"preset": "llama-3-8b", "part": "layers.0.attention"})

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 import core
 from app import facts
+from app.state import first_that_stands
 from app.views import charts, forms
 from app.views.cards import card
 from app.views.diagram import by_role, diagram
@@ -170,6 +171,30 @@ def test_every_part_has_a_form_and_a_starting_value(kind):
     assert named >= set(PARTS[kind].model_fields) - skipped
     for control in found:
         assert control.label and (control.kind == "section" or control.help or "." in control.path)
+
+
+IN_THE_WAY = re.compile(r"reads what only the model's own layers are given|per-layer embeddings already|leave it empty")
+
+
+@pytest.mark.parametrize("name", ["deepseek-v3", "gpt2", "gemma-3n-e2b"])
+def test_every_kind_stands_after_every_other(name):
+    """Unless another part of the model is in the way, which the sentence names."""
+    arch, made = core.load(name), 0
+    for part in arch.parts:
+        path = f"parts.{part}"
+
+        def changed(base: core.Architecture, kind: str, part: str = part, path: str = path):
+            tried = forms.part_starter(kind, base.parts[part]), forms.part_starter(kind)
+            try:
+                return edited(base, path, first_that_stands(base, path, *tried))
+            except Unsupported as error:
+                assert IN_THE_WAY.search(str(error)), (part, base.parts[part].kind, kind, str(error))
+
+        kinds = list(forms.part_kinds(arch.parts[part]))
+        for kind in kinds[:: 1 if part == "attention" else 6]:
+            for other in kinds if (first := changed(arch, kind)) else ():
+                made += changed(first, other) is not None
+    assert made > 200
 
 
 def values(control: forms.Control) -> list:

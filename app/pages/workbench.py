@@ -20,9 +20,9 @@ tab(arch.title)
 
 
 def start() -> None:
-    """Open the preset that was chosen."""
+    """Open the preset that was chosen, to do what this one is asked to."""
     if name := st.session_state["start"]:
-        page.show(page.opened(preset(name)))
+        page.show(page.opened(preset(name), state))
 
 
 with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from math import gcd
 from typing import Any
 
 from core.parts import PARTS
@@ -131,10 +132,12 @@ def starter(object_schema: dict, defs: dict, like: dict) -> dict | None:
             continue
         field = object_schema["properties"][name]
         known = like.get(name)
-        if isinstance(known, int | float) and not isinstance(known, bool):
+        if isinstance(known, int | float) and not isinstance(known, bool) and known <= field.get("maximum", known):
             out[name] = known
         elif "examples" in field:
             out[name] = field["examples"][0]
+            if name.endswith("heads") and out.get("heads", like.get("heads")):  # they serve the others in equal groups
+                out[name] = gcd(out[name], out.get("heads", like.get("heads")))
         elif "properties" in (inner := _resolve(field, defs)):
             out[name] = starter(inner, defs, known if isinstance(known, dict) else like)
         if out.get(name) is None:
@@ -149,7 +152,7 @@ def part_kinds(part: Part) -> dict[str, str]:
     return {kind: PARTS[kind].title for kind in alike if issubclass(PARTS[kind], Mixer) == part.mixes}
 
 
-def part_starter(kind: str, like: Part) -> dict:
-    """A part of another kind that keeps what both kinds name alike."""
+def part_starter(kind: str, like: Part | None = None) -> dict:
+    """A part of another kind that keeps what both kinds name alike; nothing, where there is no part that it is like."""
     tree = schema(PARTS[kind])
-    return starter(tree, tree.get("$defs", {}), like.model_dump(mode="json")) or {"kind": kind}
+    return starter(tree, tree.get("$defs", {}), like.model_dump(mode="json") if like else {}) or {"kind": kind}

@@ -140,7 +140,7 @@ def _kind(arch: core.Architecture, name: str) -> None:
 
     def choose() -> None:
         kind = st.session_state[key]
-        page.edit(path, part_starter(kind, part), kind)
+        page.edit(path, page.first_that_stands(arch, path, part_starter(kind, part), part_starter(kind)), kind)
 
     st.selectbox("kind", list(titles), key=key, format_func=titles.get, on_change=choose)
     if problem:
