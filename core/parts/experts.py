@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .base import Flops, Linear, Part, Positive, Spec, Width, check_groups, normal, scaled
 from .feedforward import NAMES, Activated, Activation, FeedForwardModule, feed_forward_flops
-from .norm import PartNorm
+from .norm import PartNorm, check_plain
 from .router import Count, Router, RouterModule
 
 
@@ -80,8 +80,8 @@ class Experts(Activated, Part):
         r = self.router
         if self.activation == "xielu":
             raise ValueError("activation: xielu learns its slopes layer by layer, which experts do not; choose another")
-        if self.branch_norms and self.norm and self.norm.kind == "self_gated_rms":
-            raise ValueError("branch_norms: give the experts' branches a norm without a gate")
+        if self.branch_norms or r.hidden:
+            check_plain("branch_norms" if self.branch_norms else "router.hidden", self.norm)
         if self.scored and (r.over != "all" or r.expert_scale or self.shared.d_ff % self.scored):
             raise ValueError(
                 "shared.scored: the shared experts are of equal width, and all experts' scores are compared"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .base import Flops, Linear, Part, Positive, Spec, Width, scaled, times
 from .gaussian import GaussianTopK
-from .norm import PartNorm
+from .norm import PartNorm, check_plain
 
 PLAIN: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -134,6 +134,8 @@ class FeedForward(Activated, Part):
     def _consistent(self):
         if self.sparsity and not self.gated:
             raise ValueError("sparsity: there is no gate whose channels could be cut")
+        if self.sub_norm:
+            check_plain("sub_norm", self.norm)
         return self
 
     @property

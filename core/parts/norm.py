@@ -192,4 +192,12 @@ class GatedRMSNorm(nn.Module):
 
 
 Norm = Annotated[RMSNorm | LayerNorm, Field(discriminator="kind")]
+
+
+def check_plain(field: str, norm: object) -> None:
+    """Raise ValueError where a part would use a self-gated norm inside, whose products no part counts."""
+    if isinstance(norm, SelfGatedRMSNorm):
+        raise ValueError(f"{field}: a self-gated norm stands before a part, not inside one; give another norm")
+
+
 PartNorm = Annotated[RMSNorm | LayerNorm | SelfGatedRMSNorm, Field(discriminator="kind")]  # before a part
