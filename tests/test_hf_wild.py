@@ -125,8 +125,36 @@ def test_a_class_with_another_head_or_none_is_refused_whatever_the_type(name):
 def test_several_classes_are_all_looked_at():
     refused(LLAMA | dict(architectures=["LlamaForCausalLM", "LlamaModel"]), "architectures")
     refused(LLAMA | dict(architectures=["LlamaForCausalLM", 5]), "architectures")
-    for names in (["LlamaForCausalLM", "SomebodysForCausalLM"], [], None, ["ColPali"], ["LLaMAForCausalLM"]):
+    for names in (["LlamaForCausalLM", "SomebodysForCausalLM"], [], None, ["LLaMAForCausalLM"]):
         assert from_hf(LLAMA | dict(architectures=names)) == from_hf(LLAMA)
+
+
+@pytest.mark.parametrize("name", ["ColPali", "ColQwen2_5", "BiQwen2", "SomebodysEmbedder"])
+def test_a_class_of_which_nobody_knows_whether_it_has_a_head_is_read_where_a_head_has_no_matrix(name):
+    tied = LLAMA | dict(tie_word_embeddings=True)
+    assert from_hf(tied | dict(architectures=[name])) == from_hf(tied)
+    refused(LLAMA | dict(architectures=[name]), "architectures")
+    refused(FLAT | dict(architectures=[name]), "architectures")
+
+
+def test_gemma_3_ties_as_its_wrapper_says():
+    """transformers' Gemma3ForConditionalGeneration on the meta device; the text model's own word is not asked."""
+    text = dict(
+        model_type="gemma3_text",
+        hidden_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        head_dim=16,
+    )
+    for said in ({}, dict(tie_word_embeddings=False), dict(tie_word_embeddings=True)):
+        for own in ({}, dict(tie_word_embeddings=False), dict(tie_word_embeddings=True)):
+            config = dict(model_type="gemma3", text_config=text | own) | said
+            with torch.device("meta"):
+                model = transformers.Gemma3ForConditionalGeneration(transformers.Gemma3Config(**config))
+            model.tie_weights()
+            tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
+            assert from_hf(config).tied_embeddings == tied, (said, own)
 
 
 # Published: a class that is spelled unlike its type, or is another type's that reads the file alike.
@@ -264,6 +292,7 @@ NOTHING = dict(
 )  # fmt: skip
 SOMETHING = dict(
     mystery=1, mystery_scale=0.0, mystery_factor=0, mystery_theta=0, mystery_multiplier=0.0, rms_eps=0.0, mystery_pattern=[0, 1],
+    init_num_experts=64, mtp_loss_heads=3, gradient_layers=3, init_size=8, experts_dropout=0.5, router_loss_experts=2,
     mystery_kind="x", mystery_heads=-1, mystery_layer_id=3, mystery_expert_id=1, of_one={"a": 1}, mystery_switch=True,
 )  # fmt: skip
 
@@ -474,6 +503,15 @@ OTHERS = {
     "model.safetensors.index.json": dict(metadata={"total_size": 5}, weight_map={"a": "model-00001.safetensors"}),
     "header of a safetensors file": {"a.weight": dict(dtype="F16", shape=[1], data_offsets=[0, 2])},
     "hf_quant_config.json": dict(producer={"name": "modelopt"}, quantization={"quant_algo": "FP8"}),
+    "TensorRT-LLM's checkpoint": dict(producer={"name": "modelopt"}, architecture="LlamaForCausalLM", hidden_size=64, quantization={}),
+    "another model, whose stream": dict(medusa_num_heads=4, medusa_num_layers=1, base_model_name_or_path="lmsys/vicuna-7b-v1.3"),
+    "whose stream it reads": dict(hydra_num_heads=4, hydra_num_layers=4),
+    "genai_config.json": dict(model={"bos_token_id": 1, "context_length": 4_096, "decoder": {}, "type": "phi3"}, search={}),
+    "ollama": dict(model_format="gguf", model_family="llama", model_families=["llama"], model_type="8.0B", file_type="Q4_K_M"),
+    "DeepSpeed": dict(train_batch_size="auto", zero_optimization={"stage": 3}),
+    "mergekit": dict(merge_method="slerp", slices=[], dtype="bfloat16"),
+    "sentence_bert_config.json": dict(max_seq_length=512, do_lower_case=False),
+    "this is a generation_config.json": dict(bos_token_id=1, eos_token_id=[2, 3], max_length=4_096),
     "quantize_config.json": dict(bits=4, group_size=128, desc_act=False),
     "1_Pooling/config.json": dict(word_embedding_dimension=1_024, pooling_mode_cls_token=True),
     "config_sentence_transformers.json": dict(__version__={}, prompts={}, similarity_fn_name="cosine"),
@@ -494,6 +532,14 @@ def test_another_file_is_named_as_what_it_is(what):
     with pytest.raises(core.Unsupported) as refusal:
         from_hf(OTHERS[what])
     assert what in str(refusal.value) and ("give" in str(refusal.value) or "Strata reads" in str(refusal.value))
+
+
+@pytest.mark.parametrize(
+    ("given", "named"), [("lama", "llama"), ("qwen3_mo", "qwen3_moe"), ("zq_splat", "llama, qwen3, deepseek_v3")]
+)
+def test_only_near_types_are_named_as_near(given, named):
+    with pytest.raises(core.Unsupported, match=f"among them .*{named}"):
+        from_hf(dict(model_type=given))
 
 
 def test_an_encoder_decoder_of_any_type_is_one():

@@ -16,8 +16,8 @@ _DRAFTS = re.compile(r"eagle|medusa|draft|speculator|mtp", re.IGNORECASE)
 _HEADLESS = re.compile(r"(Model|Encoder|For[A-Z]\w*)$")
 # Classes with a head whose names say otherwise.
 WHOLE = frozenset(
-    "ChatGLMModel H2OVLChatModel InternVLChatModel NVLM_D_Model Qwen2_5OmniModel ShieldGemma2ForImageClassification SkyworkChatModel "
-    "VibeVoiceForASRTraining".split()
+    "ChatGLMModel H2OVLChatModel InternVLChatModel NVLM_D_Model NemotronH_Omni_Reasoning_V3 Qwen2_5OmniModel "
+    "ShieldGemma2ForImageClassification SkyworkChatModel VibeVoiceForASRTraining".split()
 )
 # Classes that no model_type is spelled like -> the types that have them.
 _ALSO = {
@@ -91,6 +91,9 @@ def agree(config: Config, model_type: str, value: Mapping[str, Any]) -> None:
     for name in names(config):
         if name not in again:
             _agree(config, name, model_type, value)
+        if not (value.get("tied_embeddings") or _HEADS.search(name) or name in WHOLE or types(name)):  # ColQwen2_5
+            why = "nobody can tell by its name whether it has a language-model head; remove the key to read the language model"
+            raise _refused(config, name, why)
 
 
 def _agree(config: Config, name: str, model_type: str, value: Mapping[str, Any] | None) -> None:

@@ -29,11 +29,12 @@ NEUTRAL = frozenset(
     "_experts_implementation_internal _commit_hash".split()
 )
 # The same by what they are named after: the number of a token, the version of a tool, what only training reads, how attention is
-# computed. The number of a layer or an expert is another thing.
+# computed. The number of a layer or an expert is another thing, and so is how many or how wide something is.
 _NEUTRAL = re.compile(
     r"_token_(ids|idx|index)$|(?<!layer)(?<!expert)(?<!block)(?<!head)_id$|_version$|dropout|_pdrop$|drop_path|initializer"
     r"|^init_|_init_std$|(^|_)loss(_|$)|^gradient_|^use_flash_att"
 )
+_COUNTS = re.compile(r"(^|_)(num|n|experts|heads|layers|blocks|depth|dim|width|size)(_|$)")
 # A number that multiplies, divides or turns something says something also where it is 0.
 _SCALES = re.compile(
     r"(eps|epsilon|theta|base|scale|scaling|multiplier|factor|ratio|pct|percent|fraction|alpha|beta|gamma|slope|temperature)$"
@@ -93,7 +94,7 @@ class Config:
         self.raw, self.where = raw, where
         self.said = said or {}  # what messages call a key, where not by its name
         self.own = raw if own is None else own  # the file's own keys
-        self.left = {key for key in raw if not _NEUTRAL.search(key)} - NEUTRAL - {"strata"}
+        self.left = {key for key in raw if _COUNTS.search(key) or not _NEUTRAL.search(key)} - NEUTRAL - {"strata"}
 
     def renamed(self, names: Mapping[str, str], given: Mapping[str, Any]) -> "Config":
         """The same file in another family's keys: `names` are that one's -> this one's, `given` says some of them outright.

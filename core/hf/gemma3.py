@@ -15,7 +15,7 @@ TYPES = ("gemma3_text", "gemma3")  # gemma3 wraps the text model and one that se
 
 def read(config: Config, model_type: str) -> dict:
     if model_type == "gemma3":
-        text = text_config(config, "gemma3_text")
+        text = text_config(config, "gemma3_text", tie=config.take("tie_word_embeddings", bool, True))
         value = read(text, "gemma3_text")
         text.finish(value)
         return value
