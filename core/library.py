@@ -43,7 +43,7 @@ def undisclosed() -> list[dict[str, Any]]:
 @lru_cache(maxsize=512)
 def preset(name: str) -> Architecture:
     """The published architecture of this name; Unsupported where there is none."""
-    value = _raw().get(name)
+    value = _raw().get(name) or _raw().get(name.lower())
     if value is None:
         near = get_close_matches(name.lower(), presets(), n=4, cutoff=0.4) or presets()[:4]
         raise Unsupported(f"{name[:60]!r} is not a preset; try {', '.join(near)} or see `list`")
@@ -104,7 +104,7 @@ def parse_text(text: str) -> Architecture:
 
 def _named(word: str) -> Architecture | None:
     """The Architecture of a preset's name, a token, a link or a model on the Hub; None for what is none of these."""
-    if word in _raw():
+    if word.lower() in _raw():
         return preset(word)
     if word.startswith(PREFIX):
         return decode(word)

@@ -83,11 +83,18 @@ def read_file(name: str) -> str:
     if what := what_begins(data):
         raise Unsupported(f"{said}: is {what}; give a config.json, a preset's YAML or a link")
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    zeros = data[:4].count(0) if len(data) > 3 else 0
+    if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)) or zeros and not wide:
+        what = "UTF-16 without its mark" if zeros == 2 and not wide and data[:2] != b"\0\0" else "UTF-32"
+        raise Unsupported(f"{said}: is {what} or no text; save it as UTF-8")
     try:
         decoder = codecs.getincrementaldecoder("utf-16" if wide else "utf-8")()
         return decoder.decode(data, final=len(data) < most)[: MAX_TEXT + 1]
-    except UnicodeDecodeError:
-        raise Unsupported(f"{said}: cannot be read (it is not text)") from None
+    except UnicodeDecodeError as error:
+        if wide:
+            raise Unsupported(f"{said}: is not UTF-16, as its first bytes say; save it as UTF-8") from None
+        line = data.count(b"\n", 0, error.start) + 1
+        raise Unsupported(f"{said}: is not UTF-8 (line {line}); save it as UTF-8") from None
 
 
 def what_begins(data: bytes) -> str | None:
@@ -145,6 +152,9 @@ def read_value(text: str) -> Any:
     if len(text) > MAX_TEXT:
         raise Unsupported(f"the text has more than {MAX_TEXT:,} characters, too many for an architecture")
     text = text.removeprefix(MARK)
+    if comment := re.match(r"\s*(//|/\*)", text):
+        line = text.count("\n", 0, comment.end()) + 1
+        raise Unsupported(f"line {line}: JSON has no comments ({comment[1]}); remove it")
     # JSON apart: it has escapes that YAML has not.
     return _json(text) if text.lstrip(string.whitespace + MARK).startswith("{") else _yaml(text)
 
@@ -163,8 +173,15 @@ def kind_of(value: Any) -> str:
 
 def _json(text: str) -> Any:
     def place(found: str) -> str:
-        lines = list(dict.fromkeys(str(text.count("\n", 0, at.start()) + 1) for at in re.finditer(found, text)))
-        return f"line {lines[0]}: " if len(lines) == 1 else f"lines {', '.join(lines[:4])}: " if lines else ""
+        lines: dict[str, None] = {}
+        line, before = 1, 0
+        for at in re.finditer(found, text):
+            line, before = line + text.count("\n", before, at.start()), at.start()
+            lines[str(line)] = None
+            if len(lines) == 5:
+                break
+        where = ", ".join([*lines][:4]) + (" …" if len(lines) > 4 else "")
+        return f"line {where}: " if len(lines) == 1 else f"lines {where}: " if lines else ""
 
     def whole(digits: str) -> int:
         if len(digits) > MAX_DIGITS:
@@ -184,6 +201,8 @@ def _json(text: str) -> Any:
         return json.loads(text.strip(string.whitespace + MARK), parse_int=whole, object_pairs_hook=mapping)
     except json.JSONDecodeError as error:
         says = _JSON_SAYS.get(error.msg, error.msg)
+        if re.match(r"\s*,?\s*(//|/\*|#)", text.splitlines()[error.lineno - 1][error.colno - 1 :]):
+            says = "JSON has no comments; remove it"
         raise Unsupported(f"line {error.lineno}, column {error.colno}: this is not JSON: {says}") from None
     except RecursionError:
         raise Unsupported(f"this is nested deeper than {MAX_DEPTH} levels, too deep for an architecture") from None

@@ -342,9 +342,16 @@ def test_a_folder_is_read_by_its_config(tmp_path):
         ("config.json.gz", b"\x1f\x8b\x08\0", "is a gzip archive"),
         ("config.json", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "is a pointer of Git LFS"),
         ("config.json", b"<!DOCTYPE html><html></html>", "is a web page"),
-        ("config.json", b"\xff\x00\x9f", "it is not text"),
+        ("config.json", b"\xff\x00\x9f", "is not UTF-8"),
         ("config.json", b"", "not an empty text"),
-        ("config.json", "{'a': 'é'}".encode("latin-1"), "it is not text"),
+        ("config.json", "{'a': 'é'}".encode("latin-1"), r"is not UTF-8 \(line 1\); save it as UTF-8"),
+        ("config.json", '{"a": 1}'.encode("utf-16-le"), "UTF-16 without its mark or no text; save it as UTF-8"),
+        ("config.json", '{"a": 1}'.encode("utf-16-be"), "UTF-16 without its mark or no text; save it as UTF-8"),
+        ("config.json", '{"a": 1}'.encode("utf-32"), "UTF-32 or no text; save it as UTF-8"),
+        ("config.json", '{"a": 1}'.encode("utf-32-le"), "UTF-32 or no text; save it as UTF-8"),
+        ("config.json", b"// made by hand\n{}", r"line 1: JSON has no comments \(//\); remove it"),
+        ("config.json", b'{\n  // made by hand\n  "a": 1}', "line 2, column 3: this is not JSON: JSON has no comments"),
+        ("config.json", b'{"a": 1, // made by hand\n "b": 2}', "line 1, column 10: this is not JSON: JSON has no comments"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_config_is_named(tmp_path, name, content, words):
@@ -428,3 +435,17 @@ def test_a_socket_is_no_file(tmp_path):
         one.bind(str(tmp_path / "s"))
         with pytest.raises(core.Unsupported, match="cannot be read"):
             core.load(tmp_path / "s")
+
+
+def test_a_key_that_is_given_many_times_is_placed_in_linear_time():
+    text = '{"":0' + "".join(f',"":{n}' for n in range(1, 20_000)) + "}"
+    began = time.process_time()
+    with pytest.raises(core.Unsupported, match="line 1: '' is given twice"):
+        read_value(text)
+    with pytest.raises(core.Unsupported, match="lines 1, 2, 3, 4 …: '' is given twice"):
+        read_value(text.replace(",", ",\n"))
+    assert time.process_time() - began < 0.5
+
+
+def test_a_presets_name_in_other_letter_case_opens_it():
+    assert core.load("Deepseek-V3") == core.load("deepseek-v3") == parse_text("DeepSeek-V3")

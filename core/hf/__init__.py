@@ -47,7 +47,7 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
             raise Unsupported(
                 f"model_type: {shown(model_type)} is not supported: it is {kind}; Strata reads decoders alone"
             )
-        near = difflib.get_close_matches(model_type[:64], BY_TYPE, 3) or ["llama", "qwen3", "deepseek_v3"]
+        near = difflib.get_close_matches(model_type[:64], BY_TYPE, 3, cutoff=0.75) or ["llama", "qwen3", "deepseek_v3"]
         raise Unsupported(
             f"model_type: {shown(model_type)} is not one that Strata reads yet; it reads {len(BY_TYPE)}, among them {', '.join(near)}"
         )

@@ -6,7 +6,14 @@ from typing import Any
 from .config import shown
 
 CONFIG = "give the model's config.json"
-_DRAFTING = {"speculators_model_type", "draft_vocab_size", "eagle_config", "dflash_config"}
+_DRAFTING = {
+    "medusa_num_heads",
+    "hydra_num_heads",
+    "speculators_model_type",
+    "draft_vocab_size",
+    "eagle_config",
+    "dflash_config",
+}
 # A key that only one kind of file has -> what that file is.
 _BY_KEY = {
     "weight_map": "the index of a checkpoint's files (model.safetensors.index.json)",
@@ -23,7 +30,10 @@ _BY_KEY = {
     "_diffusers_version": "the config of a diffusion model's part, of diffusers",
     "dim": "a params.json, in the words of its makers' own code",
     "quant_algo": "a file of quantisation (hf_quant_config.json)",
-    "producer": "a file of quantisation (hf_quant_config.json)",
+    "merge_method": "the recipe of mergekit, whose result has a config.json",
+    "zero_optimization": "the config of DeepSpeed, for training",
+    "train_micro_batch_size_per_gpu": "the config of DeepSpeed, for training",
+    "train_batch_size": "the config of DeepSpeed, for training",
     "desc_act": "a file of quantisation (quantize_config.json)",
     "chat_template": "a tokenizer's chat template",
     "tokenizer_class": "a tokenizer_config.json",
@@ -32,6 +42,13 @@ _BY_KEY = {
     "temperature": "a generation_config.json",
     "_from_model_config": "a generation_config.json",
 }
+_BESIDE_IDS = {
+    "transformers_version",
+    "max_length",
+    "min_length",
+    "pad_token",
+    "cache_implementation",
+}  # in short generation configs
 _ENCODERS = """
     albert bert camembert deberta deberta-v2 distilbert electra ernie esm eurobert flaubert funnel gte_bert ibert jina_bert
     layoutlm layoutlmv3 lilt longformer luke megatron-bert mobilebert modernbert mpnet neobert new nomic_bert nystromformer
@@ -68,8 +85,18 @@ def named(raw: Mapping[str, Any]) -> str | None:
         return f"this is the adapter_config.json of an adapter, which changes another model; give the config.json of that one{whose}"
     if raw.keys() & _DRAFTING or raw.get("model_type") in ("eagle", "eagle3", "medusa", "mlp_speculator"):
         return "this is a draft for another model, whose stream it reads; give the config.json of that model"
+    if "model_format" in raw and raw.keys() & {"model_family", "model_families"}:
+        return f"this is ollama's config of an image, whose weights are a GGUF file; {CONFIG}"
     if raw.keys() & {"model_type", "architectures"}:
         return None
+    if "architecture" in raw and raw.keys() & {"producer", "mapping", "quantization"}:
+        return "this is the config of TensorRT-LLM's checkpoint, in its own words; give the config.json of the model it was made from"
+    if "producer" in raw and "quantization" in raw:
+        return f"this is a file of quantisation (hf_quant_config.json); {CONFIG}"
+    if isinstance(model := raw.get("model"), Mapping) and "decoder" in model:
+        return f"this is the genai_config.json of ONNX Runtime; {CONFIG}"
+    if raw and raw.keys() <= {"max_seq_length", "do_lower_case"}:
+        return f"this is the config of sentence-transformers (sentence_bert_config.json); {CONFIG}"
     if "_class_name" in raw:
         return f"this is the config of {shown(raw['_class_name'])}, a diffusion model's part, of diffusers; Strata reads language models"
     for key, what in _BY_KEY.items():
@@ -78,7 +105,7 @@ def named(raw: Mapping[str, Any]) -> str | None:
     values = list(raw.values())
     if values and all(key.endswith(("_token", "_tokens")) for key in raw):
         return f"this is a special_tokens_map.json; {CONFIG}"
-    if values and all(key.endswith(("_token_id", "_token_ids")) or key == "transformers_version" for key in raw):
+    if values and all(key.endswith(("_token_id", "_token_ids")) or key in _BESIDE_IDS for key in raw):
         return f"this is a generation_config.json; {CONFIG}"
     if len(values) > 16 and all(type(value) is int for value in values):
         return f"this is a tokenizer's vocabulary; {CONFIG}"
