@@ -9,7 +9,7 @@ export PYTHONPATH := $(CURDIR)
 export MALLOC_MMAP_THRESHOLD_ := 65536
 export MALLOC_TRIM_THRESHOLD_ := 65536
 
-.PHONY: app test lint requirements bench sheet sizes figures sweep fuzz parity clean
+.PHONY: app test quick coverage lint requirements bench sheet sizes figures sweep fuzz parity clean
 
 app: .venv/.app
 	@echo "Strata: http://localhost:$(PORT)"
@@ -18,6 +18,14 @@ app: .venv/.app
 test: lint
 	$(BIN)/python tests/fuzz.py --seconds 60
 	$(BIN)/pytest -n auto --dist loadfile
+
+# While one works: the core on one preset of each kind, in less than a minute on one core.
+quick: lint
+	$(BIN)/pytest -q --quick -k "not no_sentence" $(foreach name,spec parts model cost graph hf,tests/test_$(name).py)
+
+# Not in `make test`: it takes three quarters more time.
+coverage: .venv/.test
+	$(BIN)/pytest -n auto --dist loadfile --cov=core --cov=app --cov-report=term:skip-covered
 
 sweep: .venv/.test
 	$(BIN)/pytest -n auto --hypothesis-profile sweep -m hypothesis

@@ -10,7 +10,7 @@ from strategies import architectures
 from torch.utils.flop_counter import FlopCounterMode
 
 import core
-from core.model import build, shrink
+from core.model import build
 from core.parts import PARTS, Mixer
 from core.parts.base import causal_pairs, entry_pairs
 from core.parts.block_sparse import BlockSparseAttention
@@ -266,10 +266,3 @@ def test_every_technique_says_what_it_is():
             assert words.endswith(".") and 40 < len(words) < 700
             assert list(part.facts()) and part.label
             assert isinstance(part, Mixer) == part.mixes
-
-
-def test_what_a_live_model_keeps_small():
-    """Shrinking leaves an already small architecture alone, and shrinks every published one to less than 100 MB."""
-    for name in core.presets():
-        model = build(shrink(core.load(name)))
-        assert sum(p.numel() * p.element_size() for p in model.parameters()) < 160e6
