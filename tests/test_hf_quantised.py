@@ -234,6 +234,58 @@ def test_bytes_that_cannot_be_told_are_all_that_is_refused(name):
         assert back == arch and back.unsized
 
 
+WITHOUT = [
+    "model.layers.9.mlp.up_proj", "model.layers.0.mlp.up_porj", "trunk.layers.0.mlp.up_proj", "mlp.experts.0.up_proj",
+    "transformer.h.0.mlp", "model.layers.0.self_attn.in_proj", "blocks.1", "mystery",
+]  # fmt: skip
+BESIDE = [
+    "lm_head", "model.embed_tokens", "model.norm", "visual", "model.visual.blocks.0.attn.qkv", "vision_tower", "multi_modal_projector",
+    "model.vision_tower.vision_model.encoder.layers.0.mlp.fc1", "mtp", "mtp.fc", "mtp.layers.0.mlp.up_proj", "router", "gate", "mlp.gate",
+    "shared_expert_gate", "merger", "modality_projection", "audio_tower", "model.layers.0.mlp.gate", "embed_vision", "q_norm",
+]  # fmt: skip
+
+
+def lists(entry: str) -> list[dict]:
+    return [
+        dict(quant_method="modelopt", quant_algo="FP8", ignore=["lm_head", entry]),
+        dict(quant_method="modelopt", quantization=dict(quant_algo="FP8", exclude_modules=["lm_head", entry])),
+        dict(quant_method="fp8", weight_block_size=[128, 128], modules_to_not_convert=[entry]),
+        dict(quant_method="awq", bits=4, group_size=128, modules_to_not_convert=[entry]),
+        dict(quant_method="bitsandbytes", load_in_4bit=True, llm_int8_skip_modules=[entry]),
+        dict(quant_method="auto-round", bits=4, group_size=128, extra_config={entry: {"bits": 16}}),
+        compressed(["lm_head", entry], **INT4),
+    ]
+
+
+@pytest.mark.parametrize("entry", WITHOUT)
+def test_a_name_of_what_the_model_does_not_have_leaves_the_bytes_unsized(entry):
+    for config in lists(entry):
+        arch = from_hf(LLAMA | {"quantization_config": config})
+        assert f"{entry!r} is no module of this model" in arch.unsized
+
+
+@pytest.mark.parametrize("entry", BESIDE)
+def test_names_that_lists_have_whatever_the_model_has_are_passed_over(entry):
+    for config in lists(entry):
+        if config["quant_method"] == "awq" and entry.endswith("gate"):
+            continue  # whose letters begin gate_proj too: `tools differ`
+        assert not from_hf(LLAMA | {"quantization_config": config}).unsized
+
+
+@pytest.mark.parametrize("entry", ["model.embed_tokens", "model.norm", "model.layers.0.input_layernorm", *WITHOUT])
+def test_what_is_said_to_be_narrow_is_sized_or_not_passed_over(entry):
+    layers = {f"model.layers.{n}.mlp": {"quant_algo": "NVFP4"} for n in range(4)}
+    mixed = dict(
+        quant_method="modelopt",
+        quant_algo="MIXED_PRECISION",
+        quantized_layers=layers | {entry: {"quant_algo": "NVFP4"}},
+    )
+    chosen = compressed() | {"config_groups": {"a": {"targets": ["Linear", entry], "weights": INT4}}}
+    for config in (mixed, chosen):
+        assert "that is stored narrow" in from_hf(LLAMA | {"quantization_config": config}).unsized
+    assert from_hf(LLAMA | {"quantization_config": mixed | dict(quantized_layers=layers)}).precision["dense"] == "nvfp4"
+
+
 @pytest.mark.parametrize("nothing", [None, False, {}, []])
 @pytest.mark.parametrize("key", ["quantization_config", "quantization", "compression_config"])
 def test_nothing_said_of_stored_formats_is_nothing(key, nothing):

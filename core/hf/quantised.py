@@ -21,7 +21,7 @@ from ..spec import Architecture, Segment, Unsupported
 from ..trace import trace_part
 from . import mtp
 from .config import Config, shown
-from .names import WRAPPED, Names, globs, is_expression
+from .names import WRAPPED, Names, beginning, globs, is_expression
 
 KEYS = ("quantization_config", "compression_config", "quantization")  # the second is an older name, the third MLX's
 ELSEWHERE = ("mxfp4",)  # gpt-oss's, which only its routed experts have: common.precision reads it
@@ -106,6 +106,7 @@ def _told(arch: Architecture, family: Any, config: Config) -> dict[str, str]:
         found[path] |= _formats(ways, stored)
     if stored.head and not arch.tied_embeddings:
         found["head"] = _formats(_head(arch, family), stored)
+    _all_known(arch, family, config)
     for path, formats in found.items():
         if len(formats) > 1:
             some, others = sorted(formats)[:2]
@@ -118,6 +119,79 @@ def _told(arch: Architecture, family: Any, config: Config) -> dict[str, str]:
     one.pop("head", None)
     given = {path: fmt for path, fmt in arch.precision.items() if path.endswith("selection_bias")}
     return {"default": plain} | _shortest(arch, one, plain) | head | given
+
+
+# The keys of lists that keep modules wide, and of what names those that are narrow.
+_KEPT = (
+    "ignore",
+    "exclude_modules",
+    "modules_to_not_convert",
+    "ignored_layers",
+    "llm_int8_skip_modules",
+    "extra_config",
+)
+_CHOSEN = ("quantized_layers", "targets")
+# What lists name whether a model has it or not: what sees, hears or predicts ahead, and what no tool stores narrow.
+_BESIDE = re.compile(
+    r"visi|visual|image|audio|speech|sound|video|projector|modality|multi_modal|merger|resampler|connector|aligner|talker|2wav"
+    r"|(^|\.)(vpm|apm|tts|vit|mlp1|mtp|nextn|sam_model)($|\.)"
+)
+_NEVER = re.compile(
+    r"(^|[._])(lm_head|linear|wte|wpe|gate|bias)$|embed|router|norm|conv\dd|rotary|(^|\.)(eh_proj|ln_\w+)$",
+    re.IGNORECASE,
+)
+
+
+def _all_known(arch: Architecture, family: Any, config: Config) -> None:
+    """Refuse an entry that is a plain name, of what this model does not have: the list is another model's, or spells names in a
+    way that is not known here. What names narrow modules may name nothing that is never narrow either."""
+    levels = [config.raw, config.raw.get("quantization")]
+    if _method(config) == "compressed-tensors":
+        levels += config.nested("config_groups").raw.values()
+    for keys, chosen in ((_KEPT, False), (_CHOSEN, True)):
+        listed = [
+            (key, entry)
+            for level in levels
+            if isinstance(level, Mapping)
+            for key in keys
+            for entry in level.get(key) or ()
+        ]
+        listed = [
+            (key, entry) for key, entry in listed
+            if not (entry.startswith("re:") or is_expression(entry) or chosen and entry == "Linear" or _BESIDE.search(entry))
+        ]  # fmt: skip
+        listed = [(key, entry) for key, entry in listed if chosen or not _NEVER.search(entry)]
+        below, within = _modules(arch, family, chosen) if listed else (set(), set())
+        most = max((getattr(part, "count", 1) for part in arch.parts.values()), default=1)
+        for key, entry in listed:
+            name = entry.strip(".").removeprefix(beginning(entry))
+            expert = re.search(r"(?<=experts\.)\d{1,9}(?=\.|$)", name)
+            if expert and int(expert[0]) < most:
+                name = f"{name[: expert.start()]}0{name[expert.end() :]}"
+            if name not in below and name not in within:
+                raise config.refuse(
+                    key, f"{entry[:100]!r} is no module of this model{' that is stored narrow' if chosen else ''}"
+                )
+
+
+def _modules(arch: Architecture, family: Any, narrow: bool) -> tuple[set[str], set[str]]:
+    """Every module's name, and every run of steps within one that says no layer; of all experts the first. `narrow` for those
+    alone that may be stored narrow."""
+    arch = _with(arch, parts=_of_one_expert(arch))
+    if narrow:
+        found = [*_every_matrix(arch, family), *(("head", _head(arch, family)) for _ in _own_head(arch))]
+    else:
+        found = [*family.sources(arch), *(mtp.sources(family, arch) if arch.mtp else ())]
+    names = {name for _, ways in found for way in ways for name in way.names}
+    if arch.mtp and not narrow:
+        names |= {name for _, name in mtp.copies(family, arch)}
+    below, within = set(), set()
+    for name in names:
+        steps = name.removeprefix(beginning(name)).split(".")
+        runs = [steps[at:end] for at in range(len(steps)) for end in range(at + 1, len(steps) + 1)]
+        below |= {".".join(run) for run in runs if run[0] in steps[:2]}
+        within |= {".".join(run) for run in runs if not any(map(str.isdecimal, run)) or run[0] == "experts"}
+    return below, within
 
 
 def _head(arch: Architecture, family: Any) -> Sequence:
