@@ -6,7 +6,9 @@ import json
 import os
 import re
 import sys
+import tomllib
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -41,6 +43,7 @@ def parser() -> Parser:
         prog="strata" if installed else "python -m core",
         description="Large language model architectures: what they are and what they cost.",
     )
+    top.add_argument("--version", action="version", version=f"strata {version()}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, words: str, run: Any) -> argparse.ArgumentParser:
@@ -114,9 +117,30 @@ def port(word: str) -> int:
     return int(word)
 
 
+def version() -> str:
+    """That of the installed package; of a checkout, its pyproject.toml's."""
+    own = Path(__file__).resolve().parent.parent / "pyproject.toml"
+    if own.is_file():
+        return tomllib.loads(own.read_text(encoding="utf-8"))["project"]["version"]
+    return metadata.version("strata")
+
+
+def length(word: str) -> str:
+    """A number of tokens, also as this prints it, 128K and 10M, or as 1e6 (argparse's type: what is none is left to the spec)."""
+    if found := re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([kKmM])", word):
+        size = float(found[1]) * 2 ** (10 if found[2] in "kK" else 20)
+    elif re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?[eE]\+?[0-9]{1,2}", word):
+        size = float(word)
+    else:
+        return word
+    return str(int(size)) if size == int(size) else word
+
+
 def workload(one: argparse.ArgumentParser) -> None:
     one.add_argument("--batch", default=1, metavar="N", help="sequences at once")
-    one.add_argument("--context", default=4_096, metavar="N", help="tokens in each sequence")
+    one.add_argument(
+        "--context", type=length, default=4_096, metavar="N", help="tokens in each sequence, such as 4096, 128K or 1e6"
+    )
     one.add_argument("--weights", metavar="FORMAT", help=f"as shipped, or {', '.join(FORMATS)}")
     one.add_argument("--cache", default="bf16", metavar="FORMAT", help="format of the caches")
 
@@ -243,7 +267,7 @@ def run_export(args: argparse.Namespace, out: Console) -> Any:
             value = text = encode(arch)
         case _:
             value = hf.to_hf(arch)
-            text = json.dumps(value, indent=2)
+            text = json.dumps(value, indent=2, allow_nan=False)
     if not args.json:
         print(text.rstrip("\n"))
     return value
@@ -306,7 +330,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         out = Console(quiet=args.json, highlight=False, markup=False, emoji=False, soft_wrap=True)
         value = args.run(args, out)
         if args.json:
-            print(json.dumps(value, indent=1))
+            print(json.dumps(value, indent=1, allow_nan=False))
         sys.stdout.flush()
         if args.run is run_verify and not value["exact"]:
             return 1  # as diff(1) says that two files differ

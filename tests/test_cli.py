@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -90,6 +91,34 @@ def test_bad_input_is_one_line_and_exit_2(arguments, capsys):
     assert code == 2 and not out
     assert err.count("\n") == 1 and 10 < len(err) <= 1_001 and "Traceback" not in err
     assert err.removesuffix("\n").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("word", "tokens"), [("128k", 131_072), ("32K", 32_768), ("1e6", 1_000_000), ("1M", 1_048_576), ("1.5k", 1_536)]
+)
+def test_a_context_is_given_as_it_is_printed(word, tokens, capsys):
+    plain = run("cost", "gpt2", "--context", str(tokens), "--json", capsys=capsys)
+    assert plain[0] == 0 and run("cost", "gpt2", "--context", word, "--json", capsys=capsys) == plain
+    code, _, err = run("cost", "gpt2", "--context", "0.3k", capsys=capsys)
+    assert code == 2 and "0.3k" in err
+
+
+def test_the_version(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["--version"])
+    assert left.value.code == 0 and re.fullmatch(r"strata \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("name", [n for n in core.presets() if re.search("mamba|nemotron|granite-4|zamba|falcon-h", n)])
+def test_an_exported_config_is_strict_json(name, capsys):
+    """transformers writes infinity as {"__float__": "Infinity"}, which JSON has no number for."""
+    code, out, err = run("export", name, capsys=capsys)
+    assert code == 0, err
+
+    def never(word: str):
+        raise AssertionError(word)
+
+    assert core.from_hf(json.loads(out, parse_constant=never)) == core.load(name)
 
 
 def test_files_come_in(tmp_path, capsys, monkeypatch):

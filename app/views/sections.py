@@ -96,15 +96,15 @@ def export(arch: core.Architecture) -> None:
         "Architecture, YAML": (f"{name}.yaml", lambda: library.to_yaml(arch)),
         "Architecture, JSON": (
             f"{name}.json",
-            lambda: json.dumps(arch.model_dump(mode="json", exclude_defaults=True), indent=1),
+            lambda: json.dumps(arch.model_dump(mode="json", exclude_defaults=True), indent=1, allow_nan=False),
         ),
-        "config.json": ("config.json", lambda: json.dumps(core.to_hf(arch), indent=2)),
+        "config.json": ("config.json", lambda: json.dumps(core.to_hf(arch), indent=2, allow_nan=False)),
         "Picture, SVG": (f"{name}.svg", lambda: picture_file(arch)),
-        "Graph, JSON": (f"{name}.graph.json", lambda: json.dumps(to_json(graph(arch)))),
+        "Graph, JSON": (f"{name}.graph.json", lambda: json.dumps(to_json(graph(arch)), allow_nan=False)),
         "Graph, GraphML": (f"{name}.graphml", lambda: to_graphml(graph(arch))),
         "Graph, DOT": (f"{name}.dot", lambda: to_dot(graph(arch))),
         "Graph, Mermaid": (f"{name}.mmd", lambda: to_mermaid(graph(arch))),
-        "Cost, JSON": (f"{name}.cost.json", lambda: json.dumps(cost(arch).to_dict(), indent=1)),
+        "Cost, JSON": (f"{name}.cost.json", lambda: json.dumps(cost(arch).to_dict(), indent=1, allow_nan=False)),
     }
     box = st.popover("Export", width="content", key="export", on_change="rerun")
     if not box.open:

@@ -157,7 +157,7 @@ def _write(
         written |= {
             "mamba_n_heads": mamba.heads, "mamba_d_head": mamba.head_dim, "mamba_d_state": mamba.state_size,
             "mamba_n_groups": mamba.groups, "mamba_d_conv": mamba.kernel, "mamba_expand": max(mamba.inner // arch.d_model, 1),
-            "mamba_conv_bias": mamba.conv_bias, "mamba_proj_bias": mamba.bias, "time_step_limit": write_step_limits(mamba),
+            "mamba_conv_bias": mamba.conv_bias, "mamba_proj_bias": mamba.bias, **write_step_limits(mamba),
         }  # fmt: skip
     return written
 

@@ -78,8 +78,10 @@ def step_limits(config: Config, key: str) -> dict:
     return unless(0.0, step_min=low) | unless(None, step_max=high)
 
 
-def write_step_limits(part: Mamba2) -> list[float]:
-    return [part.step_min, math.inf if part.step_max is None else part.step_max]
+def write_step_limits(part: Mamba2) -> dict:
+    """As transformers writes them: JSON has no infinity. None and no end are what its classes have by themselves."""
+    limits = [part.step_min, {"__float__": "Infinity"} if part.step_max is None else part.step_max]
+    return {"time_step_limit": limits} if part.step_min or part.step_max is not None else {}
 
 
 def _read_mamba(config: Config, value: dict) -> dict:
@@ -193,7 +195,7 @@ def write(arch: Architecture) -> dict:
             "architectures": ["Mamba2ForCausalLM"], "model_type": "mamba2", "num_heads": mamba.heads, "head_dim": mamba.head_dim,
             "state_size": mamba.state_size, "use_bias": mamba.bias, "num_hidden_layers": arch.depth,
             "expand": mamba.inner // arch.d_model, "hidden_act": common.write_activation(mamba.activation),
-            "time_step_limit": write_step_limits(mamba),
+            **write_step_limits(mamba),
         }  # fmt: skip
     letters = {kind: letter for letter, kind in LETTERS.items()}
     if moe and not moe.shared:
