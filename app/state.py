@@ -7,6 +7,7 @@ that the page shows, so the browser's back button is undo and a link shows what 
 import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import streamlit as st
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 
 import core
 from core.library import parse_text, preset
+from core.share import PREFIX
 from core.spec import edited, sentence
 
 from .facts import decoded, graph
@@ -47,7 +49,7 @@ def opened(arch: core.Architecture, before: State | None = None) -> State:
 
 def read(params: Mapping[str, str]) -> State:
     """The State of a URL's parameters; Unsupported, with a sentence, where they do not make one."""
-    arch = decoded(params["a"]) if "a" in params else preset(params.get("preset", FIRST))
+    arch = decoded(params["a"]) if "a" in params else preset(params.get("preset", FIRST).strip())
     return State(arch, workload(params, arch), params.get("part", "")[:200])
 
 
@@ -179,8 +181,9 @@ def _tried(
         else:
             found.pop(path, None)
             return made
-    around = re.escape(path.rpartition(".")[0])  # the widget stands there already
-    found[path] = Refused(shown, re.sub(rf"^{around}(\.|: )", "", words) if around else words, value)
+    for name in path.split("."):  # its widget stands there already
+        words = re.sub(rf"^{re.escape(name)}(\.|: )", "", words)
+    found[path] = Refused(shown, words, value)
     return None
 
 
@@ -189,12 +192,51 @@ def opened_text(text: str, of: Hashable) -> core.Architecture | None:
     none, which is then refused of what the page shows."""
     found = refused("text", of)
     try:
-        arch = parse_text(text)
+        arch = _of_its_own(_pasted(text), text, of)
     except core.Unsupported as error:
         found[""] = Refused(text, str(error))
         return None
     found.clear()
     return arch
+
+
+@lru_cache(maxsize=1)
+def _called() -> dict[str, str]:
+    """The presets' names by what people call them: names and titles, letters and digits alone."""
+    titles = {_plain(preset(name).title): name for name in core.presets()}
+    return titles | {_plain(name): name for name in core.presets()}
+
+
+def _plain(words: str) -> str:
+    return re.sub(r"[\W_]", "", words.lower())
+
+
+def _pasted(text: str) -> core.Architecture:
+    """What `parse_text` reads, and what people call a preset; what is neither is told what can be read."""
+    word = text.strip()
+    if len(word) <= 100 and (name := _called().get(_plain(word))):
+        return preset(name)
+    if re.fullmatch(r"[\w.-]{1,96}/[\w.-]{1,96}", word):
+        raise core.Unsupported(f"a model on the Hugging Face Hub is opened as hf:{word}")
+    if (
+        not word
+        or re.search(r"[\s()]", word)
+        and not re.search(r"""^\s*([{[-]|["']?\w+["']?\s*:(\s|$))""", word, re.MULTILINE)
+    ):
+        raise core.Unsupported(
+            f"this is {'none of these' if word else 'empty'}; give a config.json, a spec as YAML, a preset's name such as gpt2, "
+            "a link of this app, or a model's id as hf:organisation/model"
+        )
+    return parse_text(text)
+
+
+def _of_its_own(arch: core.Architecture, text: str, of: Hashable) -> core.Architecture:
+    """The architecture, by a name that is no preset's unless it is an edit of that one: a config.json has its type's."""
+    if arch.name not in core.presets() or PREFIX in text or arch.name == getattr(of, "name", None):
+        return arch
+    began = preset(arch.name)
+    same = (arch.title, arch.organisation, arch.released) == (began.title, began.organisation, began.released)
+    return arch if same else edited(arch, "name", f"own-{arch.name}"[:60])
 
 
 def rewrite(text: str) -> None:

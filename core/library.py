@@ -46,7 +46,7 @@ def preset(name: str) -> Architecture:
     value = _raw().get(name) or _raw().get(name.lower())
     if value is None:
         near = get_close_matches(name.lower(), presets(), n=4, cutoff=0.4) or presets()[:4]
-        raise Unsupported(f"{name[:60]!r} is not a preset; try {', '.join(near)} or see `list`")
+        raise Unsupported(f"{name[:60]!r} is not a preset; near it are {', '.join(near)}")
     if "undisclosed" in value:
         raise Unsupported(
             f"{value['title']}: its architecture is not disclosed, or not where it could be checked, so there is nothing to build"
@@ -116,7 +116,7 @@ def _named(word: str) -> Architecture | None:
     if "a" in asked:
         return decode(asked["a"][-1])
     if "preset" in asked:
-        return preset(asked["preset"][-1])
+        return preset(asked["preset"][-1].strip())
     raise Unsupported(
         f"{word[:60]!r} is a link to no architecture: it has neither `?preset=` nor `?a=`, and is not the Hub's"
     )

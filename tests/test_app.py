@@ -105,7 +105,7 @@ def boxes(arch: core.Architecture) -> list[str]:
 # ---- what was refused ----
 
 HEADS, KV, FF = "f:parts.attention.heads", "f:parts.attention.kv_heads", "f:parts.dense.d_ff"
-REFUSED = "kv_heads: 32 heads do not divide into 5 equal groups; give 1, 2, 4, 8, 16 or 32"
+REFUSED = "32 heads do not divide into 5 equal groups; give 1, 2, 4, 8, 16 or 32"
 
 
 def test_what_was_refused_stays_with_its_field(workbench):
@@ -173,9 +173,9 @@ def test_an_edit_that_fits_alone_is_made(workbench):
 def test_a_refused_workload_stays_in_its_widget(workbench):
     page = visit(workbench, {"preset": "llama-3-8b"})
     give(page, "w:batch", 0)
-    assert wrong(page) == ["batch: give 1 to 1,000,000 (not 0)"] and widgets(page)["w:batch"].value == 0
+    assert wrong(page) == ["give 1 to 1,000,000 (not 0)"] and widgets(page)["w:batch"].value == 0
     give(page, "w:context", None)
-    assert "context: give 1 to 1,000,000,000 (it is empty)" in wrong(page)
+    assert "give 1 to 1,000,000,000 (it is empty)" in wrong(page)
     give(page, "w:cache", "fp8")
     assert wrong(page) == [] and address(page)["cache"] == "fp8"
 
@@ -359,6 +359,13 @@ PASTED = {
     "/workbench?preset=gpt2": "gpt2",
     "https://strata.example/workbench?preset=deepseek-v3&batch=4": "deepseek-v3",
     f"https://strata.example/workbench?a={core.encode(preset('gpt2'))}": "gpt2",
+    "GPT-2 small": "gpt2",
+    "DeepSeek-V3": "deepseek-v3",
+    "deepseek v3": "deepseek-v3",
+    " GPT2\n": "gpt2",
+    "\u00a0gpt2\u00a0": "gpt2",
+    "?preset=GPT2": "gpt2",
+    "?preset=gpt2%20": "gpt2",
 }
 
 
@@ -369,6 +376,45 @@ def test_a_pasted_name_or_link_opens(text):
     page = AppTest.from_function(lambda: None)
     page.run()
     assert opened_text(text, None) == preset(PASTED[text])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    {
+        "": "this is empty; give a config.json",
+        " \u00a0\n": "this is empty; give a config.json",
+        "a small model, please": "this is none of these; give a config.json",
+        "![x](http://foreign.test)": "this is none of these; give a config.json",
+        "Qwen/Qwen3-0.6B": "a model on the Hugging Face Hub is opened as hf:Qwen/Qwen3-0.6B",
+        "gtp2": "'gtp2' is not a preset; near it are gpt2",
+    }.items(),
+)
+def test_what_cannot_be_opened_is_told_what_can(text, said):
+    from app.state import opened_text, refused
+
+    AppTest.from_function(lambda: None).run()
+    assert opened_text(text, "here") is None
+    assert refused("text", "here")[""].words.startswith(said)
+
+
+def test_a_config_of_ones_own_is_no_edit_of_a_preset():
+    from app.state import opened_text
+
+    AppTest.from_function(lambda: None).run()
+    own = opened_text('{"model_type": "bloom", "hidden_size": 64, "n_head": 4, "n_layer": 2}', None)
+    assert own.name not in core.presets() and own.d_model == 64
+    edit = edited(preset("gpt2"), "d_model", 1536)
+    assert opened_text(to_yaml(edit), None) == edit
+    assert opened_text(to_yaml(edited(edit, "title", "Mine")), None).name not in core.presets()
+
+
+def test_a_truth_value_is_no_number():
+    for path in ("d_model", "parts.attention.heads", "layers.0.repeat"):
+        with pytest.raises(core.Unsupported, match=r"give 1 to [\d,]+ \(not 'true'\)"):
+            edited(preset("llama-3-8b"), path, True)
+    with pytest.raises(core.Unsupported, match="give a number above 0"):
+        edited(preset("llama-3-8b"), "norm.eps", True)
+    assert edited(preset("llama-3-8b"), "tied_embeddings", True).tied_embeddings
 
 
 NAMES = (

@@ -240,7 +240,7 @@ def test_what_was_refused_waits_in_its_field_and_goes_with_its_model(visitor):
     for value in ("2.5", "1e6", "-3", ""):  # what a browser's own integers would read as 2, as 1, and as nothing
         change(page, "parts.attention.head_dim", value)
         expect(page.locator(".wrong")).to_have_count(2)
-        expect(page.locator(".wrong").last).to_contain_text("head_dim: give 1 to 8,192")
+        expect(page.locator(".wrong").last).to_contain_text("give 1 to 8,192")
     change(page, "parts.attention.heads", "30")
     expect(page.locator(".edits")).to_contain_text("attention.kv_heads 8 → 5")
     expect(page.locator(".wrong")).to_have_count(0)

@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Annotated, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
 import torch
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
@@ -56,10 +56,32 @@ Text = Annotated[str, Field(max_length=1_000), BeforeValidator(_legible)]
 Line = Annotated[Text, AfterValidator(_one_line)]
 
 
+@lru_cache(maxsize=512)
+def _numbers(cls: type[BaseModel]) -> frozenset[str]:
+    """The fields that are numbers, and no truth values."""
+    kinds = {name: _kinds(field.annotation) for name, field in cls.model_fields.items()}
+    return frozenset(name for name, found in kinds.items() if found & {int, float} and bool not in found)
+
+
+def _kinds(annotation: object) -> set:
+    """A type, or those that a union is of."""
+    return set().union(*map(_kinds, get_args(annotation))) if get_args(annotation) else {annotation}
+
+
 class Spec(BaseModel):
     """A frozen, hashable value. Equal values are equal keys: the hash is that of the fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truths(cls, given: Any) -> Any:
+        """`true` is no number, though Python counts with it: as a word it is refused like any other."""
+        if not isinstance(given, dict):
+            return given
+        numbers = _numbers(cls)
+        truths = {name: str(value).lower() for name, value in given.items() if type(value) is bool and name in numbers}
+        return given | truths if truths else given
 
     @model_validator(mode="after")
     def _countable(self):
@@ -96,6 +118,7 @@ class Part(Spec):
     """
 
     title: ClassVar[str]
+    short: ClassVar[str] = ""  # the title where there is little room, of a part with a module beneath the layers
     role: ClassVar[str]  # "attention", "recurrence", "feed_forward" or "experts": one colour each in every chart
     reads: ClassVar[tuple[str, ...]] = ()  # what its module's forward is given beside x, by the names of `beside`
     # Submodules that a person would want to see as a row of their own: path prefix -> (role, words).
@@ -115,6 +138,14 @@ class Part(Spec):
         if self.sets > 1 and not self.tied:
             raise ValueError(
                 f"sets: {self.sets:,} sets of weights are taken in turn where the part is tied; give 1, or set tied"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _adds_no_position(self):
+        if getattr(getattr(self, "position", None), "added", ""):
+            raise ValueError(
+                f"position: {self.position.kind} positions are added to the model's embedding, not in a part; give rope or none"
             )
         return self
 
