@@ -283,12 +283,16 @@ def run_route(args: argparse.Namespace, out: Console) -> Any:
     return found.to_dict()
 
 
+def counted(number: int | None) -> str:
+    return "not known" if number is None else f"{number:,}"
+
+
 def run_verify(args: argparse.Namespace, out: Console) -> Any:
     found = verify(args.source, opened(args.name) if args.name else None)
     out.print(f"{found.source}: {found.verdict}", style="bold")
     rows = [
-        ("parameters", f"{found.parameters:,}", f"{found.expected_parameters:,}"),
-        ("bytes", f"{found.bytes:,}", f"{found.expected_bytes:,}"),
+        ("parameters", counted(found.parameters), counted(found.expected_parameters)),
+        ("bytes", counted(found.bytes), counted(found.expected_bytes)),
         *((f"{name}, not compared", f"{kept:,} bytes", "") for name, kept in found.apart.items()),
     ]
     out.print(table(("", "in the files>", "of the config.json>"), rows))

@@ -80,6 +80,7 @@ class Stored:
         tuple[str, str, str, tuple[int, ...]], ...
     ] = ()  # (name, ending, type, shape) of what stands beside it
     flat: bool = False  # its shape is not in the header, only how many values it has
+    unknown: bool = False  # it is packed in a way that nobody here knows: it is there, and that is all
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,10 @@ class Verification:
     source: str
     architecture: Architecture = field(repr=False)
     tensors: int  # of the model itself, in the file
-    parameters: int  # their values, packed ones counted singly, tied ones once
+    parameters: int | None  # their values, packed ones counted singly, tied ones once; None where packing is not known
     expected_parameters: int
     bytes: int
-    expected_bytes: int
+    expected_bytes: int | None  # None where the architecture is `unsized`
     apart: dict[str, int]  # bytes of what is no part of the compared model: what predicts ahead, what sees images
     differences: tuple[str, ...]
 
@@ -102,6 +103,8 @@ class Verification:
 
     @property
     def verdict(self) -> str:
+        if self.exact and self.architecture.unsized:
+            return f"all {self.tensors:,} tensors are there, of the right shapes where they can be known; stored types are not compared"
         if self.exact:
             return f"all {self.tensors:,} tensors are what the config.json says: names, shapes and stored types"
         many = len(self.differences)
@@ -137,12 +140,8 @@ def verify(source: str | Path, arch: Architecture | None = None) -> Verification
 def compare(source: str, arch: Architecture, found: Headers) -> Verification:
     """The tensors of these headers against the architecture's."""
     _check(found)
-    if arch.unsized:
-        raise Unsupported(
-            f"{source}: how its weights are stored is not known, so they cannot be compared. {arch.unsized}"
-        )
     found, wrapped = _unwrapped(source, found)
-    stored = _unpacked(found, "ternary" in arch.precision.values())
+    stored = _as_they_are(found) if arch.unsized else _unpacked(found, "ternary" in arch.precision.values())
     family, names = family_for(arch, stored)
     if twice := sorted(stored.keys() - set(names.values())):
         raise Unsupported(
@@ -208,6 +207,9 @@ def _compared(
             differences.append(f"{missing}: is missing ({path} needs it)")
             continue
         parts = [mine[name] for name in way.names]
+        if any(part.unknown for part in parts):
+            used.update(way.names)
+            continue
         wanted = tuple(own[path].shape)
         try:
             with torch.device("meta"):
@@ -221,7 +223,7 @@ def _compared(
             differences.append(f"{names[way.names[0]]}: {error}; the config.json says {wanted}")
         fmt = arch.format(_in_part(arch, path), wanted)
         for name, part in zip(way.names, parts, strict=True):
-            if name in used or gguf:
+            if name in used or gguf or arch.unsized:
                 continue
             if part.dtype not in STORED.get(fmt, PACKED):
                 other_types[part.dtype, fmt].append(names[name])
@@ -318,8 +320,10 @@ def _against(
         math.prod(mine[n].shape) * (2 if n.endswith("_blocks") else 1) for n in used if not n.endswith("_scales")
     )
     own = dict(model.named_parameters()) | dict(model.named_buffers())  # each once
+    known = not any(mine[name].unknown for name in used)
     return Verification(
-        source, arch, len(used), held - buffers, parameters, sum(mine[name].bytes for name in used), _bytes(arch, own),
+        source, arch, len(used), held - buffers if known else None, parameters, sum(mine[name].bytes for name in used),
+        None if arch.unsized else _bytes(arch, own),
         dict(apart), (*differences, *more),
     )  # fmt: skip
 
@@ -386,6 +390,24 @@ def _unpacked(found: Headers, ternary: bool) -> dict[str, Stored]:
         size = one.bytes + sum(_size(*found[name]) for name, *_ in those)
         matrices[owner] = replace(one, bytes=size, beside=tuple(those))
     return matrices | alone
+
+
+def _as_they_are(found: Headers) -> dict[str, Stored]:
+    """Tensors of a checkpoint whose packing is not known: a module that has a packed tensor has its weight, whatever else it
+    keeps for that; the others are what they are."""
+    packed = {
+        name.rpartition(".")[0] for name, (dtype, _) in found.items() if dtype not in ("F64", "F32", "BF16", "F16")
+    }
+    out: dict[str, Stored] = {}
+    for name, (dtype, shape) in found.items():
+        base, _, leaf = name.rpartition(".")
+        one = Stored(dtype, shape, _size(dtype, shape))
+        if base in packed and leaf != "bias":
+            before = out.get(f"{base}.weight")
+            out[f"{base}.weight"] = replace(one, bytes=one.bytes + (before.bytes if before else 0), unknown=True)
+        else:
+            out[name] = one
+    return out
 
 
 def _size(dtype: str, shape: tuple[int, ...]) -> int:
@@ -469,9 +491,14 @@ def compare_gguf(source: str, arch: Architecture) -> Verification:
     except (OSError, ValueError, struct.error) as error:
         words = {struct.error: "it is cut short", UnicodeDecodeError: "a name in it is not text"}
         raise Unsupported(f"{source}: cannot be read as GGUF ({words.get(type(error), str(error)[:200])})") from None
+    if said in ("clip", "mmproj"):
+        raise Unsupported(
+            f"{source}: is what sees or hears beside a language model (mmproj); give the language model's GGUF file"
+        )
     kind = next((kind for kind, name in gguf.MODEL_ARCH_NAMES.items() if name == said), None)
     if kind is None:
         raise Unsupported(f"{source}: is of {said[:40]!r}, which is no architecture that llama.cpp has names for")
+    more = _other_kind(said, arch, gguf.MODEL_ARCH_NAMES.values())
     family, _ = family_for(arch, {})
     known = gguf.get_tensor_name_map(kind, arch.depth)
     mine, names = {}, {}
@@ -486,7 +513,18 @@ def compare_gguf(source: str, arch: Architecture) -> Verification:
     for name in tensors.keys() - set(names.values()):
         if not name.startswith("rope_"):
             mine[name], names[name] = tensors[name], name
-    return _against(source, arch, family, mine, names, {"other": left} if left else {}, gguf=True)
+    return _against(source, arch, family, mine, names, {"other": left} if left else {}, gguf=True, more=more)
+
+
+def _other_kind(said: str, arch: Architecture, known: Collection[str]) -> list[str]:
+    """A difference where llama.cpp has a name for the config.json's own model_type, and the file says another."""
+    plain, own = said.translate(_DASHES), (arch.model_type or "").translate(_DASHES)
+    if own not in {name.translate(_DASHES) for name in known} or plain.startswith(own) or own.startswith(plain):
+        return []
+    return [f"general.architecture: is {said!r}, where the config.json says {arch.model_type}"]
+
+
+_DASHES = str.maketrans("", "", "-_")
 
 
 def _gguf(source: str) -> tuple[str, dict[str, Stored]]:

@@ -185,6 +185,48 @@ def test_a_gguf_file_is_read_by_llama_cpps_names(tmp_path):
         core.verify(tmp_path / "model.gguf")
 
 
+def test_a_gguf_file_of_another_kind_is_said(tmp_path):
+    file = tmp_path / "model.gguf"
+    file.write_bytes(gguf_of(tensors=tensor(), many=1).replace(said(b"llama"), said(b"qwen2")) + bytes(64))
+    assert "general.architecture: is 'qwen2', where the config.json says llama" in core.verify(file, PLAIN).differences
+    file.write_bytes(gguf_of(tensors=tensor(), many=1) + bytes(64))
+    assert "general.architecture" not in str(core.verify(file, PLAIN).differences)
+    assert "general.architecture" not in str(
+        core.verify(file, core.from_hf(SMALL | {"model_type": "mistral"})).differences
+    )
+    file.write_bytes(gguf_of().replace(said(b"llama"), said(b"clip")))
+    with pytest.raises(core.Unsupported, match=r"beside a language model \(mmproj\)"):
+        core.verify(file, PLAIN)
+
+
+def test_what_cannot_be_sized_is_compared_by_names_and_the_shapes_that_are_known(tmp_path, capsys):
+    """MLX packs a matrix in a way of its own; norms and what stays wide are as they are."""
+    arch = core.from_hf(SMALL | {"quantization": {"group_size": 64, "bits": 4}})
+    headers = dict(HEADERS)
+    for name, (_, shape) in HEADERS.items():
+        base = name.removesuffix(".weight")
+        if len(shape) == 2:
+            headers[name] = ("U32", (shape[0], shape[1] // 8))
+            headers[f"{base}.scales"] = headers[f"{base}.biases"] = ("F16", (shape[0], shape[1] // 64))
+    found = compare("x", arch, headers)
+    assert found.exact and "not compared" in found.verdict
+    assert found.parameters is None and found.expected_bytes is None and json.dumps(found.to_dict())
+    gone = "model.layers.0.mlp.up_proj"
+    headers = {name: one for name, one in headers.items() if not name.startswith(gone)}
+    found = compare("x", arch, headers | {"model.norm.weight": ("BF16", (3,)), "extra.weight": ("BF16", (3,))})
+    assert len(found.differences) == 3
+    for words in (
+        f"{gone}.weight: is missing",
+        "model.norm.weight: has shape (3,)",
+        "extra.weight: is in the checkpoint",
+    ):
+        assert words in str(found.differences)
+    saved(tmp_path, SMALL)
+    (tmp_path / "config.json").write_text(json.dumps(SMALL | {"quantization": {"group_size": 64, "bits": 4}}))
+    assert main(["verify", str(tmp_path)]) == 0
+    assert "not known" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"\xff" * 64, b"\x08\0\0\0\0\0\0\0{}      "])
 @pytest.mark.parametrize("name", ["model.safetensors", "model.gguf"])
 def test_files_that_are_none_are_refused(tmp_path, name, content):

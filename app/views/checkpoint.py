@@ -58,10 +58,10 @@ def _compare(source: str, arch: core.Architecture) -> None:
         _one.release()
     notice(found.verdict[0].upper() + found.verdict[1:] + ".", "good" if found.exact else "bad")
     rows = {
-        "Parameters in the files": f"{found.parameters:,}",
+        "Parameters in the files": "not known" if found.parameters is None else f"{found.parameters:,}",
         "Parameters here": f"{found.expected_parameters:,}",
         "Bytes in the files": f"{found.bytes:,}",
-        "Bytes here": f"{found.expected_bytes:,}",
+        "Bytes here": "not known" if found.expected_bytes is None else f"{found.expected_bytes:,}",
     }
     table(rows | {f"Not compared ({name})": size(kept) for name, kept in found.apart.items()})
     for difference in found.differences[:MOST_DIFFERENCES]:
