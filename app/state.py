@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import streamlit as st
@@ -145,6 +146,14 @@ def edit(path: str, value: Any, shown: Any) -> None:
     state = current()
     found = refused("fields", state.arch)
     if arch := _tried(found, path, value, shown, lambda also: edited(state.arch, path, value, also)):
+        _wait(found, refused("fields", arch), path, lambda field, given: edited(arch, field, given))
+        asked = refused("workload", (state.arch, state.workload))
+        _wait(
+            asked,
+            refused("workload", (arch, state.workload)),
+            path,
+            lambda field, given: change_of(state, field, given),
+        )
         show(replace(state, arch=arch))
 
 
@@ -162,9 +171,21 @@ def first_that_stands(arch: core.Architecture, path: str, *values: Any) -> Any:
 def change_workload(name: str, value: Any, shown: Any) -> None:
     """Change one field of the workload, to what the spec accepts of it."""
     state = current()
-    found, given = refused("workload", (state.arch, state.workload)), state.workload.model_dump()
-    if workload := _tried(found, name, value, shown, lambda also: _checked(given | also | {name: value})):
-        show(replace(state, workload=workload))
+    found = refused("workload", (state.arch, state.workload))
+    if workload := _tried(found, name, value, shown, lambda also: change_of(state, name, value, also)):
+        after = replace(state, workload=workload)
+        _wait(
+            found,
+            refused("workload", (state.arch, workload)),
+            name,
+            lambda field, given: change_of(after, field, given),
+        )
+        show(after)
+
+
+def change_of(state: State, name: str, value: Any, also: Mapping[str, Any] = MappingProxyType({})) -> core.Workload:
+    """The workload with one field changed, and before it those of `also`."""
+    return _checked(state.workload.model_dump() | also | {name: value})
 
 
 def _tried(
@@ -179,12 +200,23 @@ def _tried(
         except core.Unsupported as error:
             words = str(error)  # in the end those about this change alone
         else:
-            found.pop(path, None)
+            for field in (path, *also):
+                found.pop(field, None)
             return made
     for name in path.split("."):  # its widget stands there already
         words = re.sub(rf"^{re.escape(name)}(\.|: )", "", words)
     found[path] = Refused(shown, words, value)
     return None
+
+
+def _wait(
+    found: Mapping[str, Refused], after: dict[str, Refused], changed: str, make: Callable[[str, Any], Any]
+) -> None:
+    """What was refused and still cannot be goes on waiting in its field, of the value `after` the change too; what stood
+    below the changed field is gone."""
+    for field, one in [*found.items()]:
+        if not field.startswith(f"{changed}."):
+            _tried(after, field, one.value, one.shown, lambda also, field=field, one=one: make(field, one.value))
 
 
 def opened_text(text: str, of: Hashable) -> core.Architecture | None:

@@ -154,20 +154,37 @@ def test_two_fields_that_only_fit_together(workbench):
         give(page, "f:parts.attention.head_dim", 7)  # what fits with nothing does not stand in their way
         assert len(wrong(page)) == 2
         give(page, *two)
-        assert wrong(page) == [] and (widgets(page)[HEADS].value, widgets(page)[KV].value) == (30, 5)
+        assert (shown(page).parts["attention"].heads, shown(page).parts["attention"].kv_heads) == (30, 5)
+        assert len(wrong(page)) == 1 and widgets(page)["f:parts.attention.head_dim"].value == 7
         press(page, "Reset")
         assert shown(page) == preset("llama-3-8b")
 
 
-def test_an_edit_that_fits_alone_is_made(workbench):
+def test_what_was_refused_waits_while_others_are_accepted(workbench):
     page = visit(workbench, {"preset": "llama-3-8b", "part": "layers.0.attention"})
+    give(page, "w:batch", 0)
     give(page, KV, 5)
-    give(page, "f:parts.attention.window", 512)
-    assert wrong(page) == [] and shown(page) == edited(preset("llama-3-8b"), "parts.attention.window", 512)
-    assert widgets(page)[KV].value == 8
-    give(page, KV, 5)
-    give(page, KV, 8)  # typed back
-    assert wrong(page) == [] and resettable(page)
+    give(page, "f:parts.attention.head_dim", 64)
+    narrow = edited(preset("llama-3-8b"), "parts.attention.head_dim", 64)
+    assert shown(page) == narrow and widgets(page)[KV].value == 5 and widgets(page)["w:batch"].value == 0
+    assert sorted(wrong(page)) == [REFUSED, "give 1 to 1,000,000 (not 0)"]
+    give(page, HEADS, 36)
+    assert "36 heads do not divide into 5 equal groups; give 1, 2, 3, 4, 6, 9, 12, 18 or 36" not in wrong(page)
+    give(page, HEADS, 30)
+    wanted = edited(
+        edited(narrow, "parts.attention.heads", 30, {"parts.attention.kv_heads": 5}), "parts.attention.head_dim", 64
+    )
+    assert shown(page) == wanted and wrong(page) == ["give 1 to 1,000,000 (not 0)"]
+    give(page, "w:batch", 2)
+    give(page, KV, 4)
+    assert len(wrong(page)) == 1
+    give(page, KV, 5)  # typed back
+    assert wrong(page) == [] and shown(page) == wanted
+    give(page, KV, 4)
+    give(page, "k:attention", "latent_attention")
+    assert wrong(page) == [], "there is no such field any more"
+    visit(page, {"preset": "llama-3-8b", "part": "layers.0.attention"})
+    assert wrong(page) == [] and widgets(page)[KV].value == 8
 
 
 def test_a_refused_workload_stays_in_its_widget(workbench):
@@ -177,7 +194,7 @@ def test_a_refused_workload_stays_in_its_widget(workbench):
     give(page, "w:context", None)
     assert "give 1 to 1,000,000,000 (it is empty)" in wrong(page)
     give(page, "w:cache", "fp8")
-    assert wrong(page) == [] and address(page)["cache"] == "fp8"
+    assert len(wrong(page)) == 2 and address(page)["cache"] == "fp8" and widgets(page)["w:batch"].value == 0
 
 
 # ---- the whole as text ----

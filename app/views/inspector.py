@@ -285,7 +285,7 @@ def _number(control: Control, key: str, label: str) -> None:
     value = st.session_state[key]
     number(
         label, key, value, _step(value) if control.kind == "integer" else None, _numbered, args=(control.path, key),
-        help=control.help or None, placeholder="not set" if control.empty else None,
+        help=control.help or None, placeholder="none" if control.empty else None,
     )  # fmt: skip
 
 
