@@ -11,8 +11,9 @@ boxes write in one pass over the prompt, in bf16, attention scores excepted, whi
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
+from typing import Literal
 
 import torch
 
@@ -48,6 +49,9 @@ class Row:
     activation_bytes: int = 0
     mtp_parameters: int = 0
     derivation: dict[str, str] = field(default_factory=dict, hash=False, compare=False)
+
+
+SUMMED = tuple(one.name for one in fields(Row) if one.default == 0)
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,17 @@ class Cost:
     @property
     def activation_bytes(self) -> int:
         return self._sum("activation_bytes")
+
+    def by(self, name: Literal["role", "block", "part", "component"]) -> dict[str, dict[str, int | None]]:
+        """The figures of all rows with the same role, say, summed: `by("role")["experts"]["weight_bytes"]`. In the rows' order;
+        the weights' bytes are None where `unsized` says why."""
+        sums: dict[str, dict[str, int | None]] = {}
+        for row in self.rows:
+            so_far = sums.setdefault(getattr(row, name), dict.fromkeys(SUMMED, 0))
+            for summed in SUMMED:
+                value = getattr(row, summed)
+                so_far[summed] = None if value is None else so_far[summed] + value
+        return sums
 
     def derivation(self, figure: str) -> str:
         """How a total came about: the rows' own sentences, equal ones joined; of one that is not known, why."""

@@ -106,7 +106,9 @@ class _Builder:
         part, count = arch.part(name), len(layers)
         traced, flops = trace_beneath(part, count, arch.d_model), part.beneath_flops(count, arch.d_model, 1)
         words = f"What each of {count} layers reads of a token, beside the stream."
-        self.node("beneath", "beneath", part.title + "s", ("B", "T"), traced.output.shape, explain=words)
+        self.node(
+            "beneath", "beneath", part.title + "s", ("B", "T"), traced.output.shape, explain=words, short=part.short
+        )
         ends = {"tokens": "tokens", "x": "embedding"}
         for op in (op for op in traced.operations if op.kind != "input"):
             self.operation(f"beneath.{op.id}", op, "beneath", 1, traced, flops)
@@ -274,14 +276,15 @@ class _Builder:
     def sum_up(self) -> None:
         """Every parent's figures from its children's, times their repeats where the parent itself does not repeat.
 
-        Weights that layers share are counted once.
+        Weights that layers share are counted once. A block's `all_parameters` are those of all its layers, with what they
+        share with another block's.
         """
         children = defaultdict(list)
         for name, data in self.graph.nodes(data=True):
             children[data["parent"]].append(name)
 
         def total(name: str) -> None:
-            data = self.graph.nodes[name]
+            data, shared = self.graph.nodes[name], 0
             for child in children.get(name, ()):
                 total(child)
                 inner = self.graph.nodes[child]
@@ -291,6 +294,9 @@ class _Builder:
                     again = data["repeat"] - inner["copies"]
                     for figure in ("parameters", "active_parameters"):
                         self.graph.nodes["model"][figure] -= again * (inner[figure] - inner["each"])
+                    shared += (inner["parameters"] - inner["each"]) * (data["repeat"] - max(1, inner["copies"]))
+            if data["kind"] == "block":
+                data["all_parameters"] = data["repeat"] * data["parameters"] - shared
 
         for root in children[None]:
             total(root)

@@ -266,6 +266,13 @@ class Architecture(Spec):
         for name, part in self.parts.items():
             if getattr(part, "vocab_size", None) not in (None, self.vocab_size):
                 raise ValueError(f"parts.{name}.vocab_size: the model has {self.vocab_size:,} tokens; leave it empty")
+        for name, part in self.parts.items():
+            for holder in (part, *(value for _, value in part if isinstance(value, Part))):
+                own = getattr(holder, "position", None)
+                if own and own.added and own != self.position:
+                    raise ValueError(
+                        f"parts.{name}: position: {own.kind} ones are added to the embedding, which a part cannot do; give rope or none"
+                    )
         for name in self.parts:
             try:
                 self.part(name).check(self.d_model, self.context)

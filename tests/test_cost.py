@@ -46,6 +46,11 @@ def check(c: Cost) -> None:
             assert stated == amount == value_of(said[figure]), said[figure]
     for figure in FIGURES:
         assert getattr(c, figure) == sum(getattr(row, figure) for row in c.rows)
+    for name in ("role", "block", "part", "component"):
+        sums = c.by(name)
+        assert list(sums) == list(dict.fromkeys(getattr(row, name) for row in c.rows))
+        for figure in FIGURES:
+            assert sum(found[figure] for found in sums.values()) == getattr(c, figure)
     assert c.parameters == parameters(build(c.architecture))
     assert 0 < c.active_parameters <= c.parameters
 
@@ -53,6 +58,15 @@ def check(c: Cost) -> None:
 @given(architectures, workloads)
 def test_every_figure_says_how_it_came_about(arch, workload):
     check(core.cost(arch, workload))
+
+
+def test_figures_by_role_are_their_rows():
+    sums = core.cost(core.load("deepseek-v3")).by("role")
+    experts = 58 * 256 * 3 * 7_168 * 2_048  # layers, experts, matrices of d_model × d_ff
+    assert sums["experts"]["parameters"] == experts and sums["shared"]["parameters"] == experts // 256
+    assert sums["attention"]["kv_bytes"] == 61 * 4_096 * (512 + 64) * 2 and not sums["experts"]["kv_bytes"]
+    unknown = core.cost(edited(core.load("gpt2"), "unsized", "a format that nobody knows")).by("role")
+    assert {figures["weight_bytes"] for figures in unknown.values()} == {None}
 
 
 @pytest.mark.parametrize("name", core.presets())

@@ -122,6 +122,9 @@ NOTHING_TO_DO = {  # what would change nothing, or what nothing is given
     "copies": {"mtp": {"block": ["dense"], "copies": ["head", "head"]}},
     "mtp.residual": {"mtp": {"block": ["dense"], "residual": {"kind": "hyper"}}},
     "mtp.block": {"mtp": {"block": ["reader"]}, "parts": BORROWING},
+    "parts.attention: position: learned": {
+        "parts": SMALL["parts"] | {"attention": ATTENTION | {"position": {"kind": "learned", "length": 64}}}
+    },
     "parts.attention: position": {"position": {"kind": "alibi"}, "parts": SMALL["parts"] | {"attention": LATENT}},
 }
 
@@ -130,6 +133,21 @@ NOTHING_TO_DO = {  # what would change nothing, or what nothing is given
 def test_what_would_do_nothing_is_refused(field):
     with pytest.raises(Unsupported, match=field):
         parse(SMALL | NOTHING_TO_DO[field])
+
+
+GATED_NORM = {"kind": "self_gated_rms"}
+UNFIT = {  # what a part cannot compute, or not count
+    "activation: xielu": {"kind": "rg_lru", "width": 8, "blocks": 2, "activation": "xielu"},
+    "sub_norm: a self-gated": {"kind": "feed_forward", "d_ff": 8, "sub_norm": True, "norm": GATED_NORM},
+    "router.hidden: a self-gated": SMALL["parts"]["moe"] | {"router": {"hidden": 8}, "norm": GATED_NORM},
+    "branch_norms: a self-gated": SMALL["parts"]["moe"] | {"branch_norms": True, "norm": GATED_NORM},
+}
+
+
+@pytest.mark.parametrize("words", UNFIT)
+def test_what_does_not_fit_a_part_is_refused(words):
+    with pytest.raises(Unsupported, match=rf"parts\.dense: {words}"):
+        parse(SMALL | {"parts": SMALL["parts"] | {"dense": UNFIT[words]}})
 
 
 def test_a_part_that_no_layer_uses_is_refused():

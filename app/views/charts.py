@@ -39,7 +39,8 @@ def legend(roles: dict[str, str]) -> str:
 
 def memory_roles(arch: core.Architecture) -> dict[str, str]:
     """The roles that an architecture's weights and caches have, in the order of the bars."""
-    present = {row.role for row in cost(arch).rows if row.parameters or row.mtp_parameters}
+    found = cost(arch).by("role")
+    present = {role for role, figures in found.items() if figures["parameters"] or figures["mtp_parameters"]}
     return {role: words for role, words in ROLE_WORDS.items() if role in present} | {"cache": "caches and states"}
 
 
@@ -50,7 +51,8 @@ def memory(arch: core.Architecture, workload: core.Workload, dark: bool) -> go.F
     formats = {} if arch.unsized else {"as shipped": None}  # which nobody can tell of some
     formats |= {name: name for name in dict.fromkeys((*FORMATS, workload.weights or "bf16"))}
     costs = {words: cost(arch, workload.model_copy(update={"weights": fmt})) for words, fmt in formats.items()}
-    bars = {role: [sum(r.weight_bytes for r in c.rows if r.role == role) for c in costs.values()] for role in roles}
+    sums = [c.by("role") for c in costs.values()]
+    bars = {role: [found[role]["weight_bytes"] for found in sums] for role in roles if role != "cache"}
     bars["cache"] = [c.kv_bytes + c.state_bytes for c in costs.values()]
     traces = [
         {

@@ -155,7 +155,9 @@ class Column:
                 beneath, left = self.g.nodes["beneath"], cx - 136
                 pen.wire([(cx, y + 74), (cx, y + 86), (left, y + 86), (left, y + 66)])
                 facts = f"{beneath['shape_out'][-2]} × {beneath['shape_out'][-1]:,}"
-                pen.box("beneath", left, y + 50, 64, 32, KINDS["embedding"], "PLE", facts, beneath["explain"])
+                pen.box(
+                    "beneath", left, y + 50, 64, 32, KINDS["embedding"], beneath["short"], facts, beneath["explain"]
+                )
             pen.box("embedding", cx, y + 50, 186, 32, KINDS["embedding"], embedding["label"], tip=embedding["explain"])
             return y + 66
         right = cx + 112
@@ -181,14 +183,7 @@ class Column:
         pen.panel(x, y, w, height, f"{tint}-tint", f"{tint}-line", block)
         pen.text(x + 14, y + 28, f"{data['repeat']} ×", "n")
         pen.text(x + 14, y + 45, fit(data["where"], 128, 12), "l")
-        inside = (self.g.nodes[node] for node in self.children.get(block, ()))
-        again = sum(  # weights that layers share
-            (part["parameters"] - part["each"]) * (data["repeat"] - max(1, part["copies"]))
-            for part in inside
-            if part.get("tied")
-        )
-        own = data["parameters"] * data["repeat"] - again
-        share = own / max(self.g.nodes["model"]["parameters"], 1)
+        share = data["all_parameters"] / max(self.g.nodes["model"]["parameters"], 1)
         pen.text(x + w - 12, y + 24, percent(share), "l e")
         pen.text(x + w - 12, y + 39, "of parameters", "l e")
         at, centres = y + 46, {}
@@ -271,9 +266,8 @@ class Column:
                 pen.box(rope, left + 28, y, 46, 24, KINDS["rope"], "RoPE", tip=self.g.nodes[rope]["explain"])
             if own and len(row) == 1:
                 pen.wire([(left + 51, y), (x - w / 2, y)])
-                pen.box(
-                    "beneath", left + 28, y, 46, 24, KINDS["embedding"], "PLE", tip=self.g.nodes["beneath"]["explain"]
-                )
+                beneath = self.g.nodes["beneath"]
+                pen.box("beneath", left + 28, y, 46, 24, KINDS["embedding"], beneath["short"], tip=beneath["explain"])
 
     def wires(self, rows: list[list[str]], centres: dict, loop: float, top: float, bottom: float) -> None:
         """Arrows up the column; the stream thick, and past each step in a loop into its sum."""

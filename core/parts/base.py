@@ -141,14 +141,6 @@ class Part(Spec):
             )
         return self
 
-    @model_validator(mode="after")
-    def _adds_no_position(self):
-        if getattr(getattr(self, "position", None), "added", ""):
-            raise ValueError(
-                f"position: {self.position.kind} positions are added to the model's embedding, not in a part; give rope or none"
-            )
-        return self
-
     @property
     def mixes(self) -> bool:
         """Whether positions see one another here."""

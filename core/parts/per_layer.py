@@ -18,6 +18,7 @@ class PerLayerEmbedding(Activated, Part):
     layers, and mixed with a projection of the token's embedding. L = layers, P = width."""
 
     title = "Per-layer embedding"
+    short = "PLE"
     role = "embedding"
     reads: ClassVar[tuple[str, ...]] = ("per_layer",)
     beneath_rows = {"table": "per-layer embedding table", "context": "per-layer projection"}

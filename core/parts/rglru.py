@@ -32,6 +32,8 @@ class RGLRU(Recurrence):
         check_groups("blocks", self.width, "channels", self.blocks)
         if Activated(activation=self.activation).gated:
             raise ValueError("activation: give one that is not a -glu, since the product is there anyway")
+        if self.activation == "xielu":
+            raise ValueError("activation: xielu learns its slopes layer by layer, which this branch does not; choose another")
         return self
 
     def build(self, d_model: int) -> nn.Module:
