@@ -369,7 +369,7 @@ def _config(name: str) -> dict:
         try:
             _configs[name] = core.to_hf(preset(name))
         except core.Unsupported:
-            _configs[name] = {"model_type": "llama"}
+            _configs[name] = {"model_type": "llama", "hidden_size": 4_096}
     return _configs[name]
 
 

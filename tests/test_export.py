@@ -85,7 +85,10 @@ def read(config: dict) -> Architecture | None:
 @pytest.fixture(scope="module")
 def bases() -> list[Architecture]:
     """All presets, and what each type is by its own defaults."""
-    return [*map(core.load, core.presets()), *filter(None, (read({"model_type": name}) for name in BY_TYPE))]
+    return [
+        *map(core.load, core.presets()),
+        *filter(None, (read({"model_type": name, "is_causal": True}) for name in BY_TYPE)),
+    ]
 
 
 class Mutations:

@@ -44,7 +44,7 @@ def test_logits_are_those_of_transformers(name):
 
 
 def test_the_number_of_a_token_changes_nothing():
-    plain = dict(model_type="llama")
+    plain = dict(model_type="llama", hidden_size=4_096)
     assert from_hf(plain | dict(image_token_id=5, some_start_token_index=6)) == from_hf(plain)
 
 

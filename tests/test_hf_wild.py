@@ -157,6 +157,7 @@ def test_gemma_3_ties_as_its_wrapper_says():
             assert from_hf(config).tied_embeddings == tied, (said, own)
 
 
+WRITTEN = dict(is_causal=True)  # by which a file is no bare one
 # Published: a class that is spelled unlike its type, or is another type's that reads the file alike.
 ALIKE = [
     ("kimi_k2", "DeepseekV3ForCausalLM", {}), ("aquila", "LlamaForCausalLM", LLAMA | dict(model_type="aquila")),
@@ -180,7 +181,7 @@ CONTRADICTED = [
 
 @pytest.mark.parametrize(("model_type", "name", "more"), ALIKE)
 def test_a_class_of_another_name_that_is_the_same_is_read(model_type, name, more):
-    config = {"model_type": model_type} | more
+    config = WRITTEN | {"model_type": model_type} | more
     assert from_hf(config | {"architectures": [name]}) == from_hf(config)
 
 
@@ -336,7 +337,7 @@ def test_every_default_of_transformers_is_read_without_the_key(defaults):
             left = {name: value for name, value in config.items() if name != key}
             theirs = transformers.AutoConfig.for_model(**left).to_dict() | {"model_type": model_type}
             assert from_hf(left).parts == from_hf(theirs).parts, (model_type, key)
-        assert arch.parts == from_hf({"model_type": model_type}).parts
+        assert arch.parts == from_hf(WRITTEN | {"model_type": model_type}).parts
 
 
 @pytest.mark.parametrize(
@@ -360,8 +361,39 @@ def test_a_window_that_is_switched_off_is_none():
     """Qwen2's keys in files of other classes, as ports of its weights have them."""
     for model_type in ("llama", "gpt_neox", "olmo2"):
         config = dict(model_type=model_type, use_sliding_window=False, sliding_window=32_768, max_window_layers=28)
-        assert from_hf(config) == from_hf(dict(model_type=model_type))
+        assert from_hf(config) == from_hf(WRITTEN | dict(model_type=model_type))
         refused({key: value for key, value in config.items() if key != "use_sliding_window"}, "max_window_layers")
+
+
+BARE = dict(
+    torch_dtype="bfloat16",
+    transformers_version="4.40.0",
+    bos_token_id=1,
+    use_cache=True,
+    architectures=["LlamaForCausalLM"],
+)
+
+
+@pytest.mark.parametrize("more", [{}, BARE])
+def test_a_file_that_says_no_sizes_is_refused(more):
+    with pytest.raises(core.Unsupported, match="every size would be a default; give a whole"):
+        from_hf(dict(model_type="llama") | more)
+    assert from_hf(dict(model_type="llama", hidden_size=4_096) | more).d_model == 4_096
+
+
+def test_a_size_that_is_null_is_refused_where_transformers_refuses_it(defaults):
+    for model_type, (config, arch) in defaults.items():
+        for key in ("hidden_size", "vocab_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
+            if key not in config or isinstance(config.get("text_config"), dict):
+                continue
+            try:
+                type(transformers.AutoConfig.for_model(model_type, **NEEDED.get(model_type, {})))(**{key: None})
+            except Exception:  # of many classes
+                assert (again := read(config | {key: None})) is None or again.parts == arch.parts, (model_type, key)
+            else:
+                assert config[key] is not None or read(config), (model_type, key)
+    for key in ("hidden_size", "vocab_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
+        refused(LLAMA | {key: None}, key)
 
 
 def test_a_missing_key_is_spoken_of_as_what_it_is():

@@ -53,8 +53,10 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
         )
     reader.rename(OTHER_NAMES.get(model_type, {}))
     classes.headed(reader, model_type)
+    bare = not reader.left
     value = family.read(reader, model_type)
     classes.agree(reader, model_type, value)
+    _sized(reader, model_type, bare)
     wrappers.said_twice(reader, value, lambda raw: family.read(Config(raw), model_type))
     reader.finish(value)
     label = reader.raw.get("_name_or_path")
@@ -73,6 +75,26 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
         meta |= {key: given[key] for key in METADATA if key in given}
     arch = parse(meta | value)
     return quantised.quantised(arch, family, narrow, config) if narrow else arch
+
+
+_SIZES = ("hidden_size", "vocab_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+_MAY_BE_NULL = {  # of these types another size says it, or each layer does
+    "intermediate_size": ("deci", "falcon_mamba", "gpt_neo", "mamba", "nemotron-nas", "rwkv", "rwkv6", "rwkv7", "zamba2"),
+    "num_attention_heads": ("jetmoe", "rwkv7"),
+}  # fmt: skip
+
+
+def _sized(config: Config, model_type: str, bare: bool) -> None:
+    """Refuse a file without any key of its class, which transformers always writes, and a size that is null."""
+    if bare:
+        raise Unsupported(
+            f"model_type: {shown(model_type)} is all that the file says of the model, and every size would be a default; give a "
+            "whole config.json (a repository of GGUF files has none: take the model's own)"
+        )
+    for key in _SIZES:
+        null = key in config.raw and config.raw[key] is None and key not in config.left
+        if null and model_type not in _MAY_BE_NULL.get(key, ()):
+            raise config.refuse(key, "it is a size; give a whole number")
 
 
 def _type(config: Config) -> str:
