@@ -248,7 +248,7 @@ def _form(arch: core.Architecture, name: str, own: list[Control], was: dict) -> 
             key, problem = f"f:{control.path}", refused.get(control.path)
             st.session_state[key] = problem.shown if problem else control.value
             changed = control.path in was and was[control.path] != control.value
-            before = f" :orange[was {_said(was[control.path])}]" if changed else ""
+            before = f", was {_said(was[control.path])}" if changed else ""
             _widget(control, key, control.label + before)
             if problem:
                 wrong(problem.words)
