@@ -194,9 +194,12 @@ class FeedForwardModule(nn.Module):
 
     def forward(self, x: Tensor, shares: Tensor | None = None) -> Tensor:  # (B, T, d_model)
         """`shares` (B, T, S) weigh S equal pieces of the width between, which are experts side by side."""
-        up = self.up(x)  # (B, T, d_ff)
-        gate = self.gate if self.top_k is None else lambda x: self.top_k(self.gate(x))
-        y = self.activation(up) if self.gate is None else self.activation(up, gate(x))
+        return self.narrowed(self.up(x), None if self.gate is None else self.gate(x), shares)
+
+    def narrowed(self, up: Tensor, gate: Tensor | None, shares: Tensor | None = None) -> Tensor:
+        """What follows the projections to the width between: (B, T, d_ff) twice -> (B, T, d_model)."""
+        gate = gate if self.top_k is None else self.top_k(gate)
+        y = self.activation(up) if gate is None else self.activation(up, gate)
         if shares is not None:
             y = (y.unflatten(-1, (shares.shape[-1], -1)) * shares.unsqueeze(-1)).flatten(-2)
         y = self.down(y if self.sub_norm is None else self.sub_norm(y))

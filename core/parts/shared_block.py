@@ -156,4 +156,4 @@ class SharedBlockModule(nn.Module):
             return self.leave(self.feed_forward(x))
         gate, up = self.adapter_up(self.adapter_down(x)).chunk(2, dim=-1)  # (B, T, d_ff) each
         ff = self.feed_forward
-        return self.leave(ff.down(ff.activation(ff.up(x) + up, ff.gate(x) + gate)))
+        return self.leave(ff.narrowed(ff.up(x) + up, ff.gate(x) + gate))
