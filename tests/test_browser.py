@@ -244,7 +244,7 @@ def test_what_was_refused_waits_in_its_field_and_goes_with_its_model(visitor):
     change(page, "parts.attention.heads", "30")
     expect(page.locator(".edits")).to_contain_text("attention.kv_heads 8 → 5")
     expect(page.locator(".wrong")).to_have_count(1)  # of head_dim, which waits
-    expect(page.get_by_label("kv_heads, was 8")).to_have_value("5")
+    expect(page.get_by_role("spinbutton", name="kv_heads, was 8")).to_have_value("5")
     assert page.title() == "Llama 3 8B · Strata"
     page.go_back()
     expect(field(page, "parts.attention.kv_heads")).to_have_value("8")
