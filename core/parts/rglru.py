@@ -33,7 +33,9 @@ class RGLRU(Recurrence):
         if Activated(activation=self.activation).gated:
             raise ValueError("activation: give one that is not a -glu, since the product is there anyway")
         if self.activation == "xielu":
-            raise ValueError("activation: xielu learns its slopes layer by layer, which this branch does not; choose another")
+            raise ValueError(
+                "activation: xielu learns its slopes layer by layer, which this branch does not; choose another"
+            )
         return self
 
     def build(self, d_model: int) -> nn.Module:
