@@ -62,7 +62,7 @@ def memory(arch: core.Architecture, workload: core.Workload, dark: bool) -> go.F
         for role, words in roles.items()
     ]  # fmt: skip
     totals = {name: sum(bars[role][i] for role in roles) for i, name in enumerate(costs)}
-    most = max(totals.values()) * 1.2
+    most = max(totals.values()) * 1.4  # the longest bar's label has room on a phone too
     ticks = rounds(most)
     look = {
         "showarrow": False,

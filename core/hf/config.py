@@ -263,7 +263,8 @@ def _again(read: Mapping[str, Any]) -> dict[str, Any]:
 def shown(value: Any) -> str:
     """A value as a message shows it: short, whatever it is."""
     try:
-        return reprlib.repr(value)[:80]
+        text = reprlib.repr(value)
+        return text if len(text) <= 80 else f"{text[:79]}…"
     except (ValueError, RecursionError):  # an integer of thousands of digits, a list without end
         return f"a {type(value).__name__} too large to show"
 
