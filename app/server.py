@@ -22,13 +22,13 @@ from streamlit.runtime.pages_manager import PagesManager
 
 # A visitor sees of the Hub what anybody sees, whoever is signed in where the server runs.
 os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
-PAGES = ("/", "/workbench")
 ABOUT = "An explorer of large language model architectures: edit one, and picture and numbers follow."
 STATIC = Path(st.__file__).parent / "static"
 INDEX = (STATIC / "index.html").read_text(encoding="utf-8")
 # Where the server is, said in advance: Streamlit's page would otherwise look for it below the page's own path first.
 BASE = "<script>window.__streamlit = {BACKEND_BASE_URL: location.origin + '/'};</script>"
-FONT = Path(__file__).resolve().parent / "views" / "assets" / "inter.woff2"
+HERE = Path(__file__).resolve().parent
+FONT = HERE / "views" / "assets" / "inter.woff2"
 LETTERS = (
     '<link rel="preload" href="/inter.woff2" as="font" type="font/woff2" crossorigin><style>@font-face{font-family:Inter;'
     'src:url(/inter.woff2) format("woff2");font-weight:100 900;font-display:swap}</style>'
@@ -223,11 +223,11 @@ PagesManager.uses_pages_directory = False
 register_url_convertor("elsewhere", Elsewhere())
 
 app = st.App(
-    Path(__file__).resolve().with_name("main.py"),
+    HERE / "main.py",
     lifespan=lifespan,
     routes=[
-        *(Route(path, page) for path in PAGES),
         *(Route(path, gallery) for path in ("/gallery", "/gallery/")),
+        *(Route(path, page) for path in ("/", *(f"/{file.stem}" for file in HERE.glob("pages/*.py")))),
         Route("/health", health),
         Route("/metrics", metrics),
         Route("/robots.txt", robots),
