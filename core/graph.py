@@ -322,7 +322,7 @@ def _scalar(value):
 def to_dot(g: nx.DiGraph) -> str:
     """Graphviz DOT, with a cluster for every node that others lie in."""
     return "\n".join(["digraph {", "  rankdir=BT; node [shape=box];", *_nested(g, _dot_open, _dot_leaf, "  }"), *(
-        f"  {json.dumps(a)} -> {json.dumps(b)} [label={json.dumps(_edge(d))}];" for a, b, d in g.edges(data=True)
+        f"  {_dot(a)} -> {_dot(b)} [label={_dot(_edge(d))}];" for a, b, d in g.edges(data=True)
     ), "}"])  # fmt: skip
 
 

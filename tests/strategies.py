@@ -26,6 +26,7 @@ from core.parts.experts import Experts, Shared
 from core.parts.feedforward import FeedForward
 from core.parts.kimi_delta import KimiDelta
 from core.parts.latent import LatentAttention
+from core.parts.mamba import Mamba
 from core.parts.mamba2 import Mamba2
 from core.parts.native_sparse import NativeSparseAttention
 from core.parts.ngram import NGrams
@@ -71,7 +72,7 @@ def values(annotation):
         return st.one_of(values(one) for one in args if one is not NoneType)
     if isinstance(annotation, type) and issubclass(annotation, Spec):
         return drawn(annotation)
-    plain = {bool: st.booleans(), int: st.integers(0, 9), float: st.sampled_from([1e-3, 0.5, 3.0])}
+    plain = {bool: st.booleans(), int: st.integers(0, 9), float: st.sampled_from([0.5, 3.0])}
     return plain.get(annotation, st.nothing())
 
 
@@ -105,8 +106,8 @@ def drawn(draw, cls, base=None, takes=None, most=10):
     count = draw(st.integers(0, min(most, len(free))))
     for name in draw(st.permutations(free))[:count] if count else []:
         default = fields[name].default
-        other = draw(values(fields[name].annotation).filter(lambda drawn, default=default: drawn != default))
-        wider = value | NEEDS.get(name, {}) | {name: other}
+        some = st.just(1e-3) if name.endswith("eps") else values(fields[name].annotation)
+        wider = value | NEEDS.get(name, {}) | {name: draw(some.filter(lambda x, default=default: x != default))}
         value = wider if takes(wider) else value
     return value
 
@@ -252,6 +253,10 @@ BASES = {
     AttentionExperts: given(
         kind=st.just("attention_experts"), count=st.sampled_from([2, 4]), top_k=st.integers(1, 2), heads=st.integers(1, 3),
         head_dim=HEAD_DIMS,
+    ),
+    Mamba: given(
+        kind=st.just("mamba"), heads=maybe(st.just(2)), inner=st.sampled_from([8, 16]), state_size=st.sampled_from([3, 4]),
+        step_rank=st.just(4),
     ),
     Mamba2: given(
         kind=st.just("mamba2"), heads=st.sampled_from([2, 4]), head_dim=st.sampled_from([4, 6]), state_size=st.sampled_from([3, 8]),

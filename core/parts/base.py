@@ -415,7 +415,7 @@ class Borrow(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.source:  # traced alone, only the shape is known
-            return x.new_empty(*x.shape[:2], *self.width, dtype=self.dtype)
+            return x.new_zeros(*x.shape[:2], *self.width, dtype=self.dtype)
         return self.source[0].latest
 
 
