@@ -169,12 +169,15 @@ def test_prediction_modules_run_and_count():
 
 @pytest.mark.parametrize("name", core.presets())
 def test_the_table_view_adds_up(name):
+    """Each layer's table holds all that the layer computes with; the cost's rows hold what layers share once."""
     arch = core.load(name)
-    rows = core.cost(arch).rows
     table = {steps: summary(arch, steps).total_params for steps in arch.distinct()}
-    blocks = sum(row.parameters for row in rows if row.block not in ("model", "ahead of the model"))
-    if not any(part.tied for part in arch.parts.values()):
-        assert sum(table[steps] * count for steps, count in arch.distinct().items()) == blocks
+    layers = build(arch).layers
+    for steps, layer in zip(arch.sequence, layers, strict=True):
+        assert table[steps] == parameters(layer)
+    blocks = sum(row.parameters for row in core.cost(arch).rows if row.block not in ("model", "ahead of the model"))
+    assert blocks == parameters(layers)
+    assert (blocks < sum(map(parameters, layers))) == any(part.tied for part in arch.parts.values())
 
 
 def test_types_and_devices():
