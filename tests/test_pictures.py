@@ -14,7 +14,7 @@ from playwright.sync_api import sync_playwright
 
 import core
 from app import facts
-from app.kept import kept
+from app.facts import kept
 from app.views.diagram import diagram
 from app.views.pen import CLASSES, fit, text_width
 from app.views.preview import card, preview
