@@ -1,4 +1,5 @@
-"""CONTRIBUTING.md, followed word for word in a copy: each guide's files work as they stand there."""
+"""CONTRIBUTING.md, followed word for word in a copy: each guide's files work as they stand there. No page names a file that is
+not there."""
 
 import os
 import re
@@ -71,3 +72,16 @@ def test_the_commands_give_what_is_said(followed):
     said = yaml.safe_load(BLOCKS["presets/tiny-1.1b.yaml"][1])
     words = {"name", "title", "organisation", "released", "licence", "sources", "note"}
     assert {k: v for k, v in written.items() if k not in words} == {k: v for k, v in said.items() if k not in words}
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "README.md", "docs/architecture.md"])
+def test_files_that_are_named_exist(page):
+    for code in re.findall(r"`([^`\n]+)`", (ROOT / page).read_text()):
+        folder = ""
+        for word in code.split():  # `core/trace.py graph.py`: the second is beside the first
+            if re.fullmatch(r"(app|core|docs|bench|tests|presets)/[\w./-]*", word):
+                folder = word[: word.rindex("/") + 1]
+            elif not (folder and re.fullmatch(r"\w+\.py", word)):
+                continue
+            path = word if "/" in word else folder + word
+            assert (ROOT / path).exists() or path in BLOCKS, path
