@@ -355,7 +355,10 @@ def _scaled(arch: Architecture, scale: float) -> Architecture:
             "embedding": arch.embedding.model_copy(
                 update={"width": width and scaled(width, scale), "ngrams": ngrams and ngrams.shrink(LIVE_VOCABULARY)}
             ),
-            "parts": {name: arch.part(name).shrink(scale) for name in arch.parts},
+            "parts": {
+                name: part.inherit(arch.norm, position, arch.vocab_size).shrink(scale)
+                for name, part in arch.parts.items()
+            },
         }
     )
     return Architecture.model_validate(small.model_dump())
