@@ -83,7 +83,7 @@ def read_file(name: str) -> str:
     if what := what_begins(data):
         raise Unsupported(f"{said}: is {what}; give a config.json, a preset's YAML or a link")
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    zeros = data[:4].count(0) if len(data) > 3 else 0
+    zeros = data[:4].count(0) if len(data) > 3 and any(data[:4]) else 0
     if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)) or zeros and not wide:
         what = "UTF-16 without its mark" if zeros == 2 and not wide and data[:2] != b"\0\0" else "UTF-32"
         raise Unsupported(f"{said}: is {what} or no text; save it as UTF-8")
