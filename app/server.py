@@ -143,6 +143,11 @@ async def robots(request: Request) -> Response:
     return PlainTextResponse("User-agent: *\nDisallow: /api/\n")
 
 
+async def icon(request: Request) -> Response:
+    """What a browser asks for beside pages that name no icon, such as the API's answers."""
+    return FileResponse(STATIC / "favicon.png", media_type="image/png")
+
+
 async def letters(request: Request) -> Response:
     return FileResponse(FONT, media_type="font/woff2", headers={"Cache-Control": "public, max-age=31536000"})
 
@@ -232,6 +237,7 @@ app = st.App(
         Route("/metrics", metrics),
         Route("/robots.txt", robots),
         Route("/inter.woff2", letters),
+        Route("/favicon.ico", icon),
         Route("/api/presets", answer(presets)),
         Route("/api/architecture/{name}", answer(architecture)),
         Route("/api/cost/{name}", answer(cost)),
