@@ -339,8 +339,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if args.run is run_verify and not value["exact"]:
             return 1  # as diff(1) says that two files differ
     except Unsupported as error:
-        words = " ".join(str(error).split())
-        print("".join(c if c.isprintable() else "\ufffd" for c in words)[:1_000], file=sys.stderr)
+        print(str(error)[:1_000], file=sys.stderr)
         return 2
     except OSError as error:  # of writing: what reads is Unsupported
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the rest would fail again at the end

@@ -25,6 +25,7 @@ from .words import percent, table
 MAX_TOKENS = 256
 MAX_RECORDED = 4_000_000  # scores of all layers together: 16 MB
 MAX_ATTENDED = 4_000_000  # attention scores of one layer
+MAX_ATTENDED_IN_ALL = 32_000_000  # of all layers together
 MAX_WRITTEN = 8_000_000  # values that one part writes: 32 MB
 MAX_KEPT = 8_000_000  # values of recurrent states
 MAX_FLOPS = 20_000_000_000  # of all tokens
@@ -223,9 +224,10 @@ def _room(live: Architecture) -> int:
     written = {name: sum(op.activation for op in trace_part(part, d).operations) for name, part in parts.items()}
     flops = sum(count * parts[name].flops(d, 1, MAX_TOKENS).total for name, count in layers.items())
     recurrent = sum(count for name, count in layers.items() if isinstance(parts[name], Recurrence))
-    heads = max(getattr(part, "heads", 1) for part in parts.values())
+    heads = {name: getattr(part, "heads", 1) for name, part in parts.items()}
     most = min(
-        MAX_TOKENS, live.context, MAX_RECORDED // max(1, recorded), int((MAX_ATTENDED / heads) ** 0.5),
+        MAX_TOKENS, live.context, MAX_RECORDED // max(1, recorded), int((MAX_ATTENDED / max(heads.values())) ** 0.5),
+        int((MAX_ATTENDED_IN_ALL / sum(heads[name] * count for name, count in layers.items())) ** 0.5),
         MAX_WRITTEN // max(1, *written.values()), MAX_FLOPS // max(1, flops), MAX_STEPS // max(1, recurrent),
     )  # fmt: skip
     if kept > MAX_KEPT or most < 1:

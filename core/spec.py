@@ -39,7 +39,10 @@ METADATA = ("name", "title", "family", "model_type", "organisation", "released",
 
 
 class Unsupported(ValueError):
-    """What cannot be represented, in a sentence that a person can act on."""
+    """What cannot be represented, in a sentence that a person can act on. It may quote a file: what cannot be printed is replaced."""
+
+    def __init__(self, words: str):
+        super().__init__("".join(c if c.isprintable() else "\ufffd" for c in " ".join(words.split())))
 
 
 class _Frozen(dict):
@@ -568,7 +571,7 @@ def sentence(error: ValidationError) -> str:
             whole = ", a whole number" if isinstance(given, float) and most is not None else ""
             message = f"give {accepted}{whole}{_not(given)}" if accepted else first["msg"]
     words = f"{where}: {message}" if where else message
-    return "".join(c if c.isprintable() else "\ufffd" for c in words)[:800]
+    return words[:800]
 
 
 def _not(given: Any) -> str:
