@@ -13,8 +13,8 @@ from core.library import preset
 from core.routing import glimpse
 from core.words import figure, size, tokens
 
-from .views.diagram import diagram
-from .views.standalone import standalone
+from .picture.diagram import diagram
+from .picture.standalone import standalone
 
 
 def kept(most: int, weigh: Callable[[Any], int] = len) -> Callable:

@@ -4,8 +4,8 @@ from time import perf_counter
 
 import streamlit as st
 
+from app.kit.page import ICON, frame
 from app.metrics import RUNS
-from app.views.page import ICON, frame
 
 began = perf_counter()
 st.set_page_config(page_title="Strata", page_icon=ICON, layout="wide", initial_sidebar_state="collapsed")

@@ -28,7 +28,7 @@ INDEX = (STATIC / "index.html").read_text(encoding="utf-8")
 # Where the server is, said in advance: Streamlit's page would otherwise look for it below the page's own path first.
 BASE = "<script>window.__streamlit = {BACKEND_BASE_URL: location.origin + '/'};</script>"
 HERE = Path(__file__).resolve().parent
-FONT = HERE / "views" / "assets" / "inter.woff2"
+FONT = HERE / "kit" / "assets" / "inter.woff2"
 LETTERS = (
     '<link rel="preload" href="/inter.woff2" as="font" type="font/woff2" crossorigin><style>@font-face{font-family:Inter;'
     'src:url(/inter.woff2) format("woff2");font-weight:100 900;font-display:swap}</style>'
@@ -216,7 +216,7 @@ def picture(request: Request) -> Response:
 
 
 def card(request: Request) -> Response:
-    from app.views.preview import preview
+    from app.picture.preview import preview
 
     return Response(preview(named(request)), media_type="image/png", headers=AN_HOUR)
 

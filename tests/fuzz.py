@@ -30,7 +30,7 @@ import torch
 
 import core
 from app.facts import picture_file, picture_of
-from app.views.forms import part_starter, schema
+from app.kit.forms import part_starter, schema
 from core.graph import to_dot, to_graphml, to_json, to_mermaid
 from core.library import parse_text, preset, to_yaml
 from core.model import build, shrink

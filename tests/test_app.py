@@ -16,8 +16,8 @@ from streamlit.testing.v1 import AppTest
 
 import core
 from app import server
+from app.kit import forms
 from app.state import read, write
-from app.views import forms
 from core.library import parse_text, preset, to_yaml
 from core.spec import edited
 
@@ -27,7 +27,7 @@ FOLDS = ("o:rest", "o:yaml", "o:sources", "o:checklist", "o:torchinfo")
 
 def only_the_inspector() -> None:
     from app import state
-    from app.views.inspector import inspector
+    from app.kit.inspector import inspector
 
     now = state.current()
     state.refusals(now)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import core
-from app.views.forms import part_starter
+from app.kit.forms import part_starter
 from core.model import LIVE_PARAMETERS, LIVE_PARTS, build, shrink
 from core.parts import PARTS
 from core.routing import route

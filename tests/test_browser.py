@@ -26,7 +26,7 @@ from test_verify import SMALL, saved
 
 import core
 from app import facts
-from app.views.standalone import png
+from app.picture.standalone import png
 from core.share import MAX_TOKEN
 from core.spec import edited
 

@@ -361,7 +361,7 @@ def test_norms_that_are_not_the_familys_are_refused():
 
 
 def test_the_page_and_the_command_line_say_that_bytes_are_not_known(tmp_path, capsys):
-    from app.views import charts
+    from app.kit import charts
 
     config = tmp_path / "config.json"
     config.write_text(json.dumps(LLAMA | {"quantization_config": {"quant_method": "exl2", "bits": 4.5}}))

@@ -15,11 +15,11 @@ from playwright.sync_api import sync_playwright
 import core
 from app import facts
 from app.facts import kept
-from app.views.diagram import diagram
-from app.views.pen import CLASSES, fit, text_width
-from app.views.preview import card, preview
-from app.views.standalone import FONT, SVG, png, standalone
-from app.views.theme import DARK, LIGHT, variables
+from app.kit.theme import DARK, LIGHT, variables
+from app.picture.diagram import diagram
+from app.picture.pen import CLASSES, fit, text_width
+from app.picture.preview import card, preview
+from app.picture.standalone import FONT, SVG, png, standalone
 from core.spec import edited, parse
 
 HOSTILE = "<script>alert(1)</script> & \"'] — Łódź σ → 2 × 4"

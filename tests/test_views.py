@@ -13,13 +13,13 @@ from streamlit.testing.v1 import AppTest
 
 import core
 from app import facts
+from app.kit import charts, forms
+from app.kit.cards import card
+from app.kit.theme import DARK, LIGHT, ROLE_WORDS
+from app.picture.diagram import by_role, diagram
+from app.picture.layered import layered
+from app.picture.pen import text_width
 from app.state import first_that_stands
-from app.views import charts, forms
-from app.views.cards import card
-from app.views.diagram import by_role, diagram
-from app.views.layered import layered
-from app.views.pen import text_width
-from app.views.theme import DARK, LIGHT, ROLE_WORDS
 from core.parts import PARTS
 from core.routing import route
 from core.spec import Unsupported, edited, parse
@@ -80,7 +80,7 @@ def test_what_a_person_wrote_is_escaped():
 @pytest.mark.parametrize("name", ["deepseek-v3", "gpt2"])
 def test_insets_have_no_crossings(name):
     """Traced dataflow is laid out so that no two tensors cross."""
-    from app.views.inset import Inset
+    from app.picture.inset import Inset
 
     g = core.graph(core.load(name))
     for node, data in g.nodes(data=True):

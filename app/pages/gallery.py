@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app.views.page import lead, notice, tab, title, wrong
+from app.kit.page import lead, notice, tab, title, wrong
 
 SORTS = ("newest", "oldest", "largest", "smallest", "most active", "fewest active", "least cache a token")
 
@@ -27,8 +27,8 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 import core  # noqa: E402
 from app import state as page  # noqa: E402
 from app.facts import cost  # noqa: E402
-from app.views.cards import card, closed_card  # noqa: E402
-from app.views.component import show_cards  # noqa: E402
+from app.kit.cards import card, closed_card  # noqa: E402
+from app.kit.component import show_cards  # noqa: E402
 from core import hub  # noqa: E402
 from core.library import preset, undisclosed  # noqa: E402
 

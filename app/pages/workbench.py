@@ -7,11 +7,11 @@ import streamlit as st
 import core
 from app import state as page
 from app.facts import picture_of
-from app.views.checkpoint import verify
-from app.views.component import copy_button, show_diagram
-from app.views.inspector import inspector
-from app.views.page import tab
-from app.views.sections import export, headline, memory, routing
+from app.kit.checkpoint import verify
+from app.kit.component import copy_button, show_diagram
+from app.kit.inspector import inspector
+from app.kit.page import tab
+from app.kit.sections import export, headline, memory, routing
 from core.library import preset
 
 state = page.current()

@@ -7,17 +7,16 @@ import re
 import xml.etree.ElementTree as ET
 from functools import cache, lru_cache
 from io import BytesIO
-from pathlib import Path
 from unicodedata import category
 
 import resvg_py
 import uharfbuzz as hb
 from fontTools.ttLib import TTFont
 
+from ..kit.theme import ASSETS, palette
 from .pen import CLASSES, MARKS, TEXT, text_width
-from .theme import palette
 
-FONT = Path(__file__).with_name("assets") / "inter.woff2"
+FONT = ASSETS / "inter.woff2"
 SVG, XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 ET.register_namespace("", SVG[1:-1])
 ET.register_namespace("xlink", XLINK[1:-1])

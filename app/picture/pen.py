@@ -6,7 +6,7 @@ from functools import lru_cache
 from html import escape
 from unicodedata import category, east_asian_width
 
-from .theme import FONT
+from ..kit.theme import FONT
 
 Point = tuple[float, float]
 MARKS = ("Mn", "Me", "Cf")  # letters without a width of their own

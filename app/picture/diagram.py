@@ -12,12 +12,12 @@ import networkx as nx
 
 from core.words import figure
 
+from ..kit.theme import MIXERS, ROLE_WORDS
 from . import column
 from .column import Column
 from .inset import Inset
 from .pen import STYLE, Pen, fit, text_width, wrap
 from .ribbon import ribbon
-from .theme import MIXERS, ROLE_WORDS
 
 MARGIN, GAP = 20, 64
 INSET = 560  # width of an inset in the wide layout

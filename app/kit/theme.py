@@ -1,5 +1,9 @@
 """One palette for every picture: a colour is a role, the same in the diagram, the bars and the gallery."""
 
+from pathlib import Path
+
+ASSETS = Path(__file__).with_name("assets")
+
 ROLE_WORDS = {
     "attention": "attention", "recurrence": "recurrence", "experts": "routed experts", "shared": "shared experts", "router": "routers",
     "feed_forward": "feed-forward", "embedding": "embedding and head", "norm": "norms", "mtp": "multi-token prediction",

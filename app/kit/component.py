@@ -1,13 +1,10 @@
 """The pieces that Streamlit's own widgets cannot be: the clickable diagram, the gallery's cards, the copy button."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import streamlit as st
 
-from .theme import variables
-
-ASSETS = Path(__file__).with_name("assets")
+from .theme import ASSETS, variables
 
 
 def asset(name: str) -> str:

@@ -6,8 +6,8 @@ import core
 from core.words import figure, size, tokens
 
 from ..facts import cost
-from .pen import Pen
-from .ribbon import ribbon
+from ..picture.pen import Pen
+from ..picture.ribbon import ribbon
 
 
 def card(arch: core.Architecture) -> str:

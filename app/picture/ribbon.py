@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from html import escape
 
+from ..kit.theme import MIXERS
 from .pen import Pen
-from .theme import MIXERS
 
 # A layer's parts: (role, whether its reach is limited to a window or a chunk).
 Layer = Sequence[tuple[str, bool]]
