@@ -8,7 +8,7 @@ import torch
 
 from .diff import diff
 from .hf import load_weights
-from .hf.weights import Checkpoint
+from .hf.weights.checkpoint import Checkpoint
 from .library import load
 from .model import Model, build
 from .reading import read_file, read_yaml

@@ -15,8 +15,8 @@ from time import monotonic
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from .hf.config import shown
-from .hf.quantised import BESIDE, says_none
+from .hf.reading.config import shown
+from .hf.reading.quantised import BESIDE, says_none
 from .spec import Unsupported
 
 PREFIX = "hf:"

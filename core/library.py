@@ -13,7 +13,7 @@ import yaml
 
 from . import hub
 from .hf import from_hf
-from .hf.quantised import BESIDE, says_none
+from .hf.reading.quantised import BESIDE, says_none
 from .reading import MARK, kind_of, read_file, read_value, read_yaml
 from .share import PREFIX, decode
 from .spec import Architecture, Unsupported, parse

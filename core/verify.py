@@ -17,8 +17,9 @@ from typing import Any
 
 import torch
 
-from .hf import ahead, family_for, from_hf, mtp
-from .hf.weights import Checkpoint, Sources
+from .hf import ahead, family_for, from_hf
+from .hf.weights import mtp
+from .hf.weights.checkpoint import Checkpoint, Sources
 from .hub import config, headers, is_name
 from .library import load
 from .model import build, build_mtp

@@ -384,7 +384,7 @@ def _small() -> core.Architecture:
 
 def _tensors() -> dict[str, tuple[int, ...]]:
     """The tensors of a small llama, as its checkpoint names them."""
-    from core.hf import llama
+    from core.hf.families import llama
 
     arch = _small()
     shapes = {path: tuple(p.shape) for path, p in build(arch).named_parameters(remove_duplicate=False)}

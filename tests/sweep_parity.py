@@ -12,7 +12,7 @@ import transformers
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 import core
-from core.hf.config import NEUTRAL
+from core.hf.reading.config import NEUTRAL
 from tests.parity import parameters, reference
 
 warnings.filterwarnings("ignore")

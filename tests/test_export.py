@@ -16,8 +16,10 @@ import transformers
 from parity import parameters, reference
 
 import core
-from core.hf import BY_TYPE, FAMILIES, families_of, from_hf, load_weights, quantised, remote_wrappers, to_hf, wrappers
-from core.hf.config import layers
+from core.hf import BY_TYPE, FAMILIES, families_of, from_hf, load_weights, to_hf
+from core.hf.families import multimodal, multimodal_own_code
+from core.hf.reading import quantised
+from core.hf.reading.config import layers
 from core.library import parse_text, to_yaml
 from core.share import decode, encode
 from core.spec import METADATA, Architecture, edited, parse
@@ -183,7 +185,7 @@ def test_what_a_family_reads_it_writes(bases):
         )
         if arch.model_type and family is not BY_TYPE[arch.model_type]:
             others[arch.model_type] = BY_TYPE[arch.model_type]
-    assert set(others.values()) <= {wrappers, remote_wrappers}, others
+    assert set(others.values()) <= {multimodal, multimodal_own_code}, others
 
 
 def test_another_exception_than_a_refusal_is_not_swallowed(monkeypatch):

@@ -14,8 +14,9 @@ from test_hf_dense import GEMMA3, GPT2, LLAMA, MISTRAL, QWEN3_MOE, SMOLLM3
 from test_hf_moe import GLM, LLAMA4, OSS, V1, V2, V3
 
 import core
-from core.hf import BY_TYPE, FAMILIES, from_hf, load_weights, remote_wrappers, to_hf, wrappers
-from core.hf.config import NEUTRAL
+from core.hf import BY_TYPE, FAMILIES, from_hf, load_weights, to_hf
+from core.hf.families import multimodal, multimodal_own_code
+from core.hf.reading.config import NEUTRAL
 
 BASES = [GEMMA3, GPT2, LLAMA, MISTRAL, QWEN3_MOE, SMOLLM3, GLM, LLAMA4, OSS, V1, V2, V3]
 odd = st.recursive(
@@ -168,7 +169,11 @@ def test_every_family_is_tried():
         "RefinedWebModel",
         "mimo_v2",
     }  # their makers' own names for what transformers calls otherwise
-    alone |= {*wrappers.TYPES, *wrappers.OWN.values(), *remote_wrappers.TYPES}  # whose tests go through their tables
+    alone |= {
+        *multimodal.TYPES,
+        *multimodal.OWN.values(),
+        *multimodal_own_code.TYPES,
+    }  # whose tests go through their tables
     assert {name for name in BY_TYPE if f'"{name}"' not in written} <= alone
 
 

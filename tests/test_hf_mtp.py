@@ -11,7 +11,8 @@ from strategies import architectures
 from transformers.modeling_layers import MtpModel
 
 import core
-from core.hf import families_of, mtp
+from core.hf import families_of
+from core.hf.weights import mtp
 from core.model import build_mtp, parameters
 from core.spec import edited
 

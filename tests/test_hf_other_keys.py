@@ -8,7 +8,7 @@ from parity import check, check_logits
 
 import core
 from core.hf import from_hf, to_hf
-from core.hf.config import OTHER_NAMES
+from core.hf.reading.config import OTHER_NAMES
 
 LLAMA = dict(model_type="llama", vocab_size=64, hidden_size=64, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
     num_key_value_heads=2,

@@ -12,8 +12,9 @@ from streamlit.testing.v1 import AppTest
 
 import core
 from core.__main__ import main
-from core.hf import BY_TYPE, from_hf, quantised, to_hf
-from core.hf.names import WRAPPED, Names
+from core.hf import BY_TYPE, from_hf, to_hf
+from core.hf.reading import quantised
+from core.hf.weights.module_names import WRAPPED, Names
 from core.library import parse_text, to_yaml
 from core.precision import CACHE_FORMATS, FORMATS
 

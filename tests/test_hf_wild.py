@@ -11,8 +11,9 @@ from parity import parameters, reference
 from transformers.models.auto import modeling_auto
 
 import core
-from core.hf import BY_TYPE, classes, from_hf, to_hf
-from core.hf.config import TEXT_KEYS, Config
+from core.hf import BY_TYPE, from_hf, to_hf
+from core.hf.reading import classes
+from core.hf.reading.config import TEXT_KEYS, Config
 
 warnings.filterwarnings("ignore", category=FutureWarning)
 LLAMA = dict(

@@ -1,7 +1,8 @@
-"""config.json in and out, and checkpoints in: one file a family where they differ.
+"""config.json in and out, and checkpoints in. `reading` knows what a config.json is and how its keys are taken, `weights` what
+checkpoints call their tensors, and `families` has one file a family where they differ.
 
 A family's module has `TYPES` (its model_type values), `read(config, model_type) -> dict` (the spec's mapping),
-`write(arch) -> dict` (the config.json, or Unsupported: it says by `common.made_of` what its layers have),
+`write(arch) -> dict` (the config.json, or Unsupported: it says by `pieces.made_of` what its layers have),
 `sources(arch) -> Sources` (where each parameter is in a checkpoint),
 `ignored(name) -> bool` (tensors that are no part of the model) and, where it is not `model.` alone,
 `ROOTS` (what names begin with; those that do not are below the first); where it stores matrices as no other family does,
@@ -10,8 +11,6 @@ A module with a table of families has `FAMILIES`, a list of such objects; one wi
 """
 
 import difflib
-import importlib
-import pkgutil
 import re
 from collections.abc import Collection, Iterator, Mapping
 from functools import partial
@@ -22,19 +21,17 @@ from torch import Tensor, nn
 from ..model import Ahead
 from ..reading import bounded
 from ..spec import METADATA, Architecture, Unsupported, parse
-from . import classes, files, mtp, quantised, wrappers
-from .config import OTHER_NAMES, Config, shown
-from .weights import Reader, fill, misfits, plain_names
-
-_MODULES = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
-FAMILIES = [f for module in _MODULES for f in getattr(module, "FAMILIES", [module] if hasattr(module, "TYPES") else [])]
-BY_TYPE = {model_type: family for family in FAMILIES for model_type in family.TYPES}
+from .families import BY_TYPE, FAMILIES, multimodal
+from .reading import classes, other_files, quantised
+from .reading.config import OTHER_NAMES, Config, shown
+from .weights import mtp
+from .weights.checkpoint import Reader, fill, misfits, plain_names
 
 
 def from_hf(config: Mapping[str, Any]) -> Architecture:
     """The Architecture that a config.json describes, exactly; otherwise Unsupported, naming the key."""
     Config(config)  # refuses what is no mapping of keys
-    if other := files.named(config):
+    if other := other_files.named(config):
         raise Unsupported(other)
     bounded(config, "config.json")
     plain, narrow = quantised.taken(config)
@@ -42,8 +39,8 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
     model_type = _type(reader)
     family = BY_TYPE.get(model_type)
     if family is None:
-        if model_type in files.KINDS or plain.get("is_encoder_decoder") is True:
-            kind = files.KINDS.get(model_type, files.KINDS["t5"])
+        if model_type in other_files.KINDS or plain.get("is_encoder_decoder") is True:
+            kind = other_files.KINDS.get(model_type, other_files.KINDS["t5"])
             raise Unsupported(
                 f"model_type: {shown(model_type)} is not supported: it is {kind}; Strata reads decoders alone"
             )
@@ -57,7 +54,7 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
     value = family.read(reader, model_type)
     classes.agree(reader, model_type, value)
     _sized(reader, model_type, bare)
-    wrappers.said_twice(reader, value, lambda raw: family.read(Config(raw), model_type))
+    multimodal.said_twice(reader, value, lambda raw: family.read(Config(raw), model_type))
     reader.finish(value)
     label = reader.raw.get("_name_or_path")
     label = (

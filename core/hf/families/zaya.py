@@ -1,0 +1,127 @@
+"""ZAYA1 (arXiv:2511.17127): compressed convolutional attention, one expert a token or none, by a router that is a network and
+hears from the layer before; every sum on the stream is learned channel by channel."""
+
+from ...parts.convolutional_attention import ConvolutionalAttention
+from ...parts.experts import Experts
+from ...spec import Architecture
+from ..reading import pieces, rotary
+from ..reading.config import Config
+from ..reading.pieces import unless
+from ..weights import tensors
+from ..weights.checkpoint import Sources
+from ..weights.tensors import ignored as ignored
+from ..weights.tensors import one
+
+TYPES = ("zaya",)
+KINDS = {"hybrid": 5e6, "hybrid_sliding": 1e4}  # and the usual base of each kind's rope
+
+
+def read(config: Config, model_type: str) -> dict:
+    value = pieces.sizes(config, vocab_size=262_272, d_model=2_048, context=131_072, tied=True, eps=1e-5)
+    depth = config.depth("num_hidden_layers", 40)
+    types = pieces.layer_types(config, depth, ["hybrid"] * depth, *KINDS)
+    window = config.count("sliding_window", None)
+    if window is None and "hybrid_sliding" in types:
+        raise config.refuse("sliding_window", "layers of hybrid_sliding need one")
+    ropes = _ropes(config, value["context"], set(types))
+    part = {"kind": "convolutional_attention"} | pieces.heads(
+        config, value["d_model"], heads=8, kv_heads=2, head_dim=128
+    )
+    part |= unless(2, kernel=config.count("cca_time0", 2)) | unless(2, head_kernel=config.count("cca_time1", 2))
+    part |= unless(False, bias=config.take("attention_bias", bool, False))
+    local = part | {"window": window}
+    far = "hybrid" if "hybrid" in types else "hybrid_sliding"
+    local |= unless(ropes[far], position=ropes.get("hybrid_sliding", ropes[far]))
+    config.expect("num_experts_per_tok", 1)
+    router = {"score": "softmax", "selection_bias": True, "hidden": config.count("router_hidden_size", 256)}
+    experts = {"kind": "experts", "count": config.count("num_experts", 16), "top_k": 1, "zero": 1, "skip": True}
+    experts |= {"d_ff": config.count("moe_intermediate_size", 2_048)}
+    experts |= unless("swiglu", activation=pieces.activation(config))
+    parts = {
+        "attention": part, "local": local, "first": experts | {"router": router}, "moe": experts | {"router": router | {"carry": True}},
+    }  # fmt: skip
+    mixers = ["local" if word == "hybrid_sliding" else "attention" for word in types]
+    blocks = [[mixer, "moe" if layer else "first"] for layer, mixer in enumerate(mixers)]
+    head = {"head": {"bias": True}} if config.take("lm_head_bias", bool, False) else {}
+    return pieces.assemble(
+        config, value, ropes[far], parts, blocks, residual={"affine": True}, embedding={"affine": True}, **head
+    )
+
+
+def _ropes(config: Config, context: int, used: set[str]) -> dict[str, dict]:
+    """The rope of each kind of layer, all of whose parameters stand in a dictionary of its own."""
+    given = config.nested("rope_parameters")
+    usual = {kind: {"rope_theta": base, "partial_rotary_factor": 0.5} for kind, base in KINDS.items()}
+    given.ignore("rope_type")  # of neither kind
+    found = {}
+    for kind in KINDS:
+        inner = given.nested(kind) if config.has("rope_parameters") else Config(usual[kind])
+        if kind in used:
+            rope = {"kind": "rope", "base": inner.take("rope_theta", float)}
+            if inner.raw.get("rope_type") != "proportional":  # whose own factor it is
+                rope |= unless(1.0, fraction=inner.take("partial_rotary_factor", float, 1.0))
+            found[kind] = rope | rotary.rope_scaling(inner, context)
+    given.finish()
+    return found
+
+
+def write(arch: Architecture) -> dict:
+    made = {"attention": ConvolutionalAttention | None, "local": ConvolutionalAttention | None, "moe": Experts | None}
+    *_, moe = pieces.made_of(arch, made | {"first": Experts})
+    mixers = [arch.part(block[0].parts[0]) for block in arch.sequence]
+    types = ["hybrid_sliding" if part.window else "hybrid" for part in mixers]
+    some = mixers[0]
+    ropes = {
+        kind: {"partial_rotary_factor": part.position.fraction} | rotary.write_dictionary(part.position, arch.context)
+        for kind, part in zip(types, mixers, strict=True)
+    }
+    return (
+        {"architectures": ["ZayaForCausalLM"], "model_type": "zaya"}
+        | pieces.write_sizes(arch)
+        | pieces.write_heads(some)
+        | {"cca_time0": some.kernel, "cca_time1": some.head_kernel, "attention_bias": some.bias}
+        | {"layer_types": types, "sliding_window": max((p.window or 0 for p in mixers), default=0) or None}
+        | {"rope_parameters": ropes, "lm_head_bias": arch.head.bias, "router_hidden_size": moe.router.hidden}
+        | {"num_experts": moe.count, "num_experts_per_tok": moe.top_k, "moe_intermediate_size": moe.d_ff}
+        | {"hidden_act": pieces.write_activation(moe.activation)}
+        | pieces.write_precision(arch)
+    )
+
+
+def sources(arch: Architecture) -> Sources:
+    def added(path, at):
+        for ours, theirs in (("keep", "residual"), ("take", "hidden_states")):
+            yield one(f"{path}_add.{ours}.weight", f"{at}.{theirs}_scale")
+            yield one(f"{path}_add.{ours}.bias", f"{at}.{theirs}_bias")
+
+    def mixer(path, at, part):
+        inner = f"{at}.self_attn.qkv_proj"
+        for kind in ("weight", "bias") if part.bias else ("weight",):
+            for ours, theirs in {"q": "q_proj", "k": "k_proj", "v_now": "v_proj_current"}.items():
+                yield one(f"{path}.{ours}.{kind}", f"{inner}.{theirs}.{kind}")
+            late = "v_late.weight" if kind == "weight" else "delay.bias"
+            yield one(f"{path}.{late}", f"{inner}.v_proj_delayed.{kind}")
+            yield one(f"{path}.o.{kind}", f"{at}.self_attn.o_proj.{kind}")
+        for ours, theirs in {"alone": "depthwise", "heads": "grouped"}.items():
+            yield one(f"{path}.convolve.{ours}", f"{inner}.conv_qk_{theirs}.weight")
+            yield one(f"{path}.convolve.{ours}_bias", f"{inner}.conv_qk_{theirs}.bias")
+        yield one(f"{path}.unit.scale", f"{at}.self_attn.qk_norm.temp")
+        yield from added(path, f"{at}.post_attention_residual_scale")
+
+    def ff(path, at, part):
+        gate, router = f"{at}.mlp.gate", f"{path}.router"
+        own = {"down": "down_proj", "first": "router_mlp.fc1", "second": "router_mlp.fc2"}
+        for ours, theirs in own.items():
+            for kind in ("weight", "bias"):
+                yield one(f"{router}.{ours}.{kind}", f"{gate}.{theirs}.{kind}")
+        yield one(f"{router}.norm.weight", f"{gate}.router_mlp.norm.weight")
+        if part.router.carry:
+            yield one(f"{router}.carried", f"{gate}.router_states_scale")
+        yield from tensors.experts_sources(
+            path, f"{at}.mlp", part, router="gate.router_mlp.out_proj", bias="gate.balancing_biases"
+        )
+        yield from added(path, f"{at}.post_mlp_residual_scale")
+
+    yield one("embedding_norm.weight", "model.input_hidden_states_scale")
+    yield one("embedding_norm.bias", "model.input_hidden_states_bias")
+    yield from tensors.llama_sources(arch, mixer, ff)

@@ -1,0 +1,359 @@
+"""Reading a config.json: every key is understood, known to change nothing, or the import is refused."""
+
+import math
+import re
+import reprlib
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from ...spec import MAX_LAYERS, Unsupported
+
+# Keys that change neither the architecture nor its cost: bookkeeping, training and generation settings.
+NEUTRAL = frozenset(
+    "_name_or_path architectures auto_map model_type torch_dtype dtype transformers_version use_cache "
+    "initializer_range attention_dropout hidden_dropout embd_pdrop attn_pdrop resid_pdrop resid_dropout "
+    "embedding_dropout hidden_dropout_prob attention_probs_dropout_prob init_method transformers.js_config "
+    "output_attentions output_hidden_states return_dict use_return_dict chunk_size_feed_forward is_decoder "
+    "tie_encoder_decoder problem_type id2label label2id num_labels gradient_checkpointing pretraining_tp "
+    "router_aux_loss_coef aux_loss_alpha seq_aux output_router_logits router_jitter_noise router_z_loss_coef "
+    "task_specific_params summary_type summary_use_proj summary_activation summary_first_dropout "
+    "summary_proj_to_labels tokenizer_class prefix torchscript finetuning_task bad_words_ids suppress_tokens "
+    "begin_suppress_tokens max_length min_length do_sample early_stopping num_beams num_beam_groups diversity_penalty "
+    "temperature top_k top_p typical_p repetition_penalty length_penalty no_repeat_ngram_size "
+    "encoder_no_repeat_ngram_size num_return_sequences output_scores return_dict_in_generate remove_invalid_values "
+    "exponential_decay_length_penalty tf_legacy_loss use_bfloat16 cache_implementation unsloth_fixed unsloth_version "
+    "_attn_implementation _attn_implementation_internal _attn_implementation_autoset attn_implementation "
+    "max_sequence_length router_dtype attention_softmax_in_fp32 scale_attention_softmax_in_fp32 is_composition "
+    "_flash_attn_2_enabled neftune_noise_alpha init_std _experts_implementation "
+    "_experts_implementation_internal _commit_hash".split()
+)
+# The same by what they are named after: the number of a token, the version of a tool, what only training reads, how attention is
+# computed. The number of a layer or an expert is another thing, and so is how many or how wide something is.
+_NEUTRAL = re.compile(
+    r"_token_(ids|idx|index)$|(?<!layer)(?<!expert)(?<!block)(?<!head)_id$|_version$|dropout|_pdrop$|drop_path|initializer"
+    r"|^init_|_init_std$|(^|_)loss(_|$)|^gradient_|^use_flash_att"
+)
+_COUNTS = re.compile(r"(^|_)(num|n|experts|heads|layers|blocks|depth|dim|width|size)(_|$)")
+# A number that multiplies, divides or turns something says something also where it is 0.
+_SCALES = re.compile(
+    r"(eps|epsilon|theta|base|scale|scaling|multiplier|factor|ratio|pct|percent|fraction|alpha|beta|gamma|slope|temperature)$"
+)
+# What another family may call what this one reads by another name: a key that says it again changes nothing.
+_AGAIN = {
+    "d_model": "hidden_size n_embd n_embed d_model dim model_dim embed_dim embedding_dim",
+    "vocab_size": "padded_vocab_size org_vocab_size n_vocab",
+    "context": "max_position_embeddings n_positions n_ctx max_seq_len max_seq_length seq_length model_max_length context_length",
+    "depth": "num_hidden_layers n_layer n_layers num_layers",
+    "eps": "rms_norm_eps layer_norm_eps layer_norm_epsilon layernorm_epsilon norm_eps norm_epsilon",
+    "heads": "num_attention_heads n_head n_heads num_heads",
+    "kv_heads": "num_key_value_heads n_kv_heads num_kv_heads n_head_kv num_query_groups multi_query_group_num",
+    "head_dim": "head_dim attention_head_dim attention_head_size head_size kv_channels",
+    "d_ff": "intermediate_size ffn_dim ffn_hidden_size n_inner",
+    "base": "rope_theta rope_base rotary_base rotary_emb_base",
+    "fraction": "partial_rotary_factor rotary_pct rotary_percent rope_pct rope_percent",
+    "turned": "rotary_dim rotary_emb_dim",
+}  # fmt: skip
+# What transformers' classes call a key beside its own name, for families that do not look for both themselves.
+_GPT = {
+    "hidden_size": "n_embd", "max_position_embeddings": "n_positions", "num_attention_heads": "n_head", "num_hidden_layers": "n_layer",
+}  # fmt: skip
+_LOCAL = {"num_experts": "num_local_experts"}
+OTHER_NAMES = {
+    "bloom": {"num_attention_heads": "n_head", "num_hidden_layers": "n_layer"},
+    "codegen": _GPT, "ctrl": _GPT, "gpt2": _GPT, "gpt-sw3": _GPT, "gpt_bigcode": _GPT, "gptj": _GPT, "openai-gpt": _GPT,
+    "dbrx": {
+        "hidden_size": "d_model", "max_position_embeddings": "max_seq_len", "num_attention_heads": "n_heads",
+        "num_hidden_layers": "n_layers",
+    },
+    "gpt_neo": {"num_attention_heads": "num_heads", "num_hidden_layers": "num_layers"},
+    "hunyuan_v1_moe": {"num_experts_per_tok": "moe_topk"},
+    "jamba": {"num_local_experts": "num_experts"},
+    "minimax": _LOCAL, "minimax_m3_vl_text": _LOCAL, "mixtral": _LOCAL, "qwen3_moe": _LOCAL, "qwen3_vl_moe_text": _LOCAL,
+    "mpt": {"hidden_size": "d_model", "num_attention_heads": "n_heads", "num_hidden_layers": "n_layers"},
+    "nemotron_h": {"layer_types": "layers_block_type", "num_local_experts": "n_routed_experts"},
+    "step3p5": {"num_mtp_layers": "num_nextn_predict_layers"},
+    "xglm": {"hidden_size": "d_model", "num_attention_heads": "attention_heads", "num_hidden_layers": "num_layers"},
+    "zamba": {"head_dim": "attention_head_dim", "layer_types": "layers_block_type"}, "zamba2": {"layer_types": "layers_block_type"},
+}  # fmt: skip
+SAME = object()  # null means the same as absent
+
+
+class Config:
+    """A config.json while it is read. `take` what is understood; `finish` refuses whatever is left."""
+
+    what = "this family's architecture"  # that cannot be known without a key
+
+    def __init__(
+        self, raw: Mapping[str, Any], where: str = "", said: Mapping[str, str] | None = None, own: Mapping | None = None
+    ):
+        if not isinstance(raw, Mapping) or not all(isinstance(key, str) for key in raw):
+            raise Unsupported(
+                f"{where or 'config.json'}: expected an object of keys and values, not {type(raw).__name__}"
+            )
+        self.raw, self.where = raw, where
+        self.said = said or {}  # what messages call a key, where not by its name
+        self.own = raw if own is None else own  # the file's own keys
+        self.left = {key for key in raw if _COUNTS.search(key) or not _NEUTRAL.search(key)} - NEUTRAL - {"strata"}
+
+    def renamed(self, names: Mapping[str, str], given: Mapping[str, Any]) -> "Config":
+        """The same file in another family's keys: `names` are that one's -> this one's, `given` says some of them outright.
+        A key that is there under both must say one thing."""
+        for ours, theirs in names.items():
+            if self.has(ours) and not (self.has(theirs) and says(self.raw[ours], self.raw[theirs])):
+                raise self.refuse(ours, f"this family calls it {theirs}, and so should the file")
+        for ours, value in given.items():
+            if (
+                self.has(ours)
+                and names.get(ours, ours) == ours
+                and ours in self.left
+                and not says(self.raw[ours], value)
+            ):
+                raise self.refuse(ours, f"what the file says elsewhere makes it {shown(value)}")
+        back = {theirs: ours for ours, theirs in names.items()}
+        raw = {back.get(key, key): value for key, value in self.raw.items()} | dict(given)
+        other = Config(raw, self.where, names, self.raw)
+        other.left = {back.get(key, key) for key in self.left} - set(given)
+        self.left.clear()
+        return other
+
+    def suppose(self, key: str, value: Any) -> None:
+        """Read on as if `key` said this, where it says nothing: for defaults that are objects."""
+        if not self.has(key):
+            self.raw = {**self.raw, key: value}
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Read keys by their other names; both may stand only where they say the same."""
+        for other in (name for name in names if self.has(name)):
+            key, value = names[other], self.raw[other]
+            if self.has(key):
+                self.expect(other, self.raw[key])
+            self.raw = {name: given for name, given in self.raw.items() if name != other} | {key: value}
+            self.left = self.left - {other} | {key}
+
+    def has(self, key: str) -> bool:
+        """Whether the key is there with a value."""
+        return self.raw.get(key) is not None
+
+    def take(self, key: str, kind: type | tuple[type, ...], default: Any = ..., null: Any = SAME) -> Any:
+        """The value of `key`, of type `kind`; null counts as absent unless it means `null`, and of a switch that is usually
+        on as off; without a default the key must be there."""
+        self.left.discard(key)
+        value = self.raw.get(key)
+        if value is None:
+            if key in self.raw and (null is not SAME or default is True):
+                return False if null is SAME else null
+            if default is ...:
+                raise Unsupported(f"{self._path(key)}: is missing, and {self.what} cannot be known without it")
+            return default
+        wanted = kind if isinstance(kind, tuple) else (kind,)
+        if float in wanted and _is_number(value):
+            if abs(value) > 1e300 or math.isnan(value):
+                raise self.refuse(key, "give a finite number")
+            return float(value)
+        if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
+            raise Unsupported(
+                f"{self._path(key)}: {shown(value)} is not of type {' or '.join(k.__name__ for k in wanted)}"
+            )
+        return value
+
+    def count(self, key: str, default: Any = ..., null: Any = SAME, least: int = 1, most: int = 2**31) -> Any:
+        """A whole number within bounds, or the default whatever it is."""
+        value = self.take(key, int, default, null)
+        if self.has(key) and not least <= value <= most:
+            raise self.refuse(key, f"give {least:,} to {most:,}")
+        return value
+
+    def positive(self, key: str, default: Any = ..., null: Any = SAME) -> Any:
+        """A number above 0, or the default whatever it is."""
+        value = self.take(key, float, default, null)
+        if self.has(key) and value <= 0:
+            raise self.refuse(key, "give a number above 0")
+        return value
+
+    def depth(self, key: str, default: Any = ...) -> int:
+        return self.count(key, default, most=MAX_LAYERS)
+
+    def listing(self, key: str, kind: type | tuple[type, ...], default: Any = None, most: int = 4096) -> list | None:
+        """A list whose entries are all of type `kind`."""
+        value = self.take(key, (list, tuple), default)
+        if value is not default and (
+            len(value) > most or not all(isinstance(v, kind) and type(v) is not bool for v in value)
+        ):
+            words = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
+            raise self.refuse(key, f"expected a list of {words}, at most {most:,} long")
+        return value
+
+    def expect(self, key: str, *accepted: Any) -> None:
+        """Understand `key` only where it says one of `accepted` (or is absent); anything else is refused by name."""
+        self.left.discard(key)
+        value = self.raw.get(key)
+        if value is not None and not any(says(value, a) for a in accepted):
+            raise self.refuse(key, f"only {' or '.join(map(shown, accepted))} is supported")
+
+    def ignore(self, *keys: str) -> None:
+        """Keys of this family that change nothing."""
+        self.left -= set(keys)
+
+    def nested(self, key: str) -> "Config":
+        self.left.discard(key)
+        value = self.raw.get(key)
+        return Config({} if value is None else value, self._path(key))
+
+    def refuse(self, key: str, why: str) -> Unsupported:
+        return Unsupported(f"{self._path(key)}: {shown(self.raw.get(key))} is not supported: {why}")
+
+    def finish(self, read: Mapping[str, Any] | None = None) -> None:
+        """Refuse what nobody took, unless it says that there is nothing of it, or says again what was `read`, the spec's mapping.
+        Any decoder may say that it is causal, and only that."""
+        self.expect("is_causal", True)
+        if self.raw.get("use_sliding_window") is False:
+            self.ignore("sliding_window", "max_window_layers")
+        left = [key for key in sorted(self.left) if not nothing(key, self.raw.get(key))]
+        again = _again(read) if left and read else {}
+        for key in left:
+            value = self.raw[key]
+            if says(value, again.get(key)) or (key[:1] == "_" and says(value, self.raw.get(key[1:]))):
+                continue  # the second is a class's own attribute, saved beside the key that it was made of
+            raise Unsupported(
+                f"{self._path(key):.80}: {shown(value)} is not a key that Strata knows for this family, and it could "
+                "change the architecture"
+            )
+
+    def _path(self, key: str) -> str:
+        key = self.said.get(key, key)
+        key = key if key.isprintable() else shown(key)
+        return f"{self.where}.{key}" if self.where else key
+
+
+def nothing(key: str, value: Any) -> bool:
+    """Whether a key that no family knows says that there is nothing of what it names: null, off, empty or none."""
+    if isinstance(value, Mapping):
+        return all(inner is None or inner is False for inner in value.values())
+    if _is_number(value):
+        return value == 0 and not _SCALES.search(key)
+    return value is None or value is False or (isinstance(value, str | list | tuple) and not value)
+
+
+def _again(read: Mapping[str, Any]) -> dict[str, Any]:
+    """What was read, by every name that a family has for it; what layers have of several sizes has none."""
+    parts = [part for part in read.get("parts", {}).values() if isinstance(part, Mapping)]
+    position = read.get("position", {})
+    said = {field: read.get(field) for field in ("d_model", "vocab_size", "context")}
+    said |= {
+        "eps": read.get("norm", {}).get("eps"),
+        "base": position.get("base"),
+        "fraction": position.get("fraction", 1.0),
+    }
+    said["depth"] = sum(segment["repeat"] * len(segment["blocks"]) for segment in read.get("layers", ()))
+    for field in ("heads", "kv_heads", "head_dim"):
+        sizes = {part[field] for part in parts if part.get("kind", "").endswith("attention") and field in part}
+        said[field] = sizes.pop() if len(sizes) == 1 else None
+    widths = {part["d_ff"] for part in parts if part.get("kind") == "feed_forward"}
+    said["d_ff"] = widths.pop() if len(widths) == 1 else None
+    if position.get("kind") == "rope" and said["head_dim"]:
+        said["turned"] = int(said["head_dim"] * said["fraction"])
+    if position.get("kind") != "rope":
+        said["fraction"] = None
+    return {
+        name: said[field] for field, names in _AGAIN.items() if said.get(field) is not None for name in names.split()
+    }
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: short, whatever it is."""
+    try:
+        text = reprlib.repr(value)
+        return text if len(text) <= 80 else f"{text[:79]}…"
+    except (ValueError, RecursionError):  # an integer of thousands of digits, a list without end
+        return f"a {type(value).__name__} too large to show"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def says(value: Any, accepted: Any) -> bool:
+    """Equal, and 1 is not true."""
+    return isinstance(value, bool) == isinstance(accepted, bool) and value == accepted
+
+
+def layers(blocks: Sequence[Sequence[Any]]) -> list[dict]:
+    """The spec's `layers` for a block a layer: the shortest repeated pattern that goes furthest, again and again."""
+    kinds: dict[Any, str] = {}
+    text = "".join(
+        kinds.setdefault(_key(block), chr(len(kinds))) for block in blocks
+    )  # a letter for each kind of block
+    return [
+        {"repeat": times, "blocks": [list(block) for block in blocks[at : at + period]]}
+        for at, period, times in _runs(text)
+    ]
+
+
+def _key(block: Sequence[Any]) -> Any:
+    return tuple(block) if all(type(step) is str for step in block) else str(block)
+
+
+@lru_cache(maxsize=64)
+def _runs(text: str) -> list[tuple[int, int, int]]:
+    """(where it begins, its length, how often it stands there) of each pattern in a text."""
+    runs, at = [], 0
+    while at < len(text):
+        best = (1, 1)  # period, times
+        for period in range(1, min(64, (len(text) - at) // 2) + 1):
+            times, unit = 1, text[at : at + period]
+            while text.startswith(unit, at + times * period):
+                times += 1
+            if times > 1 and period * times > best[0] * best[1]:
+                best = (period, times)
+            if best[0] * best[1] == len(text) - at:
+                break
+        runs.append((at, *best))
+        at += best[0] * best[1]
+    return runs
+
+
+# Where a wrapper's config.json keeps its language model's.
+TEXT_KEYS = ("text_config", "llm_config", "language_config", "thinker_config")
+# What the config.json of a wrapper says of images, sound and tokens, beside its text_config.
+WRAPPING = tuple(
+    """_vocab_size density_router_hidden_size density_router_threshold do_image_splitting encoder_patch_size
+    image_seq_len max_image_tokens max_num_patches max_pixels_tolerance max_tiles min_image_tokens min_tiles tile_size
+    use_image_special_tokens use_thumbnail density_router_loss_weight diffusion_head_config diffusion_loss_weight
+    semantic_model_config acoustic_tokenizer_chunk_size acoustic_tokenizer_encoder_config adapter_config adapter_layer_norm_eps
+    adaptor_config audio_frame_step alignment_intermediate_size audio_chunk_size audio_config audio_merge_size
+    audio_soft_tokens_per_image deepstack_layer_map downsample_factor downsample_mode downsample_rate downsample_ratio
+    drop_vision_last_layer encoder_config force_image_size has_lora_adapter high_res_vision_config ignore_index image_end_id
+    image_grid_pinpoints image_newline_id image_seq_length image_size image_start_id image_text_hidden_size initializer_factor
+    insert_layer_id max_value_projector_patch_to_query_dict merge_kernel_size merger_times mm_tokens_per_image
+    multimodal_projector_bias newline_id num_channels num_query_tokens patch_size perceiver_config position_id_per_seconds
+    projection_dim projection_hidden_size projection_layer_norm_eps projector_bias projector_config projector_dropout
+    projector_hidden_act projector_hidden_size projector_layernorm_eps projector_patch_to_query_dict projector_pooling_ratio
+    projector_use_layernorm qformer_config scale_factor seconds_per_chunk semantic_tokenizer_encoder_config slice_end_id
+    slice_start_id spatial_merge_size spatial_pool_mode spatial_pool_stride spatial_target_layers spatial_vision_layer
+    token_classification_bias use_decoder_only_language_model use_image_newline_parameter video_pruning_rate video_seq_length
+    video_temporal_patch_size vision_aspect_ratio vision_config vision_feature_layer vision_feature_select_strategy
+    vision_hidden_size vision_soft_tokens_per_image vision_use_cls_token visual_indicator_token_ids vocabulary_map vq_config
+    window_size word_timestamp_config""".split()
+)
+
+
+def text_config(config: Config, *types: str, tie: Any = ...) -> Config:
+    """The language model's keys of a multimodal config.json. Vision, projector and image tokens are no part of it. Its stored
+    precision holds where the text says nothing, and what it says of tied embeddings does always; `tie` is whether they are
+    tied where the family has another rule, None for the text model's own word."""
+    config.ignore(*WRAPPING, "quantization_config")
+    text = config.nested("text_config")
+    outer = {key: config.raw[key] for key in ("dtype", "torch_dtype", "quantization_config") if config.has(key)}
+    if text.has("dtype") or text.has("torch_dtype"):
+        outer = {key: value for key, value in outer.items() if key not in ("dtype", "torch_dtype")}
+    merged = Config({**text.raw, **{key: value for key, value in outer.items() if not text.has(key)}}, "text_config")
+    merged.ignore("num_image_tokens", "perceiver_config", "pixel_shuffle_factor")
+    said = config.take("tie_word_embeddings", bool, None)
+    tie = said if tie is ... else tie
+    if tie is not None:
+        merged.raw["tie_word_embeddings"] = tie
+        merged.left.add("tie_word_embeddings")
+    if types:
+        merged.expect("model_type", *types)
+    return merged

@@ -1,0 +1,350 @@
+"""What families share: sizes, layers, activations, stored precision and the llama-like pieces.
+
+Readers take a `Config` and give pieces of the spec's mapping; writers give pieces of a config.json back. A family's
+module strings them together and says only where it differs.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from types import UnionType
+from typing import Any, get_args
+
+from ...parts.attention import Attention
+from ...parts.base import Mixer
+from ...parts.experts import Experts
+from ...parts.feedforward import GATED, Activated, FeedForward
+from ...parts.position import Rope
+from ...spec import Architecture, Unsupported
+from .config import Config, layers
+
+# What a config.json calls an activation -> the spec's name for it, not gated.
+ACTIVATIONS = {
+    "relu": "relu", "relu2": "relu2", "gelu": "gelu", "gelu_python": "gelu", "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh",
+    "gelu_accurate": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu_python_tanh": "gelu_tanh", "silu": "silu", "swish": "silu",
+    "xielu": "xielu", "quick_gelu": "quick_gelu",
+}  # fmt: skip
+_GATED = {plain: gated for gated, plain in GATED.items()}
+_WRITTEN = {"gelu_tanh": "gelu_pytorch_tanh"}
+_DTYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+
+
+# ---- sizes ----
+
+
+def sizes(config: Config, *, vocab_size: int, d_model: int, context: int, tied: bool, eps: float) -> dict:
+    """What every llama-like model says once; the arguments are the family's defaults."""
+    return {
+        "vocab_size": config.count("vocab_size", vocab_size),
+        "d_model": config.count("hidden_size", d_model),
+        "context": config.count("max_position_embeddings", context),
+        "tied_embeddings": config.take("tie_word_embeddings", bool, tied),
+        "norm": {"kind": "rms", "eps": config.take("rms_norm_eps", float, eps)},
+    }
+
+
+def write_sizes(arch: Architecture) -> dict:
+    return {
+        "vocab_size": arch.vocab_size,
+        "hidden_size": arch.d_model,
+        "num_hidden_layers": arch.depth,
+        "max_position_embeddings": arch.context,
+        "rms_norm_eps": arch.norm.eps,
+        "tie_word_embeddings": arch.tied_embeddings,
+    }
+
+
+def heads(
+    config: Config, d_model: int, *, heads: int, kv_heads: int | None = None, head_dim: int | None = None
+) -> dict:
+    """heads, kv_heads and head_dim; the arguments are the family's defaults, None where they follow from the others: heads that
+    do not divide the stream are as wide as they fit, as in transformers."""
+    h = config.count("num_attention_heads", heads)
+    given = config.count("head_dim", head_dim, null=None)
+    if given is None and h > d_model:
+        raise config.refuse("num_attention_heads", f"give at most hidden_size, {d_model:,}")
+    kv = config.count("num_key_value_heads", kv_heads, null=None)
+    return {"heads": h, "kv_heads": h if kv is None else kv, "head_dim": d_model // h if given is None else given}
+
+
+def write_heads(part: Attention | None) -> dict:
+    """Where no layer has attention, one head stands for what is read all the same, whatever the width."""
+    if part is None:
+        return {"num_attention_heads": 1, "num_key_value_heads": 1}
+    return {"num_attention_heads": part.heads, "num_key_value_heads": part.kv_heads, "head_dim": part.head_dim}
+
+
+def attention(config: Config, d_model: int, *, biased: str | None = "attention_bias", **defaults: int | None) -> dict:
+    """Softmax attention; `biased` is the key that gives it biases."""
+    bias = config.take(biased, bool, False) if biased else False
+    return {"kind": "attention"} | heads(config, d_model, **defaults) | unless(False, bias=bias)
+
+
+def dense(
+    config: Config, d_ff: int, *, biased: str | None = None, act: str = "hidden_act", default: str = "silu"
+) -> dict:
+    """A gated feed-forward network of intermediate_size; `act` is the key of its activation, `biased` that of its biases."""
+    name = activation(config, act, default)
+    part = {"kind": "feed_forward", "d_ff": config.count("intermediate_size", d_ff)} | unless("swiglu", activation=name)
+    return part | unless(False, bias=config.take(biased, bool, False) if biased else False)
+
+
+def activation(config: Config, key: str = "hidden_act", default: str = "silu", gated: bool = True) -> str:
+    """The spec's name of the activation that `key` names."""
+    name = config.take(key, str, default)
+    plain = ACTIVATIONS.get(name)
+    if plain is None or (gated and plain not in _GATED):
+        raise config.refuse(
+            key, f"the spec has {', '.join(a for a, p in ACTIVATIONS.items() if not gated or p in _GATED)}"
+        )
+    return _GATED[plain] if gated else plain
+
+
+def mixed(config: Config, key: str = "hidden_act") -> dict:
+    """The activation inside a recurrent part: of its convolution, or of its queries, keys and values."""
+    return unless("silu", activation=activation(config, key, gated=False))
+
+
+def write_scalar(part: Attention) -> float:
+    """query_pre_attn_scalar, by whose root scores are divided."""
+    if part.scale and part.scale < 1e-100:
+        raise Unsupported(f"scale: {part.scale} is no root that a number is divided by")
+    return part.scale**-2 if part.scale else part.head_dim
+
+
+def write_dense(part: FeedForward) -> dict:
+    return {"intermediate_size": part.d_ff, "hidden_act": write_activation(part.activation)}
+
+
+def write_activation(name: str) -> str:
+    plain = GATED.get(name, name)
+    return _WRITTEN.get(plain, plain)
+
+
+def times(x: float, by: float) -> float:
+    """The number near x * by that gives x again when it is divided by `by`."""
+    y = x * by
+    for near in (y, math.nextafter(y, math.inf), math.nextafter(y, 0)):
+        if near / by == x:
+            return near
+    raise Unsupported(f"{x!r} is no number divided by {by!r}")
+
+
+def unless(default: Any, **field: Any) -> dict:
+    """The field, unless it says what holds anyway: `unless(False, bias=bias)`."""
+    return {name: value for name, value in field.items() if value != default}
+
+
+# ---- layers ----
+
+Kind = type | UnionType
+# What many families' parts are called: attention that is alike in all layers, or in a window and outside of one.
+WINDOWED = {"attention": Attention | None, "local": Attention | None, "global": Attention | None}
+FEEDS = {"dense": FeedForward | None, "moe": Experts | None}
+
+
+def made_of(
+    arch: Architecture,
+    kinds: Mapping[str, Kind],
+    position: Kind = Rope,
+    layer: Sequence[Kind | tuple[Kind, ...]] = (Mixer, Activated),
+) -> list[Any]:
+    """What a family's layers are made of: the parts of these names, in this order, for a writer to read their fields.
+
+    `kinds` gives the class of each name: `Class | None` for a part that a model may do without, which then is None; and
+    `local*` for all whose names begin so, which are not given back. `position` is the class of the model's own, and `layer`
+    those of the parts of every block, step by step, or () where blocks differ.
+
+    Raises Unsupported for any other architecture: no config.json of the family says it.
+    """
+    several = {name[:-1]: kind for name, kind in kinds.items() if name.endswith("*")}
+    for name, part in arch.parts.items():
+        kind = kinds.get(name) or next((kind for begin, kind in several.items() if name.startswith(begin)), None)
+        if type(part) not in (get_args(kind) or (kind,)):
+            raise Unsupported(f"parts.{name}: this family has no such part")
+    found = [arch.parts.get(name) for name in kinds if not name.endswith("*")]
+    for name, kind in kinds.items():
+        if name not in arch.parts and not name.endswith("*") and not isinstance(None, kind):
+            raise Unsupported(f"parts.{name}: is missing, and this family has no layers without it")
+    if not isinstance(arch.position, position):
+        raise Unsupported(f"position: this family's is another than {arch.position.kind}")
+    wanted = [step if isinstance(step, tuple) else (step,) for step in layer]
+    for steps in _orders(arch) if layer else ():
+        parts = [[arch.parts[name] for name in names] for names in steps]
+        if [*map(len, parts)] != [*map(len, wanted)] or not all(
+            isinstance(*pair) for step in zip(parts, wanted) for pair in zip(*step)
+        ):
+            raise Unsupported("layers: this family's have other parts, or have them in another order")
+    return found
+
+
+def abreast(arch: Architecture) -> tuple:
+    """The layer of a family whose two parts may stand behind one norm."""
+    return (Mixer, Activated) if len(arch.sequence[0]) > 1 else ((Mixer, Activated),)
+
+
+@lru_cache(maxsize=4)
+def _orders(arch: Architecture) -> frozenset[tuple[tuple[str, ...], ...]]:
+    """The parts of every kind of layer, step by step; kept, for all families are asked for one architecture in turn."""
+    return frozenset(tuple(step.parts for step in block) for segment in arch.layers for block in segment.blocks)
+
+
+def layer_types(config: Config, depth: int, default: Sequence[str], *known: str) -> list[str]:
+    """`layer_types`: one of the `known` words a layer."""
+    types = config.listing("layer_types", str)
+    types = list(default if types is None else types)
+    if len(types) != depth:
+        raise config.refuse("layer_types", f"it has {len(types)} entries for {depth} layers")
+    for word in types:
+        if word not in known:
+            raise config.refuse("layer_types", f"{word[:40]!r} is not one of {', '.join(known)}")
+    return types
+
+
+def assemble(
+    config: Config, value: dict, position: dict, parts: Mapping[str, dict], blocks: Sequence[Sequence[str]], **more: Any
+) -> dict:
+    """The spec's mapping: the parts that the blocks use, the pattern of the layers, the stored precision."""
+    ahead, segments = more.get("mtp", {}), layers(blocks)
+    every = [block for segment in segments for block in segment["blocks"]]
+    every += [ahead.get("block", ()), *ahead.get("further", ())]
+    steps = [step["parts"] if isinstance(step, dict) else step for block in every for step in block]
+    used = {name for step in steps for name in ([step] if isinstance(step, str) else step)}
+    parts = {name: part for name, part in parts.items() if name in used}
+    return value | {"position": position} | more | {"parts": parts, "layers": segments} | precision(config, parts)
+
+
+def windowed(
+    types: Sequence[str], part: dict, window: int | None, local: Mapping[str, Any] | None = None
+) -> tuple[dict[str, dict], list[str]]:
+    """The kinds of attention that layer_types asks for, and which one each layer has: `attention` where all are alike,
+    else `local` (in a window, with whatever else `local` says) and `global`."""
+    sliding = [word == "sliding_attention" for word in types]
+    seen = {True: part | {"window": window} | (local or {}), False: part}
+    if len(set(sliding)) == 1:
+        return {"attention": seen[sliding[0]]}, ["attention"] * len(types)
+    return {"local": seen[True], "global": seen[False]}, ["local" if s else "global" for s in sliding]
+
+
+def named_kinds(attentions: Sequence[dict]) -> tuple[dict[str, dict], list[str]]:
+    """A name for every distinct attention of the layers, and which one each layer has: `attention` where all are alike, else
+    `local` and `global`, with their heads where there are several of a sort."""
+    distinct = [part for n, part in enumerate(attentions) if part not in attentions[:n]]
+    sorts = ["local" if part.get("window") else "global" for part in distinct]
+    names = [
+        sort if sorts.count(sort) == 1 else f"{sort}{part['heads']}" for sort, part in zip(sorts, distinct, strict=True)
+    ]
+    names = names if len(distinct) > 1 else ["attention"]
+    return dict(zip(names, distinct, strict=True)), [names[distinct.index(part)] for part in attentions]
+
+
+def sparse_layers(config: Config, depth: int, first: int, every: int = 1) -> list[bool]:
+    """Which layers have experts: as mlp_layer_types says, else all but the `first`, of these each whose number `every` divides."""
+    usual = ["sparse" if layer >= first and layer % every == 0 else "dense" for layer in range(depth)]
+    words = config.listing("mlp_layer_types", str) or usual
+    if len(words) != depth or not set(words) <= {"dense", "sparse"}:
+        raise config.refuse("mlp_layer_types", f"give dense or sparse for each of the {depth} layers")
+    return [word == "sparse" for word in words]
+
+
+def write_sparse_layers(arch: Architecture) -> list[str]:
+    return ["sparse" if "moe" in block[-1].parts else "dense" for block in arch.sequence]
+
+
+def near_and_far(arch: Architecture) -> tuple[Rope, Rope]:
+    """The rope of the layers in a window, and of the others: the model's own where no layer says otherwise."""
+    own = {
+        bool(part.window): part.position
+        for part in arch.parts.values()
+        if isinstance(part, Attention) and part.position
+    }
+    return own.get(True, arch.position), own.get(False, arch.position)
+
+
+def mixers(arch: Architecture) -> list[Attention]:
+    """The attention part of every layer."""
+    return [arch.parts[block[0].parts[0]] for block in arch.sequence]
+
+
+def write_layer_types(arch: Architecture) -> list[str]:
+    return ["sliding_attention" if part.window else "full_attention" for part in mixers(arch)]
+
+
+def window(arch: Architecture) -> int | None:
+    """The one window that some layers have."""
+    return next((part.window for part in arch.parts.values() if getattr(part, "window", None)), None)
+
+
+# ---- stored precision ----
+
+
+def precision(config: Config, parts: Mapping[str, Mapping], default: str = "bf16") -> dict:
+    """`{precision: ...}` from dtype and quantization_config, {} where everything is bf16; beside it why the bytes of the weights
+    cannot be told, where that is so.
+
+    `parts` is the spec's mapping of parts.
+    """
+    key = "dtype" if config.has("dtype") else "torch_dtype"
+    name = config.take(key, (object, bool), None)
+    plain = default if name is None else _DTYPES.get(str(name).removeprefix("torch."))
+    unsized = {}
+    if plain is None:  # the architecture is known all the same
+        unsized, plain = {"unsized": str(config.refuse(key, f"the spec stores {', '.join(_DTYPES)}"))[:1_000]}, default
+    formats = {"default": plain}
+    if config.has("quantization_config"):
+        try:
+            formats |= _mxfp4(config.nested("quantization_config"), parts, plain)
+        except Unsupported as error:
+            unsized = {"unsized": str(error)[:1_000]}
+    config.ignore("quantization_config")
+    for name, part in parts.items():  # the balancing biases are kept wide, whatever the rest is stored in
+        if (part.get("router") or {}).get("selection_bias") and plain != "fp32":
+            formats[f"{name}.router.selection_bias"] = "fp32"
+    return ({} if formats == {"default": "bf16"} else {"precision": formats}) | unsized
+
+
+def _mxfp4(quantisation: Config, parts: Mapping[str, Mapping], plain: str) -> dict[str, str]:
+    """gpt-oss's: whatever stays wide, its routed experts alone are narrow. Every other method is read in quantised.py."""
+    quantisation.expect("quant_method", "mxfp4")
+    quantisation.ignore("dequantize", "use_kernel")
+    for entry in quantisation.listing("modules_to_not_convert", str, ()):
+        if entry.removesuffix(".weight").split(".")[-1] not in (
+            "self_attn",
+            "router",
+            "embed_tokens",
+            "lm_head",
+            "norm",
+        ):
+            raise quantisation.refuse(
+                "modules_to_not_convert", f"{entry[:60]!r} is stored otherwise than the spec can say"
+            )
+    quantisation.finish()
+    if not (formats := mxfp4_experts(parts, plain)):
+        raise quantisation.refuse("quant_method", "it stores routed experts alone, and this model has none")
+    return formats
+
+
+def mxfp4_experts(parts: Mapping[str, Mapping], plain: str) -> dict[str, str]:
+    """The routed experts' matrices in mxfp4; their biases are matrices too (one row an expert) and stay wide."""
+    formats = {}
+    for name in (name for name, part in parts.items() if part["kind"] == "experts"):
+        formats[f"{name}.experts"] = "mxfp4"
+        if parts[name].get("bias"):
+            formats |= {f"{name}.experts.{matrix}_bias": plain for matrix in ("gate", "up", "down")}
+    return formats
+
+
+def write_precision(arch: Architecture) -> dict:
+    """torch_dtype and quantization_config."""
+    plain = arch.precision.get("default", "bf16")
+    written = {"torch_dtype": next((name for name, fmt in _DTYPES.items() if fmt == plain), None)}
+    if written["torch_dtype"] is None:
+        raise Unsupported(f"precision.default: {plain} is no dtype of a config.json")
+    narrow = {
+        path: fmt
+        for path, fmt in arch.precision.items()
+        if fmt != plain and not path.endswith(("default", "selection_bias"))
+    }
+    if "mxfp4" in narrow.values():
+        written["quantization_config"] = {"quant_method": "mxfp4"}
+    return written
