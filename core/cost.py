@@ -308,10 +308,10 @@ def _block(
         yield from _part(arch, name, where, count, copies, w)
     wiring = trace_block(arch, steps)
     weights = _weights(arch, w, _between(wiring, wiring.parameters), count, _between(wiring, wiring.buffers))
-    mixing = {path: n for path, m in wiring.modules.items() if (n := getattr(m, "token_flops", 0))}
+    mixing = {path: box.token_flops for path, box in wiring.boxes.items() if box.token_flops}
     flops = (Flops({path: n * tokens for path, n in mixing.items()}) for tokens in (w.context, 1))
     written = sum(op.activation for op in wiring.operations if op.kind != "part")
-    states = [m.shape for m in wiring.modules.values() if isinstance(m, State)]
+    states = [box.shape for box in wiring.boxes.values() if isinstance(box, State)]
     kept = _kept_figures(count, {"state_bytes": (w.batch, {_state_format(w): states})})
     figures = (weights, _flops(w, *flops, count) if mixing else {}, _activations(w, written, count), kept)
     words = "norms" if arch.residual.streams == 1 else "norms and streams"
@@ -320,7 +320,7 @@ def _block(
 
 def _between(wiring: Traced, tensors: Mapping[str, Shape]) -> dict[str, Shape]:
     """Tensors between the parts: those of norms, and of what reads, writes and merges several streams."""
-    streams = {path for path, module in wiring.modules.items() if getattr(module, "box", "") in ("read", "add")}
+    streams = {path for path, box in wiring.boxes.items() if box.box in ("read", "add")}
     roots = {path: "streams" if any(path.startswith(f"{s}.") for s in streams) else "norm" for path in tensors}
     return {f"{roots[path]}.{path}": shape for path, shape in tensors.items()}
 

@@ -11,6 +11,7 @@ import networkx as nx
 import torch
 
 from .cost import block_names, block_words
+from .parts.base import Box
 from .parts.norm import Affine, Norm
 from .spec import Architecture, Step, Workload
 from .trace import Operation, Sizes, Traced, trace_ahead, trace_beneath, trace_block, trace_part
@@ -18,6 +19,7 @@ from .words import number
 
 FIGURES = ("parameters", "active_parameters", "flops", "cache_bytes")
 CACHE_BYTES = 2  # a value in bf16
+PLAIN = Box()  # what a function between the boxes says of itself: nothing
 
 
 def graph(arch: Architecture) -> nx.DiGraph:
@@ -125,7 +127,7 @@ class _Builder:
             seen.add((reader, part))
             traced = trace_part(self.arch.part(part), self.arch.d_model)
             for op in (op for op in traced.operations if op.kind == "borrowed"):
-                given = traced.modules[op.path].lender or op.id
+                given = traced.boxes[op.path].lender or op.id
                 ends = f"{lender}.{source}.{given}", f"{reader}.{part}.{op.id}"
                 self.edge(*ends, op.path.removesuffix("_cache"), op.shape, beside=True)
 
@@ -215,7 +217,7 @@ class _Builder:
         for op in (op for op in traced.operations if op.kind != "input"):
             here = f"{name}.{op.id}"
             if op.kind == "part":
-                stub = traced.modules[op.path]
+                stub = traced.boxes[op.path]
                 given = {read: ends[tensor.source] for read, tensor in zip(stub.names, op.inputs, strict=True)}
                 ends[op.id] = self.part(here, stub.name, name, count, given)
             else:
@@ -241,7 +243,7 @@ class _Builder:
             if part.each(f"{op.path}.weight"):
                 self.graph.nodes[node]["each"] = True  # not shared, though the part is tied
             ends[op.id] = self.arrows(node, op, ends)
-            idle = part.idle_parameters(d) if op.kind == "experts" else getattr(traced.modules.get(op.path), "idle", 0)
+            idle = part.idle_parameters(d) if op.kind == "experts" else traced.boxes.get(op.path, PLAIN).idle
             self.graph.nodes[node]["active_parameters"] -= idle
         return ends[traced.output.source]
 
@@ -251,9 +253,9 @@ class _Builder:
         own = sum(
             prod(shape) for path, shape in traced.parameters.items() if first and f"{path}.".startswith(f"{op.path}.")
         )
-        module = traced.modules.get(op.path)
+        box = traced.boxes.get(op.path, PLAIN)
         kept = prod(n for n in op.shape[2:] if isinstance(n, int)) if op.kind == "cache" else 0
-        explain = getattr(module, "explain", "")
+        explain = box.explain
         if kept:
             each = str(op.shape[1]).removeprefix("T").removeprefix("/")  # of how many tokens one entry is made
             tokens = f"each {each} tokens" if each else "every token"
@@ -263,8 +265,8 @@ class _Builder:
             explain = f"Kept whatever the length, and changed by every token: {number(prod(op.shape[1:]))} values."
         self.node(
             node, op.kind, op.label, op.inputs[0].shape if op.inputs else (), op.shape, parent=parent, repeat=count,
-            path=f"{parent}.{op.path}" if module and op.path else "", parameters=own, active_parameters=own,
-            flops=flops.get(op.path, getattr(module, "token_flops", 0)) if first else 0, cache_bytes=CACHE_BYTES * kept, explain=explain,
+            path=f"{parent}.{op.path}" if op.path in traced.boxes else "", parameters=own, active_parameters=own,
+            flops=flops.get(op.path, box.token_flops) if first else 0, cache_bytes=CACHE_BYTES * kept, explain=explain,
         )  # fmt: skip
 
     def arrows(self, node: str, op: Operation, ends: Mapping[str, str]) -> str:

@@ -6,7 +6,6 @@ process while it traces, under the feet of other visitors' live models; and it n
 Operations that only rearrange a tensor (view, split, transpose) are no boxes: they fold into the edge they lie on.
 """
 
-import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -17,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from .model import Block, PredictAhead
 from .parts import Part
+from .parts.base import Box, arguments
 from .spec import Architecture, Step
 
 # Sizes that stand for "any batch" and "any length". T is prime and larger than any width the spec accepts, so a
@@ -70,7 +70,7 @@ class Traced:
     output: Tensor
     parameters: dict[str, tuple[int, ...]] = field(hash=False)
     buffers: dict[str, tuple[int, ...]] = field(hash=False)
-    modules: dict[str, nn.Module] = field(hash=False, repr=False)
+    boxes: dict[str, Box] = field(hash=False, repr=False)  # those within others too
 
 
 class _Recorder(TorchFunctionMode):
@@ -102,16 +102,14 @@ class _Recorder(TorchFunctionMode):
         weight = next((self.weights[id(t)] for t in _tensors(args) if id(t) in self.weights), "")
         return self.record(name, weight, kind, label, (), args, out)
 
-    def box(self, path: str, module: nn.Module, forward: Callable, *args: object, **kwargs: object) -> object:
+    def box(self, path: str, box: Box, forward: Callable, *args: object, **kwargs: object) -> object:
         """Stands for a box's forward while its module is traced."""
         if self.inside:
             return forward(*args, **kwargs)
         self.inside = True
-        out = args[0] if getattr(module, "keeps_shape", False) else getattr(module, "outline", forward)(*args, **kwargs)
-        names = getattr(module, "names", None) or _names(type(module).forward)
-        scratch = getattr(module, "scratch", 0)
-        arguments = (*args, *kwargs.values())
-        out = self.record(path.replace(".", "_"), path, module.box, module.label, names, arguments, out, scratch)
+        out = box.outline(*args, **kwargs)
+        given = (*args, *kwargs.values())
+        out = self.record(path.replace(".", "_"), path, box.box, box.label, box.names, given, out, box.scratch)
         self.inside = False
         return out
 
@@ -161,10 +159,9 @@ def _tensors(args: tuple) -> Iterator[torch.Tensor]:
 @torch.no_grad()
 def trace(module: nn.Module, inputs: dict[str, torch.Tensor]) -> Traced:
     """Trace `module`, built for this alone, on meta tensors named as its forward's arguments."""
-    inputs = {name: inputs[name] for name in _names(type(module).forward) if name in inputs}
+    inputs = {name: inputs[name] for name in arguments(type(module).forward) if name in inputs}
     recorder = _Recorder(inputs, {id(p): path for path, p in module.named_parameters()})
-    modules = dict(module.named_modules())
-    boxes = {path: m for path, m in modules.items() if hasattr(m, "box")}
+    boxes = {path: box for path, box in module.named_modules() if isinstance(box, Box)}
     for path, box in boxes.items():
         box.forward = partial(recorder.box, path, box, box.forward)
     with recorder:
@@ -177,14 +174,8 @@ def trace(module: nn.Module, inputs: dict[str, torch.Tensor]) -> Traced:
         Tensor(source, name, symbolic(out.shape)),
         {path: tuple(p.shape) for path, p in module.named_parameters()},
         {path: tuple(b.shape) for path, b in module.named_buffers()},
-        modules,
+        boxes,
     )
-
-
-@lru_cache(maxsize=256)
-def _names(forward: Callable) -> tuple[str, ...]:
-    """What a module's forward calls its inputs."""
-    return tuple(inspect.signature(forward).parameters)[1:]
 
 
 def symbolic(shape: tuple[int, ...]) -> Sizes:
@@ -230,7 +221,7 @@ def trace_beneath(part: Part, layers: int, d_model: int) -> Traced:
     return trace(module, inputs)
 
 
-class Stub(nn.Module):
+class Stub(Box):
     """Stands for a part in a block's trace: the part itself is traced by its own value."""
 
     box = "part"
@@ -238,8 +229,11 @@ class Stub(nn.Module):
 
     def __init__(self, name: str, part: Part):
         super().__init__()
-        self.name, self.label = name, part.title
-        self.names = ("x", *part.reads)
+        self.name, self.part, self.label = name, part, part.title
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return ("x", *self.part.reads)
 
     def forward(self, x: torch.Tensor, *beside: torch.Tensor) -> torch.Tensor:
         return x

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Eps, Linear, normal
+from .base import Box, Eps, Linear, normal
 from .residual import Streams, _Residual
 
 
@@ -86,7 +86,7 @@ class Router(nn.Module):
         return torch.tanh(F.linear(x, self.weight).float()).to(x.dtype)
 
 
-class Predict(nn.Module):
+class Predict(Box):
     """p_i = s_i + sum over j of c_ij s_j, with coefficients of the token's own."""
 
     box = "read"
@@ -113,13 +113,12 @@ class Predict(nn.Module):
         return stream.new_empty(*stream.shape[:2], stream.shape[-1]), stream.new_empty(stream.shape)
 
 
-class ReadActive(nn.Module):
+class ReadActive(Box):
     """The stream that is computed: inside a layer the last one, else the active one, times a learned scale."""
 
     box = "read"
     label = "Active stream"
     explain = "The stream that the layer computes."
-    token_flops = 0
 
     def __init__(self, residual: AltUp, d_model: int):
         super().__init__()
@@ -132,13 +131,12 @@ class ReadActive(nn.Module):
         return (x if self.scale is None or not self.residual.scaled else x * self.scale,)
 
 
-class WriteActive(nn.Module):
+class WriteActive(Box):
     """The predictions and, behind them, the active stream with the part's output."""
 
     box = "add"
     label = "+"
     explain = "The part's output joins the stream that is computed; the predictions wait beside it."
-    token_flops = 0
 
     def __init__(self, residual: AltUp):
         super().__init__()
@@ -156,7 +154,7 @@ class WriteActive(nn.Module):
         return stream.new_empty(*stream.shape[:2], self.residual.streams + 1, stream.shape[-1])
 
 
-class Correct(nn.Module):
+class Correct(Box):
     """s_i = p_i + (1 + c_i) (x - p_active), x being what the active stream became."""
 
     box = "add"
@@ -186,12 +184,11 @@ class Correct(nn.Module):
         return stream.new_empty(*stream.shape[:2], self.residual.streams, stream.shape[-1])
 
 
-class WriteOthers(nn.Module):
+class WriteOthers(Box):
     box = "add"
     keeps_shape = True
     label = "+"
     explain = "The part's output joins all streams but the first."
-    token_flops = 0
 
     def __init__(self, residual: AltUp):
         super().__init__()
@@ -202,7 +199,7 @@ class WriteOthers(nn.Module):
         return torch.cat((stream[:, :, :1], others), dim=2)
 
 
-class _Projections(nn.Module):
+class _Projections(Box):
     """A projection for each stream but the first, brought to the first one's size."""
 
     box = "read"

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..words import tokens
 from .base import (
     Borrow,
+    Box,
     Flops,
     HeadDim,
     Heads,
@@ -372,7 +373,7 @@ class AttentionModule(nn.Module):
         return x
 
 
-class CausalAttention(nn.Module):
+class CausalAttention(Box):
     """softmax(q k^T * scale) v over the keys that each query may see. The scores are never kept."""
 
     box = "attention_core"

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .attention import Attention, CausalAttention
-from .base import Flops, HeadDim, Heads, Keep, Linear, Mixer, Shape, causal_pairs, normal
+from .base import Box, Flops, HeadDim, Heads, Keep, Linear, Mixer, Shape, causal_pairs, normal
 from .experts import grouped_linear
 from .norm import Norm
 from .position import Position, Rope
@@ -130,7 +130,7 @@ class AttentionExpertsModule(nn.Module):
         return self.o(y, weights, chosen)
 
 
-class ExpertProjections(nn.Module):
+class ExpertProjections(Box):
     """A matrix for each expert, (E, out, in): each token through those of the experts it was sent to."""
 
     box = "linear"

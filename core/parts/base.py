@@ -2,16 +2,12 @@
 
 A part is one technique. Its class holds what configures it, the module that computes it, what it keeps between
 calls, what it costs and the words that describe it; nothing elsewhere knows more about the technique than its file.
-
-A module with a class attribute `box` is one box of the traced picture, of that kind; others are traced through.
-`keeps_shape` says that its output has its first input's shape, and a method `outline` gives its outputs empty, so
-that analysis need not run it; a test holds both equal to what a live run gives. `scratch` counts the values that a
-box writes inside for one token, beside its output, and `idle` its parameters that one token does not touch.
 """
 
+import inspect
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, get_args
 
@@ -258,7 +254,52 @@ class Recurrence(Mixer):
     role: ClassVar[str] = "recurrence"
 
 
-class Linear(nn.Linear):
+class Box(nn.Module):
+    """A module that is one box of the traced picture, with what it says of itself; other modules are traced through.
+
+    Figures are for one token of one sequence. What a box does not say is its default here.
+    """
+
+    box: str
+    """The kind of its node in the graph: norm, linear, rope, cache, ... The picture has one look for each kind."""
+
+    label: str
+    """What is written on it."""
+
+    explain: str = ""
+    """A sentence or two for who points at it, with this module's own numbers."""
+
+    keeps_shape: bool = False
+    """Whether its one output has the shape of its first input. Analysis then does not run it (see `outline`)."""
+
+    scratch: int = 0
+    """Values that it writes inside, beside its outputs: the cost counts them among the activations."""
+
+    token_flops: int = 0
+    """FLOPs of its matrix products, all that is inside it. For a box of a part the graph and the cost take the figures of
+    `Part.flops` for this path where there are any; for a box outside the parts this is all they have."""
+
+    idle: int = 0
+    """Those of its parameters that one token does not touch: no active parameters of the graph's node."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it calls its inputs: the words on the arrows that lead to it."""
+        return arguments(type(self).forward)
+
+    def outline(self, *inputs: Tensor, **more: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Its outputs with the right shapes, whatever is in them: the tracer calls this in place of `forward`. A box says
+        it where a forward on large meta tensors is slow; a test holds it equal to what a live run gives."""
+        return inputs[0] if self.keeps_shape else type(self).forward(self, *inputs, **more)
+
+
+@lru_cache(maxsize=512)
+def arguments(forward: Callable) -> tuple[str, ...]:
+    """What a module's forward calls its inputs."""
+    return tuple(inspect.signature(forward).parameters)[1:]
+
+
+class Linear(Box, nn.Linear):
     """A linear map, initialised as GPT-2's (normal, 0.02) so that a live model of any depth starts well-behaved."""
 
     box = "linear"
@@ -283,7 +324,7 @@ class Linear(nn.Linear):
             nn.init.zeros_(self.bias)
 
 
-class Embedding(nn.Embedding):
+class Embedding(Box, nn.Embedding):
     """A table of one vector a token (or a position), times a constant; where it is `width` wide, a projection follows."""
 
     box = "embedding"
@@ -327,7 +368,7 @@ class Lends:
         return x
 
 
-class Keep(Lends, nn.Module):
+class Keep(Lends, Box):
     """What a layer keeps between calls passes through here: an identity until `caching` turns it on.
 
     The traced picture shows it as a box, its `kept` tensor is what cached decode reads, and its bytes are the
@@ -366,7 +407,7 @@ class Keep(Lends, nn.Module):
         return 0 if self.kept is None else self.kept.numel() * self.kept.element_size()
 
 
-class State(nn.Module):
+class State(Box):
     """What a layer keeps of all earlier tokens in a constant size. Before the first token it is zeros.
 
         y, after = self.core(x, self.state.before(x))
@@ -400,7 +441,7 @@ class State(nn.Module):
         return 0 if self.kept is None else self.kept.numel() * self.kept.element_size()
 
 
-class Borrow(nn.Module):
+class Borrow(Box):
     """What another layer keeps or lends, read instead of made again (Gemma 3n and 4): the model sets `source`."""
 
     box = "borrowed"

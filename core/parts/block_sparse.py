@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .attention import visible
-from .base import Heads, Length, causal_pairs, check_groups
+from .base import Box, Heads, Length, causal_pairs, check_groups
 from .chosen import ChosenBlocksAttention, ChosenBlocksModule, best_blocks, block_pairs
 
 
@@ -75,7 +75,7 @@ class BlockSparseModule(ChosenBlocksModule):
         return self.index_cache(self.index_turned(k, positions).squeeze(2))
 
 
-class BlockIndexer(nn.Module):
+class BlockIndexer(Box):
     """Each head's scores of all keys, the best of each block, and the blocks with the best of those."""
 
     box = "indexer"

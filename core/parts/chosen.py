@@ -7,10 +7,10 @@ from typing import Annotated
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from .attention import Attention, AttentionModule, CausalAttention, key_positions, visible
-from .base import Flops, HeadDim, Heads, Keep, Length, Linear, Shape, causal_pairs
+from .base import Box, Flops, HeadDim, Heads, Keep, Length, Linear, Shape, causal_pairs
 from .position import Dynamic, LongRope, Position, Rope, check_turned
 
 Blocks = Annotated[int, Field(ge=1, le=4_096)]
@@ -105,7 +105,7 @@ class ChosenBlocksCore(CausalAttention):
         return kept.unflatten(1, (self.part.kv_heads, -1))
 
 
-class LightningIndexer(nn.Module):
+class LightningIndexer(Box):
     """I_ts = sum over heads i of w_ti ReLU(q_ti k_s), and for each token t the K best s: tokens (DeepSeek-V3.2, equation 1), or
     entries of `ratio` tokens each (DeepSeek-V4, equations 16 and 17)."""
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..words import tokens
 from .attention import visible
 from .base import (
+    Box,
     Flops,
     HeadDim,
     Heads,
@@ -270,7 +271,7 @@ class Compressor(nn.Module):
         return self.cache(entries)
 
 
-class Pool(nn.Module):
+class Pool(Box):
     """C_i = sum over its tokens j of softmax_j(Z_j + B_j) * X_j, channel by channel (equations 11, 12 and 22, 23)."""
 
     box = "pool"
@@ -312,7 +313,7 @@ class Pool(nn.Module):
         return x.new_empty(len(x), self.made(x.shape[1], past), self.dim), torch.empty_like(before)
 
 
-class CompressedCore(nn.Module):
+class CompressedCore(Box):
     """One softmax over the tokens of the window, the entries and a sink."""
 
     box = "attention_core"
@@ -351,7 +352,7 @@ class CompressedCore(nn.Module):
         return torch.empty_like(q)
 
 
-class GroupedLinear(nn.Module):
+class GroupedLinear(Box):
     """A linear map for each group of channels: in groups times as few weights as one for all of them."""
 
     box = "linear"

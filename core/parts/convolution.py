@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from .base import Flops, Linear, Recurrence, Shape, State
+from .base import Box, Flops, Linear, Recurrence, Shape, State
 from .feedforward import NAMES, PLAIN
 
 Kernel = Annotated[int, Field(ge=2, le=64)]
 
 
-class CausalConvolution(nn.Module):
+class CausalConvolution(Box):
     """Each channel alone over the last `kernel` tokens: y_t = sum over k of w_k x_(t - K + 1 + k), then perhaps an activation.
     With a dilation, over as many tokens that are so far apart.
 

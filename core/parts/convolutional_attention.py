@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..words import tokens
 from .attention import Attention, CausalAttention
-from .base import Flops, HeadDim, Heads, Keep, Length, Linear, Mixer, Shape, State, causal_pairs, check_groups
+from .base import Box, Flops, HeadDim, Heads, Keep, Length, Linear, Mixer, Shape, State, causal_pairs, check_groups
 from .convolution import Kernel
 from .position import Position, Rope
 
@@ -166,7 +166,7 @@ class ConvolutionalAttentionModule(nn.Module):
         return self.o(self.core(q, self.k_cache(k), self.v_cache(v), positions))
 
 
-class TwoConvolutions(nn.Module):
+class TwoConvolutions(Box):
     """Over time: each channel alone, then all channels of each head together; both with a bias."""
 
     box = "convolution"
@@ -199,7 +199,7 @@ def _weight(channels: int, width: int, kernel: int) -> nn.Parameter:
     return nn.Parameter(weight if weight.is_meta else nn.init.normal_(weight, std=(width * kernel) ** -0.5))
 
 
-class LengthenedMeans(nn.Module):
+class LengthenedMeans(Box):
     """The convolved queries and keys, plus means of what they were before; then all of one length."""
 
     box = "norm"
@@ -230,7 +230,7 @@ class LengthenedMeans(nn.Module):
         return q.new_empty(*q.shape[:2], h, d), k.new_empty(*k.shape[:2], g, d)
 
 
-class Delay(nn.Module):
+class Delay(Box):
     """Each token is given what the one before it was; the first, zeros. Then the bias."""
 
     box = "convolution"

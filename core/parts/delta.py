@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Eps, Flops, HeadDim, Heads, Linear, Recurrence, Shape, State, check_groups
+from .base import Box, Eps, Flops, HeadDim, Heads, Linear, Recurrence, Shape, State, check_groups
 from .convolution import CausalConvolution, Kernel
 from .feedforward import NAMES, Plain
 from .norm import GatedRMSNorm, Norm
@@ -123,7 +123,7 @@ class GatedDeltaNetModule(nn.Module):
         return self.o(self.out_norm(y, z).flatten(-2))
 
 
-class DeltaRule(nn.Module):
+class DeltaRule(Box):
     """S <- exp(g_t) S, then S <- S + k_t (beta_t (v_t - S^T k_t))^T, and o_t = S^T q_t (equation 10)."""
 
     box = "recurrence"

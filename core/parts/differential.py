@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .attention import shrunk_dim, visible
-from .base import Flops, HeadDim, Heads, Keep, Linear, Mixer, Shape, causal_pairs, check_groups, normal
+from .base import Box, Flops, HeadDim, Heads, Keep, Linear, Mixer, Shape, causal_pairs, check_groups, normal
 from .norm import Norm, RMSNorm
 from .position import Position, Rope, check_turned
 
@@ -103,7 +103,7 @@ class DifferentialModule(nn.Module):
         return x if self.rotary is None else self.rotary(x, positions)
 
 
-class DifferentialCore(nn.Module):
+class DifferentialCore(Box):
     """(softmax(q1 k1^T) - lambda softmax(q2 k2^T)) v over the keys that each query may see."""
 
     box = "attention_core"

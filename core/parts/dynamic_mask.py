@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .attention import Attention, AttentionModule, CausalAttention, visible
-from .base import Flops, Length, causal_pairs, normal
+from .base import Box, Flops, Length, causal_pairs, normal
 from .chosen import ordered
 
 
@@ -70,7 +70,7 @@ class DynamicMaskModule(AttentionModule):
         return (self.weigh(v),)
 
 
-class KeyWeights(nn.Module):
+class KeyWeights(Box):
     """exp(a softplus(W v)) of the values of all heads together: one number a key and value head."""
 
     box = "activation"

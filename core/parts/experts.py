@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Flops, Linear, Part, Positive, Spec, Width, check_groups, normal, scaled
+from .base import Box, Flops, Linear, Part, Positive, Spec, Width, check_groups, normal, scaled
 from .feedforward import NAMES, Activated, Activation, FeedForwardModule, feed_forward_flops
 from .norm import PartNorm, check_plain
 from .router import Count, Router, RouterModule
@@ -256,7 +256,7 @@ class ExpertsModule(nn.Module):
         return y
 
 
-class StackedExperts(nn.Module):
+class StackedExperts(Box):
     """All experts' matrices as one tensor a projection, (E, out, in), so that cost does not grow with their number."""
 
     box = "experts"

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Flops, Linear, Part, Positive, Spec, Width, scaled, times
+from .base import Box, Flops, Linear, Part, Positive, Spec, Width, scaled, times
 from .gaussian import GaussianTopK
 from .norm import PartNorm, check_plain
 
@@ -206,7 +206,7 @@ class FeedForwardModule(nn.Module):
         return y if self.out_scale is None else self.out_scale(y)
 
 
-class OutScale(nn.Module):
+class OutScale(Box):
     """One learned number that all of an output is multiplied by."""
 
     box = "scale"
@@ -222,7 +222,7 @@ class OutScale(nn.Module):
         return x * self.weight
 
 
-class Activate(nn.Module):
+class Activate(Box):
     """The activation as a box of the picture: f(up), or f(gate) * up."""
 
     box = "activation"
@@ -238,7 +238,7 @@ class Activate(nn.Module):
         return self.part.activate(up, gate)
 
 
-class XIELU(nn.Module):
+class XIELU(Box):
     """a x² + b x above zero, c (e^x - 1 - x) + b x below it: an activation that is never flat for long."""
 
     box = "activation"

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from .base import Eps, normal
+from .base import Box, Eps, normal
 from .manifold_hyper import ManifoldWrite
 from .residual import CopyStreams, Streams, _Residual
 
@@ -39,7 +39,7 @@ class GatedStreams(_Residual):
         yield "The stored norm weight of the streams is its distance from one; after the last layer a last read replaces the norm."
 
 
-class GatedMerge(nn.Module):
+class GatedMerge(Box):
     """x = mean of g_i * norm X_i, with gates g = sigmoid(U silu(D norm X / n)) of every channel of every stream."""
 
     box = "read"

@@ -3,10 +3,12 @@
 from statistics import NormalDist
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from .base import Box
 
 
-class GaussianTopK(nn.Module):
+class GaussianTopK(Box):
     """Cuts each token's channels at the value that a share of a Gaussian of their mean and deviation lies below."""
 
     box = "activation"

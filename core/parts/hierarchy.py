@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from .base import Eps
+from .base import Box, Eps
 from .residual import _Residual
 
 
@@ -42,11 +42,10 @@ class Hierarchy(_Residual):
         yield "Each run of a stack keeps keys and values of its own, though the weights are the same."
 
 
-class BothPaces(nn.Module):
+class BothPaces(Box):
     box = "read"
     label = "Fast and slow stream"
     explain = "The slow stream begins as the embedding, the fast one as one learned vector."
-    token_flops = 0
 
     def __init__(self, d_model: int):
         super().__init__()
@@ -56,19 +55,17 @@ class BothPaces(nn.Module):
         return torch.stack((self.start.to(x.dtype).expand_as(x), x), dim=2)
 
 
-class SlowStream(nn.Module):
+class SlowStream(Box):
     box = "read"
     label = "Slow stream"
     explain = "The head reads the slow stream alone."
-    token_flops = 0
 
     def forward(self, stream: Tensor) -> Tensor:  # (B, T, 2, d_model) -> (B, T, d_model)
         return stream[:, :, 1].clone()
 
 
-class PaceRead(nn.Module):
+class PaceRead(Box):
     box = "read"
-    token_flops = 0
 
     def __init__(self, residual: Hierarchy):
         super().__init__()

@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from .base import Box
 from .residual import CopyStreams, Streams, _Residual
 
 
@@ -25,17 +26,16 @@ class HyperConnections(_Residual):
         return HyperRead(self.streams, index, d_model), HyperWrite(self.streams, self.scale, d_model)
 
 
-class SumStreams(nn.Module):
+class SumStreams(Box):
     box = "read"
     label = "Sum of streams"
     explain = "The streams are added up."
-    token_flops = 0
 
     def forward(self, stream: Tensor) -> Tensor:  # (B, T, streams, d_model) -> (B, T, d_model)
         return stream.sum(dim=2)
 
 
-class HyperRead(nn.Module):
+class HyperRead(Box):
     """x = sum over streams of a_i h_i; step k begins by reading stream k mod n alone, as in the paper."""
 
     box = "read"
@@ -51,7 +51,7 @@ class HyperRead(nn.Module):
         return (torch.einsum("btnd,n->btd", stream, self.weight),)
 
 
-class HyperWrite(nn.Module):
+class HyperWrite(Box):
     """h_i <- sum over j of A_ij h_j + b_i f(x); begins as n plain residual streams."""
 
     box = "add"

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from .base import Flops, HeadDim, Heads, Linear, Recurrence, Shape, State
+from .base import Box, Flops, HeadDim, Heads, Linear, Recurrence, Shape, State
 from .convolution import CausalConvolution, Kernel
 from .delta import delta_rule, unit
 from .feedforward import NAMES, Plain
@@ -117,7 +117,7 @@ class KimiDeltaModule(nn.Module):
         return self.o(self.out_norm(y).flatten(-2) * torch.sigmoid(gate))
 
 
-class ChannelDeltaRule(nn.Module):
+class ChannelDeltaRule(Box):
     """S <- diag(exp(g_t)) S, then S <- S + k_t (beta_t (v_t - S^T k_t))^T, and o_t = S^T q_t (equation 1)."""
 
     box = "recurrence"

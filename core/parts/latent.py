@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..words import tokens
 from .attention import visible
-from .base import Flops, HeadDim, Heads, Keep, Length, Linear, Mixer, Positive, Shape, causal_pairs
+from .base import Box, Flops, HeadDim, Heads, Keep, Length, Linear, Mixer, Positive, Shape, causal_pairs
 from .norm import Norm, PartNorm, RMSNorm
 from .position import Position, Yarn, check_turned, yarn_magnitude
 from .temperature import Temperature
@@ -248,7 +248,7 @@ class LatentAttentionModule(nn.Module):
         return forms["expanded"].total < forms["absorbed"].total
 
 
-class LatentCore(nn.Module):
+class LatentCore(Box):
     """The two ways to attend: to rebuilt keys and values, or to the latents. They agree to rounding."""
 
     box = "attention_core"

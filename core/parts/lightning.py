@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Flops, HeadDim, Heads, Linear, Recurrence, Shape, State, check_groups, times
+from .base import Box, Flops, HeadDim, Heads, Linear, Recurrence, Shape, State, check_groups, times
 from .feedforward import NAMES, PLAIN, Plain
 from .norm import HeadNorms, Norm, RMSNorm
 from .position import NoPosition, Rope
@@ -142,7 +142,7 @@ class GroupNorms(HeadNorms):
         return super().forward(x.unflatten(-1, (self.groups, -1))).flatten(-2)
 
 
-class FadingSum(nn.Module):
+class FadingSum(Box):
     """S <- exp(-slope) S + k_t v_t^T, and o_t = S^T q_t (equation 4)."""
 
     box = "recurrence"

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .base import (
     MOST_CHANNELS,
+    Box,
     Flops,
     HeadDim,
     Linear,
@@ -127,7 +128,7 @@ class MambaModule(nn.Module):
         return self.o(y * F.silu(z))
 
 
-class HeadLinear(nn.Module):
+class HeadLinear(Box):
     """A linear map for each head: (B, T, H, in) -> (B, T, H, out)."""
 
     box = "linear"
@@ -153,7 +154,7 @@ class HeadLinear(nn.Module):
         return y if self.bias is None else y + self.bias
 
 
-class ChannelScan(nn.Module):
+class ChannelScan(Box):
     """h_t = exp(-exp(A) d_t) h_(t-1) + d_t x_t B_t, and y_t = h_t C_t + D x_t, with d_t the softplus of the step."""
 
     box = "recurrence"

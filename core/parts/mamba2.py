@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Eps, Flops, HeadDim, Linear, Positive, Recurrence, Shape, Spec, State, check_groups, times
+from .base import Box, Eps, Flops, HeadDim, Linear, Positive, Recurrence, Shape, Spec, State, check_groups, times
 from .convolution import CausalConvolution, Kernel
 from .feedforward import NAMES, Plain
 from .norm import GatedRMSNorm, Norm
@@ -163,7 +163,7 @@ class Mamba2Module(nn.Module):
         return torch.cat([torch.full((n,), scale, **plain) for n, (_, scale) in zip(widths, part.scales, strict=True)])
 
 
-class SelectiveScan(nn.Module):
+class SelectiveScan(Box):
     """h_t = exp(-exp(A) d_t) h_(t-1) + d_t x_t B_t^T, and y_t = h_t C_t + D x_t, with d_t = softplus(dt_t + bias)."""
 
     box = "recurrence"

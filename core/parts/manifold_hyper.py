@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from .base import Eps, Positive, normal
+from .base import Box, Eps, Positive, normal
 from .residual import CopyStreams, Streams, _Residual
 
 
@@ -47,7 +47,7 @@ class ManifoldHyperConnections(_Residual):
             )
 
 
-class ManifoldRead(nn.Module):
+class ManifoldRead(Box):
     """Of n streams X: x = sum of a_i X_i with a = sigmoid + eps; how much of the output each takes; and the n × n matrix
     that mixes them. All are one linear map of the normalised streams, times a scale for each kind, plus a base."""
 
@@ -90,7 +90,7 @@ class ManifoldRead(nn.Module):
         return tuple(stream.new_empty(*lead, *shape) for shape in shapes[: len(self.sizes)])
 
 
-class ManifoldWrite(nn.Module):
+class ManifoldWrite(Box):
     """X_j <- sum over i of M_ij X_i + b_j f(x)."""
 
     box = "add"
@@ -108,7 +108,7 @@ class ManifoldWrite(nn.Module):
         return kept + self.scale * take.unsqueeze(-1) * update.unsqueeze(2)
 
 
-class ManifoldMerge(nn.Module):
+class ManifoldMerge(Box):
     """x = sum of a_i X_i, with weights computed as those that a part reads by."""
 
     box = "read"

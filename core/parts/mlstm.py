@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from .base import Eps, Flops, HeadDim, Heads, Linear, Positive, Recurrence, Shape, State
+from .base import Box, Eps, Flops, HeadDim, Heads, Linear, Positive, Recurrence, Shape, State
 from .norm import Norm
 
 
@@ -100,7 +100,7 @@ class MLSTMModule(nn.Module):
         return self.o(torch.sigmoid(self.out_gate(x)) * self.head_norm(y).flatten(-2))
 
 
-class Cell(nn.Module):
+class Cell(Box):
     """C_t = f_t C_(t-1) + i_t k_t v_t^T, n_t = f_t n_(t-1) + i_t k_t, and h_t = C_t^T q_t / max(|n_t^T q_t|, 1), with i_t = exp of
     the input gate and f_t the sigmoid of the other, all in units of exp(m_t) (equations 19 to 27)."""
 
@@ -143,7 +143,7 @@ class Cell(nn.Module):
         return v.new_empty(v.shape), memory, total, peak
 
 
-class HeadNorm(nn.Module):
+class HeadNorm(Box):
     """LayerNorm of each head's channels alone."""
 
     box = "norm"

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..words import tokens
 from .attention import shrunk_dim, visible
 from .base import (
+    Box,
     Flops,
     HeadDim,
     Heads,
@@ -229,7 +230,7 @@ class NativeSparseModule(nn.Module):
         return x if self.rotary is None else self.rotary(x, positions)
 
 
-class Compress(nn.Module):
+class Compress(Box):
     """The key and the value of a block: W2 ReLU(W1 [x_1 + e_1, ..., x_l + e_l]), with weights of its own for each (equation 7)."""
 
     box = "pool"
@@ -276,7 +277,7 @@ class Compress(nn.Module):
         return *self.empty(kv, self.made(kv.shape[1], past)), torch.empty_like(before)
 
 
-class Branch(nn.Module):
+class Branch(Box):
     """softmax(q k^T / sqrt(D)) v over the keys that each query may see; zeros where it sees none."""
 
     box = "attention_core"
@@ -353,7 +354,7 @@ class WindowBranch(Branch):
         return visible(positions, keys, self.part.window, None)
 
 
-class GatedSum(nn.Module):
+class GatedSum(Box):
     """sum over branches c of sigmoid(g_c) y_c, with a gate for each head (equation 5)."""
 
     box = "scale"

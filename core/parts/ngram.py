@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from .base import Embedding, Keep, Linear, Spec
+from .base import Box, Embedding, Keep, Linear, Spec
 
 
 class NGrams(Spec):
@@ -66,7 +66,7 @@ class Recent(Keep):
     nbytes = 0
 
 
-class NGramEmbedding(nn.Module):
+class NGramEmbedding(Box):
     box = "embedding"
     keeps_shape = True
     label = "N-gram embedding"

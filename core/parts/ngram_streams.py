@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Embedding, Eps, Flops, Linear, Mixer, Shape, State, Width, scaled
+from .base import Box, Embedding, Eps, Flops, Linear, Mixer, Shape, State, Width, scaled
 from .convolution import CausalConvolution, Kernel
 from .ngram import Recent, earlier
 from .residual import Streams
@@ -163,7 +163,7 @@ class NGramStreamsModule(nn.Module):
         return x + mixed.unflatten(-1, self.shape)
 
 
-class HashedRuns(nn.Module):
+class HashedRuns(Box):
     """What all tables hold of the runs that end at each token."""
 
     box = "embedding"
@@ -192,7 +192,7 @@ class HashedRuns(nn.Module):
         return self.rows.weight.new_empty(*tokens.shape, self.part.width)
 
 
-class StreamNorm(nn.Module):
+class StreamNorm(Box):
     """RMSNorm on each stream, with a weight for each channel of each, stored as its distance from one."""
 
     box = "norm"
@@ -209,7 +209,7 @@ class StreamNorm(nn.Module):
         return (normed * (1 + self.weight.float())).to(x.dtype)
 
 
-class StreamGate(nn.Module):
+class StreamGate(Box):
     """sigmoid(sign(s) sqrt|s|) v with s = q · k / sqrt(d_model), for each stream."""
 
     box = "gate"

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from .base import Eps, Linear, Spec
+from .base import Box, Eps, Linear, Spec
 
 
 class RMSNorm(Spec):
@@ -76,7 +76,7 @@ class SelfGatedRMSNorm(Spec):
         yield "The norm's gate reads what the norm gives, weight included: a SiLU between its projections, a sigmoid after."
 
 
-class LayerNormModule(nn.LayerNorm):
+class LayerNormModule(Box, nn.LayerNorm):
     box = "norm"
     keeps_shape = True
     label = "LayerNorm"
@@ -92,7 +92,7 @@ class LayerNormModule(nn.LayerNorm):
         return F.layer_norm(x, self.normalized_shape, weight, self.bias, self.eps)
 
 
-class RMSNormModule(nn.Module):
+class RMSNormModule(Box):
     box = "norm"
     keeps_shape = True
     label = "RMSNorm"
@@ -134,7 +134,7 @@ class Affine(Spec):
         return f"A learned shift, then a learned scale, of each of {dim:,} channels."
 
 
-class AffineModule(nn.Module):
+class AffineModule(Box):
     box = "norm"
     keeps_shape = True
     label = "Shift and scale"
@@ -148,7 +148,7 @@ class AffineModule(nn.Module):
         return (x + self.bias) * self.weight
 
 
-class HeadNorms(nn.Module):
+class HeadNorms(Box):
     """One rule for all heads, each with weights of its own."""
 
     box = "norm"
@@ -165,7 +165,7 @@ class HeadNorms(nn.Module):
         return self.norm(x) * self.weight
 
 
-class GatedRMSNorm(nn.Module):
+class GatedRMSNorm(Box):
     """RMSNorm of what a recurrence gives, in equal groups of channels, times SiLU (or a sigmoid) of a gate, which may come
     first."""
 

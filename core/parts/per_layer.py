@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from .base import Embedding, Flops, Linear, Part, Width, scaled
+from .base import Box, Embedding, Flops, Linear, Part, Width, scaled
 from .feedforward import Activate, Activated
 from .norm import Norm
 
@@ -118,7 +118,7 @@ class Context(Linear):
         return super().forward(x) * self.in_features**-0.5
 
 
-class Mean(nn.Module):
+class Mean(Box):
     """(a + b) / sqrt(2): the sum of two independent vectors at the size of one."""
 
     box = "add"

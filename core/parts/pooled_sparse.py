@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from .base import Heads, entry_pairs
+from .base import Box, Heads, entry_pairs
 from .chosen import Blocks, ChosenBlocksAttention, ChosenBlocksModule, best_blocks, whole
 
 
@@ -72,7 +72,7 @@ class PooledSparseModule(ChosenBlocksModule):
         return k.squeeze(2)
 
 
-class BlockMeans(nn.Module):
+class BlockMeans(Box):
     box = "pool"
     label = "Mean of blocks"
 
@@ -91,7 +91,7 @@ class BlockMeans(nn.Module):
         return k.new_empty(len(k), k.shape[1] // self.block, k.shape[2])
 
 
-class PooledIndexer(nn.Module):
+class PooledIndexer(Box):
     """The K blocks with the largest sum over heads of ReLU(q_ti k_e), and the block that is not whole."""
 
     box = "indexer"

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Embedding, Length, Positive, Spec
+from .base import Box, Embedding, Length, Positive, Spec
 
 
 class Interpolation(Spec):
@@ -348,7 +348,7 @@ class Sinusoids(nn.Module):
         return F.pad(torch.cat((angles.sin(), angles.cos()), dim=-1), (0, self.d_model % 2))
 
 
-class Rotary(nn.Module):
+class Rotary(Box):
     box = "rope"
     keeps_shape = True
     label = "RoPE"

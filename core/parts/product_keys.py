@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Flops, Part, Width, normal, scaled
+from .base import Box, Flops, Part, Width, normal, scaled
 from .feedforward import GATED, NAMES, PLAIN, Activated, FeedForwardModule, feed_forward_flops
 from .norm import Norm
 
@@ -96,7 +96,7 @@ class ProductKeyModule(nn.Module):
         return self.shared(x) + self.experts(x, weights, chosen)
 
 
-class ProductKeyRouter(nn.Module):
+class ProductKeyRouter(Box):
     """The best K sums of one score of each list."""
 
     box = "router"
@@ -120,7 +120,7 @@ class ProductKeyRouter(nn.Module):
         return x.new_empty(shape), x.new_empty(shape, dtype=torch.long)
 
 
-class Neurons(nn.Module):
+class Neurons(Box):
     box = "experts"
     keeps_shape = True
     label = "Neurons"

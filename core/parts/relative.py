@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .attention import Attention, AttentionModule, CausalAttention, key_positions
-from .base import Flops, HeadDim, Length, Linear, Shape, State, check_channels, normal
+from .base import Box, Flops, HeadDim, Length, Linear, Shape, State, check_channels, normal
 from .convolution import CausalConvolution, Kernel
 
 
@@ -99,7 +99,7 @@ class RelativeModule(AttentionModule):
         return (self.profile(self.relative(x)),)
 
 
-class Profile(nn.Module):
+class Profile(Box):
     """What each query head adds to the score of a key so far back: (B, T, H R) -> (B, T, H, L)."""
 
     box = "linear"

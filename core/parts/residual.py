@@ -13,7 +13,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Eps, Shape, Spec, State
+from .base import Box, Eps, Shape, Spec, State
 from .convolution import CausalConvolution, Kernel
 from .norm import AffineModule
 
@@ -125,7 +125,7 @@ class Residual(_Residual):
             yield f"What a part gives passes a convolution over {self.kernel} tokens, without bias or activation, and is added to it."
 
 
-class Add(nn.Module):
+class Add(Box):
     box = "add"
     keeps_shape = True
     label = "+"
@@ -195,7 +195,7 @@ class AffineAdd(Add):
         return super().forward(self.keep(stream), self.take(update))
 
 
-class LayerScale(nn.Module):
+class LayerScale(Box):
     """The stream times one learned number, at the end of a layer."""
 
     box = "scale"
@@ -211,11 +211,10 @@ class LayerScale(nn.Module):
         return stream * self.weight
 
 
-class CopyStreams(nn.Module):
+class CopyStreams(Box):
     box = "read"
     label = "Copy to streams"
     explain = "Every stream begins as the embedding."
-    token_flops = 0
 
     def __init__(self, streams: int):
         super().__init__()

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Flops, Heads, Linear, Recurrence, Shape, State, Width, check_groups, normal, scaled
+from .base import Box, Flops, Heads, Linear, Recurrence, Shape, State, Width, check_groups, normal, scaled
 from .convolution import CausalConvolution, Kernel
 from .feedforward import Activate, Activated, Activation
 from .norm import Norm
@@ -102,7 +102,7 @@ class RGLRUModule(nn.Module):
         return self.o(y * gate)
 
 
-class BlockLinear(nn.Module):
+class BlockLinear(Box):
     """A linear map whose matrix is zero outside equal blocks on its diagonal: each block of channels sees itself alone."""
 
     box = "linear"
@@ -121,7 +121,7 @@ class BlockLinear(nn.Module):
         return (torch.einsum("btni,nio->btno", x, self.weight) + self.bias).flatten(-2)
 
 
-class LinearRecurrence(nn.Module):
+class LinearRecurrence(Box):
     """a_t = exp(-8 r_t softplus(a)), and h_t = a_t h_(t-1) + sqrt(1 - a_t^2) (i_t x_t), with the sigmoids r_t and i_t."""
 
     box = "recurrence"

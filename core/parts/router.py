@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Linear, Part, Positive, Spec, normal
+from .base import Box, Linear, Part, Positive, Spec, normal
 
 Count = Annotated[int, Field(ge=1, le=4_096)]
 
@@ -115,7 +115,7 @@ class Router(Spec):
             yield "All weights are then multiplied by one learned number."
 
 
-class RouterModule(nn.Module):
+class RouterModule(Box):
     box = "router"
     label = "Router"
     explain = "One row of weights for each expert: its product with the token is the expert's logit."

@@ -7,14 +7,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from .base import Flops, Linear, Mixer, Recurrence, Shape, State, Width, scaled
+from .base import Box, Flops, Linear, Mixer, Recurrence, Shape, State, Width, scaled
 from .feedforward import Activate, Activated
 from .norm import Norm
 
 SHIFT = "What is projected is a learned mix, channel by channel, of the token and the one before it; before the first stand zeros."
 
 
-class TokenShift(nn.Module):
+class TokenShift(Box):
     """Several mixes of each token with the one before: m x_t + (1 - m) x_(t - 1), each by a weight m a channel; or m is the weight
     of the one before."""
 
@@ -97,7 +97,7 @@ class TimeMixModule(nn.Module):
         return self.o(torch.sigmoid(self.receptance(r)) * y)
 
 
-class FadingAverage(nn.Module):
+class FadingAverage(Box):
     """wkv_t = sum over i of e_ti v_i / sum of e_ti, with e_tt = exp(u + k_t) and e_ti = exp((t - 1 - i) (-exp w) + k_i)
     before it (equation 16)."""
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Borrow, Flops, HeadDim, Heads, Lends, Linear, Recurrence, Shape, State
+from .base import Borrow, Box, Flops, HeadDim, Heads, Lends, Linear, Recurrence, Shape, State
 from .feedforward import Activate, Activated
 from .latent import Rank
 from .norm import Norm
@@ -141,7 +141,7 @@ class GooseTimeMixModule(nn.Module):
         return self.o((self.out_norm(y) + bonus).flatten(-2) * self.gate(g))
 
 
-class GooseRule(nn.Module):
+class GooseRule(Box):
     """S_t = S_(t - 1) (diag(w_t) - k̂_t^T (a_t * k̂_t)) + v_t^T k̃_t, and y_t = r_t S_t^T, with k̂ = k * κ over its length and
     k̃ = k * (1 + (a - 1) * α). Beside it, the token's own value, by how well r and k̃ agree."""
 
@@ -183,7 +183,7 @@ class GooseRule(nn.Module):
         return v.new_empty(v.shape), v.new_empty(v.shape), state
 
 
-class LowRank(nn.Module):
+class LowRank(Box):
     """Down to a few channels, at times through an activation, and up again."""
 
     box = "linear"
@@ -217,7 +217,7 @@ class EarlierValue(Borrow):
     explain = "The values that an earlier layer projected from the same tokens: nothing is kept of them between calls."
 
 
-class MixValues(nn.Module):
+class MixValues(Box):
     """v + sigmoid(m) (v_first - v)."""
 
     box = "scale"
@@ -229,7 +229,7 @@ class MixValues(nn.Module):
         return torch.lerp(own, first, torch.sigmoid(weight))
 
 
-class HeadLayerNorm(nn.Module):
+class HeadLayerNorm(Box):
     """LayerNorm of each head alone, with weights and a bias for every channel (a group norm)."""
 
     box = "norm"

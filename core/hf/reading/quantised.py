@@ -278,7 +278,7 @@ def _linear(arch: Architecture, name: str) -> Iterator[str]:
     traced = trace_part(arch.part(name), arch.d_model)
     for path, shape in traced.parameters.items():
         owner, _, leaf = path.rpartition(".")
-        module = traced.modules.get(owner)
+        module = traced.boxes.get(owner)
         stacked = isinstance(module, StackedExperts) and not leaf.endswith("_bias")
         if stacked or (isinstance(module, Linear | nn.Linear) and len(shape) == 2 and shape[0] > 1):
             yield path
