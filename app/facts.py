@@ -1,13 +1,13 @@
 """What pages show, computed by core and kept by the architecture's own value, so visitors of one model share it."""
 
 from collections.abc import Callable
-from functools import lru_cache
 from threading import Lock
 from typing import Any
 
 from cachetools import LRUCache, cached
 
 import core
+from core import search
 from core.diff import Change
 from core.library import preset
 from core.routing import glimpse
@@ -33,7 +33,7 @@ cost = kept(64_000_000, lambda found: weight(found.architecture) + 1_500 * len(f
 graph = kept(100_000_000, lambda found: 2_200 * len(found))(core.graph)
 
 
-@lru_cache(maxsize=256)
+@kept(8_000_000, lambda changes: 1_000 * (1 + len(changes)))
 def changed(base: core.Architecture, arch: core.Architecture) -> tuple[Change, ...]:
     """What sets an edited architecture apart from the preset it began as."""
     return core.diff(base, arch).changes
@@ -42,12 +42,21 @@ def changed(base: core.Architecture, arch: core.Architecture) -> tuple[Change, .
 @kept(32_000_000)
 def picture_of(arch: core.Architecture, selected: str = "", wide: bool = True) -> str:
     """The diagram with a node marked."""
-    return diagram(graph(arch), subtitle(arch), selected, glimpses(arch), wide)
+    return diagram(graph(arch), parameters(arch), subtitle(arch), selected, glimpses(arch), wide)
+
+
+searched = kept(4_000_000)(search.text)
 
 
 def picture_file(arch: core.Architecture, dark: bool = False) -> str:
     """The wide diagram as a file of its own."""
     return standalone(picture_of(arch, "", True), dark)
+
+
+def parameters(arch: core.Architecture) -> dict[str, int]:
+    """Parameters by role, of those that the main model has."""
+    found = cost(arch).by("role").items()
+    return {role: figures["parameters"] for role, figures in found if figures["parameters"]}
 
 
 def glimpses(arch: core.Architecture) -> dict[str, tuple[int, ...]]:

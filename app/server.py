@@ -71,9 +71,10 @@ async def page(request: Request) -> Response:
     import core
 
     title, about, picture = "Strata", ABOUT, ""
-    if request.query_params and request.url.path != "/":
+    if (asked := request.query_params) and request.url.path != "/":
+        params = dict(asked) | ({"m": asked.getlist("m")} if "m" in asked else {})
         try:
-            title, about, picture = await asyncio.to_thread(preview, dict(request.query_params))
+            title, about, picture = await asyncio.to_thread(preview, params)
         except core.Unsupported:
             return RedirectResponse(f"/?{request.url.query}")
     said = {"og:title": title, "og:description": about, "description": about, "og:url": str(request.url)}
@@ -117,13 +118,13 @@ async def nowhere(request: Request) -> Response:
     return HTMLResponse(f"<!doctype html><html lang=en>{head}{said}</html>", status_code=404)
 
 
-def preview(params: dict[str, str]) -> tuple[str, str, str]:
+def preview(params: dict[str, str | list[str]]) -> tuple[str, str, str]:
     """Title, words and the picture's path of the architecture that a link opens; Unsupported where it opens none."""
     from app.facts import subtitle
-    from app.state import read
+    from app.state import read, word
 
     arch = read(params).arch
-    return f"{arch.title} · Strata", subtitle(arch), f"card/{quote(params.get('a') or arch.name, safe='')}.png"
+    return f"{arch.title} · Strata", subtitle(arch), f"card/{quote(word(arch), safe='')}.png"
 
 
 # ---- the API ----

@@ -1,4 +1,4 @@
-"""The one value that a page shares, kept in the URL: an architecture, a workload and what is selected.
+"""The one value that a page shares, kept in the URL: one or several architectures, a workload and what is selected.
 
 Reading the URL gives the State; an edit writes the URL. Nothing else is remembered but what was refused of the value
 that the page shows, so the browser's back button is undo and a link shows what its sender saw.
@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlencode
 
 import streamlit as st
 from pydantic import ValidationError
@@ -22,42 +23,73 @@ from core.spec import edited, sentence
 from .facts import decoded, graph
 
 FIRST = "deepseek-v3"
+MOST = 4  # architectures on one page
+OURS = {"preset", "a", "m", "at", "part", *core.Workload.model_fields}  # the URL's parameters that make a State
 
 
 @dataclass(frozen=True)
 class State:
-    arch: core.Architecture
+    """What a page shows. Controls, edits and the inspector are for `arch`, the one of its architectures that is selected."""
+
+    archs: tuple[core.Architecture, ...]
     workload: core.Workload
-    selected: str = ""  # a node of the graph, or nothing
+    selected: str = ""  # a node of its graph, or nothing
+    at: int = 0  # which architecture that is
+
+    @property
+    def arch(self) -> core.Architecture:
+        return self.archs[self.at]
 
     @property
     def base(self) -> core.Architecture | None:
         """The preset that this architecture began as."""
-        return preset(self.arch.name) if self.arch.name in core.presets() else None
+        return base_of(self.arch)
+
+    def holding(self, arch: core.Architecture) -> "State":
+        """The same page with another architecture in the place of the selected one."""
+        return replace(self, archs=(*self.archs[: self.at], arch, *self.archs[self.at + 1 :]))
+
+
+def base_of(arch: core.Architecture) -> core.Architecture | None:
+    return preset(arch.name) if arch.name in core.presets() else None
+
+
+def word(arch: core.Architecture) -> str:
+    """An architecture in a link: a preset's name, or a token that holds all of it."""
+    return arch.name if arch == base_of(arch) else core.encode(arch)
 
 
 def opened(arch: core.Architecture, before: State | None = None) -> State:
-    """A page that shows this architecture as it is first opened; with the workload of the page before, within what the model
-    can read."""
-    usual = workload({}, arch)
+    """A page that shows this architecture as it is first opened; in the place of the page's selected one, with the workload
+    of the page before, within what the models can read."""
     if before is None:
-        return State(arch, usual)
-    asked = before.workload.context
-    chosen = asked != workload({}, before.arch).context
-    context = min(asked, arch.context) if chosen else usual.context
-    return State(arch, before.workload.model_copy(update={"context": context}))
+        return State((arch,), workload({}, arch))
+    after, asked = replace(before.holding(arch), selected=""), before.workload.context
+    chosen = asked != workload({}, *before.archs).context
+    context = min(asked, *(one.context for one in after.archs)) if chosen else workload({}, *after.archs).context
+    return replace(after, workload=before.workload.model_copy(update={"context": context}))
 
 
-def read(params: Mapping[str, str]) -> State:
-    """The State of a URL's parameters; Unsupported, with a sentence, where they do not make one."""
-    arch = decoded(params["a"]) if "a" in params else preset(params.get("preset", FIRST).strip())
-    return State(arch, workload(params, arch), params.get("part", "")[:200])
+def read(params: Mapping[str, str | list[str]]) -> State:
+    """The State of a URL's parameters; Unsupported, with a sentence, where they do not make one.
+
+    `preset` or `a`, a link's token, gives one architecture; `m`, again and again, a preset's name or a token each, several.
+    """
+    several = params.get("m") or []
+    several = [several] if isinstance(several, str) else several
+    if len(several) > MOST:
+        raise core.Unsupported(f"m: {len(several)} architectures are more than a page shows; give at most {MOST}")
+    archs = tuple(decoded(word) if word.startswith(PREFIX) else preset(word.strip()) for word in several)
+    archs = archs or (decoded(params["a"]) if "a" in params else preset(params.get("preset", FIRST).strip()),)
+    places = [str(i) for i in range(len(archs))]
+    at = places.index(params["at"]) if params.get("at") in places else 0
+    return State(archs, workload(params, *archs), params.get("part", "")[:200], at)
 
 
-def workload(params: Mapping[str, str], arch: core.Architecture) -> core.Workload:
-    """The workload of a URL's parameters; what they leave out is the usual one, within what the model can read."""
+def workload(params: Mapping[str, Any], *archs: core.Architecture) -> core.Workload:
+    """The workload of a URL's parameters; what they leave out is the usual one, within what each model can read."""
     given = {name: params[name] for name in core.Workload.model_fields if params.get(name)}
-    return _checked({"context": min(4_096, arch.context)} | given)
+    return _checked({"context": min(4_096, *(arch.context for arch in archs))} | given)
 
 
 def _checked(fields: Mapping[str, Any]) -> core.Workload:
@@ -67,33 +99,43 @@ def _checked(fields: Mapping[str, Any]) -> core.Workload:
         raise core.Unsupported(sentence(error)) from None
 
 
-def write(state: State) -> dict[str, str]:
+def write(state: State) -> dict[str, str | list[str]]:
     """The URL's parameters of a State, what goes without saying left out."""
-    arch, usual = state.arch, workload({}, state.arch)
-    params = {"preset": arch.name} if arch == state.base else {"a": core.encode(arch)}
-    given = state.workload.model_dump(mode="json", exclude_none=True)
+    words = [word(arch) for arch in state.archs]
+    params = {"m": words} if len(words) > 1 else {"preset" if state.arch == state.base else "a": words[0]}
+    usual, given = workload({}, *state.archs), state.workload.model_dump(mode="json", exclude_none=True)
     params |= {name: str(value) for name, value in given.items() if value != getattr(usual, name)}
-    return params | ({"part": state.selected} if state.selected else {})
+    return params | ({"at": str(state.at)} if state.at else {}) | ({"part": state.selected} if state.selected else {})
+
+
+def link(state: State) -> str:
+    """The address of a State, from its page's own."""
+    return "?" + urlencode(write(state), doseq=True)
+
+
+def address() -> dict[str, str | list[str]]:
+    """The parameters of this page's URL; of those that stand in it again and again all of `m`, and the last of others."""
+    given = st.query_params.to_dict()
+    return given | {"m": st.query_params.get_all("m")} if "m" in given else given
 
 
 def current() -> State:
     """This page's State; a URL that makes none leads to the gallery, which says why."""
     try:
-        return read(st.query_params.to_dict())
+        return read(address())
     except core.Unsupported:
-        st.switch_page("pages/gallery.py", query_params=st.query_params.to_dict())
+        st.switch_page("pages/gallery.py", query_params=address())
 
 
 def leave() -> str:
     """Take a State's parameters out of the URL of a page that shows none. Why they make none, where they do not."""
-    given = st.query_params.to_dict()
-    ours = given.keys() & {"preset", "a", "part", *core.Workload.model_fields}
+    given = address()
+    ours = given.keys() & OURS
     for name in ours:  # one by one: Streamlit lets nobody write those that belong to a widget
         del st.query_params[name]
-    if not ours:
-        return ""
     try:
-        read(given)
+        if ours:
+            read(given)
     except core.Unsupported as error:
         return str(error)
     return ""
@@ -102,6 +144,9 @@ def leave() -> str:
 def show(state: State) -> None:
     """Put a State in the URL; the browser's history remembers the one before."""
     st.query_params.from_dict(write(state))
+
+
+# ---- what was refused ----
 
 
 @dataclass(frozen=True)
@@ -121,10 +166,11 @@ def refused(form: str, of: Hashable) -> dict[str, Refused]:
     return kept[form][1]
 
 
-def refusals(state: State) -> list[dict[str, Refused]]:
+def refusals(state: State) -> dict[str, dict[str, Refused]]:
     """Everything that was refused of what a page shows: of its fields, its whole text, its workload."""
-    arch = state.arch
-    return [refused("fields", arch), refused("text", arch), refused("workload", (arch, state.workload))]
+    own = (state.at, state.arch)
+    asked = (state.archs, state.workload)
+    return {form: refused(form, of) for form, of in {"fields": own, "text": own, "workload": asked}.items()}
 
 
 def text_key(arch: core.Architecture) -> str:
@@ -135,26 +181,22 @@ def text_key(arch: core.Architecture) -> str:
 def reset() -> None:
     """Back to the preset, where this architecture began as one, and nothing refused any more."""
     state = current()
-    for found in refusals(state):
+    for found in refusals(state).values():
         found.clear()
     st.session_state.pop(text_key(state.arch), None)
-    show(replace(state, arch=state.base or state.arch))
+    show(state.holding(state.base or state.arch))
 
 
 def edit(path: str, value: Any, shown: Any) -> None:
-    """Change one field of this page's architecture; where that is impossible it stays, and its widget keeps what it shows."""
+    """Change one field of the selected architecture; where that is impossible it stays, and its widget keeps what it shows."""
     state = current()
-    found = refused("fields", state.arch)
-    if arch := _tried(found, path, value, shown, lambda also: edited(state.arch, path, value, also)):
-        _wait(found, refused("fields", arch), path, lambda field, given: edited(arch, field, given))
-        asked = refused("workload", (state.arch, state.workload))
-        _wait(
-            asked,
-            refused("workload", (arch, state.workload)),
-            path,
-            lambda field, given: change_of(state, field, given),
-        )
-        show(replace(state, arch=arch))
+    found = refusals(state)
+    if arch := _tried(found["fields"], path, value, shown, lambda also: edited(state.arch, path, value, also)):
+        after = state.holding(arch)
+        waiting = refusals(after)
+        _wait(found["fields"], waiting["fields"], path, lambda field, given: edited(arch, field, given))
+        _wait(found["workload"], waiting["workload"], path, lambda field, given: change_of(after, field, given))
+        show(after)
 
 
 def first_that_stands(arch: core.Architecture, path: str, *values: Any) -> Any:
@@ -171,15 +213,10 @@ def first_that_stands(arch: core.Architecture, path: str, *values: Any) -> Any:
 def change_workload(name: str, value: Any, shown: Any) -> None:
     """Change one field of the workload, to what the spec accepts of it."""
     state = current()
-    found = refused("workload", (state.arch, state.workload))
-    if workload := _tried(found, name, value, shown, lambda also: change_of(state, name, value, also)):
-        after = replace(state, workload=workload)
-        _wait(
-            found,
-            refused("workload", (state.arch, workload)),
-            name,
-            lambda field, given: change_of(after, field, given),
-        )
+    found = refusals(state)["workload"]
+    if asked := _tried(found, name, value, shown, lambda also: change_of(state, name, value, also)):
+        after = replace(state, workload=asked)
+        _wait(found, refusals(after)["workload"], name, lambda field, given: change_of(after, field, given))
         show(after)
 
 
@@ -219,12 +256,12 @@ def _wait(
             _tried(after, field, one.value, one.shown, lambda also, field=field, one=one: make(field, one.value))
 
 
-def opened_text(text: str, of: Hashable) -> core.Architecture | None:
+def opened_text(text: str, of: Hashable, name: str = "") -> core.Architecture | None:
     """The architecture that a text describes (YAML, JSON, a config.json, a preset's name, a link); None where it describes
-    none, which is then refused of what the page shows."""
+    none, which is then refused of what the page shows. `name` is that of the architecture whose place it takes."""
     found = refused("text", of)
     try:
-        arch = _of_its_own(_pasted(text), text, of)
+        arch = _of_its_own(_pasted(text), text, name)
     except core.Unsupported as error:
         found[""] = Refused(text, str(error))
         return None
@@ -262,9 +299,9 @@ def _pasted(text: str) -> core.Architecture:
     return parse_text(text)
 
 
-def _of_its_own(arch: core.Architecture, text: str, of: Hashable) -> core.Architecture:
+def _of_its_own(arch: core.Architecture, text: str, name: str) -> core.Architecture:
     """The architecture, by a name that is no preset's unless it is an edit of that one: a config.json has its type's."""
-    if arch.name not in core.presets() or PREFIX in text or arch.name == getattr(of, "name", None):
+    if arch.name not in core.presets() or PREFIX in text or arch.name == name:
         return arch
     began = preset(arch.name)
     same = (arch.title, arch.organisation, arch.released) == (began.title, began.organisation, began.released)
@@ -272,11 +309,13 @@ def _of_its_own(arch: core.Architecture, text: str, of: Hashable) -> core.Archit
 
 
 def rewrite(text: str) -> None:
-    """Put the architecture that a text describes in this page's place; workload and selection stay, where they can."""
+    """Put the architecture that a text describes in the selected one's place; workload and selection stay, where they can."""
     state = current()
-    if arch := opened_text(text, state.arch):
-        show(replace(state, arch=arch, selected=state.selected if state.selected in graph(arch) else ""))
+    if arch := opened_text(text, (state.at, state.arch), state.arch.name):
+        show(replace(state.holding(arch), selected=state.selected if state.selected in graph(arch) else ""))
 
 
-def select(node: str) -> None:
-    show(replace(current(), selected=node))
+def select(node: str, at: int | None = None) -> None:
+    """Select a node, of another of the page's architectures where `at` says which."""
+    state = current()
+    show(replace(state, selected=node, at=state.at if at is None else at))

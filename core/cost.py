@@ -36,7 +36,7 @@ class Row:
     block: str  # "layers 3-60", "model"
     part: str  # the part's own name, or embedding, head, norms
     component: str  # "routed experts"
-    role: str  # the colour that it has in every chart
+    role: str  # one of ROLES
     count: int
     parameters: int = 0
     active_parameters: int = 0
@@ -105,6 +105,32 @@ class Cost:
         return self._sum("state_bytes")
 
     @property
+    def kept_bytes(self) -> int:
+        """Caches and states together, at the workload."""
+        return self.kv_bytes + self.state_bytes
+
+    @property
+    def kept(self) -> str:
+        """What a text leaves behind, in sentences."""
+        caches = f"A token leaves {self.derivation('kv_bytes_per_token')} bytes." if self.kv_bytes_per_token else ""
+        states = f"States keep {size(self.state_bytes)}, however long the text." if self.state_bytes else ""
+        return f"{caches} {states}".strip()
+
+    def kept_at(self, contexts: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Bytes of caches and states at each context: as built, and without windows, latents and shared heads."""
+        arch, w, fmt = self.architecture, self.workload, FORMATS[self.workload.cache]
+        counts = Counter(name for block in arch.sequence for step in block for name in step.parts)
+        parts = [(arch.part(name), count) for name, count in counts.items()]
+
+        def total(kept: Callable[[Part, int], dict], length: int) -> int:
+            tensors = ((n, shape) for part, n in parts for shape in kept(part, length).values())
+            return self.state_bytes + w.batch * sum(n * fmt.bytes(shape) for n, shape in tensors)
+
+        return tuple(
+            [total(kept, n) for n in contexts] for kept in (lambda p, n: p.cache(n), lambda p, n: p.plain_cache(n))
+        )
+
+    @property
     def prefill_flops(self) -> int:
         """One forward pass over every sequence of the batch."""
         return self._sum("prefill_flops")
@@ -164,7 +190,7 @@ class Cost:
             f"{self.architecture.title}: {w.batch:,} × {w.context:,} tokens, weights {w.weights or 'as shipped'}, caches in {w.cache}",
             table(names, rows, total),
             self.caveat,
-            f"A token leaves {self.kv_bytes_per_token:,} bytes in the caches: {self.derivation('kv_bytes_per_token')}",
+            self.kept,
         )
         return "\n".join(line for line in lines if line)
 
@@ -536,25 +562,6 @@ def _norm_tensors(norm: Norm | Affine, d_model: int) -> dict[str, Shape]:
     """A norm's tensors at the model's width."""
     with torch.device("meta"):
         return {path: tuple(p.shape) for path, p in norm.build(d_model).named_parameters()}
-
-
-# ---- caches against context ----
-
-
-def cache_bytes(arch: Architecture, workload: Workload, contexts: Sequence[int]) -> tuple[list[int], list[int]]:
-    """All caches' bytes at each context: as built, and without windows, latents and shared heads."""
-    counts = Counter(name for block in arch.sequence for step in block for name in step.parts)
-    parts = [(arch.part(name), count) for name, count in counts.items()]
-    fmt = FORMATS[workload.cache]
-
-    def total(kept: Callable[[Part, int], dict], length: int) -> int:
-        return workload.batch * sum(
-            n * sum(fmt.bytes(shape) for shape in kept(part, length).values()) for part, n in parts
-        )
-
-    return tuple(
-        [total(kept, n) for n in contexts] for kept in (lambda p, n: p.cache(n), lambda p, n: p.plain_cache(n))
-    )
 
 
 def block_words(arch: Architecture) -> dict[tuple[Step, ...], str]:

@@ -15,7 +15,7 @@ from .parts.base import Box
 from .parts.norm import Affine, Norm
 from .spec import Architecture, Step, Workload
 from .trace import Operation, Sizes, Traced, trace_ahead, trace_beneath, trace_block, trace_part
-from .words import number
+from .words import figure, number
 
 FIGURES = ("parameters", "active_parameters", "flops", "cache_bytes")
 CACHE_BYTES = 2  # a value in bf16
@@ -290,18 +290,23 @@ class _Builder:
             for child in children.get(name, ()):
                 total(child)
                 inner = self.graph.nodes[child]
-                for figure in FIGURES:
-                    data[figure] += inner[figure] * (inner["repeat"] // data["repeat"])
+                for one in FIGURES:
+                    data[one] += inner[one] * (inner["repeat"] // data["repeat"])
                 if data["kind"] == "block" and inner.get("tied"):
                     again = data["repeat"] - inner["copies"]
-                    for figure in ("parameters", "active_parameters"):
-                        self.graph.nodes["model"][figure] -= again * (inner[figure] - inner["each"])
+                    for one in ("parameters", "active_parameters"):
+                        self.graph.nodes["model"][one] -= again * (inner[one] - inner["each"])
                     shared += (inner["parameters"] - inner["each"]) * (data["repeat"] - max(1, inner["copies"]))
             if data["kind"] == "block":
                 data["all_parameters"] = data["repeat"] * data["parameters"] - shared
 
         for root in children[None]:
             total(root)
+        if self.arch.mtp:
+            kinds = (data for _, data in self.graph.nodes(data=True) if data["kind"] == "mtp")
+            apart = sum(data["repeat"] * data["parameters"] for data in kinds)
+            said = {"short": f"{self.arch.mtp.count} × MTP", "facts": [f"{figure(apart)}, apart"]}
+            self.graph.nodes["mtp"].update(said)
 
 
 def to_json(g: nx.DiGraph) -> dict:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from math import prod
+from typing import Literal
 from zlib import crc32
 
 import numpy as np
@@ -112,6 +113,20 @@ class Routing:
         for row, layer in zip(out, self.layers, strict=True):
             row[: len(layer.load)] = layer.load
         return out
+
+    def mean(self, figure: Literal["entropy", "max_violation"]) -> float:
+        """Of all routers."""
+        return sum(getattr(layer, figure) for layer in self.layers) / len(self.layers)
+
+    @property
+    def dead(self) -> int:
+        """How many experts of all layers no token was sent to."""
+        return sum(len(layer.dead) for layer in self.layers)
+
+    @property
+    def experts(self) -> int:
+        """How many experts all layers have together."""
+        return sum(len(layer.load) for layer in self.layers)
 
     def __str__(self) -> str:
         """A table with one row a router."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from strategies import architectures
 
 import core
-from core.cost import Cost, cache_bytes, sentences
+from core.cost import Cost, sentences
 from core.model import build, parameters
 from core.precision import FORMATS
 from core.spec import Workload, edited
@@ -92,7 +92,7 @@ def test_windows_chunks_and_shared_caches_count_what_they_keep():
 def test_the_curve_of_the_cache_is_the_cost_at_each_context():
     arch, contexts = core.load("gpt2"), [1, 300, 1024]
     windowed = edited(arch, "parts.attention.window", 256)
-    kept, plain = cache_bytes(windowed, Workload(batch=2, cache="fp8"), contexts)
+    kept, plain = core.cost(windowed, Workload(batch=2, cache="fp8")).kept_at(contexts)
     for context, a, b in zip(contexts, kept, plain, strict=True):
         assert a == core.cost(windowed, Workload(batch=2, cache="fp8", context=context)).kv_bytes
         assert b == core.cost(arch, Workload(batch=2, cache="fp8", context=context)).kv_bytes

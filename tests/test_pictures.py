@@ -191,7 +191,7 @@ def test_a_picture_takes_time_in_line_with_its_boxes(parts):
     facts.cost(arch)
     facts.graph(arch)
     times = [time.process_time()]
-    svg = diagram(g, facts.subtitle(arch))
+    svg = diagram(g, facts.parameters(arch), facts.subtitle(arch))
     times.append(time.process_time())
     file = standalone(svg)
     times.append(time.process_time())

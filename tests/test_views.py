@@ -15,12 +15,13 @@ import core
 from app import facts
 from app.kit import charts, forms
 from app.kit.cards import card
-from app.kit.theme import DARK, LIGHT, ROLE_WORDS
-from app.picture.diagram import by_role, diagram
+from app.kit.theme import DARK, LIGHT
+from app.picture.diagram import diagram
 from app.picture.layered import layered
 from app.picture.pen import text_width
 from app.state import first_that_stands
 from core.parts import PARTS
+from core.roles import ROLES
 from core.routing import route
 from core.spec import Unsupported, edited, parse
 
@@ -29,7 +30,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def check_picture(arch: core.Architecture, wide: bool) -> None:
     g = core.graph(arch)
-    text = diagram(g, facts.subtitle(arch), "layers.0", facts.glimpses(arch), wide=wide)
+    text = diagram(g, facts.parameters(arch), facts.subtitle(arch), "layers.0", facts.glimpses(arch), wide=wide)
     svg = ET.fromstring(text)
     width, height = (float(svg.get(side)) for side in ("width", "height"))
     drawn = {element.get("data-node") for element in svg.iter() if element.get("data-node")}
@@ -66,7 +67,8 @@ def test_any_picture_is_whole(arch):
 
 @pytest.mark.parametrize("name", core.presets())
 def test_roles_add_up_to_the_model(name):
-    assert sum(by_role(core.graph(core.load(name))).values()) == core.cost(core.load(name)).parameters
+    arch = core.load(name)
+    assert sum(facts.parameters(arch).values()) == core.graph(arch).nodes["model"]["parameters"]
 
 
 def test_what_a_person_wrote_is_escaped():
@@ -101,9 +103,9 @@ def test_a_layout_keeps_boxes_apart():
 
 
 def test_the_palettes_say_the_same_roles():
-    assert LIGHT.keys() == DARK.keys() and ROLE_WORDS.keys() <= LIGHT.keys()
+    assert LIGHT.keys() == DARK.keys() and ROLES.keys() <= LIGHT.keys()
     used = {row.role for name in core.presets() for row in core.cost(core.load(name)).rows}
-    assert used <= set(ROLE_WORDS)
+    assert used <= set(ROLES)
     config = tomllib.loads(Path("app/.streamlit/config.toml").read_text())
     for palette, theme in ((LIGHT, config["theme"]["light"]), (DARK, config["theme"]["dark"])):
         assert (theme["primaryColor"], theme["backgroundColor"], theme["textColor"]) == (

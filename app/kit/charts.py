@@ -4,7 +4,7 @@ They are written as plotly's own JSON, which takes a tenth of the time of its cl
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import partial
 from html import escape
 from math import ceil, floor, log10
 
@@ -12,15 +12,14 @@ import numpy as np
 import plotly.graph_objects as go
 
 import core
-from core.cost import cache_bytes
 from core.hardware import ACCELERATORS
+from core.roles import ROLES
 from core.routing import LayerRouting, Routing
 from core.words import size, tokens
 
-from ..facts import cost
-from .theme import FONT, ROLE_WORDS, palette
+from ..facts import cost, kept
+from .theme import FONT, palette
 
-CONFIG = {"displayModeBar": False, "scrollZoom": False}
 FORMATS = ("bf16", "fp8", "int4")  # what weights are commonly held in, beside what is shipped
 TOKENS = 48  # rows that stay readable
 
@@ -34,6 +33,13 @@ def legend(roles: dict[str, str]) -> str:
     return f'<div class="legend">{"".join(dots)}</div>'
 
 
+def weight(chart: go.Figure) -> int:
+    """About how many bytes a chart takes: the most those of its cells."""
+    return 40_000 + 16 * sum(trace.z.size for trace in chart.data if trace.type == "heatmap")
+
+
+drawn = partial(kept, 8_000_000, weight)
+
 # ---- memory ----
 
 
@@ -41,10 +47,10 @@ def memory_roles(arch: core.Architecture) -> dict[str, str]:
     """The roles that an architecture's weights and caches have, in the order of the bars."""
     found = cost(arch).by("role")
     present = {role for role, figures in found.items() if figures["parameters"] or figures["mtp_parameters"]}
-    return {role: words for role, words in ROLE_WORDS.items() if role in present} | {"cache": "caches and states"}
+    return {role: words for role, words in ROLES.items() if role in present} | {"cache": "caches and states"}
 
 
-@lru_cache(maxsize=128)
+@drawn()
 def memory(arch: core.Architecture, workload: core.Workload, dark: bool) -> go.Figure:
     """Bytes of weights by role in several formats, the caches at the end of each bar, lines where accelerators end."""
     colours, roles = palette(dark), memory_roles(arch)
@@ -53,7 +59,7 @@ def memory(arch: core.Architecture, workload: core.Workload, dark: bool) -> go.F
     costs = {words: cost(arch, workload.model_copy(update={"weights": fmt})) for words, fmt in formats.items()}
     sums = [c.by("role") for c in costs.values()]
     bars = {role: [found[role]["weight_bytes"] for found in sums] for role in roles if role != "cache"}
-    bars["cache"] = [c.kv_bytes + c.state_bytes for c in costs.values()]
+    bars["cache"] = [c.kept_bytes for c in costs.values()]
     traces = [
         {
             "type": "bar", "orientation": "h", "y": list(costs), "x": bars[role], "marker": {"color": colours[role], "line": {"width": 0}},
@@ -72,23 +78,23 @@ def memory(arch: core.Architecture, workload: core.Workload, dark: bool) -> go.F
         "font": {"color": colours["ink"], "size": 12.5},
     }
     lines, names = accelerators(colours, 0, most)
+    said = "; ".join(f"{name} {size(total)}" for name, total in totals.items())
     return styled(
-        traces, dark, 96 + 44 * len(costs), top=34, barmode="stack", bargap=0.36, shapes=lines,
+        traces, dark, 96 + 44 * len(costs), top=34, meta=f"Weights and what is kept: {said}.", barmode="stack", bargap=0.36, shapes=lines,
         annotations=[*({"y": name, "x": total, "text": size(total)} | look for name, total in totals.items()), *names],
         xaxis={"range": [0, most], "tickvals": ticks, "ticktext": [size(t) for t in ticks]},
         yaxis={"autorange": "reversed", "showgrid": False, "tickfont": {"size": 13}},
     )  # fmt: skip
 
 
-@lru_cache(maxsize=128)
+@drawn()
 def cache_curve(arch: core.Architecture, workload: core.Workload, dark: bool) -> go.Figure:
     """Bytes of caches and states against context, beside what they would be without windows, latents and shared heads."""
     colours, top = palette(dark), max(arch.context, 512)
     at = min(workload.context, top)
     contexts = sorted({at, *(int(n) for n in np.geomspace(256, top, 40))})
-    states = cost(arch, workload).state_bytes
-    kept, plain = ([n + states for n in caches] for caches in cache_bytes(arch, workload, contexts))
-    saves = plain[-1] > kept[-1]
+    held, plain = cost(arch, workload).kept_at(contexts)
+    saves = plain[-1] > held[-1]
 
     def line(values: list[int], words: str, look: dict) -> dict:
         said = {"customdata": [size(n) for n in values], "hovertemplate": "%{customdata}<extra>" + words + "</extra>"}
@@ -100,26 +106,28 @@ def cache_curve(arch: core.Architecture, workload: core.Workload, dark: bool) ->
         else []
     )
     fill = {"fill": "tonexty", "fillcolor": colours["cache-tint"]} if saves else {}
-    traces.append(line(kept, "as built", {"line": {"color": colours["cache"], "width": 3}} | fill))
+    traces.append(line(held, "as built", {"line": {"color": colours["cache"], "width": 3}} | fill))
     spot = {"size": 11, "color": colours["cache"], "line": {"color": colours["page"], "width": 2}}
     traces.append(
         {
             "type": "scatter",
             "mode": "markers",
             "x": [at],
-            "y": [kept[contexts.index(at)]],
+            "y": [held[contexts.index(at)]],
             "marker": spot,
             "hoverinfo": "skip",
         }
     )
-    known = [n for n in (*kept, *plain) if n] or [1]
+    known = [n for n in (*held, *plain) if n] or [1]
     low, high = log10(min(known)), log10(max(known))
     between = (1,) if high - low > 2 else (1, 2, 5)
     rounded = [10.0**d * m for d in range(floor(low), ceil(high) + 1) for m in between]
     marks = [n for n in (1 << k for k in range(8, 31, 2)) if n <= top]
     lines, names = accelerators(colours, 10**low, 10 ** (high + 0.2), logarithmic=True)
+    ends = (f"{size(held[contexts.index(n)])} after {n:,} tokens" for n in dict.fromkeys((at, top)))
     return styled(
-        traces, dark, 96 + 44 * (len(FORMATS) + 2), top=20, hovermode="x unified", shapes=lines, annotations=names,
+        traces, dark, 96 + 44 * (len(FORMATS) + 2), top=20, meta=f"Kept: {', '.join(ends)}.",
+        hovermode="x unified", shapes=lines, annotations=names,
         xaxis={"type": "log", "tickvals": marks, "ticktext": [tokens(n) for n in marks], "title": words_of_axis("context, tokens")},
         yaxis={"type": "log", "tickvals": rounded, "ticktext": [size(t) for t in rounded], "range": [low - 0.15, high + 0.3]},
     )  # fmt: skip
@@ -162,11 +170,12 @@ def accelerators(colours: dict, least: float, most: float, logarithmic: bool = F
 # ---- routing ----
 
 
-@lru_cache(maxsize=4)  # they keep the routing, some megabytes
+@drawn()
 def routing_layers(routing: Routing, dark: bool) -> go.Figure:
     """Load of every expert in every MoE layer: 1 is an even share."""
     even = routing.heatmap * routing.heatmap.shape[1]
     rows = [str(layer.layer) for layer in routing.layers]
+    busiest = ", ".join(f"layer {row} {most:.1f}" for row, most in zip(rows, np.nanmax(even, axis=1), strict=True))
     bar = {"thickness": 10, "title": {"text": "× even", "side": "right"}, "outlinewidth": 0}
     heat = {
         "type": "heatmap", "z": even, "y": rows, "colorscale": scale(dark), "colorbar": bar, "zmin": 0,
@@ -174,21 +183,24 @@ def routing_layers(routing: Routing, dark: bool) -> go.Figure:
         "hovertemplate": "layer %{y}, expert %{x}: %{z:.2f} × even<extra></extra>",
     }  # fmt: skip
     return styled(
-        [heat], dark, min(620, max(240, 110 + 16 * len(rows))), top=26, annotations=list(untrained(routing, dark)),
+        [heat], dark, min(620, max(240, 110 + 16 * len(rows))), top=26, meta=f"The busiest expert, × even: {busiest}.",
+        annotations=list(untrained(routing, dark)),
         xaxis={"title": words_of_axis("expert"), "showgrid": False},
         yaxis={"title": words_of_axis("layer"), "autorange": "reversed", "type": "category", "showgrid": False, "nticks": 12},
     )  # fmt: skip
 
 
-@lru_cache(maxsize=8)
+@drawn()
 def routing_tokens(routing: Routing, layer: LayerRouting, dark: bool) -> go.Figure:
     """Which experts each token was sent to in one layer, and below it each expert's share of all of them."""
     colours, words = palette(dark), list(routing.tokens[:TOKENS])
     experts = len(layer.load)
-    weight = np.full((len(words), experts), np.nan)
-    np.put_along_axis(weight, layer.chosen[:TOKENS], layer.weights[:TOKENS], axis=1)
+    ranked = np.argsort(-layer.load, kind="stable")[:8]
+    most = ", ".join(f"expert {i} {layer.load[i] * experts:.1f} × even" for i in ranked)
+    weights = np.full((len(words), experts), np.nan)
+    np.put_along_axis(weights, layer.chosen[:TOKENS], layer.weights[:TOKENS], axis=1)
     heat = {
-        "type": "heatmap", "z": weight, "colorscale": scale(dark, low="experts-line"), "showscale": False, "ygap": 1, "xgap": gap(experts),
+        "type": "heatmap", "z": weights, "colorscale": scale(dark, low="experts-line"), "showscale": False, "ygap": 1, "xgap": gap(experts),
         "text": [[word] for word in words], "hovertemplate": "token %{y} → expert %{x}, weight %{z:.3f}<extra></extra>",
     }  # fmt: skip
     load = {
@@ -198,7 +210,8 @@ def routing_tokens(routing: Routing, layer: LayerRouting, dark: bool) -> go.Figu
     even = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": "y2", "y0": 1, "y1": 1}
     even["line"] = {"color": colours["line"], "width": 1, "dash": "dash"}
     return styled(
-        [heat, load], dark, 150 + 14 * len(words), top=26, bargap=0.15, shapes=[even], annotations=list(untrained(routing, dark)),
+        [heat, load], dark, 150 + 14 * len(words), top=26, meta=f"Layer {layer.layer}, its busiest experts: {most}.",
+        bargap=0.15, shapes=[even], annotations=list(untrained(routing, dark)),
         xaxis={"range": [-0.5, experts - 0.5], "showgrid": False, "anchor": "y2", "title": words_of_axis("expert")},
         yaxis={
             "domain": [0.19, 1], "autorange": "reversed", "showgrid": False, "tickfont": {"size": 11.5}, "ticktext": words,
@@ -233,7 +246,7 @@ def words_of_axis(text: str) -> dict:
 
 
 def styled(traces: list[dict], dark: bool, height: int, top: int, **layout) -> go.Figure:
-    """A figure of these traces in the page's own look."""
+    """A figure of these traces in the page's own look; its `meta` says in words what it shows."""
     colours = palette(dark)
     usual = {
         "gridcolor": colours["hair"], "zeroline": False, "fixedrange": True, "tickfont": {"color": colours["soft"]},

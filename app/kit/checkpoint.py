@@ -1,7 +1,6 @@
 """The workbench's comparison with a published checkpoint: headers alone, one comparison at a time."""
 
 import re
-from functools import lru_cache
 from threading import Lock
 
 import streamlit as st
@@ -11,13 +10,14 @@ from core.hub import PREFIX
 from core.verify import Verification
 from core.words import size
 
+from ..facts import kept
 from .page import how, lead, notice, table, wrong
 
 MOST_DIFFERENCES = 12  # said one by one
 _one = Lock()  # a large model has a hundred thousand tensors' names
 
 
-@lru_cache(maxsize=32)
+@kept(16_000_000, lambda found: 2_000 + sum(map(len, found.differences)))
 def compared(source: str, arch: core.Architecture) -> Verification:
     return core.verify(source, arch)
 

@@ -1,7 +1,6 @@
 """What the selected box is, and the controls that change it."""
 
 from collections.abc import Iterable
-from functools import lru_cache
 
 import networkx as nx
 import streamlit as st
@@ -14,9 +13,10 @@ from core.parts import Part
 from core.words import figure
 
 from .. import state as page
-from ..facts import cost, graph
+from ..facts import cost, graph, kept
 from .forms import Control, controls, part_kinds, part_starter
-from .page import folded, how, lead, mono, number, table, title, typed, wrong
+from .page import how, lead, mono, table, title, wrong
+from .widgets import folded, form
 
 MODEL_FRONT = ("d_model", "vocab_size", "context", "tied_embeddings")
 MODEL_REST = ("norm", "residual", "position", "embedding", "head")
@@ -109,12 +109,12 @@ def _part(state: page.State, g: nx.DiGraph, node: str) -> None:
     part = arch.part(name)
     title(data["label"], g.nodes[data["parent"]]["where"])
     lead(data["explain"])
-    _kind(arch, name)
+    _kind(state, name)
     base = state.base and state.base.parts.get(name)
     front, rest = _split(list(controls(arch.parts[name], f"parts.{name}")), arch.parts[name], base)
     was = {c.path: c.value for c in controls(base, f"parts.{name}")} if base and base.kind == part.kind else {}
-    _form(arch, f"part-{name}", front, was)
-    folded("More settings", f"o:more:{name}", lambda: _form(arch, f"more-{name}", rest, was))
+    form(state, f"part-{name}", front, was)
+    folded("More settings", f"o:more:{name}", lambda: form(state, f"more-{name}", rest, was))
     table(_figures(data) | {"In, out": _shape(data["shape_in"])})
     folded("How these figures come about", f"o:how:{name}", lambda: _derived(state, name, part))
 
@@ -131,11 +131,11 @@ def _derived(state: page.State, name: str, part: Part) -> None:
     how("source", (type(part).__doc__ or "").strip().split("\n\n")[0])
 
 
-def _kind(arch: core.Architecture, name: str) -> None:
+def _kind(state: page.State, name: str) -> None:
     """The kind of a part: choosing another puts a part of it there, with what both kinds name alike."""
-    part = arch.parts[name]
+    arch, part = state.arch, state.arch.parts[name]
     key, titles, path = f"k:{name}", part_kinds(part), f"parts.{name}"
-    problem = page.refused("fields", arch).get(path)
+    problem = page.refusals(state)["fields"].get(path)
     st.session_state[key] = problem.shown if problem else part.kind
 
     def choose() -> None:
@@ -184,12 +184,12 @@ def _block(state: page.State, g: nx.DiGraph, node: str) -> None:
     for i, segment in enumerate(arch.layers):
         repeats.append(Control(f"layers.{i}.repeat", f"repeat of {segment.pattern}", "integer", segment.repeat))
     was = {f"layers.{i}.repeat": s.repeat for i, s in enumerate(state.base.layers)} if state.base else {}
-    _form(arch, "layers", repeats, was)
+    form(state, "layers", repeats, was)
     table(_figures(data))
     folded("As torchinfo lists it", "o:torchinfo", lambda: mono(_listed(arch, node)))
 
 
-@lru_cache(maxsize=64)
+@kept(1_000_000)
 def _listed(arch: core.Architecture, node: str) -> str:
     """torchinfo's table of one layer; `node` is the path of the first of its kind."""
     return str(summary(arch, arch.sequence[int(node.rpartition(".")[2])])).partition("\nTotal mult-adds")[0]
@@ -202,134 +202,24 @@ def _model(state: page.State) -> None:
         lead(arch.note)
     own = list(controls(arch, ""))
     was = {c.path: c.value for c in controls(state.base, "")} if state.base else {}
-    _form(arch, "model", [c for c in own if c.path.split(".")[0] in MODEL_FRONT], was)
+    form(state, "model", [c for c in own if c.path.split(".")[0] in MODEL_FRONT], was)
     rest = [c for c in own if c.path.split(".")[0] in MODEL_REST]
-    folded("Norm, residual stream, positions, head", "o:rest", lambda: _form(arch, "model-rest", rest, was))
-    folded("All of it as YAML", "o:yaml", lambda: _yaml(arch))
+    folded("Norm, residual stream, positions, head", "o:rest", lambda: form(state, "model-rest", rest, was))
+    folded("All of it as YAML", "o:yaml", lambda: _yaml(state))
     released = arch.released and f"{arch.released.day} {arch.released:%B %Y}"
-    table(
-        {
-            k: v
-            for k, v in {"Organisation": arch.organisation, "Released": released, "Licence": arch.licence}.items()
-            if v
-        }
-    )
+    said = {"Organisation": arch.organisation, "Released": released, "Licence": arch.licence}
+    table({name: words for name, words in said.items() if words})
     if arch.sources:
         folded("Sources", "o:sources", lambda: [how("", source) for source in arch.sources])
     items = core.checklist(arch)
     folded("What an implementation must get right", "o:checklist", lambda: [how(i.where, i.words) for i in items])
 
 
-def _yaml(arch: core.Architecture) -> None:
+def _yaml(state: page.State) -> None:
     """The whole spec as text: parts can be added there, and layers put in another order."""
-    key, before = page.text_key(arch), page.refused("text", arch).get("")
-    st.session_state.setdefault(key, before.shown if before else to_yaml(arch))
+    key, before = page.text_key(state.arch), page.refusals(state)["text"].get("")
+    st.session_state.setdefault(key, before.shown if before else to_yaml(state.arch))
     text = st.text_area("The spec", key=key, height=340, max_chars=60_000, label_visibility="collapsed")
     if before and before.shown == text:
         wrong(before.words)
     st.button("Apply", on_click=lambda: page.rewrite(st.session_state[key]))
-
-
-# ---- controls ----
-
-
-def _form(arch: core.Architecture, name: str, own: list[Control], was: dict) -> None:
-    """Widgets that show the architecture's own values; a change edits the architecture, and what is refused stays in its
-    widget, above the reason.
-
-    `was` gives the preset's values by path.
-    """
-    refused = page.refused("fields", arch)
-    with st.container(key=f"form-{name}"):
-        for control in own:
-            if control.kind == "section":
-                st.caption(control.label)
-                continue
-            key, problem = f"f:{control.path}", refused.get(control.path)
-            st.session_state[key] = problem.shown if problem else control.value
-            changed = control.path in was and was[control.path] != control.value
-            before = f", was {_said(was[control.path])}" if changed else ""
-            _widget(control, key, control.label + before)
-            if problem:
-                wrong(problem.words)
-
-
-def _said(value: object) -> str:
-    match value:
-        case None:
-            return "not set"
-        case bool():
-            return "on" if value else "off"
-        case int():
-            return f"{value:,}"
-        case float():
-            return f"{value:g}"
-    return str(value)
-
-
-def _widget(control: Control, key: str, label: str) -> None:
-    words = control.help or None
-    match control.kind:
-        case "integer" | "number":
-            _number(control, key, label)
-        case "switch":
-            st.toggle(label, key=key, help=words, on_change=_changed, args=(control.path, key))
-        case "optional":
-            on = (control.starters or {}).get("on")
-            st.toggle(label, key=key, help=words, on_change=_switched, args=(control.path, key, on))
-        case "choice":
-            _choice(control, key, label)
-
-
-def _number(control: Control, key: str, label: str) -> None:
-    value = st.session_state[key]
-    number(
-        label, key, value, _step(value) if control.kind == "integer" else None, _numbered, args=(control.path, key),
-        help=control.help or None, placeholder="none" if control.empty else None,
-    )  # fmt: skip
-
-
-def _step(value: float | None) -> int:
-    """One at a time for counts, in blocks for widths."""
-    return 64 if value and value >= 128 and value % 64 == 0 else 1
-
-
-def _choice(control: Control, key: str, label: str) -> None:
-    unset = ["not set"] if control.empty and not control.starters else []
-    options = list(dict.fromkeys([*unset, *control.options]))
-    if st.session_state[key] not in options:
-        st.session_state[key] = options[0]
-    args = (control.path, key, control.starters)
-    if len(options) <= 3 and sum(len(str(option)) for option in options) < 24:
-        st.segmented_control(
-            label,
-            options,
-            key=key,
-            help=control.help or None,
-            required=True,
-            width="stretch",
-            on_change=_chosen,
-            args=args,
-        )
-    else:
-        st.selectbox(label, options, key=key, help=control.help or None, on_change=_chosen, args=args)
-
-
-def _numbered(path: str, key: str) -> None:
-    page.edit(path, typed(key), st.session_state[key])
-
-
-def _changed(path: str, key: str) -> None:
-    value = st.session_state[key]
-    page.edit(path, value, value)
-
-
-def _switched(path: str, key: str, on: dict | None) -> None:
-    value = st.session_state[key]
-    page.edit(path, on if value else None, value)
-
-
-def _chosen(path: str, key: str, starters: dict | None) -> None:
-    value = st.session_state[key]
-    given = value if starters is None else starters.get(value)
-    page.edit(path, None if given == "not set" else given, value)

@@ -4,17 +4,16 @@ Words that may quote a visitor (titles, notes, sentences about what was refused)
 own st.error, st.caption and labels read their words as Markdown, which fetches pictures and makes links.
 """
 
-from collections.abc import Callable
 from html import escape
-from typing import Any
 from urllib.parse import quote
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from .component import asset
 from .theme import LIGHT, palette, variables
 
-LARGEST = 1e300  # that a browser is shown
+CONFIG = {"displayModeBar": False, "scrollZoom": False}  # of every chart
 CSS, LOGO = asset("page.css"), asset("logo.svg")
 ICON = "data:image/svg+xml," + quote(asset("icon.svg"))
 
@@ -62,6 +61,17 @@ def lead(words: str) -> None:
     st.html(f'<p class="lead">{escape(words)}</p>')
 
 
+def figure(words: str, sentence: str, chart: go.Figure, key: str) -> None:
+    """A chart below its title and the sentence that is its answer, where there are any; those who do not see it are read
+    its `meta`."""
+    if words:
+        title(words)
+    if sentence:
+        lead(sentence)
+    st.plotly_chart(chart, key=key, config=CONFIG, theme=None)
+    st.html(f'<p class="aloud">{escape(chart.layout.meta)}</p>')
+
+
 def how(what: str, words: str) -> None:
     """A derivation or a note: what it is about, and the words."""
     about = f"<b>{escape(what)}</b><br>" if what else ""
@@ -70,29 +80,6 @@ def how(what: str, words: str) -> None:
 
 def mono(text: str) -> None:
     st.html(f'<pre class="mono">{escape(text)}</pre>')
-
-
-def folded(label: str, key: str, draw: Callable[[], None]) -> None:
-    """Something to open, made only while it is open."""
-    box = st.expander(label, key=key, on_change="rerun")
-    if box.open:
-        with box:
-            draw()
-
-
-def number(
-    label: str, key: str, value: float | None, step: float | None, change: Callable[..., None], **more: Any
-) -> None:
-    """A field for a number. Also whole ones are sent as floats: for integers the browser would read 2.5 as 2, 1e6 as 1."""
-    st.session_state[key] = None if value is None else float(min(max(value, -LARGEST), LARGEST))
-    step = None if step is None else float(step)
-    st.number_input(label, value=None, key=key, step=step, format="%g", on_change=change, **more)
-
-
-def typed(key: str) -> float | None:
-    """What was given to a field for a number, as an int where it is whole."""
-    value = st.session_state[key]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def wrong(words: str) -> None:

@@ -4,13 +4,6 @@ from pathlib import Path
 
 ASSETS = Path(__file__).with_name("assets")
 
-ROLE_WORDS = {
-    "attention": "attention", "recurrence": "recurrence", "experts": "routed experts", "shared": "shared experts", "router": "routers",
-    "feed_forward": "feed-forward", "embedding": "embedding and head", "norm": "norms", "mtp": "multi-token prediction",
-}  # fmt: skip
-
-MIXERS = ("attention", "recurrence")  # the roles through which positions see one another
-
 LIGHT = {
     "page": "#ffffff", "panel": "#f3f5f8", "panel-line": "#d4dae4", "ink": "#1b2130", "soft": "#5c667a", "line": "#3d475c",
     "hair": "#dfe4ec", "box": "#ffffff", "box-line": "#98a2b5", "accent": "#c23c1e", "accent-soft": "#fdeee9",

@@ -26,10 +26,10 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 # The words above are on the screen before torch is loaded.
 import core  # noqa: E402
 from app import state as page  # noqa: E402
-from app.facts import cost  # noqa: E402
+from app.facts import cost, searched  # noqa: E402
 from app.kit.cards import card, closed_card  # noqa: E402
 from app.kit.component import show_cards  # noqa: E402
-from core import hub  # noqa: E402
+from core import hub, search  # noqa: E402
 from core.library import preset, undisclosed  # noqa: E402
 
 if problem := page.leave():
@@ -55,12 +55,6 @@ def key(arch: core.Architecture) -> float:
     return -(arch.released.toordinal() if arch.released else 0)
 
 
-def words_of(arch: core.Architecture) -> str:
-    """What a search looks through."""
-    parts = " ".join(f"{arch.part(name).label} {arch.part(name).explain(arch.d_model)}" for name in arch.parts)
-    return f"{arch.name} {arch.title} {arch.family} {arch.organisation} {arch.note} {parts}".lower()
-
-
 with own:
     st.text_area(
         "A config.json, a spec as YAML, a preset's name, a link, or a model's id as hf:organisation/model", key="own", height=220,
@@ -74,12 +68,10 @@ with own:
     if (before := page.refused("text", None).get("")) and before.shown == st.session_state["own"]:
         wrong(before.words)
 
-terms = (wanted or "").lower().split()
+wanted = wanted or ""
 archs = [preset(name) for name in core.presets()]
-shown = sorted((a for a in archs if all(term in words_of(a) for term in terms)), key=key)
-closed = [
-    e for e in undisclosed() if all(t in f"{e['title']} {e['organisation']} not disclosed".lower() for t in terms)
-]
+shown = sorted((arch for arch in archs if search.matches(wanted, searched(arch))), key=key)
+closed = [entry for entry in undisclosed() if search.matches(wanted, search.undisclosed_text(entry))]
 st.caption(f"{len(shown)} of {len(archs)} models" + (f" · {len(closed)} not disclosed" if closed else ""))
 if not shown and not closed:
     st.info("No model matches all of these words. Try fewer, or a maker's name.", icon=":material/search_off:")

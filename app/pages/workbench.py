@@ -1,7 +1,5 @@
 """One architecture: its picture, the controls that change it, its memory, its routing, and what the edits did."""
 
-from urllib.parse import urlencode
-
 import streamlit as st
 
 import core
@@ -34,11 +32,14 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     )  # fmt: skip
     edited = state.base not in (None, arch)
     st.button(
-        "Reset", disabled=not edited and not any(page.refusals(state)), help="Back to the preset", on_click=page.reset
+        "Reset",
+        disabled=not edited and not any(page.refusals(state).values()),
+        help="Back to the preset",
+        on_click=page.reset,
     )
     verify(arch)
     export(arch)
-    copy_button("?" + urlencode(page.write(state)))
+    copy_button(page.link(state))
 
 if said := st.session_state.pop("said", ""):  # of a model that was opened by its id
     st.toast(said, icon=":material/compare_arrows:", duration="long")

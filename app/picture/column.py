@@ -7,9 +7,9 @@ from itertools import groupby
 
 import networkx as nx
 
-from core.words import figure, percent
+from core.words import percent
 
-from .pen import KINDS, ROLES, Pen, fit, text_width
+from .pen import KINDS, ROLES, Pen, Point, fit, text_width
 
 WIDTH = 348
 PART_W, PART_H, NORM_W, NORM_H = 186, 46, 160, 22
@@ -110,28 +110,23 @@ class Column:
             for source, target in self.g.edges
             if self.g.nodes[target]["kind"] == "borrowed" and self.g.edges[source, target].get("beside")
         }
-        drawn = ((self.edges[a], self.edges[b]) for a, b in pairs if a in self.edges and b in self.edges)
-        for lane, ((x, y), (to_x, to_y)) in enumerate(drawn):
+        drawn = ((a, b) for a, b in pairs if a in self.edges and b in self.edges)
+        for lane, (lender, reader) in enumerate(drawn):
+            leave, enter = self.beside(lender, -1), self.beside(reader, 1)
             side = self.cx + WIDTH / 2 - 12 + 5 * (lane % 2)
-            self.pen.wire([(x, y - 12), (side, y - 12), (side, to_y + 12), (to_x, to_y + 12)], cls="lent")
+            self.pen.wire([*leave, (side, leave[-1][1]), (side, enter[-1][1]), *reversed(enter)], cls="lent")
+
+    def beside(self, part: str, way: int) -> list[Point]:
+        """Out of a part's box on the right, above its middle (-1) or below (1), and around what stands there."""
+        x, y = self.edges[part]
+        out = [(x, y + 12 * way)]
+        return out if part == self.row(part)[-1] else [*out, (x + 5, out[0][1]), (x + 5, y + (PART_H / 2 + 11) * way)]
 
     def ahead(self, top: float, stream: float) -> None:
         """The multi-token-prediction modules, beside the model and outside its panel."""
         data, x = self.g.nodes["mtp"], self.x + WIDTH - 58
-        kinds = [node for _, node in self.g.nodes(data=True) if node["kind"] == "mtp"]
         self.pen.wire([(self.cx, stream), (x, stream), (x, top + 26)])
-        facts = f"{figure(sum(node['parameters'] * node['repeat'] for node in kinds))}, apart"
-        self.pen.box(
-            "mtp",
-            x,
-            top + 7,
-            116,
-            38,
-            KINDS["mtp"],
-            f"{sum(node['repeat'] for node in kinds)} × MTP",
-            facts,
-            data["explain"],
-        )
+        self.pen.box("mtp", x, top + 7, 116, 38, KINDS["mtp"], data["short"], data["facts"][0], data["explain"])
 
     def bottom(self, y: float) -> float:
         """The embedding, and the position table beside it where there is one; returns its lower edge."""

@@ -10,9 +10,9 @@ from html import escape
 
 import networkx as nx
 
+from core.roles import MIXERS, ROLES
 from core.words import figure
 
-from ..kit.theme import MIXERS, ROLE_WORDS
 from . import column
 from .column import Column
 from .inset import Inset
@@ -28,6 +28,7 @@ RIBBONS = 260  # height of both ribbons, one above the other
 
 def diagram(
     graph: nx.DiGraph,
+    parameters: Mapping[str, int],
     subtitle: str = "",
     selected: str = "",
     chosen: Mapping[str, tuple[int, ...]] | None = None,
@@ -35,8 +36,8 @@ def diagram(
 ) -> str:
     """SVG of an architecture's graph.
 
-    `selected` is the node to mark; `chosen` gives, for an expert part's name, the experts that one live token was sent
-    to.
+    `parameters` are those of each role; `selected` is the node to mark; `chosen` gives, for an expert part's name, the
+    experts that one live token was sent to.
     """
     pen = Pen(selected)
     width = MARGIN + column.WIDTH + GAP + INSET + MARGIN if wide else NARROW
@@ -50,7 +51,7 @@ def diagram(
     x, y, w = (MARGIN + column.WIDTH + GAP, top, INSET) if wide else (12, bottom + 22, NARROW - 24)
 
     def ribbons(x: float, y: float, width: float) -> float:
-        return shares(graph, pen, x, layers(graph, pen, x, y, width) + 26, width)
+        return shares(parameters, pen, x, layers(graph, pen, x, y, width) + 26, width)
 
     insets = opened(graph, selected, model.anchors, chosen or {}, w, bottom - top if wide else 0)
     for inset in insets:
@@ -63,7 +64,7 @@ def diagram(
         height = max(ribbons(MARGIN, bottom + 24, column.WIDTH), y - 20)
     else:
         y, half = max(bottom, y - 20) + 24, (width - 2 * MARGIN - GAP / 2) / 2
-        height = max(layers(graph, pen, MARGIN, y, half), shares(graph, pen, width - MARGIN - half, y, half))
+        height = max(layers(graph, pen, MARGIN, y, half), shares(parameters, pen, width - MARGIN - half, y, half))
     height += MARGIN
     words = escape(f"Architecture of {graph.nodes['model']['label']}. {subtitle}")
     return (
@@ -155,19 +156,19 @@ def layers(graph: nx.DiGraph, pen: Pen, x: float, y: float, width: float) -> flo
     return y + 52 + 16 * len(lines)
 
 
-def shares(graph: nx.DiGraph, pen: Pen, x: float, y: float, width: float) -> float:
-    """One bar for where the parameters are, by role; returns the lower edge."""
-    totals = by_role(graph)
+def shares(parameters: Mapping[str, int], pen: Pen, x: float, y: float, width: float) -> float:
+    """One bar for where the parameters are, the role with most first; returns the lower edge."""
+    totals = dict(sorted(parameters.items(), key=lambda item: -item[1]))
     whole = sum(totals.values()) or 1
     pen.text(x, y + 12, "Where the parameters are", "b")
     at = x
     for role, value in totals.items():
         w = width * value / whole
-        pen.bar(at, y + 22, max(w - 1, 0.4), 20, role, f"{ROLE_WORDS[role]} {value:,}")
+        pen.bar(at, y + 22, max(w - 1, 0.4), 20, role, f"{ROLES[role]} {value:,}")
         at += w
     at, line = x, y + 62
     for role, value in totals.items():
-        words = f"{ROLE_WORDS[role]} {figure(value)}"
+        words = f"{ROLES[role]} {figure(value)}"
         need = text_width(words, 12) + 36
         if at + need > x + width + 20 and at > x:
             at, line = x, line + 20
@@ -175,28 +176,3 @@ def shares(graph: nx.DiGraph, pen: Pen, x: float, y: float, width: float) -> flo
         pen.text(at + 15, line, words, "l")
         at += need
     return line + 8
-
-
-def by_role(graph: nx.DiGraph) -> dict[str, int]:
-    """Parameters of the main model by role, largest first; weights that layers share count once."""
-    totals: dict[str, int] = {}
-    parents = {data["parent"] for _, data in graph.nodes(data=True)}
-    for node, data in graph.nodes(data=True):
-        if node in parents or node.startswith("mtp") or not data["parameters"]:
-            continue
-        part = graph.nodes[data["parent"]]
-        times = data["repeat"]
-        if part.get("tied") and not data.get("each"):
-            times = part["copies"]
-        totals[role_of(data, part)] = totals.get(role_of(data, part), 0) + data["parameters"] * times
-    return dict(sorted(totals.items(), key=lambda item: -item[1]))
-
-
-def role_of(data: dict, part: dict) -> str:
-    if "role" not in part:
-        return "norm" if data["kind"] in ("norm", "add", "read") else "embedding"
-    if part["role"] != "experts":
-        return part["role"]
-    if data["kind"] in ("router", "experts"):
-        return data["kind"]
-    return "shared"

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from html import escape
 
-from ..kit.theme import MIXERS
+from core.roles import MIXERS
+
 from .pen import Pen
 
 # A layer's parts: (role, whether its reach is limited to a window or a chunk).

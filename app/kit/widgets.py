@@ -1,0 +1,156 @@
+"""Controls: fields for numbers, forms of an architecture's own values, the workload's row.
+
+A widget's key is the path of what it changes, so that it stays itself while the page around it changes. It shows what the
+URL says, or what was refused of it, above the reason.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import streamlit as st
+
+from core.precision import CACHE_FORMATS, FORMATS
+
+from .. import state as page
+from .forms import Control
+from .page import wrong
+
+LARGEST = 1e300  # that a browser is shown
+WORKLOAD = {"batch": "Sequences at once", "context": "Tokens in each", "weights": "Weights in", "cache": "Cache in"}
+STEPS = {"batch": 1, "context": 1024}
+AS_SHIPPED = "as shipped"
+
+
+def number(
+    label: str, key: str, value: float | None, step: float | None, change: Callable[..., None], **more: Any
+) -> None:
+    """A field for a number. Also whole ones are sent as floats: for integers the browser would read 2.5 as 2, 1e6 as 1."""
+    st.session_state[key] = None if value is None else float(min(max(value, -LARGEST), LARGEST))
+    step = None if step is None else float(step)
+    st.number_input(label, value=None, key=key, step=step, format="%g", on_change=change, **more)
+
+
+def typed(key: str) -> float | None:
+    """What was given to a field for a number, as an int where it is whole."""
+    value = st.session_state[key]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def folded(label: str, key: str, draw: Callable[[], None]) -> None:
+    """Something to open, made only while it is open."""
+    box = st.expander(label, key=key, on_change="rerun")
+    if box.open:
+        with box:
+            draw()
+
+
+# ---- the workload ----
+
+
+def workload(state: page.State) -> None:
+    """The row of controls for what a model is asked to do."""
+    refused = page.refusals(state)["workload"]
+    for column, (name, words) in zip(st.columns(len(WORKLOAD)), WORKLOAD.items(), strict=True):
+        problem, value = refused.get(name), getattr(state.workload, name)
+        with column:
+            _asked(name, words, problem.shown if problem else value)
+            if problem:
+                wrong(problem.words)
+    for arch in state.archs:
+        if state.workload.context > arch.context:
+            wrong(
+                f"{arch.title} is meant for at most {arch.context:,} tokens; {state.workload.context:,} are more than it can read."
+            )
+
+
+def _asked(name: str, words: str, value: float | str | None) -> None:
+    key = f"w:{name}"
+
+    def change() -> None:
+        given = typed(key) if name in STEPS else st.session_state[key]
+        page.change_workload(name, None if given == AS_SHIPPED else given, st.session_state[key])
+
+    if name in STEPS:
+        number(words, key, value, STEPS[name], change)
+    else:
+        st.session_state[key] = value or AS_SHIPPED
+        options = [AS_SHIPPED, *FORMATS] if name == "weights" else CACHE_FORMATS
+        st.selectbox(words, options, key=key, on_change=change)
+
+
+# ---- an architecture's own values ----
+
+
+def form(state: page.State, name: str, own: list[Control], was: Mapping[str, Any]) -> None:
+    """Widgets for fields of the selected architecture, each of which edits it; `was` gives the preset's values by path."""
+    refused = page.refusals(state)["fields"]
+    with st.container(key=f"form-{name}"):
+        for control in own:
+            if control.kind == "section":
+                st.caption(control.label)
+                continue
+            key, problem = f"f:{control.path}", refused.get(control.path)
+            st.session_state[key] = problem.shown if problem else control.value
+            changed = control.path in was and was[control.path] != control.value
+            _widget(control, key, f"{control.label}, was {_said(was[control.path])}" if changed else control.label)
+            if problem:
+                wrong(problem.words)
+
+
+def _said(value: object) -> str:
+    match value:
+        case None:
+            return "not set"
+        case bool():
+            return "on" if value else "off"
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:g}"
+    return str(value)
+
+
+def _widget(control: Control, key: str, label: str) -> None:
+    value, unset = st.session_state[key], "not set"
+
+    def change() -> None:
+        shown = st.session_state[key]
+        match control.kind:
+            case "integer" | "number":
+                given = typed(key)
+            case "optional":
+                given = control.starters["on"] if shown else None
+            case "choice":
+                given = {unset: None}.get(shown, shown) if control.starters is None else control.starters.get(shown)
+            case _:
+                given = shown
+        page.edit(control.path, given, shown)
+
+    more = {"key": key, "help": control.help or None, "on_change": change}
+    match control.kind:
+        case "integer" | "number":
+            step = _step(value) if control.kind == "integer" else None
+            number(
+                label,
+                value=value,
+                step=step,
+                change=more.pop("on_change"),
+                placeholder="none" if control.empty else None,
+                **more,
+            )
+        case "switch" | "optional":
+            st.toggle(label, **more)
+        case "choice":
+            unset_too = [unset] if control.empty and not control.starters else []
+            options = list(dict.fromkeys([*unset_too, *control.options]))
+            if value not in options:
+                st.session_state[key] = options[0]
+            if len(options) <= 3 and sum(len(str(option)) for option in options) < 24:
+                st.segmented_control(label, options, required=True, width="stretch", **more)
+            else:
+                st.selectbox(label, options, **more)
+
+
+def _step(value: float | None) -> int:
+    """One at a time for counts, in blocks for widths."""
+    return 64 if value and value >= 128 and value % 64 == 0 else 1
