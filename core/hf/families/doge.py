@@ -9,8 +9,9 @@ from ...parts.dynamic_mask import DynamicMaskAttention
 from ...parts.feedforward import FeedForward
 from ...parts.product_keys import ProductKeyExperts
 from ...spec import Architecture
-from ..reading import pieces
+from ..reading import keys, pieces
 from ..reading.config import Config
+from ..reading.keys import Key, Unread
 from ..weights import tensors
 from ..weights.checkpoint import Sources
 from ..weights.tensors import ignored as ignored
@@ -21,29 +22,30 @@ TYPES = ("doge",)
 ROW = like_llama.LikeLlama(
     "Doge", (32_768, 1_024, 2_048, 32, 2_048), (8, None, None), mlp_bias=("mlp_bias", False), window=like_llama.uniform,
     attention={"kind": "dynamic_mask_attention", "qk_norm": {}}, residual={"weighted": True}, ignored="hidden_dropout",
+    more=(Key("keep_window_size", "attention.keep", 2_048),),
 )  # fmt: skip
 
 
+EXPERTS = (
+    Key("num_experts", "dense.count", 16_384),
+    Key("num_experts_per_tok", "dense.top_k", 64),
+    Unread("norm_topk_prob"),  # the weights sum to one in any case
+)
+
+
 def read(config: Config, model_type: str) -> dict:
-    value, position, mixers, order = like_llama.frame(config, model_type, ROW)
-    keep = config.count("keep_window_size", 2_048)
-    mixers = {name: mixer | pieces.unless(2_048, keep=keep) for name, mixer in mixers.items()}
-    network = like_llama.dense(config, ROW)
-    count, top_k = config.count("num_experts", 16_384), config.count("num_experts_per_tok", 64)
-    config.ignore("norm_topk_prob")  # the weights sum to one in any case
-    moe = network | {"kind": "product_key_experts", "count": count, "top_k": top_k}
-    network = moe if config.take("is_moe", bool, False) else network
-    return pieces.assemble(config, value, position, mixers | {"dense": network}, [[name, "dense"] for name in order])
+    said, mixers, order = like_llama.frame(config, model_type, ROW)
+    keys.read(config, ROW.network, said)
+    many = keys.read(config, EXPERTS)["dense"]
+    if config.take("is_moe", bool, False):
+        said["dense"] |= {"kind": "product_key_experts"} | many
+    return pieces.model(config, said | mixers, [[name, "dense"] for name in order])
 
 
 def write(arch: Architecture) -> dict:
     written = like_llama.write_frame(arch, "doge", ROW, {"dense": FeedForward | ProductKeyExperts})
-    network, attention = arch.parts["dense"], pieces.mixers(arch)[0]
-    written |= {
-        "keep_window_size": attention.keep, "intermediate_size": network.d_ff, "mlp_bias": network.bias,
-        "hidden_act": pieces.write_activation(network.activation), "is_moe": network.kind == "product_key_experts",
-    }  # fmt: skip
-    return written | ({"num_experts": network.count, "num_experts_per_tok": network.top_k} if written["is_moe"] else {})
+    many = arch.parts["dense"].kind == "product_key_experts"
+    return written | keys.write(arch, ROW.network + many * EXPERTS) | {"is_moe": many}
 
 
 def sources(arch: Architecture) -> Sources:

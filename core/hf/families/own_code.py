@@ -420,7 +420,7 @@ MODELS = {
     ),
     "skywork": OwnCode(LikeLlama("Skywork", (32_000, 4_096, 11_008, 32, 2_048), (32, None, None), bias=False), unread="head_dim"),
     "stablelm_epoch": OwnCode(
-        replace(like_llama.MODELS["stablelm"], name="StableLMEpoch", eps=("norm_eps", 1e-5)),
+        replace(like_llama.MODELS["stablelm"], name="StableLMEpoch", eps=("norm_eps", 1e-5), more=()),
         keys=dict(partial_rotary_factor="rope_pct"), unread="head_dim rope_scaling", ignored="rotary_scaling_factor", given=_heads_again,
     ),
     "xverse": OwnCode(

@@ -5,7 +5,7 @@ import math
 import torch
 
 from ...parts.attention import Attention
-from ...parts.feedforward import FeedForward
+from ...parts.feedforward import GATED, FeedForward
 from ...parts.rglru import RGLRU
 from ...spec import Architecture, Unsupported
 from ..reading import pieces, rotary
@@ -30,7 +30,7 @@ def read(config: Config, model_type: str) -> dict:
     unit = {"kind": "rg_lru", "width": config.count("lru_width", d_model), "blocks": kept["heads"]}
     unit |= unless(4, kernel=config.count("conv1d_width", 4))
     parts = {
-        "recurrence": unit | unless("gelu_tanh", activation=pieces.GATED[act]),
+        "recurrence": unit | unless("gelu_tanh", activation=GATED[act]),
         "attention": kept if kept.get("bias") else kept | {"out_bias": True},
         "dense": {"kind": "feed_forward", "d_ff": wide // 2, "bias": True} | unless("swiglu", activation=act),
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from ...spec import Unsupported
+from ...spec import Architecture, Unsupported, parse
 from .config import TEXT_KEYS, Config, shown
 from .other_files import KINDS
 
@@ -100,8 +100,8 @@ def _agree(config: Config, name: str, model_type: str, value: Mapping[str, Any] 
     named = types(name)
     if not named or model_type in named:
         return
-    value = value or _read(config.raw, model_type)
-    if value is None or not any(_read(config.raw, other) == value for other in sorted(named)):
+    read = _whole(value or _read(config.raw, model_type))
+    if read is None or not any(_whole(_read(config.raw, other)) == read for other in sorted(named)):
         raise _refused(
             config,
             name,
@@ -114,6 +114,14 @@ def _read(raw: Mapping[str, Any], model_type: str) -> dict | None:
 
     try:
         return BY_TYPE[model_type].read(Config(raw), model_type) if model_type in BY_TYPE else None
+    except Unsupported:
+        return None
+
+
+def _whole(value: Mapping[str, Any] | None) -> Architecture | None:
+    """The architecture that a spec's mapping is, whatever of its defaults it says."""
+    try:
+        return value and parse({"name": "read", "title": "Read", **value})
     except Unsupported:
         return None
 

@@ -4,7 +4,6 @@ Readers take a `Config` and give pieces of the spec's mapping; writers give piec
 module strings them together and says only where it differs.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from types import UnionType
@@ -13,19 +12,14 @@ from typing import Any, get_args
 from ...parts.attention import Attention
 from ...parts.base import Mixer
 from ...parts.experts import Experts
-from ...parts.feedforward import GATED, Activated, FeedForward
+from ...parts.feedforward import Activated, FeedForward
 from ...parts.position import Rope
 from ...spec import Architecture, Unsupported
+from . import keys
 from .config import Config, layers
+from .keys import times as times
+from .keys import write_activation
 
-# What a config.json calls an activation -> the spec's name for it, not gated.
-ACTIVATIONS = {
-    "relu": "relu", "relu2": "relu2", "gelu": "gelu", "gelu_python": "gelu", "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh",
-    "gelu_accurate": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu_python_tanh": "gelu_tanh", "silu": "silu", "swish": "silu",
-    "xielu": "xielu", "quick_gelu": "quick_gelu",
-}  # fmt: skip
-_GATED = {plain: gated for gated, plain in GATED.items()}
-_WRITTEN = {"gelu_tanh": "gelu_pytorch_tanh"}
 _DTYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
 
@@ -91,13 +85,9 @@ def dense(
 
 def activation(config: Config, key: str = "hidden_act", default: str = "silu", gated: bool = True) -> str:
     """The spec's name of the activation that `key` names."""
-    name = config.take(key, str, default)
-    plain = ACTIVATIONS.get(name)
-    if plain is None or (gated and plain not in _GATED):
-        raise config.refuse(
-            key, f"the spec has {', '.join(a for a, p in ACTIVATIONS.items() if not gated or p in _GATED)}"
-        )
-    return _GATED[plain] if gated else plain
+    said: dict[str, str] = {}
+    keys.Key(key, "name", default, form=keys.GATED_ACTIVATION if gated else keys.PLAIN_ACTIVATION).read(config, said)
+    return said["name"]
 
 
 def mixed(config: Config, key: str = "hidden_act") -> dict:
@@ -114,20 +104,6 @@ def write_scalar(part: Attention) -> float:
 
 def write_dense(part: FeedForward) -> dict:
     return {"intermediate_size": part.d_ff, "hidden_act": write_activation(part.activation)}
-
-
-def write_activation(name: str) -> str:
-    plain = GATED.get(name, name)
-    return _WRITTEN.get(plain, plain)
-
-
-def times(x: float, by: float) -> float:
-    """The number near x * by that gives x again when it is divided by `by`."""
-    y = x * by
-    for near in (y, math.nextafter(y, math.inf), math.nextafter(y, 0)):
-        if near / by == x:
-            return near
-    raise Unsupported(f"{x!r} is no number divided by {by!r}")
 
 
 def unless(default: Any, **field: Any) -> dict:
@@ -212,6 +188,19 @@ def assemble(
     used = {name for step in steps for name in ([step] if isinstance(step, str) else step)}
     parts = {name: part for name, part in parts.items() if name in used}
     return value | {"position": position} | more | {"parts": parts, "layers": segments} | precision(config, parts)
+
+
+def model(config: Config, said: Mapping[str, Any], blocks: Sequence[Sequence[Any]], **more: Any) -> dict:
+    """The spec's mapping out of what keys said, of the model and of its parts, and the block of every layer."""
+    value = {name: field for name, field in said.items() if name in Architecture.model_fields}
+    parts = {name: part for name, part in said.items() if name not in value and name != "depth"}
+    return assemble(config, value, value["position"], parts, blocks, **more)
+
+
+def write_model(arch: Architecture, name: str, model_type: str, entries: keys.Keys, **parts: Any) -> dict:
+    """A config.json: the class `name`ForCausalLM, what the keys say of the model and its parts, and how it is stored."""
+    said = {"architectures": [f"{name}ForCausalLM"], "model_type": model_type} | keys.write(arch, entries, **parts)
+    return said | write_precision(arch)
 
 
 def windowed(

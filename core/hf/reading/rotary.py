@@ -1,12 +1,13 @@
 """Rope and the temperature of scores in a config.json, in the old form and the new: read and written."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...parts.position import Dynamic, Proportional, Rope, Yarn
 from ...parts.temperature import StepTemperature
 from ...spec import Unsupported
 from .config import Config, nothing
+from .keys import Entry, Writing
 from .pieces import unless
 
 _ROPE_KEYS = frozenset(
@@ -45,6 +46,26 @@ def rope(
     if scaling:
         scaling["scaling"] |= magnitude
     return {"kind": "rope", "base": base} | unless(1.0, fraction=share) | scaling
+
+
+class Turning(Entry):
+    """The keys of a rope, as an entry of a family's list: what `rope` reads and `write_rope` writes."""
+
+    def __init__(self, theta: float = 10_000.0, fraction: float | None = None, **always: Any):
+        self.theta, self.fraction, self.always = theta, fraction, always
+
+    def read(self, config: Config, said: dict) -> None:
+        said["position"] = rope(config, said["context"], theta=self.theta, fraction=self.fraction) | self.always
+
+    def write(self, of: Writing) -> Mapping[str, Any]:
+        written = write_rope(of.arch.position, of.arch.context)
+        return written | ({} if self.fraction is None else {"partial_rotary_factor": of.arch.position.fraction})
+
+    def rows(self) -> Iterator[tuple[str, str, str]]:
+        yield "rope_theta", "position.base", f"{self.theta:g}"
+        yield "rope_scaling, rope_parameters", "position.scaling", "none"
+        if self.fraction is not None:
+            yield "partial_rotary_factor", "position.fraction", f"{self.fraction:g}"
 
 
 def stretch(config: Config, head_dim: int, theta: float) -> None:
