@@ -1,47 +1,83 @@
 """What the decoders before llama share: LayerNorm, biases, one matrix for query, key and value, and names of many kinds."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
 from ...parts.attention import Attention
 from ...parts.feedforward import FeedForward
 from ...spec import Architecture
-from ..reading import pieces
-from ..reading.config import Config, layers
+from ..reading import keys, rotary
+from ..reading.config import Config
+from ..reading.keys import Always, Entry, Form, Keys, Rule, Writing
 from ..weights.checkpoint import Source, Sources
 from ..weights.tensors import one
 
 Split = Callable[[str, Attention], Callable[[Tensor], Tensor]]
 
 
-def attention(config: Config, d_model: int, key: str, default: int, kv_heads: int | None = None) -> dict:
+GPT = "n_embd n_positions n_layer"  # what GPT-2 and others call d_model, context and depth
+ACTIVATION = Form(
+    keys.PLAIN_ACTIVATION.read, lambda name: "gelu_new" if name == "gelu_tanh" else keys.write_activation(name)
+)
+UNSCALED = Form(lambda on: 1.0, lambda scale: False)  # scores that are not divided by the root of a head's channels
+LAYER_EPS = {"kind": "layer", "eps": 1e-5, "eps_key": "layer_norm_epsilon"}
+
+
+def heads(key: str, count: int, **always: Any) -> Keys:
     """Heads that together are as wide as the stream; `key` names their number."""
-    heads = config.count(key, default)
-    if d_model % heads:
-        raise config.refuse(key, f"a stream of {d_model:,} does not divide into so many heads")
-    return {"kind": "attention", "heads": heads, "kv_heads": kv_heads or heads, "head_dim": d_model // heads}
+
+    name = key.split("/")[0]
+
+    def divide(config: Config, said: dict) -> None:
+        part, d_model = said["attention"], said["d_model"]
+        if d_model % part["heads"]:
+            raise config.refuse(name, f"a stream of {d_model:,} does not divide into so many heads")
+        part |= {"kv_heads": part.get("kv_heads", part["heads"]), "head_dim": d_model // part["heads"]}
+
+    return (
+        Always("attention", **{"kind": "attention"} | always),
+        keys.named(key, "attention.heads", count),
+        Rule(divide),
+    )
 
 
-def dense(config: Config, d_ff: int, key: str, default: str, bias: bool = True) -> dict:
-    """Two matrices with an activation between them, which `key` names."""
-    activation = pieces.activation(config, key, default, gated=False)
-    return {"kind": "feed_forward", "d_ff": d_ff, "activation": activation} | pieces.unless(False, bias=bias)
+def dense(d_ff: Any, act: str, usual: str, bias: Any = True, width: str = "intermediate_size") -> Keys:
+    """Two matrices with an activation between them, which `act` names."""
+    return keys.feed_forward(d_ff, act, usual, bias=bias, width=width, form=ACTIVATION)
 
 
-def model(
-    config: Config, parts: Mapping[str, dict], block: list, depth: int, eps: tuple[str, float], precision: str = "bf16", **value
-) -> dict:  # fmt: skip
-    """The spec's mapping of a model whose layers are all alike; `eps` is the key and default of its LayerNorm's."""
-    norm = {"kind": "layer", "eps": config.take(eps[0], float, eps[1])}
-    mapping = {"norm": norm, "parts": parts, "layers": layers([block] * depth)} | value
-    return mapping | pieces.precision(config, parts, default=precision)
+def learn(config: Config, said: dict) -> None:
+    said["position"] = {"kind": "learned", "length": said["context"]}
 
 
-def written_activation(name: str) -> str:
-    """gelu_new is what these models call GELU's tanh approximation."""
-    return "gelu_new" if name == "gelu_tanh" else name
+LEARNED = Rule(learn)
+
+
+@dataclass(frozen=True)
+class Rotary(Entry):
+    """GPT-NeoX's rope: transformers looks at rotary_emb_base and rotary_pct alone, whatever the usual keys say beside them."""
+
+    fraction: float
+
+    def read(self, config: Config, said: dict) -> None:
+        base, share = config.take("rotary_emb_base", float, 10_000.0), config.take("rotary_pct", float, self.fraction)
+        config.expect("rope_theta", base)
+        config.expect("partial_rotary_factor", share)
+        said["position"] = rotary.rope(config, said["context"], theta=base, fraction=share)
+
+    def write(self, of: Writing) -> dict:
+        position = of.arch.position
+        return rotary.write_rope(position, of.arch.context) | {
+            "rotary_pct": position.fraction,
+            "rotary_emb_base": position.base,
+        }
+
+    def rows(self) -> Iterator[tuple[str, str, str]]:
+        yield "rotary_emb_base", "position.base", "10000"
+        yield "rotary_pct", "position.fraction", f"{self.fraction:g}"
 
 
 # ---- tensors ----

@@ -6,8 +6,9 @@ from ...parts.attention import Attention
 from ...parts.feedforward import FeedForward
 from ...parts.position import Alibi
 from ...spec import Architecture
-from ..reading import pieces
+from ..reading import keys, pieces
 from ..reading.config import Config
+from ..reading.keys import Always, Unread
 from . import before_llama
 
 TYPES = ("bloom",)
@@ -21,38 +22,29 @@ NAMES = before_llama.Names(
 sources = partial(before_llama.sources, names=NAMES)
 
 
+KEYS = (
+    *keys.sizes(
+        250_880, 64, CONTEXT, 2, tied=True, names="hidden_size/n_embed seq_length n_layer", **before_llama.LAYER_EPS
+    ),
+    *before_llama.heads("n_head", 8, bias=True),
+    Always("dense", kind="feed_forward", activation="gelu_tanh", bias=True),
+    Always("position", kind="alibi"),
+    Always("embedding", norm=True),
+    *keys.only(apply_residual_connection_post_layernorm=False),
+    Unread("slow_but_exact skip_bias_add skip_bias_add_qkv masked_softmax_fusion offset_alibi bias_dropout_fusion"),
+)
+
+
 def read(config: Config, model_type: str) -> dict:
-    d_model = config.count("hidden_size", config.count("n_embed", 64))
-    heads = "n_head" if config.has("n_head") else "num_attention_heads"
-    config.expect("apply_residual_connection_post_layernorm", False)
-    config.ignore(
-        "slow_but_exact",
-        "skip_bias_add",
-        "skip_bias_add_qkv",
-        "masked_softmax_fusion",
-        "offset_alibi",
-    )
-    config.ignore("bias_dropout_fusion", "n_inner", "seq_length")
-    config.expect("n_inner", 4 * d_model)
-    parts = {
-        "attention": before_llama.attention(config, d_model, heads, 8) | {"bias": True},
-        "dense": {"kind": "feed_forward", "d_ff": 4 * d_model, "activation": "gelu_tanh", "bias": True},
-    }
-    return before_llama.model(
-        config, parts, ["attention", "dense"], config.depth("n_layer" if config.has("n_layer") else "num_hidden_layers", 2),
-        ("layer_norm_epsilon", 1e-5), vocab_size=config.count("vocab_size", 250_880), d_model=d_model, position={"kind": "alibi"},
-        context=config.count("seq_length", CONTEXT), embedding={"norm": True},
-        tied_embeddings=config.take("tie_word_embeddings", bool, True),
-    )  # fmt: skip
+    said = keys.read(config, KEYS)
+    said["dense"]["d_ff"] = 4 * said["d_model"]
+    config.expect("n_inner", 4 * said["d_model"])
+    return pieces.model(config, said, [["attention", "dense"]] * said["depth"])
 
 
 def write(arch: Architecture) -> dict:
-    attention, _ = pieces.made_of(arch, {"attention": Attention, "dense": FeedForward}, Alibi)
-    return {
-        "architectures": ["BloomForCausalLM"], "model_type": "bloom", "vocab_size": arch.vocab_size, "hidden_size": arch.d_model,
-        "n_layer": arch.depth, "n_head": attention.heads, "layer_norm_epsilon": arch.norm.eps,
-        "seq_length": arch.context, "tie_word_embeddings": arch.tied_embeddings,
-    } | pieces.write_precision(arch)  # fmt: skip
+    pieces.made_of(arch, {"attention": Attention, "dense": FeedForward}, Alibi)
+    return pieces.write_model(arch, "Bloom", "bloom", KEYS)
 
 
 def ignored(name: str) -> bool:

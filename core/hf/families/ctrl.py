@@ -4,8 +4,9 @@ from ...parts.attention import Attention
 from ...parts.feedforward import FeedForward
 from ...parts.position import Sinusoidal
 from ...spec import Architecture
-from ..reading import pieces
+from ..reading import keys, pieces
 from ..reading.config import Config
+from ..reading.keys import Always, Key, Only, Unread
 from ..weights.checkpoint import Sources
 from . import before_llama
 
@@ -18,31 +19,29 @@ NAMES = before_llama.Names(
 )  # fmt: skip
 
 
+KEYS = (
+    *keys.sizes(246_534, 1_280, 256, 48, tied=True, names=before_llama.GPT, kind="layer", eps_key=""),
+    *before_llama.heads("n_head", 16, bias=True),
+    Always("dense", kind="feed_forward", activation="relu", bias=True),
+    Key("dff", "dense.d_ff", 8_192),
+    Always("position", kind="sinusoidal"),
+    Always("embedding", scale="sqrt_d_model"),
+    Always("head", bias=True),
+    Only("layer_norm_epsilon", 1e-6),  # in the layers it always is
+    Unread("n_ctx"),  # older than n_positions
+)
+
+
 def read(config: Config, model_type: str) -> dict:
-    d_model = config.count("n_embd", 1_280)
-    config.ignore("n_ctx")  # older than n_positions
-    config.expect("layer_norm_epsilon", 1e-6)  # in the layers it always is
-    if d_model % 2:
+    said = keys.read(config, KEYS)
+    if said["d_model"] % 2:
         raise config.refuse("n_embd", "sines and cosines fill an even number of channels")
-    parts = {
-        "attention": before_llama.attention(config, d_model, "n_head", 16) | {"bias": True},
-        "dense": {"kind": "feed_forward", "d_ff": config.count("dff", 8_192), "activation": "relu", "bias": True},
-    }
-    return before_llama.model(
-        config, parts, ["attention", "dense"], config.depth("n_layer", 48), ("layer_norm_epsilon", 1e-6),
-        vocab_size=config.count("vocab_size", 246_534), d_model=d_model, context=config.count("n_positions", 256),
-        position={"kind": "sinusoidal"}, embedding={"scale": "sqrt_d_model"}, head={"bias": True},
-        tied_embeddings=config.take("tie_word_embeddings", bool, True),
-    )  # fmt: skip
+    return pieces.model(config, said, [["attention", "dense"]] * said["depth"])
 
 
 def write(arch: Architecture) -> dict:
-    attention, dense = pieces.made_of(arch, {"attention": Attention, "dense": FeedForward}, Sinusoidal)
-    return {
-        "architectures": ["CTRLLMHeadModel"], "model_type": "ctrl", "vocab_size": arch.vocab_size, "n_embd": arch.d_model,
-        "n_positions": arch.context, "n_layer": arch.depth, "n_head": attention.heads, "dff": dense.d_ff,
-        "tie_word_embeddings": arch.tied_embeddings,
-    } | pieces.write_precision(arch)  # fmt: skip
+    pieces.made_of(arch, {"attention": Attention, "dense": FeedForward}, Sinusoidal)
+    return pieces.write_model(arch, "CTRLLMHeadModel", "ctrl", KEYS)
 
 
 def sources(arch: Architecture) -> Sources:

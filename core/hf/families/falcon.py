@@ -7,8 +7,9 @@ from ...parts.attention import Attention
 from ...parts.feedforward import FeedForward
 from ...parts.position import Alibi, Rope
 from ...spec import Architecture
-from ..reading import pieces, rotary
+from ..reading import keys, pieces, rotary
 from ..reading.config import Config
+from ..reading.keys import Key, Of
 from ..weights.checkpoint import Sources
 from . import before_llama
 
@@ -21,54 +22,47 @@ NAMES = partial(
 )  # fmt: skip
 
 
+KEYS = (
+    *keys.sizes(65_024, 4_544, 2_048, 32, tied=True, names="hidden_size max_position_embeddings num_hidden_layers/n_layer",
+                **before_llama.LAYER_EPS),
+    *before_llama.heads("num_attention_heads/n_head", 71),
+    keys.named("num_kv_heads/n_head_kv", "attention.kv_heads", Of("attention.heads")),
+    Key("bias", "attention.bias", False),
+    *before_llama.dense(Of("d_model", times=4), "activation", "gelu", ("bias", False), width="ffn_hidden_size"),
+    Key("multi_query", "single", True),
+    Key("parallel_attn", "parallel", True),
+    Key("alibi", "alibi", False),
+)  # fmt: skip
+
+
 def read(config: Config, model_type: str) -> dict:
-    d_model, context = config.count("hidden_size", 4_544), config.count("max_position_embeddings", 2_048)
-    key = "num_attention_heads" if not config.has("n_head") else "n_head"
-    kv_key = "num_kv_heads" if not config.has("n_head_kv") else "n_head_kv"
     grouped = config.take("new_decoder_architecture", bool, model_type == "RefinedWeb" and config.has("n_head_kv"))
-    single = config.take("multi_query", bool, True) and not grouped
-    part = before_llama.attention(config, d_model, key, 71)
-    kv_heads = config.count(kv_key, part["heads"])
-    if part["heads"] % kv_heads or not (grouped or single or kv_heads == part["heads"]):
-        raise config.refuse(kv_key, f"{part['heads']} heads do not divide into so many groups here")
-    bias = pieces.unless(False, bias=config.take("bias", bool, False))
-    parts = {
-        "attention": part | {"kv_heads": 1 if single else kv_heads} | bias,
-        "dense": before_llama.dense(
-            config, config.count("ffn_hidden_size", 4 * d_model), "activation", "gelu", bias=bool(bias)
-        ),
-    }
-    config.expect("ff_factor", parts["dense"]["d_ff"] / d_model)
-    side = config.take("parallel_attn", bool, True)
+    said = keys.read(config, KEYS)
+    part, side = said["attention"], said["parallel"]
+    single = said["single"] and not grouped
+    if part["heads"] % part["kv_heads"] or not (grouped or single or part["kv_heads"] == part["heads"]):
+        raise config.refuse("num_kv_heads", f"{part['heads']} heads do not divide into so many groups here")
+    part["kv_heads"] = 1 if single else part["kv_heads"]
+    config.expect("ff_factor", said["dense"]["d_ff"] / said["d_model"])
     norms = config.count("num_ln_in_parallel_attn", 2 if grouped else 1, most=2)
     if (norms == 2 or grouped) and not (grouped and side):
         raise config.refuse("new_decoder_architecture", "it goes with parallel_attn, and two norms with it alone")
+    rope = rotary.rope(config, said["context"])
+    said["position"] = {"kind": "alibi", "scaled": True} if said["alibi"] else rope
     step = {"parts": ["attention", "dense"], "own_norms": True} if norms == 2 else ["attention", "dense"]
-    rope = rotary.rope(config, context)
-    depth = config.depth("n_layer" if config.has("n_layer") else "num_hidden_layers", 32)
-    return before_llama.model(
-        config, parts, [step] if side else ["attention", "dense"], depth,
-        ("layer_norm_epsilon", 1e-5), vocab_size=config.count("vocab_size", 65_024), d_model=d_model, context=context,
-        position={"kind": "alibi", "scaled": True} if config.take("alibi", bool, False) else rope,
-        tied_embeddings=config.take("tie_word_embeddings", bool, True),
-    )  # fmt: skip
+    return pieces.model(config, said, [[step] if side else ["attention", "dense"]] * said["depth"])
 
 
 def write(arch: Architecture) -> dict:
-    attention, dense = pieces.made_of(
+    attention, _ = pieces.made_of(
         arch, {"attention": Attention, "dense": FeedForward}, Rope | Alibi, pieces.abreast(arch)
     )
-    step = arch.sequence[0][0]
-    alibi, side = arch.position.kind == "alibi", len(step.parts) == 2
+    step, alibi = arch.sequence[0][0], arch.position.kind == "alibi"
     grouped = step.own_norms or attention.kv_heads not in (1, attention.heads)
-    return {
-        "architectures": ["FalconForCausalLM"], "model_type": "falcon", "vocab_size": arch.vocab_size, "hidden_size": arch.d_model,
-        "num_hidden_layers": arch.depth, "num_attention_heads": attention.heads, "num_kv_heads": attention.kv_heads,
-        "new_decoder_architecture": grouped, "multi_query": attention.kv_heads == 1 and not grouped, "parallel_attn": side,
-        "num_ln_in_parallel_attn": 1 + step.own_norms if side else None, "bias": attention.bias, "alibi": alibi,
-        "ffn_hidden_size": dense.d_ff, "activation": before_llama.written_activation(dense.activation), "layer_norm_epsilon": arch.norm.eps,
-        "max_position_embeddings": arch.context, "tie_word_embeddings": arch.tied_embeddings,
-    } | ({} if alibi else rotary.write_rope(arch.position, arch.context)) | pieces.write_precision(arch)  # fmt: skip
+    single, side = attention.kv_heads == 1 and not grouped, len(step.parts) == 2
+    written = pieces.write_model(arch, "Falcon", "falcon", KEYS, single=single, parallel=side, alibi=alibi)
+    written |= {"new_decoder_architecture": grouped, "num_ln_in_parallel_attn": 1 + step.own_norms if side else None}
+    return written | ({} if alibi else rotary.write_rope(arch.position, arch.context))
 
 
 def sources(arch: Architecture) -> Sources:

@@ -7,9 +7,9 @@ from ...parts.attention import Attention
 from ...parts.feedforward import FeedForward
 from ...parts.position import Learned
 from ...spec import Architecture
-from ..reading import pieces
+from ..reading import keys, pieces
 from ..reading.config import Config
-from ..reading.pieces import unless
+from ..reading.keys import Again, Key, Of, Unread
 from . import before_llama
 
 TYPES = ("gpt2", "gpt-sw3")
@@ -21,41 +21,28 @@ NAMES = before_llama.Names(
 sources = partial(before_llama.sources, names=NAMES)
 
 
+KEYS = (
+    *keys.sizes(50_257, 768, 1_024, 12, tied=True, names=before_llama.GPT, **before_llama.LAYER_EPS),
+    before_llama.LEARNED,
+    *before_llama.heads("n_head", 12, bias=True),
+    *before_llama.dense(Of("d_model", times=4), "activation_function", "gelu_new", width="n_inner"),
+    Key("scale_attn_weights", "attention.scale", True, none=True, form=before_llama.UNSCALED, quiet=True),
+    *keys.only(scale_attn_by_inverse_layer_idx=False, add_cross_attention=False),
+    Again("n_ctx", "context"),
+    Unread("reorder_and_upcast_attn output_past"),
+)
+
+
 def read(config: Config, model_type: str) -> dict:
-    d_model, rows = config.count("n_embd", 768), config.count("n_positions", 1_024)
-    scaled = config.take("scale_attn_weights", bool, True)
-    config.expect("scale_attn_by_inverse_layer_idx", False)
-    config.expect("add_cross_attention", False)
-    config.expect("n_ctx", rows)
-    config.ignore("reorder_and_upcast_attn", "output_past")
-    part = before_llama.attention(config, d_model, "n_head", 12) | {"bias": True}
-    parts = {
-        "attention": part | ({} if scaled else {"scale": 1.0}),
-        "dense": before_llama.dense(config, config.count("n_inner", 4 * d_model), "activation_function", "gelu_new"),
-    }
-    return before_llama.model(
-        config, parts, ["attention", "dense"], config.depth("n_layer", 12), ("layer_norm_epsilon", 1e-5),
-        precision="fp32",  # older than the key that says so
-        vocab_size=config.count("vocab_size", 50_257), d_model=d_model, context=rows, position={"kind": "learned", "length": rows},
-        tied_embeddings=config.take("tie_word_embeddings", bool, True),
-    )  # fmt: skip
+    said = keys.read(config, KEYS)
+    return pieces.model(
+        config, said, [["attention", "dense"]] * said["depth"], "fp32"
+    )  # older than the key that says so
 
 
 def write(arch: Architecture) -> dict:
-    attention, dense = pieces.made_of(arch, {"attention": Attention, "dense": FeedForward}, Learned)
-    return {
-        "architectures": ["GPT2LMHeadModel"],
-        "model_type": "gpt2",
-        "vocab_size": arch.vocab_size,
-        "n_positions": arch.position.length,
-        "n_embd": arch.d_model,
-        "n_layer": arch.depth,
-        "n_head": attention.heads,
-        "n_inner": dense.d_ff,
-        "activation_function": before_llama.written_activation(dense.activation),
-        "layer_norm_epsilon": arch.norm.eps,
-        "tie_word_embeddings": arch.tied_embeddings,
-    } | unless(True, scale_attn_weights=attention.scale is None) | pieces.write_precision(arch)  # fmt: skip
+    pieces.made_of(arch, {"attention": Attention, "dense": FeedForward}, Learned)
+    return pieces.write_model(arch, "GPT2LMHeadModel", "gpt2", KEYS)
 
 
 def ignored(name: str) -> bool:

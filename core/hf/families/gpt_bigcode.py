@@ -4,8 +4,9 @@ from ...parts.attention import Attention
 from ...parts.feedforward import FeedForward
 from ...parts.position import Learned
 from ...spec import Architecture
-from ..reading import pieces
+from ..reading import keys, pieces
 from ..reading.config import Config
+from ..reading.keys import Form, Key, Of, Unread
 from ..weights.checkpoint import Sources
 from . import before_llama
 
@@ -13,37 +14,30 @@ TYPES = ("gpt_bigcode",)
 ROOTS = ("transformer.",)
 
 
+ONE_KEY = Form(lambda single: 1, lambda kv_heads: kv_heads == 1)  # false is as many as heads
+KEYS = (
+    *keys.sizes(50_257, 768, 1_024, 12, tied=True, names=before_llama.GPT, **before_llama.LAYER_EPS),
+    before_llama.LEARNED,
+    Key("multi_query", "attention.kv_heads", True, none=False, form=ONE_KEY),
+    *before_llama.heads("n_head", 12, bias=True),
+    *keys.feed_forward(
+        Of("d_model", times=4), "activation_function", "gelu_pytorch_tanh", False, True, width="n_inner"
+    ),
+    Key("scale_attn_weights", "attention.scale", True, none=True, form=before_llama.UNSCALED),
+    *keys.only(add_cross_attention=False),
+    Unread("inference_runner max_batch_size pad_key_length pre_allocate_kv_cache validate_runner_input"),
+    Unread("num_key_value_heads"),  # multi_query alone decides
+)
+
+
 def read(config: Config, model_type: str) -> dict:
-    d_model, length = config.count("n_embd", 768), config.count("n_positions", 1_024)
-    config.expect("add_cross_attention", False)
-    config.ignore(
-        "inference_runner", "max_batch_size", "pad_key_length", "pre_allocate_kv_cache", "validate_runner_input"
-    )
-    single = config.take("multi_query", bool, True)
-    config.ignore("num_key_value_heads")  # multi_query alone decides
-    scaled = config.take("scale_attn_weights", bool, True)
-    part = before_llama.attention(config, d_model, "n_head", 12, kv_heads=1 if single else None) | {"bias": True}
-    parts = {
-        "attention": part | ({} if scaled else {"scale": 1.0}),
-        "dense": before_llama.dense(
-            config, config.count("n_inner", 4 * d_model), "activation_function", "gelu_pytorch_tanh"
-        ),
-    }
-    return before_llama.model(
-        config, parts, ["attention", "dense"], config.depth("n_layer", 12), ("layer_norm_epsilon", 1e-5),
-        vocab_size=config.count("vocab_size", 50_257), d_model=d_model, context=length,
-        position={"kind": "learned", "length": length}, tied_embeddings=config.take("tie_word_embeddings", bool, True),
-    )  # fmt: skip
+    said = keys.read(config, KEYS)
+    return pieces.model(config, said, [["attention", "dense"]] * said["depth"])
 
 
 def write(arch: Architecture) -> dict:
-    part, dense = pieces.made_of(arch, {"attention": Attention, "dense": FeedForward}, Learned)
-    return {
-        "architectures": ["GPTBigCodeForCausalLM"], "model_type": "gpt_bigcode", "vocab_size": arch.vocab_size, "n_embd": arch.d_model,
-        "n_positions": arch.position.length, "n_layer": arch.depth, "n_head": part.heads, "multi_query": part.kv_heads == 1,
-        "n_inner": dense.d_ff, "activation_function": pieces.write_activation(dense.activation), "layer_norm_epsilon": arch.norm.eps,
-        "tie_word_embeddings": arch.tied_embeddings, "scale_attn_weights": part.scale is None,
-    } | pieces.write_precision(arch)  # fmt: skip
+    pieces.made_of(arch, {"attention": Attention, "dense": FeedForward}, Learned)
+    return pieces.write_model(arch, "GPTBigCode", "gpt_bigcode", KEYS)
 
 
 def sources(arch: Architecture) -> Sources:

@@ -5,8 +5,9 @@ from functools import partial
 from ...parts.attention import Attention
 from ...parts.feedforward import FeedForward
 from ...spec import Architecture
-from ..reading import pieces, rotary
+from ..reading import keys, pieces
 from ..reading.config import Config
+from ..reading.keys import Key, Unread
 from . import before_llama
 
 TYPES = ("gpt_neox",)
@@ -18,36 +19,26 @@ NAMES = before_llama.Names(
 sources = partial(before_llama.sources, names=NAMES)
 
 
+KEYS = (
+    *keys.sizes(50_432, 6_144, 2_048, 44, kind="layer", eps=1e-5, eps_key="layer_norm_eps"),
+    Key("attention_bias", "attention.bias", True),
+    *before_llama.heads("num_attention_heads", 64),
+    *before_llama.dense(24_576, "hidden_act", "gelu"),
+    Key("use_parallel_residual", "parallel", True),
+    before_llama.Rotary(0.25),
+    Unread("classifier_dropout"),
+)
+
+
 def read(config: Config, model_type: str) -> dict:
-    d_model, context = config.count("hidden_size", 6_144), config.count("max_position_embeddings", 2_048)
-    bias = config.take("attention_bias", bool, True)
-    parts = {
-        "attention": before_llama.attention(config, d_model, "num_attention_heads", 64)
-        | pieces.unless(False, bias=bias),
-        "dense": before_llama.dense(config, config.count("intermediate_size", 24_576), "hidden_act", "gelu"),
-    }
-    side = config.take("use_parallel_residual", bool, True)
-    base, share = config.take("rotary_emb_base", float, 10_000.0), config.take("rotary_pct", float, 0.25)
-    config.expect("rope_theta", base)  # transformers looks at rotary_emb_base and rotary_pct alone
-    config.expect("partial_rotary_factor", share)
-    config.ignore("classifier_dropout")
-    return before_llama.model(
-        config, parts, [{"parts": ["attention", "dense"], "own_norms": True}] if side else ["attention", "dense"],
-        config.depth("num_hidden_layers", 44), ("layer_norm_eps", 1e-5), vocab_size=config.count("vocab_size", 50_432),
-        d_model=d_model, context=context, tied_embeddings=config.take("tie_word_embeddings", bool, False),
-        position=rotary.rope(config, context, theta=base, fraction=share),
-    )  # fmt: skip
+    said = keys.read(config, KEYS)
+    beside = [{"parts": ["attention", "dense"], "own_norms": True}]
+    return pieces.model(config, said, [beside if said["parallel"] else ["attention", "dense"]] * said["depth"])
 
 
 def write(arch: Architecture) -> dict:
-    attention, dense = pieces.made_of(arch, {"attention": Attention, "dense": FeedForward}, layer=pieces.abreast(arch))
-    return {
-        "architectures": ["GPTNeoXForCausalLM"], "model_type": "gpt_neox", "vocab_size": arch.vocab_size, "hidden_size": arch.d_model,
-        "num_hidden_layers": arch.depth, "num_attention_heads": attention.heads, "intermediate_size": dense.d_ff,
-        "hidden_act": before_llama.written_activation(dense.activation), "attention_bias": attention.bias, "layer_norm_eps": arch.norm.eps,
-        "max_position_embeddings": arch.context, "use_parallel_residual": len(arch.sequence[0]) == 1,
-        "rotary_pct": arch.position.fraction, "rotary_emb_base": arch.position.base, "tie_word_embeddings": arch.tied_embeddings,
-    } | rotary.write_rope(arch.position, arch.context) | pieces.write_precision(arch)  # fmt: skip
+    pieces.made_of(arch, {"attention": Attention, "dense": FeedForward}, layer=pieces.abreast(arch))
+    return pieces.write_model(arch, "GPTNeoX", "gpt_neox", KEYS, parallel=len(arch.sequence[0]) == 1)
 
 
 def ignored(name: str) -> bool:

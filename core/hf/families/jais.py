@@ -5,9 +5,9 @@ from ...parts.attention import Attention
 from ...parts.feedforward import FeedForward
 from ...parts.position import Alibi
 from ...spec import Architecture
-from ..reading import pieces
+from ..reading import keys, pieces
 from ..reading.config import Config
-from ..reading.pieces import times, unless
+from ..reading.keys import Always, Has, Key, Of, Unread
 from ..weights.checkpoint import Sources
 from . import before_llama
 from .gpt2 import ignored as ignored
@@ -20,53 +20,37 @@ NAMES = before_llama.Names(
 )  # fmt: skip
 
 
+KEYS = (
+    *keys.sizes(50_257, 768, 1_024, 12, tied=True, names=before_llama.GPT, **before_llama.LAYER_EPS),
+    *before_llama.heads("n_head", 12, bias=True),
+    Always("dense", kind="feed_forward", bias=True),
+    Key("n_inner", "dense.d_ff", Of("d_model", times=4)),
+    Has("mup_scale_qk_dot_by_d", "attention.scale", False, on=lambda said: 1 / said["attention"]["head_dim"]),
+    Key("mup_embeddings_scale", "embedding.scale", 1.0),
+    Key("mup_output_alpha", "head.scale", 1.0),
+    Key("mup_width_scale", "head_times", 1.0),
+    Key("activation_function", "activation", "gelu"),
+    Key("position_embedding_type", "position.kind", "learned"),
+    *keys.only(scale_attn_by_inverse_layer_idx=False, scale_attn_weights=True),
+    Unread("reorder_and_upcast_attn"),
+)
+
+
 def read(config: Config, model_type: str) -> dict:
-    d_model = config.count("n_embd", 768)
-    config.expect("scale_attn_by_inverse_layer_idx", False)
-    config.expect("scale_attn_weights", True)
-    if config.take("position_embedding_type", str, "learned") != "alibi":
+    said = keys.read(config, KEYS)
+    if said["position"]["kind"] != "alibi":
         raise config.refuse("position_embedding_type", "only 'alibi' is supported")
-    if config.take("activation_function", str, "gelu") != "swiglu":
+    if said["activation"] != "swiglu":
         raise config.refuse("activation_function", "only 'swiglu' is supported")
-    config.ignore("reorder_and_upcast_attn")
-    attention = before_llama.attention(config, d_model, "n_head", 12) | {"bias": True}
-    if config.take("mup_scale_qk_dot_by_d", bool, False):
-        attention["scale"] = 1 / attention["head_dim"]
-    parts = {
-        "attention": attention,
-        "dense": {"kind": "feed_forward", "d_ff": config.count("n_inner", 4 * d_model), "bias": True},
-    }
-    logits = times(config.take("mup_output_alpha", float, 1.0), config.take("mup_width_scale", float, 1.0))
-    embeddings = config.take("mup_embeddings_scale", float, 1.0)
-    return before_llama.model(
-        config, parts, ["attention", "dense"], config.depth("n_layer", 12), ("layer_norm_epsilon", 1e-5),
-        vocab_size=config.count("vocab_size", 50_257), d_model=d_model, context=config.count("n_positions", 1_024),
-        position={"kind": "alibi"}, tied_embeddings=config.take("tie_word_embeddings", bool, True),
-        embedding=unless(1.0, scale=embeddings), head=unless(1.0, scale=logits),
-    )  # fmt: skip
+    said["head"]["scale"] = keys.times(said["head"]["scale"], said["head_times"])
+    return pieces.model(config, said, [["attention", "dense"]] * said["depth"])
 
 
 def write(arch: Architecture) -> dict:
-    attention, dense = pieces.made_of(arch, {"attention": Attention, "dense": FeedForward}, Alibi)
+    pieces.made_of(arch, {"attention": Attention, "dense": FeedForward}, Alibi)
     model_type = arch.model_type if arch.model_type in TYPES else TYPES[0]
-    return {
-        "architectures": [f"{model_type.upper()}LMHeadModel"],
-        "model_type": model_type,
-        "vocab_size": arch.vocab_size,
-        "n_positions": arch.context,
-        "n_embd": arch.d_model,
-        "n_layer": arch.depth,
-        "n_head": attention.heads,
-        "n_inner": dense.d_ff,
-        "activation_function": "swiglu",
-        "position_embedding_type": "alibi",
-        "mup_scale_qk_dot_by_d": attention.scale is not None,
-        "mup_embeddings_scale": arch.embedding.scale,
-        "mup_output_alpha": arch.head.scale,
-        "mup_width_scale": 1.0,
-        "layer_norm_epsilon": arch.norm.eps,
-        "tie_word_embeddings": arch.tied_embeddings,
-    } | pieces.write_precision(arch)
+    name = f"{model_type.upper()}LMHeadModel"
+    return pieces.write_model(arch, name, model_type, KEYS, head_times=1.0, activation="swiglu")
 
 
 def sources(arch: Architecture) -> Sources:

@@ -6,8 +6,9 @@ from ...parts.attention import Attention
 from ...parts.feedforward import FeedForward
 from ...parts.position import Alibi
 from ...spec import Architecture
-from ..reading import pieces
+from ..reading import keys, pieces
 from ..reading.config import Config
+from ..reading.keys import Always, Key, Unread
 from . import before_llama
 
 TYPES = ("mpt",)
@@ -19,52 +20,39 @@ NAMES = before_llama.Names(
 sources = partial(before_llama.sources, names=NAMES)
 
 
+SCORES = (
+    Key("clip_qkv", "attention.clip", None, float, quiet=True),
+    Key("softmax_scale", "attention.scale", None, float, quiet=True),
+)
+KEYS = (
+    *keys.sizes(
+        50_368, 2_048, 2_048, 24, tied=True, names="d_model max_seq_len n_layers", **before_llama.LAYER_EPS, bias=False
+    ),
+    *before_llama.heads("n_heads", 16),
+    Always("dense", kind="feed_forward", activation="gelu"),
+    Always("position", kind="alibi"),
+    *keys.only(no_bias=True, expansion_ratio=4),
+    Unread(
+        "learned_pos_emb emb_pdrop init_device init_config verbose embedding_fraction norm_type use_cache logit_scale tokenizer_name"
+    ),
+)
+
+
 def read(config: Config, model_type: str) -> dict:
-    d_model = config.count("d_model", 2_048)
-    part = before_llama.attention(config, d_model, "n_heads", 16)
-    inner = config.nested("attn_config")
-    inner.expect("attn_type", "multihead_attention")
-    inner.expect("alibi", True)
-    inner.expect("qk_ln", False)
-    inner.expect("prefix_lm", False)
+    said, inner = keys.read(config, KEYS), config.nested("attn_config")
+    keys.read(
+        inner, keys.only(attn_type="multihead_attention", alibi=True, qk_ln=False, prefix_lm=False, alibi_bias_max=8)
+    )
     inner.ignore("attn_impl", "attn_uses_sequence_id")
-    for key in ("clip_qkv", "softmax_scale"):
-        if value := inner.take(key, float, None):
-            part[{"clip_qkv": "clip", "softmax_scale": "scale"}[key]] = value
-    inner.expect("alibi_bias_max", 8)
+    said["attention"] |= {key: value for key, value in keys.read(inner, SCORES).get("attention", {}).items() if value}
     inner.finish()
-    config.expect("no_bias", True)
-    config.expect("expansion_ratio", 4)
-    config.ignore(
-        "learned_pos_emb", "emb_pdrop", "init_device", "init_config", "verbose", "embedding_fraction", "norm_type",
-        "use_cache", "logit_scale", "tokenizer_name",
-    )  # fmt: skip
-    parts = {
-        "attention": part,
-        "dense": {"kind": "feed_forward", "d_ff": 4 * d_model, "activation": "gelu"},
-    }
-    value = before_llama.model(
-        config, parts, ["attention", "dense"], config.depth("n_layers", 24), ("layer_norm_epsilon", 1e-5),
-        vocab_size=config.count("vocab_size", 50_368), d_model=d_model, context=config.count("max_seq_len", 2_048),
-        position={"kind": "alibi"}, tied_embeddings=config.take("tie_word_embeddings", bool, True),
-    )  # fmt: skip
-    value["norm"]["bias"] = False
-    return value
+    said["dense"]["d_ff"] = 4 * said["d_model"]
+    return pieces.model(config, said, [["attention", "dense"]] * said["depth"])
 
 
 def write(arch: Architecture) -> dict:
-    part, _ = pieces.made_of(arch, {"attention": Attention, "dense": FeedForward}, Alibi)
-    inner = {
-        "alibi": True,
-        "clip_qkv": part.clip,
-        "softmax_scale": part.scale,
-    }
-    return {
-        "architectures": ["MptForCausalLM"], "model_type": "mpt", "vocab_size": arch.vocab_size, "d_model": arch.d_model,
-        "n_layers": arch.depth, "n_heads": part.heads, "max_seq_len": arch.context, "layer_norm_epsilon": arch.norm.eps,
-        "attn_config": {key: value for key, value in inner.items() if value is not None},
-        "tie_word_embeddings": arch.tied_embeddings,
-    } | pieces.write_precision(arch)  # fmt: skip
+    pieces.made_of(arch, {"attention": Attention, "dense": FeedForward}, Alibi)
+    return pieces.write_model(arch, "Mpt", "mpt", KEYS) | {"attn_config": {"alibi": True} | keys.write(arch, SCORES)}
 
 
 def ignored(name: str) -> bool:

@@ -6,8 +6,9 @@ from ...parts.attention import Attention
 from ...parts.feedforward import FeedForward
 from ...parts.position import Learned
 from ...spec import Architecture
-from ..reading import pieces
+from ..reading import keys, pieces
 from ..reading.config import Config
+from ..reading.keys import Again, Always, Form, Key, Unread
 from . import before_llama
 
 TYPES = ("openai-gpt",)
@@ -19,34 +20,38 @@ NAMES = before_llama.Names(
 sources = partial(before_llama.sources, names=NAMES)
 
 
+ACTIVATIONS = {"gelu": "gelu_tanh", "relu": "relu", "silu": "silu", "swish": "silu"}
+
+
+def activation(name: str) -> str:
+    if name not in ACTIVATIONS:
+        raise ValueError("it has gelu, relu, silu")
+    return ACTIVATIONS[name]
+
+
+KEYS = (
+    *keys.sizes(40_478, 768, 512, 12, tied=True, names=before_llama.GPT, **before_llama.LAYER_EPS),
+    before_llama.LEARNED,
+    *before_llama.heads("n_head", 12, bias=True),
+    Always("dense", kind="feed_forward", bias=True),
+    Key("afn", "dense.activation", "gelu", form=Form(activation, lambda name: "gelu" if name == "gelu_tanh" else name)),
+    Always("residual", norm="post"),
+    Always("head", norm=False),
+    Again("n_ctx", "context"),
+    *keys.only(predict_special_tokens=True),
+    Unread("n_special"),
+)
+
+
 def read(config: Config, model_type: str) -> dict:
-    d_model, rows = config.count("n_embd", 768), config.count("n_positions", 512)
-    config.expect("n_ctx", rows)
-    config.expect("predict_special_tokens", True)
-    config.ignore("n_special", "predict_special_tokens")
-    name = config.take("afn", str, "gelu")
-    activation = {"gelu": "gelu_tanh", "relu": "relu", "silu": "silu", "swish": "silu"}.get(name)
-    if activation is None:
-        raise config.refuse("afn", "it has gelu, relu, silu")
-    parts = {
-        "attention": before_llama.attention(config, d_model, "n_head", 12) | {"bias": True},
-        "dense": {"kind": "feed_forward", "d_ff": 4 * d_model, "activation": activation, "bias": True},
-    }
-    return before_llama.model(
-        config, parts, ["attention", "dense"], config.depth("n_layer", 12), ("layer_norm_epsilon", 1e-5), precision="fp32",
-        vocab_size=config.count("vocab_size", 40_478), d_model=d_model, context=rows, position={"kind": "learned", "length": rows},
-        residual={"norm": "post"}, head={"norm": False}, tied_embeddings=config.take("tie_word_embeddings", bool, True),
-    )  # fmt: skip
+    said = keys.read(config, KEYS)
+    said["dense"]["d_ff"] = 4 * said["d_model"]
+    return pieces.model(config, said, [["attention", "dense"]] * said["depth"], "fp32")
 
 
 def write(arch: Architecture) -> dict:
-    part, dense = pieces.made_of(arch, {"attention": Attention, "dense": FeedForward}, Learned)
-    return {
-        "architectures": ["OpenAIGPTLMHeadModel"], "model_type": "openai-gpt", "vocab_size": arch.vocab_size, "n_embd": arch.d_model,
-        "n_positions": arch.position.length, "n_layer": arch.depth, "n_head": part.heads,
-        "afn": "gelu" if dense.activation == "gelu_tanh" else dense.activation, "layer_norm_epsilon": arch.norm.eps,
-        "tie_word_embeddings": arch.tied_embeddings,
-    } | pieces.write_precision(arch)  # fmt: skip
+    pieces.made_of(arch, {"attention": Attention, "dense": FeedForward}, Learned)
+    return pieces.write_model(arch, "OpenAIGPTLMHeadModel", "openai-gpt", KEYS)
 
 
 def ignored(name: str) -> bool:

@@ -4,8 +4,10 @@ feed-forward stand side by side behind one norm."""
 from ...parts.attention import Attention
 from ...parts.feedforward import FeedForward
 from ...spec import Architecture
-from ..reading import pieces, rotary
+from ..reading import keys, pieces
 from ..reading.config import Config
+from ..reading.keys import Again, Always, Entry, Has, Key, Keys, Of, Rule
+from ..reading.rotary import Turning
 from ..weights.checkpoint import Sources
 from . import before_llama
 
@@ -20,49 +22,47 @@ PERSIMMON = before_llama.Names(
     down="mlp.dense_4h_to_h", qkv="self_attn.query_key_value", split=before_llama.by_group, o="self_attn.dense",
     qk_norm=("self_attn.q_layernorm", "self_attn.k_layernorm"),
 )  # fmt: skip
-# d_model, heads, d_ff, depth, vocabulary, context, activation, whether queries and keys have norms
-DEFAULTS = {
-    "phi": (2_048, 32, 8_192, 24, 51_200, 2_048, "gelu_new", False),
-    "persimmon": (4_096, 64, 16_384, 36, 262_144, 16_384, "relu2", True),
-}
+
+
+def _base_again(config: Config, said: dict) -> None:
+    config.expect("rotary_emb_base", config.raw.get("rope_theta"))
+
+
+def _keys(
+    d_model: int, heads: int, d_ff: int, depth: int, vocab_size: int, context: int, act: str, norms: bool, *own: Entry
+) -> Keys:
+    return (
+        *keys.sizes(vocab_size, d_model, context, depth, kind="layer", eps=1e-5, eps_key="layer_norm_eps"),
+        *before_llama.heads("num_attention_heads", heads, bias=True),
+        Has("qk_layernorm", "attention.qk_norm", norms, on={}),
+        *before_llama.dense(d_ff, "hidden_act", act),
+        Turning(fraction=0.5),
+        *own,
+    )
+
+
+KEYS = {
+    "phi": _keys(
+        2_048, 32, 8_192, 24, 51_200, 2_048, "gelu_new", False,
+        Key("num_key_value_heads", "attention.kv_heads", Of("attention.heads")), Always("head", bias=True),
+    ),
+    "persimmon": _keys(
+        4_096, 64, 16_384, 36, 262_144, 16_384, "relu2", True,
+        Again("num_key_value_heads", "attention.heads"), Rule(_base_again),
+    ),
+}  # fmt: skip
 
 
 def read(config: Config, model_type: str) -> dict:
-    width, heads, d_ff, depth, vocabulary, length, act, norms = DEFAULTS[model_type]
-    d_model, context = config.count("hidden_size", width), config.count("max_position_embeddings", length)
-    part = before_llama.attention(config, d_model, "num_attention_heads", heads) | {"bias": True}
-    if model_type == "phi":
-        part["kv_heads"] = config.count("num_key_value_heads", part["heads"])
-    else:
-        config.expect("num_key_value_heads", part["heads"])
-        config.expect("rotary_emb_base", config.raw.get("rope_theta"))
-    normalised = config.take("qk_layernorm", bool, norms)
-    parts = {
-        "attention": part | ({"qk_norm": {}} if normalised else {}),
-        "dense": before_llama.dense(config, config.count("intermediate_size", d_ff), "hidden_act", act),
-    }
-    side = model_type == "phi"
-    return before_llama.model(
-        config, parts, [["attention", "dense"]] if side else ["attention", "dense"], config.depth("num_hidden_layers", depth),
-        ("layer_norm_eps", 1e-5), vocab_size=config.count("vocab_size", vocabulary), d_model=d_model, context=context,
-        position=rotary.rope(config, context, fraction=0.5),
-        tied_embeddings=config.take("tie_word_embeddings", bool, False), **({"head": {"bias": True}} if side else {}),
-    )  # fmt: skip
+    said = keys.read(config, KEYS[model_type])
+    block = [["attention", "dense"]] if model_type == "phi" else ["attention", "dense"]
+    return pieces.model(config, said, [block] * said["depth"])
 
 
 def write(arch: Architecture) -> dict:
-    attention, dense = pieces.made_of(arch, {"attention": Attention, "dense": FeedForward}, layer=pieces.abreast(arch))
-    model_type = "phi" if len(arch.sequence[0]) == 1 else "persimmon"
-    return {
-        "architectures": [{"phi": "PhiForCausalLM", "persimmon": "PersimmonForCausalLM"}[model_type]], "model_type": model_type,
-        "vocab_size": arch.vocab_size, "hidden_size": arch.d_model, "num_hidden_layers": arch.depth,
-        "num_attention_heads": attention.heads, "intermediate_size": dense.d_ff, "qk_layernorm": attention.qk_norm is not None,
-        "hidden_act": before_llama.written_activation(dense.activation), "layer_norm_eps": arch.norm.eps,
-        "max_position_embeddings": arch.context, "tie_word_embeddings": arch.tied_embeddings,
-        "partial_rotary_factor": arch.position.fraction,
-    } | ({"num_key_value_heads": attention.kv_heads} if model_type == "phi" else {}) | rotary.write_rope(
-        arch.position, arch.context
-    ) | pieces.write_precision(arch)  # fmt: skip
+    pieces.made_of(arch, {"attention": Attention, "dense": FeedForward}, layer=pieces.abreast(arch))
+    name, model_type = ("Phi", "phi") if len(arch.sequence[0]) == 1 else ("Persimmon", "persimmon")
+    return pieces.write_model(arch, name, model_type, KEYS[model_type])
 
 
 def sources(arch: Architecture) -> Sources:

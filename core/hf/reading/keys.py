@@ -23,7 +23,7 @@ class Of:
     """A default that follows from other fields: `Of("d_model", times=4)`, `Of("d_model", over="attention.heads")`."""
 
     field: str
-    times: int = 1
+    times: float = 1
     over: str = ""
     too_many: str = ""  # the key that is refused where nothing is left for it
 
@@ -75,6 +75,7 @@ class Key(Entry):
     positive: bool = False  # of a number with a point: above 0
     form: Form | None = None
     spare: Any = ...  # what is written where no layer has the part
+    quiet: bool = False  # not written where it says what it means when it is absent
 
     def read(self, config: Config, said: dict) -> None:
         kind, name = self.kind, self.name
@@ -108,9 +109,8 @@ class Key(Entry):
         if value is NOWHERE:
             spare = self.spare(of.get) if isinstance(self.spare, Of) else self.spare
             return {} if spare is ... else {self.name: spare}
-        if value is None:
-            return {self.name: self.none}
-        return {self.name: self.form.write(value) if self.form else value}
+        word = self.none if value is None else self.form.write(value) if self.form else value
+        return {} if self.quiet and word == self.default else {self.name: word}
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
         default = "must be given" if self.default is ... else "none" if self.default is None else str(self.default)
@@ -331,19 +331,27 @@ INVERSE = Form(lambda value: 1 / value, lambda value: 1 / value)
 # ---- keys that many families have ----
 
 
+def named(names: str, field: str, default: Any, **more: Any) -> Key:
+    """A key and its other names: `num_hidden_layers/n_layer`."""
+    name, *also = names.split("/")
+    return Key(name, field, default, also=" ".join(also), **more)
+
+
 def sizes(
     vocab_size: Any, d_model: Any, context: Any, depth: Any, *, tied: bool = False, eps: float = 1e-6, eps_key: str = "rms_norm_eps",
-    **norm: Any,
+    names: str = "hidden_size max_position_embeddings num_hidden_layers", **norm: Any,
 ) -> Keys:  # fmt: skip
-    """What every llama-like model says once; the arguments are the family's defaults, and what its norms always are."""
+    """What every model says once; the arguments are the family's defaults, what it calls d_model, context and depth, and what its
+    norms always are."""
+    width, length, layers = names.split()
     return (
         Key("vocab_size", "vocab_size", vocab_size),
-        Key("hidden_size", "d_model", d_model),
-        Key("max_position_embeddings", "context", context),
-        Key("num_hidden_layers", "depth", depth, most=MAX_LAYERS),
+        named(width, "d_model", d_model),
+        named(length, "context", context),
+        named(layers, "depth", depth, most=MAX_LAYERS),
         Key("tie_word_embeddings", "tied_embeddings", tied),
         Always("norm", **{"kind": "rms", **norm}),
-        Key(eps_key, "norm.eps", eps),
+        *((Key(eps_key, "norm.eps", eps),) if eps_key else (Always("norm", eps=eps),)),
     )
 
 
@@ -369,13 +377,15 @@ def attention(count: Any, kv_heads: int | None = None, head_dim: int | None = No
 
 
 def feed_forward(
-    d_ff: Any, act: str = "hidden_act", usual: str = "silu", gated: bool = True, bias: Any = None, **always: Any
-) -> Keys:
-    """A network of intermediate_size; `act` is the key of its activation, `usual` what it says by default, `bias` a `switch`'s."""
+    d_ff: Any, act: str = "hidden_act", usual: str = "silu", gated: bool = True, bias: Any = None, width: str = "intermediate_size",
+    form: Form | None = None, **always: Any,
+) -> Keys:  # fmt: skip
+    """A network; `width` and `act` are the keys of its width and activation, `usual` what the second says by default, `bias` a
+    `switch`'s."""
     return (
         Always("dense", **{"kind": "feed_forward"} | always),
-        Key("intermediate_size", "dense.d_ff", d_ff),
-        Key(act, "dense.activation", usual, form=GATED_ACTIVATION if gated else PLAIN_ACTIVATION),
+        Key(width, "dense.d_ff", d_ff),
+        Key(act, "dense.activation", usual, form=form or (GATED_ACTIVATION if gated else PLAIN_ACTIVATION)),
         *switch("dense.bias", bias),
     )
 

@@ -178,8 +178,9 @@ def layer_types(config: Config, depth: int, default: Sequence[str], *known: str)
 
 
 def assemble(
-    config: Config, value: dict, position: dict, parts: Mapping[str, dict], blocks: Sequence[Sequence[str]], **more: Any
-) -> dict:
+    config: Config, value: dict, position: dict, parts: Mapping[str, dict], blocks: Sequence[Sequence[str]], plain: str = "bf16",
+    **more: Any,
+) -> dict:  # fmt: skip
     """The spec's mapping: the parts that the blocks use, the pattern of the layers, the stored precision."""
     ahead, segments = more.get("mtp", {}), layers(blocks)
     every = [block for segment in segments for block in segment["blocks"]]
@@ -187,20 +188,27 @@ def assemble(
     steps = [step["parts"] if isinstance(step, dict) else step for block in every for step in block]
     used = {name for step in steps for name in ([step] if isinstance(step, str) else step)}
     parts = {name: part for name, part in parts.items() if name in used}
-    return value | {"position": position} | more | {"parts": parts, "layers": segments} | precision(config, parts)
+    return (
+        value | {"position": position} | more | {"parts": parts, "layers": segments} | precision(config, parts, plain)
+    )
 
 
-def model(config: Config, said: Mapping[str, Any], blocks: Sequence[Sequence[Any]], **more: Any) -> dict:
-    """The spec's mapping out of what keys said, of the model and of its parts, and the block of every layer."""
+def model(
+    config: Config, said: Mapping[str, Any], blocks: Sequence[Sequence[Any]], plain: str = "bf16", **more: Any
+) -> dict:
+    """The spec's mapping out of what keys said, of the model and of its parts, and the block of every layer; `plain` is the format
+    of a model that names none."""
     value = {name: field for name, field in said.items() if name in Architecture.model_fields}
-    parts = {name: part for name, part in said.items() if name not in value and name != "depth"}
-    return assemble(config, value, value["position"], parts, blocks, **more)
+    parts = {name: part for name, part in said.items() if name not in value}
+    return assemble(config, value, value["position"], parts, blocks, plain, **more)
 
 
 def write_model(arch: Architecture, name: str, model_type: str, entries: keys.Keys, **parts: Any) -> dict:
     """A config.json: the class `name`ForCausalLM, what the keys say of the model and its parts, and how it is stored."""
-    said = {"architectures": [f"{name}ForCausalLM"], "model_type": model_type} | keys.write(arch, entries, **parts)
-    return said | write_precision(arch)
+    name = name if name.endswith("Model") else f"{name}ForCausalLM"
+    return (
+        {"architectures": [name], "model_type": model_type} | keys.write(arch, entries, **parts) | write_precision(arch)
+    )
 
 
 def windowed(
