@@ -19,6 +19,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..model import Ahead
+from ..parts.renamed import today
 from ..reading import bounded
 from ..spec import METADATA, Architecture, Unsupported, parse
 from .families import BY_TYPE, FAMILIES, multimodal
@@ -51,10 +52,10 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
     reader.rename(OTHER_NAMES.get(model_type, {}))
     classes.headed(reader, model_type)
     bare = not reader.left
-    value = family.read(reader, model_type)
+    value = _read(family, reader, model_type)
     classes.agree(reader, model_type, value)
     _sized(reader, model_type, bare)
-    multimodal.said_twice(reader, value, lambda raw: family.read(Config(raw), model_type))
+    multimodal.said_twice(reader, value, lambda raw: _read(family, Config(raw), model_type))
     reader.finish(value)
     label = reader.raw.get("_name_or_path")
     label = (
@@ -72,6 +73,12 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
         meta |= {key: given[key] for key in METADATA if key in given}
     arch = parse(meta | value)
     return quantised.quantised(arch, family, narrow, config) if narrow else arch
+
+
+def _read(family: Any, config: Config, model_type: str) -> dict:
+    """The spec's mapping that a family reads; it may say a window or a sink without the value that holds it."""
+    value = family.read(config, model_type)
+    return value | {"parts": {name: today(part) for name, part in value["parts"].items()}}
 
 
 _SIZES = ("hidden_size", "vocab_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
@@ -127,7 +134,7 @@ def _value(config: Config) -> dict:
     """The spec's mapping that a family reads in what it has written itself."""
     model_type = config.raw["model_type"]
     config.rename(OTHER_NAMES.get(model_type, {}))
-    return BY_TYPE[model_type].read(config, model_type)
+    return _read(BY_TYPE[model_type], config, model_type)
 
 
 def _says(value: Mapping[str, Any], tree: Mapping[str, Any]) -> bool:

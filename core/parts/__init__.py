@@ -5,9 +5,10 @@ import importlib
 import pkgutil
 from typing import Annotated, Union, get_args
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from .base import Mixer, Part
+from .renamed import today
 from .residual import _Residual
 
 for _module in pkgutil.iter_modules(__path__):
@@ -23,7 +24,10 @@ def _kinds(cls: type[Part]) -> list[type[Part]]:
 PARTS: dict[str, type[Part]] = {
     get_args(cls.model_fields["kind"].annotation)[0]: cls for cls in sorted(_kinds(Part), key=lambda c: c.__name__)
 }
-AnyPart = Annotated[Union[tuple(PARTS.values())], Field(discriminator="kind")]  # noqa: UP007 - a computed union
+AnyPart = Annotated[
+    Annotated[Union[tuple(PARTS.values())], Field(discriminator="kind")],  # noqa: UP007 - a computed union
+    BeforeValidator(today),
+]
 
 
 def _residual(value: object) -> str:

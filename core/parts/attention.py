@@ -1,16 +1,13 @@
 """Softmax attention: multi-head (arXiv:1706.03762), multi-query (arXiv:1911.02150) and grouped-query (arXiv:2305.13245),
 over everything before, a sliding window or a chunk of it."""
 
-import math
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-import torch.nn.functional as F
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ..words import tokens
 from .base import (
     Borrow,
     Box,
@@ -18,20 +15,18 @@ from .base import (
     HeadDim,
     Heads,
     Keep,
-    Length,
     Linear,
     Mixer,
     Positive,
     Shape,
     Spec,
-    causal_pairs,
     check_groups,
     scaled,
     times,
 )
 from .norm import HeadNorms, Norm, RMSNorm
 from .position import Alibi, Position, Rope
-from .temperature import Temperature
+from .softmax import ALL, OptionalGate, Scores, Sight, key_positions, masked_softmax
 
 
 class QKNorm(Spec):
@@ -54,26 +49,6 @@ class QKNorm(Spec):
         return norm.build(head_dim if self.across == "head" else heads * head_dim)
 
 
-class Gate(Spec):
-    """The output is multiplied by a gate of the input, against the sinks that a softmax needs (arXiv:2505.06708)."""
-
-    per: Literal["channel", "head"] = Field(
-        "channel", description="A gate for each channel, or one for all of a head's"
-    )
-    activation: Literal["sigmoid", "softplus"] = Field("sigmoid", description="What the gate passes")
-    bias: bool | Literal["head"] | None = Field(
-        None, description="A bias on the gate, or one for all of a head's (Beam); as the queries' unless given"
-    )
-
-    def open(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(x) if self.activation == "sigmoid" else F.softplus(x)
-
-
-def _gate(value: object) -> object:
-    """`true` is the plain gate."""
-    return (Gate() if value else None) if isinstance(value, bool) else value
-
-
 class Attention(Mixer):
     """Each of `heads` query heads scores every visible key and averages their values; `kv_heads` query groups share
     a key and a value. H = heads, G = kv_heads, D = head_dim."""
@@ -87,24 +62,18 @@ class Attention(Mixer):
     )
     head_dim: HeadDim = Field(description="Channels of a query or key head", examples=[128])
     v_head_dim: HeadDim | None = Field(None, description="Channels of a value head, where they differ")
-    window: Length | None = Field(None, description="Each token sees only this many, itself included")
-    chunk: Length | None = Field(None, description="Each token sees only its own chunk of this many")
-    sinks: bool = Field(False, description="One learned logit a head takes part in the softmax and keeps nothing")
-    softcap: Positive | None = Field(None, description="Scores pass through c * tanh(score / c)")
-    clip: Positive | None = Field(None, description="Queries, keys and values are cut at plus and minus this (MPT)")
+    sight: Sight = Field(ALL, description="Which tokens a query sees")
+    scores: Scores = Field(Scores(), description="What happens to scores before the softmax")
+    gate: OptionalGate = Field(None, description="The output is multiplied by a gate of the input")
+    clip: Positive | None = Field(None, description="Queries, keys and values are clamped to ± this (MPT)")
     bias: bool = Field(False, description="Biases on query, key and value")
     out_bias: bool | None = Field(None, description="A bias on the output; as `bias` unless given")
     qk_norm: QKNorm | None = Field(None, description="Normalise queries and keys")
     v_norm: bool = Field(False, description="Values are normalised, head by head, with no weight (Gemma 3n)")
-    gate: Annotated[Gate | None, BeforeValidator(_gate)] = Field(
-        None, description="The output is multiplied by a gate of the input"
-    )
     sub_norm: bool = Field(False, description="A norm on what the heads give, before the output projection (BitNet)")
-    scale: Positive | None = Field(None, description="Scores are multiplied by this; 1 / sqrt(head_dim) unless given")
     value_scale: Positive = Field(1.0, description="Values are multiplied by this (MiMo)")
     in_scale: Positive = Field(1.0, description="The input is multiplied by this (Falcon H1)")
     out_scale: Positive = Field(1.0, description="The output is multiplied by this")
-    temperature: Temperature | None = Field(None, description="Scores grow with the query's position")
     shared_kv: bool = Field(False, description="The value is the key, before its norm and position (Gemma 4)")
     cache_from: str | None = Field(
         None, max_length=64, description="Reads the cache of the nearest earlier layer with this part, or of `previous`"
@@ -115,8 +84,6 @@ class Attention(Mixer):
     @model_validator(mode="after")
     def _consistent(self):
         check_groups("kv_heads", self.heads, "heads", self.kv_heads)
-        if self.window and self.chunk:
-            raise ValueError("window: give a window or a chunk, not both")
         if self.shared_kv and self.v_dim != self.head_dim:
             raise ValueError("v_head_dim: a value that is the key has the key's width")
         return self
@@ -126,13 +93,8 @@ class Attention(Mixer):
         return self.v_head_dim or self.head_dim
 
     @property
-    def gates(self) -> int:
-        """How many gates the output has."""
-        return 0 if not self.gate else self.heads * (self.v_dim if self.gate.per == "channel" else 1)
-
-    @property
     def reach(self) -> int | None:
-        return self.window or self.chunk
+        return self.sight.limit
 
     @property
     def label(self) -> str:
@@ -148,7 +110,7 @@ class Attention(Mixer):
 
     def pairs(self, new: int, past: int) -> int:
         """How many (query, key) pairs meet for `new` queries after `past` keys."""
-        return causal_pairs(new, past, self.window, self.chunk)
+        return self.sight.pairs(new, past)
 
     def check(self, d_model: int, context: int) -> None:
         self.position.check(self.head_dim)
@@ -156,7 +118,7 @@ class Attention(Mixer):
     def cache(self, length: int) -> dict[str, Shape]:
         if self.cache_from:
             return {}
-        length = min(length, self.reach or length)
+        length = self.sight.kept(length)
         return {"key": (length, self.kv_heads, self.head_dim), "value": (length, self.kv_heads, self.v_dim)}
 
     def plain_cache(self, length: int) -> dict[str, Shape]:
@@ -170,7 +132,7 @@ class Attention(Mixer):
             if not self.shared_kv:
                 flops["v"] = 2 * new * d_model * g * v
         if self.gate:
-            flops["gate"] = 2 * new * d_model * self.gates
+            flops["gate"] = 2 * new * d_model * self.gate.width(h, v)
         flops["core"] = 2 * h * (d + v) * self.pairs(new, past)
         flops["o"] = 2 * new * h * v * d_model
         return flops
@@ -184,8 +146,7 @@ class Attention(Mixer):
                 "kv_heads": groups,
                 "head_dim": dim,
                 "v_head_dim": self.v_head_dim and scaled(self.v_head_dim, min(1.0, dim / self.head_dim)),
-                "window": self.window and min(self.window, 16),
-                "chunk": self.chunk and min(self.chunk, 16),
+                "sight": self.sight.shrink(),
             }
         )
 
@@ -194,8 +155,7 @@ class Attention(Mixer):
         yield f"{self.heads} heads" + (f" · {self.kv_heads} KV" if own else "")
         if self.cache_from:
             yield "borrowed cache"
-        if self.reach:
-            yield f"window {tokens(self.window)}" if self.window else f"chunk {tokens(self.chunk)}"
+        yield from self.sight.facts()
 
     def explain(self, d_model: int) -> str:
         per = self.heads // self.kv_heads
@@ -205,20 +165,13 @@ class Attention(Mixer):
             else f"{per} to each of {self.kv_heads} key and value heads"
         )
         words = f"{self.heads} query heads of {self.head_dim} channels, {shared}. "
-        if self.window:
-            stops = "" if self.cache_from else ", so its cache stops growing there"
-            words += f"A token sees only the last {self.window:,}{stops}. "
-        elif self.chunk:
-            words += f"A token sees only its own chunk of {self.chunk:,}. "
+        words += self.sight.explain(keeps=not self.cache_from)
         if self.cache_from:
             words += "It keeps no keys or values of its own but reads those of an earlier layer. "
         else:
             kept = self.kv_heads * (self.head_dim + self.v_dim)
             words += f"It keeps {kept:,} values a token. "
-        if self.sinks:
-            words += "A learned sink in each head lets it attend to nothing. "
-        if self.softcap:
-            words += f"Scores are capped softly at {self.softcap:g}. "
+        words += self.scores.explain()
         if isinstance(self.position, Alibi):
             words += "Scores fall with the distance, in each head by a slope of its own. "
         if self.qk_norm:
@@ -228,36 +181,21 @@ class Attention(Mixer):
     def checklist(self, d_model: int) -> Iterator[str]:
         if self.heads * self.head_dim != d_model:
             yield f"Heads × head_dim is {self.heads * self.head_dim:,}, not d_model: q and o are not square."
-        if self.scale:
-            yield f"Scores are scaled by {self.scale:.6g}, not by 1 / sqrt({self.head_dim})."
-        if self.window:
-            yield f"The window of {self.window:,} counts the token itself: position p sees p − {self.window - 1:,} to p."
-        if self.chunk:
-            yield f"Chunks begin at multiples of {self.chunk:,}: the first token of one sees nothing of the one before."
+        yield from self.sight.checklist()
+        yield from self.scores.checklist(self.head_dim)
         if self.qk_norm:
             across = "each head's own channels" if self.qk_norm.across == "head" else "all heads' channels together"
             across += ", with weights of its own" if self.qk_norm.own else ""
             when = "after" if self.qk_norm.after_position else "before"
             yield f"Queries and keys are normalised over {across}, {when} the rotary embedding."
-        if self.sinks:
-            yield "Sinks join the softmax's sum after scaling and masking, and add nothing to the output."
-        if self.softcap:
-            yield f"Scores pass through {self.softcap:g} · tanh(score / {self.softcap:g}) before the mask."
         if self.clip:
             yield f"Queries, keys and values are clamped to ±{self.clip:g} before the rotary embedding, after any norm before it."
-        if self.temperature:
-            yield "Scores also grow with the query's position; at short lengths this cannot be seen."
         if self.bias and self.out_bias is False:
             yield "Query, key and value have biases, the output has none."
         if self.in_scale != 1 or self.out_scale != 1:
             yield f"What it reads is multiplied by {self.in_scale:g}, what it gives by {self.out_scale:g}."
         if self.gate:
-            per = (
-                "each channel has its own gate"
-                if self.gate.per == "channel"
-                else "all of a head's channels share one gate"
-            )
-            yield f"The output is gated by a {self.gate.activation} before its projection: {per}."
+            yield from self.gate.checklist()
         if self.sub_norm:
             yield "What all heads give together is normalised once more before the output projection."
         if self.value_scale != 1:
@@ -279,32 +217,13 @@ def shrunk_dim(position: Position) -> int:
     return 16 if getattr(position, "fraction", 1.0) >= 0.25 else 64
 
 
-class HeadBiased(Linear):
-    """A linear map to the channels of several heads, with one bias a head."""
-
-    def __init__(self, d_in: int, heads: int, channels: int):
-        super().__init__(d_in, heads * channels)
-        self.head_bias = nn.Parameter(torch.zeros(heads, 1))
-
-    @property
-    def explain(self) -> str:
-        return super().explain.replace(" weights", f" weights and {len(self.head_bias)} biases, one a head")
-
-    def forward(self, x: Tensor) -> Tensor:  # (B, T, d_in) -> (B, T, heads channels)
-        return (super().forward(x).unflatten(-1, (len(self.head_bias), -1)) + self.head_bias).flatten(-2)
-
-
 class AttentionModule(nn.Module):
     def __init__(self, part: Attention, d_model: int, d_out: int | None = None):
         super().__init__()
         self.part = part
         h, g, d, v = part.heads, part.kv_heads, part.head_dim, part.v_dim
         self.q = Linear(d_model, h * d, part.bias)
-        gate_bias = part.gate.bias if part.gate and part.gate.bias is not None else part.bias
-        if part.gate and gate_bias == "head":
-            self.gate = HeadBiased(d_model, h, part.gates // h)
-        else:
-            self.gate = Linear(d_model, part.gates, gate_bias) if part.gate else None
+        self.gate = part.gate.build(d_model, h, v, part.bias) if part.gate else None
         if part.cache_from:
             self.k_cache, self.v_cache = Borrow(g, d), Borrow(g, v)
         else:
@@ -336,7 +255,8 @@ class AttentionModule(nn.Module):
             v = v.unflatten(-1, (part.kv_heads, part.v_dim))  # (B, T, G, V)
             v = self.v_cache(v if self.v_norm is None else self.v_norm(v))  # (B, S, G, V)
         out = self.core(q, k, v, positions, *self.choose(x, positions, v))  # (B, T, H V)
-        out = out if self.gate is None else self.gated(out, self.gate(x))
+        if self.gate is not None:
+            out = part.gate.on(out, self.gate(x), part.heads)
         return times(self.o(out if self.sub_norm is None else self.sub_norm(out)), part.out_scale)
 
     def recent(self, x: Tensor, name: str) -> Tensor:
@@ -346,13 +266,6 @@ class AttentionModule(nn.Module):
     def choose(self, x: Tensor, positions: Tensor, v: Tensor) -> tuple[Tensor, ...]:
         """What the core must know of a choice among the keys; nothing where there is none."""
         return ()
-
-    def gated(self, out: Tensor, gate: Tensor) -> Tensor:
-        """(B, T, H V) times (B, T, H V), or (B, T, H) with one gate a head."""
-        gate = self.part.gate.open(gate)
-        if self.part.gate.per == "channel":
-            return out * gate
-        return (out.unflatten(-1, (self.part.heads, -1)) * gate.unsqueeze(-1)).flatten(-2)
 
     def cut(self, x: Tensor) -> Tensor:
         return x if self.part.clip is None else x.clamp(-self.part.clip, self.part.clip)
@@ -366,8 +279,7 @@ class AttentionModule(nn.Module):
         if rule and rule.across == "head" and not rule.after_position:
             x = getattr(self, norm)(x)
         x = self.cut(x)
-        if self.rotary is not None:
-            x = self.rotary(x, positions)
+        x = self.rotary(x, positions)
         if rule and rule.across == "head" and rule.after_position:
             x = getattr(self, norm)(x)
         return x
@@ -383,29 +295,20 @@ class CausalAttention(Box):
     def __init__(self, part: Attention):
         super().__init__()
         self.part = part
-        self.scale = part.scale or part.head_dim**-0.5
-        self.sinks = nn.Parameter(torch.zeros(part.heads)) if part.sinks else None
+        self.scale = part.scores.factor(part.head_dim)
+        self.sinks = part.scores.sink(part.heads)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor, *chosen: Tensor) -> Tensor:
         part = self.part
         q = q.unflatten(2, (k.shape[2], -1))  # (B, T, G, H / G, D)
         scores = torch.einsum("btghd,bsgd->bghts", q, k) * self.scale  # (B, G, H / G, T, S)
-        scores = self.placed(scores, positions, *chosen)
-        if part.softcap:
-            scores = part.softcap * torch.tanh(scores / part.softcap)
-        if part.temperature:
-            scores = scores * part.temperature.factor(positions)[:, None].to(scores.dtype)  # (T, 1)
+        scores = part.scores.shaped(self.placed(scores, positions, *chosen), positions)
         if isinstance(part.position, Alibi):
             slopes = torch.tensor(part.position.slopes(part.heads), device=q.device).view(k.shape[2], -1, 1, 1)
             distance = key_positions(positions, k.shape[1]) - positions[:, None]  # (T, S)
             scores = scores + slopes * distance * (self.scale if part.position.scaled else 1.0)
         seen = self.seen(positions, k.shape[1], *chosen)  # (T, S), or as the scores where heads differ
-        scores = scores.masked_fill(~seen, -math.inf).float()
-        if self.sinks is not None:
-            sinks = self.sinks.float().view(1, k.shape[2], -1, 1, 1).expand(*scores.shape[:-1], 1)
-            weights = torch.cat((scores, sinks), dim=-1).softmax(dim=-1)[..., :-1]
-        else:
-            weights = scores.softmax(dim=-1)
+        weights = masked_softmax(scores, seen, self.sinks)
         out = torch.einsum("bghts,bsgv->btghv", weights.to(v.dtype), v)  # (B, T, G, H / G, V)
         return out.flatten(2)  # (B, T, H V)
 
@@ -418,21 +321,4 @@ class CausalAttention(Box):
 
     def seen(self, positions: Tensor, keys: int) -> Tensor:
         """Which keys each query may see."""
-        return visible(positions, keys, self.part.window, self.part.chunk)
-
-
-def key_positions(positions: Tensor, keys: int) -> Tensor:
-    """Where the last `keys` keys stand, (S,), the last of them beside the last query."""
-    return positions[-1] + 1 - keys + torch.arange(keys, device=positions.device)
-
-
-def visible(positions: Tensor, keys: int, window: int | None, chunk: int | None) -> Tensor:
-    """Which of the last `keys` positions each query may see: (T, S) of bool."""
-    query = positions[:, None]  # (T, 1)
-    key = key_positions(positions, keys)  # (S,)
-    seen = key <= query
-    if window is not None:
-        seen = seen & (key > query - window)
-    if chunk is not None:
-        seen = seen & (key.div(chunk, rounding_mode="floor") == query.div(chunk, rounding_mode="floor"))
-    return seen
+        return self.part.sight.seen(positions, keys)

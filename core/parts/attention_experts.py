@@ -123,8 +123,7 @@ class AttentionExpertsModule(nn.Module):
         q = self.q(x, chosen).unflatten(-1, (part.heads, part.head_dim))  # (B, T, K, H, D)
         q = q.transpose(2, 3).flatten(2, 3)  # (B, T, H K, D)
         k, v = (t.unflatten(-1, (part.heads, part.head_dim)) for t in (self.k(x), self.v(x)))  # (B, T, H, D)
-        if self.rotary is not None:
-            q, k = self.rotary(q, positions), self.rotary(k, positions)
+        q, k = self.rotary(q, positions), self.rotary(k, positions)
         y = self.core(q, self.k_cache(k), self.v_cache(v), positions)  # (B, T, H K D)
         y = y.unflatten(-1, (part.heads, part.top_k, part.head_dim)).transpose(2, 3).flatten(-2)  # (B, T, K, H D)
         return self.o(y, weights, chosen)

@@ -9,29 +9,33 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from .attention import Attention, AttentionModule, CausalAttention, key_positions, visible
-from .base import Box, Flops, HeadDim, Heads, Keep, Length, Linear, Shape, causal_pairs
+from .attention import Attention, AttentionModule, CausalAttention
+from .base import Box, Flops, HeadDim, Heads, Keep, Length, Linear, Shape, Spec, causal_pairs
 from .position import Dynamic, LongRope, Position, Rope, check_turned
+from .softmax import ALL, key_positions
 
 Blocks = Annotated[int, Field(ge=1, le=4_096)]
 
 
-class ChosenBlocksAttention(Attention):
-    """Attention to the keys of `top_blocks` blocks. An indexer of narrow query heads, and one key a token, chooses them.
-    I = index_heads, N = index_dim, K = top_blocks."""
+class BlockIndexer(Spec):
+    """Chooses blocks of keys by narrow query heads and one key a token. I = heads, N = dim, K = top_blocks."""
 
-    kind: str
-    index_heads: Heads = Field(description="Query heads of the indexer", examples=[4])
-    index_dim: HeadDim = Field(
-        description="Channels of an indexer's query, and of the one key that is kept", examples=[128]
-    )
+    heads: Heads = Field(description="Query heads of the indexer", examples=[4])
+    dim: HeadDim = Field(description="Channels of its queries, and of the one key that is kept", examples=[128])
     block: Length = Field(description="Tokens in a block", examples=[128])
     top_blocks: Blocks = Field(description="Blocks that each token attends to", examples=[16])
 
+
+class ChosenBlocksAttention(Attention):
+    """Attention to the keys of the blocks that an indexer chooses."""
+
+    kind: str
+    indexer: BlockIndexer = Field(description="Chooses the blocks")
+
     @model_validator(mode="after")
     def _indexed(self):
-        for field in ("window", "chunk", "cache_from"):
-            if getattr(self, field):
+        for field in ("sight", "cache_from"):
+            if getattr(self, field) != type(self).model_fields[field].default:
                 raise ValueError(f"{field}: the indexer chooses what is read; leave this out")
         return self
 
@@ -45,18 +49,18 @@ class ChosenBlocksAttention(Attention):
     def check(self, d_model: int, context: int) -> None:
         super().check(d_model, context)
         turned = self.position.turned(self.head_dim) if isinstance(self.position, Rope) else 0
-        if turned > self.index_dim:
-            raise ValueError(f"index_dim: {turned} of its channels turn; give at least that")
+        if turned > self.indexer.dim:
+            raise ValueError(f"indexer.dim: {turned} of its channels turn; give at least that")
 
     def cache(self, length: int) -> dict[str, Shape]:
-        return super().cache(length) | {"index key": (length, self.index_dim)}
+        return super().cache(length) | {"index key": (length, self.indexer.dim)}
 
     def index_pairs(self, new: int, past: int) -> int:
         """How many (query, key) pairs each head of the indexer scores."""
         raise NotImplementedError
 
     def flops(self, d_model: int, new: int, past: int) -> Flops:
-        i, n = self.index_heads, self.index_dim
+        i, n = self.indexer.heads, self.indexer.dim
         indexer = Flops(
             index_q=2 * new * d_model * i * n,
             index_k=2 * new * d_model * n,
@@ -66,32 +70,29 @@ class ChosenBlocksAttention(Attention):
 
     def facts(self) -> Iterator[str]:
         yield from super().facts()
-        yield f"best {self.top_blocks} blocks of {self.block}"
+        yield f"best {self.indexer.top_blocks} blocks of {self.indexer.block}"
 
 
 class ChosenBlocksModule(AttentionModule):
     def __init__(self, part: ChosenBlocksAttention, d_model: int):
         super().__init__(part, d_model)
-        self.index_q = Linear(d_model, part.index_heads * part.index_dim)
-        self.index_k = Linear(d_model, part.index_dim)
-        self.index_q_norm, self.index_k_norm = part.norm.build(part.index_dim), part.norm.build(part.index_dim)
+        i, dim = part.indexer, part.indexer.dim
+        self.index_q, self.index_k = Linear(d_model, i.heads * dim), Linear(d_model, dim)
+        self.index_q_norm, self.index_k_norm = part.norm.build(dim), part.norm.build(dim)
         # As many channels turn as of the attention's own heads, which may be of another width.
         turned = part.position.dim(part.head_dim) if isinstance(part.position, Rope) else 0
-        share = {"fraction": min(1.0, (turned + 0.5) / part.index_dim)} if turned else {}
-        self.index_rotary = part.position.model_copy(update=share).rotary(part.index_dim)
+        share = {"fraction": min(1.0, (turned + 0.5) / dim)} if turned else {}
+        self.index_rotary = part.position.model_copy(update=share).rotary(dim)
         self.index_cache = Keep()
 
     def choose(self, x: Tensor, positions: Tensor, v: Tensor) -> tuple[Tensor]:
         """The blocks that each token attends to, (B, T, heads that differ in what they read, K)."""
-        q = self.index_q_norm(self.index_q(x).unflatten(-1, (self.part.index_heads, -1)))  # (B, T, I, N)
-        return (self.indexer(self.index_turned(q, positions), self.index_keys(x, positions), positions),)
+        q = self.index_q_norm(self.index_q(x).unflatten(-1, (self.part.indexer.heads, -1)))  # (B, T, I, N)
+        return (self.indexer(self.index_rotary(q, positions), self.index_keys(x, positions), positions),)
 
     def index_keys(self, x: Tensor, positions: Tensor) -> Tensor:
         """What the indexer's queries are scored against, (B, tokens or blocks, N)."""
         raise NotImplementedError
-
-    def index_turned(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, heads, N), (T,)
-        return x if self.index_rotary is None else self.index_rotary(x, positions)
 
 
 class ChosenBlocksCore(CausalAttention):
@@ -100,7 +101,7 @@ class ChosenBlocksCore(CausalAttention):
     explain = "Each query is scored against the keys of its group's chosen blocks; the softmax of the scores weighs the values."
 
     def seen(self, positions: Tensor, keys: int, chosen: Tensor) -> Tensor:  # (B, T, I, K)
-        kept = within(chosen, positions, keys, self.part.block)  # (B, I, T, S)
+        kept = within(chosen, positions, keys, self.part.indexer.block)  # (B, I, T, S)
         kept = kept.repeat_interleave(self.part.heads // kept.shape[1], dim=1)  # (B, H, T, S)
         return kept.unflatten(1, (self.part.kv_heads, -1))
 
@@ -159,7 +160,7 @@ def best_blocks(worth: Tensor, count: int) -> Tensor:
 def within(chosen: Tensor, positions: Tensor, keys: int, block: int) -> Tensor:
     """Which keys lie in the chosen blocks and before each query: (B, T, I, K) -> (B, I, T, S)."""
     place = key_positions(positions, keys) // block  # (S,)
-    return (chosen.unsqueeze(-1) == place).any(dim=-2).transpose(1, 2) & visible(positions, keys, None, None)
+    return (chosen.unsqueeze(-1) == place).any(dim=-2).transpose(1, 2) & ALL.seen(positions, keys)
 
 
 def whole(positions: Tensor, entries: int, ratio: int) -> Tensor:

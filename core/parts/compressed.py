@@ -1,7 +1,6 @@
 """Compressed attention (DeepSeek-V4, sections 2.3.1 and 2.3.2): a short window of tokens as they are, and of all before
 them one entry for every few tokens, all of these entries or those that an indexer chooses."""
 
-import math
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -10,7 +9,6 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ..words import tokens
-from .attention import visible
 from .base import (
     Box,
     Flops,
@@ -32,7 +30,8 @@ from .base import (
 from .chosen import LightningIndexer, check_pooled, whole
 from .latent import Rank
 from .norm import Norm, RMSNorm
-from .position import Position, Rope, TurnLast
+from .position import Position, Rope, TurnLast, Unturned
+from .softmax import Sight, masked_softmax
 
 Ratio = Annotated[int, Field(ge=1, le=512)]
 
@@ -226,23 +225,20 @@ class CompressedAttentionModule(nn.Module):
         compressed = self.q_norm(self.q_down(x))  # (B, T, q_rank)
         q = self.head_norm(self.q(compressed).unflatten(-1, (part.heads, -1)))  # (B, T, H, D)
         kv = self.kv_norm(self.kv(x)).unsqueeze(2)  # (B, T, 1, D)
-        if self.rotary is not None:
-            q, kv = self.rotary(q, positions), self.rotary(kv, positions)
+        q, kv = self.rotary(q, positions), self.rotary(kv, positions)
         entries = self.compress(x, past) if part.ratio else None  # (B, E, D)
         chosen = self.chosen(x, compressed, positions, past) if part.indexer else None  # (B, T, K)
         y = self.core(q, self.cache(kv.squeeze(2)), entries, positions, chosen)  # (B, T, H, D)
-        y = y if self.back is None else self.back(y, positions)
-        return self.o(self.o_down(y.flatten(2)))
+        return self.o(self.o_down(self.back(y, positions).flatten(2)))
 
     def chosen(self, x: Tensor, compressed: Tensor, positions: Tensor, past: int) -> Tensor:
         """The entries that each token attends to, (B, T, K)."""
         q = self.index_q(compressed).unflatten(-1, (self.part.indexer.heads, -1))  # (B, T, I, D')
-        q = q if self.rotary is None else self.rotary(q, positions)
-        return self.choose(q, self.index_compress(x, past), self.index_weights(x), positions)
+        return self.choose(self.rotary(q, positions), self.index_compress(x, past), self.index_weights(x), positions)
 
 
-def turning(part: CompressedAttention, back: bool = False) -> TurnLast | None:
-    return TurnLast(part.position, part.rope_dim, back) if isinstance(part.position, Rope) else None
+def turning(part: CompressedAttention, back: bool = False) -> nn.Module:
+    return TurnLast(part.position, part.rope_dim, back) if isinstance(part.position, Rope) else Unturned()
 
 
 class Compressor(nn.Module):
@@ -264,7 +260,7 @@ class Compressor(nn.Module):
         entries, left = self.pool(new, self.pending.before(new), past)
         self.pending(left)
         entries = self.norm(entries)
-        if entries.shape[1] and self.rotary is not None:
+        if entries.shape[1]:
             first, ratio = past // self.part.ratio, self.part.ratio
             places = ratio * torch.arange(first, first + entries.shape[1], device=x.device)
             entries = self.rotary(entries.unsqueeze(2), places).squeeze(2)
@@ -329,22 +325,17 @@ class CompressedCore(Box):
         self, q: Tensor, kv: Tensor, entries: Tensor | None, positions: Tensor, chosen: Tensor | None = None
     ) -> Tensor:
         """(B, T, H, D), (B, S, D), (B, E, D), (T,), (B, T, K) -> (B, T, H, D)."""
-        scores = [self.scores(q, kv, visible(positions, kv.shape[1], self.part.window, None))]  # (B, H, T, S)
+        keys = kv if entries is None else torch.cat((kv, entries), dim=1)  # (B, S + E, D)
+        scores = torch.einsum("bthd,bsd->bhts", q, keys) * self.part.head_dim**-0.5  # (B, H, T, S + E)
+        seen = Sight(window=self.part.window).seen(positions, kv.shape[1])  # (T, S)
         if entries is not None:
-            seen = whole(positions, entries.shape[1], self.part.ratio)  # (T, E)
+            past = whole(positions, entries.shape[1], self.part.ratio)  # (T, E)
             if chosen is not None and entries.shape[1]:
-                picked = torch.zeros(len(q), *seen.shape, dtype=torch.bool, device=q.device).scatter(-1, chosen, True)
-                seen = (seen & picked).unsqueeze(1)  # (B, 1, T, E)
-            scores.append(self.scores(q, entries, seen))  # (B, H, T, E)
-        sink = self.sinks.float().view(1, -1, 1, 1).expand(*scores[0].shape[:-1], 1)
-        weights = torch.cat((*scores, sink), dim=-1).softmax(dim=-1).to(kv.dtype)
-        near, far, _ = weights.split((kv.shape[1], weights.shape[-1] - kv.shape[1] - 1, 1), dim=-1)
-        y = torch.einsum("bhts,bsd->bthd", near, kv)
-        return y if entries is None else y + torch.einsum("bhte,bed->bthd", far, entries)
-
-    def scores(self, q: Tensor, k: Tensor, seen: Tensor) -> Tensor:
-        scores = torch.einsum("bthd,bsd->bhts", q, k) * self.part.head_dim**-0.5
-        return scores.masked_fill(~seen, -math.inf).float()
+                picked = past.new_zeros(len(q), *past.shape).scatter(-1, chosen, True)
+                past = (past & picked).unsqueeze(1)  # (B, 1, T, E)
+            seen = torch.cat((seen.expand(*past.shape[:-1], -1), past), dim=-1)
+        weights = masked_softmax(scores, seen, self.sinks).to(kv.dtype)
+        return torch.einsum("bhts,bsd->bthd", weights, keys)
 
     def outline(
         self, q: Tensor, kv: Tensor, entries: Tensor | None, positions: Tensor, chosen: Tensor | None = None

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from ..words import tokens
 from .attention import Attention, CausalAttention
-from .base import Box, Flops, HeadDim, Heads, Keep, Length, Linear, Mixer, Shape, State, causal_pairs, check_groups
+from .base import Box, Flops, HeadDim, Heads, Keep, Linear, Mixer, Shape, State, check_groups
 from .convolution import Kernel
 from .position import Position, Rope
+from .softmax import ALL, Sight
 
 
 class ConvolutionalAttention(Mixer):
@@ -29,7 +29,7 @@ class ConvolutionalAttention(Mixer):
     head_kernel: Annotated[int, Field(ge=1, le=64)] = Field(
         2, description="Tokens that the convolution of all channels of a head, which comes after it, sees"
     )
-    window: Length | None = Field(None, description="Each token sees only this many, itself included")
+    sight: Sight = Field(ALL, description="Which tokens a query sees")
     bias: bool = Field(False, description="Biases on query, key, value and output")
     position: Position | None = Field(None, description="Where it differs from the model's")
 
@@ -46,11 +46,7 @@ class ConvolutionalAttention(Mixer):
 
     @property
     def reach(self) -> int | None:
-        return self.window
-
-    @property
-    def attended(self) -> int | None:
-        return self.window
+        return self.sight.limit
 
     @property
     def channels(self) -> int:
@@ -74,7 +70,7 @@ class ConvolutionalAttention(Mixer):
         self.position.check(self.head_dim)
 
     def cache(self, length: int) -> dict[str, Shape]:
-        length = min(length, self.window or length)
+        length = self.sight.kept(length)
         return dict.fromkeys(("key", "value"), (length, self.kv_heads, self.head_dim))
 
     def plain_cache(self, length: int) -> dict[str, Shape]:
@@ -92,7 +88,7 @@ class ConvolutionalAttention(Mixer):
             convolve=alone + 2 * new * self.channels * self.head_dim * self.head_kernel,
             v_now=2 * new * d_model * self.half,
             v_late=2 * new * d_model * self.half,
-            core=4 * wide * causal_pairs(new, past, self.window),
+            core=4 * wide * self.sight.pairs(new, past),
             o=2 * new * wide * d_model,
         )
 
@@ -100,12 +96,11 @@ class ConvolutionalAttention(Mixer):
         groups = min(self.kv_heads, 2)
         dim = 16 if not isinstance(self.position, Rope) or self.position.fraction >= 0.25 else 64
         few = {"heads": self.heads // self.kv_heads * groups, "kv_heads": groups, "head_dim": dim}
-        return self.model_copy(update=few | {"window": self.window and min(self.window, 16)})
+        return self.model_copy(update=few | {"sight": self.sight.shrink()})
 
     def facts(self) -> Iterator[str]:
         yield f"{self.heads} heads · {self.kv_heads} KV"
-        if self.window:
-            yield f"window {tokens(self.window)}"
+        yield from self.sight.facts()
 
     def explain(self, d_model: int) -> str:
         wide, kept = self.heads * self.head_dim, 2 * self.kv_heads * self.head_dim
@@ -120,8 +115,7 @@ class ConvolutionalAttention(Mixer):
         yield "Half the sum of a query and its key joins the convolved query; the mean of those over a group joins the key."
         yield f"Queries and keys are then as long as √{self.head_dim}, the keys of each head times a learned number."
         yield "The value heads are the token's own channels first, then those of the token before."
-        if self.window:
-            yield f"The window of {self.window:,} counts the token itself: position p sees p − {self.window - 1:,} to p."
+        yield from self.sight.checklist()
         yield from self.position.checklist(self.head_dim)
 
 
@@ -138,13 +132,13 @@ class ConvolutionalAttentionModule(nn.Module):
         self.late = State(part.half)
         self.delay = Delay(part)
         self.rotary = part.position.rotary(part.head_dim)
-        self.k_cache, self.v_cache = Keep(part.window), Keep(part.window)
+        self.k_cache, self.v_cache = Keep(part.reach), Keep(part.reach)
         self.core = CausalAttention(
             Attention(
                 heads=part.heads,
                 kv_heads=part.kv_heads,
                 head_dim=part.head_dim,
-                window=part.window,
+                sight=part.sight,
                 position=part.position,
             )
         )
@@ -161,8 +155,7 @@ class ConvolutionalAttentionModule(nn.Module):
         earlier, last = self.delay(late, self.late.before(late))
         self.late(last)
         v = torch.cat((self.v_now(x), earlier), dim=-1).unflatten(-1, (part.kv_heads, part.head_dim))  # (B, T, G, D)
-        if self.rotary is not None:
-            q, k = self.rotary(q, positions), self.rotary(k, positions)
+        q, k = self.rotary(q, positions), self.rotary(k, positions)
         return self.o(self.core(q, self.k_cache(k), self.v_cache(v), positions))
 
 

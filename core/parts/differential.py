@@ -8,10 +8,11 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .attention import shrunk_dim, visible
+from .attention import shrunk_dim
 from .base import Box, Flops, HeadDim, Heads, Keep, Linear, Mixer, Shape, causal_pairs, check_groups, normal
 from .norm import Norm, RMSNorm
 from .position import Position, Rope, check_turned
+from .softmax import ALL, masked_softmax
 
 
 class DifferentialAttention(Mixer):
@@ -99,8 +100,7 @@ class DifferentialModule(nn.Module):
         return self.o((self.out_norm(pairs) * (1 - self.core.start)).flatten(-2))
 
     def turn(self, x: Tensor, positions: Tensor) -> Tensor:
-        x = x.unflatten(-1, (-1, self.part.head_dim))
-        return x if self.rotary is None else self.rotary(x, positions)
+        return self.rotary(x.unflatten(-1, (-1, self.part.head_dim)), positions)
 
 
 class DifferentialCore(Box):
@@ -126,8 +126,7 @@ class DifferentialCore(Box):
         q = q.unflatten(2, (2, k.shape[2] // 2, -1))  # (B, T, 2, G / 2, H / G, D)
         k, v = k.unflatten(2, (2, -1)), torch.cat(v.chunk(2, dim=2), dim=-1)  # (B, S, 2, G / 2, D), (B, S, G / 2, 2 D)
         scores = torch.einsum("btpghd,bspgd->bpghts", q, k) * self.part.head_dim**-0.5  # (B, 2, G / 2, H / G, T, S)
-        seen = visible(positions, k.shape[1], None, None)  # (T, S)
-        weights = scores.masked_fill(~seen, -math.inf).float().softmax(dim=-1).to(v.dtype)
+        weights = masked_softmax(scores, ALL.seen(positions, k.shape[1])).to(v.dtype)
         out = torch.einsum("bpghts,bsgv->bptghv", weights, v)  # (B, 2, T, G / 2, H / G, 2 D)
         return (out[:, 0] - (first - second + self.start) * out[:, 1]).flatten(2, 3)  # (B, T, H / 2, 2 D)
 

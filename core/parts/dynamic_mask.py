@@ -1,5 +1,6 @@
 """Dynamic mask attention (Doge, arXiv:2412.11834): a key's value decides how much of it is seen, and in long texts whether."""
 
+import math
 from collections.abc import Iterator
 from typing import Literal
 
@@ -8,7 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .attention import Attention, AttentionModule, CausalAttention, visible
+from .attention import Attention, AttentionModule, CausalAttention
 from .base import Box, Flops, Length, causal_pairs, normal
 from .chosen import ordered
 
@@ -24,8 +25,8 @@ class DynamicMaskAttention(Attention):
 
     @model_validator(mode="after")
     def _whole(self):
-        if self.chunk:
-            raise ValueError("chunk: a dynamic mask chooses among all keys or those of a window; leave it out")
+        if self.sight.chunk:
+            raise ValueError("sight.chunk: a dynamic mask chooses among all keys or those of a window; leave it out")
         return self
 
     @property
@@ -39,11 +40,11 @@ class DynamicMaskAttention(Attention):
         return DynamicMaskCore(self)
 
     def pairs(self, new: int, past: int) -> int:
-        return causal_pairs(new, past, min(self.keep, self.window or self.keep))
+        return causal_pairs(new, past, self.sight.kept(self.keep))
 
     def flops(self, d_model: int, new: int, past: int) -> Flops:
-        flops, keys = super().flops(d_model, new, past), past + new
-        keys = keys if self.window is None else min(keys, self.window + new - 1)
+        flops = super().flops(d_model, new, past)
+        keys = new + min(past, (self.reach or math.inf) - 1)
         return Flops(flops | {"weigh": 2 * keys * self.kv_heads * self.v_dim * self.kv_heads})
 
     def shrink(self, scale: float) -> "DynamicMaskAttention":
@@ -100,7 +101,7 @@ class DynamicMaskCore(CausalAttention):
         return scores + weights.transpose(1, 2)[:, :, None, None]
 
     def seen(self, positions: Tensor, keys: int, weights: Tensor) -> Tensor:
-        plain = visible(positions, keys, self.part.window, None)  # (T, S)
+        plain = super().seen(positions, keys)  # (T, S)
         if keys <= self.part.keep:
             return plain
         weights = weights.transpose(1, 2)[:, :, None].expand(-1, -1, len(plain), -1)  # (B, G, T, S)

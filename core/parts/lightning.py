@@ -122,8 +122,7 @@ class LightningModule(nn.Module):
         q, k, v = qkv.unflatten(-1, (part.heads, 3 * part.head_dim)).chunk(3, dim=-1)  # (B, T, H, D) each
         if part.qk_norm:
             q, k = self.q_norm(q), self.k_norm(k)
-        if self.rotary is not None:
-            q, k = self.rotary(q, positions), self.rotary(k, positions)
+        q, k = self.rotary(q, positions), self.rotary(k, positions)
         q = times(q, part.head_dim**-0.5 if part.scaled else 1.0)
         y, after = self.sum(q, k, v, self.memory.before(v))
         self.memory(after)

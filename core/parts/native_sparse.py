@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ..words import tokens
-from .attention import shrunk_dim, visible
+from .attention import shrunk_dim
 from .base import (
     Box,
     Flops,
@@ -38,6 +38,7 @@ from .base import (
 from .chosen import Blocks, best_blocks, block_pairs, check_pooled, within
 from .norm import PartNorm
 from .position import Position, Rope
+from .softmax import Sight, masked_softmax
 
 
 class NativeSparseAttention(Mixer):
@@ -200,23 +201,23 @@ class NativeSparseModule(nn.Module):
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
         part, past = self.part, self.selected_k_cache.seen
-        q = self.turned(self.q(x).unflatten(-1, (part.heads, -1)), positions)  # (B, T, H, D)
+        q = self.rotary(self.q(x).unflatten(-1, (part.heads, -1)), positions)  # (B, T, H, D)
 
         kv = self.compressed_kv(x)  # (B, T, G (D + V))
         k, v, left = self.compress(kv, self.pending.before(kv), past)  # (B, new entries, G, D), (B, new entries, G, V)
         self.pending(left)
         places = part.stride * torch.arange(part.entries(past), part.entries(past) + k.shape[1], device=x.device)
-        k = self.turned(k, places) if k.shape[1] else k
+        k = self.rotary(k, places) if k.shape[1] else k
         k, v = self.compressed_k_cache(k), self.compressed_v_cache(v)  # (B, E, G, D), (B, E, G, V)
         compressed, chosen = self.compressed_core(q, k, v, positions)  # (B, T, H V), (B, T, G, K)
 
         k, v = self.split(self.selected_kv(x))
-        k, v = self.selected_k_cache(self.turned(k, positions)), self.selected_v_cache(v)  # (B, S, G, D), (B, S, G, V)
+        k, v = self.selected_k_cache(self.rotary(k, positions)), self.selected_v_cache(v)  # (B, S, G, D), (B, S, G, V)
         selected = self.selected_core(q, k, v, positions, chosen)  # (B, T, H V)
 
         k, v = self.split(self.window_kv(x))
         k, v = (
-            self.window_k_cache(self.turned(k, positions)),
+            self.window_k_cache(self.rotary(k, positions)),
             self.window_v_cache(v),
         )  # (B, window, G, D), (B, window, G, V)
         near = self.window_core(q, k, v, positions)  # (B, T, H V)
@@ -225,9 +226,6 @@ class NativeSparseModule(nn.Module):
     def split(self, kv: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, G (D + V)) -> keys (B, T, G, D) and values (B, T, G, V)."""
         return kv.unflatten(-1, (self.part.kv_heads, -1)).split((self.part.head_dim, self.part.v_dim), dim=-1)
-
-    def turned(self, x: Tensor, positions: Tensor) -> Tensor:
-        return x if self.rotary is None else self.rotary(x, positions)
 
 
 class Compress(Box):
@@ -293,7 +291,7 @@ class Branch(Box):
     def weights(self, q: Tensor, k: Tensor, seen: Tensor) -> Tensor:
         """(B, T, H, D), (B, S, G, D), (T, S) or (B, G, 1, T, S) -> (B, G, H / G, T, S)."""
         scores = torch.einsum("btghd,bsgd->bghts", q.unflatten(2, (k.shape[2], -1)), k) * self.part.head_dim**-0.5
-        return scores.float().masked_fill(~seen, -torch.inf).softmax(dim=-1).masked_fill(~seen, 0)
+        return masked_softmax(scores, seen).masked_fill(~seen, 0)
 
     def outline(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor, *chosen: Tensor) -> Tensor:
         return q.new_empty(*q.shape[:2], q.shape[2] * v.shape[-1])
@@ -351,7 +349,7 @@ class WindowBranch(Branch):
     explain = "Each query is scored against the last tokens, whose keys and values are of this branch alone."
 
     def seen(self, positions: Tensor, keys: int) -> Tensor:
-        return visible(positions, keys, self.part.window, None)
+        return Sight(window=self.part.window).seen(positions, keys)
 
 
 class GatedSum(Box):

@@ -10,49 +10,62 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from .base import Box, Heads, entry_pairs
-from .chosen import Blocks, ChosenBlocksAttention, ChosenBlocksModule, best_blocks, whole
+from .chosen import BlockIndexer, Blocks, ChosenBlocksAttention, ChosenBlocksModule, best_blocks, whole
+
+
+class PooledIndexer(BlockIndexer):
+    """A block is worth the sum over I narrow queries of ReLU(q k), for the mean k of its tokens' keys."""
+
+    heads: Heads = Field(description="Query heads of the indexer; their scores are summed", examples=[4])
+    block: Annotated[int, Field(ge=1, le=512)] = Field(description="Tokens in a block", examples=[16])
+    top_blocks: Blocks = Field(description="Blocks that each token attends to", examples=[128])
 
 
 class PooledSparseAttention(ChosenBlocksAttention):
-    """Attention to the `top_blocks` whole blocks with the best scores, and to what has been read of the next one. I = index_heads,
-    N = index_dim, K = top_blocks, E = whole blocks so far."""
+    """Attention to the `top_blocks` whole blocks with the best scores, and to what has been read of the next one.
+    I = indexer.heads, N = indexer.dim, K = indexer.top_blocks, E = whole blocks so far."""
 
     title = "Pooled sparse attention"
 
     kind: Literal["pooled_sparse_attention"]
-    index_heads: Heads = Field(description="Query heads of the indexer; their scores are summed", examples=[4])
-    block: Annotated[int, Field(ge=1, le=512)] = Field(description="Tokens in a block", examples=[16])
-    top_blocks: Blocks = Field(description="Blocks that each token attends to", examples=[128])
+    indexer: PooledIndexer = Field(description="Chooses the blocks")
 
     def build(self, d_model: int) -> nn.Module:
         return PooledSparseModule(self, d_model)
 
     def pairs(self, new: int, past: int) -> int:
         """A token attends to its chosen blocks, and to the tokens since the last whole one."""
+        block = self.indexer.block
 
         def rest(n: int) -> int:  # the sum of m % block for m = 1 ... n
-            full, left = divmod(n + 1, self.block)
-            return full * self.block * (self.block - 1) // 2 + left * (left - 1) // 2
+            full, left = divmod(n + 1, block)
+            return full * block * (block - 1) // 2 + left * (left - 1) // 2
 
-        chosen = self.block * entry_pairs(new, past, self.block, self.top_blocks)
+        chosen = block * entry_pairs(new, past, block, self.indexer.top_blocks)
         return chosen + rest(past + new) - rest(past)
 
     def index_pairs(self, new: int, past: int) -> int:
-        return entry_pairs(new, past, self.block)
+        return entry_pairs(new, past, self.indexer.block)
 
     def shrink(self, scale: float) -> "PooledSparseAttention":
-        small = super().shrink(scale)
-        few = {"index_heads": min(self.index_heads, 4), "index_dim": small.head_dim, "block": min(self.block, 4)}
-        return small.model_copy(update=few | {"top_blocks": min(self.top_blocks, 3)})
+        small, i = super().shrink(scale), self.indexer
+        few = {
+            "heads": min(i.heads, 4),
+            "dim": small.head_dim,
+            "block": min(i.block, 4),
+            "top_blocks": min(i.top_blocks, 3),
+        }
+        return small.model_copy(update={"indexer": i.model_copy(update=few)})
 
     def explain(self, d_model: int) -> str:
+        i = self.indexer
         return (
-            f"The keys of every {self.block} tokens are pooled into one of {self.index_dim} values; an indexer of {self.index_heads} "
-            f"narrow heads scores these, and attention reads the tokens of the best {self.top_blocks}. {super().explain(d_model)}"
+            f"The keys of every {i.block} tokens are pooled into one of {i.dim} values; an indexer of {i.heads} "
+            f"narrow heads scores these, and attention reads the tokens of the best {i.top_blocks}. {super().explain(d_model)}"
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
-        yield f"A block's key is the mean of its {self.block} tokens' keys, then normalised, then turned as its first token is."
+        yield f"A block's key is the mean of its {self.indexer.block} tokens' keys, then normalised, then turned as its first token is."
         yield "The indexer's scores pass ReLU and are summed over its heads; all heads read the same blocks."
         yield "Tokens after the last whole block are always attended to, the token itself among them."
         yield from super().checklist(d_model)
@@ -61,14 +74,14 @@ class PooledSparseAttention(ChosenBlocksAttention):
 class PooledSparseModule(ChosenBlocksModule):
     def __init__(self, part: PooledSparseAttention, d_model: int):
         super().__init__(part, d_model)
-        self.pool = BlockMeans(part)
-        self.indexer = PooledIndexer(part)
+        self.pool = BlockMeans(part.indexer.block)
+        self.indexer = BestPooled(part.indexer)
 
     def index_keys(self, x: Tensor, positions: Tensor) -> Tensor:
         """A key a whole block, (B, E, N)."""
         k = self.index_k_norm(self.pool(self.index_cache(self.index_k(x)))).unsqueeze(2)  # (B, E, 1, N)
         if k.shape[1]:
-            k = self.index_turned(k, self.part.block * torch.arange(k.shape[1], device=x.device))
+            k = self.index_rotary(k, self.part.indexer.block * torch.arange(k.shape[1], device=x.device))
         return k.squeeze(2)
 
 
@@ -76,11 +89,11 @@ class BlockMeans(Box):
     box = "pool"
     label = "Mean of blocks"
 
-    def __init__(self, part: PooledSparseAttention):
+    def __init__(self, block: int):
         super().__init__()
-        self.block = part.block
+        self.block = block
         self.explain = (
-            f"The keys of {part.block} tokens become one, their mean; tokens after the last whole block have none yet."
+            f"The keys of {block} tokens become one, their mean; tokens after the last whole block have none yet."
         )
 
     def forward(self, k: Tensor) -> Tensor:  # (B, S, N) -> (B, E, N)
@@ -91,25 +104,25 @@ class BlockMeans(Box):
         return k.new_empty(len(k), k.shape[1] // self.block, k.shape[2])
 
 
-class PooledIndexer(Box):
+class BestPooled(Box):
     """The K blocks with the largest sum over heads of ReLU(q_ti k_e), and the block that is not whole."""
 
     box = "indexer"
     label = "Block indexer"
     explain = "Scores every whole block by one key, and passes on the best, with the one that is not whole yet."
 
-    def __init__(self, part: PooledSparseAttention):
+    def __init__(self, rule: PooledIndexer):
         super().__init__()
-        self.part = part
+        self.rule = rule
 
     def forward(self, q: Tensor, k: Tensor, positions: Tensor) -> Tensor:
         """(B, T, I, N), (B, E, N) -> numbers of the chosen blocks, (B, T, 1, K + 1), -1 where there are no more."""
-        part = self.part
-        own = ((positions + 1) // part.block)[None, :, None].expand(len(q), -1, 1)  # (B, T, 1)
+        rule = self.rule
+        own = ((positions + 1) // rule.block)[None, :, None].expand(len(q), -1, 1)  # (B, T, 1)
         scores = F.relu(torch.einsum("btin,ben->btie", q.float(), k.float())).sum(dim=2)  # (B, T, E)
-        seen = whole(positions, k.shape[1], part.block)  # (T, E)
-        chosen = best_blocks(scores.masked_fill(~seen, -torch.inf), part.top_blocks)
+        seen = whole(positions, k.shape[1], rule.block)  # (T, E)
+        chosen = best_blocks(scores.masked_fill(~seen, -torch.inf), rule.top_blocks)
         return torch.cat((chosen, own), dim=-1).unsqueeze(2)
 
     def outline(self, q: Tensor, k: Tensor, positions: Tensor) -> Tensor:
-        return q.new_empty(*q.shape[:2], 1, self.part.top_blocks + 1, dtype=torch.long)
+        return q.new_empty(*q.shape[:2], 1, self.rule.top_blocks + 1, dtype=torch.long)

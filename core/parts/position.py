@@ -157,9 +157,9 @@ class _Position(Spec):
     def check(self, head_dim: int) -> None:
         """Raise ValueError where a head of this width cannot be turned."""
 
-    def rotary(self, head_dim: int) -> nn.Module | None:
-        """The module that turns queries and keys."""
-        return None
+    def rotary(self, head_dim: int) -> nn.Module:
+        """The module that turns queries and keys: (B, T, heads, head_dim), (T,) -> the same."""
+        return Unturned()
 
     def table(self, d_model: int) -> nn.Module | None:
         """The module that gives each position a vector, added to the token embedding."""
@@ -346,6 +346,13 @@ class Sinusoids(nn.Module):
         frequencies = self.position.base ** -(torch.arange(half, device=positions.device).float() / steps)  # (half,)
         angles = (positions + self.position.offset)[:, None].float() * frequencies  # (T, half)
         return F.pad(torch.cat((angles.sin(), angles.cos()), dim=-1), (0, self.d_model % 2))
+
+
+class Unturned(nn.Module):
+    """Queries and keys as they are, where position comes in another way or not at all."""
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
+        return x
 
 
 class Rotary(Box):

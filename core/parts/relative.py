@@ -7,9 +7,10 @@ from typing import Literal
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .attention import Attention, AttentionModule, CausalAttention, key_positions
+from .attention import Attention, AttentionModule, CausalAttention
 from .base import Box, Flops, HeadDim, Length, Linear, Shape, State, check_channels, normal
 from .convolution import CausalConvolution, Kernel
+from .softmax import key_positions
 
 
 class RelativeAttention(Attention):
@@ -72,7 +73,7 @@ class RelativeAttention(Attention):
         yield f"What a distance adds is not scaled with the product of query and key; past {self.extent - 1:,} tokens it is zero."
         if self.kernel:
             yield "The convolutions' output is added to their input, before the norm of keys; they have no bias and no activation."
-        if self.temperature:
+        if self.scores.temperature:
             yield "What grows with the query's position are product and profile together."
         yield from super().checklist(d_model)
 

@@ -8,131 +8,135 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Borrow, Eps, Flops, HeadDim, Heads, Keep, Lends, Linear, Shape, Width, causal_pairs
+from .base import Borrow, Eps, Flops, HeadDim, Heads, Keep, Lends, Linear, Shape, Spec, Width, causal_pairs
 from .chosen import LightningIndexer
 from .latent import LatentAttention, LatentAttentionModule, Rank
 from .norm import LayerNorm
-from .position import Rope, Rotary, TurnLast
+from .position import Rope, Rotary, TurnLast, Unturned
+
+
+class TokenIndexer(Spec):
+    """Scores all tokens in narrow heads, by one key a token. I = heads, D = dim, K = top_k."""
+
+    heads: Heads = Field(description="Query heads of the indexer", examples=[64])
+    dim: HeadDim = Field(description="Channels of its queries, and of the key that is kept", examples=[128])
+    top_k: Width = Field(description="Tokens that each token attends to", examples=[2048])
+    interleaved: bool = Field(False, description="It turns neighbours (x0, x1) rather than halves (GLM-5)")
+    last: bool = Field(False, description="The last channels of its vectors turn, not the first (Hy4)")
+    eps: Eps = Field(1e-6, description="Epsilon of the norm of its key")
+
+    def rotary(self, position: Rope, rope_dim: int) -> nn.Module:
+        if not isinstance(position, Rope):
+            return Unturned()
+        turned = position.model_copy(update={"interleaved": self.interleaved})
+        return (TurnLast if self.last else Rotary)(turned, rope_dim)
+
+    def flops(self, q_rank: int, d_model: int, new: int, past: int) -> Flops:
+        return Flops(
+            index_q=2 * new * q_rank * self.heads * self.dim,
+            index_k=2 * new * d_model * self.dim,
+            index_weights=2 * new * d_model * self.heads,
+            indexer=2 * self.heads * (self.dim + 1) * causal_pairs(new, past),
+        )
+
+    def shrink(self) -> "TokenIndexer":
+        few = {"heads": min(self.heads, 4), "dim": 16, "top_k": min(self.top_k, 12)}
+        return self.model_copy(update=few)
+
+    def checklist(self, rope_dim: int) -> Iterator[str]:
+        yield "The indexer's scores pass ReLU before its heads are weighed and summed; the choice needs no softmax."
+        pairs, which = "neighbours" if self.interleaved else "halves", "last" if self.last else "first"
+        yield f"The {which} {rope_dim} channels of the indexer's queries and key turn as {pairs}, whatever the attention does."
+        yield "The indexer's key has a LayerNorm with a bias, and is kept beside the latent."
 
 
 class SparseLatentAttention(LatentAttention):
-    """Latent attention to the `top_k` tokens that score best under index_heads narrow queries and one key a token.
-    I = index_heads, D = index_dim, K = top_k."""
+    """Latent attention to the tokens that an indexer of its own, or that of an earlier layer, finds best."""
 
     title = "Sparse latent attention"
     borrows = "choice_from"
 
     kind: Literal["sparse_latent_attention"]
     q_rank: Rank = Field(description="Width that queries, the indexer's too, are compressed to", examples=[1536])
-    index_heads: Heads = Field(description="Query heads of the indexer", examples=[64])
-    index_dim: HeadDim = Field(
-        description="Channels of an indexer's query, and of the key that is kept", examples=[128]
-    )
-    top_k: Width = Field(description="Tokens that each token attends to", examples=[2048])
-
+    indexer: TokenIndexer = Field(description="Chooses the tokens")
     choice_from: str | None = Field(
         None,
         max_length=64,
         description="Attends to what the nearest earlier layer with this part chose, or that of `previous`: no indexer of its own",
     )
-    index_interleaved: bool = Field(
-        False, description="The indexer turns neighbours (x0, x1) rather than halves (GLM-5)"
-    )
-
-    index_last: bool = Field(False, description="The last channels of the indexer's vectors turn, not the first (Hy4)")
-    index_eps: Eps = Field(1e-6, description="Epsilon of the norm of the indexer's key")
 
     @model_validator(mode="after")
     def _indexed(self):
-        if self.index_dim < self.rope_dim:
-            raise ValueError(f"index_dim: {self.rope_dim} of its channels turn; give at least that")
-        if self.window:
-            raise ValueError("window: the indexer chooses among all earlier tokens; give top_k alone")
+        if self.indexer.dim < self.rope_dim:
+            raise ValueError(f"indexer.dim: {self.rope_dim} of its channels turn; give at least that")
+        if self.reach:
+            raise ValueError("sight: the indexer chooses among all earlier tokens; give indexer.top_k alone")
         return self
-
-    @property
-    def attended(self) -> int:
-        return self.top_k
 
     def build(self, d_model: int) -> nn.Module:
         return SparseLatentModule(self, d_model)
 
+    def pairs(self, new: int, past: int) -> int:
+        return causal_pairs(new, past, self.indexer.top_k)
+
     def cache(self, length: int) -> dict[str, Shape]:
-        return super().cache(length) | ({} if self.choice_from else {"index key": (length, self.index_dim)})
+        return super().cache(length) | ({} if self.choice_from else {"index key": (length, self.indexer.dim)})
 
     def lends(self) -> dict[str, Shape]:
-        return self.cache(1) | {"choice": (self.top_k,)}
+        return self.cache(1) | {"choice": (self.indexer.top_k,)}
 
     def flops_forms(self, d_model: int, new: int, past: int) -> dict[str, Flops]:
         """Either form of latent attention over the chosen tokens; the indexer scores all that a token may see."""
-        if self.choice_from:
-            return super().flops_forms(d_model, new, past)
-        i, d = self.index_heads, self.index_dim
-        indexer = Flops(
-            index_q=2 * new * self.q_rank * i * d,
-            index_k=2 * new * d_model * d,
-            index_weights=2 * new * d_model * i,
-            indexer=2 * i * (d + 1) * causal_pairs(new, past),
-        )
-        return {form: Flops(own | indexer) for form, own in super().flops_forms(d_model, new, past).items()}
+        choice = {} if self.choice_from else self.indexer.flops(self.q_rank, d_model, new, past)
+        return {form: Flops(own | choice) for form, own in super().flops_forms(d_model, new, past).items()}
 
     def shrink(self, scale: float) -> "SparseLatentAttention":
-        few = {"index_heads": min(self.index_heads, 4), "index_dim": 16, "top_k": min(self.top_k, 12)}
-        return super().shrink(scale).model_copy(update=few)
+        return super().shrink(scale).model_copy(update={"indexer": self.indexer.shrink()})
 
     def facts(self) -> Iterator[str]:
         yield f"latent {self.kv_rank} + {self.rope_dim}"
-        yield f"best {self.top_k:,}"
+        yield f"best {self.indexer.top_k:,}"
 
     def explain(self, d_model: int) -> str:
-        if self.choice_from:
-            return (
-                f"It reads the {self.top_k:,} tokens that an earlier layer's indexer chose, and has none of its own. "
-                f"{super().explain(d_model)}"
-            )
-        return (
-            f"An indexer of {self.index_heads} narrow heads scores every earlier token by a key of {self.index_dim} values, and "
-            f"latent attention reads only the best {self.top_k:,}. {super().explain(d_model)}"
+        i = self.indexer
+        chosen = (
+            f"It reads the {i.top_k:,} tokens that an earlier layer's indexer chose, and has none of its own."
+            if self.choice_from
+            else f"An indexer of {i.heads} narrow heads scores every earlier token by a key of {i.dim} values, and "
+            f"latent attention reads only the best {i.top_k:,}."
         )
+        return f"{chosen} {super().explain(d_model)}"
 
     def checklist(self, d_model: int) -> Iterator[str]:
         if self.choice_from:
             yield "This layer attends to the tokens that an earlier layer chose: it has no indexer and keeps no index key."
-            yield from super().checklist(d_model)
-            return
-        yield "The indexer's scores pass ReLU before its heads are weighed and summed; the choice needs no softmax."
-        pairs = "neighbours" if self.index_interleaved else "halves"
-        which = "last" if self.index_last else "first"
-        yield f"The {which} {self.rope_dim} channels of the indexer's queries and key turn as {pairs}, whatever the attention does."
-        yield "The indexer's key has a LayerNorm with a bias, and is kept beside the latent."
+        else:
+            yield from self.indexer.checklist(self.rope_dim)
         yield from super().checklist(d_model)
 
 
 class SparseLatentModule(LatentAttentionModule):
     def __init__(self, part: SparseLatentAttention, d_model: int):
         super().__init__(part, d_model)
+        i = part.indexer
         if part.choice_from:
-            self.indexer = Chosen(part.top_k, dtype=torch.long)
+            self.indexer = Chosen(i.top_k, dtype=torch.long)
             return
-        self.index_q = Linear(part.q_rank, part.index_heads * part.index_dim)
-        self.index_k = Linear(d_model, part.index_dim)
-        self.index_norm = LayerNorm(eps=part.index_eps).build(part.index_dim)
-        self.index_weights = Linear(d_model, part.index_heads)
-        self.index_rotary = None
-        if isinstance(part.position, Rope):
-            rope = part.position.model_copy(update={"interleaved": part.index_interleaved})
-            self.index_rotary = (TurnLast if part.index_last else Rotary)(rope, part.rope_dim)
+        self.index_q = Linear(part.q_rank, i.heads * i.dim)
+        self.index_k = Linear(d_model, i.dim)
+        self.index_norm = LayerNorm(eps=i.eps).build(i.dim)
+        self.index_weights = Linear(d_model, i.heads)
+        self.index_rotary = i.rotary(part.position, part.rope_dim)
         self.index_cache = Keep()
-        self.indexer = Indexer(part.index_heads, part.index_dim, part.top_k)
+        self.indexer = Indexer(i.heads, i.dim, i.top_k)
 
     def choose(self, x: Tensor, compressed: Tensor, positions: Tensor) -> Tensor:
         """The tokens that each token attends to, (B, T, K)."""
         if self.part.choice_from:
             return self.indexer(x)
-        q = self.index_q(compressed).unflatten(-1, (self.part.index_heads, self.part.index_dim))  # (B, T, I, D)
+        q = self.index_q(compressed).unflatten(-1, (self.part.indexer.heads, -1))  # (B, T, I, D)
         k = self.index_norm(self.index_k(x)).unsqueeze(2)  # (B, T, 1, D)
-        if self.index_rotary is not None:
-            q, k = self.index_rotary(q, positions), self.index_rotary(k, positions)
+        q, k = self.index_rotary(q, positions), self.index_rotary(k, positions)
         return self.indexer(q, self.index_cache(k.squeeze(2)), self.index_weights(x), positions)
 
 

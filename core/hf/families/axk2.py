@@ -1,7 +1,7 @@
 """A.X K2 (SK Telecom 2026): sparse latent attention whose queries bring a gate with them, and norms that gate themselves."""
 
+from ...parts.joint_sparse import JointSparseAttention
 from ...parts.norm import SelfGatedRMSNorm
-from ...parts.sparse import SparseLatentAttention
 from ...spec import Architecture, Unsupported
 from ..reading import pieces, rotary
 from ..reading.config import Config
@@ -23,7 +23,7 @@ def read(config: Config, model_type: str) -> dict:
         16, rank=config.count("gated_norm_rank", 16)
     )
     attention = v3.latent(config, 32, (384, 128), (64, 32, 64)) | v32.indexer(config, 16)
-    attention |= {"joint_gate": True, "norm": gated}
+    attention |= {"kind": "joint_sparse_attention", "norm": gated}
     first, every = config.count("first_k_dense_replace", 1, least=0), config.count("moe_layer_freq", 1)
     sparse = pieces.sparse_layers(config, depth, first, every)
     config.expect("layer_types", ["indexed_attention"] * depth)
@@ -49,7 +49,7 @@ def _router(config: Config) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    part, *_ = pieces.made_of(arch, {"attention": SparseLatentAttention} | pieces.FEEDS)
+    part, *_ = pieces.made_of(arch, {"attention": JointSparseAttention} | pieces.FEEDS)
     if not isinstance(part.norm, SelfGatedRMSNorm):
         raise Unsupported("parts.attention.norm: this family's gates itself")
     written = (

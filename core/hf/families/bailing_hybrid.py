@@ -56,7 +56,7 @@ def read(config: Config, model_type: str) -> dict:
         | unless(4, kernel=config.count("linear_conv_kernel_dim", config.count("short_conv_kernel_size", 4)))
         | ({"floor": floor} if safe else {})
         | pieces.mixed(config),
-        "attention": attention | {"gate": True},
+        "attention": attention | {"gate": {"per": "head"}},
         "dense": pieces.dense(config, 6_144),
         "moe": kimi_linear.experts(config, count=512, d_ff=768, scale=2.5, groups=8, best=4),
     }

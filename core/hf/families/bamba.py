@@ -179,7 +179,7 @@ def _write_granite(arch: Architecture) -> dict:
         "layer_types": ["full_attention" if b[0].parts == ("attention",) else "linear_attention" for b in arch.sequence],
         "position_embedding_type": "nope" if arch.position.kind == "none" else "rope",
         "embedding_multiplier": arch.embedding.scale, "logits_scaling": 1 / arch.head.scale, "residual_multiplier": arch.residual.scale,
-        "attention_multiplier": attention.scale if attention else 1.0,
+        "attention_multiplier": attention.scores.scale if attention else 1.0,
     }  # fmt: skip
     if moe:
         shared = moe.shared.d_ff if moe.shared else 0
@@ -200,7 +200,7 @@ def _write_falcon(arch: Architecture) -> dict:
         "model_type": "falcon_h1", "intermediate_size": dense.d_ff, "mlp_bias": dense.bias,
         "mamba_d_ssm": mamba.inner, "mamba_rms_norm": mamba.gate != "alone", "mamba_norm_before_gate": mamba.gate != "first",
         "projectors_bias": mamba.bias if mamba.out_bias is None else mamba.out_bias, "embedding_multiplier": arch.embedding.scale,
-        "lm_head_multiplier": arch.head.scale, "key_multiplier": (attention.scale or 0) * attention.head_dim**0.5 or 1.0,
+        "lm_head_multiplier": arch.head.scale, "key_multiplier": (attention.scores.scale or 0) * attention.head_dim**0.5 or 1.0,
         "attention_in_multiplier": attention.in_scale, "attention_out_multiplier": attention.out_scale,
         "ssm_in_multiplier": mamba.in_scale, "ssm_out_multiplier": mamba.out_scale,
         "ssm_multipliers": [scale for _, scale in mamba.scales] if mamba.scales else [1.0] * 5,

@@ -83,7 +83,7 @@ def write(arch: Architecture) -> dict:
     part = local or far
     written = {
         "architectures": ["BeamForCausalLM"], "model_type": "beam", "attention_bias": part.bias,
-        "final_logit_softcapping": arch.head.softcap, "sliding_window": local.window if local else 512,
+        "final_logit_softcapping": arch.head.softcap, "sliding_window": local.sight.window if local else 512,
         "layer_types": pieces.write_layer_types(arch), "mlp_layer_types": pieces.write_sparse_layers(arch),
         "hidden_act": pieces.write_activation((moe or dense).activation),
         "rope_parameters": {kind: _write_position(arch.parts.get(name), arch.context) for name, kind in KINDS.items()},

@@ -23,8 +23,7 @@ DEFAULTS = {
 def read(config: Config, model_type: str) -> dict:
     vocabulary, width, d_ff, depth, context, eps, heads, rank, dims, groups, indexers = DEFAULTS[model_type]
     value = pieces.sizes(config, vocab_size=vocabulary, d_model=width, context=context, tied=False, eps=eps)
-    part = v3.latent(config, heads, (rank, 512), dims) | indexer(config, indexers)
-    part |= unless(False, index_interleaved=model_type == "glm_moe_dsa")
+    part = v3.latent(config, heads, (rank, 512), dims) | indexer(config, indexers, model_type == "glm_moe_dsa")
     depth = config.depth("num_hidden_layers", depth)
     config.expect("layer_types", ["indexed_attention"] * depth, ["deepseek_sparse_attention"] * depth)
     shared = _shared(config, depth)
@@ -50,18 +49,21 @@ def read(config: Config, model_type: str) -> dict:
     return value | v3.blocks(config, parts, feeds, ahead, mixers=mixers)
 
 
-def indexer(config: Config, heads: int) -> dict:
+def indexer(config: Config, heads: int, interleaved: bool = False) -> dict:
     """What makes latent attention sparse."""
     return {
         "kind": "sparse_latent_attention",
-        "index_heads": config.count("index_n_heads", heads),
-        "index_dim": config.count("index_head_dim", 128),
-        "top_k": config.count("index_topk", 2_048),
+        "indexer": {
+            "heads": config.count("index_n_heads", heads),
+            "dim": config.count("index_head_dim", 128),
+            "top_k": config.count("index_topk", 2_048),
+        }
+        | unless(False, interleaved=interleaved),
     }
 
 
 def write_indexer(part: SparseLatentAttention) -> dict:
-    return {"index_n_heads": part.index_heads, "index_head_dim": part.index_dim, "index_topk": part.top_k}
+    return {"index_n_heads": part.indexer.heads, "index_head_dim": part.indexer.dim, "index_topk": part.indexer.top_k}
 
 
 def _shared(config: Config, depth: int) -> list[bool]:
@@ -94,7 +96,7 @@ def _feeds(config: Config, depth: int) -> list[str]:
 def write(arch: Architecture) -> dict:
     kinds = {"attention": SparseLatentAttention, "following": SparseLatentAttention | None}
     part, *_ = pieces.made_of(arch, kinds | pieces.FEEDS)
-    model_type = "glm_moe_dsa" if part.index_interleaved else "deepseek_v32"
+    model_type = "glm_moe_dsa" if part.indexer.interleaved else "deepseek_v32"
     name = {"glm_moe_dsa": "GlmMoeDsa", "deepseek_v32": "DeepseekV32"}[model_type]
     return (
         {"architectures": [f"{name}ForCausalLM"], "model_type": model_type}

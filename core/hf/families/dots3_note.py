@@ -45,7 +45,7 @@ def read(config: Config, model_type: str) -> dict:
         if word == "sliding_attention":
             part["window"] = config.count("sliding_window", config.count("sliding_window_size", 512))
         if word == "indexed_attention":
-            part |= v32.indexer(config, 64) | {"index_interleaved": True}
+            part |= v32.indexer(config, 64, interleaved=True)
         parts[NAMES[word]] = part | {"position": ropes[word]}
     config.ignore("num_attention_heads", "attention_bias", "sliding_window", "sliding_window_size")
     config.ignore("num_key_value_heads", "head_dim", "qk_head_dim", "q_lora_rank", "kv_lora_rank", "v_head_dim")
@@ -98,7 +98,12 @@ def _turned(local: Mapping[str, Any]) -> int | None:
 
 def _latent(config: Config, eps: float) -> dict:
     part = v3.latent(config, 128, (1_024, 512), (128, 64, 128))
-    return part | {"gate": True, "key_norm": True, "scaled_ranks": True, "rank_norm": {"kind": "rms", "eps": eps}}
+    return part | {
+        "gate": {"per": "head"},
+        "key_norm": True,
+        "scaled_ranks": True,
+        "rank_norm": {"kind": "rms", "eps": eps},
+    }
 
 
 def _ropes(config: Config, context: int, types: list[str]) -> dict[str, dict]:
@@ -166,7 +171,7 @@ def write(arch: Architecture) -> dict:
     if (moe := arch.parts.get("moe")) and moe.shared:
         written["shared_experts_intermediate_size"] = moe.shared.d_ff // moe.shared.count
     if "sliding_attention" in parts:
-        written["sliding_window"] = arch.parts["local"].window
+        written["sliding_window"] = arch.parts["local"].sight.window
     usual = _write_latent(main)
     own = {word: dict(_write_latent(part).items() - usual.items()) for word, part in parts.items()}
     written["per_layer_config"] = {str(layer): own[word] for layer, word in enumerate(types) if own[word]}

@@ -84,7 +84,7 @@ def write_gemma(arch: Architecture) -> dict:
         | {
             "attention_bias": part.bias,
             "query_pre_attn_scalar": round(pieces.write_scalar(part)),
-            "attn_logit_softcapping": part.softcap,
+            "attn_logit_softcapping": part.scores.softcap,
             "final_logit_softcapping": arch.head.softcap,
             "sliding_window": pieces.window(arch) or 4_096,
             "layer_types": types,

@@ -181,7 +181,7 @@ def write(arch: Architecture) -> dict:
         written |= {"num_experts": moe.count, "top_k_experts": moe.top_k, "moe_intermediate_size": moe.d_ff}
     if not far.shared_kv and far.kv_heads != near.kv_heads:  # older keys say this only where the value is the key
         widths = {"head_dim": far.head_dim, "num_key_value_heads": far.kv_heads}
-        seeing = (layer for layer, part in enumerate(pieces.mixers(arch)) if not part.window)
+        seeing = (layer for layer, part in enumerate(pieces.mixers(arch)) if not part.sight.window)
         written["per_layer_config"] = {str(layer): dict(widths) for layer in seeing}
     return written | pieces.write_precision(arch)
 
@@ -189,8 +189,8 @@ def write(arch: Architecture) -> dict:
 def lenders(arch: Architecture) -> tuple[Attention, Attention]:
     """The attention of layers in a window and of those that see everything; the same where there is one kind."""
     mixers = [part for part in pieces.mixers(arch) if not part.cache_from]
-    return next((part for part in mixers if part.window), mixers[0]), next(
-        (part for part in mixers if not part.window), mixers[0]
+    return next((part for part in mixers if part.sight.window), mixers[0]), next(
+        (part for part in mixers if not part.sight.window), mixers[0]
     )
 
 
@@ -199,7 +199,7 @@ def write_attention(arch: Architecture, near: Attention, far: Attention) -> dict
     ropes = rotary.write_ropes(near.position or arch.position, far.position or arch.position, arch.context)
     return pieces.write_heads(near) | ropes | {
         "attention_bias": near.bias,
-        "sliding_window": near.window or 512,
+        "sliding_window": near.sight.window or 512,
         "layer_types": pieces.write_layer_types(arch),
         "num_kv_shared_layers": sum(part.cache_from is not None for part in pieces.mixers(arch)),
     }  # fmt: skip

@@ -81,7 +81,7 @@ def write(arch: Architecture) -> dict:
             "swiglu_alpha": moe.swish_slope,
             "rope_parameters": rope,  # without it the family's own scaling would hold
         }
-        | ({"sliding_window": attention.window} if attention.window else {})
+        | ({"sliding_window": attention.sight.window} if attention.sight.window else {})
         | pieces.write_precision(arch)
     )
 

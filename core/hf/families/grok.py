@@ -88,8 +88,8 @@ def _read_2(config: Config) -> dict:
 def _write_2(arch: Architecture) -> dict:
     kinds = {"attention": Attention, "dense": FeedForward, "moe": Experts}
     attention, dense, moe = pieces.made_of(arch, kinds, layer=(Attention, (FeedForward, Experts)))
-    if not isinstance(attention.temperature, LogTemperature):
-        raise Unsupported("parts.attention.temperature: this model's scores grow with a text's logarithm")
+    if not isinstance(attention.scores.temperature, LogTemperature):
+        raise Unsupported("parts.attention.scores.temperature: this model's scores grow with a text's logarithm")
     scale = arch.embedding.scale
     return (
         {"architectures": ["Grok1ForCausalLM"], "model_type": "git", "rope_type": "original", "residual_moe": True}
@@ -97,7 +97,10 @@ def _write_2(arch: Architecture) -> dict:
         | pieces.write_heads(attention)
         | {"embedding_multiplier_scale": arch.d_model**0.5 if scale == "sqrt_d_model" else scale}
         | {"output_multiplier_scale": arch.head.scale, "final_logit_softcapping": arch.head.softcap}
-        | {"attn_logit_softcapping": attention.softcap, "attn_temperature_len": attention.temperature.length}
+        | {
+            "attn_logit_softcapping": attention.scores.softcap,
+            "attn_temperature_len": attention.scores.temperature.length,
+        }
         | {
             "router_logit_softcapping": moe.router.softcap,
             "intermediate_size": dense.d_ff,
@@ -116,7 +119,7 @@ def write(arch: Architecture) -> dict:
         {"architectures": ["Grok1ModelForCausalLM"], "model_type": "grok-1"}
         | pieces.write_sizes(arch)
         | pieces.write_heads(attention)
-        | {"attn_output_multiplier": attention.scale, "max_attn_value": attention.softcap}
+        | {"attn_output_multiplier": attention.scores.scale, "max_attn_value": attention.scores.softcap}
         | {"embedding_multiplier_scale": arch.embedding.scale, "output_multiplier_scale": arch.head.scale}
         | {"num_experts": moe.count, "num_experts_per_tok": moe.top_k, "intermediate_size": moe.d_ff}
         | rotary.write_rope(arch.position, arch.context)

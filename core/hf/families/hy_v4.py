@@ -27,7 +27,8 @@ def read(config: Config, model_type: str) -> dict:
     eps = value["norm"]["eps"]
     depth = config.depth("num_hidden_layers", 34)
     attention = v3.latent(config, 32, (1_536, 512), (192, 64, 256)) | deepseek_v32.indexer(config, 16)
-    attention |= {"index_last": True, "index_eps": eps, "gate": True, "gate_channels": True, "sinks": True}
+    attention["indexer"] |= {"last": True, "eps": eps}
+    attention |= {"gate": {}, "scores": {"sinks": True}}
     config.expect("layer_types", ["indexed_attention"] * depth, ["deepseek_sparse_attention"] * depth)
     for key, always in (
         ("enable_ihc", True),

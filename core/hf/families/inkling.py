@@ -182,9 +182,9 @@ def write(arch: Architecture) -> dict:
     for prefix, part in (("swa_", local), ("", far)):
         written |= {f"{prefix}{key}": value for key, value in pieces.write_heads(part).items()} if part else {}
     if local:
-        written["sliding_window_size"] = local.window
+        written["sliding_window_size"] = local.sight.window
     if far:
-        late = far.temperature
+        late = far.scores.temperature
         if not isinstance(late, LateTemperature | None):
             raise Unsupported(f"temperature: this family's grows past a length, not by {late.kind}")
         written |= {"rel_extent": far.extent, "log_scaling_n_floor": late and late.length}

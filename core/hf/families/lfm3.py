@@ -64,7 +64,7 @@ def write(arch: Architecture) -> dict:
     near, far = pieces.near_and_far(arch)
     written = {
         "architectures": ["Lfm3ForCausalLM"], "model_type": "lfm3", "norm_eps": arch.norm.eps,
-        "layer_types": ["sliding_attention" if getattr(part, "window", None) else words[part.kind] for part in mixers],
+        "layer_types": ["sliding_attention" if part.kind == "attention" and part.sight.window else words[part.kind] for part in mixers],
         "use_sandwich_norm": arch.residual.norm == "sandwich", "intermediate_size": dense.d_ff,
         "sliding_window": pieces.window(arch),
     } | pieces.write_sizes(arch) | rotary.write_ropes(near, far, arch.context) | pieces.write_precision(arch)  # fmt: skip

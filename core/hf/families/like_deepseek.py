@@ -174,7 +174,7 @@ def write(row: LikeDeepSeek, model_type: str, arch: Architecture) -> dict:
         }
     if row.yarn:
         rope = rotary.write_dictionary(arch.position, arch.context)
-        return written | {"rope_parameters": rope | rotary.write_temperature(part.temperature)}
+        return written | {"rope_parameters": rope | rotary.write_temperature(part.scores.temperature)}
     return written | rotary.write_rope(arch.position, arch.context)
 
 

@@ -107,13 +107,13 @@ def write(arch: Architecture) -> dict:
     mixers = pieces.mixers(arch)
     feeds = [block[1].parts[0] for block in arch.sequence]
     turned = [mixer.position is None for mixer in mixers]
-    temperature = next((m.temperature for m in mixers if m.temperature), None)
+    temperature = next((m.scores.temperature for m in mixers if m.scores.temperature), None)
     if not isinstance(temperature, StepTemperature | None):
         raise Unsupported(f"temperature: this family's grows in steps, not by {temperature.kind}")
     written = {
         "attention_bias": mixers[0].bias,
-        "attention_chunk_size": next((m.chunk for m in mixers if m.chunk), None),
-        "layer_types": ["chunked_attention" if m.chunk else "full_attention" for m in mixers],
+        "attention_chunk_size": next((m.sight.chunk for m in mixers if m.sight.chunk), None),
+        "layer_types": ["chunked_attention" if m.sight.chunk else "full_attention" for m in mixers],
         "no_rope_layers": [int(flag) for flag in turned],
         "use_qk_norm": any(m.qk_norm for m in mixers),
         "attn_temperature_tuning": temperature is not None,

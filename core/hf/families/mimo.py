@@ -106,10 +106,10 @@ def write(arch: Architecture) -> dict:
     """Transformers' keys, and Xiaomi's where only they can say it."""
     *_, dense, moe = pieces.made_of(arch, pieces.WINDOWED | pieces.FEEDS)
     mixers = pieces.mixers(arch)
-    full = next((part for part in mixers if not part.window), mixers[0])
-    local = next((part for part in mixers if part.window), full)
+    full = next((part for part in mixers if not part.sight.window), mixers[0])
+    local = next((part for part in mixers if part.sight.window), full)
     near, far = pieces.near_and_far(arch)
-    flash = local.kv_heads == 2 * full.kv_heads and local.sinks and not full.sinks
+    flash = local.kv_heads == 2 * full.kv_heads and local.scores.sinks and not full.scores.sinks
     return (
         {"architectures": ["MiMoV2FlashForCausalLM" if flash else "MiMoV2ForCausalLM"]}
         | {"model_type": "mimo_v2_flash" if flash else "mimo_v2"}
@@ -123,8 +123,8 @@ def write(arch: Architecture) -> dict:
             "swa_num_key_value_heads": local.kv_heads,
             "swa_head_dim": local.head_dim,
             "swa_v_head_dim": local.v_dim,
-            "add_swa_attention_sink_bias": local.sinks,
-            "add_full_attention_sink_bias": full.sinks,
+            "add_swa_attention_sink_bias": local.scores.sinks,
+            "add_full_attention_sink_bias": full.scores.sinks,
             "layer_types": pieces.write_layer_types(arch),
             "sliding_window": pieces.window(arch),
             "mlp_layer_types": pieces.write_sparse_layers(arch),

@@ -15,7 +15,7 @@ from ..weights.tensors import one
 TYPES = ("minimax_m3_vl_text", "minimax_m3_vl")  # the second wraps the text model and one that sees images
 KINDS = ("full_attention", "minimax_m3_sparse")
 INDEXER = {  # of the spec: transformers' key, MiniMax's below sparse_attention_config, the usual value
-    "index_heads": ("index_n_heads", "sparse_num_index_heads", 4), "index_dim": ("index_head_dim", "sparse_index_dim", 128),
+    "heads": ("index_n_heads", "sparse_num_index_heads", 4), "dim": ("index_head_dim", "sparse_index_dim", 128),
     "block": ("index_block_size", "sparse_block_size", 128), "top_blocks": ("index_topk_blocks", "sparse_topk_blocks", 16),
     "local_blocks": ("index_local_blocks", "sparse_local_block", 1),
 }  # fmt: skip
@@ -40,7 +40,7 @@ def read(config: Config, model_type: str) -> dict:
     full = pieces.attention(config, value["d_model"], biased=None, heads=64, kv_heads=4, head_dim=128) | {"qk_norm": {}}
     frequency = _pattern(given, "sparse_attention_freq", depth, KINDS)
     types = pieces.layer_types(config, depth, frequency or ["full_attention"] * depth, *KINDS)
-    chosen = full | {"kind": "block_sparse_attention"} | {key: _either(config, given, key) for key in INDEXER}
+    chosen = full | {"kind": "block_sparse_attention", "indexer": {key: _either(config, given, key) for key in INDEXER}}
     given.expect("use_sparse_attention", True)
     given.expect("sparse_init_block", 0)
     given.expect("sparse_score_type", "max")
@@ -119,7 +119,7 @@ def write(arch: Architecture) -> dict:
             "swiglu_alpha": (moe or dense).swish_slope,
         }
         | (_write_experts(moe) if moe else {})
-        | ({INDEXER[field][0]: getattr(chosen, field) for field in INDEXER} if chosen else {})
+        | ({INDEXER[field][0]: getattr(chosen.indexer, field) for field in INDEXER} if chosen else {})
         | ({"dense_intermediate_size": dense.d_ff} if dense else {})
         | rotary.write_rope(arch.position, arch.context)
         | pieces.write_precision(arch)

@@ -49,17 +49,17 @@ def read(config: Config, model_type: str) -> dict:
 def write(arch: Architecture) -> dict:
     attention, dense = pieces.made_of(arch, {"attention": Attention, "dense": FeedForward})
     written = _write(arch, attention, dense)
-    if attention.temperature is None:
+    if attention.scores.temperature is None:
         return written
     rope = rotary.write_dictionary(arch.position, arch.context)
-    rope |= rotary.write_temperature(attention.temperature)
+    rope |= rotary.write_temperature(attention.scores.temperature)
     written |= {"architectures": ["Ministral3ForCausalLM"], "model_type": "ministral3", "rope_parameters": rope}
     return {key: value for key, value in written.items() if key not in ("rope_theta", "rope_scaling")}
 
 
 def _write(arch: Architecture, attention: Attention, dense: FeedForward) -> dict:
     return (
-        {"architectures": ["MistralForCausalLM"], "model_type": "mistral", "sliding_window": attention.window}
+        {"architectures": ["MistralForCausalLM"], "model_type": "mistral", "sliding_window": attention.sight.window}
         | pieces.write_sizes(arch)
         | pieces.write_heads(attention)
         | pieces.write_dense(dense)

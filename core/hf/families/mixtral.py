@@ -34,7 +34,7 @@ def read(config: Config, model_type: str) -> dict:
 def write(arch: Architecture) -> dict:
     attention, moe = pieces.made_of(arch, {"attention": Attention, "moe": Experts})
     return (
-        {"architectures": ["MixtralForCausalLM"], "model_type": "mixtral", "sliding_window": attention.window}
+        {"architectures": ["MixtralForCausalLM"], "model_type": "mixtral", "sliding_window": attention.sight.window}
         | pieces.write_sizes(arch)
         | pieces.write_heads(attention)
         | {"num_local_experts": moe.count, "num_experts_per_tok": moe.top_k}

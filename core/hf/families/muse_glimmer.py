@@ -66,8 +66,8 @@ def write(arch: Architecture) -> dict:
     kinds = {"dense": FeedForward, "local*": Attention, "global*": Attention}
     dense = pieces.write_dense(*pieces.made_of(arch, kinds))
     parts = pieces.mixers(arch)
-    if not parts[0].scale:
-        raise Unsupported("parts.local.scale: this family's scores have one")
+    if not parts[0].scores.scale:
+        raise Unsupported("parts.local.scores.scale: this family's scores have one")
     dense["hidden_activation"] = dense.pop("hidden_act")
     ropes = [0.0 if part.position and part.position.kind == "none" else arch.position.base for part in parts]
     return (
@@ -80,7 +80,7 @@ def write(arch: Architecture) -> dict:
             "post_norm_eps": arch.residual.after_eps,
             "output_multiplier": arch.head.scale,
             "final_logit_softcapping": arch.head.softcap,
-            "qk_scale_factor": round(parts[0].scale * parts[0].head_dim ** 0.5, 12),
+            "qk_scale_factor": round(parts[0].scores.scale * parts[0].head_dim ** 0.5, 12),
             "sliding_window": pieces.window(arch) or 2_048,
             "layer_types": pieces.write_layer_types(arch),
             "layer_rope_theta": ropes,

@@ -171,7 +171,7 @@ def _qwen(config: Config, value: dict) -> None:
 
 
 def _write_qwen(arch: Architecture, written: dict) -> dict:
-    scaling, temperature = arch.position.scaling, arch.parts["attention"].temperature
+    scaling, temperature = arch.position.scaling, arch.parts["attention"].scores.temperature
     if not isinstance(scaling, Dynamic | None):
         raise Unsupported(f"position.scaling: in this family it is dynamic, not {scaling.kind}")
     length = scaling.original_context if scaling else temperature.length if temperature else arch.context

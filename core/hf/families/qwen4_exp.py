@@ -107,12 +107,8 @@ def indexer(config: Config) -> dict:
     block, budget = config.count("indexer_compress_ratio", most=512), config.count("indexer_budget")
     if budget % block:
         raise config.refuse("indexer_budget", f"give a multiple of indexer_compress_ratio, {block}")
-    return {
-        "index_heads": config.count("indexer_n_heads"),
-        "index_dim": config.count("indexer_head_dim"),
-        "block": block,
-        "top_blocks": budget // block,
-    }
+    heads, dim = config.count("indexer_n_heads"), config.count("indexer_head_dim")
+    return {"indexer": {"heads": heads, "dim": dim, "block": block, "top_blocks": budget // block}}
 
 
 def write(arch: Architecture) -> dict:
@@ -135,8 +131,8 @@ def write(arch: Architecture) -> dict:
         written.pop(key, None)
     if part:
         written |= {
-            "indexer_n_heads": part.index_heads, "indexer_kv_heads": 1, "indexer_head_dim": part.index_dim,
-            "indexer_budget": part.block * part.top_blocks, "indexer_compress_ratio": part.block,
+            "indexer_n_heads": part.indexer.heads, "indexer_kv_heads": 1, "indexer_head_dim": part.indexer.dim,
+            "indexer_budget": part.indexer.block * part.indexer.top_blocks, "indexer_compress_ratio": part.indexer.block,
         }  # fmt: skip
     with_ngrams = [layer for layer, block in enumerate(arch.sequence, start=1) if len(block) > 2]
     if with_ngrams:
@@ -185,7 +181,7 @@ def _joined(*pieces: Tensor) -> Tensor:
 
 def _indexer(arch: Architecture, path: str, at: str) -> Sources:
     part = arch.parts["attention"]
-    queries = part.index_heads * part.index_dim
+    queries = part.indexer.heads * part.indexer.dim
     yield one(f"{path}.index_q.weight", f"{at}.index_qk_proj.weight", make=lambda both: both[:queries])
     yield one(f"{path}.index_k.weight", f"{at}.index_qk_proj.weight", make=lambda both: both[queries:])
     for name in "qk":

@@ -87,7 +87,7 @@ def write(arch: Architecture) -> dict:
         written["head_dim"] = arch.d_model // unit.blocks
     if attention:
         written |= pieces.write_heads(attention)
-        written |= {"attention_bias": attention.bias, "attention_window_size": attention.window}
+        written |= {"attention_bias": attention.bias, "attention_window_size": attention.sight.window}
     position = {"rope_theta": arch.position.base, "partial_rotary_factor": arch.position.fraction}
     return written | {"rope_parameters": position | {"rope_type": "default"}} | pieces.write_precision(arch)
 

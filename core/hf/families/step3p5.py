@@ -226,8 +226,8 @@ def write(arch: Architecture) -> dict:
     pieces.made_of(arch, {"attention": Attention | None, "local*": Attention, "global*": Attention} | feeds)
     mixers, moe = pieces.mixers(arch), next((part for part in arch.parts.values() if part.kind == "experts"), None)
     dense = next((part for part in arch.parts.values() if part.kind == "feed_forward"), None)
-    full = next((part for part in mixers if not part.window), mixers[0])
-    local = next((part for part in mixers if part.window), full)
+    full = next((part for part in mixers if not part.sight.window), mixers[0])
+    local = next((part for part in mixers if part.sight.window), full)
     near, far = pieces.near_and_far(arch)
     blocks = [*arch.sequence, *(arch.mtp.each if arch.mtp else ())]
     if any(len(block) != 2 for block in blocks):
@@ -246,7 +246,7 @@ def write(arch: Architecture) -> dict:
             "attention_bias": full.bias,
             "query_pre_attn_scalar": pieces.write_scalar(full),
             "sliding_window": pieces.window(arch),
-            "layer_types": [KINDS[bool(arch.parts[block[0].parts[0]].window)] for block in blocks],
+            "layer_types": [KINDS[bool(arch.parts[block[0].parts[0]].sight.window)] for block in blocks],
             "mlp_layer_types": ["sparse" if part.kind == "experts" else "dense" for part in beside],
             "num_nextn_predict_layers": v3.write_mtp(arch),
             "mlp_bias": dense.bias if dense else bool(moe.shared and moe.shared.bias),

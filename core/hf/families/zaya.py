@@ -69,7 +69,7 @@ def write(arch: Architecture) -> dict:
     made = {"attention": ConvolutionalAttention | None, "local": ConvolutionalAttention | None, "moe": Experts | None}
     *_, moe = pieces.made_of(arch, made | {"first": Experts})
     mixers = [arch.part(block[0].parts[0]) for block in arch.sequence]
-    types = ["hybrid_sliding" if part.window else "hybrid" for part in mixers]
+    types = ["hybrid_sliding" if part.sight.window else "hybrid" for part in mixers]
     some = mixers[0]
     ropes = {
         kind: {"partial_rotary_factor": part.position.fraction} | rotary.write_dictionary(part.position, arch.context)
@@ -80,7 +80,7 @@ def write(arch: Architecture) -> dict:
         | pieces.write_sizes(arch)
         | pieces.write_heads(some)
         | {"cca_time0": some.kernel, "cca_time1": some.head_kernel, "attention_bias": some.bias}
-        | {"layer_types": types, "sliding_window": max((p.window or 0 for p in mixers), default=0) or None}
+        | {"layer_types": types, "sliding_window": max((p.sight.window or 0 for p in mixers), default=0) or None}
         | {"rope_parameters": ropes, "lm_head_bias": arch.head.bias, "router_hidden_size": moe.router.hidden}
         | {"num_experts": moe.count, "num_experts_per_tok": moe.top_k, "moe_intermediate_size": moe.d_ff}
         | {"hidden_act": pieces.write_activation(moe.activation)}

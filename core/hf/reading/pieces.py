@@ -97,9 +97,9 @@ def mixed(config: Config, key: str = "hidden_act") -> dict:
 
 def write_scalar(part: Attention) -> float:
     """query_pre_attn_scalar, by whose root scores are divided."""
-    if part.scale and part.scale < 1e-100:
-        raise Unsupported(f"scale: {part.scale} is no root that a number is divided by")
-    return part.scale**-2 if part.scale else part.head_dim
+    if part.scores.scale and part.scores.scale < 1e-100:
+        raise Unsupported(f"scores.scale: {part.scores.scale} is no root that a number is divided by")
+    return part.scores.scale**-2 if part.scores.scale else part.head_dim
 
 
 def write_dense(part: FeedForward) -> dict:
@@ -251,7 +251,7 @@ def write_sparse_layers(arch: Architecture) -> list[str]:
 def near_and_far(arch: Architecture) -> tuple[Rope, Rope]:
     """The rope of the layers in a window, and of the others: the model's own where no layer says otherwise."""
     own = {
-        bool(part.window): part.position
+        bool(part.sight.window): part.position
         for part in arch.parts.values()
         if isinstance(part, Attention) and part.position
     }
@@ -264,12 +264,13 @@ def mixers(arch: Architecture) -> list[Attention]:
 
 
 def write_layer_types(arch: Architecture) -> list[str]:
-    return ["sliding_attention" if part.window else "full_attention" for part in mixers(arch)]
+    return ["sliding_attention" if part.sight.window else "full_attention" for part in mixers(arch)]
 
 
 def window(arch: Architecture) -> int | None:
     """The one window that some layers have."""
-    return next((part.window for part in arch.parts.values() if getattr(part, "window", None)), None)
+    sights = (part.sight for part in arch.parts.values() if hasattr(part, "sight"))
+    return next((sight.window for sight in sights if sight.window), None)
 
 
 # ---- stored precision ----

@@ -129,7 +129,7 @@ def attention_sources(path: str, at: str, part: Attention) -> Iterator[tuple[str
         yield f"{path}.{name}.weight", [plain, singles] if part.qk_norm.own else [plain]
     if part.sub_norm:
         yield one(f"{path}.sub_norm.weight", f"{at}.attn_sub_norm.weight")
-    if part.sinks:
+    if part.scores.sinks:
         yield one(f"{path}.core.sinks", f"{at}.sinks")
     if part.gate:
         yield one(f"{path}.gate.weight", f"{at}.g_proj.weight", f"{at}.gate_proj.weight")

@@ -1,0 +1,49 @@
+"""Sparse latent attention whose queries bring a gate (A.X K2, SK Telecom, 2026)."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from .base import Flops, Linear, times
+from .sparse import SparseLatentAttention, SparseLatentModule
+
+
+class JointSparseAttention(SparseLatentAttention):
+    """The query projection reads the compressed queries twice, after their norm and before it, and gives head by head a query
+    and then the logits of a sigmoid gate on what leaves the attention."""
+
+    title = "Sparse latent attention, gated queries"
+
+    kind: Literal["joint_sparse_attention"]
+
+    @property
+    def of_query(self) -> tuple[int, ...]:
+        return *super().of_query, self.v_dim
+
+    def build(self, d_model: int) -> nn.Module:
+        return JointSparseModule(self, d_model)
+
+    def flops_forms(self, d_model: int, new: int, past: int) -> dict[str, Flops]:
+        queries = {"q": 2 * new * 2 * self.q_rank * self.heads * (self.qk_dim + self.v_dim)}
+        return {form: Flops(own | queries) for form, own in super().flops_forms(d_model, new, past).items()}
+
+    def checklist(self, d_model: int) -> Iterator[str]:
+        yield f"The query projection reads {2 * self.q_rank:,} channels, the compressed queries after their norm and then before it."
+        yield "Head by head it gives a query and then a gate; the gate's sigmoid multiplies what leaves the attention."
+        yield from super().checklist(d_model)
+
+
+class JointSparseModule(SparseLatentModule):
+    def __init__(self, part: JointSparseAttention, d_model: int):
+        super().__init__(part, d_model)
+        self.q = Linear(2 * part.q_rank, part.heads * (part.qk_dim + part.v_dim))
+
+    def queries(self, x: Tensor) -> tuple[Tensor, Tensor]:  # (B, T, d_model) -> (B, T, Q), (B, T, H, N + R + V)
+        raw = self.q_down(x)
+        compressed = times(self.q_norm(raw), self.q_scale)
+        return compressed, self.q(torch.cat((compressed, raw), dim=-1)).unflatten(-1, (self.part.heads, -1))
+
+    def gated(self, y: Tensor, x: Tensor, gate: Tensor) -> Tensor:  # (B, T, H V), (B, T, d_model), (B, T, H, V)
+        return super().gated(y, x) * torch.sigmoid(gate.flatten(2).float()).to(y.dtype)
