@@ -16,7 +16,7 @@ from core.parts.altup import AltUp
 from core.parts.attention import Attention
 from core.parts.attention_experts import AttentionExperts
 from core.parts.base import Spec
-from core.parts.block_sparse import BlockSparseAttention
+from core.parts.block_sparse import BestKeyIndexer, BlockSparseAttention
 from core.parts.compressed import CompressedAttention, EntryIndexer
 from core.parts.convolutional_attention import ConvolutionalAttention
 from core.parts.delta import GatedDeltaNet
@@ -24,6 +24,7 @@ from core.parts.differential import DifferentialAttention
 from core.parts.dynamic_mask import DynamicMaskAttention
 from core.parts.experts import Experts, Shared
 from core.parts.feedforward import FeedForward
+from core.parts.joint_sparse import JointSparseAttention
 from core.parts.kimi_delta import KimiDelta
 from core.parts.latent import LatentAttention
 from core.parts.mamba import Mamba
@@ -33,7 +34,7 @@ from core.parts.ngram import NGrams
 from core.parts.ngram_streams import NGramStreams
 from core.parts.norm import Norm
 from core.parts.per_layer import PerLayerEmbedding
-from core.parts.pooled_sparse import PooledSparseAttention
+from core.parts.pooled_sparse import PooledIndexer, PooledSparseAttention
 from core.parts.position import Dynamic, Learned, Llama3, LongRope, Position, Rope, Yarn
 from core.parts.product_keys import ProductKeyExperts
 from core.parts.relative import RelativeAttention
@@ -41,7 +42,7 @@ from core.parts.residual import Residual
 from core.parts.rglru import RGLRU
 from core.parts.router import Router
 from core.parts.shared_block import SharedBlock
-from core.parts.sparse import SparseLatentAttention
+from core.parts.sparse import SparseLatentAttention, TokenIndexer
 from core.spec import Architecture, Head, MultiTokenPrediction, Step, Unsupported, parse
 
 VOCABULARY, CONTEXT = 48, 64
@@ -117,7 +118,6 @@ def drawn(draw, cls, base=None, takes=None, most=10):
 # What a field needs beside it to say anything.
 NEEDS = {
     "sets": {"tied": True},
-    "gate_channels": {"gate": True},
     "after_eps": {"norm": "sandwich"},
     "weightless": {"norm": True},
     "counted": {"selection_bias": True},
@@ -221,7 +221,7 @@ def latents(kind, **fields):
 
 # Angles that change with the text's length do so past what is run here: a cache's keys stay as they were turned.
 LONG = st.lists(st.sampled_from([1.0, 2.0, 4.0]), min_size=4, max_size=4)  # for heads of 8, or half of those of 16
-INDEXED = dict(index_heads=st.sampled_from([1, 2]), index_dim=st.sampled_from([8, 16]), block=st.integers(1, 5))
+INDEX_DIMS = st.sampled_from([8, 16])
 BASES = {
     Rope: st.fixed_dictionaries({"kind": st.just("rope")}),
     Learned: given(kind=st.just("learned"), length=st.just(CONTEXT)),
@@ -235,13 +235,16 @@ BASES = {
     Attention: grouped("attention"),
     LatentAttention: latents("latent_attention", q_rank=maybe(st.just(12))),
     SparseLatentAttention: latents(
-        "sparse_latent_attention", q_rank=st.just(12), top_k=st.integers(1, 20), index_heads=st.integers(1, 3),
-        index_dim=st.sampled_from([8, 16]),
+        "sparse_latent_attention", q_rank=st.just(12), indexer=drawn(TokenIndexer),
     ),
-    BlockSparseAttention: grouped(
-        "block_sparse_attention", top_blocks=st.integers(2, 4), **INDEXED | {"index_heads": st.just(1)}
+    JointSparseAttention: latents("joint_sparse_attention", q_rank=st.just(12), indexer=drawn(TokenIndexer)),
+    TokenIndexer: given(heads=st.integers(1, 3), dim=INDEX_DIMS, top_k=st.integers(1, 20)),
+    BestKeyIndexer: given(heads=st.just(1), dim=INDEX_DIMS, block=st.integers(1, 5), top_blocks=st.integers(2, 4)),
+    PooledIndexer: given(
+        heads=st.sampled_from([1, 2]), dim=INDEX_DIMS, block=st.integers(1, 5), top_blocks=st.integers(1, 4)
     ),
-    PooledSparseAttention: grouped("pooled_sparse_attention", top_blocks=st.integers(1, 4), **INDEXED),
+    BlockSparseAttention: grouped("block_sparse_attention", indexer=drawn(BestKeyIndexer)),
+    PooledSparseAttention: grouped("pooled_sparse_attention", indexer=drawn(PooledIndexer)),
     DynamicMaskAttention: grouped("dynamic_mask_attention", keep=st.integers(1, 12)),
     RelativeAttention: grouped("relative_attention", relative_dim=st.integers(1, 4), extent=st.integers(1, 20)),
     ConvolutionalAttention: grouped("convolutional_attention"),

@@ -13,7 +13,7 @@ from core.__main__ import main
 from core.library import to_yaml
 from core.share import encode
 
-UNSAYABLE = encode(core.spec.edited(core.load("gpt2"), "parts.attention.sinks", True))  # by any config.json
+UNSAYABLE = encode(core.spec.edited(core.load("gpt2"), "parts.attention.scores.sinks", True))  # by any config.json
 
 
 def run(*arguments: str, capsys) -> tuple[int, str, str]:

@@ -83,15 +83,15 @@ def test_totals_are_derived_too():
 def test_windows_chunks_and_shared_caches_count_what_they_keep():
     arch = core.load("gpt2")
     whole = core.cost(arch, Workload(context=1000)).kv_bytes
-    assert core.cost(edited(arch, "parts.attention.window", 100), Workload(context=1000)).kv_bytes == whole // 10
-    assert core.cost(edited(arch, "parts.attention.chunk", 100), Workload(context=1000)).kv_bytes == whole // 10
-    windowed = core.cost(edited(arch, "parts.attention.window", 100))
+    assert core.cost(edited(arch, "parts.attention.sight.window", 100), Workload(context=1000)).kv_bytes == whole // 10
+    assert core.cost(edited(arch, "parts.attention.sight.chunk", 100), Workload(context=1000)).kv_bytes == whole // 10
+    windowed = core.cost(edited(arch, "parts.attention.sight.window", 100))
     assert windowed.kv_bytes_per_token == core.cost(arch).kv_bytes_per_token, "before the window is full"
 
 
 def test_the_curve_of_the_cache_is_the_cost_at_each_context():
     arch, contexts = core.load("gpt2"), [1, 300, 1024]
-    windowed = edited(arch, "parts.attention.window", 256)
+    windowed = edited(arch, "parts.attention.sight.window", 256)
     kept, plain = core.cost(windowed, Workload(batch=2, cache="fp8")).kept_at(contexts)
     for context, a, b in zip(contexts, kept, plain, strict=True):
         assert a == core.cost(windowed, Workload(batch=2, cache="fp8", context=context)).kv_bytes

@@ -225,7 +225,7 @@ def test_formats_are_computed_only_where_the_structure_fits(monkeypatch):
     to_hf(arch)
     assert asked == [BY_TYPE["deepseek_v3"]]
     with pytest.raises(core.Unsupported, match=r"no family's config\.json"):
-        to_hf(edited(arch, "parts.attention.window", 512))
+        to_hf(edited(arch, "parts.attention.sight.window", 512))
     assert len(asked) == 1
     kept = edited(arch, "precision.dense", "int4")  # two narrow formats
     with pytest.raises(core.Unsupported, match=r"no family's config\.json"):

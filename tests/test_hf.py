@@ -130,7 +130,7 @@ def test_a_presets_config_says_the_preset(name):
 
 
 def test_an_edit_that_a_family_cannot_say_is_refused():
-    edited = core.spec.edited(core.load("gpt2"), "parts.attention.sinks", True)
+    edited = core.spec.edited(core.load("gpt2"), "parts.attention.scores.sinks", True)
     with pytest.raises(core.Unsupported, match=r"no family's config\.json"):
         to_hf(edited)
 

@@ -70,7 +70,7 @@ def check_flops(part, d_model: int) -> None:
         elif path == "choose":
             assert measured.get(path, 0) * entry_pairs(NEW, 0, part.ratio) == flops * NEW * (NEW // part.ratio)
         elif path == "indexer" and part.kind == "pooled_sparse_attention":
-            assert measured.get(path, 0) * entry_pairs(NEW, 0, part.block) == flops * NEW * (NEW // part.block)
+            assert measured.get(path, 0) * entry_pairs(NEW, 0, block) == flops * NEW * (NEW // block)
         elif path == "indexer":
             assert measured[path] * causal_pairs(NEW, 0) == flops * NEW * NEW
         elif path == "router":  # one product with the router's own weights, in no submodule
@@ -120,8 +120,8 @@ def test_causal_pairs_are_counted(window, chunk):
 @pytest.mark.parametrize(("block", "top", "local"), [(4, 2, 1), (3, 1, 1), (1, 3, 2), (5, 2, 0), (4, 9, 1)])
 def test_pairs_of_chosen_blocks_are_those_of_a_run(block, top, local):
     part = BlockSparseAttention(
-        kind="block_sparse_attention", heads=4, kv_heads=2, head_dim=8, index_heads=2, index_dim=8, block=block, top_blocks=top,
-        local_blocks=local, norm=RMSNorm(), position=Rope(),
+        kind="block_sparse_attention", heads=4, kv_heads=2, head_dim=8,
+        indexer=dict(heads=2, dim=8, block=block, top_blocks=top, local_blocks=local), norm=RMSNorm(), position=Rope(),
     )  # fmt: skip
     torch.manual_seed(0)
     module, length, seen = part.build(32), 23, []

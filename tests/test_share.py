@@ -4,6 +4,7 @@ import base64
 import json
 import time
 import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from strategies import architectures
 
 import core
 from core.share import MAX_JSON, PREFIX
-from core.spec import Unsupported, edited
+from core.spec import Unsupported, edited, parse
 
 TEN_EDITS = {
     "d_model": 6144,
@@ -119,3 +120,31 @@ def test_the_widest_architecture_is_analysed_in_bounded_time():
     with pytest.raises(core.Unsupported, match="too large to run live"):
         core.shrink(arch)
     assert time.perf_counter() - began < 20
+
+
+OLD_LINKS = [line.split() for line in (Path(__file__).parent / "old_links.txt").read_text().splitlines()[1:]]
+
+
+@pytest.mark.parametrize("link", OLD_LINKS, ids=range(len(OLD_LINKS)))
+def test_a_link_from_before_fields_moved_opens_to_the_same_figures(link):
+    *figures, token = link
+    arch = core.decode(token)
+    cost = core.cost(arch)
+    assert [cost.parameters, cost.kv_bytes, cost.decode_flops] == [int(figure) for figure in figures]
+    assert core.decode(core.encode(arch)) == arch
+
+
+def test_a_field_is_found_by_the_name_that_it_had():
+    arch = core.load("gemma-2-9b")
+    windowed = edited(arch, "parts.local.window", 512)
+    assert windowed == edited(arch, "parts.local.sight.window", 512) != arch
+    assert windowed.parts["local"].scores == arch.parts["local"].scores, "what is beside it stays"
+    hy4 = core.load("hy4-preview").model_dump(mode="json")
+    hy4["parts"]["attention"] |= {"gate": True, "gate_channels": False}
+    assert parse(hy4).parts["attention"].gate.per == "head", "as a truth value said it"
+
+
+@pytest.mark.parametrize("path, value", [("window", "wide"), ("window", -1), ("sinks", 3), ("index_heads", [])])
+def test_a_wrong_value_under_an_old_name_is_refused_by_todays(path, value):
+    with pytest.raises(Unsupported, match=r"parts\.attention\.(sight|scores|indexer)\."):
+        edited(core.load("deepseek-v3.2"), f"parts.attention.{path}", value)
