@@ -57,11 +57,7 @@ def check_flops(part, d_model: int) -> None:
     for path, flops in closed.items():
         if path.split(".")[-1] == "core":
             inner = getattr(part, "attention", part)  # of a block that has one inside
-            pairs = (
-                inner.pairs(NEW, 0)
-                if hasattr(inner, "pairs")
-                else causal_pairs(NEW, 0, getattr(inner, "attended", None))
-            )
+            pairs = inner.pairs(NEW, 0) if hasattr(inner, "pairs") else causal_pairs(NEW, 0)
             entries = NEW // part.ratio if getattr(part, "ratio", None) else 0  # beside the tokens
             assert measured[path] * pairs == flops * NEW * (NEW + entries)
         elif path.endswith("_core"):  # one of several branches
@@ -70,6 +66,7 @@ def check_flops(part, d_model: int) -> None:
         elif path == "choose":
             assert measured.get(path, 0) * entry_pairs(NEW, 0, part.ratio) == flops * NEW * (NEW // part.ratio)
         elif path == "indexer" and part.kind == "pooled_sparse_attention":
+            block = part.indexer.block
             assert measured.get(path, 0) * entry_pairs(NEW, 0, block) == flops * NEW * (NEW // block)
         elif path == "indexer":
             assert measured[path] * causal_pairs(NEW, 0) == flops * NEW * NEW

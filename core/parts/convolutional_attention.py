@@ -63,6 +63,10 @@ class ConvolutionalAttention(Mixer):
         """Value channels of the token itself, and as many of the one before."""
         return self.kv_heads * self.head_dim // 2
 
+    def pairs(self, new: int, past: int) -> int:
+        """How many (query, key) pairs meet for `new` queries after `past` keys."""
+        return self.sight.pairs(new, past)
+
     def build(self, d_model: int) -> nn.Module:
         return ConvolutionalAttentionModule(self, d_model)
 
@@ -88,7 +92,7 @@ class ConvolutionalAttention(Mixer):
             convolve=alone + 2 * new * self.channels * self.head_dim * self.head_kernel,
             v_now=2 * new * d_model * self.half,
             v_late=2 * new * d_model * self.half,
-            core=4 * wide * self.sight.pairs(new, past),
+            core=4 * wide * self.pairs(new, past),
             o=2 * new * wide * d_model,
         )
 
