@@ -26,7 +26,7 @@ KEYS = (
     before_llama.LEARNED,
     *before_llama.heads("n_head", 12, bias=True),
     *before_llama.dense(Of("d_model", times=4), "activation_function", "gelu_new", width="n_inner"),
-    Key("scale_attn_weights", "attention.scale", True, none=True, form=before_llama.UNSCALED, quiet=True),
+    Key("scale_attn_weights", "attention.scores.scale", True, none=True, form=before_llama.UNSCALED, quiet=True),
     *keys.only(scale_attn_by_inverse_layer_idx=False, add_cross_attention=False),
     Again("n_ctx", "context"),
     Unread("reorder_and_upcast_attn output_past"),

@@ -23,7 +23,7 @@ KEYS = (
     *keys.feed_forward(
         Of("d_model", times=4), "activation_function", "gelu_pytorch_tanh", False, True, width="n_inner"
     ),
-    Key("scale_attn_weights", "attention.scale", True, none=True, form=before_llama.UNSCALED),
+    Key("scale_attn_weights", "attention.scores.scale", True, none=True, form=before_llama.UNSCALED),
     *keys.only(add_cross_attention=False),
     Unread("inference_runner max_batch_size pad_key_length pre_allocate_kv_cache validate_runner_input"),
     Unread("num_key_value_heads"),  # multi_query alone decides

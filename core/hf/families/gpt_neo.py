@@ -34,7 +34,7 @@ KEYS = (
     before_llama.LEARNED,
     *before_llama.heads("num_heads", 16, out_bias=True, scale=1.0),
     *before_llama.dense(Of("d_model", times=4), "activation_function", "gelu_new"),
-    Key("window_size", "local.window", 256),
+    Key("window_size", "local.sight.window", 256),
     Unread("embed_dropout classifier_dropout"),
 )
 

@@ -25,7 +25,7 @@ KEYS = (
     *before_llama.heads("n_head", 12, bias=True),
     Always("dense", kind="feed_forward", bias=True),
     Key("n_inner", "dense.d_ff", Of("d_model", times=4)),
-    Has("mup_scale_qk_dot_by_d", "attention.scale", False, on=lambda said: 1 / said["attention"]["head_dim"]),
+    Has("mup_scale_qk_dot_by_d", "attention.scores.scale", False, on=lambda said: 1 / said["attention"]["head_dim"]),
     Key("mup_embeddings_scale", "embedding.scale", 1.0),
     Key("mup_output_alpha", "head.scale", 1.0),
     Key("mup_width_scale", "head_times", 1.0),

@@ -251,7 +251,7 @@ RESIDUAL_STREAM = (
     Key("residual_multiplier", "residual.scale", 1.0),
 )
 MULTIPLIERS = (  # Granite's
-    Key("attention_multiplier", "attention.scale", 1.0),
+    Key("attention_multiplier", "attention.scores.scale", 1.0),
     *RESIDUAL_STREAM,
     Key("logits_scaling", "head.scale", 1.0, positive=True, form=keys.INVERSE),
 )
@@ -354,7 +354,7 @@ MODELS = {
         "HyperCLOVAX", **GRANITE,
         tensors={"post_attention_layernorm": "post_norm1", "pre_feedforward_layernorm": "post_attention_layernorm",
                  "post_feedforward_layernorm": "post_norm2"},
-        more=(Key("attention_multiplier", "attention.scale", None, float), *RESIDUAL_STREAM,
+        more=(Key("attention_multiplier", "attention.scores.scale", None, float), *RESIDUAL_STREAM,
               Key("logits_scaling", "head.scale", 1.0, positive=True), Key("use_post_norm", "residual.norm", True, form=keys.SANDWICH)),
     ),
     "helium": LikeLlama(

@@ -22,7 +22,7 @@ sources = partial(before_llama.sources, names=NAMES)
 
 SCORES = (
     Key("clip_qkv", "attention.clip", None, float, quiet=True),
-    Key("softmax_scale", "attention.scale", None, float, quiet=True),
+    Key("softmax_scale", "attention.scores.scale", None, float, quiet=True),
 )
 KEYS = (
     *keys.sizes(
