@@ -7,7 +7,6 @@ that the page shows, so the browser's back button is undo and a link shows what 
 import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
@@ -16,7 +15,7 @@ import streamlit as st
 from pydantic import ValidationError
 
 import core
-from core.library import parse_text, preset
+from core.library import called, parse_text, preset
 from core.share import PREFIX
 from core.spec import edited, sentence
 
@@ -269,21 +268,10 @@ def opened_text(text: str, of: Hashable, name: str = "") -> core.Architecture | 
     return arch
 
 
-@lru_cache(maxsize=1)
-def _called() -> dict[str, str]:
-    """The presets' names by what people call them: names and titles, letters and digits alone."""
-    titles = {_plain(preset(name).title): name for name in core.presets()}
-    return titles | {_plain(name): name for name in core.presets()}
-
-
-def _plain(words: str) -> str:
-    return re.sub(r"[\W_]", "", words.lower())
-
-
 def _pasted(text: str) -> core.Architecture:
     """What `parse_text` reads, and what people call a preset; what is neither is told what can be read."""
     word = text.strip()
-    if len(word) <= 100 and (name := _called().get(_plain(word))):
+    if name := called(word):
         return preset(name)
     if re.fullmatch(r"[\w.-]{1,96}/[\w.-]{1,96}", word):
         raise core.Unsupported(f"a model on the Hugging Face Hub is opened as hf:{word}")

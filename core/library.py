@@ -54,6 +54,20 @@ def preset(name: str) -> Architecture:
     return parse(value)
 
 
+def called(words: str) -> str | None:
+    """The preset that people call so: by its name or its title, whatever stands between the letters and digits."""
+    return _calls().get(_plain(words)) if len(words) <= 100 else None
+
+
+@lru_cache(maxsize=1)
+def _calls() -> dict[str, str]:
+    return {_plain(preset(name).title): name for name in presets()} | {_plain(name): name for name in presets()}
+
+
+def _plain(words: str) -> str:
+    return re.sub(r"[\W_]", "", words.lower())
+
+
 def load(name: str | Path) -> Architecture:
     """The Architecture of a preset's name, a share token or a link that has either, a YAML, JSON or config.json file's path
     or its folder's, or a model on the Hugging Face Hub, `hf:organisation/model` or its page's address, of which only the

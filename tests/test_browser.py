@@ -29,6 +29,7 @@ from app import facts
 from app.picture.standalone import png
 from core.share import MAX_TOKEN
 from core.spec import edited
+from core.words import size
 
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = (
@@ -245,6 +246,8 @@ def test_what_was_refused_waits_in_its_field_and_goes_with_its_model(visitor):
     expect(page.locator(".edits")).to_contain_text("attention.kv_heads 8 → 5")
     expect(page.locator(".wrong")).to_have_count(1)  # of head_dim, which waits
     expect(page.get_by_role("spinbutton", name="kv_heads, was 8")).to_have_value("5")
+    for path, colour in (("kv_heads", "rgb(194, 60, 30)"), ("window", "rgb(27, 33, 48)")):
+        expect(page.locator(f".st-key-f-parts-attention-{path} label p").first).to_have_css("color", colour)
     assert page.title() == "Llama 3 8B · Strata"
     page.go_back()
     expect(field(page, "parts.attention.kv_heads")).to_have_value("8")
@@ -464,6 +467,10 @@ def test_routing_and_memory_follow(visitor):
     expect(page.get_by_text("Routing, live at a small size")).to_be_visible()
     expect(page.locator(".js-plotly-plot")).to_have_count(4, timeout=WAIT)
     expect(page.locator(".js-plotly-plot", has_text="random weights")).to_have_count(2)
+    said = page.locator(".aloud").all_inner_texts()
+    total = core.cost(core.load("deepseek-v3"), core.Workload(context=32768, batch=2))
+    assert f"as shipped {size(total.weight_bytes + total.kept_bytes)}" in said[0]
+    assert f"{size(total.kept_bytes)} after 32,768 tokens" in said[1] and len(set(said)) == 4
     kept = core.cost(core.load("deepseek-v3"), core.Workload(context=32768, batch=2)).kv_bytes
     assert kept == 2 * 32768 * 70272
     expect(page.get_by_text(f"{kept / 1e9:.1f} GB of cache")).to_be_visible()

@@ -230,6 +230,22 @@ def test_long_words_are_cut_at_once():
     assert fit("short", 400, 12) == "short" and fit("none fits", 1, 12) == "…"
 
 
+@pytest.mark.parametrize("name", ["gemma-3n-e2b", "gemma-4-e4b", "rwkv-7-world-1.5b", "glm-5.2"])
+def test_the_line_of_a_lent_cache_passes_no_words(name):
+    svg = ET.fromstring(facts.picture_of(core.load(name)))
+    lines = [re.findall(r"(-?[\d.]+) (-?[\d.]+)", path.get("d")) for path in svg.iter() if path.get("class") == "lent"]
+    assert lines
+    words = []
+    for text in (text for text in svg.iter(f"{SVG}text") if text.get("class") in ("b c", "b2 c", "f c")):
+        x, y, half = float(text.get("x")), float(text.get("y")), text_width(text.text or "", 12) / 2
+        words.append((x - half, x + half, y - 9, y + 3))
+    for line in lines:
+        for (x0, y0), (x1, y1) in ((map(float, a), map(float, b)) for a, b in zip(line, line[1:])):
+            for left, right, top, bottom in words:
+                across = min(x0, x1) < right and max(x0, x1) > left
+                assert not (across and min(y0, y1) < bottom and max(y0, y1) > top)
+
+
 def test_every_class_of_the_pen_is_known():
     """A class without a rule would be black in a file."""
     for name in ("deepseek-v3", "gemma-3n-e2b", "rwkv-7-world-2.9b", "longcat-flash-chat"):

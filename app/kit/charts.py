@@ -70,13 +70,8 @@ def memory(arch: core.Architecture, workload: core.Workload, dark: bool) -> go.F
     totals = {name: sum(bars[role][i] for role in roles) for i, name in enumerate(costs)}
     most = max(totals.values()) * 1.4  # the longest bar's label has room on a phone too
     ticks = rounds(most)
-    look = {
-        "showarrow": False,
-        "xanchor": "left",
-        "xshift": 4,
-        "bgcolor": colours["page"],
-        "font": {"color": colours["ink"], "size": 12.5},
-    }
+    look = {"showarrow": False, "xanchor": "left", "xshift": 4, "bgcolor": colours["page"]}
+    look |= {"font": {"color": colours["ink"], "size": 12.5}}
     lines, names = accelerators(colours, 0, most)
     said = "; ".join(f"{name} {size(total)}" for name, total in totals.items())
     return styled(
@@ -108,16 +103,8 @@ def cache_curve(arch: core.Architecture, workload: core.Workload, dark: bool) ->
     fill = {"fill": "tonexty", "fillcolor": colours["cache-tint"]} if saves else {}
     traces.append(line(held, "as built", {"line": {"color": colours["cache"], "width": 3}} | fill))
     spot = {"size": 11, "color": colours["cache"], "line": {"color": colours["page"], "width": 2}}
-    traces.append(
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "x": [at],
-            "y": [held[contexts.index(at)]],
-            "marker": spot,
-            "hoverinfo": "skip",
-        }
-    )
+    point = {"type": "scatter", "mode": "markers", "x": [at], "y": [held[contexts.index(at)]], "hoverinfo": "skip"}
+    traces.append(point | {"marker": spot})
     known = [n for n in (*held, *plain) if n] or [1]
     low, high = log10(min(known)), log10(max(known))
     between = (1,) if high - low > 2 else (1, 2, 5)
@@ -147,12 +134,8 @@ def accelerators(colours: dict, least: float, most: float, logarithmic: bool = F
     for item in (item for item in ACCELERATORS if least < item.memory < most):
         at = item.memory
         look = {"type": "line", "line": {"color": colours["accent"], "width": 1, "dash": "dot"}}
-        words = {
-            "text": item.name,
-            "showarrow": False,
-            "font": {"size": 11, "color": colours["accent"]},
-            "yanchor": "bottom",
-        }
+        words = {"text": item.name, "showarrow": False, "font": {"size": 11, "color": colours["accent"]}}
+        words |= {"yanchor": "bottom"}
         if logarithmic:  # shapes stand at the value, words at its logarithm
             lines.append(look | {"xref": "paper", "x0": 0, "x1": 1, "y0": at, "y1": at})
             words |= {"xref": "paper", "x": 0, "xanchor": "left", "xshift": 4, "y": log10(at)}

@@ -29,26 +29,26 @@ _cards = component("cards", '<div class="strata-root"></div>', ".strata-root")
 _copy = component("copy", '<button type="button">Copy link</button>', "button")
 
 
-def show_diagram(draw: Callable[[bool], str], name: str, on_click: Callable[[str], None]) -> None:
+def show_diagram(
+    draw: Callable[[bool], str], name: str, word: str, on_click: Callable[[str], None], key: str = "diagram"
+) -> None:
     """The diagram, drawn wide (True) or narrow as the browser has room; a clicked box's node goes to `on_click` before
-    the page runs again."""
+    the page runs again. It is saved as `name`, from the file that the server gives for the architecture's `word`."""
 
     def clicked() -> None:
-        if node := st.session_state["diagram"].clicked:
+        if node := st.session_state[key].clicked:
             on_click(node)
 
-    narrow = bool(st.session_state.get("diagram", {}).get("narrow"))
-    _diagram(
-        key="diagram", on_clicked_change=clicked, on_narrow_change=lambda: None,
-        data={"svg": draw(not narrow), "narrow": narrow, "name": name, "file": st.query_params.get("a", name)},
-    )  # fmt: skip
+    narrow = bool(st.session_state.get(key, {}).get("narrow"))
+    data = {"svg": draw(not narrow), "narrow": narrow, "name": name, "file": word}
+    _diagram(key=key, on_clicked_change=clicked, on_narrow_change=lambda: None, data=data)
 
 
-def show_cards(html: str) -> str | None:
+def show_cards(html: str, key: str = "cards") -> str | None:
     """The gallery's cards; the name of the one that was opened, if any."""
-    return _cards(key="cards", data=html, on_opened_change=lambda: None).opened
+    return _cards(key=key, data=html, on_opened_change=lambda: None).opened
 
 
-def copy_button(link: str) -> None:
+def copy_button(link: str, key: str = "copy") -> None:
     """A button that copies `link`, made absolute by the browser."""
-    _copy(key="copy", data=link, width=120)
+    _copy(key=key, data=link, width=120)

@@ -86,25 +86,12 @@ def _nested(
     }
     now = value.get("kind", "on") if value else None
     if len(choices) > 1:
-        options = tuple(starters | ({now: None} if now else {}))
-        yield Control(
-            path,
-            label,
-            "choice",
-            now or "none",
-            words,
-            options=(("none", *options) if empty else options),
-            starters=starters | ({"none": None} if empty else {}),
-        )
+        options = tuple(dict.fromkeys((*(["none"] if empty else []), *starters, *([now] if now else []))))
+        starters |= {"none": None} if empty else {}
+        yield Control(path, label, "choice", now or "none", words, options=options, starters=starters)
     elif empty:
-        yield Control(
-            path,
-            label,
-            "optional",
-            value is not None,
-            words,
-            starters={"on": starters.get("on") or next(iter(starters.values()), {})},
-        )
+        on = starters.get("on") or next(iter(starters.values()), {})
+        yield Control(path, label, "optional", value is not None, words, starters={"on": on})
     else:
         yield Control(path, label, "section", None, words)
     if value:

@@ -5,13 +5,16 @@ own st.error, st.caption and labels read their words as Markdown, which fetches 
 """
 
 from html import escape
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-import plotly.graph_objects as go
 import streamlit as st
 
 from .component import asset
 from .theme import LIGHT, palette, variables
+
+if TYPE_CHECKING:  # slow to load, and the first words of a page do not wait for it
+    from plotly.graph_objects import Figure
 
 CONFIG = {"displayModeBar": False, "scrollZoom": False}  # of every chart
 CSS, LOGO = asset("page.css"), asset("logo.svg")
@@ -61,7 +64,7 @@ def lead(words: str) -> None:
     st.html(f'<p class="lead">{escape(words)}</p>')
 
 
-def figure(words: str, sentence: str, chart: go.Figure, key: str) -> None:
+def figure(words: str, sentence: str, chart: "Figure", key: str) -> None:
     """A chart below its title and the sentence that is its answer, where there are any; those who do not see it are read
     its `meta`."""
     if words:

@@ -141,8 +141,7 @@ def _widget(control: Control, key: str, label: str) -> None:
         case "switch" | "optional":
             st.toggle(label, **more)
         case "choice":
-            unset_too = [unset] if control.empty and not control.starters else []
-            options = list(dict.fromkeys([*unset_too, *control.options]))
+            options = [*([unset] if control.empty and not control.starters else []), *control.options]
             if value not in options:
                 st.session_state[key] = options[0]
             if len(options) <= 3 and sum(len(str(option)) for option in options) < 24:

@@ -30,13 +30,8 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         "Architecture", names, key="start", format_func=lambda name: preset(name).title, placeholder=arch.title,
         on_change=start, label_visibility="collapsed",
     )  # fmt: skip
-    edited = state.base not in (None, arch)
-    st.button(
-        "Reset",
-        disabled=not edited and not any(page.refusals(state).values()),
-        help="Back to the preset",
-        on_click=page.reset,
-    )
+    untouched = state.base in (None, arch) and not any(page.refusals(state).values())
+    st.button("Reset", disabled=untouched, help="Back to the preset", on_click=page.reset)
     verify(arch)
     export(arch)
     copy_button(page.link(state))
@@ -46,7 +41,7 @@ if said := st.session_state.pop("said", ""):  # of a model that was opened by it
 headline(state)
 picture, controls = st.columns([2.6, 1], gap="medium")
 with picture, st.container(border=True):
-    show_diagram(lambda wide: picture_of(arch, state.selected, wide), arch.name, page.select)
+    show_diagram(lambda wide: picture_of(arch, state.selected, wide), arch.name, page.word(arch), page.select)
 with controls, st.container(border=True, key="inspector"):
     inspector(state)
 with st.container(border=True):

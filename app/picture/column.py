@@ -281,36 +281,23 @@ class Column:
         for node, (x, y) in centres.items():
             below = y + self.size(node)[1] / 2
             for source, stream in self.sources(node).items():
+                start, sx = tap(source), centres.get(source, (cx, 0))[0]
                 if stream:
-                    pen.wire(
-                        [(cx, upper(source)), (cx, tap(source)), (loop, tap(source)), (loop, y), (x + 10, y)],
-                        cls="stream",
-                    )
+                    path = [(cx, upper(source)), (cx, start), (loop, start), (loop, y), (x + 10, y)]
                 elif source in streams or source not in centres:  # it reads the stream
-                    start = tap(source)
-                    pen.wire(
-                        [(cx, start), (cx, below + ROW / 2 - 2), (x, below + ROW / 2 - 2), (x, below)]
-                        if x != cx
-                        else [(x, start), (x, below)]
-                    )
+                    middle = below + ROW / 2 - 2
+                    path = [(cx, start), *([(cx, middle), (x, middle)] if x != cx else []), (x, below)]
                 elif level[node] - level[source] > 1:  # a delayed output passes the boxes in between
-                    sx, side = centres[source][0], centres[source][0] + self.size(source)[0] / 2 + 7
-                    pen.wire(
-                        [
-                            (sx, upper(source)),
-                            (sx, upper(source) - 6),
-                            (side, upper(source) - 6),
-                            (side, y),
-                            (x + 10, y),
-                        ]
-                    )
+                    out, side = upper(source) - 6, sx + self.size(source)[0] / 2 + 7
+                    path = [(sx, upper(source)), (sx, out), (side, out), (side, y), (x + 10, y)]
                 else:
-                    sx, middle = centres[source][0], below + ROW / 2
-                    pen.wire(
-                        [(sx, upper(source)), (sx, middle), (x, middle), (x, below)]
-                        if abs(sx - x) > 1
-                        else [(x, upper(source)), (x, below)]
-                    )
+                    middle, apart = below + ROW / 2, abs(sx - x) > 1
+                    path = [
+                        (sx if apart else x, upper(source)),
+                        *([(sx, middle), (x, middle)] if apart else []),
+                        (x, below),
+                    ]
+                pen.wire(path, cls="stream" if stream else "wire")
         last = rows[-1][0]
         pen.wire([(cx, upper(last)), (cx, top - 6)], head=False, cls="stream")
 

@@ -112,17 +112,9 @@ class Pen:
         self.out.append("</g>")
 
     def panel(
-        self,
-        x: float,
-        y: float,
-        w: float,
-        h: float,
-        fill: str,
-        line: str,
-        node: str = "",
-        dashed: bool = False,
-        r: float = 16,
-    ) -> None:
+        self, x: float, y: float, w: float, h: float, fill: str, line: str,
+        node: str = "", dashed: bool = False, r: float = 16,
+    ) -> None:  # fmt: skip
         dash = ' stroke-dasharray="4 4"' if dashed else ""
         click = f' data-node="{escape(node)}"' if node else ""
         self.out.append(
