@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from .base import Flops, Linear, times
+from .base import times
 from .sparse import SparseLatentAttention, SparseLatentModule
 
 
@@ -25,9 +25,8 @@ class JointSparseAttention(SparseLatentAttention):
     def build(self, d_model: int) -> nn.Module:
         return JointSparseModule(self, d_model)
 
-    def flops_forms(self, d_model: int, new: int, past: int) -> dict[str, Flops]:
-        queries = {"q": 2 * new * 2 * self.q_rank * self.heads * (self.qk_dim + self.v_dim)}
-        return {form: Flops(own | queries) for form, own in super().flops_forms(d_model, new, past).items()}
+    def query_width(self, d_model: int) -> int:
+        return 2 * self.q_rank
 
     def checklist(self, d_model: int) -> Iterator[str]:
         yield f"The query projection reads {2 * self.q_rank:,} channels, the compressed queries after their norm and then before it."
@@ -36,10 +35,6 @@ class JointSparseAttention(SparseLatentAttention):
 
 
 class JointSparseModule(SparseLatentModule):
-    def __init__(self, part: JointSparseAttention, d_model: int):
-        super().__init__(part, d_model)
-        self.q = Linear(2 * part.q_rank, part.heads * (part.qk_dim + part.v_dim))
-
     def queries(self, x: Tensor) -> tuple[Tensor, Tensor]:  # (B, T, d_model) -> (B, T, Q), (B, T, H, N + R + V)
         raw = self.q_down(x)
         compressed = times(self.q_norm(raw), self.q_scale)

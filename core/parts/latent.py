@@ -57,6 +57,10 @@ class LatentAttention(Mixer):
     def qk_dim(self) -> int:
         return self.nope_dim + self.rope_dim
 
+    def query_width(self, d_model: int) -> int:
+        """Channels that the query projection reads."""
+        return self.q_rank or d_model
+
     @property
     def of_query(self) -> tuple[int, ...]:
         """What a head's query is made of: channels without position, and those that turn."""
@@ -102,7 +106,7 @@ class LatentAttention(Mixer):
         own = Flops()
         if self.q_rank:
             own["q_down"] = 2 * new * d_model * self.q_rank
-        own["q"] = 2 * new * (self.q_rank or d_model) * h * (n + r)
+        own["q"] = 2 * new * self.query_width(d_model) * h * sum(self.of_query)
         own["kv_down"] = 2 * new * d_model * (c + r)
         if self.gate:
             own["gate"] = 2 * new * d_model * self.gate.width(h, v)
@@ -159,7 +163,7 @@ class LatentAttentionModule(nn.Module):
             self.q_down = Linear(d_model, part.q_rank, part.bias)
             self.q_norm = part.rank_norm.build(part.q_rank)
             self.q_scale = part.rank_scale(part.q_rank, d_model)
-        self.q = Linear(part.q_rank or d_model, h * part.qk_dim)
+        self.q = Linear(part.query_width(d_model), h * sum(part.of_query))
         self.kv_down = Linear(d_model, c + r, part.bias)
         self.kv_norm, self.kv_scale = part.rank_norm.build(c), part.rank_scale(c, d_model)
         self.kv_up = Linear(c, h * (part.nope_dim + v))

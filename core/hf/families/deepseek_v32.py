@@ -123,7 +123,7 @@ def sources(arch: Architecture) -> Sources:
 def sparse_sources(path: str, at: str, part: SparseLatentAttention) -> Sources:
     """Latent attention and its indexer, where it has one."""
     yield from v3.latent_sources(path, at, part)
-    if part.kind != "sparse_latent_attention" or part.choice_from:
+    if not isinstance(part, SparseLatentAttention) or part.choice_from:
         return
     at = f"{at}.self_attn.indexer"
     names = {"index_q": "wq_b", "index_k": "wk", "index_norm": "k_norm", "index_weights": "weights_proj"}
