@@ -3,9 +3,9 @@
 from ...parts.joint_sparse import JointSparseAttention
 from ...parts.norm import SelfGatedRMSNorm
 from ...spec import Architecture, Unsupported
-from ..reading import pieces, rotary
+from ..reading import keys, pieces
 from ..reading.config import Config
-from ..reading.pieces import unless
+from ..reading.keys import Always, Key, Only, Unread
 from ..weights import mtp, tensors
 from ..weights.checkpoint import Sources
 from ..weights.tensors import ignored as ignored
@@ -16,56 +16,47 @@ from . import deepseek_v32 as v32
 TYPES = ("axk2",)
 
 
+KEYS = (
+    *keys.sizes(163_840, 2_048, 131_072, 48),
+    *v3.latent(32, (384, 128), (64, 32, 64)),
+    *v32.indexer(16),
+    Always("attention", kind="joint_sparse_attention"),
+    Always("attention.norm", kind="self_gated_rms"),
+    Key("gated_norm_rank", "attention.norm.rank", 16),
+    *keys.feed_forward(5_120),
+    *keys.experts(128, 8, 512),
+    keys.shared(1),
+    *v3.balanced(1, 1, 2.5),
+    v3.LatentTurning(interleaved=True),
+    Key("first_k_dense_replace", "leading", 1, least=0),
+    keys.ahead(0),
+    Only("rope_interleave", True),
+    Unread("ep_size"),
+)
+
+
 def read(config: Config, model_type: str) -> dict:
-    value = pieces.sizes(config, vocab_size=163_840, d_model=2_048, context=131_072, tied=False, eps=1e-6)
-    depth = config.depth("num_hidden_layers", 48)
-    gated = {"kind": "self_gated_rms", "eps": value["norm"]["eps"]} | unless(
-        16, rank=config.count("gated_norm_rank", 16)
-    )
-    attention = v3.latent(config, 32, (384, 128), (64, 32, 64)) | v32.indexer(config, 16)
-    attention |= {"kind": "joint_sparse_attention", "norm": gated}
-    first, every = config.count("first_k_dense_replace", 1, least=0), config.count("moe_layer_freq", 1)
-    sparse = pieces.sparse_layers(config, depth, first, every)
-    config.expect("layer_types", ["indexed_attention"] * depth)
-    config.expect("rope_interleave", True)
-    config.ignore("ep_size")
-    parts = {"attention": attention, "dense": v3.dense(config, 5_120)}
-    parts["moe"] = v3.experts(config, count=128, top_k=8, d_ff=512, shared=1) | {
-        "router": _router(config),
-        "norm": gated,
-    }
-    value["position"] = v3.rope(config, value["context"]) | {"interleaved": True}
-    count = v3.either(config, "num_nextn_predict_layers", "num_mtp_layers", 0, least=0, most=16)
-    ahead = mtp.modules(count, ["attention", "moe"])
-    return value | v3.blocks(config, parts, ["moe" if s else "dense" for s in sparse], ahead)
-
-
-def _router(config: Config) -> dict:
-    """Groups only where n_group says so; what lies outside the best of them scores zero."""
-    if not config.has("n_group"):
+    said = keys.read(config, KEYS)
+    depth, every, router = said["depth"], config.count("moe_layer_freq", 1), said["moe"]["router"]
+    said["attention"]["norm"]["eps"] = said["norm"]["eps"]
+    said["moe"]["norm"] = said["attention"]["norm"]
+    if not config.has("n_group"):  # groups only where it says so; what lies outside the best of them scores zero
         config.expect("topk_group", None)
-    router = v3.noaux_router(config, 1, 1, 2.5)
-    return router | ({"outside_zero": True} if router.get("groups", 1) > router.get("top_groups", 1) else {})
+    router["outside_zero"] = router.get("groups", 1) > router.get("top_groups", 1)
+    config.expect("layer_types", ["indexed_attention"] * depth)
+    sparse = pieces.sparse_layers(config, depth, said["leading"], every)
+    blocks = [["attention", "moe" if routed else "dense"] for routed in sparse]
+    return pieces.model(config, said, blocks, **mtp.foretold(said, ["attention", "moe"]))
 
 
 def write(arch: Architecture) -> dict:
     part, *_ = pieces.made_of(arch, {"attention": JointSparseAttention} | pieces.FEEDS)
     if not isinstance(part.norm, SelfGatedRMSNorm):
         raise Unsupported("parts.attention.norm: this family's gates itself")
-    written = (
-        {"architectures": ["AXK2ForCausalLM"], "model_type": "axk2"}
-        | pieces.write_sizes(arch)
-        | v3.write_latent(part)
-        | v32.write_indexer(part)
-        | v3.write_blocks(arch)
-        | {"mlp_layer_types": pieces.write_sparse_layers(arch), "num_nextn_predict_layers": v3.write_mtp(arch)}
-        | {"gated_norm_rank": part.norm.rank}
-        | rotary.write_rope(arch.position, arch.context)
-        | pieces.write_precision(arch)
-    )
+    written = pieces.write_model(arch, "AXK2", "axk2", KEYS, leading=pieces.first_routed(arch))
     if written.get("n_group") == 1:
         del written["n_group"], written["topk_group"]
-    return written
+    return written | {"mlp_layer_types": pieces.write_sparse_layers(arch)}
 
 
 def sources(arch: Architecture) -> Sources:

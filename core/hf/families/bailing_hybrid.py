@@ -5,8 +5,9 @@ from ...parts.experts import Experts
 from ...parts.kimi_delta import KimiDelta
 from ...parts.latent import LatentAttention
 from ...spec import Architecture
-from ..reading import classes, pieces, rotary
+from ..reading import classes, keys, pieces
 from ..reading.config import Config
+from ..reading.keys import Always, Key, Of, Unread
 from ..reading.pieces import unless
 from ..weights import tensors
 from ..weights.checkpoint import Sources
@@ -26,84 +27,62 @@ PUBLISHED = {
 }  # fmt: skip
 
 
+KEYS = (
+    *kimi_linear.head(157_184, 2_560, 262_144, 42, 1e-6),
+    *v3.latent(32, (None, 512), gate={"per": "head"}),
+    *keys.feed_forward(6_144),
+    *kimi_linear.experts(512, 768, 2.5, 8, 4),
+    Always("delta", kind="kimi_delta", whole=True),
+    Key("linear_num_heads", "delta.heads", Of("attention.heads")),
+    Key("short_conv_kernel_size", "delta.kernel", 4, also="linear_conv_kernel_dim"),
+    Key("hidden_act", "delta.activation", "silu", form=keys.PLAIN_ACTIVATION),
+    Unread("num_nextn_predict_layers num_mtp_layers mtp_loss_scaling_factor output_dropout"),
+    *keys.only(q_lora_rank=None, **PUBLISHED),
+)
+
+
 def read(config: Config, model_type: str) -> dict:
     if ling_2_5.CLASS in classes.names(config):
         return ling_2_5.read(config, model_type)
-    value = {
-        "vocab_size": config.count("vocab_size", 157_184),
-        "d_model": config.count("hidden_size", 2_560),
-        "context": v3.either(config, "model_max_length", "max_position_embeddings", 262_144, most=2**31),
-        "norm": {"kind": "rms", "eps": config.take("rms_norm_eps", float, 1e-6)},
-    }
-    config.ignore("tie_word_embeddings")  # the head has a matrix of its own, whatever is said
-    config.ignore("num_nextn_predict_layers", "num_mtp_layers", "mtp_loss_scaling_factor")
-    for key, said in PUBLISHED.items():
-        config.expect(key, said)
-    config.ignore("output_dropout")
-    config.expect("q_lora_rank", None)
-    depth, group = config.depth("num_hidden_layers", 42), config.count("layer_group_size", 6)
+    said = keys.read(config, KEYS)
+    depth, group, delta = said["depth"], config.count("layer_group_size", 6), said["delta"]
     usual = ["linear_attention" if (layer + 1) % group else "full_attention" for layer in range(depth)]
     words = pieces.layer_types(config, depth, usual, "full_attention", "linear_attention")
-    attention = v3.latent(config, 32, (None, 512))
-    floor, safe = config.take("kda_lower_bound", float, -5.0), config.take("kda_safe_gate", bool, True)
-    parts = {
-        "delta": {
-            "kind": "kimi_delta",
-            "heads": config.count("linear_num_heads", attention["heads"]),
-            "head_dim": config.count("linear_head_dim", config.count("head_dim", 128)),
-            "whole": True,
-        }
-        | unless(4, kernel=config.count("linear_conv_kernel_dim", config.count("short_conv_kernel_size", 4)))
-        | ({"floor": floor} if safe else {})
-        | pieces.mixed(config),
-        "attention": attention | {"gate": {"per": "head"}},
-        "dense": pieces.dense(config, 6_144),
-        "moe": kimi_linear.experts(config, count=512, d_ff=768, scale=2.5, groups=8, best=4),
-    }
+    delta["head_dim"] = config.count("linear_head_dim", config.count("head_dim", 128))
+    floor = config.take("kda_lower_bound", float, -5.0)
+    if config.take("kda_safe_gate", bool, True):
+        delta["floor"] = floor
     blocks = [
         ["delta" if word == "linear_attention" else "attention", "moe" if sparse else "dense"]
         for word, sparse in zip(words, typed(2)(config, depth), strict=True)
     ]
     config.ignore("first_k_dense_replace")
-    position = _rope(config, value["context"]) | {"interleaved": True}
-    return pieces.assemble(config, value, position, parts, blocks)
+    said["position"] = _rope(config, said) | {"interleaved": True}
+    return pieces.model(config, said, blocks)
 
 
-def _rope(config: Config, context: int) -> dict:
+def _rope(config: Config, said: dict) -> dict:
     """DeepSeek's, with this family's base where none is given."""
     config.raw = {"rope_theta": 6e6} | {key: value for key, value in config.raw.items() if value is not None}
-    return v3.rope(config, context)
+    return keys.read(config, (v3.LatentTurning(),), said)["position"]
 
 
 def write(arch: Architecture) -> dict:
     kinds = {"delta": KimiDelta | None, "attention": LatentAttention | None} | pieces.FEEDS
-    delta, latent, dense, moe = pieces.made_of(arch, kinds)
-    written = (
-        {"architectures": ["BailingHybridForCausalLM"], "model_type": "bailing_hybrid"}
-        | {"hidden_act": pieces.write_activation((dense or moe).activation)}
-        | pieces.write_sizes(arch)
-        | {
-            "layer_types": [
-                "linear_attention" if block[0].parts == ("delta",) else "full_attention" for block in arch.sequence
-            ],
-            "mlp_layer_types": ["sparse" if block[1].parts == ("moe",) else "dense" for block in arch.sequence],
-        }
-        | rotary.write_rope(arch.position, arch.context)
-        | pieces.write_precision(arch)
-    )
-    written["model_max_length"] = written.pop("max_position_embeddings")
-    if latent:
-        written |= {key: value for key, value in v3.write_latent(latent).items() if key != "q_lora_rank"}
+    delta, _, dense, moe = pieces.made_of(arch, kinds)
+    written = pieces.write_model(arch, "BailingHybrid", "bailing_hybrid", (*KEYS, v3.LatentTurning()))
+    written |= {
+        "hidden_act": keys.write_activation((dense or moe).activation),
+        "layer_types": [
+            "linear_attention" if block[0].parts == ("delta",) else "full_attention" for block in arch.sequence
+        ],
+        "mlp_layer_types": pieces.write_sparse_layers(arch),
+    }
+    written.pop("q_lora_rank", None)
     if delta:
-        written |= {
-            "linear_num_heads": delta.heads,
-            "linear_head_dim": delta.head_dim,
-            "short_conv_kernel_size": delta.kernel,
-            "kda_safe_gate": delta.floor is not None,
-        } | unless(None, kda_lower_bound=delta.floor)
-    if dense:
-        written["intermediate_size"] = dense.d_ff
-    return written | (kimi_linear.write_experts(moe) if moe else {})
+        written |= {"linear_head_dim": delta.head_dim, "kda_safe_gate": delta.floor is not None}
+        written |= unless(None, kda_lower_bound=delta.floor)
+    return written
 
 
 def sources(arch: Architecture) -> Sources:

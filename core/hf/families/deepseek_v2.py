@@ -2,59 +2,63 @@
 
 from ...parts.latent import LatentAttention
 from ...spec import Architecture
-from ..reading import pieces, rotary
+from ..reading import keys, pieces
 from ..reading.config import Config
+from ..reading.keys import Groups, Key, Unread
 from . import deepseek_v3 as v3
 
 TYPES = ("deepseek_v2",)
 sources, ignored = v3.sources, v3.ignored
 
 
+KEYS = (
+    *keys.sizes(102_400, 4_096, 2_048, 32),
+    *v3.latent(32),
+    *keys.feed_forward(11_008),
+    *keys.experts(64, ..., 1_407, names="n_routed_experts/num_experts"),
+    keys.shared(2),
+    Key("routed_scaling_factor", "moe.router.scale", 1.0),
+    v3.LatentTurning(interleaved=True),
+    Key("first_k_dense_replace", "leading", 0, least=0),
+    Key("mlp_bias", "biased", False),
+    *keys.only(moe_layer_freq=1, scoring_func="softmax"),
+    Unread("norm_topk_prob ep_size"),  # chosen weights are never renormalised, whatever is said
+)
+
+
 def read(config: Config, model_type: str) -> dict:
-    value = pieces.sizes(config, vocab_size=102_400, d_model=4_096, context=2_048, tied=False, eps=1e-6)
-    config.expect("moe_layer_freq", 1)
-    config.ignore("norm_topk_prob", "ep_size")  # chosen weights are never renormalised, whatever is said
-    parts = {
-        "attention": v3.latent(config, heads=32),
-        "dense": v3.dense(config, 11_008),
-        "moe": v3.experts(config, count=64, top_k=..., d_ff=1_407, shared=2, alias="num_experts") | router(config),
-    }
-    if config.take("mlp_bias", bool, False):
-        if "shared" not in parts["moe"]:
+    said = keys.read(config, KEYS)
+    groups(config, said)
+    if said["biased"]:
+        if "shared" not in said["moe"]:
             raise config.refuse("mlp_bias", "its class would keep a bias of shared experts that there are none of")
-        parts["dense"]["bias"] = parts["moe"]["shared"]["bias"] = True
-    value["position"] = v3.rope(config, value["context"]) | {"interleaved": True}
-    return value | v3.leading_dense(config, parts, depth=32, first=0)
+        said["dense"]["bias"] = said["moe"]["shared"]["bias"] = True
+    return v3.leading_dense(config, said)
 
 
-def router(config: Config) -> dict:
-    config.expect("scoring_func", "softmax")
+def groups(config: Config, said: dict) -> None:
+    """Whether a token's experts are of a few groups, as topk_method says."""
     method = config.take("topk_method", str, "greedy", null="")
-    said = pieces.unless(1.0, scale=config.take("routed_scaling_factor", float, 1.0))
     if method == "group_limited_greedy":
-        said |= v3.expert_groups(config, ..., ..., "max")
+        keys.read(config, (Groups(..., ..., "max"),), said)
     elif method == "greedy":
         config.ignore("n_group", "topk_group")
     else:
         raise config.refuse("topk_method", "only 'greedy' and 'group_limited_greedy' are supported")
-    return {"router": said} if said else {}
+
+
+def write_groups(arch: Architecture) -> dict:
+    written = keys.write(arch, (Groups(..., ...),))
+    return written | {"topk_method": "group_limited_greedy" if written.get("n_group", 1) > 1 else "greedy"}
 
 
 def write(arch: Architecture) -> dict:
-    attention, *_ = pieces.made_of(arch, {"attention": LatentAttention} | pieces.FEEDS)
-    written = v3.write_blocks(arch) | {"norm_topk_prob": False, "scoring_func": "softmax", "topk_method": "greedy"}
-    if written.get("n_group", 1) > 1:
-        written["topk_method"] = "group_limited_greedy"
-    return (
-        {"architectures": ["DeepseekV2ForCausalLM"], "model_type": "deepseek_v2"}
-        | pieces.write_sizes(arch)
-        | v3.write_latent(attention)
-        | {"mlp_bias": biased(arch)}
-        | {"num_experts_per_tok": 1}  # asked for even where no layer has experts
-        | written
-        | rotary.write_rope(arch.position, arch.context)
-        | pieces.write_precision(arch)
+    pieces.made_of(arch, {"attention": LatentAttention} | pieces.FEEDS)
+    written = {"num_experts_per_tok": 1}  # asked for even where no layer has experts
+    written |= pieces.write_model(
+        arch, "DeepseekV2", "deepseek_v2", KEYS, leading=pieces.first_routed(arch), biased=biased(arch)
     )
+    return written | write_groups(arch) | {"norm_topk_prob": False, "scoring_func": "softmax"}
 
 
 def biased(arch: Architecture) -> bool:

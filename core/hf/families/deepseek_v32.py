@@ -3,9 +3,9 @@ GLM's layers may share what one of them chose."""
 
 from ...parts.sparse import SparseLatentAttention
 from ...spec import Architecture
-from ..reading import pieces, rotary
+from ..reading import keys, pieces
 from ..reading.config import Config
-from ..reading.pieces import unless
+from ..reading.keys import Always, Key, Keys, Unread
 from ..weights import mtp, tensors
 from ..weights.checkpoint import Sources
 from ..weights.tensors import ignored as ignored
@@ -13,57 +13,59 @@ from ..weights.tensors import one
 from . import deepseek_v3 as v3
 
 TYPES = ("deepseek_v32", "glm_moe_dsa")
-# vocabulary, d_model, d_ff, layers, context, eps, heads, ranks of query and latent, widths of a head, groups, indexer's heads
-DEFAULTS = {
-    "deepseek_v32": (129_280, 7_168, 18_432, 61, 163_840, 1e-6, 128, 1_536, (128, 64, 128), (8, 4), 64),
-    "glm_moe_dsa": (154_880, 6_144, 12_288, 78, 202_752, 1e-5, 64, 2_048, (192, 64, 256), (1, 1), 32),
-}
+
+
+def indexer(heads: int) -> Keys:
+    """What makes latent attention sparse."""
+    return (
+        Always("attention", kind="sparse_latent_attention"),
+        Key("index_n_heads", "attention.indexer.heads", heads),
+        Key("index_head_dim", "attention.indexer.dim", 128),
+        Key("index_topk", "attention.indexer.top_k", 2_048),
+    )
+
+
+def _keys(sizes: Keys, latent: Keys, d_ff: int, groups: tuple[int, int], heads: int, interleaved: bool) -> Keys:
+    return (
+        *sizes,
+        *latent,
+        *indexer(heads),
+        Always("attention.indexer", interleaved=interleaved),
+        *keys.feed_forward(d_ff),
+        *keys.experts(256, 8, 2_048, names="n_routed_experts/num_local_experts/num_experts"),
+        keys.shared(1),
+        *v3.balanced(*groups, 2.5),
+        v3.LatentTurning(interleaved=True),
+        Key("first_k_dense_replace", "leading", 3, least=0),
+        keys.ahead(0),
+        *keys.only(moe_layer_freq=1, rope_interleave=True, indexer_rope_interleave=interleaved),
+        Unread("ep_size mlp_bias moe_router_dtype index_share_for_mtp_iteration"),
+    )
+
+
+KEYS = {
+    "deepseek_v32": _keys(
+        keys.sizes(129_280, 7_168, 163_840, 61), v3.latent(128, (1_536, 512), (128, 64, 128)), 18_432, (8, 4), 64, False
+    ),
+    "glm_moe_dsa": _keys(
+        keys.sizes(154_880, 6_144, 202_752, 78, eps=1e-5), v3.latent(64, (2_048, 512), (192, 64, 256)), 12_288, (1, 1), 32, True
+    ),
+}  # fmt: skip
 
 
 def read(config: Config, model_type: str) -> dict:
-    vocabulary, width, d_ff, depth, context, eps, heads, rank, dims, groups, indexers = DEFAULTS[model_type]
-    value = pieces.sizes(config, vocab_size=vocabulary, d_model=width, context=context, tied=False, eps=eps)
-    part = v3.latent(config, heads, (rank, 512), dims) | indexer(config, indexers, model_type == "glm_moe_dsa")
-    depth = config.depth("num_hidden_layers", depth)
+    said = keys.read(config, KEYS[model_type])
+    depth, part = said["depth"], said["attention"]
     config.expect("layer_types", ["indexed_attention"] * depth, ["deepseek_sparse_attention"] * depth)
     shared = _shared(config, depth)
     if model_type != "glm_moe_dsa" and any(shared):
         raise config.refuse("indexer_types", "every layer of this family has an indexer of its own")
-    config.expect("moe_layer_freq", 1)
-    config.expect("rope_interleave", True)
-    config.expect("indexer_rope_interleave", model_type == "glm_moe_dsa")
-    config.ignore("ep_size", "mlp_bias", "moe_router_dtype", "index_share_for_mtp_iteration")
-    feeds = _feeds(config, depth)
-    parts = {
-        "attention": part,
-        "dense": v3.dense(config, d_ff),
-        "moe": v3.experts(config, count=256, top_k=8, d_ff=2_048, shared=1, alias="num_local_experts num_experts")
-        | {"router": v3.noaux_router(config, *groups, 2.5)},
-    }
-    value["position"] = v3.rope(config, value["context"]) | {"interleaved": True}
-    parts |= {"following": part | {"choice_from": "attention"}} if any(shared) else {}
+    said["following"] = part | {"choice_from": "attention"}
+    sparse = pieces.sparse_layers(config, depth, min(said["leading"], depth))
     mixers = ["following" if follows else "attention" for follows in shared]
-    count = v3.either(config, "num_nextn_predict_layers", "num_mtp_layers", 0, least=0, most=16)
+    blocks = [[mixer, "moe" if routed else "dense"] for mixer, routed in zip(mixers, sparse, strict=True)]
     repeated = {"copies": ("embedding", "head")} if model_type == "deepseek_v32" else {}
-    ahead = mtp.modules(count, ["attention", "moe"], **repeated)
-    return value | v3.blocks(config, parts, feeds, ahead, mixers=mixers)
-
-
-def indexer(config: Config, heads: int, interleaved: bool = False) -> dict:
-    """What makes latent attention sparse."""
-    return {
-        "kind": "sparse_latent_attention",
-        "indexer": {
-            "heads": config.count("index_n_heads", heads),
-            "dim": config.count("index_head_dim", 128),
-            "top_k": config.count("index_topk", 2_048),
-        }
-        | unless(False, interleaved=interleaved),
-    }
-
-
-def write_indexer(part: SparseLatentAttention) -> dict:
-    return {"index_n_heads": part.indexer.heads, "index_head_dim": part.indexer.dim, "index_topk": part.indexer.top_k}
+    return pieces.model(config, said, blocks, **mtp.foretold(said, ["attention", "moe"], **repeated))
 
 
 def _shared(config: Config, depth: int) -> list[bool]:
@@ -84,32 +86,13 @@ def _shared(config: Config, depth: int) -> list[bool]:
     return [word == "shared" for word in words[:depth]]
 
 
-def _feeds(config: Config, depth: int) -> list[str]:
-    """What follows attention in each layer."""
-    first = min(config.count("first_k_dense_replace", 3, least=0), depth)
-    words = config.listing("mlp_layer_types", str) or ["dense"] * first + ["sparse"] * (depth - first)
-    if len(words) != depth or not set(words) <= {"dense", "sparse"}:
-        raise config.refuse("mlp_layer_types", f"give dense or sparse for each of the {depth} layers")
-    return ["dense" if word == "dense" else "moe" for word in words]
-
-
 def write(arch: Architecture) -> dict:
     kinds = {"attention": SparseLatentAttention, "following": SparseLatentAttention | None}
     part, *_ = pieces.made_of(arch, kinds | pieces.FEEDS)
-    model_type = "glm_moe_dsa" if part.indexer.interleaved else "deepseek_v32"
-    name = {"glm_moe_dsa": "GlmMoeDsa", "deepseek_v32": "DeepseekV32"}[model_type]
-    return (
-        {"architectures": [f"{name}ForCausalLM"], "model_type": model_type}
-        | pieces.write_sizes(arch)
-        | v3.write_latent(part)
-        | write_indexer(part)
-        | v3.write_blocks(arch)
-        | {"mlp_layer_types": ["dense" if block[-1].parts == ("dense",) else "sparse" for block in arch.sequence]}
-        | ({"indexer_types": _write_shared(arch)} if model_type == "glm_moe_dsa" else {})
-        | {"num_nextn_predict_layers": v3.write_mtp(arch)}
-        | rotary.write_rope(arch.position, arch.context)
-        | pieces.write_precision(arch)
-    )
+    name, model_type = ("GlmMoeDsa", "glm_moe_dsa") if part.indexer.interleaved else ("DeepseekV32", "deepseek_v32")
+    written = pieces.write_model(arch, name, model_type, KEYS[model_type], leading=pieces.first_routed(arch))
+    written["mlp_layer_types"] = pieces.write_sparse_layers(arch)
+    return written | ({"indexer_types": _write_shared(arch)} if model_type == "glm_moe_dsa" else {})
 
 
 def _write_shared(arch: Architecture) -> list[str]:

@@ -7,8 +7,9 @@ from typing import Any
 from ...parts.latent import LatentAttention
 from ...parts.sparse import SparseLatentAttention
 from ...spec import Architecture
-from ..reading import pieces, rotary
+from ..reading import keys, pieces, rotary
 from ..reading.config import Config, text_config
+from ..reading.keys import Always, Rule
 from ..weights import tensors
 from ..weights.checkpoint import Sources
 from ..weights.tensors import one
@@ -23,6 +24,27 @@ LOCAL = {
 }  # fmt: skip
 
 
+LATENT = v3.latent(128, (1_024, 512), (128, 64, 128), gate={"per": "head"}, key_norm=True, scaled_ranks=True)
+INDEXER = (*v32.indexer(64), Always("attention.indexer", interleaved=True))
+
+
+def _shared_width(config: Config, said: dict) -> None:
+    key = "moe_shared_expert_intermediate_size"
+    width = config.count(key, config.count("shared_experts_intermediate_size", 1_536))
+    if "shared" in said["moe"]:
+        said["moe"]["shared"]["d_ff"] = width * said["moe"]["shared"]["count"]
+
+
+KEYS = (
+    *keys.sizes(152_064, 5_120, 524_288, 46, eps=1e-5),
+    *keys.feed_forward(13_824),
+    *keys.experts(256, 8, 1_536),
+    keys.shared(1),
+    Rule(_shared_width),
+    *v3.balanced(1, 1, 1.0),
+)
+
+
 def read(config: Config, model_type: str) -> dict:
     if model_type == "dots3_note":
         config.ignore("vision_config", "audio_config")
@@ -32,32 +54,31 @@ def read(config: Config, model_type: str) -> dict:
             text.finish(value)
             return value
         config.ignore("text_config")
-    value = pieces.sizes(config, vocab_size=152_064, d_model=5_120, context=524_288, tied=False, eps=1e-5)
-    depth = config.depth("num_hidden_layers", 46)
+    said = keys.read(config, KEYS)
+    depth = said["depth"]
     types = _types(config, depth)
     own = _own(config, types)
     config.ignore(*(f"swa_{key}" for key in (*LOCAL, "num_key_value_heads", "qk_rope_head_dim")), "per_layer_config")
     config.ignore("mlp_bias", "ep_size", "num_nextn_predict_layers")  # nothing reads them
-    ropes = _ropes(config, value["context"], types)
+    ropes = _ropes(config, said["context"], types)
     parts = {}
     for word in dict.fromkeys(types):
-        part = _latent(Config({**config.raw, **own.get(word, {})}, config.where), value["norm"]["eps"])
+        inner = Config({**config.raw, **own.get(word, {})}, config.where)
+        part = keys.read(inner, LATENT + INDEXER * (word == "indexed_attention"))["attention"]
+        part["rank_norm"] = {"kind": "rms", "eps": said["norm"]["eps"]}
         if word == "sliding_attention":
             part["window"] = config.count("sliding_window", config.count("sliding_window_size", 512))
-        if word == "indexed_attention":
-            part |= v32.indexer(config, 64, interleaved=True)
         parts[NAMES[word]] = part | {"position": ropes[word]}
     config.ignore("num_attention_heads", "attention_bias", "sliding_window", "sliding_window_size")
     config.ignore("num_key_value_heads", "head_dim", "qk_head_dim", "q_lora_rank", "kv_lora_rank", "v_head_dim")
     config.ignore("qk_nope_head_dim", "qk_rope_head_dim", "index_n_heads", "index_head_dim", "index_topk")
-    parts |= {"dense": v3.dense(config, 13_824), "moe": _experts(config)}
     feeds = ["moe" if sparse else "dense" for sparse in _sparse(config, depth)]
     main = next(iter(ropes.values()))
     for part in parts.values():
         if part.get("position") == main:
             del part["position"]
     blocks = [[NAMES[word], feed] for word, feed in zip(types, feeds, strict=True)]
-    return pieces.assemble(config, value, main, parts, blocks)
+    return pieces.model(config, said | parts | {"position": main}, blocks)
 
 
 def _types(config: Config, depth: int) -> list[str]:
@@ -96,16 +117,6 @@ def _turned(local: Mapping[str, Any]) -> int | None:
     return widths[0] - widths[1] if all(type(width) is int for width in widths) else None
 
 
-def _latent(config: Config, eps: float) -> dict:
-    part = v3.latent(config, 128, (1_024, 512), (128, 64, 128))
-    return part | {
-        "gate": {"per": "head"},
-        "key_norm": True,
-        "scaled_ranks": True,
-        "rank_norm": {"kind": "rms", "eps": eps},
-    }
-
-
 def _ropes(config: Config, context: int, types: list[str]) -> dict[str, dict]:
     """The rope of each kind of attention there is: one dictionary for each, or the same for all."""
     base, near = config.take("rope_theta", float, 8e7), config.take("swa_rope_theta", float, 5e4)
@@ -142,15 +153,6 @@ def _sparse(config: Config, depth: int) -> list[bool]:
     return pieces.sparse_layers(config, depth, first, every if isinstance(every, int) else 1)
 
 
-def _experts(config: Config) -> dict:
-    part = v3.experts(config, count=256, top_k=8, d_ff=1_536, shared=1)
-    key = "moe_shared_expert_intermediate_size"
-    width = config.count(key, config.count("shared_experts_intermediate_size", 1_536))
-    if "shared" in part:
-        part["shared"]["d_ff"] = width * part["shared"].get("count", 1)
-    return part | {"router": v3.noaux_router(config, 1, 1, 1.0)}
-
-
 def write(arch: Architecture) -> dict:
     kinds = {"sparse": SparseLatentAttention | None, "full": LatentAttention | None, "local": LatentAttention | None}
     pieces.made_of(arch, kinds | pieces.FEEDS)
@@ -158,22 +160,15 @@ def write(arch: Architecture) -> dict:
     types = [words[block[0].parts[0]] for block in arch.sequence]
     parts = {word: arch.part(NAMES[word]) for word in dict.fromkeys(types)}
     main = next((part for word, part in parts.items() if word != "sliding_attention"), None) or arch.part("local")
-    written = (
-        {"architectures": ["Dots3NoteForCausalLM"], "model_type": "dots3_note_text"}
-        | pieces.write_sizes(arch)
-        | _write_latent(main)
-        | (v32.write_indexer(parts["indexed_attention"]) if "indexed_attention" in parts else {})
-        | v3.write_blocks(arch)
-        | {"layer_types": types, "mlp_layer_types": pieces.write_sparse_layers(arch)}
-        | pieces.write_precision(arch)
-    )
-    del written["first_k_dense_replace"]
+    written = pieces.write_model(arch, "Dots3Note", "dots3_note_text", KEYS)
+    written |= _write_latent(arch, main) | keys.write(arch, INDEXER, attention=parts.get("indexed_attention"))
+    written |= {"layer_types": types, "mlp_layer_types": pieces.write_sparse_layers(arch)}
     if (moe := arch.parts.get("moe")) and moe.shared:
         written["shared_experts_intermediate_size"] = moe.shared.d_ff // moe.shared.count
     if "sliding_attention" in parts:
         written["sliding_window"] = arch.parts["local"].sight.window
-    usual = _write_latent(main)
-    own = {word: dict(_write_latent(part).items() - usual.items()) for word, part in parts.items()}
+    usual = _write_latent(arch, main)
+    own = {word: dict(_write_latent(arch, part).items() - usual.items()) for word, part in parts.items()}
     written["per_layer_config"] = {str(layer): own[word] for layer, word in enumerate(types) if own[word]}
     written["rope_parameters"] = {
         word: rotary.write_dictionary(part.position, arch.context) for word, part in parts.items()
@@ -181,8 +176,8 @@ def write(arch: Architecture) -> dict:
     return written
 
 
-def _write_latent(part: LatentAttention) -> dict:
-    return v3.write_latent(part) | {"head_dim": part.qk_dim}
+def _write_latent(arch: Architecture, part: LatentAttention) -> dict:
+    return keys.write(arch, LATENT, attention=part) | {"head_dim": part.qk_dim}
 
 
 def sources(arch: Architecture) -> Sources:

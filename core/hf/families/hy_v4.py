@@ -4,9 +4,9 @@ left to itself."""
 from ...parts.manifold_hyper import ManifoldHyperConnections
 from ...parts.sparse import SparseLatentAttention
 from ...spec import Architecture, Unsupported
-from ..reading import pieces, rotary
+from ..reading import keys, pieces
 from ..reading.config import Config
-from ..reading.pieces import unless
+from ..reading.keys import Always, Key, Only, Unread
 from ..weights import mtp, tensors
 from ..weights.checkpoint import Sources
 from ..weights.tensors import one
@@ -22,24 +22,37 @@ AHEAD = mtp.Names(  # on one stream
 ignored = tensors.ignored
 
 
+KEYS = (
+    *keys.sizes(120_832, 2_816, 262_144, 34, eps=1e-5),
+    *v3.latent(32, (1_536, 512), (192, 64, 256)),
+    *deepseek_v32.indexer(16),
+    Always("attention", gate={}, scores={"sinks": True}),
+    Always("attention.indexer", last=True),
+    *keys.feed_forward(6_912),
+    *keys.experts(256, 8, 768),
+    keys.shared(1),
+    *v3.balanced(1, 1, 2.827),
+    Key("swiglu_limit", "moe.limit", 10.0),
+    Always("residual", kind="manifold_hyper", iterations=0),
+    Key("hc_mult", "residual.streams", 4),
+    Key("hc_magnitude", "residual.reach", 2.0),
+    Key("hc_eps", "residual.eps", 1e-6),
+    v3.LatentTurning(),
+    keys.ahead(0),
+    Only("hidden_act", "silu", "swish"),  # of dense layers and shared experts alone: the routed have it always
+    *keys.only(enable_ihc=True, gated_mla=True, gating_type="elementwise", learnable_sink=True, moe_layer_freq=1),
+    Unread("learnable_sink_init enable_lm_head_fp32 mtp_loss_factor"),
+)
+
+
 def read(config: Config, model_type: str) -> dict:
-    value = pieces.sizes(config, vocab_size=120_832, d_model=2_816, context=262_144, tied=False, eps=1e-5)
-    eps = value["norm"]["eps"]
-    depth = config.depth("num_hidden_layers", 34)
-    attention = v3.latent(config, 32, (1_536, 512), (192, 64, 256)) | deepseek_v32.indexer(config, 16)
-    attention["indexer"] |= {"last": True, "eps": eps}
-    attention |= {"gate": {}, "scores": {"sinks": True}}
+    said = keys.read(config, KEYS)
+    depth, eps = said["depth"], said["norm"]["eps"]
+    said["attention"]["indexer"]["eps"] = said["residual"]["norm_eps"] = eps
+    said["following"] = said["attention"] | {"choice_from": "attention"}
+    if "shared" in said["moe"]:
+        said["moe"]["shared"]["limited"] = False
     config.expect("layer_types", ["indexed_attention"] * depth, ["deepseek_sparse_attention"] * depth)
-    for key, always in (
-        ("enable_ihc", True),
-        ("gated_mla", True),
-        ("gating_type", "elementwise"),
-        ("learnable_sink", True),
-    ):
-        config.expect(key, always)
-    config.ignore("learnable_sink_init", "enable_lm_head_fp32", "mtp_loss_factor")
-    count = v3.either(config, "num_nextn_predict_layers", "num_mtp_layers", 0, least=0, most=16)
-    ahead = mtp.modules(count, ["attention", "moe"], residual={"kind": "plain"})
     words = config.listing("indexer_types", str) or ["shared" if n % 4 != 1 and n else "full" for n in range(depth)]
     if len(words) < depth or not set(words) <= {"full", "shared"}:
         raise config.refuse("indexer_types", f"give full or shared for each of the {depth} layers")
@@ -47,52 +60,21 @@ def read(config: Config, model_type: str) -> dict:
     if len(feeds) < depth or not set(feeds) <= {"dense", "sparse"}:
         raise config.refuse("mlp_layer_types", f"give dense or sparse for each of the {depth} layers")
     config.expect("first_k_dense_replace", feeds.index("sparse") if "sparse" in feeds else depth)
-    config.expect("moe_layer_freq", 1)
-    config.expect("hidden_act", "silu", "swish")  # of dense layers and shared experts alone: the routed have it always
-    experts = v3.experts(config, count=256, top_k=8, d_ff=768, shared=1)
-    experts |= {"router": v3.noaux_router(config, 1, 1, 2.827), "limit": config.take("swiglu_limit", float, 10.0)}
-    if "shared" in experts:
-        experts["shared"] |= {"limited": False}
-    parts = {
-        "attention": attention,
-        "following": attention | {"choice_from": "attention"},
-        "dense": v3.dense(config, 6_912),
-        "moe": experts,
-    }
-    value["residual"] = {
-        "kind": "manifold_hyper",
-        "streams": config.count("hc_mult", 4),
-        "iterations": 0,
-        "reach": config.take("hc_magnitude", float, 2.0),
-        "eps": config.take("hc_eps", float, 1e-6),
-        "norm_eps": eps,
-    }
-    value["position"] = v3.rope(config, value["context"])
     mixers = ["attention" if word == "full" else "following" for word in words[:depth]]
-    feeds = ["moe" if f == "sparse" else f for f in feeds[:depth]]
-    return value | v3.blocks(config, parts, feeds, ahead, mixers=mixers)
+    blocks = [[mixer, feed] for mixer, feed in zip(mixers, pieces.routed(feeds[:depth]), strict=True)]
+    ahead = mtp.foretold(said, ["attention", "moe"], residual={"kind": "plain"})
+    return pieces.model(config, said, blocks, **ahead)
 
 
 def write(arch: Architecture) -> dict:
     kinds = {"attention": SparseLatentAttention, "following": SparseLatentAttention | None}
-    part, _, _, moe = pieces.made_of(arch, kinds | pieces.FEEDS)
+    pieces.made_of(arch, kinds | pieces.FEEDS)
     if not isinstance(arch.residual, ManifoldHyperConnections):
         raise Unsupported("residual: in this family the stream is several")
-    written = (
-        pieces.write_sizes(arch) | v3.write_latent(part) | deepseek_v32.write_indexer(part) | v3.write_blocks(arch)
-    )
-    written |= {
-        "architectures": ["HYV4ForCausalLM"],
-        "model_type": "hy_v4",
+    return pieces.write_model(arch, "HYV4", "hy_v4", KEYS) | {
         "indexer_types": ["full" if block[0].parts == ("attention",) else "shared" for block in arch.sequence],
-        "mlp_layer_types": ["dense" if block[1].parts == ("dense",) else "sparse" for block in arch.sequence],
-        "num_nextn_predict_layers": v3.write_mtp(arch),
-        "hc_mult": arch.residual.streams,
-        "hc_magnitude": arch.residual.reach,
-        "hc_eps": arch.residual.eps,
-    } | unless(None, swiglu_limit=moe and moe.limit)  # fmt: skip
-    written.pop("first_k_dense_replace")
-    return written | rotary.write_rope(arch.position, arch.context) | pieces.write_precision(arch)
+        "mlp_layer_types": pieces.write_sparse_layers(arch),
+    }
 
 
 def sources(arch: Architecture) -> Sources:

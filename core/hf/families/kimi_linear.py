@@ -2,6 +2,8 @@
 experts. Most counts go by two names, the checkpoint's own and DeepSeek's."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -10,9 +12,9 @@ from ...parts.kimi_delta import KimiDelta
 from ...parts.latent import LatentAttention
 from ...parts.position import NoPosition
 from ...spec import Architecture
-from ..reading import pieces
+from ..reading import keys, pieces
 from ..reading.config import Config
-from ..reading.pieces import unless
+from ..reading.keys import Always, Groups, Key, Keys, Rule, Unread
 from ..weights import tensors
 from ..weights.checkpoint import Source, Sources
 from ..weights.tensors import ignored as ignored
@@ -23,39 +25,66 @@ from .like_llama_moe import typed
 TYPES = ("kimi_linear",)
 
 
+def experts(
+    count: Any, d_ff: Any, scale: Any, groups: Any, best: Any, normalise: str = "moe_renormalize/norm_topk_prob"
+) -> Keys:
+    """Routed and shared experts and their router; the arguments are the family's defaults."""
+    return (
+        *keys.experts(
+            count, 8 if count is not ... else ..., d_ff, names="num_experts/num_local_experts",
+            chosen="num_experts_per_token/num_experts_per_tok", router={"score": "sigmoid", "selection_bias": True},
+        ),
+        keys.shared(1, "num_shared_experts/n_shared_experts"),
+        keys.named(normalise, "moe.router.normalise", True),
+        Key("routed_scaling_factor", "moe.router.scale", scale, float),
+        Groups(groups, best, names="num_expert_group/n_group"),
+        *keys.only(moe_router_activation_func="sigmoid", topk_method="noaux_tc", use_grouped_topk=True, moe_layer_freq=1),
+    )  # fmt: skip
+
+
+def head(vocab_size: int, d_model: int, context: int, depth: int, eps: float) -> Keys:
+    """Sizes of a model whose head has a matrix of its own, whatever tie_word_embeddings says."""
+    names = "hidden_size model_max_length/max_position_embeddings num_hidden_layers"
+    sizes = keys.sizes(vocab_size, d_model, context, depth, eps=eps, names=names)
+    return (*sizes, Rule(lambda config, said: said.pop("tied_embeddings")))
+
+
+KEYS = (
+    *head(163_840, 2_304, 1_048_576, 27, 1e-5),
+    *v3.latent(32, (None, 512)),
+    *keys.feed_forward(9_216),
+    *experts(256, 1_024, 2.446, 1, 1),
+    Always("delta", kind="kimi_delta"),
+    Key("hidden_act", "delta.activation", "silu", form=keys.PLAIN_ACTIVATION),
+    Always("position", kind="none"),
+    Unread("rope_theta rope_scaling rope_parameters"),  # nothing turns
+    *keys.only(mla_use_nope=True, num_nextn_predict_layers=0),
+)
+DELTA = (
+    Key("linear_num_heads", "delta.heads", 32),
+    Key("linear_head_dim", "delta.head_dim", 128),
+    Key("linear_conv_kernel_dim", "delta.kernel", 4),
+)
+
+
 def read(config: Config, model_type: str) -> dict:
-    value = {
-        "vocab_size": config.count("vocab_size", 163_840),
-        "d_model": config.count("hidden_size", 2_304),
-        "context": v3.either(config, "model_max_length", "max_position_embeddings", 1_048_576, most=2**31),
-        "norm": {"kind": "rms", "eps": config.take("rms_norm_eps", float, 1e-5)},
-    }
-    config.ignore("tie_word_embeddings")  # the head has a matrix of its own, whatever is said
-    config.ignore("rope_theta", "rope_scaling", "rope_parameters")  # nothing turns
-    config.expect("mla_use_nope", True)
-    config.expect("num_nextn_predict_layers", 0)
-    depth = config.depth("num_hidden_layers", 27)
-    linear = config.nested("linear_attn_config")
+    said = keys.read(config, KEYS)
+    depth, linear = said["depth"], config.nested("linear_attn_config")
     words = _kinds(config, linear, depth)
-    parts = {
-        "delta": {
-            "kind": "kimi_delta",
-            "heads": linear.count("num_heads", config.count("linear_num_heads", 32)),
-            "head_dim": linear.count("head_dim", config.count("linear_head_dim", 128)),
-        }
-        | unless(4, kernel=linear.count("short_conv_kernel_size", config.count("linear_conv_kernel_dim", 4)))
-        | pieces.mixed(config),
-        "attention": v3.latent(config, 32, (None, 512)),
-        "dense": pieces.dense(config, 9_216),
-        "moe": experts(config, count=256, d_ff=1_024, scale=2.446, groups=1, best=1),
+    other = {
+        "linear_num_heads": "num_heads",
+        "linear_head_dim": "head_dim",
+        "linear_conv_kernel_dim": "short_conv_kernel_size",
     }
+    keys.read(config, DELTA, said)
+    keys.read(linear, [replace(key, name=other[key.name], default=keys.get(said, key.field)) for key in DELTA], said)
     linear.finish()
     blocks = [
         ["delta" if word == "linear_attention" else "attention", "moe" if sparse else "dense"]
         for word, sparse in zip(words, typed(1)(config, depth), strict=True)
     ]
     config.ignore("first_k_dense_replace")
-    return pieces.assemble(config, value, {"kind": "none"}, parts, blocks)
+    return pieces.model(config, said, blocks)
 
 
 def _kinds(config: Config, linear: Config, depth: int) -> list[str]:
@@ -73,73 +102,15 @@ def _kinds(config: Config, linear: Config, depth: int) -> list[str]:
     return pieces.layer_types(config, depth, usual, *lists)
 
 
-def experts(config: Config, *, count: int, d_ff: int, scale: float, groups: int, best: int) -> dict:
-    """Routed and shared experts and their router; the arguments are the family's defaults."""
-    width = config.count("moe_intermediate_size", d_ff)
-    shared = v3.either(config, "num_shared_experts", "n_shared_experts", 1, least=0)
-    groups = v3.either(config, "num_expert_group", "n_group", groups)
-    best = config.count("topk_group", best)
-    key = "norm_topk_prob" if config.has("norm_topk_prob") else "moe_renormalize"
-    normalise = config.take(key, bool, True)
-    config.expect("moe_renormalize", normalise)
-    config.expect("moe_router_activation_func", "sigmoid")
-    config.expect("topk_method", "noaux_tc")
-    config.expect("use_grouped_topk", True)
-    config.expect("moe_layer_freq", 1)
-    router = {"score": "sigmoid", "selection_bias": True} | unless(False, normalise=normalise)
-    router |= unless(1.0, scale=config.take("routed_scaling_factor", float, scale))
-    router |= {} if groups == best == 1 else {"groups": groups, "top_groups": best, "group_score": "top2"}
-    return (
-        {
-            "kind": "experts",
-            "count": v3.either(config, "num_experts", "num_local_experts", count),
-            "top_k": v3.either(config, "num_experts_per_token", "num_experts_per_tok", 8),
-            "d_ff": width,
-            "router": router,
-        }
-        | unless("swiglu", activation=pieces.activation(config))
-        | ({"shared": {"d_ff": shared * width} | unless(1, count=shared)} if shared else {})
-    )
-
-
 def write(arch: Architecture) -> dict:
     kinds = {"delta": KimiDelta | None, "attention": LatentAttention | None} | pieces.FEEDS
-    delta, latent, dense, moe = pieces.made_of(arch, kinds, NoPosition)
-    words = ["linear_attention" if block[0].parts == ("delta",) else "full_attention" for block in arch.sequence]
-    written = (
-        {"architectures": ["KimiLinearForCausalLM"], "model_type": "kimi_linear"}
-        | {"hidden_act": pieces.write_activation((dense or moe).activation)}
-        | pieces.write_sizes(arch)
-        | {
-            "layer_types": words,
-            "mlp_layer_types": ["sparse" if block[1].parts == ("moe",) else "dense" for block in arch.sequence],
-        }
-        | pieces.write_precision(arch)
-    )
-    written["model_max_length"] = written.pop("max_position_embeddings")
-    if delta:
-        written |= {
-            "linear_num_heads": delta.heads,
-            "linear_head_dim": delta.head_dim,
-            "linear_conv_kernel_dim": delta.kernel,
-        }
-    if latent:
-        written |= v3.write_latent(latent)
-    if dense:
-        written["intermediate_size"] = dense.d_ff
-    return written | (write_experts(moe) if moe else {})
-
-
-def write_experts(moe: Experts) -> dict:
-    return {
-        "num_experts": moe.count,
-        "num_experts_per_token": moe.top_k,
-        "num_shared_experts": moe.shared.count if moe.shared else 0,
-        "moe_intermediate_size": moe.d_ff,
-        "num_expert_group": moe.router.groups,
-        "topk_group": moe.router.top_groups,
-        "moe_renormalize": moe.router.normalise,
-        "routed_scaling_factor": moe.router.scale,
+    _, _, dense, moe = pieces.made_of(arch, kinds, NoPosition)
+    return pieces.write_model(arch, "KimiLinear", "kimi_linear", KEYS + DELTA) | {
+        "hidden_act": keys.write_activation((dense or moe).activation),
+        "layer_types": [
+            "linear_attention" if block[0].parts == ("delta",) else "full_attention" for block in arch.sequence
+        ],
+        "mlp_layer_types": pieces.write_sparse_layers(arch),
     }
 
 

@@ -5,9 +5,9 @@ GLM-4.7-Flash, A.X K1, Mistral 4 and Sarvam 105B, whose class came with its weig
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -15,8 +15,9 @@ import torch
 from ...parts.feedforward import FeedForward
 from ...parts.latent import LatentAttention
 from ...spec import Architecture, Unsupported
-from ..reading import pieces, rotary
+from ..reading import keys, pieces, rotary
 from ..reading.config import Config
+from ..reading.keys import Entry, Key, Keys, Of, Rule, Unread, Writing
 from ..reading.pieces import unless
 from ..weights import mtp, tensors
 from ..weights.checkpoint import Source, Sources
@@ -48,6 +49,79 @@ class LikeDeepSeek:
     yarn: Mapping[str, Any] | None = None  # the usual rope dictionary
     ignored: str = ""
     copies: tuple[str, ...] = ()  # what the files of modules that predict ahead repeat
+
+    @cached_property
+    def keys(self) -> Keys:
+        vocabulary, width, d_ff, depth, context = self.sizes
+        nope, turned, value = self.dims
+        own = Of("d_model", over="attention.heads") if value is None else value
+        experts: Keys = ()
+        if self.experts:
+            count, top_k, d_ff_each, shared = self.experts
+            experts = (
+                *keys.experts(count, top_k, d_ff_each, names="n_routed_experts/num_local_experts/num_experts"),
+                keys.shared(shared),
+                *v3.balanced(*self.groups, self.scale, self.score),
+                *keys.only(moe_router_enable_expert_bias=True, score_function=self.score),
+                keys.ahead(0),
+            )
+        return (
+            *keys.sizes(vocabulary, width, context, depth, tied=self.tied, eps=self.eps),
+            *v3.latent(self.heads, self.ranks, (nope, turned, own)),
+            *((Rule(_turned_by_head_dim),) if self.head_dim else ()),
+            Stepping(self.yarn) if self.yarn else v3.LatentTurning(),
+            *((Key("rope_interleave", "position.interleaved", True),) if self.interleaved else ()),
+            *keys.feed_forward(d_ff, bias=("mlp_bias", False) if self.multipliers else None),
+            *((Multipliers(),) if self.multipliers else ()),
+            *experts,
+            Unread("ep_size", self.ignored),
+        )
+
+
+def _turned_by_head_dim(config: Config, said: dict) -> None:
+    said["attention"]["rope_dim"] = config.count("head_dim", said["attention"]["rope_dim"])
+
+
+@dataclass(frozen=True)
+class Stepping(v3.LatentTurning):
+    """A rope whose dictionary says too how the scores grow."""
+
+    usual: Mapping[str, Any]
+
+    def read(self, config: Config, said: dict) -> None:
+        said["attention"] |= rotary.temperature(config, self.usual)
+        config.raw = _whole(config.raw, said["attention"])
+        v3.LatentTurning().read(config, said)
+
+    def write(self, of: Writing) -> dict:
+        rope = rotary.write_dictionary(of.arch.position, of.arch.context)
+        return {"rope_parameters": rope | rotary.write_temperature(of.get("attention.scores.temperature"))}
+
+    def rows(self) -> Iterator[tuple[str, str, str]]:
+        return v3.LatentTurning(self.usual["rope_theta"]).rows()
+
+
+class Multipliers(Entry):
+    """MiniCPM's (arXiv:2404.06395), by the depth and the width of the model that they were found on."""
+
+    def read(self, config: Config, said: dict) -> None:
+        depth, d_model = math.sqrt(said["depth"]), said["d_model"]
+        said["embedding"] = {"scale": config.take("scale_emb", float, 12.0)}
+        said["residual"] = {"scale": config.take("scale_depth", float, 1.4, null=depth) / depth}
+        said["head"] = {"scale": config.count("dim_model_base", 256, null=d_model) / d_model}
+
+    def write(self, of: Writing) -> dict:
+        arch = of.arch
+        return {
+            "scale_emb": arch.embedding.scale,
+            "scale_depth": keys.times(arch.residual.scale, math.sqrt(arch.depth)),
+            "dim_model_base": round(arch.head.scale * arch.d_model),
+        }
+
+    def rows(self) -> Iterator[tuple[str, str, str]]:
+        yield "scale_emb", "embedding.scale", "12"
+        yield "scale_depth", "residual.scale × √depth", "1.4"
+        yield "dim_model_base", "head.scale × d_model", "256"
 
 
 MODELS = {
@@ -83,35 +157,13 @@ MODELS = {
 
 
 def read(row: LikeDeepSeek, config: Config, model_type: str) -> dict:
-    vocabulary, width, d_ff, depth, context = row.sizes
-    value = pieces.sizes(config, vocab_size=vocabulary, d_model=width, context=context, tied=row.tied, eps=row.eps)
-    depth = config.depth("num_hidden_layers", depth)
-    own = value["d_model"] // config.count("num_attention_heads", row.heads)
-    attention = v3.latent(config, row.heads, row.ranks, (*row.dims[:2], row.dims[2] or own))
-    if row.head_dim:
-        attention["rope_dim"] = config.count("head_dim", attention["rope_dim"])
-    if row.yarn:
-        attention |= rotary.temperature(config, row.yarn)
-        config.raw = _whole(config.raw, attention)
-    position = v3.rope(config, value["context"])
-    if row.interleaved:
-        position |= unless(False, interleaved=config.take("rope_interleave", bool, True))
-    if row.multipliers:
-        value |= _multipliers(config, value["d_model"], depth)
-    config.ignore("ep_size", *row.ignored.split())
-    dense = v3.dense(config, d_ff) | unless(False, bias=row.multipliers and config.take("mlp_bias", bool, False))
-    parts, value["position"] = {"attention": attention, "dense": dense}, position
+    said = keys.read(config, row.keys)
     if not row.experts:
-        return value | v3.blocks(config, parts, ["dense"] * depth)
-    config.expect("moe_router_enable_expert_bias", True)
-    config.expect("score_function", row.score)
-    count, top_k, width, shared = row.experts
-    router = v3.noaux_router(config, *row.groups, row.scale, row.score)
-    parts["moe"] = v3.experts(config, count, top_k, width, shared, "num_local_experts num_experts") | {"router": router}
-    count = v3.either(config, "num_nextn_predict_layers", "num_mtp_layers", 0, least=0, most=16)
+        return pieces.model(config, said, [["attention", "dense"]] * said["depth"])
     step = {"parts": ["moe"], "residual": {"norm": "sandwich"}} if row.normed else "moe"
-    ahead = mtp.modules(count, ["attention", step], **unless((), copies=row.copies))
-    return value | v3.blocks(config, parts, _feeds(row, config, depth), ahead, step)
+    ahead = mtp.foretold(said, ["attention", step], **unless((), copies=row.copies))
+    feeds = [step if feed == "moe" else feed for feed in _feeds(row, config, said["depth"])]
+    return pieces.model(config, said, [["attention", feed] for feed in feeds], **ahead)
 
 
 def _whole(raw: Mapping[str, Any], attention: Mapping[str, Any]) -> dict:
@@ -122,16 +174,6 @@ def _whole(raw: Mapping[str, Any], attention: Mapping[str, Any]) -> dict:
     if share is not None and int(whole * share) != attention["rope_dim"]:
         raise Unsupported(f"{key}.partial_rotary_factor: {share!r} of {whole} channels are not qk_rope_head_dim")
     return raw | {key: rope}
-
-
-def _multipliers(config: Config, d_model: int, depth: int) -> dict:
-    depth_scale = config.take("scale_depth", float, 1.4, null=math.sqrt(depth))
-    base = config.count("dim_model_base", 256, null=d_model)
-    return {
-        "embedding": {"scale": config.take("scale_emb", float, 12.0)},
-        "residual": {"scale": depth_scale / math.sqrt(depth)},
-        "head": {"scale": base / d_model},
-    }
 
 
 def _feeds(row: LikeDeepSeek, config: Config, depth: int) -> list[str]:
@@ -151,31 +193,11 @@ def _feeds(row: LikeDeepSeek, config: Config, depth: int) -> list[str]:
 
 def write(row: LikeDeepSeek, model_type: str, arch: Architecture) -> dict:
     feeds = pieces.FEEDS if row.experts else {"dense": FeedForward}
-    part, *_ = pieces.made_of(arch, {"attention": LatentAttention} | feeds)
-    written = (
-        {"architectures": [f"{row.name}ForCausalLM"], "model_type": model_type}
-        | pieces.write_sizes(arch)
-        | v3.write_latent(part)
-        | v3.write_blocks(arch)
-        | pieces.write_precision(arch)
-    )
-    written |= {"rope_interleave": arch.position.interleaved} if row.interleaved else {}
-    if row.experts:
-        written["num_nextn_predict_layers"] = v3.write_mtp(arch)
-    if row.typed:
-        written["mlp_layer_types"] = ["dense" if block[-1].parts == ("dense",) else "sparse" for block in arch.sequence]
-    if row.multipliers:
-        del written["first_k_dense_replace"]
-        written |= {
-            "scale_emb": arch.embedding.scale,
-            "scale_depth": pieces.times(arch.residual.scale, math.sqrt(arch.depth)),
-            "dim_model_base": round(arch.head.scale * arch.d_model),
-            "mlp_bias": arch.parts["dense"].bias,
-        }
-    if row.yarn:
-        rope = rotary.write_dictionary(arch.position, arch.context)
-        return written | {"rope_parameters": rope | rotary.write_temperature(part.scores.temperature)}
-    return written | rotary.write_rope(arch.position, arch.context)
+    pieces.made_of(arch, {"attention": LatentAttention} | feeds)
+    written = pieces.write_model(arch, row.name, model_type, row.keys)
+    if not row.multipliers:
+        written["first_k_dense_replace"] = pieces.first_routed(arch)
+    return written | ({"mlp_layer_types": pieces.write_sparse_layers(arch)} if row.typed else {})
 
 
 def sources(row: LikeDeepSeek, arch: Architecture) -> Sources:

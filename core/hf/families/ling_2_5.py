@@ -8,8 +8,10 @@ from ...parts.latent import LatentAttention
 from ...parts.lightning import LightningAttention
 from ...parts.position import Rope
 from ...spec import Architecture, Unsupported
-from ..reading import pieces, rotary
+from ..reading import keys, pieces
 from ..reading.config import Config
+from ..reading.keys import Key, Unread
+from ..reading.rotary import Turning
 from ..weights import tensors
 from ..weights.checkpoint import Source, Sources
 from ..weights.tensors import ignored as ignored
@@ -28,77 +30,62 @@ FIXED = {
     "use_qk_norm": True, "use_rmsnorm": True,
 }  # fmt: skip
 
-OWN = {
-    "num_experts_per_token": "num_experts_per_tok",
-    "num_expert_group": "n_group",
-    "moe_renormalize": "norm_topk_prob",
-}
+KEYS = (
+    *keys.sizes(..., ..., ..., ...),
+    *v3.latent(...),
+    *keys.feed_forward(...),
+    *kimi_linear.experts(..., ..., ..., ..., ..., normalise="norm_topk_prob/moe_renormalize"),
+    Turning(fraction=1.0),
+    Key("first_k_dense_replace", "leading", least=0),
+    Key("layer_group_size", "every", least=2),
+    Unread("num_nextn_predict_layers mtp_loss_scaling_factor max_window_layers output_dropout"),
+)
+OWN = {"num_experts_per_token": "num_experts_per_tok", "num_expert_group": "n_group"}
 
 
 def read(config: Config, model_type: str) -> dict:
     for key in NEEDED:
         if key not in config.raw:
             raise Unsupported(f"{key}: is missing; of this family every size must be said")
-    for key, said in FIXED.items():
-        config.expect(key, said)
-    config.ignore("num_nextn_predict_layers", "mtp_loss_scaling_factor", "max_window_layers")
-    config.ignore("output_dropout")
-    value = pieces.sizes(config, vocab_size=..., d_model=..., context=..., tied=False, eps=1e-6)
-    position = rotary.rope(config, value["context"], fraction=1.0)
+    for key, fixed in FIXED.items():
+        config.expect(key, fixed)
+    said = keys.read(config, KEYS)
+    attention, moe, position, depth, group = (said[name] for name in ("attention", "moe", "position", "depth", "every"))
+    heads, width = attention["heads"], said["d_model"] // attention["heads"]
     if "scaling" in position:
         raise config.refuse("rope_scaling", "it is read without scaling")
-    attention = v3.latent(config, heads=...)
-    heads = attention["heads"]
     config.expect("num_kv_heads_for_linear_attn", 0, heads)
-    config.expect("head_dim", value["d_model"] // heads)
+    config.expect("head_dim", width)
     config.expect("qk_head_dim", attention["nope_dim"] + attention["rope_dim"])
     config.expect("moe_shared_expert_intermediate_size", config.raw["moe_intermediate_size"])
-    depth, group = config.depth("num_hidden_layers"), config.count("layer_group_size", least=2)
     if depth % group:
         raise config.refuse(
             "layer_group_size", f"{depth} layers are not whole groups, and of those left over code differs"
         )
-    first = config.count("first_k_dense_replace", least=0, most=depth - 1)
-    moe = kimi_linear.experts(config, count=..., d_ff=..., scale=..., groups=..., best=...)
-    if moe["top_k"] == 1:  # one chosen expert keeps its score
-        moe["router"].pop("normalise", None)
-    parts = {
-        "lightning": ring.lightning(config, value, heads, value["d_model"] // heads, position),
-        "attention": attention,
-        "dense": pieces.dense(config, ...),
-        "moe": moe,
-    }
+    if said["leading"] >= depth:
+        raise config.refuse("first_k_dense_replace", f"give 0 to {depth - 1:,}")
+    moe["router"]["normalise"] |= moe["top_k"] == 1  # one chosen expert keeps its score
+    said["lightning"] = ring.lightning(config, said, heads, width, position)
+    said["position"] = {key: value for key, value in position.items() if key != "fraction"} | {"interleaved": True}
     blocks = [
-        ["lightning" if (layer + 1) % group else "attention", "dense" if layer < first else "moe"]
+        ["lightning" if (layer + 1) % group else "attention", "dense" if layer < said["leading"] else "moe"]
         for layer in range(depth)
     ]
-    turned = {key: said for key, said in position.items() if key != "fraction"} | {"interleaved": True}
-    return pieces.assemble(config, value, turned, parts, blocks)
+    return pieces.model(config, said, blocks)
 
 
 def write(arch: Architecture) -> dict:
     kinds = {"lightning": LightningAttention, "attention": LatentAttention, "dense": FeedForward | None, "moe": Experts}
-    lightning, latent, dense, moe = pieces.made_of(arch, kinds)
+    lightning, _, dense, moe = pieces.made_of(arch, kinds)
     if not isinstance(lightning.position, Rope):
         raise Unsupported("parts.lightning.position: in this family it is a rope")
-    mixers, networks = ([block[at].parts[0] for block in arch.sequence] for at in (0, 1))
-    return (
-        {"architectures": [CLASS], "model_type": "bailing_hybrid"}
-        | pieces.write_sizes(arch)
-        | v3.write_latent(latent)
-        | {OWN.get(key, key): said for key, said in kimi_linear.write_experts(moe).items()}
-        | rotary.write_rope(arch.position, arch.context)
-        | pieces.write_precision(arch)
-        | {
-            "hidden_act": pieces.write_activation(moe.activation),
-            "head_dim": lightning.head_dim,
-            "partial_rotary_factor": lightning.position.fraction,
-            "layer_group_size": (*mixers, "attention").index("attention") + 1,
-            "group_norm_size": lightning.groups,
-            "first_k_dense_replace": (*networks, "moe").index("moe"),
-            "intermediate_size": dense.d_ff if dense else 4 * arch.d_model,
-        }
-    )
+    every = next((n for n, block in enumerate(arch.sequence) if block[0].parts == ("attention",)), arch.depth) + 1
+    written = pieces.write_model(arch, CLASS, "bailing_hybrid", KEYS, leading=pieces.first_routed(arch), every=every)
+    return {OWN.get(key, key): said for key, said in written.items()} | {
+        "architectures": [CLASS], "head_dim": lightning.head_dim, "group_norm_size": lightning.groups,
+        "partial_rotary_factor": lightning.position.fraction, "hidden_act": keys.write_activation(moe.activation),
+        "intermediate_size": dense.d_ff if dense else 4 * arch.d_model,
+    }  # fmt: skip
 
 
 def sources(arch: Architecture) -> Sources:

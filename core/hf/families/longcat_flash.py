@@ -6,9 +6,9 @@ from ...parts.experts import Experts
 from ...parts.feedforward import Activated, FeedForward
 from ...parts.latent import LatentAttention
 from ...spec import Architecture
-from ..reading import pieces, rotary
+from ..reading import keys, pieces
 from ..reading.config import Config
-from ..reading.pieces import unless
+from ..reading.keys import Key, Only
 from ..weights import mtp, tensors
 from ..weights.checkpoint import Source, Sources
 from ..weights.tensors import one
@@ -24,36 +24,31 @@ AHEAD = mtp.Names(
 BLOCK = ["attention", {"parts": ["dense", "moe"], "shortcut": {"moe": 2}}, "attention", "dense"]
 
 
+KEYS = (
+    *keys.sizes(131_072, 6_144, 131_072, 28, eps=1e-5, names="hidden_size max_position_embeddings num_layers"),
+    *v3.latent(64, scaled_ranks=True, alike=False),
+    *keys.feed_forward(12_288, width="ffn_hidden_size/intermediate_size"),
+    *keys.experts(
+        512, 12, 2_048, names="n_routed_experts/num_local_experts", chosen="moe_topk/num_experts_per_tok",
+        width="expert_ffn_hidden_size/moe_intermediate_size", router={"selection_bias": True},
+    ),
+    Key("zero_expert_num", "moe.zero", 256, null=0, least=0),
+    Key("routed_scaling_factor", "moe.router.scale", 6.0),
+    v3.LatentTurning(1e7, interleaved=True),
+    keys.ahead(0, "num_nextn_predict_layers"),
+    Only("zero_expert_type", "identity", written=True),
+    *keys.only(mla_scale_q_lora=True, mla_scale_kv_lora=True, attention_method="MLA", router_bias=False, norm_topk_prob=False),
+)  # fmt: skip
+
+
 def read(config: Config, model_type: str) -> dict:
-    value = pieces.sizes(config, vocab_size=131_072, d_model=6_144, context=131_072, tied=False, eps=1e-5)
-    attention = v3.latent(config, 64, (1_536, 512), (128, 64, 128)) | {"scaled_ranks": True}
-    config.expect("qk_head_dim", attention["nope_dim"] + attention["rope_dim"])
-    for key in ("mla_scale_q_lora", "mla_scale_kv_lora"):
-        config.expect(key, True)
-    config.expect("attention_method", "MLA")
-    config.expect("zero_expert_type", "identity")
-    config.expect("router_bias", False)
-    config.expect("norm_topk_prob", False)
-    activation = unless("swiglu", activation=pieces.activation(config))
-    dense = {
-        "kind": "feed_forward",
-        "d_ff": v3.either(config, "ffn_hidden_size", "intermediate_size", 12_288, most=2**20),
-    }
-    experts = {
-        "kind": "experts",
-        "count": v3.either(config, "n_routed_experts", "num_local_experts", 512),
-        "top_k": v3.either(config, "moe_topk", "num_experts_per_tok", 12),
-        "d_ff": v3.either(config, "expert_ffn_hidden_size", "moe_intermediate_size", 2_048, most=2**20),
-        "zero": config.count("zero_expert_num", 256, null=0, least=0),
-        "router": {"selection_bias": True} | unless(1.0, scale=config.take("routed_scaling_factor", float, 6.0)),
-    }  # fmt: skip
+    depth = _depth(config)
+    said = keys.read(config, KEYS)
+    config.expect("qk_head_dim", said["attention"]["nope_dim"] + said["attention"]["rope_dim"])
     if model_type == "longcat_flash_ngram" or config.has("ngram_vocab_size_ratio"):
-        value["embedding"] = {"ngrams": _ngrams(config, value["vocab_size"])}
-    value["position"] = v3.rope(config, value["context"], theta=1e7) | {"interleaved": True}
-    parts = {"attention": attention, "dense": dense | activation, "moe": experts | activation}
-    count = config.count("num_nextn_predict_layers", 0, least=0, most=16)
-    ahead = mtp.modules(count, ["attention", "dense"], copies=("embedding",))
-    return pieces.assemble(config, value, value["position"], parts, [BLOCK] * _depth(config), **ahead)
+        said["embedding"] = {"ngrams": _ngrams(config, said["vocab_size"])}
+    ahead = mtp.foretold(said, ["attention", "dense"], copies=("embedding",))
+    return pieces.model(config, said, [BLOCK] * depth, **ahead)
 
 
 def _ngrams(config: Config, vocab_size: int) -> dict:
@@ -79,26 +74,13 @@ def _depth(config: Config) -> int:
 def write(arch: Architecture) -> dict:
     kinds = {"attention": LatentAttention, "dense": FeedForward, "moe": Experts}
     layer = (LatentAttention, (Activated, Activated), LatentAttention, FeedForward)
-    attention, dense, moe = pieces.made_of(arch, kinds, layer=layer)
-    ngrams = arch.embedding.ngrams
-    own = {"architectures": ["LongcatFlashForCausalLM"], "model_type": "longcat_flash"}
-    if ngrams:
-        own = {
-            "architectures": ["LongcatFlashNgramForCausalLM"], "model_type": "longcat_flash_ngram", "emb_neighbor_num": ngrams.longest,
-            "emb_split_num": ngrams.tables, "ngram_vocab_size_ratio": (ngrams.rows - 1) / arch.vocab_size, "eos_token_id": ngrams.end,
-        }  # fmt: skip
-    return (
-        own
-        | {key: value for key, value in pieces.write_sizes(arch).items() if key != "num_hidden_layers"}
-        | {key: value for key, value in v3.write_latent(attention).items() if key != "num_key_value_heads"}
-        | {
-            "num_layers": arch.depth, "hidden_act": pieces.write_activation(dense.activation), "ffn_hidden_size": dense.d_ff,
-            "n_routed_experts": moe.count, "zero_expert_num": moe.zero, "zero_expert_type": "identity", "moe_topk": moe.top_k,
-            "expert_ffn_hidden_size": moe.d_ff, "routed_scaling_factor": moe.router.scale, "num_nextn_predict_layers": v3.write_mtp(arch),
-        }
-        | rotary.write_rope(arch.position, arch.context)
-        | pieces.write_precision(arch)
-    )  # fmt: skip
+    pieces.made_of(arch, kinds, layer=layer)
+    if not (ngrams := arch.embedding.ngrams):
+        return pieces.write_model(arch, "LongcatFlash", "longcat_flash", KEYS)
+    return pieces.write_model(arch, "LongcatFlashNgram", "longcat_flash_ngram", KEYS) | {
+        "emb_neighbor_num": ngrams.longest, "emb_split_num": ngrams.tables, "eos_token_id": ngrams.end,
+        "ngram_vocab_size_ratio": (ngrams.rows - 1) / arch.vocab_size,
+    }  # fmt: skip
 
 
 def sources(arch: Architecture) -> Sources:

@@ -4,10 +4,10 @@ Two forms: transformers' own keys, and Xiaomi's (hybrid_layer_pattern, moe_layer
 have a word for each of their sizes. Xiaomi's window counts the tokens before a token, transformers' the token itself too.
 """
 
-from ...parts.experts import Experts
 from ...spec import Architecture
-from ..reading import pieces, rotary
+from ..reading import keys, pieces, rotary
 from ..reading.config import Config
+from ..reading.keys import Always, Key, Keys, Of, Only, Unread
 from ..reading.pieces import unless
 from ..weights import mtp, tensors
 from ..weights.checkpoint import Sources
@@ -27,32 +27,28 @@ PUBLISHED = {"self_attn.sinks": "self_attn.attention_sink_bias"}
 
 
 def read(config: Config, model_type: str) -> dict:
-    eps = config.take("layernorm_epsilon", float, 1e-5)
-    value = pieces.sizes(config, vocab_size=152_576, d_model=4_096, context=131_072, tied=False, eps=eps)
-    depth = config.depth("num_hidden_layers", 48)
+    said = keys.read(config, KEYS[model_type])
+    depth = said["depth"]
     usual = ["full_attention" if n == 0 or (n + 1) % 6 == 0 else "sliding_attention" for n in range(depth)]
     types = pieces.layer_types(config, depth, _pattern(config, "hybrid_layer_pattern", depth, KINDS) or usual, *KINDS)
     frequency = _pattern(config, "moe_layer_freq", depth, ("dense", "sparse"))
     sparse = pieces.sparse_layers(config, depth, 1)
     if frequency and not config.has("mlp_layer_types"):
         sparse = [word == "sparse" for word in frequency]
-    (far, near), (full, local) = _ropes(config, value["context"]), _attention(config, model_type)
-    own = {"full_attention": full, "sliding_attention": local | ({} if near == far else {"position": near})}
-    parts, order = pieces.named_kinds([own[word] for word in types])
-    config.expect("n_shared_experts", 0)
-    config.ignore("attention_projection_layout", "attention_chunk_size", "hybrid_block_size", "moe_router_dtype")
-    config.ignore("vision_config", "audio_config", "processor_config", "vision_model_type")  # MiMo-V2.5 sees and hears
-    parts |= {
-        "dense": v3.dense(config, 16_384),
-        "moe": v3.experts(config, count=256, top_k=8, d_ff=2_048, shared=0)
-        | {"router": v3.noaux_router(config, 1, 1, 1.0)},
-    }
-    ahead = config.count("num_nextn_predict_layers", 0, least=0, most=16)
-    if ahead and "sliding_attention" not in types:
+    full, window = said["attention"], config.count("sliding_window_size", None)
+    full |= {"out_bias": False} if full["bias"] else {}
+    local = full | said["local"] | ({"window": window + 1} if window else {})
+    for part in (full, local):
+        if part["v_head_dim"] == part["head_dim"]:
+            del part["v_head_dim"]
+    said["position"], near = _ropes(config, said["context"])
+    local |= {} if near == said["position"] else {"position": near}
+    parts, order = pieces.named_kinds([{"full_attention": full, "sliding_attention": local}[word] for word in types])
+    if "mtp" in said and "sliding_attention" not in types:
         raise config.refuse("num_nextn_predict_layers", "such a module has a window, and no layer has one")
-    block = [order[types.index("sliding_attention")], "dense"] if ahead else []
+    block = [order[types.index("sliding_attention")], "dense"] if "mtp" in said else []
     blocks = [[name, "moe" if routed else "dense"] for name, routed in zip(order, sparse, strict=True)]
-    return pieces.assemble(config, value, far, parts, blocks, **mtp.modules(ahead, block))
+    return pieces.model(config, said | parts, blocks, **mtp.foretold(said, block))
 
 
 def _pattern(config: Config, key: str, depth: int, words: tuple[str, str]) -> list[str] | None:
@@ -65,29 +61,35 @@ def _pattern(config: Config, key: str, depth: int, words: tuple[str, str]) -> li
     return [words[which] for which in given]
 
 
-def _attention(config: Config, model_type: str) -> tuple[dict, dict]:
-    """The attention of layers that see everything, and of those in a window."""
-    h, g = config.count("num_attention_heads", 64), config.count("num_key_value_heads", 4)
-    d, v = config.count("head_dim", 192), config.count("v_head_dim", 128)
-    window = config.count("sliding_window_size", None)
-    plain = config.count("sliding_window", 129)
-    both = unless(1.0, value_scale=config.take("attention_value_scale", float, 0.707, null=1.0))
-    if config.take("attention_bias", bool, False):
-        both |= {"bias": True, "out_bias": False}
-
-    def sized(heads: int, kv_heads: int, head_dim: int, v_head_dim: int, sinks: bool) -> dict:
-        sizes = {"kind": "attention", "heads": heads, "kv_heads": kv_heads, "head_dim": head_dim}
-        return sizes | unless(head_dim, v_head_dim=v_head_dim) | unless(False, sinks=sinks) | both
-
-    full = sized(h, g, d, v, config.take("add_full_attention_sink_bias", bool, False))
-    local = sized(
-        config.count("swa_num_attention_heads", h),
-        config.count("swa_num_key_value_heads", 2 * g if model_type == "mimo_v2_flash" else g),
-        config.count("swa_head_dim", d),
-        config.count("swa_v_head_dim", v),
-        config.take("add_swa_attention_sink_bias", bool, True),
+def _keys(twice: bool) -> Keys:
+    """Where `twice`, layers in a window have two times the key heads of the others."""
+    return (
+        *keys.sizes(152_576, 4_096, 131_072, 48, eps_key="rms_norm_eps/layernorm_epsilon", eps=1e-5),
+        Always("attention", kind="attention"),
+        Key("num_attention_heads", "attention.heads", 64),
+        Key("num_key_value_heads", "attention.kv_heads", 4),
+        Key("head_dim", "attention.head_dim", 192),
+        Key("v_head_dim", "attention.v_head_dim", 128),
+        Key("attention_value_scale", "attention.value_scale", 0.707, null=1.0),
+        Key("attention_bias", "attention.bias", False),
+        Key("add_full_attention_sink_bias", "attention.scores.sinks", False),
+        Key("swa_num_attention_heads", "local.heads", Of("attention.heads")),
+        Key("swa_num_key_value_heads", "local.kv_heads", Of("attention.kv_heads", times=2 if twice else 1)),
+        Key("swa_head_dim", "local.head_dim", Of("attention.head_dim")),
+        Key("swa_v_head_dim", "local.v_head_dim", Of("attention.v_head_dim")),
+        Key("add_swa_attention_sink_bias", "local.scores.sinks", True),
+        Key("sliding_window", "local.window", 129),
+        *keys.feed_forward(16_384),
+        *keys.experts(256, 8, 2_048),
+        *v3.balanced(1, 1, 1.0),
+        keys.ahead(0, "num_nextn_predict_layers"),
+        Only("n_shared_experts", 0),
+        Unread("attention_projection_layout attention_chunk_size hybrid_block_size moe_router_dtype"),
+        Unread("vision_config audio_config processor_config vision_model_type"),  # MiMo-V2.5 sees and hears
     )
-    return full, local | {"window": window + 1 if window else plain}
+
+
+KEYS = {"mimo_v2_flash": _keys(True), "mimo_v2": _keys(False)}
 
 
 def _ropes(config: Config, context: int) -> tuple[dict, dict]:
@@ -104,50 +106,18 @@ def _ropes(config: Config, context: int) -> tuple[dict, dict]:
 
 def write(arch: Architecture) -> dict:
     """Transformers' keys, and Xiaomi's where only they can say it."""
-    *_, dense, moe = pieces.made_of(arch, pieces.WINDOWED | pieces.FEEDS)
+    pieces.made_of(arch, pieces.WINDOWED | pieces.FEEDS)
     mixers = pieces.mixers(arch)
     full = next((part for part in mixers if not part.sight.window), mixers[0])
     local = next((part for part in mixers if part.sight.window), full)
     near, far = pieces.near_and_far(arch)
     flash = local.kv_heads == 2 * full.kv_heads and local.scores.sinks and not full.scores.sinks
-    return (
-        {"architectures": ["MiMoV2FlashForCausalLM" if flash else "MiMoV2ForCausalLM"]}
-        | {"model_type": "mimo_v2_flash" if flash else "mimo_v2"}
-        | pieces.write_sizes(arch)
-        | pieces.write_heads(full)
-        | {
-            "v_head_dim": full.v_dim,
-            "attention_bias": full.bias,
-            "attention_value_scale": full.value_scale,
-            "swa_num_attention_heads": local.heads,
-            "swa_num_key_value_heads": local.kv_heads,
-            "swa_head_dim": local.head_dim,
-            "swa_v_head_dim": local.v_dim,
-            "add_swa_attention_sink_bias": local.scores.sinks,
-            "add_full_attention_sink_bias": full.scores.sinks,
-            "layer_types": pieces.write_layer_types(arch),
-            "sliding_window": pieces.window(arch),
-            "mlp_layer_types": pieces.write_sparse_layers(arch),
-            "num_nextn_predict_layers": v3.write_mtp(arch),
-            "hidden_act": pieces.write_activation((moe or dense).activation),
-        }
-        | (_write_experts(moe) if moe else {})
-        | ({"intermediate_size": dense.d_ff} if dense else {})
-        | rotary.write_ropes(near, far, arch.context)
-        | pieces.write_precision(arch)
-    )
-
-
-def _write_experts(moe: Experts) -> dict:
-    return {
-        "n_routed_experts": moe.count,
-        "num_experts_per_tok": moe.top_k,
-        "moe_intermediate_size": moe.d_ff,
-        "n_group": moe.router.groups,
-        "topk_group": moe.router.top_groups,
-        "norm_topk_prob": moe.router.normalise,
-        "routed_scaling_factor": moe.router.scale,
-    }
+    name, model_type = ("MiMoV2Flash", "mimo_v2_flash") if flash else ("MiMoV2", "mimo_v2")
+    written = pieces.write_model(arch, name, model_type, KEYS[model_type], attention=full, local=local)
+    return written | rotary.write_ropes(near, far, arch.context) | {
+        "v_head_dim": full.v_dim, "swa_v_head_dim": local.v_dim, "sliding_window": pieces.window(arch),
+        "layer_types": pieces.write_layer_types(arch), "mlp_layer_types": pieces.write_sparse_layers(arch),
+    }  # fmt: skip
 
 
 def sources(arch: Architecture) -> Sources:

@@ -9,6 +9,7 @@ Fields are paths: of the model, `norm.eps`; of a part, `attention.heads`; `depth
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from ...parts.feedforward import GATED
@@ -137,6 +138,17 @@ class Has(Key):
 
 
 @dataclass(frozen=True)
+class Shared(Key):
+    """A number of shared experts, which are one network of their summed width."""
+
+    def read(self, config: Config, said: dict) -> None:
+        found: dict[str, int] = {}
+        Key(self.name, "count", self.default, also=self.also, least=0, most=4_096).read(config, found)
+        if found["count"]:
+            said["moe"]["shared"] = {"d_ff": found["count"] * said["moe"]["d_ff"]} | found
+
+
+@dataclass(frozen=True)
 class Groups(Entry):
     """What limits a token to the experts of some groups, where there are several; `score` is the spec's word for a group's."""
 
@@ -144,17 +156,20 @@ class Groups(Entry):
     chosen: Any
     score: str = "top2"
     alone: bool = False  # of one group, how many are chosen means nothing
+    names: str = "n_group"
 
     def read(self, config: Config, said: dict) -> None:
-        count, chosen = config.count("n_group", self.count), config.count("topk_group", self.chosen)
+        count = read(config, (named(self.names, "count", self.count),))["count"]
+        chosen = config.count("topk_group", self.chosen)
         if count != 1 or not (self.alone or chosen == 1):
             said["moe"].setdefault("router", {}).update(groups=count, top_groups=chosen, group_score=self.score)
 
     def write(self, of: "Writing") -> Mapping[str, Any]:
-        return {"n_group": of.get("moe.router.groups"), "topk_group": of.get("moe.router.top_groups")}
+        count, chosen = of.get("moe.router.groups"), of.get("moe.router.top_groups")
+        return {} if count is NOWHERE else {self.names.split("/")[0]: count, "topk_group": chosen}
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
-        yield "n_group", "moe.router.groups", str(self.count)
+        yield self.names.replace("/", ", "), "moe.router.groups", str(self.count)
         yield "topk_group", "moe.router.top_groups", str(self.chosen)
 
 
@@ -205,13 +220,17 @@ class Again(Entry):
 
 
 class Unread(Entry):
-    """Keys of this family that change nothing."""
+    """Keys of this family that change nothing; the first may be written for others to read: `written` is the field that it says."""
 
-    def __init__(self, *names: str):
-        self.names = tuple(name for several in names for name in several.split())
+    def __init__(self, *names: str, written: str = ""):
+        self.names, self.written = tuple(name for several in names for name in several.split()), written
 
     def read(self, config: Config, said: dict) -> None:
         config.ignore(*self.names)
+
+    def write(self, of: "Writing") -> Mapping[str, Any]:
+        value = of.get(self.written) if self.written else NOWHERE
+        return {} if value is NOWHERE else {self.names[0]: value}
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
         if self.names:
@@ -351,7 +370,7 @@ def sizes(
         named(layers, "depth", depth, most=MAX_LAYERS),
         Key("tie_word_embeddings", "tied_embeddings", tied),
         Always("norm", **{"kind": "rms", **norm}),
-        *((Key(eps_key, "norm.eps", eps),) if eps_key else (Always("norm", eps=eps),)),
+        *((named(eps_key, "norm.eps", eps),) if eps_key else (Always("norm", eps=eps),)),
     )
 
 
@@ -384,10 +403,35 @@ def feed_forward(
     `switch`'s."""
     return (
         Always("dense", **{"kind": "feed_forward"} | always),
-        Key(width, "dense.d_ff", d_ff),
+        named(width, "dense.d_ff", d_ff),
         Key(act, "dense.activation", usual, form=form or (GATED_ACTIVATION if gated else PLAIN_ACTIVATION)),
         *switch("dense.bias", bias),
     )
+
+
+def experts(
+    count: Any, top_k: Any, d_ff: Any, *, names: str = "n_routed_experts/num_local_experts", chosen: str = "num_experts_per_tok",
+    width: str = "moe_intermediate_size", act: str = "hidden_act", router: Mapping[str, Any] = MappingProxyType({}), **always: Any,
+) -> Keys:  # fmt: skip
+    """Routed experts; the arguments are the family's defaults, what it calls them, and what its experts and router always have."""
+    return (
+        Always("moe", **{"kind": "experts"} | always),
+        Always("moe.router", **router),
+        named(width, "moe.d_ff", d_ff),
+        named(names, "moe.count", count, most=4_096),
+        named(chosen, "moe.top_k", top_k),
+        *((Key(act, "moe.activation", "silu", form=GATED_ACTIVATION),) if act else ()),
+    )
+
+
+def shared(count: Any, names: str = "n_shared_experts/num_shared_experts") -> Shared:
+    name, *also = names.split("/")
+    return Shared(name, "moe.shared.count", count, also=" ".join(also), none=0)
+
+
+def ahead(usual: int, names: str = "num_nextn_predict_layers/num_mtp_layers") -> Key:
+    """How many modules predict further tokens."""
+    return named(names, "mtp.count", usual, least=0, most=16, none=0)
 
 
 def switch(field: str, says: tuple[str, bool] | bool | None) -> Keys:

@@ -248,6 +248,16 @@ def write_sparse_layers(arch: Architecture) -> list[str]:
     return ["sparse" if "moe" in block[-1].parts else "dense" for block in arch.sequence]
 
 
+def first_routed(arch: Architecture) -> int:
+    """How many layers stand before the first one with experts."""
+    return (*write_sparse_layers(arch), "sparse").index("sparse")
+
+
+def routed(words: Sequence[str]) -> list[str]:
+    """The part that follows attention in each layer, by the words of mlp_layer_types."""
+    return ["moe" if word == "sparse" else "dense" for word in words]
+
+
 def near_and_far(arch: Architecture) -> tuple[Rope, Rope]:
     """The rope of the layers in a window, and of the others: the model's own where no layer says otherwise."""
     own = {

@@ -40,9 +40,14 @@ APART = Names(  # Qwen3-Next's
 )  # fmt: skip
 
 
-def modules(count: int, block: list, **more: Any) -> dict:
+def modules(count: int | None, block: list, **more: Any) -> dict:
     """`{mtp: ...}` of so many modules of this block, {} for none."""
-    return each([block] * count, **more)
+    return each([block] * (count or 0), **more)
+
+
+def foretold(said: Mapping[str, Any], block: list, **more: Any) -> dict:
+    """The same of as many as the keys say."""
+    return modules(said.get("mtp", {}).get("count"), block, **more)
 
 
 def each(blocks: Sequence[list], **more: Any) -> dict:
