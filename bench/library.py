@@ -35,7 +35,7 @@ def analyse(arch: Architecture) -> None:
 
 def forget() -> None:
     """As if no architecture had been looked at: the process stays warm, its caches of parts and blocks do not."""
-    for cached in (trace.trace_part, trace._trace_block, trace._trace_ahead, library.preset):
+    for cached in (trace.trace_part, trace._trace, library.preset):
         cached.cache_clear()
 
 

@@ -10,20 +10,17 @@ boxes write in one pass over the prompt, in bf16, attention scores excepted, whi
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Literal
 
-import torch
-
-from .model import Ahead
+from .frame import Ahead
 from .parts import Part
 from .parts.base import Flops, Shape, State
-from .parts.norm import Affine, Norm
 from .precision import FORMATS, FormatName
 from .spec import Architecture, Step, Workload
-from .trace import Traced, trace_ahead, trace_beneath, trace_block, trace_part
+from .trace import Traced, trace_ahead, trace_block, trace_frame, trace_part
 from .words import figure, size, table
 
 ACTIVATION_BYTES = 2
@@ -232,11 +229,11 @@ def _counted(derivation: str, layers: int) -> str:
 def cost(arch: Architecture, workload: Workload | None = None) -> Cost:
     """Rows of parameters, FLOPs and bytes for an architecture at a workload (default: one sequence of 4,096 tokens)."""
     workload = workload or Workload()
-    rows = [*_bottom(arch, workload)]
-    held, where = arch.held(), block_words(arch)
+    frame, held, where = trace_frame(arch), arch.held(), block_words(arch)
+    rows = [*_around(arch, workload, frame, (*BELOW, *_beneath(arch, frame), SPLIT))]
     for steps, count in arch.distinct().items():
         rows += _block(arch, steps, where[steps], count, workload, held)
-    rows += [*_top(arch, workload), *_ahead(arch, workload)]
+    rows += [*_around(arch, workload, frame, ABOVE), *_ahead(arch, workload)]
     found = Cost(arch, workload, tuple(rows))
     return replace(found, rows=tuple(map(_unsized, rows))) if found.unsized else found
 
@@ -247,83 +244,61 @@ def _unsized(row: Row) -> Row:
     return replace(row, weight_bytes=None, derivation=said)
 
 
-def _bottom(arch: Architecture, w: Workload) -> Iterator[Row]:
-    narrow, d = arch.embedding.width, arch.d_model
-    tables = {"embedding": ("token embedding", {"embedding": (arch.vocab_size, arch.table_width)})}
-    if narrow:
-        tables["embedding"][1]["embedding.up"] = (d, narrow)
-    if arch.position.rows:
-        tables["positions"] = ("position embedding", {"positions": (arch.position.rows, d)})
-    for name, (words, tensors) in tables.items():
-        flops = Flops({path: 2 * math.prod(shape) for path, shape in tensors.items() if path.endswith(".up")})
-        product = _flops(w, Flops({path: n * w.context for path, n in flops.items()}), flops, 1) if flops else {}
-        weights = _weights(arch, w, tensors, 1)
-        yield Row("model", name, words, "embedding", 1, **_merged(weights, product, _activations(w, d, 1)))
-    if arch.embedding.ngrams:
-        yield _ngrams(arch, w)
-    if arch.embedding_norm:
-        yield _norm(arch, w, "embedding_norm", "embedding norm", arch.embedding_norm)
-    if arch.fed:
-        yield from _beneath(arch, w)
-    yield from _streams(arch, w, "split", arch.d_model * arch.residual.streams)
+# What stands around the layers: the root of its tensors' paths, the row's words, its role, its modules in the frame.
+BELOW = (
+    ("embedding", "token embedding", "embedding", "embedding"),
+    ("positions", "position embedding", "embedding", "positions", "embedding_add"),
+    ("embedding.ngrams", "n-gram embedding", "embedding", "ngrams"),
+    ("embedding_norm", "embedding norm", "norm", "embedding_norm"),
+)
+SPLIT = ("streams", "split of streams", "norm", "split")
+ABOVE = (
+    ("streams", "merge of streams", "norm", "merge"),
+    ("norm", "final norm", "norm", "norm"),
+    ("head", "output head", "embedding", "head"),
+)
 
 
-def _ngrams(arch: Architecture, w: Workload) -> Row:
-    """The tables of runs of tokens, of which a token reads a row each, and their projections."""
-    ngrams, d = arch.embedding.ngrams, arch.d_model
-    tensors = {f"embedding.ngrams.{path}": shape for path, shape in ngrams.shapes(d).items()}
-    weights = _weights(arch, w, tensors, 1, idle=ngrams.idle_parameters(d), unread="in rows that are not read")
-    products = _flops(w, *(Flops(ngrams=ngrams.flops(d, new)) for new in (w.context, 1)), 1)
-    return Row(
-        "model", "ngrams", "n-gram embedding", "embedding", 1, **_merged(weights, products, _activations(w, d, 1))
+def _beneath(arch: Architecture, frame: Traced) -> Iterator[tuple[str, ...]]:
+    """The same of the module that gives some layers an input of their own."""
+    rows = arch.parts[arch.fed[0]].beneath_rows if arch.fed else {}
+    for prefix, words in rows.items():
+        inside = (path for path in frame.boxes if _within(path, f"beneath.{prefix}"))
+        yield arch.fed[0], words, arch.parts[arch.fed[0]].role, *inside
+
+
+def _around(arch: Architecture, w: Workload, frame: Traced, rows: Iterable[tuple[str, ...]]) -> Iterator[Row]:
+    """The rows of what stands around the layers, of those modules that the architecture has."""
+    for root, words, role, *modules in rows:
+        if frame.boxes.keys().isdisjoint(modules):
+            continue
+
+        def named(path: str, root: str = root, inside: tuple[str, ...] = tuple(f"{m}." for m in modules)) -> str:
+            return f"{root}.{path.partition('.')[2]}" if f"{path}.".startswith(inside) else ""
+
+        twice = ("head",) if root == "head" and arch.tied_embeddings and arch.head_twice else ()
+        figures = _boxes(arch, w, frame, 1, named), _copies(arch, w, twice, 1)
+        yield Row("model", root.rpartition(".")[2], words, role, 1, **_merged(*figures))
+
+
+def _boxes(arch: Architecture, w: Workload, traced: Traced, count: int, named: Callable[[str], str]) -> dict:
+    """The figures of a trace's boxes, parts excepted, by what they say of themselves. `named` gives the name that a path goes
+    by, none to what is not to be counted."""
+    parameters, buffers = (
+        {name: shape for path, shape in tensors.items() if (name := named(path))}
+        for tensors in (traced.parameters, traced.buffers)
     )
-
-
-def _beneath(arch: Architecture, w: Workload) -> Iterator[Row]:
-    """The module that gives each layer an input of its own."""
-    name, layers = arch.fed
-    part, d = arch.part(name), arch.d_model
-    traced = trace_beneath(part, len(layers), d)
-    prefill, decode = (part.beneath_flops(len(layers), d, new) for new in (w.context, 1))
-    for prefix, words in part.beneath_rows.items():
-        parameters = {f"{name}.{path}": s for path, s in traced.parameters.items() if _within(path, prefix)}
-        flops = (Flops({path: n for path, n in f.items() if _within(path, prefix)}) for f in (prefill, decode))
-        written = sum(op.activation for op in traced.operations if _within(op.path, prefix))
-        figures = _weights(arch, w, parameters, 1), _flops(w, *flops, 1), _activations(w, written, 1)
-        yield Row("model", name, words, part.role, 1, **_merged(*figures))
-
-
-def _top(arch: Architecture, w: Workload) -> Iterator[Row]:
-    yield from _streams(arch, w, "merge", arch.d_model)
-    if arch.head.norm:
-        yield _norm(arch, w, "norm", "final norm", arch.norm)
-    tensors = {} if arch.tied_embeddings else {"head": (arch.vocab_size, arch.table_width)}
-    tensors |= {"head.down": (arch.table_width, arch.d_model)} if arch.embedding.width else {}
-    tensors |= {"head.bias": (arch.vocab_size,)} if arch.head.bias else {}
-    product = 2 * arch.table_width * (arch.vocab_size + (arch.d_model if arch.embedding.width else 0))
-    flops = _flops(w, Flops(head=product * w.context), Flops(head=product), 1)
-    twice = _copies(arch, w, ("head",) if arch.tied_embeddings and arch.head_twice else (), 1)
-    figures = _weights(arch, w, tensors, 1), twice, flops, _activations(w, arch.vocab_size, 1)
-    yield Row("model", "head", "output head", "embedding", 1, **_merged(*figures))
-
-
-def _streams(arch: Architecture, w: Workload, name: str, written: int) -> Iterator[Row]:
-    """What makes several streams (`split`), or one of them again (`merge`)."""
-    with torch.device("meta"):
-        module = getattr(arch.residual, name)(arch.d_model)
-    if module is not None:
-        weights = _weights(arch, w, {f"streams.{path}": tuple(p.shape) for path, p in module.named_parameters()}, 1)
-        flops = _flops(w, *(Flops({name: module.token_flops * tokens}) for tokens in (w.context, 1)), 1)
-        figures = weights, flops, _activations(w, written, 1)
-        yield Row("model", "streams", f"{name} of streams", "norm", 1, **_merged(*figures))
-
-
-def _norm(arch: Architecture, w: Workload, name: str, words: str, norm: Norm | Affine) -> Row:
-    """A norm of the model's own, outside its layers."""
-    weights = _weights(
-        arch, w, {f"{name}.{path}": shape for path, shape in _norm_tensors(norm, arch.d_model).items()}, 1
+    boxes = {path: box for path, box in traced.boxes.items() if named(path)}
+    flops = {path.removeprefix("beneath."): box.token_flops for path, box in boxes.items() if box.token_flops}
+    states = [box.shape for box in boxes.values() if isinstance(box, State)]
+    written = sum(op.activation for op in traced.operations if op.kind != "part" and named(op.path))
+    idle = sum(box.idle for box in boxes.values())
+    return _merged(
+        _weights(arch, w, parameters, count, buffers, idle, unread="in rows that are not read"),
+        _flops(w, *(Flops({path: n * tokens for path, n in flops.items()}) for tokens in (w.context, 1)), count),
+        _activations(w, written, count),
+        _kept_figures(count, {"state_bytes": (w.batch, {_state_format(w): states})}),
     )
-    return Row("model", name, words, "norm", 1, **_merged(weights, _activations(w, arch.d_model, 1)))
 
 
 def _block(
@@ -333,22 +308,14 @@ def _block(
         copies = count if not arch.parts[name].tied else held.pop((steps, name), 0)
         yield from _part(arch, name, where, count, copies, w)
     wiring = trace_block(arch, steps)
-    weights = _weights(arch, w, _between(wiring, wiring.parameters), count, _between(wiring, wiring.buffers))
-    mixing = {path: box.token_flops for path, box in wiring.boxes.items() if box.token_flops}
-    flops = (Flops({path: n * tokens for path, n in mixing.items()}) for tokens in (w.context, 1))
-    written = sum(op.activation for op in wiring.operations if op.kind != "part")
-    states = [box.shape for box in wiring.boxes.values() if isinstance(box, State)]
-    kept = _kept_figures(count, {"state_bytes": (w.batch, {_state_format(w): states})})
-    figures = (weights, _flops(w, *flops, count) if mixing else {}, _activations(w, written, count), kept)
     words = "norms" if arch.residual.streams == 1 else "norms and streams"
-    yield Row(where, "norms", words, "norm", count, **_merged(*figures))
+    yield Row(where, "norms", words, "norm", count, **_boxes(arch, w, wiring, count, _between(wiring)))
 
 
-def _between(wiring: Traced, tensors: Mapping[str, Shape]) -> dict[str, Shape]:
-    """Tensors between the parts: those of norms, and of what reads, writes and merges several streams."""
-    streams = {path for path, box in wiring.boxes.items() if box.box in ("read", "add")}
-    roots = {path: "streams" if any(path.startswith(f"{s}.") for s in streams) else "norm" for path in tensors}
-    return {f"{roots[path]}.{path}": shape for path, shape in tensors.items()}
+def _between(wiring: Traced) -> Callable[[str], str]:
+    """Names for tensors between the parts: those of norms, and of what reads, writes and merges several streams."""
+    streams = tuple(f"{path}." for path, box in wiring.boxes.items() if box.box in ("read", "add"))
+    return lambda path: f"{'streams' if path.startswith(streams) else 'norm'}.{path}"
 
 
 def _part(arch: Architecture, name: str, where: str, count: int, copies: int, w: Workload) -> Iterator[Row]:
@@ -406,7 +373,8 @@ def _ahead(arch: Architecture, w: Workload) -> Iterator[Row]:
     mtp, kinds = arch.mtp, []
     for steps, count in Counter(mtp.each).items():
         traced = trace_ahead(arch, steps)
-        parameters = _between(traced, traced.parameters)
+        named = _between(traced)
+        parameters = {named(path): shape for path, shape in traced.parameters.items()}
         parameters["mtp.join.weight"] = parameters.pop("norm.join.weight")
         around = {path: s for path, s in parameters.items() if mtp.one_join and path.split(".")[1] in Ahead.AROUND}
         parameters = {path: shape for path, shape in parameters.items() if path not in around}
@@ -556,12 +524,6 @@ def _merged(*figures: dict) -> dict:
         for name, words in some.get("derivation", {}).items():
             said[name] = f"{said[name]} + {words}" if name in said else words
     return {**merged, "derivation": said}
-
-
-def _norm_tensors(norm: Norm | Affine, d_model: int) -> dict[str, Shape]:
-    """A norm's tensors at the model's width."""
-    with torch.device("meta"):
-        return {path: tuple(p.shape) for path, p in norm.build(d_model).named_parameters()}
 
 
 def block_words(arch: Architecture) -> dict[tuple[Step, ...], str]:

@@ -8,13 +8,11 @@ from html import escape
 from math import prod
 
 import networkx as nx
-import torch
 
 from .cost import block_names, block_words
 from .parts.base import Box
-from .parts.norm import Affine, Norm
 from .spec import Architecture, Step, Workload
-from .trace import Operation, Sizes, Traced, trace_ahead, trace_beneath, trace_block, trace_part
+from .trace import Operation, Sizes, Traced, trace_ahead, trace_block, trace_frame, trace_part
 from .words import figure, number
 
 FIGURES = ("parameters", "active_parameters", "flops", "cache_bytes")
@@ -36,26 +34,21 @@ def graph(arch: Architecture) -> nx.DiGraph:
 
 class _Builder:
     def __init__(self, arch: Architecture):
-        self.arch = arch
-        self.stream = ("B", "T", arch.d_model)
-        self.logits = ("B", "T", arch.vocab_size)
+        self.arch, frame = arch, trace_frame(arch)
+        self.stream, logits = ("B", "T", arch.d_model), frame.output.shape
         self.graph = nx.DiGraph(name=arch.name, title=arch.title)
-        self.node("model", "model", arch.title, ("B", "T"), self.logits, parent=None, explain=arch.note or "")
-        end = self.bottom()
-        ends = {"embedded": end} | ({"per_layer": self.beneath()} if arch.fed else {})
-        end = self.streams("split", end)
-        names, places = block_names(arch), block_words(arch)
-        self.held = {(names[steps], part): sets for (steps, part), sets in arch.held().items()}
-        for steps, count in arch.distinct().items():
-            label = " → ".join("+".join(step.parts) for step in steps)
-            self.node(names[steps], "block", label, self.stream, self.stream, repeat=count, where=places[steps])
-            end = self.wire(names[steps], trace_block(arch, steps), count, ends | {"stream": end})
-        self.lend(names)
-        self.graph.graph["layers"] = [names[steps] for steps in arch.sequence]
-        self.graph.graph["pattern"] = arch.pattern
-        read = self.top(end)
+        self.node("model", "model", arch.title, ("B", "T"), logits, parent=None, explain=arch.note or "")
+        self.node("tokens", "input", "Tokenised text", ("B", "T"), ("B", "T"), path="")
+        self.node("positions_index", "input", "Positions", ("T",), ("T",), path="")
+        ends = {"tokens": "tokens", "positions": "positions_index"}
+        for op in (op for op in frame.operations if op.kind != "input"):
+            given = {tensor.name: ends[tensor.source] for tensor in op.inputs}
+            ends[op.id] = self.layers(given) if op.kind == "part" else self.around(op, frame, ends)
+        self.node("logits", "output", "Next-token logits", logits, logits, path="")
+        self.edge("head", "logits", "logits", logits)
         if arch.mtp:  # they read what the head does, or all streams where there are several
-            self.ahead(end if arch.ahead.residual.streams > 1 else read)
+            read = frame.operations[-1].inputs[0].source if arch.ahead.residual.streams == 1 else "layers"
+            self.ahead(ends[read])
         self.sum_up()
 
     def node(self, name: str, kind: str, label: str, shape_in: Sizes, shape_out: Sizes, **more) -> None:
@@ -71,51 +64,32 @@ class _Builder:
             return
         self.graph.add_edge(source, target, tensor=tensor, shape=list(shape), **more)
 
-    def bottom(self) -> str:
-        """Tokens, embedding and positions; returns the node that the stream leaves from."""
-        arch, d = self.arch, self.arch.d_model
-        self.node("tokens", "input", "Tokenised text", ("B", "T"), ("B", "T"), path="")
-        self.node("positions_index", "input", "Positions", ("T",), ("T",), path="")
-        words = f"One learned vector of {arch.table_width:,} values for each of {arch.vocab_size:,} tokens. Looking one up costs no FLOPs."
-        width = arch.table_width
-        size, product = arch.vocab_size * width, width * d if arch.embedding.width else 0
-        if product:
-            words += f" The table is {width:,} wide; a projection leads to the stream's {d:,} channels."
-        self.node(
-            "embedding", "embedding", "Token embedding", ("B", "T"), self.stream,
-            parameters=size + product, active_parameters=size + product, flops=2 * product, explain=words,
-        )  # fmt: skip
-        self.edge("tokens", "embedding", "tokens", ("B", "T"))
-        end = self.positions() if arch.position.added else "embedding"
-        end = self.ngrams(end) if arch.embedding.ngrams else end
-        return self.norm("embedding_norm", end, arch.embedding_norm) if arch.embedding_norm else end
+    def around(self, op: Operation, frame: Traced, ends: Mapping[str, str]) -> str:
+        """A box around the layers, under its module's own path; returns it."""
+        arch, parent = self.arch, "beneath" if op.path.startswith("beneath.") else "model"
+        if parent not in self.graph:  # the module that gives some layers an input of their own
+            part, count = arch.part(arch.fed[0]), len(arch.fed[1])
+            words = f"What each of {count} layers reads of a token, beside the stream."
+            shape = next(t.shape for op in frame.operations for t in op.inputs if t.name == "per_layer")
+            self.node(parent, parent, f"{part.title}s", ("B", "T"), shape, explain=words, short=part.short)
+        self.operation(op.path, op, parent, 1, frame, {}, "")
+        for tensor in op.inputs:
+            name = tensor.name if len(op.inputs) > 1 else frame.boxes[op.path].names[0]
+            self.edge(ends[tensor.source], op.path, name, tensor.shape)
+        return op.path
 
-    def ngrams(self, end: str) -> str:
-        """The tables of runs of tokens, and what they make of the token's own vector."""
-        ngrams, d = self.arch.embedding.ngrams, self.arch.d_model
-        size = sum(prod(shape) for shape in ngrams.shapes(d).values())
-        self.node(
-            "ngrams", "embedding", "N-gram embedding", self.stream, self.stream, parameters=size,
-            active_parameters=size - ngrams.idle_parameters(d), flops=ngrams.flops(d, 1), explain=ngrams.explain(d),
-        )  # fmt: skip
-        self.edge("tokens", "ngrams", "tokens", ("B", "T"))
-        self.edge(end, "ngrams", "x", self.stream)
-        return "ngrams"
-
-    def beneath(self) -> str:
-        """The module that gives each layer an input of its own; returns the node that it leaves from."""
-        arch, (name, layers) = self.arch, self.arch.fed
-        part, count = arch.part(name), len(layers)
-        traced, flops = trace_beneath(part, count, arch.d_model), part.beneath_flops(count, arch.d_model, 1)
-        words = f"What each of {count} layers reads of a token, beside the stream."
-        self.node(
-            "beneath", "beneath", part.title + "s", ("B", "T"), traced.output.shape, explain=words, short=part.short
-        )
-        ends = {"tokens": "tokens", "x": "embedding"}
-        for op in (op for op in traced.operations if op.kind != "input"):
-            self.operation(f"beneath.{op.id}", op, "beneath", 1, traced, flops)
-            ends[op.id] = self.arrows(f"beneath.{op.id}", op, ends)
-        return ends[traced.output.source]
+    def layers(self, ends: dict[str, str]) -> str:
+        """A node for each distinct block, with its dataflow inside; returns the node that the last one's output leaves from."""
+        arch, names, places = self.arch, block_names(self.arch), block_words(self.arch)
+        self.held = {(names[steps], part): sets for (steps, part), sets in arch.held().items()}
+        for steps, count in arch.distinct().items():
+            label = " → ".join("+".join(step.parts) for step in steps)
+            self.node(names[steps], "block", label, self.stream, self.stream, repeat=count, where=places[steps])
+            ends["stream"] = self.wire(names[steps], trace_block(arch, steps), count, ends)
+        self.lend(names)
+        self.graph.graph["layers"] = [names[steps] for steps in arch.sequence]
+        self.graph.graph["pattern"] = arch.pattern
+        return ends["stream"]
 
     def lend(self, names: Mapping[tuple[Step, ...], str]) -> None:
         """An arrow from each cache to where the first layer of a kind reads it in place of its own."""
@@ -130,67 +104,6 @@ class _Builder:
                 given = traced.boxes[op.path].lender or op.id
                 ends = f"{lender}.{source}.{given}", f"{reader}.{part}.{op.id}"
                 self.edge(*ends, op.path.removesuffix("_cache"), op.shape, beside=True)
-
-    def positions(self) -> str:
-        """What each position adds to its token, and the sum."""
-        arch, d = self.arch, self.arch.d_model
-        rows = arch.position.rows
-        self.node(
-            "positions", "embedding", "Position embedding", ("T",), ("T", d),
-            parameters=rows * d, active_parameters=rows * d, explain=arch.position.added,
-        )  # fmt: skip
-        self.node("embedding_add", "add", "+", self.stream, self.stream, path="")
-        self.edge("positions_index", "positions", "positions", ("T",))
-        self.edge("embedding", "embedding_add", "x", self.stream)
-        self.edge("positions", "embedding_add", "positions", ("T", d))
-        return "embedding_add"
-
-    def norm(self, name: str, source: str, rule: Norm | Affine) -> str:
-        """A norm of the model's own, outside its layers."""
-        d = self.arch.d_model
-        norm = rule.build(d)
-        size = sum(p.numel() for p in norm.parameters())
-        self.node(
-            name, "norm", norm.label, self.stream, self.stream,
-            parameters=size, active_parameters=size, explain=rule.explain(d),
-        )  # fmt: skip
-        self.edge(source, name, "x", self.stream)
-        return name
-
-    def streams(self, name: str, end: str) -> str:
-        """What makes several streams (`split`), or one of them again (`merge`); returns the node to read."""
-        arch, several = self.arch, ("B", "T", self.arch.residual.streams, self.arch.d_model)
-        with torch.device("meta"):
-            module = getattr(arch.residual, name)(arch.d_model)
-        if module is None:
-            return end
-        size = sum(p.numel() for p in module.parameters())
-        before, after = (self.stream, several) if name == "split" else (several, self.stream)
-        self.node(
-            name, module.box, module.label, before, after, parameters=size, active_parameters=size,
-            flops=module.token_flops, explain=module.explain,
-        )  # fmt: skip
-        self.edge(end, name, "stream" if name == "merge" else "x", before)
-        return name
-
-    def top(self, end: str) -> str:
-        """The end of several streams, the last norm and the output head; returns the node that the head reads."""
-        arch, d = self.arch, self.arch.d_model
-        end = self.streams("merge", end)
-        end = self.norm("norm", end, arch.norm) if arch.head.norm else end
-        width = arch.table_width
-        product = width * d if arch.embedding.width else 0
-        size = (0 if arch.tied_embeddings else width * arch.vocab_size) + (arch.vocab_size if arch.head.bias else 0)
-        size += product
-        tied = " It is the embedding table, used again." if arch.tied_embeddings else ""
-        self.node(
-            "head", "head", "Linear output layer", self.stream, self.logits, parameters=size, active_parameters=size,
-            flops=2 * (width * arch.vocab_size + product), explain=f"A score for each of {arch.vocab_size:,} tokens.{tied}",
-        )  # fmt: skip
-        self.node("logits", "output", "Next-token logits", self.logits, self.logits, path="")
-        self.edge(end, "head", "x", self.stream)
-        self.edge("head", "logits", "logits", self.logits)
-        return end
 
     def ahead(self, end: str) -> None:
         """The multi-token-prediction modules, beside the model: their figures are not in its sums."""
@@ -221,7 +134,7 @@ class _Builder:
                 given = {read: ends[tensor.source] for read, tensor in zip(stub.names, op.inputs, strict=True)}
                 ends[op.id] = self.part(here, stub.name, name, count, given)
             else:
-                self.operation(here, op, name, count, traced, {})
+                self.operation(here, op, name, count, traced, {}, f"{name}.")
                 ends[op.id] = self.arrows(here, op, ends)
         return ends[traced.output.source]
 
@@ -239,16 +152,16 @@ class _Builder:
         ends = {"positions": "positions_index", "tokens": "tokens"} | given
         for op in (op for op in traced.operations if op.kind != "input"):
             node = f"{here}.{op.id}"
-            self.operation(node, op, here, count, traced, flops)
+            self.operation(node, op, here, count, traced, flops, f"{here}.")
             if part.each(f"{op.path}.weight"):
                 self.graph.nodes[node]["each"] = True  # not shared, though the part is tied
             ends[op.id] = self.arrows(node, op, ends)
-            idle = part.idle_parameters(d) if op.kind == "experts" else traced.boxes.get(op.path, PLAIN).idle
-            self.graph.nodes[node]["active_parameters"] -= idle
         return ends[traced.output.source]
 
-    def operation(self, node: str, op: Operation, parent: str, count: int, traced: Traced, flops: Mapping) -> None:
-        """One box. A module that runs twice is counted where it runs first."""
+    def operation(
+        self, node: str, op: Operation, parent: str, count: int, traced: Traced, flops: Mapping, root: str
+    ) -> None:
+        """One box; `root` is what its module's path begins with. A module that runs twice is counted where it runs first."""
         first = bool(op.path) and not op.again
         own = sum(
             prod(shape) for path, shape in traced.parameters.items() if first and f"{path}.".startswith(f"{op.path}.")
@@ -265,7 +178,7 @@ class _Builder:
             explain = f"Kept whatever the length, and changed by every token: {number(prod(op.shape[1:]))} values."
         self.node(
             node, op.kind, op.label, op.inputs[0].shape if op.inputs else (), op.shape, parent=parent, repeat=count,
-            path=f"{parent}.{op.path}" if op.path in traced.boxes else "", parameters=own, active_parameters=own,
+            path=f"{root}{op.path}" if op.path in traced.boxes else "", parameters=own, active_parameters=own - box.idle,
             flops=flops.get(op.path, box.token_flops) if first else 0, cache_bytes=CACHE_BYTES * kept, explain=explain,
         )  # fmt: skip
 

@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .parts.base import Borrow, Embedding, Keep, Linear, State, scaled
-from .parts.ngram import NGramEmbedding
+from .frame import Ahead, Frame
+from .parts.base import Borrow, Keep, State, scaled
 from .parts.position import Learned
 from .parts.residual import LayerScale
 from .parts.router import RouterModule
@@ -115,18 +114,12 @@ def _fresh(block: nn.Module, name: str) -> str:
     return f"{name}_{len(taken) + 1}" if taken else name
 
 
-class Model(nn.Module):
-    """Tokens to next-token logits: embedding, every layer's block, norm, head."""
+class Layers(nn.ModuleList):
+    """All blocks in order, with what some of them read of others."""
 
     def __init__(self, arch: Architecture):
         super().__init__()
         self.arch = arch
-        self.embedding = Embedding(arch.vocab_size, arch.d_model, arch.embedding_scale, arch.embedding.width)
-        self.positions = arch.position.table(arch.d_model)
-        ngrams = arch.embedding.ngrams
-        self.ngrams = NGramEmbedding(ngrams, arch.vocab_size, arch.d_model) if ngrams else None
-        self.embedding_norm = arch.embedding_norm.build(arch.d_model) if arch.embedding_norm else None
-        self.beneath = beneath(arch)
         tied: dict[tuple[str, int], nn.Module] = {}
         uses: Counter[str] = Counter()
 
@@ -138,21 +131,50 @@ class Model(nn.Module):
                 uses[name] += 1
             return module
 
-        self.layers = nn.ModuleList(Block(arch, steps, make) for steps in arch.sequence)
-        adds = [move.add for layer in self.layers for move in layer.moves if move.add]
+        self.extend(Block(arch, steps, make) for steps in arch.sequence)
+        adds = [move.add for layer in self for move in layer.moves if move.add]
         for sums, add in enumerate(adds, start=2):
             add.sums = sums
-        self.split, self.merge = arch.residual.split(arch.d_model), arch.residual.merge(arch.d_model)
-        self.norm = arch.norm.build(arch.d_model) if arch.head.norm else None
-        self.head = OutputHead(arch)
-        if arch.tied_embeddings:
-            self.head.weight = self.embedding.weight
         self._lend_caches()
         self._link_routers()
-        for index, layer in enumerate(self.layers):
+        for index, layer in enumerate(self):
             for module in layer.modules():
                 if hasattr(module, "stand_at"):  # what depends on the depth at which it stands
                     module.stand_at(index)
+
+    def forward(
+        self, stream: Tensor, positions: Tensor, tokens: Tensor, embedded: Tensor, per_layer: Tensor | None = None
+    ) -> Tensor:
+        """The stream below the first layer (B, T, d_model) or (B, T, streams, d_model), (T,), (B, T), what entered the first
+        layer (B, T, d_model) and, where some layers read it, what each of them reads (B, T, layers, width)
+        -> the stream above the last."""
+        own = {} if per_layer is None else dict(zip(self.arch.fed[1], per_layer.unbind(2), strict=True))
+        for index, layer in enumerate(self):
+            stream = layer(stream, positions, own.get(index), tokens, embedded)
+        return stream
+
+    def _lend_caches(self) -> None:
+        """Point every layer that reads another one's cache at that layer's modules."""
+        for layer, name, (source_layer, source_name) in self.arch.borrowed():
+            reader, source = getattr(self[layer], name), getattr(self[source_layer], source_name)
+            for child, module in reader.named_children():
+                if isinstance(module, Borrow):
+                    module.source = (getattr(source, module.lender or child),)
+                    module.source[0].lent = True
+
+    def _link_routers(self) -> None:
+        """Point every router that adds what the one before it had at that one."""
+        before: tuple[RouterModule, ...] = ()
+        for router in (m for m in self.modules() if isinstance(m, RouterModule) and m.part.router.hidden):
+            router.source = before if router.carried is not None else ()
+            before = (router,)
+
+
+class Model(Frame):
+    """Tokens to next-token logits: the layers in their frame."""
+
+    def __init__(self, arch: Architecture):
+        super().__init__(arch, Layers)
 
     def forward(self, tokens: Tensor, start: int = 0) -> Tensor:
         """(B, T) token ids, the first at position `start` -> logits (B, T, vocab_size)."""
@@ -160,33 +182,7 @@ class Model(nn.Module):
 
     def stream(self, tokens: Tensor, start: int = 0) -> Tensor:
         """(B, T) -> what the layers leave on the residual stream, (B, T, d_model)."""
-        x = self.streams(tokens, start)
-        return x if self.merge is None else self.merge(x)
-
-    def streams(self, tokens: Tensor, start: int = 0) -> Tensor:
-        """The same before several streams become one, (B, T, streams, d_model)."""
-        positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)  # (T,)
-        x = self.embedding(tokens)  # (B, T, d_model)
-        if self.ngrams is not None:
-            x = self.ngrams(x, tokens)
-        per_layer = {}
-        if self.beneath is not None:
-            fed = self.arch.fed[1]
-            per_layer = dict(zip(fed, self.beneath(tokens, x).unbind(2), strict=True))  # (B, T, width) each
-        if self.positions is not None:
-            x = x + self.positions(positions).to(x.dtype)
-        if self.embedding_norm is not None:
-            x = self.embedding_norm(x)
-        embedded, x = x, x if self.split is None else self.split(x)
-        for index, layer in enumerate(self.layers):
-            x = layer(x, positions, per_layer.get(index), tokens, embedded)
-        return x
-
-    def logits(self, x: Tensor) -> Tensor:
-        """(B, T, d_model) -> (B, T, vocab_size), or as many as are kept."""
-        head = self.arch.head
-        x = self.head(x if self.norm is None else self.norm(x))[..., : head.kept] * head.scale
-        return head.softcap * torch.tanh(x / head.softcap) if head.softcap else x
+        return super().stream(tokens, torch.arange(start, start + tokens.shape[1], device=tokens.device))
 
     @contextmanager
     def caching(self) -> Iterator["Model"]:
@@ -222,79 +218,6 @@ class Model(nn.Module):
                     new = logits.argmax(-1, keepdim=True)
                 yield new
 
-    def _lend_caches(self) -> None:
-        """Point every layer that reads another one's cache at that layer's modules."""
-        for layer, name, (source_layer, source_name) in self.arch.borrowed():
-            reader, source = getattr(self.layers[layer], name), getattr(self.layers[source_layer], source_name)
-            for child, module in reader.named_children():
-                if isinstance(module, Borrow):
-                    module.source = (getattr(source, module.lender or child),)
-                    module.source[0].lent = True
-
-    def _link_routers(self) -> None:
-        """Point every router that adds what the one before it had at that one."""
-        before: tuple[RouterModule, ...] = ()
-        for router in (m for m in self.layers.modules() if isinstance(m, RouterModule) and m.part.router.hidden):
-            router.source = before if router.carried is not None else ()
-            before = (router,)
-
-
-class OutputHead(Linear):
-    """From the stream to logits, past a narrower width where the embedding has one. A matrix whose rows have unit length is
-    Baichuan 2's (arXiv:2309.10305, section 2.5); Ling 1.0's columns have."""
-
-    def __init__(self, arch: Architecture):
-        super().__init__(arch.table_width, arch.vocab_size, arch.head.bias)
-        self.down = Linear(arch.d_model, arch.table_width) if arch.embedding.width else None
-        self.unit = arch.head.unit and ("channels", "tokens").index(arch.head.unit)  # the dimension that is measured
-
-    def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model) -> (B, T, vocab_size)
-        x = x if self.down is None else self.down(x)
-        return (
-            super().forward(x) if self.unit is None else F.linear(x, F.normalize(self.weight, dim=self.unit), self.bias)
-        )
-
-
-class PredictAhead(nn.Module):
-    """One multi-token-prediction module: joins the stream with a later token's embedding (arXiv:2412.19437, eq. 21)."""
-
-    def __init__(self, arch: Architecture, steps: tuple[Step, ...], make: Callable[[str], nn.Module]):
-        super().__init__()
-        arch = arch.ahead
-        self.split = arch.residual.split(arch.d_model)
-        self.stream_norm, self.token_norm = arch.norm.build(arch.d_model), arch.norm.build(arch.d_model)
-        self.join = Linear(2 * arch.d_model, arch.d_model)
-        self.block = Block(arch, steps, make)
-        self.merge = arch.residual.merge(arch.d_model)
-        self.norm = arch.norm.build(arch.d_model) if arch.mtp.norm else None
-
-    def forward(self, stream: Tensor, ahead: Tensor, positions: Tensor, tokens: Tensor | None = None) -> Tensor:
-        """What the model's head reads (all the streams where there are several), the next tokens' embeddings (B, T, d_model),
-        and those tokens where a part reads them -> what the head reads next."""
-        ahead = self.token_norm(ahead)
-        ahead = ahead if self.split is None else self.split(ahead)
-        x = self.join(torch.cat((ahead, self.stream_norm(stream)), dim=-1))  # as the stream
-        x = self.block(x, positions, None, tokens)
-        x = x if self.merge is None else self.merge(x)
-        return x if self.norm is None else self.norm(x)
-
-
-class Ahead(nn.ModuleList):
-    """All of an architecture's multi-token-prediction modules; embedding and head are the model's."""
-
-    AROUND = ("stream_norm", "token_norm", "join", "norm")  # what stands around the block of each
-
-    def __init__(self, arch: Architecture):
-        def make(name: str) -> nn.Module:
-            return arch.part(name).build(arch.d_model)
-
-        super().__init__(PredictAhead(arch, steps, make) for steps in (arch.mtp.each if arch.mtp else ()))
-        self.arch = arch
-        if arch.mtp and arch.mtp.one_join:
-            for module in self:
-                for name in self.AROUND:
-                    setattr(module, name, getattr(self[0], name))
-
 
 def build(arch: Architecture, device: str | torch.device = "meta", dtype: torch.dtype = torch.float32) -> Model:
     """The whole model: any size on "meta", where tensors have shapes and no memory; random weights elsewhere.
@@ -306,7 +229,12 @@ def build(arch: Architecture, device: str | torch.device = "meta", dtype: torch.
 
 def build_mtp(arch: Architecture, device: str | torch.device = "meta", dtype: torch.dtype = torch.float32) -> Ahead:
     """The multi-token-prediction modules, none where the architecture has none."""
-    return _made(lambda: Ahead(arch), device, dtype)
+
+    def make(name: str) -> nn.Module:
+        return arch.part(name).build(arch.d_model)
+
+    each = arch.mtp.each if arch.mtp else ()
+    return _made(lambda: Ahead(arch, (Block(arch.ahead, steps, make) for steps in each)), device, dtype)
 
 
 def _made(make: Callable[[], nn.Module], device: str | torch.device, dtype: torch.dtype) -> nn.Module:
@@ -398,14 +326,6 @@ def summary(arch: Architecture, steps: tuple[Step, ...], length: int = 16):
     return torchinfo.summary(
         block, input_data=inputs, device="meta", depth=8, col_names=columns, row_settings=("var_names",), verbose=0
     )
-
-
-def beneath(arch: Architecture) -> nn.Module | None:
-    """The module below the layers that gives some of them an input of their own."""
-    if arch.fed is None:
-        return None
-    name, layers = arch.fed
-    return arch.part(name).beneath(len(layers), arch.d_model)
 
 
 def parameters(module: nn.Module) -> int:

@@ -9,12 +9,14 @@ Operations that only rearrange a tensor (view, split, transpose) are no boxes: t
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from typing import Literal
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from .model import Block, PredictAhead
+from .frame import Frame, PredictAhead
+from .model import Block, Layers
 from .parts import Part
 from .parts.base import Box, arguments
 from .spec import Architecture, Step
@@ -136,7 +138,7 @@ class _Recorder(TorchFunctionMode):
             number, name = number + 1, f"{wanted}_{number + 1}"
         self.used.add(name)
         # What a box hands through unchanged is from now on its own tensor.
-        given = tuple(t.new_empty(t.shape) if id(t) in self.known else t for t in _each(out))
+        given = tuple(t.detach() if id(t) in self.known else t for t in _each(out))
         for tensor in given:
             self.known[id(tensor)] = tensor, name, name
         shape, written = symbolic(given[0].shape), sum(_per_token(t.shape) for t in given) + scratch
@@ -160,7 +162,8 @@ def _tensors(args: tuple) -> Iterator[torch.Tensor]:
 def trace(module: nn.Module, inputs: dict[str, torch.Tensor]) -> Traced:
     """Trace `module`, built for this alone, on meta tensors named as its forward's arguments."""
     inputs = {name: inputs[name] for name in arguments(type(module).forward) if name in inputs}
-    recorder = _Recorder(inputs, {id(p): path for path, p in module.named_parameters()})
+    parameters = dict(module.named_parameters())
+    recorder = _Recorder(inputs, {id(p): path for path, p in parameters.items()})
     boxes = {path: box for path, box in module.named_modules() if isinstance(box, Box)}
     for path, box in boxes.items():
         box.forward = partial(recorder.box, path, box, box.forward)
@@ -172,21 +175,22 @@ def trace(module: nn.Module, inputs: dict[str, torch.Tensor]) -> Traced:
     return Traced(
         tuple(recorder.operations),
         Tensor(source, name, symbolic(out.shape)),
-        {path: tuple(p.shape) for path, p in module.named_parameters()},
+        {path: tuple(p.shape) for path, p in parameters.items()},
         {path: tuple(b.shape) for path, b in module.named_buffers()},
         boxes,
     )
 
 
+@lru_cache(maxsize=4096)
 def symbolic(shape: tuple[int, ...]) -> Sizes:
-    """(101, 1073741827, 7168) -> ("B", "T", 7168); as many as T / 16 less one are "T/16−1"."""
+    """(101, 1073741827, 7168) -> ("B", "T", 7168); as many as T / 16 less one, in the place of tokens, are "T/16−1"."""
 
     def size(index: int, n: int) -> int | str:
         if n % (B * T) == 0:
             return "B·T" if n == B * T else f"B·T·{n // (B * T)}"
         if n % T == 0:
             return "T" if n == T else f"T·{n // T}"
-        if n > WIDEST:
+        if index == 1 and n > WIDEST:
             per = T // n
             short = T // per - n  # few: what no whole block stands for yet
             return (f"T/{per}" if per > 1 else "T") + (f"−{short}" if short else "") if short < WIDEST else n
@@ -212,85 +216,78 @@ def trace_part(part: Part, d_model: int) -> Traced:
     return trace(module, inputs)
 
 
-@lru_cache(maxsize=256)
-def trace_beneath(part: Part, layers: int, d_model: int) -> Traced:
-    """The module below the layers that gives each an input of its own."""
-    with torch.device("meta"):
-        module = part.beneath(layers, d_model)
-        inputs = {"tokens": torch.empty(B, T, dtype=torch.long), "x": torch.empty(B, T, d_model)}
-    return trace(module, inputs)
-
-
 class Stub(Box):
-    """Stands for a part in a block's trace: the part itself is traced by its own value."""
+    """Stands in a trace for what is traced by its own value: for a part in its block, for the layers in their frame."""
 
     box = "part"
     keeps_shape = True
+    names: tuple[str, ...] = ()
 
-    def __init__(self, name: str, part: Part):
+    def __init__(self, name: str, label: str, names: tuple[str, ...]):
         super().__init__()
-        self.name, self.part, self.label = name, part, part.title
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return ("x", *self.part.reads)
+        self.name, self.label, self.names = name, label, names
 
     def forward(self, x: torch.Tensor, *beside: torch.Tensor) -> torch.Tensor:
         return x
 
 
 @dataclass(frozen=True)
-class _Wiring:
-    """What the dataflow between a block's parts depends on: nothing inside the parts, so an edit there keeps it."""
+class _Of:
+    """What is traced, and all that its dataflow depends on: an edit of anything else, inside a part, say, keeps the trace."""
 
-    steps: tuple[Step, ...]
-    d_model: int
-    defaults: tuple
-    parts: tuple[tuple, ...]
-    arch: Architecture = field(compare=False, hash=False, repr=False)
+    kind: Literal["frame", "block", "ahead"]
+    key: tuple
+    arch: Architecture = field(compare=False, repr=False)
+    steps: tuple[Step, ...] = ()
+
+
+def trace_frame(arch: Architecture) -> Traced:
+    """What stands around the layers, with all layers as one box."""
+    beneath = arch.fed and (arch.part(arch.fed[0]), len(arch.fed[1]))
+    sizes = arch.vocab_size, arch.d_model, arch.embedding, arch.tied_embeddings, arch.head
+    return _trace(
+        _Of("frame", (*sizes, arch.position.added and arch.position, arch.norm, arch.residual, beneath), arch)
+    )
 
 
 def trace_block(arch: Architecture, steps: tuple[Step, ...]) -> Traced:
     """A block with its parts as boxes."""
-    return _trace_block(_wiring(arch, steps))
+    return _trace(_Of("block", _wiring(arch, steps), arch, steps))
 
 
 def trace_ahead(arch: Architecture, steps: tuple[Step, ...]) -> Traced:
     """One multi-token-prediction module with its parts as boxes."""
-    return _trace_ahead(_wiring(arch.ahead, steps, arch.mtp.norm))
+    return _trace(_Of("ahead", (*_wiring(arch.ahead, steps), arch.mtp.norm), arch.ahead, steps))
 
 
-def _wiring(arch: Architecture, steps: tuple[Step, ...], *more: bool) -> _Wiring:
+def _wiring(arch: Architecture, steps: tuple[Step, ...]) -> tuple:
+    """What the dataflow between a block's parts depends on."""
     names = {name for step in steps for name in step.parts}
     used = [(name, arch.parts[name]) for name in sorted(names)]
-    parts = tuple((name, part.kind, getattr(part, "norm", None), _widths(part, arch.d_model)) for name, part in used)
-    return _Wiring(steps, arch.d_model, (arch.norm, arch.residual, *more), parts, arch)
+    parts = ((name, part.kind, getattr(part, "norm", None), _widths(part, arch.d_model)) for name, part in used)
+    return arch.d_model, arch.norm, arch.residual, *parts
 
 
 def _widths(part: Part, d_model: int) -> tuple[tuple[str | int, ...], ...]:
     return tuple((name, *tensor.shape[2:]) for name, tensor in part.beside(1, 1, d_model).items())
 
 
-@lru_cache(maxsize=512)
-def _trace_block(wiring: _Wiring) -> Traced:
-    arch, d = wiring.arch, wiring.d_model
-    streams = () if arch.residual.streams == 1 else (arch.residual.streams,)
-    with torch.device("meta"):
-        module = Block(arch, wiring.steps, lambda name: Stub(name, arch.parts[name]))
-        inputs = {"stream": torch.empty(B, T, *streams, d), "positions": torch.empty(T, dtype=torch.long)}
-        for name in (name for step in wiring.steps for name in step.parts):
-            inputs |= arch.parts[name].beside(B, T, d)
-    return trace(module, inputs)
+@lru_cache(maxsize=1024)
+def _trace(of: _Of) -> Traced:
+    arch, d = of.arch, of.arch.d_model
 
+    def stub(name: str) -> Stub:
+        return Stub(name, arch.parts[name].title, ("x", *arch.parts[name].reads))
 
-@lru_cache(maxsize=256)
-def _trace_ahead(wiring: _Wiring) -> Traced:
-    arch, d = wiring.arch, wiring.d_model
-    streams = () if arch.residual.streams == 1 else (arch.residual.streams,)
     with torch.device("meta"):
-        module = PredictAhead(arch, wiring.steps, lambda name: Stub(name, arch.parts[name]))
-        inputs = {"stream": torch.empty(B, T, *streams, d), "ahead": torch.empty(B, T, d)}
-        inputs["positions"] = torch.empty(T, dtype=torch.long)
-        for name in (name for step in wiring.steps for name in step.parts):
-            inputs |= arch.parts[name].beside(B, T, d)
-    return trace(module, inputs)
+        inputs = {"tokens": torch.empty(B, T, dtype=torch.long), "positions": torch.empty(T, dtype=torch.long)}
+        if of.kind == "frame":
+            module = Frame(arch, lambda _: Stub("layers", "Layers", arguments(Layers.forward)))
+        else:
+            block = Block(arch, of.steps, stub)
+            module = block if of.kind == "block" else PredictAhead(arch, block)
+            streams = () if arch.residual.streams == 1 else (arch.residual.streams,)
+            inputs |= {"stream": torch.empty(B, T, *streams, d), "ahead": torch.empty(B, T, d)}
+            for name in (name for step in of.steps for name in step.parts):
+                inputs |= arch.parts[name].beside(B, T, d)
+    return trace(module, inputs)  # outside: the default device would be asked about at every operation

@@ -13,7 +13,7 @@ from core.model import LIVE_PARAMETERS, LIVE_PARTS, build, shrink
 from core.parts import PARTS
 from core.routing import route
 from core.spec import MAX_BLOCKS, MAX_PLACES, Unsupported, parse
-from core.trace import trace_beneath, trace_part
+from core.trace import trace_frame, trace_part
 from tests.fuzz import _fields
 
 ATTENTION = {"kind": "attention", "heads": 4, "kv_heads": 2, "head_dim": 16}
@@ -74,7 +74,7 @@ def test_tensors_of_every_part_can_be_counted(kind):
         except Unsupported:
             continue
         traces = [trace_part(arch.part("part"), arch.d_model)]
-        traces += [trace_beneath(arch.part("part"), len(arch.fed[1]), arch.d_model)] if arch.fed else []
+        traces.append(trace_frame(arch))
         sizes = {str(n) for trace in traces for op in trace.operations for n in op.shape}
         assert kind in POOLED or not [n for n in sizes if "/" in n or "−" in n], part
         assert core.graph(arch) and core.cost(arch).to_dict()

@@ -76,10 +76,10 @@ def check_flops(part, d_model: int) -> None:
             assert measured.get(path, 0) == flops, path
     if "per_layer" in part.reads:
         with torch.device("meta"):
-            below = counted(
-                part.beneath(3, d_model), torch.zeros(1, NEW, dtype=torch.long), torch.empty(1, NEW, d_model)
-            )
-        assert {k: v for k, v in below.items() if v} == part.beneath_flops(3, d_model, NEW)
+            module = part.beneath(3, d_model)
+            below = counted(module, torch.zeros(1, NEW, dtype=torch.long), torch.empty(1, NEW, d_model))
+        said = {path: NEW * box.token_flops for path, box in module.named_modules() if isinstance(box, Box)}
+        assert {k: v for k, v in below.items() if v} == {k: v for k, v in said.items() if v}
 
     def known(path: str) -> bool:
         """Whether a closed figure is of this module, of one inside it, or of one around it."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..model import Ahead
+from ..frame import Ahead
 from ..parts.renamed import today
 from ..reading import bounded
 from ..spec import METADATA, Architecture, Unsupported, parse

@@ -224,6 +224,9 @@ class AltUpSplit(_Projections):
     def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model) -> (B, T, N, d_model)
         return self.projected(x, [x] * len(self.projections))
 
+    def outline(self, x: Tensor) -> Tensor:
+        return x.new_empty(*x.shape[:2], 1 + len(self.projections), x.shape[-1])
+
 
 class AltUpMerge(_Projections):
     label = "Merge streams"
@@ -232,3 +235,6 @@ class AltUpMerge(_Projections):
     def forward(self, stream: Tensor) -> Tensor:  # (B, T, N, d_model) -> (B, T, d_model)
         first, *others = stream.unbind(2)
         return self.projected(first, others).mean(dim=2)
+
+    def outline(self, stream: Tensor) -> Tensor:
+        return stream.new_empty(*stream.shape[:2], stream.shape[-1])

@@ -182,10 +182,6 @@ class Part(Spec):
         it reads as `per_layer`. x is what leaves the token embedding."""
         return None
 
-    def beneath_flops(self, layers: int, d_model: int, new: int) -> Flops:
-        """FLOPs of that module, by submodule path."""
-        return Flops()
-
     # Its rows of the cost: path prefix -> words.
     beneath_rows: ClassVar[dict[str, str]] = {}
 
@@ -316,6 +312,9 @@ class Linear(Box, nn.Linear):
     def __init__(self, d_in: int, d_out: int, bias: bool = False):
         super().__init__(d_in, d_out, bias=bias)
 
+    def outline(self, x: Tensor) -> Tensor:
+        return x.new_empty(*x.shape[:-1], self.out_features)
+
     def reset_parameters(self) -> None:
         if self.weight.is_meta:  # nothing to fill, and analysis builds thousands of these
             return
@@ -325,15 +324,14 @@ class Linear(Box, nn.Linear):
 
 
 class Embedding(Box, nn.Embedding):
-    """A table of one vector a token (or a position), times a constant; where it is `width` wide, a projection follows."""
+    """A table of one vector a token (or a position), times a constant."""
 
     box = "embedding"
     label = "Embedding"
 
-    def __init__(self, rows: int, d_model: int, scale: float = 1.0, width: int | None = None):
+    def __init__(self, rows: int, width: int, scale: float = 1.0):
         self.scale = scale
-        super().__init__(rows, width or d_model)
-        self.up = Linear(width, d_model) if width else None
+        super().__init__(rows, width)
 
     def reset_parameters(self) -> None:
         if not self.weight.is_meta:
@@ -341,8 +339,7 @@ class Embedding(Box, nn.Embedding):
 
     def forward(self, index: Tensor) -> Tensor:
         x = super().forward(index)
-        x = x if self.scale == 1 else x * torch.tensor(self.scale, dtype=x.dtype, device=x.device)
-        return x if self.up is None else self.up(x)
+        return x if self.scale == 1 else x * torch.tensor(self.scale, dtype=x.dtype, device=x.device)
 
 
 def normal(*shape: int) -> nn.Parameter:

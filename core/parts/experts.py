@@ -266,7 +266,7 @@ class StackedExperts(Box):
 
     def __init__(self, part: Experts, d_model: int):
         super().__init__()
-        self.part = part
+        self.part, self.idle = part, part.idle_parameters(d_model)
         e, f, d = part.count, part.d_ff, d_model
         shapes = {"gate": (f, d), "up": (f, d), "down": (d, f)}
         if not part.gated:

@@ -33,21 +33,6 @@ class NGrams(Spec):
     def count(self) -> int:
         return self.tables * (self.longest - 1)
 
-    def shapes(self, d_model: int) -> dict[str, tuple[int, int]]:
-        """Every table and projection."""
-        width = d_model // self.count
-        tables = {f"tables.{i}": (self.rows + 2 * i, width) for i in range(self.count)}
-        return tables | {f"ups.{i}": (d_model, width) for i in range(self.count)}
-
-    def idle_parameters(self, d_model: int) -> int:
-        """All rows of the tables but the one of each that a token reads."""
-        return sum(
-            (rows - 1) * width for name, (rows, width) in self.shapes(d_model).items() if name.startswith("tables")
-        )
-
-    def flops(self, d_model: int, new: int) -> int:
-        return 2 * new * d_model * (d_model // self.count) * self.count
-
     def shrink(self, vocab_size: int) -> "NGrams":
         end = self.end if self.end is None or self.end < vocab_size else None
         return self.model_copy(update={"rows": min(self.rows, 2 * vocab_size + 1), "end": end})
@@ -78,6 +63,8 @@ class NGramEmbedding(Box):
         self.tables = nn.ModuleList(Embedding(ngrams.rows + 2 * i, width) for i in range(ngrams.count))
         self.ups = nn.ModuleList(Linear(width, d_model) for _ in range(ngrams.count))
         self.recent = Recent(ngrams.longest)
+        self.token_flops = 2 * sum(up.weight.numel() for up in self.ups)
+        self.idle = sum(table.weight.numel() - width for table in self.tables)  # a token reads a row of each
 
     def forward(self, x: Tensor, tokens: Tensor) -> Tensor:  # (B, T, d_model), (B, T)
         before = earlier(self.recent(tokens), self.ngrams.longest, tokens.shape[1], self.ngrams.end)

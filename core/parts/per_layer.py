@@ -42,9 +42,6 @@ class PerLayerEmbedding(Activated, Part):
     def beneath(self, layers: int, d_model: int) -> nn.Module:
         return PerLayerInputs(self, layers, d_model)
 
-    def beneath_flops(self, layers: int, d_model: int, new: int) -> Flops:
-        return Flops(context=2 * new * d_model * layers * self.width)
-
     def flops(self, d_model: int, new: int, past: int) -> Flops:
         return Flops(dict.fromkeys(("gate", "project"), 2 * new * d_model * self.width))
 
@@ -113,6 +110,10 @@ class Table(Embedding):
 
 class Context(Linear):
     """A projection over the root of its input's width."""
+
+    @property
+    def token_flops(self) -> int:
+        return 2 * self.weight.numel()
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) * self.in_features**-0.5

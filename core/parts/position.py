@@ -166,11 +166,6 @@ class _Position(Spec):
         return None
 
     @property
-    def rows(self) -> int:
-        """Learned vectors in that table."""
-        return 0
-
-    @property
     def added(self) -> str:
         """What that table is, in words; empty where there is none."""
         return ""
@@ -255,12 +250,8 @@ class Learned(_Position):
     offset: int = Field(0, ge=0, le=1024, description="Rows before the first position's, which nothing reads (OPT)")
 
     @property
-    def rows(self) -> int:
-        return self.length + self.offset
-
-    @property
     def added(self) -> str:
-        return f"One learned vector for each of {self.rows:,} positions: the model cannot read further."
+        return f"One learned vector for each of {self.length + self.offset:,} positions: the model cannot read further."
 
     def table(self, d_model: int) -> nn.Module:
         return Table(self, d_model)
@@ -325,20 +316,25 @@ class NoPosition(_Position):
 class Table(Embedding):
     """One learned vector a position."""
 
+    label = "Position embedding"
+
     def __init__(self, position: Learned, d_model: int):
-        super().__init__(position.rows, d_model)
-        self.offset = position.offset
+        super().__init__(position.length + position.offset, d_model)
+        self.offset, self.explain = position.offset, position.added
 
     def forward(self, positions: Tensor) -> Tensor:  # (T,) -> (T, d_model)
         return super().forward(positions + self.offset)
 
 
-class Sinusoids(nn.Module):
+class Sinusoids(Box):
     """sin(p f) and cos(p f) for frequencies f from one down to about 1 / base."""
+
+    box = "embedding"
+    label = "Position embedding"
 
     def __init__(self, position: Sinusoidal, d_model: int):
         super().__init__()
-        self.position, self.d_model = position, d_model
+        self.position, self.d_model, self.explain = position, d_model, position.added
 
     def forward(self, positions: Tensor) -> Tensor:  # (T,) -> (T, d_model)
         half = self.d_model // 2

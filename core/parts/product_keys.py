@@ -133,6 +133,7 @@ class Neurons(Box):
         self.activation, self.scratch = PLAIN[GATED.get(part.activation, part.activation)], 2 * part.top_k
         self.label = f"Neurons, {NAMES[GATED.get(part.activation, part.activation)]}"
         self.down, self.up = normal(part.count, d_model), normal(part.count, d_model)
+        self.idle = part.idle_parameters(d_model)
 
     def forward(self, x: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
         """(B, T, d_model), (B, T, K), (B, T, K) -> (B, T, d_model)."""
