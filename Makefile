@@ -9,7 +9,7 @@ export PYTHONPATH := $(CURDIR)
 export MALLOC_MMAP_THRESHOLD_ := 65536
 export MALLOC_TRIM_THRESHOLD_ := 65536
 
-.PHONY: app test quick coverage lint requirements bench sheet sizes figures sweep fuzz parity clean
+.PHONY: app test quick coverage lint requirements bench sheet sizes keys figures sweep fuzz parity clean
 
 app: .venv/.app
 	@echo "Strata: http://localhost:$(PORT)"
@@ -45,6 +45,9 @@ sheet: .venv/.test
 
 sizes: .venv/.test
 	$(BIN)/python docs/sizes.py
+
+keys: .venv/.test
+	$(BIN)/python docs/config.py
 
 figures: .venv/.test
 	$(BIN)/python docs/figures.py

@@ -1,7 +1,8 @@
 """config.json in and out, and checkpoints in. `reading` knows what a config.json is and how its keys are taken, `weights` what
 checkpoints call their tensors, and `families` has one file a family where they differ.
 
-A family's module has `TYPES` (its model_type values), `read(config, model_type) -> dict` (the spec's mapping),
+A family's module has `TYPES` (its model_type values), `KEYS` (the keys that it declares: `reading.keys`; by type where these differ),
+`read(config, model_type) -> dict` (the spec's mapping),
 `write(arch) -> dict` (the config.json, or Unsupported: it says by `pieces.made_of` what its layers have),
 `sources(arch) -> Sources` (where each parameter is in a checkpoint),
 `ignored(name) -> bool` (tensors that are no part of the model) and, where it is not `model.` alone,

@@ -4,13 +4,22 @@ from collections.abc import Mapping
 
 from ...parts.position import Rope
 from ...spec import Architecture
-from ..reading import pieces, rotary
+from ..reading import keys, pieces, rotary
 from ..reading.config import Config, text_config
+from ..reading.keys import Unread
 from ..weights.tensors import ignored as ignored
 from ..weights.tensors import llama_sources as sources  # noqa: F401
-from .gemma2 import KINDS, gemma, gemma_attention, gemma_dense, window, write_gemma
+from .gemma2 import KINDS, gemma, window, write_gemma
 
 TYPES = ("gemma3_text", "gemma3")  # gemma3 wraps the text model and one that sees images
+
+
+KEYS = gemma(
+    262_208, 131_072, None,
+    Unread("attn_logit_softcapping", written="attention.scores.softcap"),  # Gemma 2's, which nothing reads here
+    Unread("_sliding_window_pattern"),  # what layer_types were made from
+    qk_norm={},
+)  # fmt: skip
 
 
 def read(config: Config, model_type: str) -> dict:
@@ -19,21 +28,17 @@ def read(config: Config, model_type: str) -> dict:
         value = read(text, "gemma3_text")
         text.finish(value)
         return value
-    value = gemma(config, vocab_size=262_208, context=131_072, softcap=None)
-    attention = gemma_attention(config, value["d_model"]) | {"qk_norm": {}}
-    config.ignore("_sliding_window_pattern")  # what layer_types were made from
-    config.ignore("attn_logit_softcapping")  # Gemma 2's, which nothing reads here
-    depth, every = config.depth("num_hidden_layers", 26), config.count("sliding_window_pattern", 6)
+    said = keys.read(config, KEYS)
+    depth, attention, every = said["depth"], said.pop("attention"), config.count("sliding_window_pattern", 6)
     usual = ["sliding_attention" if (layer + 1) % every else "full_attention" for layer in range(depth)]
     types = pieces.layer_types(config, depth, usual, *KINDS)
     without_null_ropes(config)
-    near, far = rotary.ropes(config, value["context"], 1e6, config.take("rope_local_base_freq", float, 1e4))
-    position = far if "full_attention" in types else near
+    near, far = rotary.ropes(config, said["context"], 1e6, config.take("rope_local_base_freq", float, 1e4))
+    said["position"] = position = far if "full_attention" in types else near
     mixers, order = pieces.windowed(
         types, attention, window(config, types), {} if near == position else {"position": near}
     )
-    parts = mixers | {"dense": gemma_dense(config)}
-    return pieces.assemble(config, value, position, parts, [[name, "dense"] for name in order])
+    return pieces.model(config, said | mixers, [[name, "dense"] for name in order])
 
 
 def without_null_ropes(config: Config) -> None:
@@ -47,7 +52,7 @@ def without_null_ropes(config: Config) -> None:
 def write(arch: Architecture) -> dict:
     far = arch.position
     near = next((part.position for part in arch.parts.values() if getattr(part, "position", None)), arch.position)
-    named = {"architectures": ["Gemma3ForCausalLM"], "model_type": "gemma3_text"} | write_gemma(arch)
+    named = write_gemma(arch, "Gemma3", "gemma3_text", KEYS)
     older = isinstance(near, Rope) and near.scaling is None
     ropes = (
         {"rope_local_base_freq": near.base} | rotary.write_rope(far, arch.context)

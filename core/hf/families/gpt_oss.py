@@ -8,13 +8,12 @@ from torch import Tensor
 from ...parts.attention import Attention
 from ...parts.experts import Experts
 from ...spec import Architecture, Unsupported
-from ..reading import pieces, rotary
-from ..reading.config import Config, layers
-from ..reading.pieces import unless
+from ..reading import keys, pieces, rotary
+from ..reading.config import Config
+from ..reading.keys import Again, Always, Key, Unread
 from ..weights import tensors
 from ..weights.checkpoint import Source, Sources
 from ..weights.tensors import one
-from .deepseek_v3 import either
 
 TYPES = ("gpt_oss",)
 KINDS = {"sliding_attention": "local", "full_attention": "global"}
@@ -22,68 +21,49 @@ FP4 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # what the three bits below the 
 YARN = {"kind": "yarn", "factor": 32.0, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": False}
 
 
+KEYS = (
+    *keys.sizes(201_088, 2_880, 131_072, 36, eps=1e-5),
+    Always("attention", kind="attention", scores={"sinks": True}),
+    *keys.heads(64, 8, 64),
+    Key("attention_bias", "attention.bias", True),
+    *keys.experts(
+        128, 4, 2_880, names="num_local_experts/num_experts", width="intermediate_size", act="", activation="clamped_swiglu", bias=True,
+        router={"over": "chosen", "bias": True},
+    ),
+    Key("swiglu_limit", "moe.clamp", 7.0),
+    Key("swiglu_alpha", "moe.swish_slope", 1.702),
+    Again("experts_per_token", "moe.top_k"),
+    Unread("hidden_act"),  # the experts' activation is fixed, whatever this says
+    Unread("initial_context_length"),  # said again in the rope's own keys
+)  # fmt: skip
+
+
 def read(config: Config, model_type: str) -> dict:
-    value = pieces.sizes(config, vocab_size=201_088, d_model=2_880, context=131_072, tied=False, eps=1e-5)
-    value["position"] = rotary.rope(config, value["context"], theta=150_000.0)
+    said = keys.read(config, KEYS)
+    said["position"] = rotary.rope(config, said["context"], theta=1.5e5)
     if config.raw.get("rope_parameters") is None and not config.raw.get("rope_scaling"):
-        value["position"]["scaling"] = YARN | {
+        said["position"]["scaling"] = YARN | {
             "original_context": config.raw.get("original_max_position_embeddings") or 4_096
         }
-    depth = config.depth("num_hidden_layers", 36)
+    depth, part = said["depth"], said.pop("attention")
     types = pieces.layer_types(config, depth, (["sliding_attention", "full_attention"] * depth)[:depth], *KINDS)
-    parts = {KINDS[word]: _attention(config, value["d_model"], word) for word in KINDS if word in types}
-    config.ignore("hidden_act")  # the experts' activation is fixed, whatever this says
-    parts["moe"] = {
-        "kind": "experts",
-        "count": either(config, "num_local_experts", "num_experts", 128),
-        "top_k": config.count("num_experts_per_tok", 4),
-        "d_ff": config.count("intermediate_size", 2_880),
-        "activation": "clamped_swiglu",
-        "bias": True,
-        "router": {"over": "chosen", "bias": True},
-    }
-    parts["moe"] |= unless(7.0, clamp=config.take("swiglu_limit", float, 7.0))
-    parts["moe"] |= unless(1.702, swish_slope=config.take("swiglu_alpha", float, 1.702))
-    config.expect("experts_per_token", parts["moe"]["top_k"])
-    config.ignore("initial_context_length")  # said again in the rope's own keys
-    value |= {"parts": parts, "layers": layers([[KINDS[word], "moe"] for word in types])}
-    return value | pieces.precision(config, parts)
-
-
-def _attention(config: Config, d_model: int, word: str) -> dict:
-    part = {"kind": "attention", "sinks": True} | pieces.heads(config, d_model, heads=64, kv_heads=8, head_dim=64)
-    part |= unless(False, bias=config.take("attention_bias", bool, True))
     window = config.count("sliding_window", 128, null=None)
-    if word == "full_attention":
-        return part
-    if window is None:
+    if window is None and "sliding_attention" in types:
         raise config.refuse("sliding_window", "layer_types has layers with a window")
-    return part | {"window": window}
+    said |= {KINDS["sliding_attention"]: part | {"window": window}, KINDS["full_attention"]: part}
+    return pieces.model(config, said, [[KINDS[word], "moe"] for word in types])
 
 
 def write(arch: Architecture) -> dict:
-    kinds = {"local": Attention | None, "global": Attention | None, "moe": Experts}
-    local, far, moe = pieces.made_of(arch, kinds)
-    attention = local or far
-    words = {name: word for word, name in KINDS.items()}
-    rope = rotary.write_dictionary(arch.position, arch.context)
-    return (
-        {"architectures": ["GptOssForCausalLM"], "model_type": "gpt_oss", "hidden_act": "silu"}
-        | pieces.write_sizes(arch)
-        | pieces.write_heads(attention)
-        | {
-            "attention_bias": attention.bias,
-            "layer_types": [words[block[0].parts[0]] for block in arch.sequence],
-            "num_local_experts": moe.count,
-            "num_experts_per_tok": moe.top_k,
-            "intermediate_size": moe.d_ff,
-            "swiglu_limit": moe.clamp,
-            "swiglu_alpha": moe.swish_slope,
-            "rope_parameters": rope,  # without it the family's own scaling would hold
-        }
-        | ({"sliding_window": attention.sight.window} if attention.sight.window else {})
-        | pieces.write_precision(arch)
-    )
+    local, far, _ = pieces.made_of(arch, {"local": Attention | None, "global": Attention | None, "moe": Experts})
+    written = pieces.write_model(arch, "GptOss", "gpt_oss", KEYS, attention=local or far) | {
+        "hidden_act": "silu",
+        "layer_types": pieces.write_layer_types(arch),
+        "rope_parameters": rotary.write_dictionary(
+            arch.position, arch.context
+        ),  # without it the family's scaling would hold
+    }
+    return written | ({"sliding_window": local.sight.window} if local else {})
 
 
 def sources(arch: Architecture) -> Sources:

@@ -82,23 +82,13 @@ def _turned_by_head_dim(config: Config, said: dict) -> None:
     said["attention"]["rope_dim"] = config.count("head_dim", said["attention"]["rope_dim"])
 
 
-@dataclass(frozen=True)
-class Stepping(v3.LatentTurning):
-    """A rope whose dictionary says too how the scores grow."""
-
-    usual: Mapping[str, Any]
+class Stepping(rotary.Stepping):
+    """The same beside a latent."""
 
     def read(self, config: Config, said: dict) -> None:
-        said["attention"] |= rotary.temperature(config, self.usual)
+        said["attention"].setdefault("scores", {}).update(rotary.temperature(config, self.usual))
         config.raw = _whole(config.raw, said["attention"])
         v3.LatentTurning().read(config, said)
-
-    def write(self, of: Writing) -> dict:
-        rope = rotary.write_dictionary(of.arch.position, of.arch.context)
-        return {"rope_parameters": rope | rotary.write_temperature(of.get("attention.scores.temperature"))}
-
-    def rows(self) -> Iterator[tuple[str, str, str]]:
-        return v3.LatentTurning(self.usual["rope_theta"]).rows()
 
 
 class Multipliers(Entry):
@@ -225,6 +215,6 @@ def ignored(name: str) -> bool:
 
 
 FAMILIES = [
-    Family(name, partial(read, row), partial(write, row, name), partial(sources, row), ignored)
+    Family(name, partial(read, row), partial(write, row, name), partial(sources, row), ignored, KEYS=row.keys)
     for name, row in MODELS.items()
 ]

@@ -555,6 +555,7 @@ class Family:
     sources: Callable[[Architecture], Sources]
     ignored: Callable[[str], bool] = tensors.ignored
     AHEAD: mtp.Names = mtp.LAYERS
+    KEYS: Keys = ()
 
     @property
     def TYPES(self) -> tuple[str]:
@@ -562,6 +563,9 @@ class Family:
 
 
 FAMILIES = [
-    Family(name, partial(read, row), partial(write, row, name), partial(sources, row), AHEAD=row.named_ahead)
+    Family(
+        name, partial(read, row), partial(write, row, name), partial(sources, row), AHEAD=row.named_ahead,
+        KEYS=row.keys + row.network,
+    )
     for name, row in MODELS.items()
-]
+]  # fmt: skip

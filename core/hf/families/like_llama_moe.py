@@ -209,7 +209,7 @@ def aria(config: Config, said: dict, order: list[str], sparse: list[bool]) -> No
 
 def minimax(config: Config, said: dict, order: list[str], sparse: list[bool]) -> None:
     config.expect("attn_type_list", [1] * len(order))
-    head_dim, position = said["attention"]["head_dim"], said["position"]
+    head_dim, position = said[order[0]]["head_dim"], said["position"]
     turned = config.count("rotary_dim", None, most=head_dim)
     if turned and not config.has("partial_rotary_factor") and "fraction" not in position:
         position["fraction"] = turned / head_dim
@@ -369,10 +369,10 @@ MODELS = {
         normalise=True, bias_at="e_score_correction_bias",
         ignored="num_mtp_modules mtp_transformer_layers use_mtp mlp_intermediate_size",  # the files hold no such modules
         fixed=dict(
-        use_qk_norm=True, qk_norm_type="per_layer", scoring_func="sigmoid", use_routing_bias=True, shared_intermediate_size=0,
-        layernorm_full_attention_beta=1.0, layernorm_linear_attention_beta=1.0, layernorm_mlp_beta=1.0, shared_moe_mode="sigmoid",
+            use_qk_norm=True, qk_norm_type="per_layer", scoring_func="sigmoid", use_routing_bias=True, shared_intermediate_size=0,
+            layernorm_full_attention_beta=1.0, layernorm_linear_attention_beta=1.0, layernorm_mlp_beta=1.0, shared_moe_mode="sigmoid",
+        ),
         after=minimax,
-    ),
     ),
     "olmoe": LikeLlamaMoe(
         "Olmoe", (50_304, 2_048, 2_048, 16, 4_096), (16, None, None), eps=("rms_norm_eps", 1e-5),
@@ -486,6 +486,9 @@ def sources(row: LikeLlamaMoe, arch: Architecture) -> Sources:
 
 
 FAMILIES = [
-    Family(name, partial(read, row), partial(write, row, name), partial(sources, row), AHEAD=row.named_ahead)
+    Family(
+        name, partial(read, row), partial(write, row, name), partial(sources, row), AHEAD=row.named_ahead,
+        KEYS=row.keys + row.network + row.experts,
+    )
     for name, row in MODELS.items()
-]
+]  # fmt: skip

@@ -4,8 +4,10 @@ stretches its rope and lets scores grow with the position."""
 from ...parts.attention import Attention
 from ...parts.feedforward import FeedForward
 from ...spec import Architecture
-from ..reading import pieces, rotary
+from ..reading import keys, pieces
 from ..reading.config import Config, text_config
+from ..reading.keys import Always, Entry, Key, Keys
+from ..reading.rotary import Stepping, Turning
 from ..weights.tensors import ignored as ignored
 from ..weights.tensors import llama_sources as sources  # noqa: F401
 from . import like_deepseek
@@ -23,6 +25,25 @@ YARN = {
 }  # fmt: skip
 
 
+def _keys(
+    vocab_size: int, context: int, depth: int, eps: float, head_dim: int | None, window: int | None, rope: Entry
+) -> Keys:
+    return (
+        *keys.sizes(vocab_size, 4_096, context, depth, eps=eps),
+        Always("attention", kind="attention"),
+        *keys.heads(32, 8, head_dim),
+        Key("sliding_window", "attention.sight.window", window, null=None),
+        *keys.feed_forward(14_336),
+        rope,
+    )
+
+
+KEYS = {
+    "mistral": _keys(32_000, 131_072, 32, 1e-6, None, 4_096, Turning()),
+    "ministral3": _keys(131_072, 262_144, 34, 1e-5, 128, None, Stepping(YARN)),
+}
+
+
 def read(config: Config, model_type: str) -> dict:
     if model_type == "mistral3":
         config.suppose("text_config", SMALL)
@@ -32,37 +53,13 @@ def read(config: Config, model_type: str) -> dict:
         value = like_deepseek.read(fourth, text, inner) if fourth else read(text, inner)
         text.finish(value)
         return value
-    third = model_type == "ministral3"
-    vocabulary, context, depth, eps = (131_072, 262_144, 34, 1e-5) if third else (32_000, 131_072, 32, 1e-6)
-    value = pieces.sizes(config, vocab_size=vocabulary, d_model=4_096, context=context, tied=False, eps=eps)
-    window = config.count("sliding_window", None if third else 4_096, null=None)
-    depth = config.depth("num_hidden_layers", depth)
+    said = keys.read(config, KEYS[model_type])
+    depth, window = said["depth"], said["attention"].get("sight", {}).get("window")
     config.expect("layer_types", ["sliding_attention" if window else "full_attention"] * depth)
-    sizes = {"heads": 32, "kv_heads": 8, "head_dim": 128 if third else None}
-    attention = pieces.attention(config, value["d_model"], biased=None, **sizes) | pieces.unless(None, window=window)
-    attention |= rotary.temperature(config, YARN) if third else {}
-    position = rotary.rope(config, value["context"])
-    parts = {"attention": attention, "dense": pieces.dense(config, 14_336)}
-    return pieces.assemble(config, value, position, parts, [["attention", "dense"]] * depth)
+    return pieces.model(config, said, [["attention", "dense"]] * depth)
 
 
 def write(arch: Architecture) -> dict:
-    attention, dense = pieces.made_of(arch, {"attention": Attention, "dense": FeedForward})
-    written = _write(arch, attention, dense)
-    if attention.scores.temperature is None:
-        return written
-    rope = rotary.write_dictionary(arch.position, arch.context)
-    rope |= rotary.write_temperature(attention.scores.temperature)
-    written |= {"architectures": ["Ministral3ForCausalLM"], "model_type": "ministral3", "rope_parameters": rope}
-    return {key: value for key, value in written.items() if key not in ("rope_theta", "rope_scaling")}
-
-
-def _write(arch: Architecture, attention: Attention, dense: FeedForward) -> dict:
-    return (
-        {"architectures": ["MistralForCausalLM"], "model_type": "mistral", "sliding_window": attention.sight.window}
-        | pieces.write_sizes(arch)
-        | pieces.write_heads(attention)
-        | pieces.write_dense(dense)
-        | rotary.write_rope(arch.position, arch.context)
-        | pieces.write_precision(arch)
-    )
+    attention, _ = pieces.made_of(arch, {"attention": Attention, "dense": FeedForward})
+    name, model_type = ("Ministral3", "ministral3") if attention.scores.temperature else ("Mistral", "mistral")
+    return pieces.write_model(arch, name, model_type, KEYS[model_type])

@@ -3,33 +3,30 @@
 from ...parts.attention import Attention
 from ...parts.feedforward import FeedForward
 from ...spec import Architecture
-from ..reading import pieces, rotary
+from ..reading import keys, pieces
 from ..reading.config import Config
+from ..reading.keys import Always
+from ..reading.rotary import Turning
 from ..weights.tensors import ignored as ignored
 from ..weights.tensors import llama_sources as sources  # noqa: F401
 
 TYPES = ("olmo2",)
 
 
+KEYS = (
+    *keys.sizes(50_304, 4_096, 2_048, 32, eps=1e-5),
+    *keys.attention(32, qk_norm={"across": "heads"}),
+    *keys.feed_forward(11_008),
+    Always("residual", norm="output"),
+    Turning(),
+)
+
+
 def read(config: Config, model_type: str) -> dict:
-    value = pieces.sizes(config, vocab_size=50_304, d_model=4_096, context=2_048, tied=False, eps=1e-5)
-    parts = {
-        "attention": pieces.attention(config, value["d_model"], heads=32) | {"qk_norm": {"across": "heads"}},
-        "dense": pieces.dense(config, 11_008),
-    }
-    blocks = [["attention", "dense"]] * config.depth("num_hidden_layers", 32)
-    return pieces.assemble(
-        config, value, rotary.rope(config, value["context"]), parts, blocks, residual={"norm": "output"}
-    )
+    said = keys.read(config, KEYS)
+    return pieces.model(config, said, [["attention", "dense"]] * said["depth"])
 
 
 def write(arch: Architecture) -> dict:
-    attention, dense = pieces.made_of(arch, {"attention": Attention, "dense": FeedForward})
-    return (
-        {"architectures": ["Olmo2ForCausalLM"], "model_type": "olmo2", "attention_bias": attention.bias}
-        | pieces.write_sizes(arch)
-        | pieces.write_heads(attention)
-        | pieces.write_dense(dense)
-        | rotary.write_rope(arch.position, arch.context)
-        | pieces.write_precision(arch)
-    )
+    pieces.made_of(arch, {"attention": Attention, "dense": FeedForward})
+    return pieces.write_model(arch, "Olmo2", "olmo2", KEYS)

@@ -10,8 +10,9 @@ from typing import Any
 from ...parts.attention import Attention
 from ...parts.position import Alibi, Dynamic, Rope
 from ...spec import Architecture, Unsupported
-from ..reading import classes, pieces
+from ..reading import classes, keys, pieces
 from ..reading.config import Config
+from ..reading.keys import Key, Keys, Unread
 from ..weights import mtp, tensors
 from ..weights.checkpoint import Source, Sources
 from . import before_llama, like_llama, like_llama_moe, phi
@@ -470,7 +471,19 @@ class Family:
             return like
         table = like_llama_moe if isinstance(like, LikeLlamaMoe) else like_llama
         made = (partial(table.read, like), partial(table.write, like, self.model_type), partial(table.sources, like))
-        return like_llama.Family(self.model_type, *made)
+        return like_llama.Family(self.model_type, *made, KEYS=like.keys + like.network + getattr(like, "experts", ()))
+
+    @property
+    def KEYS(self) -> Keys:
+        """The other family's, under this one's names, and its own."""
+        row, unread, declared = self.row, self.row.unread.split(), getattr(self.like, "KEYS", ())
+        declared = declared.get(self.like.TYPES[0], ()) if isinstance(declared, dict) else declared
+        kept = (entry for entry in declared if getattr(entry, "name", None) not in unread)
+        called = (
+            replace(entry, name=row.keys.get(entry.name, entry.name)) if isinstance(entry, Key) else entry
+            for entry in kept
+        )
+        return (*called, *keys.only(**row.fixed), Unread(row.ignored))
 
     def read(self, config: Config, model_type: str) -> dict:
         row, like = self.row, self.like
@@ -502,9 +515,9 @@ class Family:
             position = position.model_copy(update={"scaling": None})
         written = self.like.write(arch.model_copy(update={"position": position}))
         unread = {*self.row.unread.split(), "model_type"}
-        keys = {self.row.keys.get(key, key): said for key, said in written.items() if key not in unread}
-        keys |= {"model_type": self.model_type} | self.row.written(arch, written)
-        return {key: said for key, said in keys.items() if said is not None}
+        named = {self.row.keys.get(key, key): said for key, said in written.items() if key not in unread}
+        named |= {"model_type": self.model_type} | self.row.written(arch, written)
+        return {key: said for key, said in named.items() if said is not None}
 
     def sources(self, arch: Architecture) -> Sources:
         if self.row.sources:

@@ -9,24 +9,63 @@ from torch import Tensor
 from ...parts.attention import Attention
 from ...parts.delta import GatedDeltaNet
 from ...spec import Architecture, Unsupported
-from ..reading import pieces, rotary
+from ..reading import keys, pieces
 from ..reading.config import Config, text_config
+from ..reading.keys import Always, Key, Keys, Only, Unread
 from ..reading.pieces import unless
+from ..reading.rotary import Turning
 from ..weights import mtp, tensors
 from ..weights.checkpoint import Source, Sources
 from ..weights.tensors import one
-from .deepseek_v3 import either, write_mtp
 from .like_llama_moe import stepped
 
 AHEAD = mtp.APART
 TEXT = ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text")
 TYPES = (*TEXT, "qwen3_5", "qwen3_5_moe")  # the last two wrap a text model and one that sees images
-# vocabulary, d_model, layers, heads, kv_heads, d_ff, experts, top_k
-DEFAULTS = {
-    "qwen3_next": (151_936, 2_048, 48, 16, 2, 5_632, 512, 10),
-    "qwen3_5_text": (248_320, 4_096, 32, 16, 4, 12_288, None, None),
-    "qwen3_5_moe_text": (248_320, 2_048, 40, 16, 2, None, 256, 8),
+DELTA = (
+    Always("delta", kind="gated_delta_net"),
+    Key("linear_num_value_heads", "delta.heads", 32),
+    Key("linear_num_key_heads", "delta.key_heads", 16),
+    Key("linear_key_head_dim", "delta.key_dim", 128),
+    Key("linear_value_head_dim", "delta.value_dim", 128),
+    Key("linear_conv_kernel_dim", "delta.kernel", 4),
+    Key("hidden_act", "delta.activation", "silu", form=keys.PLAIN_ACTIVATION),
+)
+
+
+def experts(count: int, top_k: int, switch: bool) -> Keys:
+    """Softmax over all, the chosen weights normalised (where a key may say otherwise, `switch`), a gated shared expert."""
+    normalise = Key("norm_topk_prob", "moe.router.normalise", True)
+    return (
+        *keys.experts(count, top_k, 512, names="num_experts", router={"score": "softmax", "normalise": True}),
+        normalise if switch else Unread("norm_topk_prob", written="moe.router.normalise"),
+        Always("moe.shared", gate=True),
+        Key("shared_expert_intermediate_size", "moe.shared.d_ff", 512),
+    )
+
+
+def _keys(vocab_size: int, d_model: int, depth: int, kv_heads: int, modules: str, feeds: Keys) -> Keys:
+    return (
+        *keys.sizes(vocab_size, d_model, 32_768, depth, unit_offset=True),
+        *DELTA,
+        *keys.attention(16, kv_heads, 256, qk_norm={}, gate=True),
+        *feeds,
+        keys.ahead(0, modules),
+        Turning(fraction=0.25),
+        Unread("attn_output_gate mamba_ssm_dtype"),
+        Only("output_gate_type", "silu", "swish"),  # of the delta nets' norm; attention's gate is a sigmoid, always
+        Only("mtp_use_dedicated_embeddings", False),
+    )
+
+
+NEXT = "num_nextn_predict_layers/mtp_num_hidden_layers"
+OLD = "mtp_num_hidden_layers/num_nextn_predict_layers"
+KEYS = {
+    "qwen3_next": _keys(151_936, 2_048, 48, 2, NEXT, experts(512, 10, True)),
+    "qwen3_5_text": _keys(248_320, 4_096, 32, 4, OLD, keys.feed_forward(12_288)),
+    "qwen3_5_moe_text": _keys(248_320, 2_048, 40, 2, OLD, experts(256, 8, False)),
 }
+DENSE = keys.feed_forward(5_632)  # of Qwen3-Next's layers without experts
 
 
 def read(config: Config, model_type: str) -> dict:
@@ -35,58 +74,20 @@ def read(config: Config, model_type: str) -> dict:
         value = read(text, f"{model_type}_text")
         text.finish(value)
         return value
-    vocabulary, width, depth, heads, kv_heads, d_ff, count, top_k = DEFAULTS[model_type]
-    value = pieces.sizes(config, vocab_size=vocabulary, d_model=width, context=32_768, tied=False, eps=1e-6)
-    value["norm"] |= {"unit_offset": True}
-    depth = config.depth("num_hidden_layers", depth)
-    every = config.count("full_attention_interval", 4)
+    said = keys.read(plain_rope(config), KEYS[model_type])
+    depth, every, feed = said["depth"], config.count("full_attention_interval", 4), "moe" if "moe" in said else "dense"
     usual = ["full_attention" if (layer + 1) % every == 0 else "linear_attention" for layer in range(depth)]
     types = pieces.layer_types(config, depth, usual, "full_attention", "linear_attention")
-    attention = pieces.attention(config, value["d_model"], heads=heads, kv_heads=kv_heads, head_dim=256)
-    config.ignore("attn_output_gate", "mamba_ssm_dtype")
-    config.expect("output_gate_type", "silu", "swish")  # of the delta nets' norm; attention's gate is a sigmoid, always
-    config.expect("mtp_use_dedicated_embeddings", False)
-    modules = either(config, "mtp_num_hidden_layers", "num_nextn_predict_layers", 0, least=0, most=16)
-    parts = {
-        "delta": delta(config),
-        "attention": attention | {"qk_norm": {}, "gate": True},
-    }
-    sparse = [False] * depth
-    if count:
-        sparse = stepped(config, depth) if model_type == "qwen3_next" else [True] * depth
-        parts["moe"] = experts(config, count, top_k, model_type == "qwen3_next")
+    sparse = stepped(config, depth) if model_type == "qwen3_next" else [feed == "moe"] * depth
     if not all(sparse):
-        parts["dense"] = pieces.dense(config, d_ff)
+        keys.read(config, DENSE if model_type == "qwen3_next" else (), said)
     config.ignore("intermediate_size")
-    position = rotary.rope(plain_rope(config), value["context"], fraction=0.25)
     kinds = ["delta" if word == "linear_attention" else "attention" for word in types]
     blocks = [[kind, "moe" if routed else "dense"] for kind, routed in zip(kinds, sparse, strict=True)]
-    ahead = mtp.modules(modules, ["attention", "moe" if count else "dense"], **unless(False, one_join=modules > 1))
-    return pieces.assemble(config, value, position, parts, blocks, **ahead)
-
-
-def delta(config: Config) -> dict:
-    return {
-        "kind": "gated_delta_net",
-        "heads": config.count("linear_num_value_heads", 32),
-        "key_heads": config.count("linear_num_key_heads", 16),
-        "key_dim": config.count("linear_key_head_dim", 128),
-        "value_dim": config.count("linear_value_head_dim", 128),
-    } | unless(4, kernel=config.count("linear_conv_kernel_dim", 4)) | pieces.mixed(config)  # fmt: skip
-
-
-def experts(config: Config, count: int, top_k: int, switch: bool) -> dict:
-    """Softmax over all, the chosen weights normalised (where a key may say otherwise, `switch`), a gated shared expert."""
-    normalise = config.take("norm_topk_prob", bool, True) if switch else True
-    config.ignore("norm_topk_prob")
-    return unless("swiglu", activation=pieces.activation(config)) | {
-        "kind": "experts",
-        "count": config.count("num_experts", count),
-        "top_k": config.count("num_experts_per_tok", top_k),
-        "d_ff": config.count("moe_intermediate_size", 512),
-        "router": {"score": "softmax"} | unless(False, normalise=normalise),
-        "shared": {"d_ff": config.count("shared_expert_intermediate_size", 512), "gate": True},
-    }
+    modules = keys.get(said, "mtp.count") or 0
+    return pieces.model(
+        config, said, blocks, **mtp.foretold(said, ["attention", feed], **unless(False, one_join=modules > 1))
+    )
 
 
 def plain_rope(config: Config) -> Config:
@@ -113,32 +114,15 @@ def write_layers(arch: Architecture, delta: GatedDeltaNet | None, attention: Att
     next_one = moe and (not all(sparse) or (arch.model_type == "qwen3_next" if known else arch.vocab_size < 200_000))
     model_type = "qwen3_next" if next_one else "qwen3_5_moe_text" if moe else "qwen3_5_text"
     names = {"qwen3_next": "Qwen3Next", "qwen3_5_moe_text": "Qwen3_5Moe", "qwen3_5_text": "Qwen3_5"}
-    written = {
-        "architectures": [f"{names[model_type]}ForCausalLM"],
-        "model_type": model_type,
-        "layer_types": ["linear_attention" if b[0].parts == ("delta",) else "full_attention" for b in arch.sequence],
-        "partial_rotary_factor": arch.position.fraction,
-        "hidden_act": pieces.write_activation((moe or dense).activation),
-    }
-    written |= pieces.write_sizes(arch)
-    if delta:
-        written |= {
-            "linear_num_value_heads": delta.heads, "linear_num_key_heads": delta.key_heads, "linear_key_head_dim": delta.key_dim,
-            "linear_value_head_dim": delta.value_dim, "linear_conv_kernel_dim": delta.kernel,
-        }  # fmt: skip
-    written |= pieces.write_heads(attention) | ({"attention_bias": attention.bias} if attention else {})
-    if dense:
-        written["intermediate_size"] = dense.d_ff
-    if moe:
-        written |= {
-            "num_experts": moe.count, "num_experts_per_tok": moe.top_k, "moe_intermediate_size": moe.d_ff,
-            "shared_expert_intermediate_size": moe.shared.d_ff, "norm_topk_prob": moe.router.normalise,
-        }  # fmt: skip
+    entries = DENSE + KEYS[model_type]
+    parts = {"delta": delta, "attention": attention, "dense": dense, "moe": moe}
+    written = pieces.write_model(arch, names[model_type], model_type, entries, **parts)
+    written["layer_types"] = [
+        "linear_attention" if b[0].parts == ("delta",) else "full_attention" for b in arch.sequence
+    ]
     if model_type == "qwen3_next":
         written |= {"decoder_sparse_step": 1, "mlp_only_layers": [n for n, routed in enumerate(sparse) if not routed]}
-    written["num_nextn_predict_layers" if model_type == "qwen3_next" else "mtp_num_hidden_layers"] = write_mtp(arch)
-    rope = rotary.write_rope(arch.position, arch.context) | {"partial_rotary_factor": arch.position.fraction}
-    return written | rope | pieces.write_precision(arch)
+    return written
 
 
 def sources(arch: Architecture, **others: Callable) -> Sources:

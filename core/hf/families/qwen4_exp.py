@@ -10,7 +10,7 @@ from ...parts.gated_streams import GatedStreams
 from ...parts.ngram_streams import NGramStreams
 from ...parts.pooled_sparse import PooledSparseAttention
 from ...spec import Architecture, Unsupported
-from ..reading import pieces, rotary
+from ..reading import keys, pieces, rotary
 from ..reading.config import Config, text_config
 from ..reading.pieces import unless
 from ..weights.checkpoint import Source, Sources
@@ -51,8 +51,8 @@ def read(config: Config, model_type: str) -> dict:
     gate = config.take("output_gate_type", str, config.take("hidden_act", str, "silu"))
     if gate not in ("silu", "swish", "sigmoid"):
         raise config.refuse("output_gate_type", "only silu or sigmoid is supported")
-    delta = qwen3_next.delta(config) | unless(False, sigmoid_gate=gate == "sigmoid")
-    parts = {"delta": delta, "moe": qwen3_next.experts(config, 512, 10, True)}
+    delta = keys.read(config, qwen3_next.DELTA)["delta"] | unless(False, sigmoid_gate=gate == "sigmoid")
+    parts = {"delta": delta, "moe": keys.read(config, qwen3_next.experts(512, 10, True))["moe"]}
     if "attention" in order:
         parts["attention"] = (
             attention | {"kind": "pooled_sparse_attention", "qk_norm": {}, "gate": True} | indexer(config)

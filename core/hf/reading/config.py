@@ -1,5 +1,6 @@
 """Reading a config.json: every key is understood, known to change nothing, or the import is refused."""
 
+import difflib
 import math
 import re
 import reprlib
@@ -92,6 +93,7 @@ class Config:
                 f"{where or 'config.json'}: expected an object of keys and values, not {type(raw).__name__}"
             )
         self.raw, self.where = raw, where
+        self.known: set[str] = set()  # the keys that were asked for, whether they are there or not
         self.said = said or {}  # what messages call a key, where not by its name
         self.own = raw if own is None else own  # the file's own keys
         self.left = {key for key in raw if _COUNTS.search(key) or not _NEUTRAL.search(key)} - NEUTRAL - {"strata"}
@@ -139,6 +141,7 @@ class Config:
         """The value of `key`, of type `kind`; null counts as absent unless it means `null`, and of a switch that is usually
         on as off; without a default the key must be there."""
         self.left.discard(key)
+        self.known.add(key)
         value = self.raw.get(key)
         if value is None:
             if key in self.raw and (null is not SAME or default is True):
@@ -187,6 +190,7 @@ class Config:
     def expect(self, key: str, *accepted: Any) -> None:
         """Understand `key` only where it says one of `accepted` (or is absent); anything else is refused by name."""
         self.left.discard(key)
+        self.known.add(key)
         value = self.raw.get(key)
         if value is not None and not any(says(value, a) for a in accepted):
             raise self.refuse(key, f"only {' or '.join(map(shown, accepted))} is supported")
@@ -194,9 +198,11 @@ class Config:
     def ignore(self, *keys: str) -> None:
         """Keys of this family that change nothing."""
         self.left -= set(keys)
+        self.known.update(keys)
 
     def nested(self, key: str) -> "Config":
         self.left.discard(key)
+        self.known.add(key)
         value = self.raw.get(key)
         return Config({} if value is None else value, self._path(key))
 
@@ -215,9 +221,10 @@ class Config:
             value = self.raw[key]
             if says(value, again.get(key)) or (key[:1] == "_" and says(value, self.raw.get(key[1:]))):
                 continue  # the second is a class's own attribute, saved beside the key that it was made of
+            near = difflib.get_close_matches(key[:64], self.known - self.raw.keys(), 1, cutoff=0.85)
             raise Unsupported(
                 f"{self._path(key):.80}: {shown(value)} is not a key that Strata knows for this family, and it could "
-                "change the architecture"
+                "change the architecture" + "".join(f"; it knows {name}" for name in near)
             )
 
     def _path(self, key: str) -> str:

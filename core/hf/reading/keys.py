@@ -6,6 +6,7 @@ what several keys say together (`Rule`).
 Fields are paths: of the model, `norm.eps`; of a part, `attention.heads`; `depth` is the number of layers.
 """
 
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 
 from ...parts.feedforward import GATED
 from ...spec import MAX_LAYERS, Architecture, Unsupported
-from .config import SAME, Config, shown
+from .config import SAME, Config
 
 NOWHERE = object()  # the field of a part that no layer has
 
@@ -114,12 +115,9 @@ class Key(Entry):
         return {} if self.quiet and word == self.default else {self.name: word}
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
-        default = "must be given" if self.default is ... else "none" if self.default is None else str(self.default)
-        yield (
-            ", ".join((self.name, *self.also.split())),
-            self.field,
-            default.lower() if default in ("True", "False") else default,
-        )
+        said = self.default is None or isinstance(self.default, bool)
+        default = "must be given" if self.default is ... else json.dumps(self.default) if said else str(self.default)
+        yield ", ".join((self.name, *self.also.split())), self.field, default
 
 
 @dataclass(frozen=True)
@@ -196,7 +194,7 @@ class Only(Entry):
         return {self.name: self.accepted[0]} if self.written else {}
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
-        yield self.name, "only " + " or ".join(map(shown, self.accepted)), ""
+        yield self.name, "only " + " or ".join(map(json.dumps, self.accepted)), ""
 
 
 def only(**keys: Any) -> tuple[Only, ...]:
@@ -397,13 +395,13 @@ def attention(count: Any, kv_heads: int | None = None, head_dim: int | None = No
 
 def feed_forward(
     d_ff: Any, act: str = "hidden_act", usual: str = "silu", gated: bool = True, bias: Any = None, width: str = "intermediate_size",
-    form: Form | None = None, **always: Any,
+    form: Form | None = None, spare: Any = ..., **always: Any,
 ) -> Keys:  # fmt: skip
     """A network; `width` and `act` are the keys of its width and activation, `usual` what the second says by default, `bias` a
     `switch`'s."""
     return (
         Always("dense", **{"kind": "feed_forward"} | always),
-        named(width, "dense.d_ff", d_ff),
+        named(width, "dense.d_ff", d_ff, spare=spare),
         Key(act, "dense.activation", usual, form=form or (GATED_ACTIVATION if gated else PLAIN_ACTIVATION)),
         *switch("dense.bias", bias),
     )

@@ -68,6 +68,23 @@ class Turning(Entry):
             yield "partial_rotary_factor", "position.fraction", f"{self.fraction:g}"
 
 
+class Stepping(Turning):
+    """A rope whose dictionary says too how the scores grow; `usual` is the family's dictionary where none is given."""
+
+    def __init__(self, usual: Mapping[str, Any]):
+        super().__init__()
+        self.usual = usual
+
+    def read(self, config: Config, said: dict) -> None:
+        if steps := temperature(config, self.usual):
+            said["attention"].setdefault("scores", {}).update(steps)
+        super().read(config, said)
+
+    def write(self, of: Writing) -> Mapping[str, Any]:
+        rope = write_dictionary(of.arch.position, of.arch.context)
+        return {"rope_parameters": rope | write_temperature(of.get("attention.scores.temperature"))}
+
+
 def stretch(config: Config, head_dim: int, theta: float) -> None:
     """Hunyuan's dynamic rope with a fixed alpha is a plain one on a base that the alpha stretches, whatever else it says."""
     key = "rope_scaling" if config.raw.get("rope_scaling") else "rope_parameters"
