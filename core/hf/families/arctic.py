@@ -5,8 +5,10 @@ from ...parts.attention import Attention
 from ...parts.experts import Experts
 from ...parts.feedforward import FeedForward
 from ...spec import Architecture
-from ..reading import pieces, rotary
+from ..reading import keys, pieces
 from ..reading.config import Config
+from ..reading.keys import Key, Unread
+from ..reading.rotary import Turning
 from ..weights import tensors
 from ..weights.checkpoint import Sources
 from ..weights.tensors import ignored as ignored
@@ -15,49 +17,43 @@ TYPES = ("arctic",)
 BESIDE = {"parts": ["attention", "moe"], "own_norms": True, "shortcut": {"moe": 1}}  # they join after the dense network
 
 
+KEYS = (
+    *keys.sizes(32_000, 4_096, 4_096, 32, eps=1e-5),
+    *keys.attention(32),
+    *keys.experts(8, 1, 14_336, names="num_local_experts", width="intermediate_size", act=""),
+    Key("parallel_attn_mlp_res", "beside", False),
+    Key("moe_layer_frequency", "every", 2),
+    Turning(1e6),
+    *keys.only(sliding_window=None, hidden_act="silu"),
+    Unread("moe_train_capacity_factor moe_eval_capacity_factor moe_min_capacity moe_token_dropping"),
+    Unread("enable_expert_tensor_parallelism enc_index"),
+)
+
+
 def read(config: Config, model_type: str) -> dict:
-    value = pieces.sizes(config, vocab_size=32_000, d_model=4_096, context=4_096, tied=False, eps=1e-5)
-    d_ff, depth = config.count("intermediate_size", 14_336), config.depth("num_hidden_layers", 32)
-    every = config.count("moe_layer_frequency", 2)
-    beside = config.take("parallel_attn_mlp_res", bool, False)
+    said = keys.read(config, KEYS)
+    every, beside, moe = said["every"], said["beside"], said["moe"]
     config.expect("use_residual", beside)
-    config.expect("sliding_window", None)
-    config.expect("hidden_act", "silu")
-    config.ignore("moe_train_capacity_factor", "moe_eval_capacity_factor", "moe_min_capacity", "moe_token_dropping")
-    config.ignore("enable_expert_tensor_parallelism", "enc_index")
-    attention = pieces.attention(config, value["d_model"], heads=32)
-    config.expect("head_dim", value["d_model"] // attention["heads"])
-    top_k = config.count("num_experts_per_tok", 1)
-    parts = {
-        "attention": attention,
-        "dense": {"kind": "feed_forward", "d_ff": value["d_model"]},
-        "wide": {"kind": "feed_forward", "d_ff": d_ff},
-        "moe": {
-            "kind": "experts", "count": config.count("num_local_experts", 8), "top_k": top_k, "d_ff": d_ff,
-            "router": {"over": "chosen"} if top_k > 1 else {},
-        },
-    }  # fmt: skip
+    config.expect("head_dim", said["d_model"] // said["attention"]["heads"])
+    moe["router"] = {"over": "chosen"} if moe["top_k"] > 1 else {}
+    said |= {
+        name: {"kind": "feed_forward", "d_ff": d} for name, d in (("dense", said["d_model"]), ("wide", moe["d_ff"]))
+    }
     blocks = [
         ["attention", "wide"] if (layer + 1) % every else [BESIDE, "dense"] if beside else ["attention", "moe"]
-        for layer in range(depth)
+        for layer in range(said["depth"])
     ]
-    return pieces.assemble(config, value, rotary.rope(config, value["context"], theta=1e6), parts, blocks)
+    return pieces.model(config, said, blocks)
 
 
 def write(arch: Architecture) -> dict:
     kinds = {"attention": Attention, "moe": Experts, "dense": FeedForward | None, "wide": FeedForward | None}
-    attention, moe, *_ = pieces.made_of(arch, kinds, layer=())
+    pieces.made_of(arch, kinds, layer=())
     routed = [n for n, block in enumerate(arch.sequence, start=1) if any("moe" in step.parts for step in block)]
     beside = any(step.shortcut for block in arch.sequence for step in block)
-    return (
-        {"architectures": ["ArcticForCausalLM"], "model_type": "arctic", "parallel_attn_mlp_res": beside, "use_residual": beside}
-        | pieces.write_sizes(arch)
-        | {key: said for key, said in pieces.write_heads(attention).items() if key != "head_dim"}
-        | {"intermediate_size": moe.d_ff, "num_local_experts": moe.count, "num_experts_per_tok": moe.top_k}
-        | {"attention_bias": attention.bias, "moe_layer_frequency": (*routed, arch.depth + 1)[0]}
-        | rotary.write_rope(arch.position, arch.context)
-        | pieces.write_precision(arch)
-    )  # fmt: skip
+    written = pieces.write_model(arch, "Arctic", "arctic", KEYS, beside=beside, every=(*routed, arch.depth + 1)[0])
+    del written["head_dim"]
+    return written | {"use_residual": beside}
 
 
 def sources(arch: Architecture) -> Sources:

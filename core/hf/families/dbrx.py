@@ -8,79 +8,69 @@ from torch import Tensor
 from ...parts.attention import Attention
 from ...parts.experts import Experts
 from ...spec import Architecture
-from ..reading import pieces, rotary
+from ..reading import keys, pieces, rotary
 from ..reading.config import Config
+from ..reading.keys import Key, Only, Unread
 from ..weights.checkpoint import Sources
 from ..weights.tensors import one
+from . import before_llama
 
 TYPES = ("dbrx",)
 ROOTS = ("transformer.",)
 
 
+KEYS = (
+    *keys.sizes(
+        32_000, 2_048, 2_048, 24, names="d_model max_seq_len n_layers", kind="layer", bias=False, eps_key="", eps=1e-5
+    ),
+    *before_llama.heads("n_heads", 16),
+    Only("tie_word_embeddings", False),
+    Unread("emb_pdrop num_key_value_heads"),
+)
+ATTENTION = (
+    Key("kv_n_heads", "attention.kv_heads", 1),
+    Key("clip_qkv", "attention.clip", None, float),
+    Key("rope_theta", "position.base", 10_000.0),
+    Unread("tie_word_embeddings"),
+)
+EXPERTS = (
+    *keys.experts(
+        4,
+        1,
+        3_584,
+        names="moe_num_experts",
+        chosen="moe_top_k",
+        width="ffn_hidden_size",
+        act="",
+        router={"score": "softmax"},
+    ),
+    Only("uniform_expert_assignment", False),
+    Unread("moe_jitter_eps moe_loss_weight hidden_size tie_word_embeddings"),
+)
+NAMED = (Key("name", "moe.activation", "silu", form=keys.GATED_ACTIVATION),)
+
+
 def read(config: Config, model_type: str) -> dict:
-    d_model, context, depth = (
-        config.count("d_model", 2_048),
-        config.count("max_seq_len", 2_048),
-        config.depth("n_layers", 24),
-    )
-    heads = config.count("n_heads", 16)
-    if d_model % heads:
-        raise config.refuse("n_heads", f"a stream of {d_model:,} does not divide into so many heads")
-    own, ffn = config.nested("attn_config"), config.nested("ffn_config")
-    clip, base = own.take("clip_qkv", float, None), own.take("rope_theta", float, 10_000.0)
-    own.ignore("tie_word_embeddings")
-    config.ignore("emb_pdrop", "num_key_value_heads")
-    config.expect("tie_word_embeddings", False)
-    attention = {
-        "kind": "attention",
-        "heads": heads,
-        "kv_heads": own.count("kv_n_heads", 1),
-        "head_dim": d_model // heads,
-    }
+    said, own, ffn = keys.read(config, KEYS), config.nested("attn_config"), config.nested("ffn_config")
+    keys.read(own, ATTENTION, said)
     own.finish()
-    value = {
-        "vocab_size": config.count("vocab_size", 32_000),
-        "d_model": d_model,
-        "context": context,
-        "norm": {"kind": "layer", "bias": False},
-    }
-    parts = {"attention": attention | pieces.unless(None, clip=clip), "moe": _experts(ffn, d_model)}
-    ffn.finish()
-    return pieces.assemble(
-        config, value, rotary.rope(config, context, theta=base), parts, [["attention", "moe"]] * depth
-    )
-
-
-def _experts(ffn: Config, d_model: int) -> dict:
-    ffn.ignore("moe_jitter_eps", "moe_loss_weight", "hidden_size", "tie_word_embeddings")
-    ffn.expect("uniform_expert_assignment", False)
-    power = ffn.take("moe_normalize_expert_weights", float, 1.0, null=None)
+    keys.read(ffn, EXPERTS, said)
+    power, named = ffn.take("moe_normalize_expert_weights", float, 1.0, null=None), ffn.nested("ffn_act_fn")
     if power not in (None, 1.0):
         raise ffn.refuse("moe_normalize_expert_weights", "weights are divided by their sum (1) or not at all (null)")
-    named = ffn.nested("ffn_act_fn")
-    activation = pieces.activation(named, "name")
-    named.finish()
-    part = {
-        "kind": "experts",
-        "count": ffn.count("moe_num_experts", 4),
-        "top_k": ffn.count("moe_top_k", 1),
-        "d_ff": ffn.count("ffn_hidden_size", 3_584),
-        "router": {"score": "softmax"} | pieces.unless(False, normalise=power == 1),
-    }
-    return part | pieces.unless("swiglu", activation=activation)
+    said["moe"]["router"]["normalise"] = power == 1
+    keys.read(named, NAMED, said)
+    named.finish(), ffn.finish()
+    said["position"] = rotary.rope(config, said["context"], theta=said["position"]["base"])
+    return pieces.model(config, said, [["attention", "moe"]] * said["depth"])
 
 
 def write(arch: Architecture) -> dict:
-    attention, moe = pieces.made_of(arch, {"attention": Attention, "moe": Experts})
-    return {
-        "architectures": ["DbrxForCausalLM"], "model_type": "dbrx", "vocab_size": arch.vocab_size, "d_model": arch.d_model,
-        "max_seq_len": arch.context, "n_layers": arch.depth, "n_heads": attention.heads, "tie_word_embeddings": False,
-        "attn_config": {"kv_n_heads": attention.kv_heads, "clip_qkv": attention.clip, "rope_theta": arch.position.base},
-        "ffn_config": {
-            "ffn_act_fn": {"name": pieces.write_activation(moe.activation)}, "ffn_hidden_size": moe.d_ff, "moe_num_experts": moe.count,
-            "moe_top_k": moe.top_k, "moe_normalize_expert_weights": 1.0 if moe.router.normalise else None,
-        },
-    } | rotary.write_rope(arch.position, arch.context) | pieces.write_precision(arch)  # fmt: skip
+    _, moe = pieces.made_of(arch, {"attention": Attention, "moe": Experts})
+    power = {"moe_normalize_expert_weights": 1.0 if moe.router.normalise else None}
+    ffn = keys.write(arch, EXPERTS) | {"ffn_act_fn": keys.write(arch, NAMED)} | power
+    written = pieces.write_model(arch, "Dbrx", "dbrx", KEYS) | rotary.write_rope(arch.position, arch.context)
+    return written | {"tie_word_embeddings": False, "attn_config": keys.write(arch, ATTENTION), "ffn_config": ffn}
 
 
 def sources(arch: Architecture) -> Sources:

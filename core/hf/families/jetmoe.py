@@ -3,9 +3,10 @@
 from ...parts.attention_experts import AttentionExperts
 from ...parts.experts import Experts
 from ...spec import Architecture
-from ..reading import pieces, rotary
+from ..reading import keys, pieces
 from ..reading.config import Config
-from ..reading.pieces import unless
+from ..reading.keys import Always, Key, Unread
+from ..reading.rotary import Turning
 from ..weights import tensors
 from ..weights.checkpoint import Source, Sources
 from ..weights.tensors import ignored as ignored
@@ -15,39 +16,31 @@ TYPES = ("jetmoe",)
 LAYER_EPS = 1e-6  # of the norms in layers, whatever rms_norm_eps says of the last one
 
 
+KEYS = (
+    *keys.sizes(32_000, 2_048, 4_096, 12, tied=True),
+    Always("attention", kind="attention_experts"),
+    Key("num_key_value_heads", "attention.heads", 16),
+    Key("kv_channels", "attention.head_dim", 128, also="head_dim"),
+    *keys.experts(8, 2, 5_632, names="num_local_experts", width="intermediate_size", act="activation_function"),
+    Turning(),
+    *keys.only(glu=True, bias=True, rotary_percent=1.0),
+    Unread("num_attention_heads aux_loss_coef"),  # always what the others make it
+)
+
+
 def read(config: Config, model_type: str) -> dict:
-    value = pieces.sizes(config, vocab_size=32_000, d_model=2_048, context=4_096, tied=True, eps=1e-6)
-    count, top_k = config.count("num_local_experts", 8), config.count("num_experts_per_tok", 2)
-    heads = config.count("num_key_value_heads", 16)
-    dim = config.count("kv_channels", config.count("head_dim", 128))
-    config.expect("head_dim", dim)
-    for key in ("glu", "bias", "rotary_percent"):
-        config.expect(key, 1.0 if key == "rotary_percent" else True)
-    config.ignore("num_attention_heads")  # always what the others make it
-    own = {"router": {"score": "softmax", "over": "chosen"}, "out_bias": True}
-    if value["norm"]["eps"] != LAYER_EPS:
-        own["norm"] = value["norm"] | {"eps": LAYER_EPS}
-    activation = unless("swiglu", activation=pieces.activation(config, "activation_function"))
-    parts = {
-        "attention": {"kind": "attention_experts", "count": count, "top_k": top_k, "heads": heads, "head_dim": dim} | own,
-        "moe": {"kind": "experts", "count": count, "top_k": top_k, "d_ff": config.count("intermediate_size", 5_632)} | activation | own,
-    }  # fmt: skip
-    config.ignore("aux_loss_coef")
-    blocks = [["attention", "moe"]] * config.depth("num_hidden_layers", 12)
-    return pieces.assemble(config, value, rotary.rope(config, value["context"]), parts, blocks)
+    said = keys.read(config, KEYS)
+    own: dict = {"router": {"score": "softmax", "over": "chosen"}, "out_bias": True}
+    if said["norm"]["eps"] != LAYER_EPS:
+        own["norm"] = said["norm"] | {"eps": LAYER_EPS}
+    said["attention"] |= {name: said["moe"][name] for name in ("count", "top_k")} | own
+    said["moe"] |= own
+    return pieces.model(config, said, [["attention", "moe"]] * said["depth"])
 
 
 def write(arch: Architecture) -> dict:
-    attention, moe = pieces.made_of(arch, {"attention": AttentionExperts, "moe": Experts})
-    return (
-        {"architectures": ["JetMoeForCausalLM"], "model_type": "jetmoe"}
-        | pieces.write_sizes(arch)
-        | {"num_key_value_heads": attention.heads, "kv_channels": attention.head_dim}
-        | {"num_local_experts": moe.count, "num_experts_per_tok": moe.top_k, "intermediate_size": moe.d_ff}
-        | {"activation_function": pieces.write_activation(moe.activation)}
-        | rotary.write_rope(arch.position, arch.context)
-        | pieces.write_precision(arch)
-    )
+    pieces.made_of(arch, {"attention": AttentionExperts, "moe": Experts})
+    return pieces.write_model(arch, "JetMoe", "jetmoe", KEYS)
 
 
 def sources(arch: Architecture) -> Sources:

@@ -2,10 +2,10 @@
 router."""
 
 from ...parts.attention import Attention
-from ...parts.experts import Experts
 from ...spec import Architecture, Unsupported
-from ..reading import pieces, rotary
+from ..reading import keys, pieces, rotary
 from ..reading.config import Config
+from ..reading.keys import Key, Rule
 from ..reading.pieces import unless
 from ..weights import tensors
 from ..weights.checkpoint import Sources
@@ -21,29 +21,43 @@ USUAL = {
 }
 
 
+def soft_cap(config: Config, said: dict) -> None:
+    cap = config.take("moe_router_logit_softcapping", float, 0.0)
+    said["moe"]["router"] |= {"softcap": cap} if cap > 0 else {}
+
+
+KEYS = (
+    *keys.sizes(100_352, 2_048, 131_072, 40),
+    *keys.attention(48, 8, 128, qk_norm={}),
+    *keys.feed_forward(8_192),
+    *keys.experts(
+        256, 8, 512, names="num_experts",
+        router={"score": "sigmoid", "normalise": True, "selection_bias": True, "counted": True},
+    ),
+    Key("shared_expert_intermediate_size", "moe.shared.d_ff", 512, none=0, least=0),
+    Key("moe_routed_scaling_factor", "moe.router.scale", 1.0),
+    Rule(soft_cap),
+    *keys.only(moe_apply_router_weight_on_input=False, norm_topk_prob=True, decoder_sparse_step=1),
+)  # fmt: skip
+
+
 def read(config: Config, model_type: str) -> dict:
-    value = pieces.sizes(config, vocab_size=100_352, d_model=2_048, context=131_072, tied=False, eps=1e-6)
-    depth = config.depth("num_hidden_layers", 40)
+    said = keys.read(config, KEYS)
+    depth, part = said["depth"], said.pop("attention")
+    part["gate"] = {"per": _gate(config), "activation": "softplus", "bias": False}
     types = pieces.layer_types(config, depth, ["full_attention"] * depth, "full_attention", "sliding_attention")
-    part = pieces.attention(config, value["d_model"], heads=48, kv_heads=8, head_dim=128)
-    part |= {"qk_norm": {}, "gate": {"per": _gate(config), "activation": "softplus", "bias": False}}
     heads = config.listing("num_attention_heads_per_layer", int) or [part["heads"]] * depth
     if len(heads) != depth or min(heads) < 1:
         raise config.refuse("num_attention_heads_per_layer", f"give a number for each of the {depth} layers")
-    near, far = rotary.ropes(config, value["context"], 5e5, 1e4, 1.0, USUAL)
-    own = {
-        "full_attention": {},
-        "sliding_attention": {"window": config.count("sliding_window", 512)}
-        | ({} if near == far else {"position": near}),
-    }
+    near, said["position"] = rotary.ropes(config, said["context"], 5e5, 1e4, 1.0, USUAL)
+    window = {"window": config.count("sliding_window", 512)} | ({} if near == said["position"] else {"position": near})
+    own = {"full_attention": {}, "sliding_attention": window}
     parts, order = pieces.named_kinds([part | {"heads": n} | own[word] for n, word in zip(heads, types, strict=True)])
     sparse = pieces.sparse_layers(config, depth, 1)
-    parts |= {"dense": pieces.dense(config, 8_192), "moe": _experts(config, parts)}
-    config.expect("qkv_bias", part.get("bias", False))
+    config.expect("qkv_bias", part["bias"])
     config.expect("mlp_only_layers", [n for n, routed in enumerate(sparse) if not routed])
-    config.expect("decoder_sparse_step", 1)
     blocks = [[name, "moe" if routed else "dense"] for name, routed in zip(order, sparse, strict=True)]
-    return pieces.assemble(config, value, far, parts, blocks)
+    return pieces.model(config, said | parts, blocks)
 
 
 def _gate(config: Config) -> str:
@@ -53,58 +67,21 @@ def _gate(config: Config) -> str:
     return GATES[says]
 
 
-def _experts(config: Config, parts: dict) -> dict:
-    config.expect("moe_apply_router_weight_on_input", False)
-    config.expect("norm_topk_prob", True)
-    softcap = config.take("moe_router_logit_softcapping", float, 0.0)
-    router = {"score": "sigmoid", "normalise": True, "selection_bias": True, "counted": True}
-    router |= unless(1.0, scale=config.take("moe_routed_scaling_factor", float, 1.0))
-    shared = config.count("shared_expert_intermediate_size", 512, least=0)
-    return {
-        "kind": "experts",
-        "count": config.count("num_experts", 256),
-        "top_k": config.count("num_experts_per_tok", 8),
-        "d_ff": config.count("moe_intermediate_size", 512),
-        "router": router | ({"softcap": softcap} if softcap > 0 else {}),
-    } | unless("swiglu", activation=pieces.activation(config)) | ({"shared": {"d_ff": shared}} if shared else {})  # fmt: skip
-
-
 def write(arch: Architecture) -> dict:
     kinds = dict.fromkeys(("attention", "local*", "global*"), Attention | None) | pieces.FEEDS
-    _, dense, moe = pieces.made_of(arch, kinds)
+    _, _, moe = pieces.made_of(arch, kinds)
     mixers = pieces.mixers(arch)
     if not mixers[0].gate:
         raise Unsupported("parts.attention.gate: this family's attention has one")
-    near, far = pieces.near_and_far(arch)
-    return (
-        {"architectures": ["LagunaForCausalLM"], "model_type": "laguna"}
-        | pieces.write_sizes(arch)
-        | pieces.write_heads(mixers[0])
-        | {
-            "attention_bias": mixers[0].bias,
-            "gating": "per-head" if mixers[0].gate.per == "head" else "per-element",
-            "num_attention_heads_per_layer": [part.heads for part in mixers],
-            "layer_types": pieces.write_layer_types(arch),
-            "mlp_layer_types": pieces.write_sparse_layers(arch),
-            "hidden_act": pieces.write_activation((moe or dense).activation),
-        }
-        | (_write_experts(moe) if moe else {})
-        | ({"intermediate_size": dense.d_ff} if dense else {})
-        | unless(None, sliding_window=pieces.window(arch))
-        | rotary.write_ropes(near, far, arch.context)
-        | pieces.write_precision(arch)
-    )
-
-
-def _write_experts(moe: Experts) -> dict:
-    return {
-        "num_experts": moe.count,
-        "num_experts_per_tok": moe.top_k,
-        "moe_intermediate_size": moe.d_ff,
-        "shared_expert_intermediate_size": moe.shared.d_ff if moe.shared else 0,
-        "moe_routed_scaling_factor": moe.router.scale,
-        "moe_router_logit_softcapping": moe.router.softcap or 0.0,
+    written = pieces.write_model(arch, "Laguna", "laguna", KEYS, attention=mixers[0]) | {
+        "gating": "per-head" if mixers[0].gate.per == "head" else "per-element",
+        "num_attention_heads_per_layer": [part.heads for part in mixers],
+        "layer_types": pieces.write_layer_types(arch),
+        "mlp_layer_types": pieces.write_sparse_layers(arch),
     }
+    written |= {"moe_router_logit_softcapping": moe.router.softcap or 0.0} if moe else {}
+    written |= unless(None, sliding_window=pieces.window(arch))
+    return written | rotary.write_ropes(*pieces.near_and_far(arch), arch.context)
 
 
 def sources(arch: Architecture) -> Sources:

@@ -3,9 +3,10 @@
 from ...parts.attention import Attention
 from ...parts.convolution import ShortConvolution
 from ...spec import Architecture
-from ..reading import pieces, rotary
+from ..reading import keys, pieces
 from ..reading.config import Config
-from ..reading.pieces import unless
+from ..reading.keys import Always, Entry, Key, Keys, Unread
+from ..reading.rotary import Turning
 from ..weights import tensors
 from ..weights.checkpoint import Sources
 from ..weights.tensors import one
@@ -13,47 +14,49 @@ from ..weights.tensors import one
 TYPES = ("lfm2", "lfm2_moe")
 
 
+def _keys(d_model: int, *own: Entry) -> Keys:
+    return (
+        *keys.sizes(65_536, d_model, 128_000, 32, tied=True, eps=1e-5, eps_key="norm_eps"),
+        Always("convolution", kind="short_convolution"),
+        Key("conv_L_cache", "convolution.kernel", 3),
+        Key("conv_bias", "convolution.bias", False),
+        Always("attention", kind="attention", qk_norm={}),
+        *keys.heads(32, 8),
+        *own,
+        Turning(1e6),
+        Unread(
+            "theta block_dim block_mlp_init_scale block_norm_eps block_out_init_scale block_use_swiglu block_use_xavier_init"
+        ),
+        Unread("conv_dim conv_dim_out conv_use_xavier_init num_heads use_pos_enc"),
+    )
+
+
+KEYS = {
+    "lfm2": _keys(2_560),
+    "lfm2_moe": _keys(
+        2_048,
+        *keys.experts(32, 4, 1_792, names="num_experts", act="", router={"score": "sigmoid"}),
+        Key("norm_topk_prob", "moe.router.normalise", True),
+        Key("routed_scaling_factor", "moe.router.scale", 1.0),
+        Key("use_expert_bias", "moe.router.selection_bias", True),
+        Key("num_dense_layers", "leading", 2, least=0),
+    ),
+}
+
+
 def read(config: Config, model_type: str) -> dict:
     routed = model_type == "lfm2_moe"
-    d_model = config.count("hidden_size", 2_048 if routed else 2_560)
-    depth, context = config.depth("num_hidden_layers", 32), config.count("max_position_embeddings", 128_000)
-    tied = config.take("tie_embedding", bool, config.take("tie_word_embeddings", bool, True))
-    config.ignore(
-        "tie_word_embeddings", "theta", "block_dim", "block_mlp_init_scale", "block_norm_eps", "block_out_init_scale"
-    )
-    config.ignore(
-        "block_use_swiglu",
-        "block_use_xavier_init",
-        "conv_dim",
-        "conv_dim_out",
-        "conv_use_xavier_init",
-        "num_heads",
-        "use_pos_enc",
-    )
+    said = keys.read(config, KEYS[model_type])
+    depth, first = said["depth"], said.get("leading", said["depth"])
+    said["tied_embeddings"] = config.take("tie_embedding", bool, said["tied_embeddings"])
+    said["dense"] = {"kind": "feed_forward", "d_ff": _d_ff(config, routed)}
     attends = config.listing("full_attn_idxs", int)
     everywhere = set(range(depth)) if attends is None else set(attends)
     usual = ["full_attention" if layer in everywhere else "conv" for layer in range(depth)]
     types = pieces.layer_types(config, depth, usual, "full_attention", "conv")
-    bias = unless(False, bias=config.take("conv_bias", bool, False))
-    parts = {
-        "convolution": {"kind": "short_convolution"} | unless(3, kernel=config.count("conv_L_cache", 3)) | bias,
-        "attention": {"kind": "attention"} | pieces.heads(config, d_model, heads=32, kv_heads=8) | {"qk_norm": {}},
-        "dense": {"kind": "feed_forward", "d_ff": _d_ff(config, routed)},
-    }
-    first = depth
-    if routed:
-        parts["moe"] = _experts(config)
-        first = config.count("num_dense_layers", 2, least=0)
-    value = {
-        "vocab_size": config.count("vocab_size", 65_536),
-        "d_model": d_model,
-        "context": context,
-        "tied_embeddings": tied,
-        "norm": {"kind": "rms", "eps": config.take("norm_eps", float, 1e-5)},
-    }
     mixers = ["attention" if word == "full_attention" else "convolution" for word in types]
     blocks = [[mixer, "dense" if layer < first else "moe"] for layer, mixer in enumerate(mixers)]
-    return pieces.assemble(config, value, rotary.rope(config, context, theta=1e6), parts, blocks)
+    return pieces.model(config, said, blocks)
 
 
 def _d_ff(config: Config, routed: bool) -> int:
@@ -68,44 +71,15 @@ def _d_ff(config: Config, routed: bool) -> int:
     return -(-width // multiple) * multiple
 
 
-def _experts(config: Config) -> dict:
-    router = {"score": "sigmoid"} | unless(False, normalise=config.take("norm_topk_prob", bool, True))
-    router |= unless(1.0, scale=config.take("routed_scaling_factor", float, 1.0))
-    router |= unless(False, selection_bias=config.take("use_expert_bias", bool, True))
-    return {
-        "kind": "experts",
-        "count": config.count("num_experts", 32),
-        "top_k": config.count("num_experts_per_tok", 4),
-        "d_ff": config.count("moe_intermediate_size", 1_792),
-        "router": router,
-    }
-
-
 def write(arch: Architecture) -> dict:
     made = {"convolution": ShortConvolution | None, "attention": Attention | None} | pieces.FEEDS
-    convolution, attention, dense, moe = pieces.made_of(arch, made)
-    kinds = [block[1].parts[0] for block in arch.sequence]
-    written = {
-        "architectures": ["Lfm2MoeForCausalLM" if moe else "Lfm2ForCausalLM"], "model_type": "lfm2_moe" if moe else "lfm2",
-        "vocab_size": arch.vocab_size, "hidden_size": arch.d_model, "num_hidden_layers": arch.depth, "norm_eps": arch.norm.eps,
-        "max_position_embeddings": arch.context, "tie_word_embeddings": arch.tied_embeddings,
+    _, _, dense, moe = pieces.made_of(arch, made)
+    name, model_type = ("Lfm2Moe", "lfm2_moe") if moe else ("Lfm2", "lfm2")
+    written = pieces.write_model(arch, name, model_type, KEYS[model_type], leading=pieces.first_routed(arch)) | {
         "layer_types": ["full_attention" if block[0].parts == ("attention",) else "conv" for block in arch.sequence],
-    }  # fmt: skip
-    if convolution:
-        written |= {"conv_L_cache": convolution.kernel, "conv_bias": convolution.bias}
-    written |= pieces.write_heads(attention)
-    if dense:
-        written["intermediate_size"] = dense.d_ff
-    if moe:
-        written |= {
-            "num_experts": moe.count, "num_experts_per_tok": moe.top_k, "moe_intermediate_size": moe.d_ff,
-            "num_dense_layers": (*kinds, "moe").index("moe"),
-            "norm_topk_prob": moe.router.normalise, "routed_scaling_factor": moe.router.scale,
-            "use_expert_bias": moe.router.selection_bias,
-        }  # fmt: skip
-    else:
-        written["block_auto_adjust_ff_dim"] = False
-    return written | rotary.write_rope(arch.position, arch.context) | pieces.write_precision(arch)
+    }
+    written |= {"intermediate_size": dense.d_ff} if dense else {}
+    return written | ({} if moe else {"block_auto_adjust_ff_dim": False})
 
 
 def sources(arch: Architecture) -> Sources:

@@ -3,9 +3,9 @@
 from ...parts.convolution import ShortConvolution
 from ...parts.feedforward import FeedForward
 from ...spec import Architecture
-from ..reading import pieces, rotary
+from ..reading import keys, pieces, rotary
 from ..reading.config import Config
-from ..reading.pieces import unless
+from ..reading.keys import Always, Has, Key
 from ..weights import tensors
 from ..weights.checkpoint import Sources
 from ..weights.tensors import ignored as ignored
@@ -19,62 +19,49 @@ ROPES = {
 }
 
 
+KEYS = (
+    *keys.sizes(128_000, 2_048, 128_000, 24, tied=True, eps=1e-5, eps_key="norm_eps"),
+    *keys.attention(16, 4, 128, qk_norm={}),
+    Has("use_attention_gate", "attention.gate", True, on={"per": "head", "bias": False}),
+    Always("convolution", kind="short_convolution"),
+    Key("conv_L_cache", "convolution.kernel", 7),
+    Key("conv_bias", "convolution.bias", False),
+    Always("dense", kind="feed_forward"),
+    Key("intermediate_size", "dense.d_ff", 7_680),
+    Key("use_sandwich_norm", "residual.norm", True, form=keys.SANDWICH),
+    Key("sliding_window", "window", 256, null=None),
+)
+
+
 def read(config: Config, model_type: str) -> dict:
-    d_model, context = config.count("hidden_size", 2_048), config.count("max_position_embeddings", 128_000)
-    depth = config.depth("num_hidden_layers", 24)
+    said = keys.read(config, KEYS)
+    said["norm"]["eps"] = config.take("norm_eps", float, config.take("rms_norm_eps", float, 1e-5))
+    depth = said["depth"]
     usual = [
         "full_attention" if n % 4 == 2 else "conv" if n % 4 or not n else "sliding_attention" for n in range(depth)
     ]
     words = pieces.layer_types(config, depth, usual, *WORDS)
-    attention = pieces.attention(config, d_model, heads=16, kv_heads=4, head_dim=128) | {"qk_norm": {}}
-    if config.take("use_attention_gate", bool, True):
-        attention["gate"] = {"per": "head", "bias": False}
-    far, near = reversed(rotary.ropes(config, context, 1e6, 1e4, usual=ROPES))
-    window = config.count("sliding_window", 256, null=None)
+    far, near = reversed(rotary.ropes(config, said["context"], 1e6, 1e4, usual=ROPES))
     attends = [word for word in words if word != "conv"]
-    position = far if "full_attention" in words or not attends else near
-    local = {"position": near} if near != position else {}
-    parts, kinds = pieces.windowed(attends, attention, window, local) if attends else ({}, [])
+    said["position"] = position = far if "full_attention" in words or not attends else near
+    local, attention = {"position": near} if near != position else {}, said.pop("attention")
+    parts, kinds = pieces.windowed(attends, attention, said.get("window"), local) if attends else ({}, [])
     order = iter(kinds)
     mixers = ["convolution" if word == "conv" else next(order) for word in words]
-    kernel = config.count("conv_L_cache", 7)
-    parts["convolution"] = {"kind": "short_convolution", "kernel": kernel} | unless(
-        False, bias=config.take("conv_bias", bool, False)
-    )
-    parts["dense"] = {"kind": "feed_forward", "d_ff": config.count("intermediate_size", 7_680)}
-    value = {
-        "vocab_size": config.count("vocab_size", 128_000),
-        "d_model": d_model,
-        "context": context,
-        "tied_embeddings": config.take("tie_word_embeddings", bool, True),
-        "norm": {"kind": "rms", "eps": config.take("norm_eps", float, config.take("rms_norm_eps", float, 1e-5))},
-    }
-    if config.take("use_sandwich_norm", bool, True):
-        value["residual"] = {"norm": "sandwich"}
-    config.ignore("rms_norm_eps")
-    return pieces.assemble(config, value, position, parts, [[mixer, "dense"] for mixer in mixers])
+    return pieces.model(config, said | parts, [[mixer, "dense"] for mixer in mixers])
 
 
 def write(arch: Architecture) -> dict:
     made = {"convolution": ShortConvolution | None, "dense": FeedForward} | pieces.WINDOWED
-    convolution, dense, *_ = pieces.made_of(arch, made)
+    pieces.made_of(arch, made)
     mixers = [arch.parts[block[0].parts[0]] for block in arch.sequence]
     attention = next((part for part in mixers if part.kind == "attention"), None)
     words = {"short_convolution": "conv", "attention": "full_attention"}
-    near, far = pieces.near_and_far(arch)
-    written = {
-        "architectures": ["Lfm3ForCausalLM"], "model_type": "lfm3", "norm_eps": arch.norm.eps,
+    written = pieces.write_model(arch, "Lfm3", "lfm3", KEYS, attention=attention) | {
         "layer_types": ["sliding_attention" if part.kind == "attention" and part.sight.window else words[part.kind] for part in mixers],
-        "use_sandwich_norm": arch.residual.norm == "sandwich", "intermediate_size": dense.d_ff,
-        "sliding_window": pieces.window(arch),
-    } | pieces.write_sizes(arch) | rotary.write_ropes(near, far, arch.context) | pieces.write_precision(arch)  # fmt: skip
-    if convolution:
-        written |= {"conv_L_cache": convolution.kernel, "conv_bias": convolution.bias}
-    written |= pieces.write_heads(attention)
-    if attention:
-        written["attention_bias"] = attention.bias
-        written["use_attention_gate"] = attention.gate is not None
-    return written
+        "sliding_window": pieces.window(arch), "rms_norm_eps": arch.norm.eps,
+    }  # fmt: skip
+    return written | rotary.write_ropes(*pieces.near_and_far(arch), arch.context)
 
 
 def sources(arch: Architecture) -> Sources:

@@ -10,9 +10,9 @@ from ...parts.delta import GatedDeltaNet
 from ...parts.feedforward import FeedForward
 from ...parts.position import NoPosition, Rope
 from ...spec import Architecture
-from ..reading import pieces, rotary
-from ..reading.config import Config, layers
-from ..reading.pieces import unless
+from ..reading import keys, pieces, rotary
+from ..reading.config import Config
+from ..reading.keys import Always, Key, Of, Unread
 from ..weights import tensors
 from ..weights.checkpoint import Source, Sources
 from ..weights.tensors import ignored as ignored
@@ -22,43 +22,36 @@ TYPES = ("olmo_hybrid",)
 AFTER = {"norm": "output"}
 
 
+KEYS = (
+    *keys.sizes(100_352, 3_840, 65_536, 32),
+    *keys.attention(30, qk_norm={"across": "heads"}),
+    Always("delta", kind="gated_delta_net", out_eps=1e-5),
+    Key("linear_num_value_heads", "delta.heads", Of("attention.heads")),
+    Key("linear_num_key_heads", "delta.key_heads", Of("attention.heads")),
+    Key("linear_key_head_dim", "delta.key_dim", Of("d_model", 0.75, "delta.key_heads")),
+    Key("linear_value_head_dim", "delta.value_dim", Of("delta.key_dim", times=2)),
+    Key("linear_conv_kernel_dim", "delta.kernel", 4),
+    Key("linear_allow_neg_eigval", "delta.negative", True),
+    Key("hidden_act", "delta.activation", "silu", form=keys.PLAIN_ACTIVATION),
+    *keys.feed_forward(11_008),
+    Unread("linear_a_log_min linear_a_log_max linear_dt_min linear_dt_max linear_dt_init_floor"),
+)
+
+
 def read(config: Config, model_type: str) -> dict:
-    value = pieces.sizes(config, vocab_size=100_352, d_model=3_840, context=65_536, tied=False, eps=1e-6)
-    depth = config.depth("num_hidden_layers", 32)
+    said = keys.read(config, KEYS)
+    depth = said["depth"]
+    said["position"] = _position(config, said["context"])
     usual = ["full_attention" if layer % 4 == 3 else "linear_attention" for layer in range(depth)]
     usual = usual if "full_attention" in usual else [*usual[:-1], "full_attention"]
     types = pieces.layer_types(config, depth, usual, "full_attention", "linear_attention")
-    attention = pieces.attention(config, value["d_model"], heads=30) | {"qk_norm": {"across": "heads"}}
-    parts = {
-        "delta": _delta(config, value["d_model"], attention["heads"]),
-        "attention": attention,
-        "dense": pieces.dense(config, 11_008),
-    }
+    if len(set(types)) < 2:
+        raise config.refuse("layer_types", "this family has layers of both kinds")
     blocks = {
         "linear_attention": ["delta", "dense"],
         "full_attention": [{"parts": [name], "residual": AFTER} for name in ("attention", "dense")],
     }
-    if len(set(types)) < 2:
-        raise config.refuse("layer_types", "this family has layers of both kinds")
-    position = {"position": _position(config, value["context"])}
-    layered = {"layers": layers([blocks[word] for word in types])}
-    return value | position | {"parts": parts} | layered | pieces.precision(config, parts)
-
-
-def _delta(config: Config, d_model: int, heads: int) -> dict:
-    keys = config.count("linear_num_key_heads", heads)
-    width = config.count("linear_key_head_dim", int(0.75 * d_model / keys))
-    config.ignore("linear_a_log_min", "linear_a_log_max", "linear_dt_min", "linear_dt_max", "linear_dt_init_floor")
-    return {
-        "kind": "gated_delta_net",
-        "heads": config.count("linear_num_value_heads", heads),
-        "key_heads": keys,
-        "key_dim": width,
-        "value_dim": config.count("linear_value_head_dim", 2 * width),
-        "out_eps": 1e-5,
-    } | pieces.mixed(config) | unless(4, kernel=config.count("linear_conv_kernel_dim", 4)) | unless(
-        False, negative=config.take("linear_allow_neg_eigval", bool, True)
-    )  # fmt: skip
+    return pieces.model(config, said, [blocks[word] for word in types])
 
 
 def _position(config: Config, context: int) -> dict:
@@ -72,29 +65,13 @@ def _position(config: Config, context: int) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    kinds = {"delta": GatedDeltaNet, "attention": Attention, "dense": FeedForward}
-    delta, attention, dense = pieces.made_of(arch, kinds, Rope | NoPosition)
-    position = arch.position
+    pieces.made_of(arch, {"delta": GatedDeltaNet, "attention": Attention, "dense": FeedForward}, Rope | NoPosition)
+    kinds = {"delta": "linear_attention", "attention": "full_attention"}
     rope = {"rope_parameters": {"rope_theta": None, "rope_type": "default"}}
-    return (
-        {"architectures": ["OlmoHybridForCausalLM"], "model_type": "olmo_hybrid", "attention_bias": attention.bias}
-        | pieces.write_sizes(arch)
-        | pieces.write_heads(attention)
-        | pieces.write_dense(dense)
-        | {
-            "linear_num_value_heads": delta.heads,
-            "linear_num_key_heads": delta.key_heads,
-            "linear_key_head_dim": delta.key_dim,
-            "linear_value_head_dim": delta.value_dim,
-            "linear_conv_kernel_dim": delta.kernel,
-            "linear_allow_neg_eigval": delta.negative,
-            "layer_types": [
-                "linear_attention" if block[0].parts == ("delta",) else "full_attention" for block in arch.sequence
-            ],
-        }
-        | (rope if position.kind == "none" else rotary.write_rope(position, arch.context))
-        | pieces.write_precision(arch)
-    )
+    if arch.position.kind != "none":
+        rope = rotary.write_rope(arch.position, arch.context)
+    written = pieces.write_model(arch, "OlmoHybrid", "olmo_hybrid", KEYS) | rope
+    return written | {"layer_types": [kinds[block[0].parts[0]] for block in arch.sequence]}
 
 
 def sources(arch: Architecture) -> Sources:

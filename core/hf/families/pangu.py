@@ -5,8 +5,10 @@ from ...parts.attention import Attention
 from ...parts.experts import Experts
 from ...parts.feedforward import FeedForward
 from ...spec import Architecture
-from ..reading import pieces, rotary
+from ..reading import keys, pieces
 from ..reading.config import Config
+from ..reading.keys import Always, Key, Of, Only
+from ..reading.rotary import Turning
 from ..weights import tensors
 from ..weights.checkpoint import Sources
 from ..weights.tensors import ignored as ignored
@@ -15,46 +17,41 @@ TYPES = ("PanguProMoE",)
 GROUPS = 8
 
 
+KEYS = (
+    *keys.sizes(153_376, 5_120, 131_072, 48, eps=1e-5),
+    Always("attention", kind="attention", bias=True),
+    Key("num_attention_heads", "attention.heads", 40),
+    Key("num_key_value_heads", "attention.kv_heads", 8, null=Of("attention.heads")),
+    *keys.experts(
+        64, 8, 1_344, names="num_experts", act="",
+        router={"groups": GROUPS, "top_groups": GROUPS, "each_group": True, "expert_scale": True},
+    ),
+    Only("num_experts_per_tok", GROUPS),
+    Key("shared_expert_intermediate_size", "moe.shared.d_ff", 5_376, none=0, least=0),
+    Turning(1.6e7),
+)  # fmt: skip
+DENSE = keys.feed_forward(...)
+
+
 def read(config: Config, model_type: str) -> dict:
-    value = pieces.sizes(config, vocab_size=153_376, d_model=5_120, context=131_072, tied=False, eps=1e-5)
-    attention = pieces.attention(config, value["d_model"], biased=None, heads=40, kv_heads=8) | {"bias": True}
-    config.expect("head_dim", value["d_model"] // attention["heads"])
-    depth = config.depth("num_hidden_layers", 48)
+    said = keys.read(config, KEYS)
+    part, depth = said["attention"], said["depth"]
+    part["head_dim"] = (
+        config.count("head_dim", said["d_model"] // part["heads"], null=None) or said["d_model"] // part["heads"]
+    )
+    config.expect("head_dim", said["d_model"] // part["heads"])
     plain = set(config.listing("mlp_only_layers", int, [], most=depth))
-    parts = {
-        "attention": attention,
-        "moe": {
-            "kind": "experts", "count": config.count("num_experts", 64), "top_k": config.count("num_experts_per_tok", 8),
-            "d_ff": config.count("moe_intermediate_size", 1_344),
-            "router": {"groups": GROUPS, "top_groups": GROUPS, "each_group": True, "expert_scale": True},
-        },
-    }  # fmt: skip
-    config.expect("num_experts_per_tok", GROUPS)
-    shared = config.count("shared_expert_intermediate_size", 5_376, least=0)
-    if shared:
-        parts["moe"]["shared"] = {"d_ff": shared}
     if plain:
-        parts["dense"] = pieces.dense(config, ...)
+        keys.read(config, DENSE, said)
     config.expect("hidden_act", "silu")
     config.ignore("intermediate_size")  # of layers that have no experts
-    blocks = [["attention", "dense" if layer in plain else "moe"] for layer in range(depth)]
-    return pieces.assemble(config, value, rotary.rope(config, value["context"], theta=1.6e7), parts, blocks)
+    return pieces.model(config, said, [["attention", "dense" if layer in plain else "moe"] for layer in range(depth)])
 
 
 def write(arch: Architecture) -> dict:
-    kinds = {"attention": Attention, "moe": Experts, "dense": FeedForward | None}
-    attention, moe, dense = pieces.made_of(arch, kinds)
-    return (
-        {"architectures": ["PanguProMoEForCausalLM"], "model_type": "PanguProMoE"}
-        | pieces.write_sizes(arch)
-        | {"num_attention_heads": attention.heads, "num_key_value_heads": attention.kv_heads}
-        | {"num_experts": moe.count, "num_experts_per_tok": moe.top_k, "moe_intermediate_size": moe.d_ff}
-        | {"shared_expert_intermediate_size": moe.shared.d_ff if moe.shared else 0}
-        | {"mlp_only_layers": [layer for layer, block in enumerate(arch.sequence) if block[1].parts[0] == "dense"]}
-        | (pieces.write_dense(dense) if dense else {})
-        | rotary.write_rope(arch.position, arch.context)
-        | pieces.write_precision(arch)
-    )
+    pieces.made_of(arch, {"attention": Attention, "moe": Experts, "dense": FeedForward | None})
+    plain = [layer for layer, block in enumerate(arch.sequence) if block[1].parts[0] == "dense"]
+    return pieces.write_model(arch, "PanguProMoE", "PanguProMoE", KEYS + DENSE) | {"mlp_only_layers": plain}
 
 
 def sources(arch: Architecture) -> Sources:

@@ -7,8 +7,9 @@ from torch import Tensor
 from ...parts.position import NoPosition
 from ...parts.rwkv import ChannelMix, TimeMix
 from ...spec import Architecture
-from ..reading import pieces
+from ..reading import keys, pieces
 from ..reading.config import Config
+from ..reading.keys import Always, Key, Of, Only
 from ..weights import tensors
 from ..weights.checkpoint import Source, Sources
 from ..weights.tensors import one
@@ -17,38 +18,33 @@ TYPES = ("rwkv",)
 ROOTS = ("rwkv.", "head.")
 
 
+KEYS = (
+    *keys.sizes(
+        50_277, 4_096, 1_024, 32, names="hidden_size context_length/max_position_embeddings num_hidden_layers", kind="layer", eps_key="",
+        eps=1e-5,
+    ),
+    Always("time_mix", kind="rwkv_time_mix"),
+    Key("attention_hidden_size", "time_mix.width", Of("d_model")),
+    Always("channel_mix", kind="rwkv_channel_mix"),
+    Key("intermediate_size", "channel_mix.d_ff", Of("d_model", times=4)),
+    Always("embedding", norm=True),
+    Always("position", kind="none"),
+    Only("layer_norm_epsilon", 1e-5),  # the last norm's is fixed
+)  # fmt: skip
+
+
 def read(config: Config, model_type: str) -> dict:
-    d_model = config.count("hidden_size", 4_096)
-    config.expect("layer_norm_epsilon", 1e-5)  # the last norm's is fixed
     if 0 < config.take("rescale_every", int, 6) < 6:
         raise config.refuse(
             "rescale_every", "halved so often, the norms' epsilon would count; give 6 or more, or 0 for never"
         )
-    parts = {
-        "time_mix": {"kind": "rwkv_time_mix", "width": config.count("attention_hidden_size", d_model)},
-        "channel_mix": {"kind": "rwkv_channel_mix", "d_ff": config.count("intermediate_size", 4 * d_model)},
-    }
-    value = {
-        "vocab_size": config.count("vocab_size", 50_277),
-        "d_model": d_model,
-        "context": config.count("max_position_embeddings", config.count("context_length", 1_024)),
-        "tied_embeddings": config.take("tie_word_embeddings", bool, False),
-        "embedding": {"norm": True},
-        "norm": {"kind": "layer"},
-    }
-    config.expect("context_length", value["context"])
-    blocks = [["time_mix", "channel_mix"]] * config.depth("num_hidden_layers", 32)
-    return pieces.assemble(config, value, {"kind": "none"}, parts, blocks)
+    said = keys.read(config, KEYS)
+    return pieces.model(config, said, [["time_mix", "channel_mix"]] * said["depth"])
 
 
 def write(arch: Architecture) -> dict:
-    kinds = {"time_mix": TimeMix, "channel_mix": ChannelMix}
-    time_mix, channel_mix = pieces.made_of(arch, kinds, NoPosition, (TimeMix, ChannelMix))
-    return {
-        "architectures": ["RwkvForCausalLM"], "model_type": "rwkv", "vocab_size": arch.vocab_size, "hidden_size": arch.d_model,
-        "num_hidden_layers": arch.depth, "context_length": arch.context, "attention_hidden_size": time_mix.width,
-        "intermediate_size": channel_mix.d_ff, "tie_word_embeddings": arch.tied_embeddings,
-    } | pieces.write_precision(arch)  # fmt: skip
+    pieces.made_of(arch, {"time_mix": TimeMix, "channel_mix": ChannelMix}, NoPosition, (TimeMix, ChannelMix))
+    return pieces.write_model(arch, "Rwkv", "rwkv", KEYS)
 
 
 def sources(arch: Architecture) -> Sources:

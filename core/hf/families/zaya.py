@@ -4,8 +4,9 @@ hears from the layer before; every sum on the stream is learned channel by chann
 from ...parts.convolutional_attention import ConvolutionalAttention
 from ...parts.experts import Experts
 from ...spec import Architecture
-from ..reading import pieces, rotary
+from ..reading import keys, pieces, rotary
 from ..reading.config import Config
+from ..reading.keys import Always, Key, Only
 from ..reading.pieces import unless
 from ..weights import tensors
 from ..weights.checkpoint import Sources
@@ -16,36 +17,38 @@ TYPES = ("zaya",)
 KINDS = {"hybrid": 5e6, "hybrid_sliding": 1e4}  # and the usual base of each kind's rope
 
 
+KEYS = (
+    *keys.sizes(262_272, 2_048, 131_072, 40, tied=True, eps=1e-5),
+    Always("attention", kind="convolutional_attention"),
+    *keys.heads(8, 2, 128),
+    Key("cca_time0", "attention.kernel", 2),
+    Key("cca_time1", "attention.head_kernel", 2),
+    Key("attention_bias", "attention.bias", False),
+    *keys.experts(
+        16, 1, 2_048, names="num_experts", router={"score": "softmax", "selection_bias": True}, zero=1, skip=True
+    ),
+    Key("router_hidden_size", "moe.router.hidden", 256),
+    Only("num_experts_per_tok", 1),
+    Key("lm_head_bias", "head.bias", False),
+    Key("sliding_window", "window", None),
+    Always("residual", affine=True),
+    Always("embedding", affine=True),
+)
+
+
 def read(config: Config, model_type: str) -> dict:
-    value = pieces.sizes(config, vocab_size=262_272, d_model=2_048, context=131_072, tied=True, eps=1e-5)
-    depth = config.depth("num_hidden_layers", 40)
+    said = keys.read(config, KEYS)
+    depth, moe = said["depth"], said["moe"]
     types = pieces.layer_types(config, depth, ["hybrid"] * depth, *KINDS)
-    window = config.count("sliding_window", None)
-    if window is None and "hybrid_sliding" in types:
+    if "window" not in said and "hybrid_sliding" in types:
         raise config.refuse("sliding_window", "layers of hybrid_sliding need one")
-    ropes = _ropes(config, value["context"], set(types))
-    part = {"kind": "convolutional_attention"} | pieces.heads(
-        config, value["d_model"], heads=8, kv_heads=2, head_dim=128
-    )
-    part |= unless(2, kernel=config.count("cca_time0", 2)) | unless(2, head_kernel=config.count("cca_time1", 2))
-    part |= unless(False, bias=config.take("attention_bias", bool, False))
-    local = part | {"window": window}
+    ropes = _ropes(config, said["context"], set(types))
     far = "hybrid" if "hybrid" in types else "hybrid_sliding"
-    local |= unless(ropes[far], position=ropes.get("hybrid_sliding", ropes[far]))
-    config.expect("num_experts_per_tok", 1)
-    router = {"score": "softmax", "selection_bias": True, "hidden": config.count("router_hidden_size", 256)}
-    experts = {"kind": "experts", "count": config.count("num_experts", 16), "top_k": 1, "zero": 1, "skip": True}
-    experts |= {"d_ff": config.count("moe_intermediate_size", 2_048)}
-    experts |= unless("swiglu", activation=pieces.activation(config))
-    parts = {
-        "attention": part, "local": local, "first": experts | {"router": router}, "moe": experts | {"router": router | {"carry": True}},
-    }  # fmt: skip
+    local = {"window": said.get("window")} | unless(ropes[far], position=ropes.get("hybrid_sliding", ropes[far]))
+    said |= {"local": said["attention"] | local, "first": moe, "position": ropes[far]}
+    said["moe"] = moe | {"router": moe["router"] | {"carry": True}}
     mixers = ["local" if word == "hybrid_sliding" else "attention" for word in types]
-    blocks = [[mixer, "moe" if layer else "first"] for layer, mixer in enumerate(mixers)]
-    head = {"head": {"bias": True}} if config.take("lm_head_bias", bool, False) else {}
-    return pieces.assemble(
-        config, value, ropes[far], parts, blocks, residual={"affine": True}, embedding={"affine": True}, **head
-    )
+    return pieces.model(config, said, [[mixer, "moe" if layer else "first"] for layer, mixer in enumerate(mixers)])
 
 
 def _ropes(config: Config, context: int, used: set[str]) -> dict[str, dict]:
@@ -70,22 +73,13 @@ def write(arch: Architecture) -> dict:
     *_, moe = pieces.made_of(arch, made | {"first": Experts})
     mixers = [arch.part(block[0].parts[0]) for block in arch.sequence]
     types = ["hybrid_sliding" if part.sight.window else "hybrid" for part in mixers]
-    some = mixers[0]
     ropes = {
         kind: {"partial_rotary_factor": part.position.fraction} | rotary.write_dictionary(part.position, arch.context)
         for kind, part in zip(types, mixers, strict=True)
     }
-    return (
-        {"architectures": ["ZayaForCausalLM"], "model_type": "zaya"}
-        | pieces.write_sizes(arch)
-        | pieces.write_heads(some)
-        | {"cca_time0": some.kernel, "cca_time1": some.head_kernel, "attention_bias": some.bias}
-        | {"layer_types": types, "sliding_window": max((p.sight.window or 0 for p in mixers), default=0) or None}
-        | {"rope_parameters": ropes, "lm_head_bias": arch.head.bias, "router_hidden_size": moe.router.hidden}
-        | {"num_experts": moe.count, "num_experts_per_tok": moe.top_k, "moe_intermediate_size": moe.d_ff}
-        | {"hidden_act": pieces.write_activation(moe.activation)}
-        | pieces.write_precision(arch)
-    )
+    window = max((p.sight.window or 0 for p in mixers), default=0) or None
+    written = pieces.write_model(arch, "Zaya", "zaya", KEYS, attention=mixers[0], moe=moe)
+    return written | {"layer_types": types, "sliding_window": window, "rope_parameters": ropes}
 
 
 def sources(arch: Architecture) -> Sources:

@@ -32,7 +32,7 @@ class Of:
     def __call__(self, get: Callable[[str], Any]) -> Any:
         whole = get(self.field)
         whole = whole * self.times if self.times != 1 else whole
-        return whole // get(self.over) if self.over else whole
+        return int(whole / get(self.over)) if self.over else whole
 
     def __str__(self) -> str:
         return f"{self.times} × " * (self.times != 1) + self.field + f" / {self.over}" * bool(self.over)
