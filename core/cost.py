@@ -17,7 +17,7 @@ from typing import Literal
 
 from .frame import Ahead
 from .parts import Part
-from .parts.base import Flops, Shape, State
+from .parts.base import Box, Flops, Shape, State
 from .precision import FORMATS, FormatName
 from .spec import Architecture, Step, Workload
 from .trace import Traced, trace_ahead, trace_block, trace_frame, trace_part
@@ -292,9 +292,8 @@ def _boxes(arch: Architecture, w: Workload, traced: Traced, count: int, named: C
     flops = {path.removeprefix("beneath."): box.token_flops for path, box in boxes.items() if box.token_flops}
     states = [box.shape for box in boxes.values() if isinstance(box, State)]
     written = sum(op.activation for op in traced.operations if op.kind != "part" and named(op.path))
-    idle = sum(box.idle for box in boxes.values())
     return _merged(
-        _weights(arch, w, parameters, count, buffers, idle, unread="in rows that are not read"),
+        _weights(arch, w, parameters, count, buffers, [box for box in boxes.values() if box.idle]),
         _flops(w, *(Flops({path: n * tokens for path, n in flops.items()}) for tokens in (w.context, 1)), count),
         _activations(w, written, count),
         _kept_figures(count, {"state_bytes": (w.batch, {_state_format(w): states})}),
@@ -333,7 +332,7 @@ def _part(arch: Architecture, name: str, where: str, count: int, copies: int, w:
         if not parameters:
             continue
         buffers = {f"{name}.{path}": shape for path, shape in traced.buffers.items() if _within(path, prefix)}
-        idle = part.idle_parameters(d) if prefix in ("", "experts") else 0
+        idle = [box for path, box in traced.boxes.items() if box.idle and _within(path, prefix)]
         flops = (Flops({path: n for path, n in f.items() if _within(path, prefix)}) for f in (prefill, decode))
         each = {
             f"{name}.{path}" for path in traced.parameters if part.tied and part.each(path)
@@ -347,7 +346,6 @@ def _part(arch: Architecture, name: str, where: str, count: int, copies: int, w:
                 buffers,
                 idle,
                 1 < copies != count,
-                part.unread,
             ),
             _weights(arch, w, {path: s for path, s in parameters.items() if path in each}, count),
             _flops(w, *flops, count),
@@ -423,11 +421,10 @@ def _weights(
     parameters: dict[str, Shape],
     copies: int,
     buffers: Mapping[str, Shape] = MappingProxyType({}),
-    idle: int = 0,
+    idle: Sequence[Box] = (),
     sets: bool = False,
-    unread: str = Part.unread,
 ) -> dict:
-    """Parameters and bytes of tensors by path, `idle` of them not active. Buffers are stored but are no parameters;
+    """Parameters and bytes of tensors by path; not all of those in the `idle` boxes are active. Buffers are stored but are no parameters;
     `sets` are fewer than the layers that take them in turn."""
     size = sum(map(math.prod, parameters.values()))
     if not size or not copies:
@@ -437,15 +434,16 @@ def _weights(
         name = arch.format(path, shape, w.weights)
         stored[name] += FORMATS[name].bytes(shape)
     said = " + ".join(_shape(path, shape) for path, shape in parameters.items())
+    unread = sum(box.idle for box in idle)
     times = f"{copies:,} sets × " if sets else "{layers}" if copies > 1 else ""
     derivation = {
         "parameters": f"{times}({said})",
-        "active_parameters": f"{times}({size:,} − {idle:,} {unread})" if idle else f"{times}({said})",
+        "active_parameters": f"{times}({size:,} − {unread:,} {idle[0].unread})" if unread else f"{times}({said})",
         "weight_bytes": f"{times}({' + '.join(f'{n:,} in {name}' for name, n in stored.items())})",
     }
     return {
         "parameters": copies * size,
-        "active_parameters": copies * (size - idle),
+        "active_parameters": copies * (size - unread),
         "weight_bytes": copies * stored.total(),
         "derivation": derivation,
     }

@@ -77,9 +77,6 @@ class AttentionExperts(Mixer):
             o=2 * new * self.top_k * wide * d_model,
         )
 
-    def idle_parameters(self, d_model: int) -> int:
-        return (self.count - self.top_k) * 2 * d_model * self.heads * self.head_dim
-
     def shrink(self, scale: float) -> "AttentionExperts":
         dim = 16 if not isinstance(self.position, Rope) or self.position.fraction >= 0.25 else 64
         return self.model_copy(update={"heads": min(self.heads, 2), "head_dim": dim})

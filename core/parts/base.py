@@ -208,12 +208,6 @@ class Part(Spec):
         """FLOPs of one sequence's `new` tokens after `past` kept ones, by submodule path."""
         raise NotImplementedError
 
-    unread: ClassVar[str] = "of experts not chosen"  # what the parameters are that one token does not touch
-
-    def idle_parameters(self, d_model: int) -> int:
-        """Parameters that one token does not touch (experts that it was not sent to)."""
-        return 0
-
     def shrink(self, scale: float) -> "Part":
         """The same structure with widths times `scale`, small enough to run live."""
         raise NotImplementedError
@@ -276,7 +270,10 @@ class Box(nn.Module):
     `Part.flops` for this path where there are any; for a box outside the parts this is all they have."""
 
     idle: int = 0
-    """Those of its parameters that one token does not touch: no active parameters of the graph's node."""
+    """Those of its parameters that one token does not touch: the graph and the cost count them as not active."""
+
+    unread: str = "of experts not chosen"
+    """Which those are, for the sentence of the cost's row."""
 
     @property
     def names(self) -> tuple[str, ...]:

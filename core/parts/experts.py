@@ -140,9 +140,6 @@ class Experts(Activated, Part):
         own |= {"limit": None} if self.limit and not self.shared.limited else {}
         return self.model_copy(update=own) if own else self
 
-    def idle_parameters(self, d_model: int) -> int:
-        return (self.count - self.active) * self.expert_parameters(d_model)
-
     def build(self, d_model: int) -> nn.Module:
         return ExpertsModule(self, d_model)
 
@@ -266,7 +263,7 @@ class StackedExperts(Box):
 
     def __init__(self, part: Experts, d_model: int):
         super().__init__()
-        self.part, self.idle = part, part.idle_parameters(d_model)
+        self.part, self.idle = part, (part.count - part.active) * part.expert_parameters(d_model)
         e, f, d = part.count, part.d_ff, d_model
         shapes = {"gate": (f, d), "up": (f, d), "down": (d, f)}
         if not part.gated:

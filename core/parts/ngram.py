@@ -55,6 +55,7 @@ class NGramEmbedding(Box):
     box = "embedding"
     keeps_shape = True
     label = "N-gram embedding"
+    unread = "in rows that are not read"
 
     def __init__(self, ngrams: NGrams, vocab_size: int, d_model: int):
         super().__init__()

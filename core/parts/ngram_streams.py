@@ -30,7 +30,6 @@ class NGramStreams(Mixer):
     title = "N-grams in the streams"
     role: ClassVar[str] = "embedding"
     reads: ClassVar[tuple[str, ...]] = ("tokens",)
-    unread: ClassVar[str] = "in rows that are not read"
 
     kind: Literal["ngram_streams"]
     streams: Streams = 4
@@ -113,9 +112,6 @@ class NGramStreams(Mixer):
             value=2 * new * self.width * d_model, key=2 * new * self.width * wide, convolve=2 * new * self.kernel * wide
         )
 
-    def idle_parameters(self, d_model: int) -> int:
-        return (self.stored_rows - self.count) * (self.width // self.count)
-
     def shrink(self, scale: float) -> "NGramStreams":
         end = self.end if self.end < SMALL else 0
         small = {"width": scaled(self.width, scale, self.count, self.count), "rows": min(self.rows, SMALL)}
@@ -168,13 +164,14 @@ class HashedRuns(Box):
 
     box = "embedding"
     label = "N-gram tables"
+    unread = "in rows that are not read"
 
     def __init__(self, part: NGramStreams):
         super().__init__()
         self.part, self.constants, self.sizes = part, part.constants, part.sizes
         self.offsets = (0, *accumulate(part.sizes[:-1]))
         self.rows = Embedding(part.stored_rows, part.width // part.count)
-        self.idle = part.idle_parameters(0)
+        self.idle = (part.stored_rows - part.count) * (part.width // part.count)
         self.explain = f"{part.count} tables, one behind the other. Looking a run up costs no FLOPs."
         self.recent = Recent(part.longest)
 

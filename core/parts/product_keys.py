@@ -55,9 +55,6 @@ class ProductKeyExperts(Activated, Part):
         own = Flops(router=4 * new * d_model * self.keys, experts=4 * new * d_model * self.top_k)
         return Flops(own | feed_forward_flops(self, d_model, self.d_ff, new).under("shared"))
 
-    def idle_parameters(self, d_model: int) -> int:
-        return 2 * d_model * (self.count - self.top_k)
-
     def shrink(self, scale: float) -> "ProductKeyExperts":
         count = min(self.count, 256)
         return self.model_copy(
@@ -133,7 +130,7 @@ class Neurons(Box):
         self.activation, self.scratch = PLAIN[GATED.get(part.activation, part.activation)], 2 * part.top_k
         self.label = f"Neurons, {NAMES[GATED.get(part.activation, part.activation)]}"
         self.down, self.up = normal(part.count, d_model), normal(part.count, d_model)
-        self.idle = part.idle_parameters(d_model)
+        self.idle = 2 * d_model * (part.count - part.top_k)
 
     def forward(self, x: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
         """(B, T, d_model), (B, T, K), (B, T, K) -> (B, T, d_model)."""
