@@ -92,18 +92,23 @@ class _Builder:
         return ends["stream"]
 
     def lend(self, names: Mapping[tuple[Step, ...], str]) -> None:
-        """An arrow from each cache to where the first layer of a kind reads it in place of its own."""
-        seen: set[tuple[str, str]] = set()
-        for layer, part, (source_layer, source) in self.arch.borrowed():
-            reader, lender = names[self.arch.sequence[layer]], names[self.arch.sequence[source_layer]]
-            if (reader, part) in seen:
-                continue
-            seen.add((reader, part))
-            traced = trace_part(self.arch.part(part), self.arch.d_model)
-            for op in (op for op in traced.operations if op.kind == "borrowed"):
-                given = traced.boxes[op.path].lender or op.id
-                ends = f"{lender}.{source}.{given}", f"{reader}.{part}.{op.id}"
-                self.edge(*ends, op.path.removesuffix("_cache"), op.shape, beside=True)
+        """An arrow to where the first layer of a kind reads what an earlier one lends."""
+        seen: set[tuple[str, str, str]] = set()
+        for link in (link for link in self.arch.links if link.read.lender):
+            reader, lender = names[self.arch.sequence[link.layer]], names[self.arch.sequence[link.source_layer]]
+            if (reader, link.part, link.read.name) not in seen:
+                seen.add((reader, link.part, link.read.name))
+                ends = (
+                    self.box(f"{lender}.{link.source}", link.read.lender),
+                    self.box(f"{reader}.{link.part}", link.read.name),
+                )
+                self.edge(*ends, link.read.lender.removesuffix("_cache"), ("B", "T", *link.read.shape), beside=True)
+
+    def box(self, part: str, path: str) -> str:
+        """The node of a module of a part, or of the box that it lies in."""
+        while f"{part}.{path}" not in self.graph:
+            path = path.rpartition(".")[0]
+        return f"{part}.{path}"
 
     def ahead(self, end: str) -> None:
         """The multi-token-prediction modules, beside the model: their figures are not in its sums."""

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from .frame import Ahead, Frame
-from .parts.base import Borrow, Keep, State, scaled
+from .parts.base import Keep, State, scaled
 from .parts.position import Learned
 from .parts.residual import LayerScale
-from .parts.router import RouterModule
 from .spec import Architecture, Segment, Step, Unsupported
 
 LIVE_D_MODEL = 64
@@ -71,7 +70,7 @@ class _Move:
             return child(name + suffix, (spec.model_copy(update={"eps": eps}) if eps else spec).build(arch.d_model))
 
         self.parts = [(part, child(name, make(part))) for part, name in zip(step.parts, specs, strict=True)]
-        self.reads = [spec.reads for spec in specs.values()]
+        self.reads = [spec.given for spec in specs.values()]
         first, owners = next(iter(specs)), list(specs) if step.own_norms else list(specs)[:1]
         self.before = [norm(name, "_norm") for name in owners] if self.placement in ("pre", "sandwich") else []
         after = self.placement in ("post", "output", "sandwich")
@@ -135,12 +134,7 @@ class Layers(nn.ModuleList):
         adds = [move.add for layer in self for move in layer.moves if move.add]
         for sums, add in enumerate(adds, start=2):
             add.sums = sums
-        self._lend_caches()
-        self._link_routers()
-        for index, layer in enumerate(self):
-            for module in layer.modules():
-                if hasattr(module, "stand_at"):  # what depends on the depth at which it stands
-                    module.stand_at(index)
+        self._link()
 
     def forward(
         self, stream: Tensor, positions: Tensor, tokens: Tensor, embedded: Tensor, per_layer: Tensor | None = None
@@ -153,21 +147,16 @@ class Layers(nn.ModuleList):
             stream = layer(stream, positions, own.get(index), tokens, embedded)
         return stream
 
-    def _lend_caches(self) -> None:
-        """Point every layer that reads another one's cache at that layer's modules."""
-        for layer, name, (source_layer, source_name) in self.arch.borrowed():
-            reader, source = getattr(self[layer], name), getattr(self[source_layer], source_name)
-            for child, module in reader.named_children():
-                if isinstance(module, Borrow):
-                    module.source = (getattr(source, module.lender or child),)
-                    module.source[0].lent = True
-
-    def _link_routers(self) -> None:
-        """Point every router that adds what the one before it had at that one."""
-        before: tuple[RouterModule, ...] = ()
-        for router in (m for m in self.modules() if isinstance(m, RouterModule) and m.part.router.hidden):
-            router.source = before if router.carried is not None else ()
-            before = (router,)
+    def _link(self) -> None:
+        """Point every module that reads what an earlier layer lends at the module that lends it, and say its layer's number to one
+        that reads that."""
+        for link in self.arch.links:
+            reader = self[link.layer].get_submodule(f"{link.part}.{link.read.name}")
+            if link.read.source == "layer":
+                reader.layer = link.layer
+                continue
+            lender = self[link.source_layer].get_submodule(f"{link.source}.{link.read.lender}")
+            reader.source, lender.lent = (lender,), True
 
 
 class Model(Frame):

@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Mapping, Set
 from functools import cached_property
 from itertools import groupby
 from types import MappingProxyType
@@ -21,6 +21,7 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from torch import nn
 
 from .accepts import accepts, plain
+from .links import Link, check_ahead, fed, links
 from .parts import AnyPart, AnyResidual
 from .parts.base import Length, Line, Part, Positive, Spec, Text, Width, check_channels
 from .parts.ngram import NGrams
@@ -281,9 +282,8 @@ class Architecture(Spec):
                 self.part(name).check(self.d_model, self.context)
             except ValueError as error:
                 raise ValueError(f"parts.{name}: {error}") from None
-        self._check_borrowed()
-        self._check_carried()
-        self._check_fed()
+        _ = self.links, self.fed  # refuse what no layer lends
+        check_ahead(self)
         self._check_ngrams()
         for path in self.precision:
             if path != "default" and path.split(".")[0] not in {
@@ -371,70 +371,15 @@ class Architecture(Spec):
                 wanted = f"{several[0]} streams; give its step the residual all_streams" if several else "one stream"
                 raise ValueError(f"layers: {name} reads {wanted}")
 
-    def _check_borrowed(self) -> None:
-        for layer, name, source in self.borrowed():
-            reader = self.parts[name]
-            if source is None:
-                raise ValueError(
-                    f"parts.{name}.{reader.borrows}: no layer before {layer} keeps what it names; name one that does, or leave it empty"
-                )
-            lender = self.parts[source[1]]
-            alone = reader.model_copy(update={reader.borrows: None})
-            if reader.kind != lender.kind or alone.lends() != lender.lends():
-                raise ValueError(
-                    f"parts.{name}.{reader.borrows}: {source[1]} keeps tensors of another shape; "
-                    f"give both the same kind and sizes, or leave it empty"
-                )
-
-    def _check_carried(self) -> None:
-        routers = {name: part.router for name, part in self.parts.items() if hasattr(part, "router")}
-        if not any(router.carry for router in routers.values()):
-            return
-        width = None  # of the last router that is a network
-        for layer, block in enumerate(self.sequence):
-            for name in (name for step in block for name in step.parts if name in routers):
-                if routers[name].carry and routers[name].hidden != width:
-                    raise ValueError(
-                        f"parts.{name}.router.carry: no layer before {layer} has a router of the same hidden"
-                    )
-                width = routers[name].hidden or width
-
-    def _check_fed(self) -> None:
-        fed = [name for name, part in self.parts.items() if "per_layer" in part.reads]
-        if len(fed) > 1:
-            raise ValueError(f"parts.{fed[1]}: {fed[0]} has per-layer embeddings already; one part can have them")
-        if self.fed:
-            width = self.parts[fed[0]].beside(1, 1, self.d_model)["per_layer"].shape[2]
-            check_channels(f"parts.{fed[0]}.width", len(self.fed[1]), width)
-        for name in (n for block in (self.mtp.each if self.mtp else ()) for step in block for n in step.parts):
-            part = self.parts[name]
-            carries = hasattr(part, "router") and part.router.carry
-            if {"per_layer", "embedded"} & set(part.reads) or getattr(part, part.borrows, None) or carries:
-                raise ValueError(
-                    f"mtp.block: {name} ({part.title}) reads what only the model's own layers are given; give the modules that "
-                    f"predict ahead another part"
-                )
+    @cached_property
+    def links(self) -> tuple[Link, ...]:
+        """What layers read of earlier ones."""
+        return tuple(links(self))
 
     @cached_property
     def fed(self) -> tuple[str, tuple[int, ...]] | None:
         """The part whose layers have an input of their own from a module beneath them all, and those layers."""
-        name = next((name for name, part in self.parts.items() if "per_layer" in part.reads), None)
-        layers = tuple(n for n, block in enumerate(self.sequence) if any(name in step.parts for step in block))
-        return (name, layers) if name else None
-
-    def borrowed(self) -> Iterator[tuple[int, str, tuple[int, str] | None]]:
-        """(layer, part, (source layer, source part)) for every layer that reads what another one keeps or chose."""
-        wanted = {name: getattr(part, part.borrows, None) for name, part in self.parts.items()}
-        if not any(wanted.values()):
-            return
-        latest: dict[str, int] = {}  # each part that lends something -> the last layer that does
-        for layer, block in enumerate(self.sequence):
-            for name in (name for step in block for name in step.parts):
-                if source := wanted[name]:
-                    source = max(latest, key=latest.get, default=None) if source == "previous" else source
-                    yield layer, name, (latest[source], source) if source in latest else None
-                elif self.parts[name].lends():
-                    latest[name] = layer
+        return fed(self)
 
     @cached_property
     def sequence(self) -> tuple[tuple[Step, ...], ...]:
@@ -472,6 +417,13 @@ class Architecture(Spec):
             alone = len(set(segment.blocks)) == 1 and inner.startswith("[")
             words.append(_times(segment.repeat, inner if alone or segment.repeat == 1 else f"({inner})"))
         return ", ".join(words)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Architecture":
+        """Another architecture, which works out anew what this one may have kept."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
 
     @property
     def ahead(self) -> "Architecture":

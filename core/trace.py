@@ -277,7 +277,7 @@ def _trace(of: _Of) -> Traced:
     arch, d = of.arch, of.arch.d_model
 
     def stub(name: str) -> Stub:
-        return Stub(name, arch.parts[name].title, ("x", *arch.parts[name].reads))
+        return Stub(name, arch.parts[name].title, ("x", *arch.parts[name].given))
 
     with torch.device("meta"):
         inputs = {"tokens": torch.empty(B, T, dtype=torch.long), "positions": torch.empty(T, dtype=torch.long)}

@@ -319,11 +319,9 @@ def steps(draw, names, takes):
 
 def again(part: dict, source: str) -> dict | None:
     """The part once more, reading what an earlier layer with `source` keeps, chose or lends; None where it cannot."""
-    cls = PARTS[part["kind"]]
-    if cls.borrows not in cls.model_fields:
-        return None
-    beside = {"value_rank": 3} if "value_rank" in cls.model_fields else {}
-    return part | beside | {cls.borrows: source}
+    fields = PARTS[part["kind"]].model_fields
+    field = next((name for name in ("cache_from", "choice_from", "value_from") if name in fields), None)
+    return field and part | ({"value_rank": 3} if "value_rank" in fields else {}) | {field: source}
 
 
 @st.composite

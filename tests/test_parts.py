@@ -74,7 +74,7 @@ def check_flops(part, d_model: int) -> None:
             assert measured[path] == flops
         else:
             assert measured.get(path, 0) == flops, path
-    if "per_layer" in part.reads:
+    if "per_layer" in part.given:
         with torch.device("meta"):
             module = part.beneath(3, d_model)
             below = counted(module, torch.zeros(1, NEW, dtype=torch.long), torch.empty(1, NEW, d_model))

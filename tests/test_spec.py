@@ -258,3 +258,11 @@ def test_two_fields_that_fit_only_together():
             edited(arch, path, value)
     both = edited(arch, "parts.attention.kv_heads", 5, {"parts.attention.heads": 30})
     assert (both.parts["attention"].heads, both.parts["attention"].kv_heads) == (30, 5)
+
+
+def test_a_copy_is_a_value_of_its_own():
+    arch = core.load("gemma-3n-e2b")
+    assert arch.links and arch.fed and hash(arch)
+    other = arch.model_copy(update={"layers": arch.layers[:1]})
+    assert other != arch and len(other.sequence) < len(arch.sequence) and other.fed[1] != arch.fed[1]
+    assert len(other.links) < len(arch.links)

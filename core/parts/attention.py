@@ -18,6 +18,7 @@ from .base import (
     Linear,
     Mixer,
     Positive,
+    Read,
     Shape,
     Spec,
     check_groups,
@@ -120,6 +121,16 @@ class Attention(Mixer):
             return {}
         length = self.sight.kept(length)
         return {"key": (length, self.kv_heads, self.head_dim), "value": (length, self.kv_heads, self.v_dim)}
+
+    def reads(self, d_model: int) -> tuple[Read, ...]:
+        borrowed = {"k_cache": self.head_dim, "v_cache": self.v_dim} if self.cache_from else {}
+        return *super().reads(d_model), *(
+            Read(name, self.cache_from, (self.kv_heads, dim), name, "cache_from") for name, dim in borrowed.items()
+        )
+
+    def lends(self) -> dict[str, Shape]:
+        kept = {"k_cache": (self.kv_heads, self.head_dim), "v_cache": (self.kv_heads, self.v_dim)}
+        return {} if self.cache_from else kept
 
     def plain_cache(self, length: int) -> dict[str, Shape]:
         return {"key": (length, self.heads, self.head_dim), "value": (length, self.heads, self.v_dim)}

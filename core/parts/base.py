@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Annotated, Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, NamedTuple, get_args
 
 import torch
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
@@ -94,6 +94,25 @@ class Spec(BaseModel):
         return ({"kind": kind} if kind else {}) | handler(self)
 
 
+GIVEN = ("positions", "tokens", "embedded", "per_layer")  # what the model itself hands to its layers
+
+
+class Read(NamedTuple):
+    """Something that a part reads from elsewhere in the model, beside the stream.
+
+    Of the model itself (`GIVEN`): `positions` (T,), `tokens` (B, T), `embedded` (B, T, d_model), which entered the first layer, or
+    `per_layer` (B, T, width) from a module `beneath` all layers. Or `layer`, its own layer's number from 0, which the module `name`
+    is given as `layer`. Or of an earlier layer: what the nearest one with a part of that name lends, or for `previous` the last
+    one that lends it.
+    """
+
+    name: str  # the argument of its forward, or the path of the `Borrow`, by which it comes
+    source: str  # one of GIVEN, `layer`, a part's name, or `previous`
+    shape: Shape = ()  # for one token
+    lender: str = ""  # the path of the module that lends it
+    field: str = ""  # the field that names the source
+
+
 class Flops(dict[str, int]):
     """FLOPs by submodule path, two for each multiply-add; only matrix products count, as torch's FlopCounterMode does."""
 
@@ -116,12 +135,8 @@ class Part(Spec):
     title: ClassVar[str]
     short: ClassVar[str] = ""  # the title where there is little room, of a part with a module beneath the layers
     role: ClassVar[str]  # "attention", "recurrence", "feed_forward" or "experts": one colour each in every chart
-    reads: ClassVar[tuple[str, ...]] = ()  # what its module's forward is given beside x, by the names of `beside`
     # Submodules that a person would want to see as a row of their own: path prefix -> (role, words).
     components: ClassVar[dict[str, tuple[str, str]]] = {}
-
-    # The field that names the earlier layer whose tensors it reads, where it has one.
-    borrows: ClassVar[str] = "cache_from"
 
     kind: str
     tied: bool = Field(False, description="One set of weights for every layer that uses this part")
@@ -155,7 +170,9 @@ class Part(Spec):
     def inherit(self, norm: "Spec", position: "Spec", vocab_size: int) -> "Part":
         """This part with the model's norm and position where it names none of its own, and with its vocabulary where
         tokens are looked up."""
-        given = {"norm": norm, "position": position} | ({"vocab_size": vocab_size} if "tokens" in self.reads else {})
+        given = {"norm": norm, "position": position} | (
+            {"vocab_size": vocab_size} if "tokens" in self.beside(1, 1, 1) else {}
+        )
         missing = {k: v for k, v in given.items() if k in type(self).model_fields and getattr(self, k) is None}
         return self.model_copy(update=missing) if missing else self
 
@@ -167,11 +184,23 @@ class Part(Spec):
         """What its module reads as x for one token, and gives; the step's residual must hand it that."""
         return (d_model,)
 
+    def reads(self, d_model: int) -> tuple[Read, ...]:
+        """What it reads from elsewhere in the model; of the model itself in the order of its forward's arguments."""
+        return ()
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """What the model hands to its forward beside x."""
+        return tuple(read.name for read in self.reads(1) if read.source in GIVEN)
+
     def beside(self, batch: int, length: int, d_model: int) -> dict[str, Tensor]:
-        """What its module reads beside x: `positions` (T,), `tokens` (B, T) where something is looked up by them,
-        `embedded` (B, T, d_model), which entered the first layer, or `per_layer` (B, T, width) from a module `beneath`.
-        As zeros, or positions from 0: analysis runs on these."""
-        return {}
+        """What the model hands to it beside x, as zeros, or positions from 0: analysis runs on these."""
+        found = {}
+        for read in (read for read in self.reads(d_model) if read.source in GIVEN):
+            kind = torch.long if read.source == "tokens" else None
+            zeros = torch.zeros(batch, length, *read.shape, dtype=kind)
+            found[read.name] = torch.arange(length) if read.source == "positions" else zeros
+        return found
 
     def each(self, path: str) -> bool:
         """Whether this parameter of its module is each layer's own, though the part is tied."""
@@ -190,8 +219,8 @@ class Part(Spec):
         return {}
 
     def lends(self) -> dict[str, Shape]:
-        """What a later layer can read of this one for one token, by name; nothing where no part reads it."""
-        return self.cache(1)
+        """What a later layer can read of this one for one token, by the path of the module that lends it."""
+        return {}
 
     def plain_cache(self, length: int) -> dict[str, Shape]:
         """What it would leave behind without what it does to keep less (windows, latents, shared heads)."""
@@ -232,10 +261,9 @@ class Mixer(Part):
     """A part through which positions see one another; its module's forward takes (x, positions)."""
 
     role: ClassVar[str] = "attention"
-    reads: ClassVar[tuple[str, ...]] = ("positions",)
 
-    def beside(self, batch: int, length: int, d_model: int) -> dict[str, Tensor]:
-        return {"positions": torch.arange(length)}
+    def reads(self, d_model: int) -> tuple[Read, ...]:
+        return (Read("positions", "positions"),)
 
 
 class Recurrence(Mixer):
@@ -439,7 +467,6 @@ class Borrow(Box):
     """What another layer keeps or lends, read instead of made again (Gemma 3n and 4): the model sets `source`."""
 
     box = "borrowed"
-    lender: ClassVar[str] = ""  # the box that gives it in the other layer, where it is called otherwise there
     label = "Another layer's cache"
     explain = "Read from an earlier layer's cache, so this layer keeps nothing of its own."
 

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .attention import shrunk_dim
-from .base import Box, Flops, HeadDim, Heads, Keep, Linear, Mixer, Shape, causal_pairs, check_groups, normal
+from .base import Box, Flops, HeadDim, Heads, Keep, Linear, Mixer, Read, Shape, causal_pairs, check_groups, normal
 from .norm import Norm, RMSNorm
 from .position import Position, Rope, check_turned
 from .softmax import ALL, masked_softmax
@@ -36,6 +36,9 @@ class DifferentialAttention(Mixer):
             raise ValueError(f"kv_heads: {self.kv_heads} do not stand in pairs; give an even number")
         check_groups("kv_heads", self.heads, "heads", self.kv_heads)
         return self
+
+    def reads(self, d_model: int) -> tuple[Read, ...]:
+        return *super().reads(d_model), Read("core", "layer")
 
     def build(self, d_model: int) -> nn.Module:
         return DifferentialModule(self, d_model)
@@ -108,6 +111,7 @@ class DifferentialCore(Box):
 
     box = "attention_core"
     label = "Difference of two softmaxes"
+    layer = 0
     explain = "Each pair of heads scores the keys twice; the second softmax, times lambda, is taken from the first."
 
     def __init__(self, part: DifferentialAttention):
@@ -115,11 +119,11 @@ class DifferentialCore(Box):
         self.part = part
         for name in ("q1", "k1", "q2", "k2"):
             setattr(self, f"lambda_{name}", normal(part.head_dim))
-        self.stand_at(0)
 
-    def stand_at(self, layer: int) -> None:
-        """Where lambda begins in a layer, counted from 0."""
-        self.start = 0.8 - 0.6 * math.exp(-0.3 * layer)
+    @property
+    def start(self) -> float:
+        """Where lambda begins in this layer."""
+        return 0.8 - 0.6 * math.exp(-0.3 * self.layer)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor) -> Tensor:
         first, second = ((getattr(self, f"lambda_q{n}") * getattr(self, f"lambda_k{n}")).sum().exp() for n in (1, 2))

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Box, Flops, Linear, Part, Positive, Spec, Width, check_groups, normal, scaled
+from .base import Box, Flops, Linear, Part, Positive, Read, Shape, Spec, Width, check_groups, normal, scaled
 from .feedforward import NAMES, Activated, Activation, FeedForwardModule, feed_forward_flops
 from .norm import PartNorm, check_plain
 from .router import Count, Router, RouterModule
@@ -105,12 +105,13 @@ class Experts(Activated, Part):
             raise ValueError("router.group_score: groups of one expert have no best two")
         return self
 
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return ("tokens",) if self.router.hashed else ()
+    def reads(self, d_model: int) -> tuple[Read, ...]:
+        tokens = (Read("tokens", "tokens"),) if self.router.hashed else ()
+        earlier = Read("router.earlier", "previous", (self.router.hidden or 0,), "router", "router.carry")
+        return (*tokens, earlier) if self.router.carry else tokens
 
-    def beside(self, batch: int, length: int, d_model: int) -> dict[str, Tensor]:
-        return {"tokens": torch.zeros(batch, length, dtype=torch.long)} if self.router.hashed else {}
+    def lends(self) -> dict[str, Shape]:
+        return {"router": (self.router.hidden,)} if self.router.hidden else {}
 
     @property
     def scored(self) -> int:

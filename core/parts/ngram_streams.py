@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Box, Embedding, Eps, Flops, Linear, Mixer, Shape, State, Width, scaled
+from .base import Box, Embedding, Eps, Flops, Linear, Mixer, Read, Shape, State, Width, scaled
 from .convolution import CausalConvolution, Kernel
 from .ngram import Recent, earlier
 from .residual import Streams
@@ -29,7 +29,6 @@ class NGramStreams(Mixer):
 
     title = "N-grams in the streams"
     role: ClassVar[str] = "embedding"
-    reads: ClassVar[tuple[str, ...]] = ("tokens",)
 
     kind: Literal["ngram_streams"]
     streams: Streams = 4
@@ -100,8 +99,8 @@ class NGramStreams(Mixer):
     def build(self, d_model: int) -> nn.Module:
         return NGramStreamsModule(self, d_model)
 
-    def beside(self, batch: int, length: int, d_model: int) -> dict[str, Tensor]:
-        return {"tokens": torch.zeros(batch, length, dtype=torch.long)}
+    def reads(self, d_model: int) -> tuple[Read, ...]:
+        return (Read("tokens", "tokens"),)
 
     def state(self, d_model: int) -> dict[str, Shape]:
         return {"inputs": (self.span, self.streams * d_model)}

@@ -1,13 +1,13 @@
 """Per-layer embeddings (Gemma 3n; Gemma 4): beside the stream, every layer is given a small vector for each token."""
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from .base import Box, Embedding, Flops, Linear, Part, Width, scaled
+from .base import Box, Embedding, Flops, Linear, Part, Read, Width, scaled
 from .feedforward import Activate, Activated
 from .norm import Norm
 
@@ -20,7 +20,6 @@ class PerLayerEmbedding(Activated, Part):
     title = "Per-layer embedding"
     short = "PLE"
     role = "embedding"
-    reads: ClassVar[tuple[str, ...]] = ("per_layer",)
     beneath_rows = {"table": "per-layer embedding table", "context": "per-layer projection"}
 
     kind: Literal["per_layer_embedding"]
@@ -36,8 +35,8 @@ class PerLayerEmbedding(Activated, Part):
     def build(self, d_model: int) -> nn.Module:
         return PerLayerModule(self, d_model)
 
-    def beside(self, batch: int, length: int, d_model: int) -> dict[str, Tensor]:
-        return {"per_layer": torch.zeros(batch, length, self.width)}
+    def reads(self, d_model: int) -> tuple[Read, ...]:
+        return (Read("per_layer", "per_layer", (self.width,)),)
 
     def beneath(self, layers: int, d_model: int) -> nn.Module:
         return PerLayerInputs(self, layers, d_model)

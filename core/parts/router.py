@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Box, Linear, Part, Positive, Spec, normal
+from .base import Borrow, Box, Lends, Linear, Part, Positive, Spec, normal
 
 Count = Annotated[int, Field(ge=1, le=4_096)]
 
@@ -115,7 +115,7 @@ class Router(Spec):
             yield "All weights are then multiplied by one learned number."
 
 
-class RouterModule(Box):
+class RouterModule(Lends, Box):
     box = "router"
     label = "Router"
     explain = "One row of weights for each expert: its product with the token is the expert's logit."
@@ -133,8 +133,7 @@ class RouterModule(Box):
             self.down, self.norm = Linear(d_model, hidden, bias=True), part.norm.build(hidden)
             self.first, self.second = Linear(hidden, hidden, bias=True), Linear(hidden, hidden, bias=True)
         self.carried = nn.Parameter(torch.ones(hidden)) if part.router.carry else None
-        self.source: tuple[RouterModule, ...] = ()  # the layer before's, in a tuple so that it is no child
-        self.latest: Tensor | None = None
+        self.earlier = Borrow(hidden) if part.router.carry else None
         self.bias = nn.Parameter(torch.zeros(part.choices + self.scored)) if part.router.bias else None
         self.all_scale = nn.Parameter(torch.ones(1)) if part.router.all_scale else None
         self.scale = nn.Parameter(torch.ones(d_model)) if part.router.norm else None
@@ -186,9 +185,9 @@ class RouterModule(Box):
     def layers(self, x: Tensor) -> Tensor:
         """What the logits are read from, (B, T, hidden), where the router is a network; the next layer's may read it too."""
         x = self.down(x)
-        if self.source:
-            x = x + self.source[0].latest * self.carried
-        self.latest = x
+        if self.earlier is not None:
+            x = x + self.earlier(x) * self.carried
+        x = self.lend(x)
         return F.gelu(self.second(F.gelu(self.first(self.norm(x))))).float()
 
     def score(self, logits: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Borrow, Box, Flops, HeadDim, Heads, Lends, Linear, Recurrence, Shape, State
+from .base import Borrow, Box, Flops, HeadDim, Heads, Lends, Linear, Read, Recurrence, Shape, State
 from .feedforward import Activate, Activated
 from .latent import Rank
 from .norm import Norm
@@ -22,7 +22,6 @@ class GooseTimeMix(Recurrence):
     channel at its own rate, what the matrix answers to a key; and writes its value to that key. H = heads, N = head_dim, W = H N."""
 
     title = "RWKV-7 time mix"
-    borrows = "value_from"
     in_float32 = ("memory",)
 
     kind: Literal["rwkv7_time_mix"]
@@ -54,8 +53,12 @@ class GooseTimeMix(Recurrence):
     def build(self, d_model: int) -> nn.Module:
         return GooseTimeMixModule(self, d_model)
 
+    def reads(self, d_model: int) -> tuple[Read, ...]:
+        value = Read("value", self.value_from or "", (self.width,), "v", "value_from")
+        return (*super().reads(d_model), value) if self.value_from else super().reads(d_model)
+
     def lends(self) -> dict[str, Shape]:
-        return {"value": (self.width,)}
+        return {} if self.value_from else {"v": (self.width,)}
 
     def state(self, d_model: int) -> dict[str, Shape]:
         return {"last": (1, d_model), "memory": (self.heads, self.head_dim, self.head_dim)}
@@ -212,7 +215,6 @@ class Value(Lends, Linear):
 
 
 class EarlierValue(Borrow):
-    lender = "v"
     label = "Earlier layer's values"
     explain = "The values that an earlier layer projected from the same tokens: nothing is kept of them between calls."
 

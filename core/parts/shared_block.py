@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .attention import Attention, AttentionModule
-from .base import Flops, Linear, Mixer, Shape
+from .base import Flops, Linear, Mixer, Read, Shape
 from .feedforward import FeedForward, FeedForwardModule
 from .norm import Norm
 
@@ -21,7 +21,6 @@ class SharedBlock(Mixer):
     2 × d_model channels. A projection that each use has for itself leads back to the stream. r = adapter_rank."""
 
     title = "Shared block"
-    reads: ClassVar[tuple[str, ...]] = ("positions", "embedded")
     components: ClassVar = {
         "attention": ("attention", "attention of the shared block"),
         "feed_forward": ("feed_forward", "feed-forward of the shared block"),
@@ -65,8 +64,8 @@ class SharedBlock(Mixer):
     def build(self, d_model: int) -> nn.Module:
         return SharedBlockModule(self, d_model)
 
-    def beside(self, batch: int, length: int, d_model: int) -> dict[str, Tensor]:
-        return super().beside(batch, length, d_model) | {"embedded": torch.zeros(batch, length, d_model)}
+    def reads(self, d_model: int) -> tuple[Read, ...]:
+        return *super().reads(d_model), Read("embedded", "embedded", (d_model,))
 
     def check(self, d_model: int, context: int) -> None:
         self.attention.check(2 * d_model, context)

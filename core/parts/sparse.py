@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Borrow, Eps, Flops, HeadDim, Heads, Keep, Lends, Linear, Shape, Spec, Width, causal_pairs
+from .base import Borrow, Eps, Flops, HeadDim, Heads, Keep, Lends, Linear, Read, Shape, Spec, Width, causal_pairs
 from .chosen import LightningIndexer
 from .latent import LatentAttention, LatentAttentionModule, Rank
 from .norm import LayerNorm
@@ -54,7 +54,6 @@ class SparseLatentAttention(LatentAttention):
     """Latent attention to the tokens that an indexer of its own, or that of an earlier layer, finds best."""
 
     title = "Sparse latent attention"
-    borrows = "choice_from"
 
     kind: Literal["sparse_latent_attention"]
     q_rank: Rank = Field(description="Width that queries, the indexer's too, are compressed to", examples=[1536])
@@ -82,8 +81,12 @@ class SparseLatentAttention(LatentAttention):
     def cache(self, length: int) -> dict[str, Shape]:
         return super().cache(length) | ({} if self.choice_from else {"index key": (length, self.indexer.dim)})
 
+    def reads(self, d_model: int) -> tuple[Read, ...]:
+        chosen = Read("indexer", self.choice_from or "", (self.indexer.top_k,), "indexer", "choice_from")
+        return (*super().reads(d_model), chosen) if self.choice_from else super().reads(d_model)
+
     def lends(self) -> dict[str, Shape]:
-        return self.cache(1) | {"choice": (self.indexer.top_k,)}
+        return {} if self.choice_from else {"indexer": (self.indexer.top_k,)}
 
     def flops_forms(self, d_model: int, new: int, past: int) -> dict[str, Flops]:
         """Either form of latent attention over the chosen tokens; the indexer scores all that a token may see."""
@@ -148,6 +151,5 @@ class Indexer(Lends, LightningIndexer):
 
 
 class Chosen(Borrow):
-    lender = "indexer"
     label = "Another layer's choice"
     explain = "The tokens that an earlier layer's indexer chose: this layer scores none itself."

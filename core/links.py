@@ -1,0 +1,106 @@
+"""What parts read from elsewhere in the model, resolved once: the spec is checked by it, the model wired, the picture's arrows
+drawn."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .parts.base import GIVEN, Part, Read, check_channels
+
+if TYPE_CHECKING:
+    from .spec import Architecture
+
+AHEAD = ("positions", "tokens", "layer")  # all that a module that predicts ahead is given
+
+
+@dataclass(frozen=True)
+class Link:
+    """A layer's part reads what a part lends in an earlier layer, or earlier in its own. Parts by their module's name in the block:
+    one that stands there twice is attention, then attention_2."""
+
+    layer: int
+    part: str
+    read: Read
+    source_layer: int
+    source: str
+
+
+def links(arch: "Architecture") -> Iterator[Link]:
+    """Every link between two layers, in order, and to the layer's own number. Raises ValueError, naming the field, for a part that
+    reads what no earlier layer lends, or in another shape."""
+    reads = {name: between(part, arch.d_model) for name, part in arch.parts.items()}
+    if not any(reads.values()):
+        return
+    lends = {name: part.lends() for name, part in arch.parts.items()}
+    latest: dict[
+        str, dict[str, tuple[int, str]]
+    ] = {}  # what is lent -> the parts that lend it, the last one last -> where
+    for layer, block in enumerate(arch.sequence):
+        times: Counter[str] = Counter()
+        for name in (name for step in block for name in step.parts):
+            times[name] += 1
+            own = f"{name}_{times[name]}" if times[name] > 1 else name
+            for read in reads[name]:
+                if read.source == "layer":
+                    yield Link(layer, own, read, layer, own)
+                    continue
+                lenders = latest.get(read.lender, {})
+                source = next(reversed(lenders), "") if read.source == "previous" else read.source
+                if source not in lenders:
+                    raise ValueError(
+                        f"parts.{name}.{read.field}: no layer before {layer} lends what it names; name a part that does, or leave "
+                        "it empty"
+                    )
+                _check(arch.parts[name], arch.parts[source], read, f"parts.{name}.{read.field}", source)
+                yield Link(layer, own, read, *lenders[source])
+            for lent in lends[name]:
+                lenders = latest.setdefault(lent, {})
+                lenders.pop(name, None)
+                lenders[name] = layer, own
+
+
+def _check(reader: Part, lender: Part, read: Read, field: str, source: str) -> None:
+    if reader.kind != lender.kind or lender.lends()[read.lender] != read.shape:
+        raise ValueError(
+            f"{field}: {source} keeps tensors of another shape; give both the same kind and sizes, or leave it empty"
+        )
+    if lender.reach and (reader.reach or lender.reach + 1) > lender.reach:
+        raise ValueError(
+            f"{field}: {source} keeps only {lender.reach:,} tokens; give this part a window of at most that, or name another"
+        )
+
+
+def between(part: Part, d_model: int) -> list[Read]:
+    """What a part reads that no forward's argument brings."""
+    return [read for read in part.reads(d_model) if read.source not in GIVEN]
+
+
+def fed(arch: "Architecture") -> tuple[str, tuple[int, ...]] | None:
+    """The part whose layers are given an input of their own by a module beneath them all, and those layers. Raises ValueError
+    where there are two such parts."""
+    reads = {
+        name: read.shape[-1]
+        for name, part in arch.parts.items()
+        for read in part.reads(arch.d_model)
+        if read.source == "per_layer"
+    }
+    if not reads:
+        return None
+    name, *more = reads
+    if more:
+        raise ValueError(f"parts.{more[0]}: {name} has per-layer embeddings already; one part can have them")
+    layers = tuple(n for n, block in enumerate(arch.sequence) if any(name in step.parts for step in block))
+    check_channels(f"parts.{name}.width", len(layers), reads[name])
+    return name, layers
+
+
+def check_ahead(arch: "Architecture") -> None:
+    """Raise ValueError for a part in a prediction module that reads what only the model's own layers are given."""
+    for name in (name for block in (arch.mtp.each if arch.mtp else ()) for step in block for name in step.parts):
+        part = arch.parts[name]
+        if any(read.source not in AHEAD for read in part.reads(arch.d_model)):
+            raise ValueError(
+                f"mtp.block: {name} ({part.title}) reads what only the model's own layers are given; give the modules that "
+                "predict ahead another part"
+            )
