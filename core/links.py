@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .parts.base import GIVEN, Part, Read, check_channels
+from .parts.base import GIVEN, Part, Read, Shape, check_channels
 
 if TYPE_CHECKING:
     from .spec import Architecture
@@ -32,7 +32,7 @@ def links(arch: "Architecture") -> Iterator[Link]:
     reads = {name: between(part, arch.d_model) for name, part in arch.parts.items()}
     if not any(reads.values()):
         return
-    lends = {name: part.lends() for name, part in arch.parts.items()}
+    lends = {name: part.lends(arch.d_model) for name, part in arch.parts.items()}
     latest: dict[
         str, dict[str, tuple[int, str]]
     ] = {}  # what is lent -> the parts that lend it, the last one last -> where
@@ -52,7 +52,7 @@ def links(arch: "Architecture") -> Iterator[Link]:
                         f"parts.{name}.{read.field}: no layer before {layer} lends what it names; name a part that does, or leave "
                         "it empty"
                     )
-                _check(arch.parts[name], arch.parts[source], read, f"parts.{name}.{read.field}", source)
+                _check(arch, name, read, source, lends[source][read.lender])
                 yield Link(layer, own, read, *lenders[source])
             for lent in lends[name]:
                 lenders = latest.setdefault(lent, {})
@@ -60,14 +60,15 @@ def links(arch: "Architecture") -> Iterator[Link]:
                 lenders[name] = layer, own
 
 
-def _check(reader: Part, lender: Part, read: Read, field: str, source: str) -> None:
-    if reader.kind != lender.kind or lender.lends()[read.lender] != read.shape:
+def _check(arch: "Architecture", name: str, read: Read, source: str, lent: Shape) -> None:
+    field, reach, most = f"parts.{name}.{read.field}", arch.parts[name].reach, arch.parts[source].reach
+    if lent != read.shape:
         raise ValueError(
-            f"{field}: {source} keeps tensors of another shape; give both the same kind and sizes, or leave it empty"
+            f"{field}: {source} keeps tensors of another shape; give both the same sizes, or leave it empty"
         )
-    if lender.reach and (reader.reach or lender.reach + 1) > lender.reach:
+    if most and (reach is None or reach > most):
         raise ValueError(
-            f"{field}: {source} keeps only {lender.reach:,} tokens; give this part a window of at most that, or name another"
+            f"{field}: {source} keeps only {most:,} tokens; give this part a window of at most that, or name another"
         )
 
 

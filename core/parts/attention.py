@@ -128,7 +128,7 @@ class Attention(Mixer):
             Read(name, self.cache_from, (self.kv_heads, dim), name, "cache_from") for name, dim in borrowed.items()
         )
 
-    def lends(self) -> dict[str, Shape]:
+    def lends(self, d_model: int) -> dict[str, Shape]:
         kept = {"k_cache": (self.kv_heads, self.head_dim), "v_cache": (self.kv_heads, self.v_dim)}
         return {} if self.cache_from else kept
 

@@ -218,7 +218,7 @@ class Part(Spec):
         """What one sequence of `length` tokens leaves behind, by name; grows with length up to a window."""
         return {}
 
-    def lends(self) -> dict[str, Shape]:
+    def lends(self, d_model: int) -> dict[str, Shape]:
         """What a later layer can read of this one for one token, by the path of the module that lends it."""
         return {}
 

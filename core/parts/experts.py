@@ -110,7 +110,7 @@ class Experts(Activated, Part):
         earlier = Read("router.earlier", "previous", (self.router.hidden or 0,), "router", "router.carry")
         return (*tokens, earlier) if self.router.carry else tokens
 
-    def lends(self) -> dict[str, Shape]:
+    def lends(self, d_model: int) -> dict[str, Shape]:
         return {"router": (self.router.hidden,)} if self.router.hidden else {}
 
     @property

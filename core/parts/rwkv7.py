@@ -57,7 +57,7 @@ class GooseTimeMix(Recurrence):
         value = Read("value", self.value_from or "", (self.width,), "v", "value_from")
         return (*super().reads(d_model), value) if self.value_from else super().reads(d_model)
 
-    def lends(self) -> dict[str, Shape]:
+    def lends(self, d_model: int) -> dict[str, Shape]:
         return {} if self.value_from else {"v": (self.width,)}
 
     def state(self, d_model: int) -> dict[str, Shape]:

@@ -85,7 +85,7 @@ class SparseLatentAttention(LatentAttention):
         chosen = Read("indexer", self.choice_from or "", (self.indexer.top_k,), "indexer", "choice_from")
         return (*super().reads(d_model), chosen) if self.choice_from else super().reads(d_model)
 
-    def lends(self) -> dict[str, Shape]:
+    def lends(self, d_model: int) -> dict[str, Shape]:
         return {} if self.choice_from else {"indexer": (self.indexer.top_k,)}
 
     def flops_forms(self, d_model: int, new: int, past: int) -> dict[str, Flops]:
