@@ -236,7 +236,10 @@ def test_what_was_refused_waits_in_its_field_and_goes_with_its_model(visitor):
     )
     page.locator('.picture [data-node="layers.0.dense"]').first.click()
     expect(field(page, "parts.dense.d_ff")).to_have_value("14336")
+    # A click at the moment in which the picture is replaced is none.
+    expect(page.locator('.picture .on[data-node="layers.0.dense"]').first).to_be_visible()
     page.locator('.picture [data-node="layers.0.attention"]').first.click()
+    expect(page.locator('.picture .on[data-node="layers.0.attention"]').first).to_be_visible()
     expect(field(page, "parts.attention.kv_heads")).to_have_value("5")
     for value in ("2.5", "1e6", "-3", ""):  # what a browser's own integers would read as 2, as 1, and as nothing
         change(page, "parts.attention.head_dim", value)
@@ -246,7 +249,7 @@ def test_what_was_refused_waits_in_its_field_and_goes_with_its_model(visitor):
     expect(page.locator(".edits")).to_contain_text("attention.kv_heads 8 → 5")
     expect(page.locator(".wrong")).to_have_count(1)  # of head_dim, which waits
     expect(page.get_by_role("spinbutton", name="kv_heads, was 8")).to_have_value("5")
-    for path, colour in (("kv_heads", "rgb(194, 60, 30)"), ("window", "rgb(27, 33, 48)")):
+    for path, colour in (("kv_heads", "rgb(194, 60, 30)"), ("sight-window", "rgb(27, 33, 48)")):
         expect(page.locator(f".st-key-f-parts-attention-{path} label p").first).to_have_css("color", colour)
     assert page.title() == "Llama 3 8B · Strata"
     page.go_back()

@@ -155,7 +155,7 @@ def _split(own: list[Control], part: Part, base: Part | None) -> tuple[list[Cont
     front, rest, begun, divided = [], [], set(), set()
     for control in own:
         name, *inner = control.path.split(".")[2:]
-        leads = name not in ("tied", "sets", "norm") and (name in told or name in ("router", "window"))
+        leads = name not in ("tied", "sets", "norm") and (name in told or name in ("router", "sight"))
         if leads and inner:
             around = control.path.rpartition(".")[0]
             leads = around not in begun or _says(told, (name, *inner))
