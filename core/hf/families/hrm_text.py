@@ -6,9 +6,11 @@ from itertools import groupby
 from ...parts.attention import Attention
 from ...parts.feedforward import FeedForward
 from ...spec import MAX_LAYERS, Architecture, Unsupported
-from ..reading import pieces, rotary
+from ..reading import keys, pieces
 from ..reading.config import Config
+from ..reading.keys import Always, Unread
 from ..reading.pieces import unless
+from ..reading.rotary import Turning
 from ..weights import tensors
 from ..weights.checkpoint import Sources
 from ..weights.tensors import ignored as ignored
@@ -17,10 +19,20 @@ from ..weights.tensors import one
 TYPES = ("hrm_text",)
 
 
+KEYS = (
+    *keys.sizes(151_808, 1_536, 2_048, 16, weight=False),
+    *keys.attention(12, head_dim=128, gate=True),
+    *keys.feed_forward(4_096, bias=("mlp_bias", False)),
+    Always("residual", kind="hierarchy"),
+    Always("head", norm=False),
+    Turning(),
+    Unread("L_bp_cycles prefix_lm"),
+)
+
+
 def read(config: Config, model_type: str) -> dict:
-    value = pieces.sizes(config, vocab_size=151_808, d_model=1_536, context=2_048, tied=False, eps=1e-6)
-    config.ignore("L_bp_cycles", "prefix_lm", "num_hidden_layers")
-    depth = config.count("num_layers_per_stack", config.count("num_hidden_layers", 16))
+    said = keys.read(config, KEYS)
+    depth = config.count("num_layers_per_stack", said["depth"])
     fast, slow = config.count("L_cycles", 3), config.count("H_cycles", 2)
     if depth * (fast + 1) * slow > MAX_LAYERS:
         key = "num_layers_per_stack" if config.has("num_layers_per_stack") else "num_hidden_layers"
@@ -29,19 +41,16 @@ def read(config: Config, model_type: str) -> dict:
     scale = config.take("embedding_scale", float, 1 / spread if spread > 0 else None)
     if not scale or scale <= 0:
         raise config.refuse("embedding_scale", "give a number above 0")
-    value |= {"embedding": {"scale": scale}, "head": {"norm": False}}
-    value["norm"] |= {"weight": False}
-    value["residual"] = {"kind": "hierarchy", "eps": value["norm"]["eps"]}
-    attention = pieces.attention(config, value["d_model"], heads=12, head_dim=128) | {"gate": True}
-    if attention["kv_heads"] != attention["heads"]:
+    said["embedding"] = {"scale": scale}
+    said["residual"]["eps"] = said["norm"]["eps"]
+    kinds = {name: said.pop(name) for name in ("attention", "dense")}
+    if kinds["attention"]["kv_heads"] != kinds["attention"]["heads"]:
         raise config.refuse("num_key_value_heads", "this family has as many as heads")
-    dense = pieces.dense(config, 4_096, biased="mlp_bias")
-    kinds = {"attention": attention, "dense": dense}
-    again = {"tied": True} | unless(1, sets=depth)
-    parts = {f"{stack}_{kind}": part | again for stack in ("low", "high") for kind, part in kinds.items()}
-    low, high = (_stack(stack, depth, value["residual"]) for stack in ("low", "high"))
+    again = {"tied": True, "sets": depth}
+    said |= {f"{stack}_{kind}": part | again for stack in ("low", "high") for kind, part in kinds.items()}
+    low, high = (_stack(stack, depth, said["residual"]) for stack in ("low", "high"))
     blocks = (low * fast + high) * slow
-    value = pieces.assemble(config, value, rotary.rope(config, value["context"]), parts, blocks)
+    value = pieces.model(config, said, blocks)
     runs = [{"repeat": len([*alike]), "blocks": [block]} for block, alike in groupby(blocks)]
     return value | {"layers": runs} if len(runs) <= 128 else value
 
@@ -68,13 +77,9 @@ def write(arch: Architecture) -> dict:
     fast, slow = (stacks.count(f"{stack}_attention") // depth for stack in ("low", "high"))
     if not slow or fast % slow:
         raise Unsupported("layers: in this family the low stack runs as often for each run of the high one")
-    return {
-        "architectures": ["HrmTextForCausalLM"], "model_type": "hrm_text", "attention_bias": attention.bias, "mlp_bias": dense.bias,
-        "num_layers_per_stack": depth, "H_cycles": slow, "L_cycles": fast // slow,
-        "embedding_scale": arch.embedding_scale,
-    } | pieces.write_sizes(arch) | pieces.write_heads(attention) | pieces.write_dense(dense) | rotary.write_rope(
-        arch.position, arch.context
-    ) | pieces.write_precision(arch)  # fmt: skip
+    return pieces.write_model(arch, "HrmText", "hrm_text", KEYS, attention=attention, dense=dense) | {
+        "num_layers_per_stack": depth, "H_cycles": slow, "L_cycles": fast // slow, "embedding_scale": arch.embedding_scale,
+    }  # fmt: skip
 
 
 def sources(arch: Architecture) -> Sources:

@@ -2,14 +2,15 @@
 every eighth layer and experts in every second."""
 
 import math
+from dataclasses import dataclass
 
 from ...parts.attention import Attention
 from ...parts.mamba import Mamba
 from ...parts.position import NoPosition
-from ...spec import Architecture
-from ..reading import pieces
+from ...spec import MAX_LAYERS, Architecture
+from ..reading import keys, pieces
 from ..reading.config import Config
-from ..reading.pieces import unless
+from ..reading.keys import Always, Key, Keys, Of, Only, Rule, Unread
 from ..weights import tensors
 from ..weights.checkpoint import Sources
 from ..weights.tensors import one
@@ -23,121 +24,115 @@ NEUTRAL = (
 )  # fmt: skip
 
 
-def read(config: Config, model_type: str) -> dict:
-    config.ignore(*NEUTRAL)
-    return _read_jamba(config) if model_type == "jamba" else _read_mamba(config, model_type)
+@dataclass(frozen=True)
+class Rank(Key):
+    """The rank of what makes the steps: a number, or auto for a sixteenth of the stream."""
+
+    def read(self, config: Config, said: dict) -> None:
+        rank = config.take(self.name, (int, str), "auto")
+        if isinstance(rank, str) and rank != "auto":
+            raise config.refuse(self.name, "give a number, or auto for hidden_size / 16")
+        keys.put(said, self.field, math.ceil(said["d_model"] / 16) if rank == "auto" else config.count(self.name))
 
 
-def read_rank(config: Config, key: str, d_model: int) -> int:
-    rank = config.take(key, (int, str), "auto")
-    if isinstance(rank, str) and rank != "auto":
-        raise config.refuse(key, "give a number, or auto for hidden_size / 16")
-    return math.ceil(d_model / 16) if rank == "auto" else config.count(key)
+def inner(key: str, times: int = 2) -> Rule:
+    """The channels of a state space are so many times the stream's."""
+
+    def follow(config: Config, said: dict) -> None:
+        keys.put(said, "mamba.inner", config.count(key, times) * said["d_model"])
+
+    return Rule(follow)
 
 
-def _read_mamba(config: Config, model_type: str) -> dict:
-    d_model = config.count("hidden_size", 768)
-    inner = config.count("intermediate_size", config.count("expand", 2) * d_model)
-    part = {
-        "kind": "mamba",
-        "inner": inner,
-        "state_size": config.count("state_size", 16),
-        "step_rank": read_rank(config, "time_step_rank", d_model),
-    }
-    part |= unless(4, kernel=config.count("conv_kernel", 4)) | unless(False, bias=config.take("use_bias", bool, False))
-    part |= unless(True, conv_bias=config.take("use_conv_bias", bool, True)) | pieces.mixed(config)
-    if model_type == "falcon_mamba":
-        part["inner_norm"] = {"kind": "rms", "eps": config.take("mixer_rms_eps", float, 1e-6), "weight": False}
-    value = {
-        "vocab_size": config.count("vocab_size", 50_280),
-        "d_model": d_model,
-        "context": CONTEXT,
-        "tied_embeddings": config.take("tie_word_embeddings", bool, True),
-        "norm": {"kind": "rms", "eps": config.take("layer_norm_epsilon", float, 1e-5)},
-    }
-    blocks = [["mamba"]] * config.depth("num_hidden_layers", 32)
-    return pieces.assemble(config, value, {"kind": "none"}, {"mamba": part}, blocks)
-
-
-def _read_jamba(config: Config) -> dict:
-    value = pieces.sizes(config, vocab_size=65_536, d_model=4_096, context=262_144, tied=False, eps=1e-6)
-    d_model, depth = value["d_model"], config.depth("num_hidden_layers", 32)
-    config.ignore("n_ctx", "sliding_window")
-    part = {
-        "kind": "mamba",
-        "inner": config.count("mamba_expand", 2) * d_model,
-        "state_size": config.count("mamba_d_state", 16),
-        "step_rank": read_rank(config, "mamba_dt_rank", d_model),
-        "inner_norm": dict(value["norm"]),
-    }
-    config.expect("mamba_inner_layernorms", True)
-    part |= unless(4, kernel=config.count("mamba_d_conv", 4)) | unless(
-        False, bias=config.take("mamba_proj_bias", bool, False)
+def selective(state: str, rank: str, kernel: str, bias: str, conv_bias: str, act: str = "hidden_act") -> Keys:
+    """Mamba's keys, which have other names in each family."""
+    return (
+        Always("mamba", kind="mamba"),
+        Key(state, "mamba.state_size", 16),
+        Rank(rank, "mamba.step_rank", "auto"),
+        Key(kernel, "mamba.kernel", 4),
+        Key(bias, "mamba.bias", False),
+        Key(conv_bias, "mamba.conv_bias", True),
+        Key(act, "mamba.activation", "silu", form=keys.PLAIN_ACTIVATION),
+        Always("position", kind="none"),
     )
-    part |= unless(True, conv_bias=config.take("mamba_conv_bias", bool, True)) | pieces.mixed(config)
-    count = config.count("num_experts", 16)
-    dense = pieces.dense(config, 14_336)
-    parts = {
-        "mamba": part,
-        "attention": {"kind": "attention"} | pieces.heads(config, d_model, heads=32, kv_heads=8),
-        "dense": dense,
-        "moe": dense
-        | {
-            "kind": "experts",
-            "count": count,
-            "top_k": config.count("num_experts_per_tok", 2),
-            "router": {"score": "softmax"},
-        },
-    }
 
-    def each(name: str, period: int, offset: int) -> list[bool]:
-        period, offset = config.count(f"{name}_period", period), config.count(f"{name}_offset", offset, least=0)
-        return [layer % period == offset for layer in range(depth)]
 
-    attends, routes = each("attn_layer", 8, 4), each("expert_layer", 2, 1)
+MAMBA = (
+    Key("vocab_size", "vocab_size", 50_280),
+    Key("hidden_size", "d_model", 768),
+    Key("num_hidden_layers", "depth", 32, most=MAX_LAYERS),
+    Key("tie_word_embeddings", "tied_embeddings", True),
+    Always("norm", kind="rms"),
+    Key("layer_norm_epsilon", "norm.eps", 1e-5),
+    inner("expand"),
+    *selective("state_size", "time_step_rank", "conv_kernel", "use_bias", "use_conv_bias"),
+    Key("intermediate_size", "mamba.inner", Of("mamba.inner")),
+    Unread(*NEUTRAL),
+)
+KEYS = {
+    "mamba": MAMBA,
+    "falcon_mamba": (
+        *MAMBA,
+        Always("mamba.inner_norm", kind="rms", weight=False),
+        Key("mixer_rms_eps", "mamba.inner_norm.eps", 1e-6),
+    ),
+    "jamba": (
+        *keys.sizes(65_536, 4_096, 262_144, 32),
+        *selective("mamba_d_state", "mamba_dt_rank", "mamba_d_conv", "mamba_proj_bias", "mamba_conv_bias"),
+        inner("mamba_expand"),
+        Always("attention", kind="attention"),
+        *keys.heads(32, 8),
+        *keys.feed_forward(14_336),
+        *keys.experts(16, 2, 14_336, names="num_experts", width="intermediate_size", router={"score": "softmax"}),
+        Only("mamba_inner_layernorms", True),
+        Unread("n_ctx sliding_window", *NEUTRAL),
+    ),
+}
+PERIODS = (("attn_layer", 8, 4), ("expert_layer", 2, 1))  # every so many layers, beginning with this one
+
+
+def read(config: Config, model_type: str) -> dict:
+    said = keys.read(config, KEYS[model_type])
+    if model_type != "jamba":
+        return pieces.model(config, said | {"context": CONTEXT}, [["mamba"]] * said["depth"])
+    said["mamba"]["inner_norm"] = dict(said["norm"])
+    attends, routes = (
+        [
+            layer % config.count(f"{name}_period", period) == config.count(f"{name}_offset", offset, least=0)
+            for layer in range(said["depth"])
+        ]
+        for name, period, offset in PERIODS
+    )
+    several = said["moe"]["count"] > 1
     blocks = [
-        ["attention" if attend else "mamba", "moe" if route and count > 1 else "dense"]
+        ["attention" if attend else "mamba", "moe" if route and several else "dense"]
         for attend, route in zip(attends, routes, strict=True)
     ]
     if {name for block in blocks for name in block} == {"mamba", "dense"}:
         raise config.refuse("attn_layer_period", "without attention and experts it is no Jamba")
-    return pieces.assemble(config, value, {"kind": "none"}, parts, blocks)
+    return pieces.model(config, said, blocks)
 
 
 def write(arch: Architecture) -> dict:
     if len(arch.parts) > 1:
         return _write_jamba(arch)
     (part,) = pieces.made_of(arch, {"mamba": Mamba}, NoPosition, (Mamba,))
-    model_type = "falcon_mamba" if part.inner_norm else "mamba"
-    name = {"mamba": "Mamba", "falcon_mamba": "FalconMamba"}[model_type]
-    return {
-        "architectures": [f"{name}ForCausalLM"], "model_type": model_type, "vocab_size": arch.vocab_size, "hidden_size": arch.d_model,
-        "intermediate_size": part.inner, "state_size": part.state_size, "time_step_rank": part.step_rank, "conv_kernel": part.kernel,
-        "use_bias": part.bias, "use_conv_bias": part.conv_bias, "num_hidden_layers": arch.depth, "layer_norm_epsilon": arch.norm.eps,
-        "tie_word_embeddings": arch.tied_embeddings, "hidden_act": pieces.write_activation(part.activation),
-    } | ({"mixer_rms_eps": part.inner_norm.eps} if part.inner_norm else {}) | pieces.write_precision(arch)  # fmt: skip
+    name, model_type = ("FalconMamba", "falcon_mamba") if part.inner_norm else ("Mamba", "mamba")
+    return pieces.write_model(arch, name, model_type, KEYS[model_type])
 
 
 def _write_jamba(arch: Architecture) -> dict:
     made = {"mamba": Mamba | None, "attention": Attention | None} | pieces.FEEDS
-    part, attention, dense, moe = pieces.made_of(arch, made, NoPosition)
+    part, *_ = pieces.made_of(arch, made, NoPosition)
     kinds = [(block[0].parts[0], block[1].parts[0]) for block in arch.sequence]
-    attends = [layer for layer, (mixer, _) in enumerate(kinds) if mixer == "attention"]
-    routes = [layer for layer, (_, ff) in enumerate(kinds) if ff == "moe"]
-    written = {
-        "architectures": ["JambaForCausalLM"], "model_type": "jamba", "intermediate_size": (moe or dense).d_ff,
-        "hidden_act": pieces.write_activation((moe or dense).activation), "num_experts": moe.count if moe else 1,
-        "num_experts_per_tok": moe.top_k if moe else 1,
-    }  # fmt: skip
-    if part:
-        written |= {
-            "mamba_expand": part.inner // arch.d_model, "mamba_d_state": part.state_size, "mamba_dt_rank": part.step_rank,
-            "mamba_d_conv": part.kernel, "mamba_proj_bias": part.bias, "mamba_conv_bias": part.conv_bias,
-        }  # fmt: skip
-    for name, layers in (("attn_layer", attends), ("expert_layer", routes)):
+    written = {"num_experts": 1, "num_experts_per_tok": 1} | pieces.write_model(arch, "Jamba", "jamba", KEYS["jamba"])
+    written |= {"mamba_expand": part.inner // arch.d_model} if part else {}
+    for at, (name, *_) in enumerate(PERIODS):
+        layers = [layer for layer, kind in enumerate(kinds) if kind[at] == ("attention", "moe")[at]]
         written[f"{name}_offset"] = layers[0] if layers else arch.depth
         written[f"{name}_period"] = layers[1] - layers[0] if len(layers) > 1 else arch.depth + 1
-    return written | pieces.write_sizes(arch) | pieces.write_heads(attention) | pieces.write_precision(arch)
+    return written
 
 
 def sources(arch: Architecture) -> Sources:

@@ -3,14 +3,16 @@ of ReLU squared or experts of it; and Mamba-2 alone (arXiv:2405.21060)."""
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from ...parts.attention import Attention
 from ...parts.base import Part
 from ...parts.mamba2 import Mamba2
 from ...parts.position import NoPosition
 from ...spec import MAX_LAYERS, Architecture, Unsupported
-from ..reading import pieces
+from ..reading import keys, pieces
 from ..reading.config import Config
+from ..reading.keys import Again, Always, Groups, Key, Keys, Only, Unread
 from ..reading.pieces import unless
 from ..weights import mtp, tensors
 from ..weights.checkpoint import Sources
@@ -39,30 +41,75 @@ LARGEST = 3.4e38  # of float32, nearly
 CONTEXT = 1_048_576  # a state has no end; the spec asks for some length
 
 
-def read(config: Config, model_type: str) -> dict:
-    config.ignore(*NEUTRAL)
-    value = {
-        "vocab_size": config.count("vocab_size", 131_072 if model_type == "nemotron_h" else 32_768),
-        "d_model": config.count("hidden_size", 4_096),
-        "tied_embeddings": config.take("tie_word_embeddings", bool, False),
-        "norm": {"kind": "rms", "eps": config.take("layer_norm_epsilon", float, 1e-5)},
-    }
-    return (_read_hybrid if model_type == "nemotron_h" else _read_mamba)(config, value)
-
-
-def _mamba(config: Config, heads: str, head_dim: str, state: str, bias: str) -> dict:
-    part = {
-        "kind": "mamba2",
-        "heads": config.count(heads, 128),
-        "head_dim": config.count(head_dim, 64),
-        "state_size": config.count(state, 128),
-    }
-    part |= unless(1, groups=config.count("n_groups", 8)) | unless(4, kernel=config.count("conv_kernel", 4))
+def mamba2(
+    heads: str, head_dim: str, state: str, bias: str, act: str, groups: str = "n_groups", kernel: str = "conv_kernel",
+    conv_bias: str = "use_conv_bias", usual: tuple[int, Any, int, int] = (128, 64, 128, 8),
+) -> Keys:  # fmt: skip
+    """Mamba-2's keys, which have other names in each family; `usual` are heads, their width, state and groups."""
     return (
-        part
-        | unless(False, bias=config.take(bias, bool, False))
-        | unless(True, conv_bias=config.take("use_conv_bias", bool, True))
+        Always("mamba", kind="mamba2"),
+        Key(heads, "mamba.heads", usual[0]),
+        Key(head_dim, "mamba.head_dim", usual[1]),
+        Key(state, "mamba.state_size", usual[2]),
+        Key(groups, "mamba.groups", usual[3]),
+        Key(kernel, "mamba.kernel", 4),
+        Key(bias, "mamba.bias", False),
+        Key(conv_bias, "mamba.conv_bias", True),
+        Key(act, "mamba.activation", "silu", form=keys.PLAIN_ACTIVATION),
     )
+
+
+def _sizes(vocab_size: int) -> Keys:
+    return (
+        Key("vocab_size", "vocab_size", vocab_size),
+        Key("hidden_size", "d_model", 4_096),
+        Key("tie_word_embeddings", "tied_embeddings", False),
+        Always("norm", kind="rms"),
+        Key("layer_norm_epsilon", "norm.eps", 1e-5),
+        Always("position", kind="none"),
+        Unread(*NEUTRAL),
+    )
+
+
+KEYS = {
+    "mamba2": (
+        *_sizes(32_768),
+        *mamba2("num_heads", "head_dim", "state_size", "use_bias", "hidden_act"),
+        Key("num_hidden_layers", "depth", 64, most=MAX_LAYERS),
+        Unread("intermediate_size"),
+    ),
+    "nemotron_h": (
+        *_sizes(131_072),
+        Key("max_position_embeddings", "context", 4_096),
+        *mamba2("mamba_num_heads", "mamba_head_dim", "ssm_state_size", "use_bias", "mamba_hidden_act"),
+        Always("attention", kind="attention"),
+        *keys.heads(32, 8, 128),
+        *keys.feed_forward(21_504, "mlp_hidden_act", "relu2", False, ("mlp_bias", False)),
+        *keys.experts(
+            8, 2, 7_688, names="n_routed_experts", act="", router={"score": "sigmoid", "selection_bias": True}
+        ),
+        Key("mlp_hidden_act", "moe.activation", "relu2", form=keys.PLAIN_ACTIVATION),
+        Key("moe_shared_expert_intermediate_size", "moe.shared.d_ff", 7_688),
+        Key("mlp_bias", "moe.shared.bias", False),  # alone: those that tokens are sent to never have any
+        Key("moe_latent_size", "moe.latent", None),
+        Key("routed_scaling_factor", "moe.router.scale", 1.0),
+        Key("norm_topk_prob", "moe.router.normalise", True),
+        Groups(1, 1, alone=True),
+        Unread("n_shared_experts"),  # one network, whose width another key says
+        Only("tie_word_embeddings", False),  # transformers keeps a head of its own, its authors' code does not
+        Only("moe_shared_expert_overlap", True, False),
+        Only("attention_bias", False),
+        Again("norm_eps rms_norm_eps", "norm.eps"),
+        Again("attention_head_dim", "attention.head_dim"),
+        Again("num_query_groups", "attention.kv_heads"),
+        Unread("use_bias rope_theta partial_rotary_factor sliding_window"),
+    ),
+}
+
+
+def read(config: Config, model_type: str) -> dict:
+    said = keys.read(config, KEYS[model_type])
+    return (_read_hybrid if model_type == "nemotron_h" else _read_mamba)(config, said)
 
 
 def step_limits(config: Config, key: str) -> dict:
@@ -85,81 +132,32 @@ def write_step_limits(part: Mamba2) -> dict:
     return {"time_step_limit": limits} if part.step_min or part.step_max is not None else {}
 
 
-def _read_mamba(config: Config, value: dict) -> dict:
-    part = _mamba(config, "num_heads", "head_dim", "state_size", "use_bias")
-    part |= pieces.mixed(config) | step_limits(config, "time_step_limit")
-    if part["heads"] * part["head_dim"] != value["d_model"] * config.count("expand", 2):
+def _read_mamba(config: Config, said: dict) -> dict:
+    part = said["mamba"]
+    part |= step_limits(config, "time_step_limit")
+    if part["heads"] * part["head_dim"] != said["d_model"] * config.count("expand", 2):
         raise config.refuse("num_heads", "heads times head_dim is expand times hidden_size")
-    config.ignore("intermediate_size")  # which nothing reads
-    blocks = [["mamba"]] * config.depth("num_hidden_layers", 64)
-    return pieces.assemble(config, value | {"context": CONTEXT}, {"kind": "none"}, {"mamba": part}, blocks)
+    return pieces.model(config, said | {"context": CONTEXT}, [["mamba"]] * said["depth"])
 
 
-def _read_hybrid(config: Config, value: dict) -> dict:
+def _read_hybrid(config: Config, said: dict) -> dict:
     for limit in ("time_step_limit", "mamba_dt_limit"):
         if step_limits(config, limit):  # no class reads it
             raise config.refuse(limit, "this family's steps have no limits")
     if config.take("time_step_min", float, 0.001) > 0.001:  # to its authors where steps start, to transformers a limit
         raise config.refuse("time_step_min", "give at most 0.001, which is no limit in practice")
-    config.expect("tie_word_embeddings", False)  # transformers keeps a head of its own, its authors' code does not
-    config.expect("moe_shared_expert_overlap", True, False)
-    for key in ("norm_eps", "rms_norm_eps"):
-        config.expect(key, value["norm"]["eps"])
-    config.expect("attention_bias", False)
-    config.ignore(
-        "use_bias",
-        "rope_theta",
-        "partial_rotary_factor",
-        "sliding_window",
-    )
-    kinds = _kinds(config)
-    heads = pieces.heads(config, value["d_model"], heads=32, kv_heads=8, head_dim=128)
-    config.expect("attention_head_dim", heads["head_dim"])
-    config.expect("num_query_groups", heads["kv_heads"])
-    activation = pieces.activation(config, "mlp_hidden_act", "relu2", gated=False)
-    bias = unless(False, bias=config.take("mlp_bias", bool, False))
-    parts = {
-        "mamba": _mamba(config, "mamba_num_heads", "mamba_head_dim", "ssm_state_size", "use_bias")
-        | pieces.mixed(config, "mamba_hidden_act"),
-        "attention": {"kind": "attention"} | heads,
-        "dense": {"kind": "feed_forward", "d_ff": config.count("intermediate_size", 21_504), "activation": activation}
-        | bias,
-        "moe": _experts(config, activation),
-    }
-    if bias and "latent" in parts["moe"] and "moe" in kinds:
+    kinds, moe = _kinds(config), said["moe"]
+    if moe["shared"]["bias"] and "latent" in moe and "moe" in kinds:
         raise config.refuse("mlp_bias", "projections to a latent have none")
-    parts["moe"]["shared"] |= bias  # alone: those that tokens are sent to never have any
-    value["context"] = config.count("max_position_embeddings", 4_096)
-    ahead = _modules(config)
-    return pieces.assemble(config, value, {"kind": "none"}, parts, [[kind] for kind in kinds], **ahead)
+    return pieces.model(config, said, [[kind] for kind in kinds], **_modules(config))
 
 
 def _modules(config: Config) -> dict:
     """What predicts ahead: attention and then experts, or as letters or words say."""
     count = config.count("num_nextn_predict_layers", 0, least=0, most=16)
-    keys = ("mtp_hybrid_override_pattern", "mtp_layers_block_type")
-    config.ignore(*keys)
-    return mtp.modules(count, _listed(config, *keys) or ["attention", "moe"]) if count else {}
-
-
-def _experts(config: Config, activation: str) -> dict:
-    router = {"score": "sigmoid", "selection_bias": True} | unless(
-        1.0, scale=config.take("routed_scaling_factor", float, 1.0)
-    )
-    router |= unless(False, normalise=config.take("norm_topk_prob", bool, True))
-    groups, chosen = config.count("n_group", 1), config.count("topk_group", 1)
-    router |= {} if groups == 1 else {"groups": groups, "top_groups": chosen, "group_score": "top2"}
-    config.ignore("n_shared_experts")  # one network, whose width the next key says
-    part = {
-        "kind": "experts",
-        "count": config.count("n_routed_experts", 8),
-        "top_k": config.count("num_experts_per_tok", 2),
-        "d_ff": config.count("moe_intermediate_size", 7_688),
-        "activation": activation,
-        "router": router,
-        "shared": {"d_ff": config.count("moe_shared_expert_intermediate_size", 7_688)},
-    }
-    return part | unless(None, latent=config.count("moe_latent_size", None))
+    said = ("mtp_hybrid_override_pattern", "mtp_layers_block_type")
+    config.ignore(*said)
+    return mtp.modules(count, _listed(config, *said) or ["attention", "moe"]) if count else {}
 
 
 def _kinds(config: Config) -> list[str]:
@@ -169,10 +167,10 @@ def _kinds(config: Config) -> list[str]:
     return kinds or ["mamba", "moe", "attention", "dense"]
 
 
-def _listed(config: Config, *keys: str) -> list[str] | None:
+def _listed(config: Config, *names: str) -> list[str] | None:
     """What the first of these keys that is there says of each layer."""
-    key = next(filter(config.has, keys), None)
-    config.ignore(*keys)
+    key = next(filter(config.has, names), None)
+    config.ignore(*names)
     if key is None:
         return None
     given = config.take(key, (str, list, tuple))
@@ -185,44 +183,20 @@ def _listed(config: Config, *keys: str) -> list[str] | None:
 
 def write(arch: Architecture) -> dict:
     kinds = {"mamba": Mamba2 | None, "attention": Attention | None} | pieces.FEEDS
-    mamba, attention, dense, moe = pieces.made_of(arch, kinds, NoPosition, (Part,))
+    mamba, *_, moe = pieces.made_of(arch, kinds, NoPosition, (Part,))
     mamba = mamba or Mamba2(kind="mamba2", heads=1, head_dim=1, state_size=1)
-    shared = {
-        "vocab_size": arch.vocab_size, "hidden_size": arch.d_model, "tie_word_embeddings": arch.tied_embeddings,
-        "layer_norm_epsilon": arch.norm.eps, "n_groups": mamba.groups, "conv_kernel": mamba.kernel, "use_conv_bias": mamba.conv_bias,
-    } | pieces.write_precision(arch)  # fmt: skip
     if set(arch.parts) == {"mamba"} and arch.context == CONTEXT:
-        return shared | {
-            "architectures": ["Mamba2ForCausalLM"], "model_type": "mamba2", "num_heads": mamba.heads, "head_dim": mamba.head_dim,
-            "state_size": mamba.state_size, "use_bias": mamba.bias, "num_hidden_layers": arch.depth,
-            "expand": mamba.inner // arch.d_model, "hidden_act": pieces.write_activation(mamba.activation),
-            **write_step_limits(mamba),
-        }  # fmt: skip
+        written = pieces.write_model(arch, "Mamba2", "mamba2", KEYS["mamba2"])
+        return written | {"expand": mamba.inner // arch.d_model} | write_step_limits(mamba)
     letters = {kind: letter for letter, kind in LETTERS.items()}
     if moe and not moe.shared:
         raise Unsupported("parts.moe.shared: this family's experts have a shared one beside them")
-    written = shared | {
-        "architectures": ["NemotronHForCausalLM"], "model_type": "nemotron_h", "mamba_num_heads": mamba.heads,
-        "mamba_head_dim": mamba.head_dim, "ssm_state_size": mamba.state_size, "use_bias": mamba.bias,
-        "mamba_hidden_act": pieces.write_activation(mamba.activation),
-        "hybrid_override_pattern": "".join(letters[block[0].parts[0]] for block in arch.sequence),
-        "max_position_embeddings": arch.context,
-    }  # fmt: skip
-    written |= {"mlp_hidden_act": pieces.write_activation((dense or moe).activation)} if dense or moe else {}
-    written |= pieces.write_heads(attention)
-    written |= {"intermediate_size": dense.d_ff, "mlp_bias": dense.bias} if dense else {}
+    written = pieces.write_model(arch, "NemotronH", "nemotron_h", KEYS["nemotron_h"], mamba=mamba)
+    written["hybrid_override_pattern"] = "".join(letters[block[0].parts[0]] for block in arch.sequence)
     if arch.mtp:
         block = "".join(letters[step.parts[0]] for step in arch.mtp.block)  # of all alike
         written |= {"num_nextn_predict_layers": arch.mtp.count, "mtp_hybrid_override_pattern": block}
-    return written | (_write_experts(moe) | {"mlp_bias": moe.shared.bias} if moe else {})
-
-
-def _write_experts(moe) -> dict:
-    return {
-        "n_routed_experts": moe.count, "num_experts_per_tok": moe.top_k, "moe_intermediate_size": moe.d_ff,
-        "moe_shared_expert_intermediate_size": moe.shared.d_ff, "moe_latent_size": moe.latent, "routed_scaling_factor": moe.router.scale,
-        "norm_topk_prob": moe.router.normalise, "n_group": moe.router.groups, "topk_group": moe.router.top_groups,
-    }  # fmt: skip
+    return written
 
 
 def sources(arch: Architecture) -> Sources:

@@ -10,14 +10,14 @@ from ...parts.mamba2 import Mamba2
 from ...parts.position import NoPosition, Rope
 from ...parts.shared_block import SharedBlock
 from ...spec import MAX_LAYERS, Architecture, Unsupported
-from ..reading import pieces, rotary
+from ..reading import keys, pieces, rotary
 from ..reading.config import Config
 from ..reading.pieces import unless
 from ..weights import tensors
 from ..weights.checkpoint import Source, Sources
 from ..weights.tensors import one
 from .like_llama import Family
-from .mamba import read_rank
+from .mamba import Rank
 from .nemotron_h import mamba2_sources, step_limits
 
 ALONE = {"norm": "none"}  # the block has norms of its own inside
@@ -71,8 +71,8 @@ def _read_zamba(config: Config, model_type: str) -> dict:
         "inner": config.count("mamba_expand", 2) * d_model,
         "heads": config.count("n_mamba_heads", 2),
         "state_size": config.count("mamba_d_state", 16),
-        "step_rank": read_rank(config, "mamba_dt_rank", d_model),
     }
+    part |= keys.read(config, (Rank("mamba_dt_rank", "mamba.step_rank"),), {"d_model": d_model})["mamba"]
     part |= unless(4, kernel=config.count("mamba_d_conv", 4)) | pieces.mixed(config, "hidden_mamba_act")
     part |= unless(True, conv_bias=config.take("mamba_conv_bias", bool, True))
     part |= unless(False, bias=config.take("mamba_proj_bias", bool, False))
