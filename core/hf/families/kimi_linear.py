@@ -14,7 +14,7 @@ from ...parts.position import NoPosition
 from ...spec import Architecture
 from ..reading import keys, pieces
 from ..reading.config import Config
-from ..reading.keys import Always, Groups, Key, Keys, Rule, Unread
+from ..reading.keys import Always, Groups, Key, Keys, Unread
 from ..weights import tensors
 from ..weights.checkpoint import Source, Sources
 from ..weights.tensors import ignored as ignored
@@ -45,8 +45,8 @@ def experts(
 def head(vocab_size: int, d_model: int, context: int, depth: int, eps: float) -> Keys:
     """Sizes of a model whose head has a matrix of its own, whatever tie_word_embeddings says."""
     names = "hidden_size model_max_length/max_position_embeddings num_hidden_layers"
-    sizes = keys.sizes(vocab_size, d_model, context, depth, eps=eps, names=names)
-    return (*sizes, Rule(lambda config, said: said.pop("tied_embeddings")))
+    sizes = keys.sizes(vocab_size, d_model, context, depth, tied=None, eps=eps, names=names)
+    return (*sizes, Unread("tie_word_embeddings", written="tied_embeddings"))
 
 
 KEYS = (

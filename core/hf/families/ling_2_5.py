@@ -64,7 +64,7 @@ def read(config: Config, model_type: str) -> dict:
         )
     if said["leading"] >= depth:
         raise config.refuse("first_k_dense_replace", f"give 0 to {depth - 1:,}")
-    moe["router"]["normalise"] |= moe["top_k"] == 1  # one chosen expert keeps its score
+    moe["router"]["normalise"] &= moe["top_k"] > 1  # one chosen expert keeps its score
     said["lightning"] = ring.lightning(config, said, heads, width, position)
     said["position"] = {key: value for key, value in position.items() if key != "fraction"} | {"interleaved": True}
     blocks = [

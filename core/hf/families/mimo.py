@@ -7,7 +7,7 @@ have a word for each of their sizes. Xiaomi's window counts the tokens before a 
 from ...spec import Architecture
 from ..reading import keys, pieces, rotary
 from ..reading.config import Config
-from ..reading.keys import Always, Key, Keys, Of, Only, Unread
+from ..reading.keys import Always, Key, Keys, Of, Only, Rule, Shared, Unread
 from ..reading.pieces import unless
 from ..weights import mtp, tensors
 from ..weights.checkpoint import Sources
@@ -61,10 +61,16 @@ def _pattern(config: Config, key: str, depth: int, words: tuple[str, str]) -> li
     return [words[which] for which in given]
 
 
+def _epsilon(config: Config, said: dict) -> None:
+    """Xiaomi's name of it, where transformers' is not there."""
+    other = config.take("layernorm_epsilon", float, 1e-5)
+    said["norm"]["eps"] = said["norm"]["eps"] if config.has("rms_norm_eps") else other
+
+
 def _keys(twice: bool) -> Keys:
     """Where `twice`, layers in a window have two times the key heads of the others."""
     return (
-        *keys.sizes(152_576, 4_096, 131_072, 48, eps_key="rms_norm_eps/layernorm_epsilon", eps=1e-5),
+        *keys.sizes(152_576, 4_096, 131_072, 48, eps=1e-5),
         Always("attention", kind="attention"),
         Key("num_attention_heads", "attention.heads", 64),
         Key("num_key_value_heads", "attention.kv_heads", 4),
@@ -83,7 +89,9 @@ def _keys(twice: bool) -> Keys:
         *keys.experts(256, 8, 2_048),
         *v3.balanced(1, 1, 1.0),
         keys.ahead(0, "num_nextn_predict_layers"),
+        Shared("num_shared_experts", "moe.shared.count", 0, none=0, quiet=True),
         Only("n_shared_experts", 0),
+        Rule(_epsilon),
         Unread("attention_projection_layout attention_chunk_size hybrid_block_size moe_router_dtype"),
         Unread("vision_config audio_config processor_config vision_model_type"),  # MiMo-V2.5 sees and hears
     )

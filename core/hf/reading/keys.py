@@ -355,18 +355,18 @@ def named(names: str, field: str, default: Any, **more: Any) -> Key:
 
 
 def sizes(
-    vocab_size: Any, d_model: Any, context: Any, depth: Any, *, tied: bool = False, eps: float = 1e-6, eps_key: str = "rms_norm_eps",
+    vocab_size: Any, d_model: Any, context: Any, depth: Any, *, tied: bool | None = False, eps: float = 1e-6, eps_key: str = "rms_norm_eps",
     names: str = "hidden_size max_position_embeddings num_hidden_layers", **norm: Any,
 ) -> Keys:  # fmt: skip
     """What every model says once; the arguments are the family's defaults, what it calls d_model, context and depth, and what its
-    norms always are."""
+    norms always are; `tied` is None where no key says it."""
     width, length, layers = names.split()
     return (
         Key("vocab_size", "vocab_size", vocab_size),
         named(width, "d_model", d_model),
         named(length, "context", context),
         named(layers, "depth", depth, most=MAX_LAYERS),
-        Key("tie_word_embeddings", "tied_embeddings", tied),
+        *((Key("tie_word_embeddings", "tied_embeddings", tied),) if tied is not None else ()),
         Always("norm", **{"kind": "rms", **norm}),
         *((named(eps_key, "norm.eps", eps),) if eps_key else (Always("norm", eps=eps),)),
     )

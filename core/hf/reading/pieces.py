@@ -17,82 +17,64 @@ from ...parts.position import Rope
 from ...spec import Architecture, Unsupported
 from . import keys
 from .config import Config, layers
+from .keys import Key
 from .keys import times as times
-from .keys import write_activation
+from .keys import write_activation as write_activation
 
 _DTYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
 
-# ---- sizes ----
+# ---- keys of families whose structure is read by functions ----
 
 
 def sizes(config: Config, *, vocab_size: int, d_model: int, context: int, tied: bool, eps: float) -> dict:
-    """What every llama-like model says once; the arguments are the family's defaults."""
-    return {
-        "vocab_size": config.count("vocab_size", vocab_size),
-        "d_model": config.count("hidden_size", d_model),
-        "context": config.count("max_position_embeddings", context),
-        "tied_embeddings": config.take("tie_word_embeddings", bool, tied),
-        "norm": {"kind": "rms", "eps": config.take("rms_norm_eps", float, eps)},
-    }
+    """What every llama-like model says once but its depth; the arguments are the family's defaults."""
+    entries = keys.sizes(vocab_size, d_model, context, ..., tied=tied, eps=eps)
+    return keys.read(config, [entry for entry in entries if getattr(entry, "field", "") != "depth"])
 
 
 def write_sizes(arch: Architecture) -> dict:
-    return {
-        "vocab_size": arch.vocab_size,
-        "hidden_size": arch.d_model,
-        "num_hidden_layers": arch.depth,
-        "max_position_embeddings": arch.context,
-        "rms_norm_eps": arch.norm.eps,
-        "tie_word_embeddings": arch.tied_embeddings,
-    }
+    return keys.write(arch, keys.sizes(..., ..., ..., ...))
 
 
 def heads(
     config: Config, d_model: int, *, heads: int, kv_heads: int | None = None, head_dim: int | None = None
 ) -> dict:
-    """heads, kv_heads and head_dim; the arguments are the family's defaults, None where they follow from the others: heads that
-    do not divide the stream are as wide as they fit, as in transformers."""
-    h = config.count("num_attention_heads", heads)
-    given = config.count("head_dim", head_dim, null=None)
-    if given is None and h > d_model:
-        raise config.refuse("num_attention_heads", f"give at most hidden_size, {d_model:,}")
-    kv = config.count("num_key_value_heads", kv_heads, null=None)
-    return {"heads": h, "kv_heads": h if kv is None else kv, "head_dim": d_model // h if given is None else given}
+    """heads, kv_heads and head_dim; the arguments are the family's defaults, None where they follow from the others."""
+    return keys.read(config, keys.heads(heads, kv_heads, head_dim), {"d_model": d_model})["attention"]
 
 
 def write_heads(part: Attention | None) -> dict:
-    """Where no layer has attention, one head stands for what is read all the same, whatever the width."""
-    if part is None:
-        return {"num_attention_heads": 1, "num_key_value_heads": 1}
-    return {"num_attention_heads": part.heads, "num_key_value_heads": part.kv_heads, "head_dim": part.head_dim}
+    return keys.write(None, keys.heads(...), attention=part)
 
 
 def attention(config: Config, d_model: int, *, biased: str | None = "attention_bias", **defaults: int | None) -> dict:
     """Softmax attention; `biased` is the key that gives it biases."""
-    bias = config.take(biased, bool, False) if biased else False
-    return {"kind": "attention"} | heads(config, d_model, **defaults) | unless(False, bias=bias)
+    bias = keys.read(config, keys.switch("bias", (biased, False) if biased else None))
+    return {"kind": "attention"} | heads(config, d_model, **defaults) | bias
 
 
 def dense(
     config: Config, d_ff: int, *, biased: str | None = None, act: str = "hidden_act", default: str = "silu"
 ) -> dict:
     """A gated feed-forward network of intermediate_size; `act` is the key of its activation, `biased` that of its biases."""
-    name = activation(config, act, default)
-    part = {"kind": "feed_forward", "d_ff": config.count("intermediate_size", d_ff)} | unless("swiglu", activation=name)
-    return part | unless(False, bias=config.take(biased, bool, False) if biased else False)
+    entries = keys.feed_forward(d_ff, act, default, bias=(biased, False) if biased else None)
+    return keys.read(config, entries)["dense"]
+
+
+def write_dense(part: FeedForward) -> dict:
+    return keys.write(None, keys.feed_forward(...), dense=part)
 
 
 def activation(config: Config, key: str = "hidden_act", default: str = "silu", gated: bool = True) -> str:
     """The spec's name of the activation that `key` names."""
-    said: dict[str, str] = {}
-    keys.Key(key, "name", default, form=keys.GATED_ACTIVATION if gated else keys.PLAIN_ACTIVATION).read(config, said)
-    return said["name"]
+    form = keys.GATED_ACTIVATION if gated else keys.PLAIN_ACTIVATION
+    return keys.read(config, (Key(key, "name", default, form=form),))["name"]
 
 
 def mixed(config: Config, key: str = "hidden_act") -> dict:
     """The activation inside a recurrent part: of its convolution, or of its queries, keys and values."""
-    return unless("silu", activation=activation(config, key, gated=False))
+    return {"activation": activation(config, key, gated=False)}
 
 
 def write_scalar(part: Attention) -> float:
@@ -100,10 +82,6 @@ def write_scalar(part: Attention) -> float:
     if part.scores.scale and part.scores.scale < 1e-100:
         raise Unsupported(f"scores.scale: {part.scores.scale} is no root that a number is divided by")
     return part.scores.scale**-2 if part.scores.scale else part.head_dim
-
-
-def write_dense(part: FeedForward) -> dict:
-    return {"intermediate_size": part.d_ff, "hidden_act": write_activation(part.activation)}
 
 
 def unless(default: Any, **field: Any) -> dict:
