@@ -110,7 +110,7 @@ def write(arch: Architecture) -> dict:
         "num_attention_heads": mixer.heads,
         "head_dim": mixer.head_dim,
         "num_key_value_heads": getattr(mixer, "kv_heads", None),
-        "sliding_window": getattr(mixer, "window", None),
+        "sliding_window": pieces.window(arch),
         "layer_types": ["linear_attention" if kind == "lightning" else "full_attention" for kind in kinds],
         "num_local_experts": moe.count,
         "num_experts_per_tok": moe.top_k,
