@@ -14,7 +14,8 @@ ABOUT = """# Keys of a config.json
 
 `make keys` writes this page from the lists of keys in [core/hf/families](../core/hf/families). A declared key is read, written and
 listed here by one line of code: its name (and its other names), the field of the spec that it is, and what that is when the key is
-absent. `a / b` and `2 × a` are made of other fields. A field of a part is named after what the family's file calls the part.
+absent. `a / b` and `2 × a` are made of other fields. A field of a part is named after what the family's file calls the part; a word
+that is no field (`leading`, `every`, `windows`) says in which order the layers have their parts.
 
 A key that is not listed refuses the import, unless it says that there is nothing of it (null, false, 0, empty), says again what another
 key says, or is bookkeeping that is the same in all families: {neutral}.

@@ -1,13 +1,17 @@
 """Declared keys: one line reads a key, writes it and tells of it in the docs."""
 
+from typing import get_args
+
 import pytest
+from pydantic import BaseModel
 
 import core
 from core.hf import from_hf, to_hf
-from core.hf.families import FAMILIES
+from core.hf.families import BY_TYPE
 from core.hf.reading import keys
 from core.hf.reading.config import Config
 from core.hf.reading.keys import Always, Has, Key, Of, Only, Unread
+from core.parts import PARTS
 from docs import config as page
 
 LLAMA = to_hf(core.load("llama-3.2-1b"))
@@ -74,8 +78,33 @@ def test_a_refusal_names_the_key_that_was_probably_meant():
         )
 
 
-def test_no_key_is_declared_for_two_fields_of_one_name():
-    for family in FAMILIES:
-        for model_type in family.TYPES:
-            fields = [entry.field for entry in page.keys(model_type) if type(entry) is Key]
-            assert all(field and " " not in field for field in fields), model_type
+def classes(annotation) -> set[type]:
+    """The values of the spec that an annotation holds."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {annotation}
+    return set().union(*map(classes, get_args(annotation)))
+
+
+def has(owners: set[type], path: list[str]) -> bool:
+    """Whether one of these classes has the field, or what it holds has."""
+    first, *rest = path
+    fields = [owner.model_fields[first] for owner in owners if first in owner.model_fields]
+    if not rest:
+        return bool(fields) or any(hasattr(owner, first) for owner in owners)
+    return has(set().union(*(classes(field.annotation) for field in fields)), rest)
+
+
+@pytest.mark.parametrize("model_type", sorted(filter(page.keys, BY_TYPE)))
+def test_every_declared_field_of_a_part_or_of_the_model_is_the_specs(model_type):
+    entries = page.keys(model_type)
+    parts = {
+        entry.field: PARTS[entry.said["kind"]]
+        for entry in entries
+        if isinstance(entry, Always) and entry.said.get("kind") in PARTS
+    }
+    for entry in (entry for entry in entries if isinstance(entry, Key)):
+        first, *rest = entry.field.split(".")
+        if first in parts and rest:
+            assert has({parts[first]}, rest), entry
+        elif rest and first in core.Architecture.model_fields:
+            assert has({core.Architecture}, [first, *rest]), entry

@@ -1,7 +1,6 @@
-"""What families share: sizes, layers, activations, stored precision and the llama-like pieces.
+"""What families share beside declared keys: what layers are made of and in which order, and the stored precision.
 
-Readers take a `Config` and give pieces of the spec's mapping; writers give pieces of a config.json back. A family's
-module strings them together and says only where it differs.
+`model` makes the spec's mapping of what keys said, `write_model` a config.json of an architecture.
 """
 
 from collections.abc import Mapping, Sequence
