@@ -56,7 +56,7 @@ def edits(arch: Architecture) -> dict[str, list[Architecture]]:
     wanted = [("everywhere", "d_model", arch.d_model + 64 * i) for i in range(1, 4)]
     wanted += [("everywhere", "norm.eps", 1e-5 * i) for i in range(2, 5)]
     for name, part in arch.parts.items():
-        for field in ("d_ff", "top_k", "heads", "window", "kv_rank", "head_dim"):
+        for field in ("d_ff", "top_k", "heads", "kv_rank", "head_dim"):
             value = getattr(part, field, None)
             if isinstance(value, int):
                 wanted += [

@@ -26,8 +26,8 @@ def graph(arch: Architecture) -> nx.DiGraph:
     Nodes are boxes of the traced modules; `parent` names the node that a box lies in, `repeat` how many layers are
     alike. Node figures are for one copy: `parameters`, `active_parameters`, `flops` (one decoded token after 4,096),
     `cache_bytes` (what one token leaves, in bf16); a parent's are the sums of its children's. Shapes are symbolic in
-    B and T. Edges carry the tensor's name and shape, and `beside` where it is not the stream: a layer's own input, a cache
-    that another layer lends. `graph["layers"]` gives the block of every layer, in order.
+    B and T. Edges carry the tensor's name and shape, and `beside`, what it brings, where it is not the stream: a layer's own
+    input, a cache that an earlier layer lends. `graph["layers"]` gives the block of every layer, in order.
     """
     return _Builder(arch).graph
 
@@ -56,7 +56,7 @@ class _Builder:
         given |= {"shape_in": list(shape_in), "shape_out": list(shape_out), "explain": ""} | dict.fromkeys(FIGURES, 0)
         self.graph.add_node(name, **(given | more))
 
-    def edge(self, source: str, target: str, tensor: str, shape: Sizes, **more: bool) -> None:
+    def edge(self, source: str, target: str, tensor: str, shape: Sizes, **more: str) -> None:
         if self.graph.has_edge(source, target):  # k and v of one projection, say
             before = self.graph.edges[source, target]
             if tensor not in before["tensor"].split(", "):
@@ -102,7 +102,8 @@ class _Builder:
                     self.box(f"{lender}.{link.source}", link.read.lender),
                     self.box(f"{reader}.{link.part}", link.read.name),
                 )
-                self.edge(*ends, link.read.lender.removesuffix("_cache"), ("B", "T", *link.read.shape), beside=True)
+                lent = link.read.lender.removesuffix("_cache")
+                self.edge(*ends, lent, ("B", "T", *link.read.shape), beside=f"earlier {lent}")
 
     def box(self, part: str, path: str) -> str:
         """The node of a module of a part, or of the box that it lies in."""
@@ -189,8 +190,8 @@ class _Builder:
 
     def arrows(self, node: str, op: Operation, ends: Mapping[str, str]) -> str:
         for tensor in op.inputs:
-            beside = {"beside": True} if tensor.source in ("per_layer", "embedded") else {}
-            self.edge(ends[tensor.source], node, tensor.name, tensor.shape, **beside)
+            beside = {"per_layer": "own", "embedded": "embedded"}.get(tensor.source)
+            self.edge(ends[tensor.source], node, tensor.name, tensor.shape, **({"beside": beside} if beside else {}))
         return node
 
     def sum_up(self) -> None:

@@ -312,10 +312,10 @@ def children(graph: nx.DiGraph) -> dict[str | None, list[str]]:
 
 
 @lru_cache(maxsize=2)
-def arrows(graph: nx.DiGraph) -> dict[str | None, list[tuple[str, str, bool]]]:
-    """The edges by what their target stands in, in the graph's order: (source, target, whether it comes from beside)."""
-    found: dict[str | None, list[tuple[str, str, bool]]] = {}
-    for source, target, beside in graph.edges(data="beside", default=False):
+def arrows(graph: nx.DiGraph) -> dict[str | None, list[tuple[str, str, str]]]:
+    """The edges by what their target stands in, in the graph's order: (source, target, what comes from beside the stream)."""
+    found: dict[str | None, list[tuple[str, str, str]]] = {}
+    for source, target, beside in graph.edges(data="beside", default=""):
         found.setdefault(graph.nodes[target]["parent"], []).append((source, target, beside))
     return found
 

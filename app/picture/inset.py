@@ -35,16 +35,16 @@ class Inset:
     def lay_out(self, room: float = inf) -> Layout:
         self.given = {"x": self.data["shape_in"]}  # what comes from outside, with its shape
         for _, target, data in self.g.in_edges(self.inside, data=True):
-            if data.get("beside") and self.g.nodes[target]["kind"] != "borrowed":
-                self.given["own"] = data["shape"]
+            if (beside := data.get("beside")) and self.g.nodes[target]["kind"] != "borrowed":
+                self.given[beside] = data["shape"]
         sizes: dict[str, tuple[float, float]] = {key: (text_width(self.said(key), 13), 16) for key in self.given}
         owner: dict[str, str] = {}
         for node in self.inside:
             owner[node] = self.owner(node)
             sizes[owner[node]] = (150, 46) if owner[node] != node else self.size(node)
 
-        def end(source: str, beside: bool) -> str:
-            return owner.get(source, "own" if beside else "x")
+        def end(source: str, beside: str) -> str:
+            return owner.get(source, beside or "x")
 
         edges = (
             (end(source, beside), owner[target])
