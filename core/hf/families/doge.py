@@ -11,7 +11,7 @@ from ...parts.product_keys import ProductKeyExperts
 from ...spec import Architecture
 from ..reading import keys, pieces
 from ..reading.config import Config
-from ..reading.keys import Key, Unread
+from ..reading.keys import Always, Key, Unread
 from ..weights import tensors
 from ..weights.checkpoint import Sources
 from ..weights.tensors import ignored as ignored
@@ -27,10 +27,12 @@ ROW = like_llama.LikeLlama(
 
 
 EXPERTS = (
+    Always("dense", kind="product_key_experts"),
     Key("num_experts", "dense.count", 16_384),
     Key("num_experts_per_tok", "dense.top_k", 64),
     Unread("norm_topk_prob"),  # the weights sum to one in any case
 )
+KEYS = ROW.keys + ROW.network + EXPERTS
 
 
 def read(config: Config, model_type: str) -> dict:
@@ -38,7 +40,7 @@ def read(config: Config, model_type: str) -> dict:
     keys.read(config, ROW.network, said)
     many = keys.read(config, EXPERTS)["dense"]
     if config.take("is_moe", bool, False):
-        said["dense"] |= {"kind": "product_key_experts"} | many
+        said["dense"] |= many
     return pieces.model(config, said | mixers, [[name, "dense"] for name in order])
 
 
