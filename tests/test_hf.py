@@ -57,7 +57,7 @@ SIZES = dict(vocab_size=64, hidden_size=64, intermediate_size=48, num_hidden_lay
         (dict(model_type="mimo_v2", rope_parameters=True), "rope_parameters"),
         (dict(model_type="step3p5", rope_parameters=-1), "rope_parameters"),
         (dict(model_type="step3p5", query_pre_attn_scalar=0), "query_pre_attn_scalar"),
-        (V3 | dict(model_type="deepseek_v32", index_topk=123_456_789), "parts.attention.top_k"),
+        (V3 | dict(model_type="deepseek_v32", index_topk=123_456_789), "parts.attention.indexer.top_k"),
         (dict(model_type="deepseek_vl_v2", language_config=SIZES), "language_config.n_routed_experts"),
         (SIZES | dict(model_type="baichuan"), "model_max_length"),
         (dict(model_type="chatglm", rope_ratio=16, _name_or_path="THUDM/chatglm2-6b-32k"), "rope_ratio"),
