@@ -63,14 +63,14 @@ class TokenEmbedding(Embedding):
         self.d_model = arch.d_model
         self.up = Linear(arch.table_width, arch.d_model) if arch.embedding.width else None
         self.token_flops = 2 * self.up.weight.numel() if self.up else 0
-
-    @property
-    def explain(self) -> str:
         rows, width = self.weight.shape
-        words = f"One learned vector of {width:,} values for each of {rows:,} tokens. Looking one up costs no FLOPs."
-        if self.up is None:
-            return words
-        return f"{words} The table is {width:,} wide; a projection leads to the stream's {self.d_model:,} channels."
+        self.explain = (
+            f"One learned vector of {width:,} values for each of {rows:,} tokens. Looking one up costs no FLOPs."
+        )
+        if self.up:
+            self.explain += (
+                f" The table is {width:,} wide; a projection leads to the stream's {self.d_model:,} channels."
+            )
 
     def forward(self, tokens: Tensor) -> Tensor:  # (B, T) -> (B, T, d_model)
         x = super().forward(tokens)  # (B, T, table width)
@@ -95,20 +95,16 @@ class OutputHead(Linear):
     Baichuan 2's (arXiv:2309.10305, section 2.5); Ling 1.0's columns have."""
 
     box = "head"
-    label = "Linear output layer"
 
     def __init__(self, arch: Architecture):
         super().__init__(arch.table_width, arch.vocab_size, arch.head.bias)
-        self.spec, self.tied = arch.head, arch.tied_embeddings
+        self.spec = arch.head
+        again = " It is the embedding table, used again." if arch.tied_embeddings else ""
+        self.label, self.explain = "Linear output layer", f"A score for each of {arch.vocab_size:,} tokens.{again}"
         self.down = Linear(arch.d_model, arch.table_width) if arch.embedding.width else None
         self.unit = arch.head.unit and ("channels", "tokens").index(arch.head.unit)  # the dimension that is measured
         self.token_flops = 2 * (self.weight.numel() + (self.down.weight.numel() if self.down else 0))
         self.scratch = arch.vocab_size - (arch.head.kept or arch.vocab_size)
-
-    @property
-    def explain(self) -> str:
-        again = " It is the embedding table, used again." if self.tied else ""
-        return f"A score for each of {self.out_features:,} tokens.{again}"
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model) -> (B, T, vocab_size), or as many as are kept
         x = x if self.down is None else self.down(x)  # (B, T, table width)

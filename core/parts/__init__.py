@@ -3,7 +3,7 @@ kinds of residual."""
 
 import importlib
 import pkgutil
-from typing import Annotated, Union, get_args
+from typing import TYPE_CHECKING, Annotated, Union, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
@@ -24,21 +24,25 @@ def _kinds(cls: type[Part]) -> list[type[Part]]:
 PARTS: dict[str, type[Part]] = {
     get_args(cls.model_fields["kind"].annotation)[0]: cls for cls in sorted(_kinds(Part), key=lambda c: c.__name__)
 }
-AnyPart = Annotated[
-    Annotated[Union[tuple(PARTS.values())], Field(discriminator="kind")],  # noqa: UP007 - a computed union
-    BeforeValidator(today),
-]
 
 
-def _residual(value: object) -> str:
+def _residual(value: object) -> str | None:
     """`plain` goes without saying."""
     return value.get("kind", "plain") if isinstance(value, dict) else getattr(value, "kind", None)
 
 
 _RESIDUALS = {get_args(cls.model_fields["kind"].annotation)[0]: cls for cls in _Residual.__subclasses__()}
-AnyResidual = Annotated[
-    Union[tuple(Annotated[cls, Tag(kind)] for kind, cls in sorted(_RESIDUALS.items()))],  # noqa: UP007
-    Discriminator(_residual),
-]
+
+if TYPE_CHECKING:  # which cannot compute a union
+    AnyPart, AnyResidual = Part, _Residual
+else:
+    AnyPart = Annotated[
+        Annotated[Union[tuple(PARTS.values())], Field(discriminator="kind")],  # noqa: UP007
+        BeforeValidator(today),
+    ]
+    AnyResidual = Annotated[
+        Union[tuple(Annotated[cls, Tag(kind)] for kind, cls in sorted(_RESIDUALS.items()))],  # noqa: UP007
+        Discriminator(_residual),
+    ]
 
 __all__ = ["PARTS", "AnyPart", "AnyResidual", "Mixer", "Part"]

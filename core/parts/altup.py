@@ -43,7 +43,7 @@ class AltUp(_Residual):
         wanted = ["enter", *["inside"] * (last - first - 1), "leave"] if last > first >= 0 else []
         if order != wanted + ["others"] * (len(order) - len(wanted)):
             raise ValueError("residual.at: give enter, any number of inside, and leave, then others; or others alone")
-        if len({(step.streams, step.active) for step in steps}) > 1:
+        if len({(step.streams, getattr(step, "active", None)) for step in steps}) > 1:
             raise ValueError("residual: all steps of a layer have the same streams and the same active one")
 
     def split(self, d_model: int) -> nn.Module:
@@ -100,7 +100,7 @@ class Predict(Box):
         self.coefficients = Linear(n, n * n)
         self.token_flops = 2 * (d_model * n + n**3 + d_model * n * n)
 
-    def share(self, shared: dict[str, nn.Module]) -> None:
+    def share(self, shared: dict[str, Router]) -> None:
         shared["router"] = self.router
 
     def forward(self, stream: Tensor) -> tuple[Tensor, Tensor]:  # (B, T, N, d_model) -> (B, T, d_model), as it was
@@ -166,11 +166,11 @@ class Correct(Box):
     def __init__(self, residual: AltUp, d_model: int):
         super().__init__()
         self.residual, n = residual, residual.streams
-        self.routers: tuple[nn.Module, ...] = ()  # the prediction's, in a tuple so that it is not registered again
+        self.routers: tuple[Router, ...] = ()  # the prediction's, in a tuple so that it is not registered again
         self.coefficients = Linear(n, n)
         self.token_flops = 2 * (d_model * n + n * n)
 
-    def share(self, shared: dict[str, nn.Module]) -> None:
+    def share(self, shared: dict[str, Router]) -> None:
         self.routers = (shared["router"],)
 
     def forward(self, stream: Tensor, update: Tensor) -> Tensor:  # (B, T, N + 1, d_model), (B, T, d_model)

@@ -2,18 +2,20 @@
 over everything before, a sliding window or a chunk of it."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .base import (
+    OF_MODEL,
     Borrow,
     Box,
     Flops,
     HeadDim,
     Heads,
+    Inherited,
     Keep,
     Linear,
     Mixer,
@@ -26,7 +28,7 @@ from .base import (
     times,
 )
 from .norm import HeadNorms, Norm, RMSNorm
-from .position import Alibi, Position, Rope
+from .position import Alibi, LongRope, Position, Rope
 from .softmax import ALL, OptionalGate, Scores, Sight, key_positions, masked_softmax
 
 
@@ -79,8 +81,8 @@ class Attention(Mixer):
     cache_from: str | None = Field(
         None, max_length=64, description="Reads the cache of the nearest earlier layer with this part, or of `previous`"
     )
-    norm: Norm | None = Field(None, description="Where it differs from the model's")
-    position: Position | None = Field(None, description="Where it differs from the model's")
+    norm: Inherited[Norm] = OF_MODEL
+    position: Inherited[Position] = OF_MODEL
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -125,12 +127,14 @@ class Attention(Mixer):
     def reads(self, d_model: int) -> tuple[Read, ...]:
         borrowed = {"k_cache": self.head_dim, "v_cache": self.v_dim} if self.cache_from else {}
         return *super().reads(d_model), *(
-            Read(name, self.cache_from, (self.kv_heads, dim), name, "cache_from") for name, dim in borrowed.items()
+            Read(name, self.cache_from or "", (self.kv_heads, dim), name, "cache_from")
+            for name, dim in borrowed.items()
         )
 
     def lends(self, d_model: int) -> dict[str, Shape]:
-        kept = {"k_cache": (self.kv_heads, self.head_dim), "v_cache": (self.kv_heads, self.v_dim)}
-        return {} if self.cache_from else kept
+        if self.cache_from:
+            return {}
+        return {"k_cache": (self.kv_heads, self.head_dim), "v_cache": (self.kv_heads, self.v_dim)}
 
     def plain_cache(self, length: int) -> dict[str, Shape]:
         return {"key": (length, self.heads, self.head_dim), "value": (length, self.heads, self.v_dim)}
@@ -148,9 +152,9 @@ class Attention(Mixer):
         flops["o"] = 2 * new * h * v * d_model
         return flops
 
-    def shrink(self, scale: float) -> "Attention":
+    def shrink(self, scale: float) -> Self:
         groups = min(self.kv_heads, 2)
-        dim = shrunk_dim(self.position) if isinstance(self.position, Rope) else 16
+        dim = shrunk_dim(self.position)
         return self.model_copy(
             update={
                 "heads": self.heads // self.kv_heads * groups,
@@ -222,13 +226,18 @@ class Attention(Mixer):
 
 def shrunk_dim(position: Position) -> int:
     """A small head that the same rotary embedding fits: 16 channels, or what the factors' lists ask for."""
-    scaling = getattr(position, "scaling", None)
-    if hasattr(scaling, "short_factor"):
-        return round(2 * len(scaling.short_factor) / position.fraction)
-    return 16 if getattr(position, "fraction", 1.0) >= 0.25 else 64
+    if not isinstance(position, Rope):
+        return 16
+    if isinstance(position.scaling, LongRope):
+        return round(2 * len(position.scaling.short_factor) / position.fraction)
+    return 16 if position.fraction >= 0.25 else 64
 
 
 class AttentionModule(nn.Module):
+    part: Attention
+    k_cache: Keep | Borrow
+    v_cache: Keep | Borrow
+
     def __init__(self, part: Attention, d_model: int, d_out: int | None = None):
         super().__init__()
         self.part = part
@@ -260,13 +269,13 @@ class AttentionModule(nn.Module):
             k, v = self.k_cache(x), self.v_cache(x)  # (B, S, G, D), (B, S, G, V)
         else:
             k = self.recent(self.k(x), "k")  # (B, T, G D)
-            v = k if part.shared_kv else self.recent(self.v(x), "v")  # (B, T, G V)
+            v = k if self.v is None else self.recent(self.v(x), "v")  # (B, T, G V)
             k = self.k_cache(self.turn(k, part.kv_heads, positions, "k_norm"))  # (B, S, G, D)
             v = times(self.cut(v), part.value_scale)
             v = v.unflatten(-1, (part.kv_heads, part.v_dim))  # (B, T, G, V)
             v = self.v_cache(v if self.v_norm is None else self.v_norm(v))  # (B, S, G, V)
         out = self.core(q, k, v, positions, *self.choose(x, positions, v))  # (B, T, H V)
-        if self.gate is not None:
+        if part.gate and self.gate:
             out = part.gate.on(out, self.gate(x), part.heads)
         return times(self.o(out if self.sub_norm is None else self.sub_norm(out)), part.out_scale)
 
@@ -303,6 +312,8 @@ class CausalAttention(Box):
     label = "Scaled dot-product attention"
     explain = "Each query is scored against every key that it may see; the softmax of the scores weighs the values."
 
+    part: Attention
+
     def __init__(self, part: Attention):
         super().__init__()
         self.part = part
@@ -326,10 +337,10 @@ class CausalAttention(Box):
     def outline(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor, *chosen: Tensor) -> Tensor:
         return q.new_empty(*q.shape[:2], q.shape[2] * v.shape[-1])
 
-    def placed(self, scores: Tensor, positions: Tensor, *chosen: Tensor) -> Tensor:
+    def placed(self, scores: Tensor, positions: Tensor, *chosen: Any) -> Tensor:
         """The scores with what a part adds by place."""
         return scores
 
-    def seen(self, positions: Tensor, keys: int) -> Tensor:
+    def seen(self, positions: Tensor, keys: int, *chosen: Any) -> Tensor:
         """Which keys each query may see."""
         return self.part.sight.seen(positions, keys)

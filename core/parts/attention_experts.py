@@ -1,14 +1,14 @@
 """Mixture of attention heads (arXiv:2210.05144): experts inside attention, as in JetMoE (arXiv:2404.07413, section 3.2)."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .attention import Attention, CausalAttention
-from .base import Box, Flops, HeadDim, Heads, Keep, Linear, Mixer, Shape, causal_pairs, normal
+from .base import OF_MODEL, Box, Flops, HeadDim, Heads, Inherited, Keep, Linear, Mixer, Shape, causal_pairs, normal
 from .experts import grouped_linear
 from .norm import Norm
 from .position import Position, Rope
@@ -28,8 +28,8 @@ class AttentionExperts(Mixer):
     head_dim: HeadDim = Field(description="Channels of a head", examples=[128])
     out_bias: bool = Field(False, description="A bias on what the experts give together")
     router: Router = Field(Router(over="chosen"), description="How experts are chosen and weighed")
-    norm: Norm | None = Field(None, description="Where it differs from the model's")
-    position: Position | None = Field(None, description="Where it differs from the model's")
+    norm: Inherited[Norm] = OF_MODEL
+    position: Inherited[Position] = OF_MODEL
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -77,7 +77,7 @@ class AttentionExperts(Mixer):
             o=2 * new * self.top_k * wide * d_model,
         )
 
-    def shrink(self, scale: float) -> "AttentionExperts":
+    def shrink(self, scale: float) -> Self:
         dim = 16 if not isinstance(self.position, Rope) or self.position.fraction >= 0.25 else 64
         return self.model_copy(update={"heads": min(self.heads, 2), "head_dim": dim})
 
@@ -126,23 +126,15 @@ class AttentionExpertsModule(nn.Module):
         return self.o(y, weights, chosen)
 
 
-class ExpertProjections(Box):
+class ExpertMatrices(Box):
     """A matrix for each expert, (E, out, in): each token through those of the experts it was sent to."""
 
     box = "linear"
-    label = "Query experts"
-    explain = "Each of a token's experts makes queries of its own."
 
     def __init__(self, part: AttentionExperts, d_in: int, d_out: int):
         super().__init__()
         self.weight = normal(part.count, d_out, d_in)
         self.idle = (part.count - part.top_k) * d_out * d_in
-
-    def forward(self, x: Tensor, chosen: Tensor) -> Tensor:  # (B, T, in), (B, T, K) -> (B, T, K, out)
-        return self.project(x.unsqueeze(2).expand(-1, -1, chosen.shape[-1], -1), chosen)
-
-    def outline(self, x: Tensor, chosen: Tensor) -> Tensor:
-        return x.new_empty(*chosen.shape, self.weight.shape[1])
 
     def project(self, x: Tensor, chosen: Tensor) -> Tensor:  # (B, T, K, in), (B, T, K) -> (B, T, K, out)
         order = chosen.flatten().argsort()  # (B T K,): slots, expert by expert
@@ -150,8 +142,19 @@ class ExpertProjections(Box):
         return torch.empty_like(y).index_copy(0, order, y).unflatten(0, chosen.shape)
 
 
-class WeightedProjections(ExpertProjections):
-    """The same from each expert's heads back to the stream, summed by the router's weights."""
+class ExpertProjections(ExpertMatrices):
+    label = "Query experts"
+    explain = "Each of a token's experts makes queries of its own."
+
+    def forward(self, x: Tensor, chosen: Tensor) -> Tensor:  # (B, T, in), (B, T, K) -> (B, T, K, out)
+        return self.project(x.unsqueeze(2).expand(-1, -1, chosen.shape[-1], -1), chosen)
+
+    def outline(self, x: Tensor, chosen: Tensor) -> Tensor:
+        return x.new_empty(*chosen.shape, self.weight.shape[1])
+
+
+class WeightedProjections(ExpertMatrices):
+    """From each expert's heads back to the stream, summed by the router's weights."""
 
     label = "Output experts"
     explain = "What each expert's heads gathered is projected back; the router's weights sum them."

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Annotated, Any, ClassVar, NamedTuple, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self, TypeVar, get_args
 
 import torch
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
@@ -24,6 +24,7 @@ Width = Annotated[int, Field(ge=1, le=1_048_576)]
 Heads = Annotated[int, Field(ge=1, le=1_024), "heads"]
 HeadDim = Annotated[int, Field(ge=1, le=8_192), "of a head"]
 MOST_CHANNELS = 262_144  # of all heads together, and of all streams
+Vocabulary = Annotated[int, Field(ge=1, le=16_777_216)]
 Length = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Eps = Annotated[float, Field(gt=0, le=1e-2)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]
@@ -113,6 +114,16 @@ class Read(NamedTuple):
     field: str = ""  # the field that names the source
 
 
+T = TypeVar("T")
+# A field of a part that is the model's unless the part says otherwise. `Part.inherit` fills it in before the part builds, counts or
+# explains anything, so none of these asks whether it is there.
+if TYPE_CHECKING:
+    Inherited = Annotated[T, "the model's"]
+else:
+    Inherited = Annotated[T | None, Field(description="Where it differs from the model's")]
+OF_MODEL: Any = None
+
+
 class Flops(dict[str, int]):
     """FLOPs by submodule path, two for each multiply-add; only matrix products count, as torch's FlopCounterMode does."""
 
@@ -167,7 +178,7 @@ class Part(Spec):
         """What its box is called."""
         return self.title
 
-    def inherit(self, norm: "Spec", position: "Spec", vocab_size: int) -> "Part":
+    def inherit(self, norm: "Spec", position: "Spec", vocab_size: int) -> Self:
         """This part with the model's norm and position where it names none of its own, and with its vocabulary where
         tokens are looked up."""
         given = {"norm": norm, "position": position} | (
@@ -237,7 +248,7 @@ class Part(Spec):
         """FLOPs of one sequence's `new` tokens after `past` kept ones, by submodule path."""
         raise NotImplementedError
 
-    def shrink(self, scale: float) -> "Part":
+    def shrink(self, scale: float) -> Self:
         """The same structure with widths times `scale`, small enough to run live."""
         raise NotImplementedError
 
@@ -308,7 +319,7 @@ class Box(nn.Module):
         """What it calls its inputs: the words on the arrows that lead to it."""
         return arguments(type(self).forward)
 
-    def outline(self, *inputs: Tensor, **more: Tensor) -> Tensor | tuple[Tensor, ...]:
+    def outline(self, *inputs: Any, **more: Any) -> Tensor | tuple[Tensor, ...]:
         """Its outputs with the right shapes, whatever is in them: the tracer calls this in place of `forward`. A box says
         it where a forward on large meta tensors is slow; a test holds it equal to what a live run gives."""
         return inputs[0] if self.keeps_shape else type(self).forward(self, *inputs, **more)
@@ -325,17 +336,10 @@ class Linear(Box, nn.Linear):
 
     box = "linear"
 
-    @property
-    def label(self) -> str:
-        return f"Linear {self.in_features:,} → {self.out_features:,}"
-
-    @property
-    def explain(self) -> str:
-        bias = " and a bias" if self.bias is not None else ""
-        return f"A matrix of {self.out_features:,} × {self.in_features:,} weights{bias}."
-
     def __init__(self, d_in: int, d_out: int, bias: bool = False):
         super().__init__(d_in, d_out, bias=bias)
+        self.label = f"Linear {d_in:,} → {d_out:,}"
+        self.explain = f"A matrix of {d_out:,} × {d_in:,} weights{' and a bias' if bias else ''}."
 
     def outline(self, x: Tensor) -> Tensor:
         return x.new_empty(*x.shape[:-1], self.out_features)
@@ -441,6 +445,8 @@ class State(Box):
     box = "state"
     label = "State"
 
+    kept: Tensor | None
+
     def __init__(self, *shape: int):
         super().__init__()
         self.shape = shape  # of one sequence
@@ -473,12 +479,14 @@ class Borrow(Box):
     def __init__(self, *width: int, dtype: torch.dtype | None = None):
         super().__init__()
         self.width, self.dtype = width, dtype
-        self.source: tuple[nn.Module, ...] = ()  # a tuple, so that the source is not registered as a child
+        self.source: tuple[Lends, ...] = ()  # a tuple, so that the source is not registered as a child
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.source:  # traced alone, only the shape is known
             return x.new_zeros(*x.shape[:2], *self.width, dtype=self.dtype)
-        return self.source[0].latest
+        latest = self.source[0].latest
+        assert latest is not None  # an earlier layer has run
+        return latest
 
 
 @lru_cache(maxsize=1_024)

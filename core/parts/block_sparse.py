@@ -3,7 +3,7 @@ attention reads, one choice for each group of query heads."""
 
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -53,7 +53,7 @@ class BlockSparseAttention(ChosenBlocksAttention):
     def index_pairs(self, new: int, past: int) -> int:
         return causal_pairs(new, past)
 
-    def shrink(self, scale: float) -> "BlockSparseAttention":
+    def shrink(self, scale: float) -> Self:
         small, i = super().shrink(scale), self.indexer
         top = min(i.top_blocks, 4)
         few = {"heads": math.gcd(i.heads, small.heads), "dim": small.head_dim, "top_blocks": top}

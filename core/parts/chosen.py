@@ -29,7 +29,7 @@ class BlockIndexer(Spec):
 class ChosenBlocksAttention(Attention):
     """Attention to the keys of the blocks that an indexer chooses."""
 
-    kind: str
+    kind: str  # type: ignore[assignment]
     indexer: BlockIndexer = Field(description="Chooses the blocks")
 
     @model_validator(mode="after")
@@ -74,6 +74,9 @@ class ChosenBlocksAttention(Attention):
 
 
 class ChosenBlocksModule(AttentionModule):
+    part: ChosenBlocksAttention
+    indexer: Box
+
     def __init__(self, part: ChosenBlocksAttention, d_model: int):
         super().__init__(part, d_model)
         i, dim = part.indexer, part.indexer.dim
@@ -98,6 +101,7 @@ class ChosenBlocksModule(AttentionModule):
 class ChosenBlocksCore(CausalAttention):
     """Softmax attention over the keys of the chosen blocks."""
 
+    part: ChosenBlocksAttention
     explain = "Each query is scored against the keys of its group's chosen blocks; the softmax of the scores weighs the values."
 
     def seen(self, positions: Tensor, keys: int, chosen: Tensor) -> Tensor:  # (B, T, I, K)

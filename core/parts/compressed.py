@@ -2,7 +2,7 @@
 them one entry for every few tokens, all of these entries or those that an indexer chooses."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from ..words import tokens
 from .base import (
+    OF_MODEL,
     Box,
     Flops,
     HeadDim,
     Heads,
+    Inherited,
     Keep,
     Length,
     Linear,
@@ -65,8 +67,8 @@ class CompressedAttention(Mixer):
     indexer: EntryIndexer | None = Field(None, description="Chooses the entries; all are attended to if empty")
     out_groups: Heads = Field(1, description="Groups of heads whose output is compressed apart")
     out_rank: Rank = Field(description="Width that each group's output is compressed to", examples=[1024])
-    norm: Norm | None = Field(None, description="Where it differs from the model's")
-    position: Position | None = Field(None, description="Where it differs from the model's")
+    norm: Inherited[Norm] = OF_MODEL
+    position: Inherited[Position] = OF_MODEL
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -101,11 +103,11 @@ class CompressedAttention(Mixer):
         check_pooled(self.position, self.rope_dim)
 
     def cache(self, length: int) -> dict[str, Shape]:
-        kept = {"window": (min(length, self.window), self.head_dim)}
+        kept: dict[str, Shape] = {"window": (min(length, self.window), self.head_dim)}
         if self.ratio:
             kept["entries"] = (length // self.ratio, self.head_dim)
-        if self.indexer:
-            kept["index keys"] = (length // self.ratio, self.indexer.dim)
+            if self.indexer:
+                kept["index keys"] = (length // self.ratio, self.indexer.dim)
         return kept
 
     def plain_cache(self, length: int) -> dict[str, Shape]:
@@ -121,8 +123,8 @@ class CompressedAttention(Mixer):
 
     def pairs(self, new: int, past: int) -> int:
         """Pairs that attention scores: with the tokens of the window, and with entries."""
-        near = causal_pairs(new, past, self.window)
-        return near + (entry_pairs(new, past, self.ratio, self.indexer and self.indexer.top_k) if self.ratio else 0)
+        near, most = causal_pairs(new, past, self.window), self.indexer.top_k if self.indexer else None
+        return near + (entry_pairs(new, past, self.ratio, most) if self.ratio else 0)
 
     def flops(self, d_model: int, new: int, past: int) -> Flops:
         h, d, wide = self.heads, self.head_dim, 2 if self.overlap else 1
@@ -136,16 +138,21 @@ class CompressedAttention(Mixer):
         )
         if self.ratio:
             flops |= dict.fromkeys(("compress.kv", "compress.gate"), 2 * new * d_model * wide * d)
-        if index := self.indexer:
-            flops |= dict.fromkeys(("index_compress.kv", "index_compress.gate"), 2 * new * d_model * wide * index.dim)
-            flops["index_q"] = 2 * new * self.q_rank * index.heads * index.dim
-            flops["index_weights"] = 2 * new * d_model * index.heads
-            flops["choose"] = 2 * index.heads * (index.dim + 1) * entry_pairs(new, past, self.ratio)
+            if index := self.indexer:
+                compress = dict.fromkeys(
+                    ("index_compress.kv", "index_compress.gate"), 2 * new * d_model * wide * index.dim
+                )
+                flops |= compress
+                flops["index_q"] = 2 * new * self.q_rank * index.heads * index.dim
+                flops["index_weights"] = 2 * new * d_model * index.heads
+                flops["choose"] = 2 * index.heads * (index.dim + 1) * entry_pairs(new, past, self.ratio)
         return Flops(flops)
 
-    def shrink(self, scale: float) -> "CompressedAttention":
+    def shrink(self, scale: float) -> Self:
         groups, index = min(self.out_groups, 2), self.indexer
-        few = index and {"heads": min(index.heads, 4), "dim": 16, "top_k": min(index.top_k, 3)}
+        if index:
+            few = {"heads": min(index.heads, 4), "dim": 16, "top_k": min(index.top_k, 3)}
+            index = index.model_copy(update=few)
         return self.model_copy(
             update={
                 "heads": groups * min(self.heads // self.out_groups, 4),
@@ -154,7 +161,7 @@ class CompressedAttention(Mixer):
                 "q_rank": 24,
                 "window": min(self.window, 8),
                 "ratio": self.ratio and min(self.ratio, 8),
-                "indexer": index and index.model_copy(update=few),
+                "indexer": index,
                 "out_groups": groups,
                 "out_rank": 16,
             }
@@ -210,12 +217,13 @@ class CompressedAttentionModule(nn.Module):
         self.kv_norm = part.norm.build(d)
         self.rotary, self.back = turning(part), turning(part, back=True)
         self.cache = Keep(limit=part.window)
-        self.compress = Compressor(part, d_model, d) if part.ratio else None
-        if index := part.indexer:
-            self.index_q = Linear(part.q_rank, index.heads * index.dim)
-            self.index_weights = Linear(d_model, index.heads)
-            self.index_compress = Compressor(part, d_model, index.dim)
-            self.choose = LightningIndexer(index.heads, index.dim, index.top_k, part.ratio)
+        if part.ratio:
+            self.compress = Compressor(part, part.ratio, d_model, d)
+            if index := part.indexer:
+                self.index_q = Linear(part.q_rank, index.heads * index.dim)
+                self.index_weights = Linear(d_model, index.heads)
+                self.index_compress = Compressor(part, part.ratio, d_model, index.dim)
+                self.choose = LightningIndexer(index.heads, index.dim, index.top_k, part.ratio)
         self.core = CompressedCore(part)
         self.o_down = GroupedLinear(part.out_groups, h * d // part.out_groups, part.out_rank)
         self.o = Linear(part.out_groups * part.out_rank, d_model)
@@ -233,7 +241,7 @@ class CompressedAttentionModule(nn.Module):
 
     def chosen(self, x: Tensor, compressed: Tensor, positions: Tensor, past: int) -> Tensor:
         """The entries that each token attends to, (B, T, K)."""
-        q = self.index_q(compressed).unflatten(-1, (self.part.indexer.heads, -1))  # (B, T, I, D')
+        q = self.index_q(compressed).unflatten(-1, (self.choose.heads, -1))  # (B, T, I, D')
         return self.choose(self.rotary(q, positions), self.index_compress(x, past), self.index_weights(x), positions)
 
 
@@ -244,13 +252,13 @@ def turning(part: CompressedAttention, back: bool = False) -> nn.Module:
 class Compressor(nn.Module):
     """Tokens to entries, each normalised and turned by the position of its first token."""
 
-    def __init__(self, part: CompressedAttention, d_model: int, dim: int):
+    def __init__(self, part: CompressedAttention, ratio: int, d_model: int, dim: int):
         super().__init__()
-        self.part = part
+        self.ratio = ratio
         wide = dim * (2 if part.overlap else 1)
         self.kv, self.gate = Linear(d_model, wide), Linear(d_model, wide)
         self.pending = State(part.span, 2 * wide)
-        self.pool = Pool(part, dim)
+        self.pool = Pool(part, ratio, dim)
         self.norm = part.norm.build(dim)
         self.rotary = turning(part)
         self.cache = Keep()
@@ -261,8 +269,8 @@ class Compressor(nn.Module):
         self.pending(left)
         entries = self.norm(entries)
         if entries.shape[1]:
-            first, ratio = past // self.part.ratio, self.part.ratio
-            places = ratio * torch.arange(first, first + entries.shape[1], device=x.device)
+            first = past // self.ratio
+            places = self.ratio * torch.arange(first, first + entries.shape[1], device=x.device)
             entries = self.rotary(entries.unsqueeze(2), places).squeeze(2)
         return self.cache(entries)
 
@@ -273,12 +281,12 @@ class Pool(Box):
     box = "pool"
     label = "Pool tokens"
 
-    def __init__(self, part: CompressedAttention, dim: int):
+    def __init__(self, part: CompressedAttention, ratio: int, dim: int):
         super().__init__()
-        self.ratio, self.dim, self.sides = part.ratio, dim, 2 if part.overlap else 1
-        self.bias = nn.Parameter(torch.zeros(part.ratio, self.sides * dim))
+        self.ratio, self.dim, self.sides = ratio, dim, 2 if part.overlap else 1
+        self.bias = nn.Parameter(torch.zeros(ratio, self.sides * dim))
         self.explain = (
-            f"Of {part.span} tokens one entry, for every {part.ratio}: in each channel a softmax weighs the tokens."
+            f"Of {part.span} tokens one entry, for every {ratio}: in each channel a softmax weighs the tokens."
         )
 
     def forward(self, x: Tensor, before: Tensor, past: int) -> tuple[Tensor, Tensor]:
@@ -328,7 +336,7 @@ class CompressedCore(Box):
         keys = kv if entries is None else torch.cat((kv, entries), dim=1)  # (B, S + E, D)
         scores = torch.einsum("bthd,bsd->bhts", q, keys) * self.part.head_dim**-0.5  # (B, H, T, S + E)
         seen = Sight(window=self.part.window).seen(positions, kv.shape[1])  # (T, S)
-        if entries is not None:
+        if entries is not None and self.part.ratio:
             past = whole(positions, entries.shape[1], self.part.ratio)  # (T, E)
             if chosen is not None and entries.shape[1]:
                 picked = past.new_zeros(len(q), *past.shape).scatter(-1, chosen, True)
@@ -351,16 +359,8 @@ class GroupedLinear(Box):
     def __init__(self, groups: int, d_in: int, d_out: int):
         super().__init__()
         self.weight = normal(groups, d_out, d_in)
-
-    @property
-    def label(self) -> str:
-        groups, d_out, d_in = self.weight.shape
-        return f"Linear {groups} × {d_in:,} → {d_out:,}"
-
-    @property
-    def explain(self) -> str:
-        groups, d_out, d_in = self.weight.shape
-        return f"{groups} groups of channels, each through a matrix of {d_out:,} × {d_in:,} weights of its own."
+        self.label = f"Linear {groups} × {d_in:,} → {d_out:,}"
+        self.explain = f"{groups} groups of channels, each through a matrix of {d_out:,} × {d_in:,} weights of its own."
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T, groups d_in) -> (B, T, groups d_out)
         return torch.einsum("btgi,goi->btgo", x.unflatten(-1, (len(self.weight), -1)), self.weight).flatten(2)

@@ -1,7 +1,7 @@
 """Short convolutions over time: LFM2's gated mixer, and the causal convolution that recurrent parts have before their core."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -31,16 +31,11 @@ class CausalConvolution(Box):
         weight = torch.empty(channels, 1, kernel)
         self.weight = nn.Parameter(weight if weight.is_meta else nn.init.normal_(weight, std=kernel**-0.5))
         self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
-
-    @property
-    def label(self) -> str:
-        apart = f", {self.dilation} apart" if self.dilation > 1 else ""
-        return f"Convolution over {self.kernel}{apart}" + (f", {NAMES[self.activation]}" if self.activation else "")
-
-    @property
-    def explain(self) -> str:
-        apart = f", {self.dilation} tokens apart" if self.dilation > 1 else ""
-        return f"Each of {len(self.weight):,} channels alone: a weighted sum of its last {self.kernel} values{apart}."
+        far = dilation > 1
+        self.label = f"Convolution over {kernel}" + (f", {dilation} apart" if far else "")
+        self.label += f", {NAMES[activation]}" if activation else ""
+        self.explain = f"Each of {channels:,} channels alone: a weighted sum of its last {kernel} values"
+        self.explain += f", {dilation} tokens apart." if far else "."
 
     def forward(self, x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, C) and the inputs before them, (B, K - 1, C) -> (B, T, C) and the last K - 1 inputs of both (times the dilation)."""
@@ -81,7 +76,7 @@ class ShortConvolution(Recurrence):
         }
         return Flops(flops)
 
-    def shrink(self, scale: float) -> "ShortConvolution":
+    def shrink(self, scale: float) -> Self:
         return self
 
     def facts(self) -> Iterator[str]:

@@ -2,7 +2,7 @@
 pass convolutions over time and values that half come from the token before. ZAYA1's mixer."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .attention import Attention, CausalAttention
-from .base import Box, Flops, HeadDim, Heads, Keep, Linear, Mixer, Shape, State, check_groups
+from .base import OF_MODEL, Box, Flops, HeadDim, Heads, Inherited, Keep, Linear, Mixer, Shape, State, check_groups
 from .convolution import Kernel
 from .position import Position, Rope
 from .softmax import ALL, Sight
@@ -31,7 +31,7 @@ class ConvolutionalAttention(Mixer):
     )
     sight: Sight = Field(ALL, description="Which tokens a query sees")
     bias: bool = Field(False, description="Biases on query, key, value and output")
-    position: Position | None = Field(None, description="Where it differs from the model's")
+    position: Inherited[Position] = OF_MODEL
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -96,7 +96,7 @@ class ConvolutionalAttention(Mixer):
             o=2 * new * wide * d_model,
         )
 
-    def shrink(self, scale: float) -> "ConvolutionalAttention":
+    def shrink(self, scale: float) -> Self:
         groups = min(self.kv_heads, 2)
         dim = 16 if not isinstance(self.position, Rope) or self.position.fraction >= 0.25 else 64
         few = {"heads": self.heads // self.kv_heads * groups, "kv_heads": groups, "head_dim": dim}
@@ -175,10 +175,7 @@ class TwoConvolutions(Box):
         channels, dim = part.channels, part.head_dim
         self.alone, self.heads = _weight(channels, 1, part.kernel), _weight(channels, dim, part.head_kernel)
         self.alone_bias, self.heads_bias = (nn.Parameter(torch.zeros(channels)) for _ in range(2))
-
-    @property
-    def label(self) -> str:
-        return f"Convolutions over {self.part.kernel} and {self.part.head_kernel}"
+        self.label = f"Convolutions over {part.kernel} and {part.head_kernel}"
 
     def forward(self, x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:  # (B, T, C), (B, before, C)
         part = self.part

@@ -1,14 +1,14 @@
 """Gated delta net (arXiv:2412.06464): linear attention whose state forgets by a gate and is corrected by the delta rule."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Box, Eps, Flops, HeadDim, Heads, Linear, Recurrence, Shape, State, check_groups
+from .base import OF_MODEL, Box, Eps, Flops, HeadDim, Heads, Inherited, Linear, Recurrence, Shape, State, check_groups
 from .convolution import CausalConvolution, Kernel
 from .feedforward import NAMES, Plain
 from .norm import GatedRMSNorm, Norm
@@ -30,7 +30,7 @@ class GatedDeltaNet(Recurrence):
     sigmoid_gate: bool = Field(False, description="The output's gate passes a sigmoid, not SiLU (Qwen 4)")
     negative: bool = Field(False, description="Beta reaches 2, so that a token can flip what a key holds (Olmo Hybrid)")
     out_eps: Eps | None = Field(None, description="Epsilon of the output's norm, where it differs from the model's")
-    norm: Norm | None = Field(None, description="Where it differs from the model's")
+    norm: Inherited[Norm] = OF_MODEL
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -65,7 +65,7 @@ class GatedDeltaNet(Recurrence):
             o=2 * new * wide * d_model,
         )
 
-    def shrink(self, scale: float) -> "GatedDeltaNet":
+    def shrink(self, scale: float) -> Self:
         groups = min(self.key_heads, 2)
         return self.model_copy(
             update={"heads": self.heads // self.key_heads * groups, "key_heads": groups, "key_dim": 16, "value_dim": 16}

@@ -2,14 +2,29 @@
 
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .attention import shrunk_dim
-from .base import Box, Flops, HeadDim, Heads, Keep, Linear, Mixer, Read, Shape, causal_pairs, check_groups, normal
+from .base import (
+    OF_MODEL,
+    Box,
+    Flops,
+    HeadDim,
+    Heads,
+    Inherited,
+    Keep,
+    Linear,
+    Mixer,
+    Read,
+    Shape,
+    causal_pairs,
+    check_groups,
+    normal,
+)
 from .norm import Norm, RMSNorm
 from .position import Position, Rope, check_turned
 from .softmax import ALL, masked_softmax
@@ -27,8 +42,8 @@ class DifferentialAttention(Mixer):
     head_dim: HeadDim = Field(description="Channels of a query, key or value head", examples=[64])
     bias: bool = Field(False, description="Biases on every projection")
     out_norm: Norm = Field(RMSNorm(eps=1e-5, weight=False), description="Norm of each pair's output")
-    norm: Norm | None = Field(None, description="Where it differs from the model's")
-    position: Position | None = Field(None, description="Where it differs from the model's")
+    norm: Inherited[Norm] = OF_MODEL
+    position: Inherited[Position] = OF_MODEL
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -62,7 +77,7 @@ class DifferentialAttention(Mixer):
             o=2 * new * h * d * d_model,
         )
 
-    def shrink(self, scale: float) -> "DifferentialAttention":
+    def shrink(self, scale: float) -> Self:
         dim = shrunk_dim(self.position) if isinstance(self.position, Rope) else 16
         heads = self.heads // self.kv_heads * 2
         return self.model_copy(update={"heads": heads, "kv_heads": 2, "head_dim": dim})

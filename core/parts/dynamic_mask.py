@@ -1,8 +1,7 @@
 """Dynamic mask attention (Doge, arXiv:2412.11834): a key's value decides how much of it is seen, and in long texts whether."""
 
-import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +19,7 @@ class DynamicMaskAttention(Attention):
 
     title = "Dynamic mask attention"
 
-    kind: Literal["dynamic_mask_attention"]
+    kind: Literal["dynamic_mask_attention"]  # type: ignore[assignment]
     keep: Length = Field(2_048, description="Keys that a query sees at most, those with the largest weights")
 
     @model_validator(mode="after")
@@ -44,10 +43,10 @@ class DynamicMaskAttention(Attention):
 
     def flops(self, d_model: int, new: int, past: int) -> Flops:
         flops = super().flops(d_model, new, past)
-        keys = new + min(past, (self.reach or math.inf) - 1)
+        keys = new + (min(past, self.reach - 1) if self.reach else past)
         return Flops(flops | {"weigh": 2 * keys * self.kv_heads * self.v_dim * self.kv_heads})
 
-    def shrink(self, scale: float) -> "DynamicMaskAttention":
+    def shrink(self, scale: float) -> Self:
         return super().shrink(scale).model_copy(update={"keep": min(self.keep, 16)})
 
     def facts(self) -> Iterator[str]:
@@ -94,6 +93,7 @@ class KeyWeights(Box):
 class DynamicMaskCore(CausalAttention):
     """Softmax attention with a weight for each key, to the heaviest of those that a query may see."""
 
+    part: DynamicMaskAttention
     explain = "Scores plus a weight for each key, which its value gives; the softmax is over the heaviest keys alone."
 
     def placed(self, scores: Tensor, positions: Tensor, weights: Tensor) -> Tensor:

@@ -5,14 +5,30 @@ Fine-grained and shared experts are DeepSeekMoE's (arXiv:2401.06066); zero-compu
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Box, Flops, Linear, Part, Positive, Read, Shape, Spec, Width, check_groups, normal, scaled
+from .base import (
+    OF_MODEL,
+    Box,
+    Flops,
+    Inherited,
+    Linear,
+    Part,
+    Positive,
+    Read,
+    Shape,
+    Spec,
+    Vocabulary,
+    Width,
+    check_groups,
+    normal,
+    scaled,
+)
 from .feedforward import NAMES, Activated, Activation, FeedForwardModule, feed_forward_flops
 from .norm import PartNorm, check_plain
 from .router import Count, Router, RouterModule
@@ -70,10 +86,10 @@ class Experts(Activated, Part):
     branch_norms: bool = Field(
         False, description="Routed experts and the shared network each have norms on what they read and give (Gemma 4)"
     )
-    vocab_size: Annotated[int, Field(ge=1, le=16_777_216)] | None = Field(
-        None, description="Rows of a hashed router's table; the model's vocabulary unless given"
-    )
-    norm: PartNorm | None = Field(None, description="Where it differs from the model's")
+    vocab_size: Annotated[
+        Inherited[Vocabulary], Field(description="Rows of a hashed router's table; the model's vocabulary unless given")
+    ] = OF_MODEL
+    norm: Inherited[PartNorm] = OF_MODEL
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -137,6 +153,8 @@ class Experts(Activated, Part):
     @property
     def beside_all(self) -> "Experts":
         """The part with the shared network's own activation."""
+        if not self.shared:
+            return self
         own = {key: value for key in ("activation", "clamp") if (value := getattr(self.shared, key)) is not None}
         own |= {"limit": None} if self.limit and not self.shared.limited else {}
         return self.model_copy(update=own) if own else self
@@ -158,7 +176,7 @@ class Experts(Activated, Part):
                 flops["shared_gate"] = 2 * new * d_model
         return Flops(flops)
 
-    def shrink(self, scale: float) -> "Experts":
+    def shrink(self, scale: float) -> Self:
         equal = 8 * max(1, self.scored)  # a width that divides into as many experts
         shared = self.shared and self.shared.model_copy(
             update={"d_ff": scaled(self.shared.d_ff, scale, multiple=equal)}
@@ -224,10 +242,15 @@ class Experts(Activated, Part):
 
 
 class ExpertsModule(nn.Module):
+    experts_norm: Box  # these four with branch_norms
+    experts_post_norm: Box
+    shared_norm: Box
+    shared_post_norm: Box
+
     def __init__(self, part: Experts, d_model: int):
         super().__init__()
         self.part = part
-        self.router = RouterModule(part, d_model)
+        self.router = RouterModule(part, d_model, part.scored, part.vocab_size if part.router.hashed else 0)
         self.enter = Linear(d_model, part.latent) if part.latent else None
         self.experts = StackedExperts(part, part.latent or d_model)
         self.leave = Linear(part.latent, d_model) if part.latent else None
@@ -265,6 +288,8 @@ class StackedExperts(Box):
     def __init__(self, part: Experts, d_model: int):
         super().__init__()
         self.part, self.idle = part, (part.count - part.active) * part.expert_parameters(d_model)
+        # What one token's experts write on the way: every projection, and what the activation makes of them.
+        self.scratch = part.active * (part.matrices * part.d_ff + d_model)
         e, f, d = part.count, part.d_ff, d_model
         shapes = {"gate": (f, d), "up": (f, d), "down": (d, f)}
         if not part.gated:
@@ -297,12 +322,6 @@ class StackedExperts(Box):
         if expert.is_meta:
             return len(expert) // self.part.top_k * self.part.active
         return int((expert < self.part.count).sum())
-
-    @property
-    def scratch(self) -> int:
-        """Values that one token's experts write on the way: every projection, and what the activation makes of them."""
-        part, d_model = self.part, self.down.shape[1]
-        return part.active * (part.matrices * part.d_ff + d_model)
 
     def project(self, name: str, x: Tensor, expert: Tensor) -> Tensor:
         """Each row through its own expert's matrix: (N, in), (N,) -> (N, out)."""

@@ -3,14 +3,14 @@
 import math
 from collections.abc import Callable, Iterator
 from statistics import NormalDist
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Box, Flops, Linear, Part, Positive, Spec, Width, scaled, times
+from .base import OF_MODEL, Box, Flops, Inherited, Linear, Part, Positive, Spec, Width, scaled, times
 from .gaussian import GaussianTopK
 from .norm import PartNorm, check_plain
 
@@ -128,7 +128,7 @@ class FeedForward(Activated, Part):
     )
     sub_norm: bool = Field(False, description="A norm before the projection down (BitNet)")
     out_scale: bool = Field(False, description="The output is multiplied by one learned number (Inkling)")
-    norm: PartNorm | None = Field(None, description="Where it differs from the model's")
+    norm: Inherited[PartNorm] = OF_MODEL
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -148,7 +148,7 @@ class FeedForward(Activated, Part):
     def flops(self, d_model: int, new: int, past: int) -> Flops:
         return feed_forward_flops(self, d_model, self.d_ff, new)
 
-    def shrink(self, scale: float) -> "FeedForward":
+    def shrink(self, scale: float) -> Self:
         return self.model_copy(update={"d_ff": scaled(self.d_ff, scale)})
 
     def facts(self):
@@ -188,7 +188,7 @@ class FeedForwardModule(nn.Module):
         self.top_k = GaussianTopK(sparsity) if sparsity else None
         self.up = Linear(d_model, d_ff, bias)
         self.activation = XIELU() if part.activation == "xielu" else Activate(part)
-        self.sub_norm = part.norm.build(d_ff) if getattr(part, "sub_norm", False) else None
+        self.sub_norm = part.norm.build(d_ff) if isinstance(part, FeedForward) and part.sub_norm else None
         self.down = Linear(d_ff, d_model, bias)
         self.out_scale = OutScale() if getattr(part, "out_scale", False) else None
 
@@ -245,6 +245,9 @@ class XIELU(Box):
     keeps_shape = True
     label = NAMES["xielu"]
     explain = "xIELU, value by value: quadratic above zero, an exponential's integral below, with two learned slopes."
+
+    beta: Tensor
+    eps: Tensor
 
     def __init__(self):
         super().__init__()

@@ -53,7 +53,7 @@ class GatedMerge(Box):
         self.down, self.up = normal(residual.rank, n * d_model), normal(n * d_model, residual.rank)
         self.token_flops = 2 * (self.down.numel() + self.up.numel())
 
-    def forward(self, stream: Tensor) -> Tensor:  # (B, T, n, d_model) -> (B, T, d_model)
+    def forward(self, stream: Tensor) -> Tensor | tuple[Tensor, ...]:  # (B, T, n, d_model) -> (B, T, d_model)
         return self.mean(self.normed(stream))
 
     def normed(self, stream: Tensor) -> Tensor:

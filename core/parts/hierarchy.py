@@ -64,25 +64,31 @@ class SlowStream(Box):
         return stream[:, :, 1].clone()
 
 
-class PaceRead(Box):
-    box = "read"
+class Pace(Box):
+    """What a stack reads of both streams."""
 
     def __init__(self, residual: Hierarchy):
         super().__init__()
         self.residual, self.own = residual, ("fast", "slow").index(residual.writes)
+        both = ", to which the other is added" if residual.enter else ""
+        self.explain = f"The part reads the {residual.writes} stream{both}."
+
+    def read(self, stream: Tensor) -> Tensor:  # (B, T, 2, d_model) -> (B, T, d_model)
+        return stream.sum(dim=2) if self.residual.enter else stream[:, :, self.own].clone()
+
+
+class PaceRead(Pace):
+    box = "read"
+
+    def __init__(self, residual: Hierarchy):
+        super().__init__(residual)
         self.label = "Sum of both streams" if residual.enter else f"{residual.writes.capitalize()} stream"
 
-    @property
-    def explain(self) -> str:
-        return f"The part reads the {self.residual.writes} stream" + (
-            ", to which the other is added." if self.residual.enter else "."
-        )
-
     def forward(self, stream: Tensor) -> tuple[Tensor]:  # (B, T, 2, d_model) -> (B, T, d_model)
-        return (stream.sum(dim=2) if self.residual.enter else stream[:, :, self.own].clone(),)
+        return (self.read(stream),)
 
 
-class PaceWrite(PaceRead):
+class PaceWrite(Pace):
     """The stream that was read plus the part's output; the other stays."""
 
     box = "add"
@@ -93,8 +99,7 @@ class PaceWrite(PaceRead):
         self.label = "+, norm" if residual.leave else "+"
 
     def forward(self, stream: Tensor, update: Tensor) -> Tensor:  # (B, T, 2, d_model), (B, T, d_model)
-        (own,) = super().forward(stream)
-        own = own + self.residual.scale * update
+        own = self.read(stream) + self.residual.scale * update
         own = F.rms_norm(own, own.shape[-1:], None, self.residual.eps) if self.residual.leave else own
         both = (own, stream[:, :, 1]) if self.residual.writes == "fast" else (stream[:, :, 0], own)
         return torch.stack(both, dim=2)

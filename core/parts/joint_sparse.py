@@ -16,7 +16,7 @@ class JointSparseAttention(SparseLatentAttention):
 
     title = "Sparse latent attention, gated queries"
 
-    kind: Literal["joint_sparse_attention"]
+    kind: Literal["joint_sparse_attention"]  # type: ignore[assignment]
 
     @property
     def of_query(self) -> tuple[int, ...]:
@@ -40,5 +40,5 @@ class JointSparseModule(SparseLatentModule):
         compressed = times(self.q_norm(raw), self.q_scale)
         return compressed, self.q(torch.cat((compressed, raw), dim=-1)).unflatten(-1, (self.part.heads, -1))
 
-    def gated(self, y: Tensor, x: Tensor, gate: Tensor) -> Tensor:  # (B, T, H V), (B, T, d_model), (B, T, H, V)
-        return super().gated(y, x) * torch.sigmoid(gate.flatten(2).float()).to(y.dtype)
+    def gated(self, y: Tensor, x: Tensor, *gate: Tensor) -> Tensor:  # (B, T, H V), (B, T, d_model), (B, T, H, V)
+        return super().gated(y, x) * torch.sigmoid(gate[0].flatten(2).float()).to(y.dtype)

@@ -1,14 +1,14 @@
 """Kimi delta attention (arXiv:2510.26692): a gated delta net whose state fades channel by channel of the key."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from .base import Box, Flops, HeadDim, Heads, Linear, Recurrence, Shape, State
+from .base import OF_MODEL, Box, Flops, HeadDim, Heads, Inherited, Linear, Recurrence, Shape, State
 from .convolution import CausalConvolution, Kernel
 from .delta import delta_rule, unit
 from .feedforward import NAMES, Plain
@@ -32,7 +32,7 @@ class KimiDelta(Recurrence):
     )
     kernel: Kernel = Field(4, description="Tokens that the convolution on queries, keys and values sees")
     activation: Plain = Field("silu", description="What follows the convolution")
-    norm: Norm | None = Field(None, description="Where it differs from the model's")
+    norm: Inherited[Norm] = OF_MODEL
 
     @property
     def wide(self) -> int:
@@ -65,7 +65,7 @@ class KimiDelta(Recurrence):
             flops[name] = 2 * new * (self.rank or d_model) * self.wide
         return flops
 
-    def shrink(self, scale: float) -> "KimiDelta":
+    def shrink(self, scale: float) -> Self:
         return self.model_copy(update={"heads": min(self.heads, 4), "head_dim": 16})
 
     def facts(self) -> Iterator[str]:
@@ -110,10 +110,12 @@ class KimiDeltaModule(nn.Module):
         qkv, last = self.convolve(qkv, self.inputs.before(qkv))
         self.inputs(last)
         q, k, v = (t.unflatten(-1, (part.heads, part.head_dim)) for t in qkv.chunk(3, dim=-1))  # (B, T, H, D) each
-        decay = self.decay(x if part.whole else self.decay_down(x)).unflatten(-1, (part.heads, part.head_dim))
+        decay = self.decay(x if self.decay_down is None else self.decay_down(x)).unflatten(
+            -1, (part.heads, part.head_dim)
+        )
         y, after = self.rule(q, k, v, self.beta(x), decay, self.memory.before(v))
         self.memory(after)
-        gate = self.gate(x if part.whole else self.gate_down(x))  # (B, T, H D)
+        gate = self.gate(x if self.gate_down is None else self.gate_down(x))  # (B, T, H D)
         return self.o(self.out_norm(y).flatten(-2) * torch.sigmoid(gate))
 
 

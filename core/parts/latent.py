@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from .base import Box, Flops, HeadDim, Heads, Keep, Linear, Mixer, Shape, times
+from .base import OF_MODEL, Box, Flops, HeadDim, Heads, Inherited, Keep, Linear, Mixer, Shape, times
 from .norm import Norm, PartNorm, RMSNorm
 from .position import Position, Yarn, check_turned, yarn_magnitude
 from .softmax import ALL, OptionalGate, Scores, Sight, masked_softmax
@@ -46,8 +46,8 @@ class LatentAttention(Mixer):
         False, description="Compressed queries and the latent are multiplied by sqrt(d_model / rank) (LongCat)"
     )
     key_norm: bool = Field(False, description="The rotary key is normalised before it turns (dots3)")
-    position: Position | None = Field(None, description="Where it differs from the model's")
-    norm: PartNorm | None = Field(None, description="Where it differs from the model's")
+    position: Inherited[Position] = OF_MODEL
+    norm: Inherited[PartNorm] = OF_MODEL
 
     @property
     def reach(self) -> int | None:
@@ -69,9 +69,10 @@ class LatentAttention(Mixer):
     @property
     def softmax_scale(self) -> float:
         """1 / sqrt(qk_dim); DeepSeek's YaRN multiplies it by the square of its second magnitude."""
-        scaling = getattr(self.position, "scaling", None)
-        yarn = isinstance(scaling, Yarn) and scaling.mscale_all_dim
-        return self.scores.factor(self.qk_dim) * (yarn_magnitude(scaling.factor, yarn) ** 2 if yarn else 1)
+        scale, scaling = self.scores.factor(self.qk_dim), getattr(self.position, "scaling", None)
+        if isinstance(scaling, Yarn) and scaling.mscale_all_dim:
+            scale *= yarn_magnitude(scaling.factor, scaling.mscale_all_dim) ** 2
+        return scale
 
     def rank_scale(self, rank: int, d_model: int) -> float:
         """What a compressed vector is multiplied by."""
@@ -102,7 +103,7 @@ class LatentAttention(Mixer):
         """Expanded rebuilds every key and value from its latent; absorbed folds the up-projection into the query and
         the output, and attends to the latents themselves (section 2.1.2)."""
         h, n, r, v, c = self.heads, self.nope_dim, self.rope_dim, self.v_dim, self.kv_rank
-        pairs, seen = self.pairs(new, past), new + min(past, (self.reach or math.inf) - 1)
+        pairs, seen = self.pairs(new, past), new + (min(past, self.reach - 1) if self.reach else past)
         own = Flops()
         if self.q_rank:
             own["q_down"] = 2 * new * d_model * self.q_rank
@@ -115,7 +116,7 @@ class LatentAttention(Mixer):
         absorbed = {"kv_up": 2 * new * c * h * (n + v), "core": 2 * pairs * h * (c + r + c)}
         return {"expanded": Flops(own | expanded), "absorbed": Flops(own | absorbed)}
 
-    def shrink(self, scale: float) -> "LatentAttention":
+    def shrink(self, scale: float) -> Self:
         few = {"heads": min(self.heads, 4), "kv_rank": 16, "q_rank": self.q_rank and 24, "sight": self.sight.shrink()}
         return self.model_copy(update=few | {"nope_dim": 16, "rope_dim": 8, "v_dim": 16})
 
@@ -193,8 +194,9 @@ class LatentAttentionModule(nn.Module):
             y = self.core(q_nope, q_rope, k_nope, k_rope, v, positions, chosen)  # (B, T, H V)
         return self.o(self.gated(y, x, *gate))
 
-    def gated(self, y: Tensor, x: Tensor) -> Tensor:  # (B, T, H V), (B, T, d_model) -> (B, T, H V)
-        return y if self.gate is None else self.part.gate.on(y, self.gate(x), self.part.heads)
+    def gated(self, y: Tensor, x: Tensor, *gate: Tensor) -> Tensor:  # (B, T, H V), (B, T, d_model) -> (B, T, H V)
+        rule = self.part.gate
+        return rule.on(y, self.gate(x), self.part.heads) if rule and self.gate else y
 
     def queries(self, x: Tensor) -> tuple[Tensor, Tensor]:  # (B, T, d_model) -> (B, T, Q), (B, T, H, N + R)
         compressed = times(self.q_norm(self.q_down(x)), self.q_scale) if self.part.q_rank else x

@@ -1,12 +1,12 @@
 """Learned augmented residual (LAuReL, arXiv:2411.07501; Gemma 3n)."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 from torch import Tensor, nn
 
-from .base import Flops, Linear, Part, Width, scaled
+from .base import OF_MODEL, Flops, Inherited, Linear, Part, Width, scaled
 from .norm import Norm
 
 
@@ -18,7 +18,7 @@ class Laurel(Part):
 
     kind: Literal["laurel"]
     rank: Width = Field(description="Channels between its two projections", examples=[64])
-    norm: Norm | None = Field(None, description="Where it differs from the model's")
+    norm: Inherited[Norm] = OF_MODEL
 
     def build(self, d_model: int) -> nn.Module:
         return LaurelModule(self, d_model)
@@ -26,7 +26,7 @@ class Laurel(Part):
     def flops(self, d_model: int, new: int, past: int) -> Flops:
         return Flops(dict.fromkeys(("left", "right"), 2 * new * d_model * self.rank))
 
-    def shrink(self, scale: float) -> "Laurel":
+    def shrink(self, scale: float) -> Self:
         return self.model_copy(update={"rank": scaled(self.rank, scale)})
 
     def facts(self):

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Box, Flops, HeadDim, Heads, Linear, Recurrence, Shape, State, check_groups, times
+from .base import OF_MODEL, Box, Flops, HeadDim, Heads, Inherited, Linear, Recurrence, Shape, State, check_groups, times
 from .feedforward import NAMES, PLAIN, Plain
 from .norm import HeadNorms, Norm, RMSNorm
 from .position import NoPosition, Rope
@@ -36,7 +36,7 @@ class LightningAttention(Recurrence):
     out_norm: Norm = Field(RMSNorm(eps=1e-6), description="Norm of the output, over all heads together")
     groups: Heads = Field(1, description="Equal groups of channels that the norm of the output is over, each alone")
     wide_state: bool = Field(False, description="The state stays in float32, whatever the model's type")
-    norm: Norm | None = Field(None, description="Where it differs from the model's")
+    norm: Inherited[Norm] = OF_MODEL
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -48,7 +48,7 @@ class LightningAttention(Recurrence):
         return self.heads * self.head_dim
 
     @property
-    def in_float32(self) -> tuple[str, ...]:
+    def in_float32(self) -> tuple[str, ...]:  # type: ignore[override]
         return ("memory",) if self.wide_state else ()
 
     def build(self, d_model: int) -> nn.Module:
@@ -75,7 +75,7 @@ class LightningAttention(Recurrence):
             o=2 * new * self.wide * d_model,
         )
 
-    def shrink(self, scale: float) -> "LightningAttention":
+    def shrink(self, scale: float) -> Self:
         heads = min(self.heads, 4)
         return self.model_copy(update={"heads": heads, "head_dim": 16, "groups": math.gcd(self.groups, heads)})
 
@@ -120,7 +120,7 @@ class LightningModule(nn.Module):
         part = self.part
         qkv = self.qkv(x) if part.activation is None else PLAIN[part.activation](self.qkv(x))
         q, k, v = qkv.unflatten(-1, (part.heads, 3 * part.head_dim)).chunk(3, dim=-1)  # (B, T, H, D) each
-        if part.qk_norm:
+        if self.q_norm and self.k_norm:
             q, k = self.q_norm(q), self.k_norm(k)
         q, k = self.rotary(q, positions), self.rotary(k, positions)
         q = times(q, part.head_dim**-0.5 if part.scaled else 1.0)
@@ -147,6 +147,8 @@ class FadingSum(Box):
     box = "recurrence"
     label = "Fading sum of keys × values"
     explain = "Token after token: the state fades by each head's own share, the key writes the value, the query reads."
+
+    slopes: Tensor
 
     def __init__(self, part: LightningAttention):
         super().__init__()

@@ -1,7 +1,7 @@
 """Mamba (arXiv:2312.00752): a selective state space whose every channel keeps a small state of its own."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from .base import (
     MOST_CHANNELS,
+    OF_MODEL,
     Box,
     Flops,
     HeadDim,
+    Inherited,
     Linear,
     Recurrence,
     Shape,
@@ -46,7 +48,7 @@ class Mamba(Recurrence):
     bias: bool = Field(False, description="Biases on the projections")
     conv_bias: bool = Field(True, description="A bias on the convolution")
     inner_norm: Norm | None = Field(None, description="A norm on each of step, B and C (Jamba, Falcon Mamba)")
-    norm: Norm | None = Field(None, description="Where it differs from the model's")
+    norm: Inherited[Norm] = OF_MODEL
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -72,7 +74,7 @@ class Mamba(Recurrence):
             o=2 * new * self.inner * d_model,
         )
 
-    def shrink(self, scale: float) -> "Mamba":
+    def shrink(self, scale: float) -> Self:
         return self.model_copy(
             update={"inner": scaled(self.inner, scale, 8 * self.heads), "step_rank": min(self.step_rank, 8)}
         )
@@ -137,17 +139,9 @@ class HeadLinear(Box):
         super().__init__()
         self.weight = normal(heads, d_out, d_in)
         self.bias = nn.Parameter(torch.zeros(heads, d_out)) if bias else None
-
-    @property
-    def label(self) -> str:
-        heads, d_out, d_in = self.weight.shape
-        return f"Linear {d_in:,} → {d_out:,}" if heads == 1 else f"{heads} × linear {d_in:,} → {d_out:,}"
-
-    @property
-    def explain(self) -> str:
-        heads, d_out, d_in = self.weight.shape
-        bias = " and a bias" if self.bias is not None else ""
-        return f"{'A matrix' if heads == 1 else f'{heads} matrices'} of {d_out:,} × {d_in:,} weights{bias}."
+        self.label = f"Linear {d_in:,} → {d_out:,}" if heads == 1 else f"{heads} × linear {d_in:,} → {d_out:,}"
+        each = "A matrix" if heads == 1 else f"{heads} matrices"
+        self.explain = f"{each} of {d_out:,} × {d_in:,} weights{' and a bias' if bias else ''}."
 
     def forward(self, x: Tensor) -> Tensor:
         y = torch.einsum("bthi,hoi->btho", x, self.weight)

@@ -1,14 +1,29 @@
 """Mamba-2 (arXiv:2405.21060): a state space whose state fades by one number a head and token."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Box, Eps, Flops, HeadDim, Linear, Positive, Recurrence, Shape, Spec, State, check_groups, times
+from .base import (
+    OF_MODEL,
+    Box,
+    Eps,
+    Flops,
+    HeadDim,
+    Inherited,
+    Linear,
+    Positive,
+    Recurrence,
+    Shape,
+    Spec,
+    State,
+    check_groups,
+    times,
+)
 from .convolution import CausalConvolution, Kernel
 from .feedforward import NAMES, Plain
 from .norm import GatedRMSNorm, Norm
@@ -51,7 +66,7 @@ class Mamba2(Recurrence):
     in_scale: Positive = Field(1.0, description="The input is multiplied by this")
     scales: Scales | None = Field(None, description="What is projected is multiplied too")
     out_scale: Positive = Field(1.0, description="The output is multiplied by this")
-    norm: Norm | None = Field(None, description="Where it differs from the model's")
+    norm: Inherited[Norm] = OF_MODEL
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -88,7 +103,7 @@ class Mamba2(Recurrence):
             o=2 * new * self.inner * d_model,
         )
 
-    def shrink(self, scale: float) -> "Mamba2":
+    def shrink(self, scale: float) -> Self:
         groups = min(self.groups, 2)
         per = min(self.heads // self.groups, 4)
         return self.model_copy(update={"heads": groups * per, "groups": groups, "head_dim": 16, "state_size": 16})
@@ -159,8 +174,11 @@ class Mamba2Module(nn.Module):
         """The factor of each projected channel."""
         part, shared = self.part, self.part.groups * self.part.state_size
         widths = (part.inner, part.inner, shared, shared, part.heads)
-        plain = {"dtype": like.dtype, "device": like.device}
-        return torch.cat([torch.full((n,), scale, **plain) for n, (_, scale) in zip(widths, part.scales, strict=True)])
+        scales = [
+            torch.full((n,), scale, dtype=like.dtype, device=like.device)
+            for n, (_, scale) in zip(widths, part.scales or (), strict=True)
+        ]
+        return torch.cat(scales)
 
 
 class SelectiveScan(Box):

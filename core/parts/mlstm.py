@@ -1,14 +1,14 @@
 """The mLSTM of xLSTM (arXiv:2405.04517, section 2.3), as xLSTM 7B has it (arXiv:2503.13427, section 3)."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from .base import Box, Eps, Flops, HeadDim, Heads, Linear, Positive, Recurrence, Shape, State
+from .base import OF_MODEL, Box, Eps, Flops, HeadDim, Heads, Inherited, Linear, Positive, Recurrence, Shape, State
 from .norm import Norm
 
 
@@ -27,7 +27,7 @@ class MLSTM(Recurrence):
         False, description="Biases on the projections and the heads' norm; the two gates always have them"
     )
     eps: Eps = Field(1e-6, description="Added to what the output is divided by")
-    norm: Norm | None = Field(None, description="Where it differs from the model's")
+    norm: Inherited[Norm] = OF_MODEL
 
     def build(self, d_model: int) -> nn.Module:
         return MLSTMModule(self, d_model)
@@ -54,7 +54,7 @@ class MLSTM(Recurrence):
         flops = {name: 2 * new * d_model * width for name, width in flops.items()}
         return Flops(flops, cell=4 * new * keys * self.value_dim, o=2 * new * values * d_model)
 
-    def shrink(self, scale: float) -> "MLSTM":
+    def shrink(self, scale: float) -> Self:
         return self.model_copy(update={"heads": min(self.heads, 2), "key_dim": 16, "value_dim": 16})
 
     def facts(self) -> Iterator[str]:

@@ -8,7 +8,7 @@ The gates are one linear map, as in both and in fla-org's. A token that no whole
 Importance is equation 9 in its later form: a stride is worth the probabilities of all pooled blocks that cover it."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -18,10 +18,12 @@ from torch import Tensor, nn
 from ..words import tokens
 from .attention import shrunk_dim
 from .base import (
+    OF_MODEL,
     Box,
     Flops,
     HeadDim,
     Heads,
+    Inherited,
     Keep,
     Length,
     Linear,
@@ -65,8 +67,8 @@ class NativeSparseAttention(Mixer):
         2, ge=1, le=1_000_000, description="The last so many are always chosen, a token's own included"
     )
     window: Length = Field(512, description="Tokens that the third branch sees, the token itself included")
-    position: Position | None = Field(None, description="Where it differs from the model's")
-    norm: PartNorm | None = Field(None, description="Where it differs from the model's")
+    position: Inherited[Position] = OF_MODEL
+    norm: Inherited[PartNorm] = OF_MODEL
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -129,7 +131,7 @@ class NativeSparseAttention(Mixer):
             o=2 * new * h * v * d_model,
         )
 
-    def shrink(self, scale: float) -> "NativeSparseAttention":
+    def shrink(self, scale: float) -> Self:
         groups, stride = min(self.kv_heads, 2), min(self.stride, 2)
         dim = shrunk_dim(self.position) if isinstance(self.position, Rope) else 16
         first, local = min(self.first_blocks, 1), min(self.local_blocks, 2)
@@ -234,6 +236,11 @@ class Compress(Box):
     box = "pool"
     label = "Pool blocks"
 
+    key_up: Linear
+    key_down: Linear
+    value_up: Linear
+    value_down: Linear
+
     def __init__(self, part: NativeSparseAttention):
         super().__init__()
         self.part = part
@@ -266,10 +273,9 @@ class Compress(Box):
         """How many blocks become whole."""
         return self.part.entries(past + new) - self.part.entries(past)
 
-    def empty(self, kv: Tensor, entries: int) -> Iterator[Tensor]:
-        return (
-            kv.new_empty(len(kv), entries, self.part.kv_heads, dim) for dim in (self.part.head_dim, self.part.v_dim)
-        )
+    def empty(self, kv: Tensor, entries: int) -> tuple[Tensor, Tensor]:
+        shape = len(kv), entries, self.part.kv_heads
+        return kv.new_empty(*shape, self.part.head_dim), kv.new_empty(*shape, self.part.v_dim)
 
     def outline(self, kv: Tensor, before: Tensor, past: int) -> tuple[Tensor, Tensor, Tensor]:
         return *self.empty(kv, self.made(kv.shape[1], past)), torch.empty_like(before)
@@ -284,16 +290,15 @@ class Branch(Box):
         super().__init__()
         self.part = part
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor, *chosen: Tensor) -> Tensor:
-        weights = self.weights(q, k, self.seen(positions, k.shape[1], *chosen))
-        return torch.einsum("bghts,bsgv->btghv", weights.to(v.dtype), v).flatten(2)  # (B, T, H V)
-
     def weights(self, q: Tensor, k: Tensor, seen: Tensor) -> Tensor:
         """(B, T, H, D), (B, S, G, D), (T, S) or (B, G, 1, T, S) -> (B, G, H / G, T, S)."""
         scores = torch.einsum("btghd,bsgd->bghts", q.unflatten(2, (k.shape[2], -1)), k) * self.part.head_dim**-0.5
         return masked_softmax(scores, seen).masked_fill(~seen, 0)
 
-    def outline(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor, *chosen: Tensor) -> Tensor:
+    def mean(self, weights: Tensor, v: Tensor) -> Tensor:
+        return torch.einsum("bghts,bsgv->btghv", weights.to(v.dtype), v).flatten(2)  # (B, T, H V)
+
+    def empty(self, q: Tensor, v: Tensor) -> Tensor:
         return q.new_empty(*q.shape[:2], q.shape[2] * v.shape[-1])
 
 
@@ -311,17 +316,15 @@ class CompressedBranch(Branch):
         whole = (positions + 1 - self.part.block) // self.part.stride + 1  # pooled blocks that are all past
         seen = torch.arange(k.shape[1], device=q.device) < whole[:, None]  # (T, E)
         weights = self.weights(q, k, seen)  # (B, G, H / G, T, E)
-        y = torch.einsum("bghte,begv->btghv", weights.to(v.dtype), v).flatten(2)
-        return y, self.choose(weights.sum(dim=2).transpose(1, 2), positions)
+        return self.mean(weights, v), self.choose(weights.sum(dim=2).transpose(1, 2), positions)
 
     def choose(self, given: Tensor, positions: Tensor) -> Tensor:
         """The blocks whose strides were given most, the first and the last ones before all others (equations 9 to 11)."""
         part = self.part
         covers, strides = part.block // part.stride, part.select_block // part.stride
         # Pooled block i covers the strides i, i + 1, ...: each stride is given what all that cover it were.
-        given = sum(
-            F.pad(given, (n, covers - 1 - n)) for n in range(covers)
-        )  # (B, T, G, E) -> (B, T, G, strides of the text)
+        padded = [F.pad(given, (n, covers - 1 - n)) for n in range(covers)]
+        given = sum(padded[1:], padded[0])  # (B, T, G, E) -> (B, T, G, strides of the text)
         blocks = given.shape[-1] // strides
         worth = given[..., : blocks * strides].unflatten(-1, (blocks, strides)).sum(dim=-1)
         worth = F.pad(worth, (0, 1))  # and the block that is not whole yet
@@ -333,10 +336,24 @@ class CompressedBranch(Branch):
 
     def outline(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
         chosen = q.new_empty(*q.shape[:2], k.shape[2], self.part.top_blocks, dtype=torch.long)
-        return super().outline(q, k, v, positions), chosen
+        return self.empty(q, v), chosen
 
 
-class SelectedBranch(Branch):
+class TokenBranch(Branch):
+    """Attention to tokens: which ones is a branch's own."""
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor, *chosen: Tensor) -> Tensor:
+        return self.mean(self.weights(q, k, self.seen(positions, k.shape[1], *chosen)), v)
+
+    def outline(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor, *chosen: Tensor) -> Tensor:
+        return self.empty(q, v)
+
+    def seen(self, positions: Tensor, keys: int, *chosen: Any) -> Tensor:
+        """Which keys each query may see."""
+        raise NotImplementedError
+
+
+class SelectedBranch(TokenBranch):
     label = "Attention to chosen blocks"
     explain = "Each query is scored against every key of the blocks that its group chose."
 
@@ -344,7 +361,7 @@ class SelectedBranch(Branch):
         return within(chosen, positions, keys, self.part.select_block).unsqueeze(2)  # (B, G, 1, T, S)
 
 
-class WindowBranch(Branch):
+class WindowBranch(TokenBranch):
     label = "Attention to the window"
     explain = "Each query is scored against the last tokens, whose keys and values are of this branch alone."
 

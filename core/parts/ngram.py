@@ -61,11 +61,12 @@ class NGramEmbedding(Box):
         super().__init__()
         self.ngrams, self.vocab_size, self.explain = ngrams, vocab_size, ngrams.explain(d_model)
         width = d_model // ngrams.count
-        self.tables = nn.ModuleList(Embedding(ngrams.rows + 2 * i, width) for i in range(ngrams.count))
-        self.ups = nn.ModuleList(Linear(width, d_model) for _ in range(ngrams.count))
+        rows = [ngrams.rows + 2 * i for i in range(ngrams.count)]
+        self.tables = nn.ModuleList(Embedding(n, width) for n in rows)
+        self.ups = nn.ModuleList(Linear(width, d_model) for _ in rows)
         self.recent = Recent(ngrams.longest)
-        self.token_flops = 2 * sum(up.weight.numel() for up in self.ups)
-        self.idle = sum(table.weight.numel() - width for table in self.tables)  # a token reads a row of each
+        self.token_flops = 2 * ngrams.count * width * d_model
+        self.idle = (sum(rows) - ngrams.count) * width  # a token reads a row of each
 
     def forward(self, x: Tensor, tokens: Tensor) -> Tensor:  # (B, T, d_model), (B, T)
         before = earlier(self.recent(tokens), self.ngrams.longest, tokens.shape[1], self.ngrams.end)

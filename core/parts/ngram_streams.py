@@ -4,14 +4,29 @@ import math
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import accumulate, islice
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Box, Embedding, Eps, Flops, Linear, Mixer, Read, Shape, State, Width, scaled
+from .base import (
+    OF_MODEL,
+    Box,
+    Embedding,
+    Eps,
+    Flops,
+    Inherited,
+    Linear,
+    Mixer,
+    Read,
+    Shape,
+    State,
+    Vocabulary,
+    Width,
+    scaled,
+)
 from .convolution import CausalConvolution, Kernel
 from .ngram import Recent, earlier
 from .residual import Streams
@@ -52,9 +67,9 @@ class NGramStreams(Mixer):
     )
     kernel: Kernel = Field(4, description="Tokens that the convolution sees, the current one included")
     norm_eps: Eps = Field(1e-6, description="Of the norms on each stream")
-    vocab_size: Annotated[int, Field(ge=1, le=16_777_216)] | None = Field(
-        None, description="What bounds the constants; the model's vocabulary unless given"
-    )
+    vocab_size: Annotated[
+        Inherited[Vocabulary], Field(description="What bounds the constants; the model's vocabulary unless given")
+    ] = OF_MODEL
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -111,7 +126,7 @@ class NGramStreams(Mixer):
             value=2 * new * self.width * d_model, key=2 * new * self.width * wide, convolve=2 * new * self.kernel * wide
         )
 
-    def shrink(self, scale: float) -> "NGramStreams":
+    def shrink(self, scale: float) -> Self:
         end = self.end if self.end < SMALL else 0
         small = {"width": scaled(self.width, scale, self.count, self.count), "rows": min(self.rows, SMALL)}
         return self.model_copy(update=small | {"end": end, "vocab_size": None})
@@ -177,7 +192,8 @@ class HashedRuns(Box):
     def forward(self, tokens: Tensor) -> Tensor:  # (B, T) -> (B, T, width)
         part = self.part
         run = earlier(self.recent(tokens), part.longest, tokens.shape[1], part.end, part.end)  # (B, T) each
-        hashed, places = run[0] * self.constants[0], []
+        places: list[Tensor] = []
+        hashed = run[0] * self.constants[0]
         for token, constant in zip(run[1:], self.constants[1:], strict=True):
             hashed = hashed ^ (token * constant)
             for _ in range(part.tables):

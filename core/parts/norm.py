@@ -20,7 +20,7 @@ class RMSNorm(Spec):
     unit_offset: bool = Field(False, description="The weight is stored as its distance from one")
     bias: bool = Field(False, description="A learned bias for each channel")
 
-    def build(self, dim: int) -> nn.Module:
+    def build(self, dim: int) -> Box:
         return RMSNormModule(self, dim)
 
     def explain(self, dim: int) -> str:
@@ -46,7 +46,7 @@ class LayerNorm(Spec):
     bias: bool = Field(True, description="A learned bias for each channel")
     unit_offset: bool = Field(False, description="The weight is stored as its distance from one (Nemotron)")
 
-    def build(self, dim: int) -> nn.Module:
+    def build(self, dim: int) -> Box:
         return LayerNormModule(self, dim)
 
     def explain(self, dim: int) -> str:
@@ -65,7 +65,7 @@ class SelfGatedRMSNorm(Spec):
     eps: Eps = Field(1e-6, description="Added to the mean square before the root")
     rank: Annotated[int, Field(ge=1, le=8_192)] = Field(16, description="Width of the gate's two projections between")
 
-    def build(self, dim: int) -> nn.Module:
+    def build(self, dim: int) -> Box:
         return SelfGatedRMSNormModule(self, dim)
 
     def explain(self, dim: int) -> str:
@@ -127,7 +127,7 @@ class SelfGatedRMSNormModule(RMSNormModule):
 class Affine(Spec):
     """No norm, but what norms have beside it: a learned shift and scale of each channel (ZAYA)."""
 
-    def build(self, dim: int) -> nn.Module:
+    def build(self, dim: int) -> Box:
         return AffineModule(dim)
 
     def explain(self, dim: int) -> str:
@@ -178,11 +178,8 @@ class GatedRMSNorm(Box):
         self.sigmoid = sigmoid
         self.groups, self.eps, self.gate_first = groups, eps, gate_first
         self.weight = nn.Parameter(torch.ones(dim))
-
-    @property
-    def explain(self) -> str:
-        act, when = "a sigmoid" if self.sigmoid else "SiLU", "first" if self.gate_first else "last"
-        return f"Over its root mean square and times {act} of a gate from the input; the gate {when}."
+        act, when = "a sigmoid" if sigmoid else "SiLU", "first" if gate_first else "last"
+        self.explain = f"Over its root mean square and times {act} of a gate from the input; the gate {when}."
 
     def forward(self, x: Tensor, gate: Tensor) -> Tensor:  # (..., dim) twice
         gate = torch.sigmoid(gate.float()) if self.sigmoid else F.silu(gate.float())

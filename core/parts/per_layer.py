@@ -1,13 +1,13 @@
 """Per-layer embeddings (Gemma 3n; Gemma 4): beside the stream, every layer is given a small vector for each token."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from .base import Box, Embedding, Flops, Linear, Part, Read, Width, scaled
+from .base import OF_MODEL, Box, Embedding, Flops, Inherited, Linear, Part, Read, Width, scaled
 from .feedforward import Activate, Activated
 from .norm import Norm
 
@@ -26,7 +26,7 @@ class PerLayerEmbedding(Activated, Part):
     width: Width = Field(description="Channels of one layer's embedding of a token", examples=[256])
     rows: int = Field(ge=1, le=16_777_216, description="Tokens in the table; others read row 0", examples=[262_144])
     activation: Literal["reglu", "geglu", "geglu_tanh", "swiglu"] = Field("geglu_tanh", description="The gate's")
-    norm: Norm | None = Field(None, description="Where it differs from the model's")
+    norm: Inherited[Norm] = OF_MODEL
 
     def check(self, d_model: int, context: int) -> None:
         if not getattr(self.norm, "weight", True):
@@ -44,7 +44,7 @@ class PerLayerEmbedding(Activated, Part):
     def flops(self, d_model: int, new: int, past: int) -> Flops:
         return Flops(dict.fromkeys(("gate", "project"), 2 * new * d_model * self.width))
 
-    def shrink(self, scale: float) -> "PerLayerEmbedding":
+    def shrink(self, scale: float) -> Self:
         return self.model_copy(update={"width": scaled(self.width, scale), "rows": min(self.rows, 512)})
 
     def facts(self):
@@ -99,9 +99,9 @@ class Table(Embedding):
 
     label = "Per-layer table"
 
-    @property
-    def explain(self) -> str:
-        return f"All layers' vectors for each of {self.num_embeddings:,} tokens. Looking one up costs no FLOPs."
+    def __init__(self, rows: int, width: int, scale: float):
+        super().__init__(rows, width, scale)
+        self.explain = f"All layers' vectors for each of {rows:,} tokens. Looking one up costs no FLOPs."
 
     def forward(self, tokens: Tensor) -> Tensor:
         return super().forward(torch.where(tokens < self.num_embeddings, tokens, 0))
@@ -110,9 +110,9 @@ class Table(Embedding):
 class Context(Linear):
     """A projection over the root of its input's width."""
 
-    @property
-    def token_flops(self) -> int:
-        return 2 * self.weight.numel()
+    def __init__(self, d_in: int, d_out: int):
+        super().__init__(d_in, d_out)
+        self.token_flops = 2 * self.weight.numel()
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) * self.in_features**-0.5

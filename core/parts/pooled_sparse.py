@@ -2,7 +2,7 @@
 tokens' keys, and grouped-query attention reads the best blocks and the one that is not whole yet."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -47,7 +47,7 @@ class PooledSparseAttention(ChosenBlocksAttention):
     def index_pairs(self, new: int, past: int) -> int:
         return entry_pairs(new, past, self.indexer.block)
 
-    def shrink(self, scale: float) -> "PooledSparseAttention":
+    def shrink(self, scale: float) -> Self:
         small, i = super().shrink(scale), self.indexer
         few = {
             "heads": min(i.heads, 4),

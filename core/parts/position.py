@@ -190,9 +190,9 @@ class Rope(_Position):
 
     def moving(self, head_dim: int) -> int:
         """Channels whose angle is not always 0."""
-        scaling = self.scaling
-        still = isinstance(scaling, Proportional)
-        return 2 * int(scaling.fraction * head_dim // 2) if still else self.turned(head_dim)
+        if isinstance(self.scaling, Proportional):
+            return 2 * int(self.scaling.fraction * head_dim // 2)
+        return self.turned(head_dim)
 
     def check(self, head_dim: int) -> None:
         """Raise ValueError where a head of this width cannot be rotated in pairs."""
@@ -219,8 +219,8 @@ class Rope(_Position):
         return Rotary(self, head_dim)
 
     def explain(self, head_dim: int) -> str:
-        factor = self.scaling.factor if self.scaling else 1
-        stretched = f", stretched {factor:g} times by {self.scaling.kind}" if factor != 1 else ""
+        scaling = self.scaling if self.scaling and self.scaling.factor != 1 else None
+        stretched = f", stretched {scaling.factor:g} times by {scaling.kind}" if scaling else ""
         return (
             f"Turns {self.moving(head_dim)} of each head's {head_dim} channels by an angle that grows with the "
             f"position (base {self.base:,.0f}{stretched}), so a score depends on how far apart two tokens are."

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Box, Flops, Part, Width, normal, scaled
+from .base import OF_MODEL, Box, Flops, Inherited, Part, Width, normal, scaled
 from .feedforward import GATED, NAMES, PLAIN, Activated, FeedForwardModule, feed_forward_flops
 from .norm import Norm
 
@@ -33,7 +33,7 @@ class ProductKeyExperts(Activated, Part):
     )
     d_ff: Width = Field(description="Width of the network that every token passes", examples=[1024])
     bias: bool = Field(False, description="Biases in that network")
-    norm: Norm | None = Field(None, description="Where it differs from the model's")
+    norm: Inherited[Norm] = OF_MODEL
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -55,7 +55,7 @@ class ProductKeyExperts(Activated, Part):
         own = Flops(router=4 * new * d_model * self.keys, experts=4 * new * d_model * self.top_k)
         return Flops(own | feed_forward_flops(self, d_model, self.d_ff, new).under("shared"))
 
-    def shrink(self, scale: float) -> "ProductKeyExperts":
+    def shrink(self, scale: float) -> Self:
         count = min(self.count, 256)
         return self.model_copy(
             update={

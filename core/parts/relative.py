@@ -2,7 +2,7 @@
 of what a key's distance adds to its score."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ class RelativeAttention(Attention):
 
     title = "Relative attention"
 
-    kind: Literal["relative_attention"]
+    kind: Literal["relative_attention"]  # type: ignore[assignment]
     relative_dim: HeadDim = Field(description="Numbers that a head makes its profile of", examples=[16])
     extent: Length = Field(description="Distances that the profile covers; beyond it nothing is added", examples=[1024])
     kernel: Kernel | None = Field(None, description="Tokens that the convolution on keys and on values sees")
@@ -57,7 +57,7 @@ class RelativeAttention(Attention):
             flops["v_convolve"] = 2 * new * self.kv_heads * self.v_dim * self.kernel
         return Flops(flops)
 
-    def shrink(self, scale: float) -> "RelativeAttention":
+    def shrink(self, scale: float) -> Self:
         return super().shrink(scale).model_copy(update={"extent": min(self.extent, 16)})
 
     def explain(self, d_model: int) -> str:
@@ -79,14 +79,16 @@ class RelativeAttention(Attention):
 
 
 class RelativeModule(AttentionModule):
+    part: RelativeAttention
+
     def __init__(self, part: RelativeAttention, d_model: int):
         super().__init__(part, d_model)
         self.relative = Linear(d_model, part.heads * part.relative_dim)
         self.profile = Profile(part)
-        for name, width in (("k", part.head_dim), ("v", part.v_dim)) if part.kernel else ():
-            width = part.kv_heads * width
-            self.add_module(f"{name}_inputs", State(part.kernel - 1, width))
-            self.add_module(f"{name}_convolve", CausalConvolution(width, part.kernel))
+        if part.kernel:
+            for name, width in (("k", part.kv_heads * part.head_dim), ("v", part.kv_heads * part.v_dim)):
+                self.add_module(f"{name}_inputs", State(part.kernel - 1, width))
+                self.add_module(f"{name}_convolve", CausalConvolution(width, part.kernel))
 
     def recent(self, x: Tensor, name: str) -> Tensor:
         if not self.part.kernel:
@@ -119,6 +121,7 @@ class Profile(Box):
 
 
 class RelativeCore(CausalAttention):
+    part: RelativeAttention
     explain = "A score is the product of query and key plus what the query's profile says of their distance."
 
     def placed(self, scores: Tensor, positions: Tensor, profile: Tensor) -> Tensor:

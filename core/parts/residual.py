@@ -7,7 +7,7 @@ A module's `share` puts what others of its layer compute with into a dictionary,
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -44,6 +44,16 @@ class _Residual(Spec):
     def handed(self, d_model: int) -> Shape:
         """What a part is given of the stream for one token, and gives back."""
         return (d_model,)
+
+    if TYPE_CHECKING:  # at run time a field of that name may not stand over a property
+
+        @property
+        def streams(self) -> int:
+            """How many residual streams there are."""
+
+    def build(self, d_model: int, index: int) -> tuple[nn.Module | None, nn.Module]:
+        """How step `index` of a block reads and writes."""
+        raise NotImplementedError
 
     def split(self, d_model: int) -> nn.Module | None:
         """What makes the streams that enter the first block of an embedding (B, T, d_model)."""
@@ -104,7 +114,6 @@ class Residual(_Residual):
         return 1
 
     def build(self, d_model: int, index: int) -> tuple[nn.Module | None, nn.Module]:
-        """How step `index` of a block reads and writes."""
         if self.kernel:
             return None, ConvolvedAdd(self.scale, d_model, self.kernel)
         if self.affine:
@@ -202,6 +211,8 @@ class LayerScale(Box):
     keeps_shape = True
     label = "Layer scale"
     explain = "The whole stream is multiplied by one learned number."
+
+    weight: Tensor
 
     def __init__(self):
         super().__init__()

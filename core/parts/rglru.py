@@ -1,14 +1,28 @@
 """The real-gated linear recurrent unit, RG-LRU (Griffin, arXiv:2402.19427, section 2.4), in Griffin's recurrent block."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Box, Flops, Heads, Linear, Recurrence, Shape, State, Width, check_groups, normal, scaled
+from .base import (
+    OF_MODEL,
+    Box,
+    Flops,
+    Heads,
+    Inherited,
+    Linear,
+    Recurrence,
+    Shape,
+    State,
+    Width,
+    check_groups,
+    normal,
+    scaled,
+)
 from .convolution import CausalConvolution, Kernel
 from .feedforward import Activate, Activated, Activation
 from .norm import Norm
@@ -25,7 +39,7 @@ class RGLRU(Recurrence):
     blocks: Heads = Field(description="Blocks on the diagonal of the gates' matrices", examples=[10])
     kernel: Kernel = Field(4, description="Tokens that the convolution sees")
     activation: Activation = Field("gelu_tanh", description="Of the branch that gates the output")
-    norm: Norm | None = Field(None, description="Where it differs from the model's")
+    norm: Inherited[Norm] = OF_MODEL
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -57,7 +71,7 @@ class RGLRU(Recurrence):
             o=2 * new * self.width * d_model,
         )
 
-    def shrink(self, scale: float) -> "RGLRU":
+    def shrink(self, scale: float) -> Self:
         blocks = min(self.blocks, 2)
         return self.model_copy(update={"width": scaled(self.width, scale, multiple=8 * blocks), "blocks": blocks})
 

@@ -5,14 +5,15 @@ balancing (arXiv:2408.15664); weights over the near-best are SparseMixer-v2's (a
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Borrow, Box, Lends, Linear, Part, Positive, Spec, normal
+from .base import Borrow, Box, Lends, Linear, Positive, Spec, normal
+from .norm import PartNorm
 
 Count = Annotated[int, Field(ge=1, le=4_096)]
 
@@ -115,15 +116,34 @@ class Router(Spec):
             yield "All weights are then multiplied by one learned number."
 
 
+class Routed(Protocol):
+    """What a router must know of the part it stands in."""
+
+    @property
+    def router(self) -> Router: ...
+
+    @property
+    def choices(self) -> int: ...
+
+    @property
+    def top_k(self) -> int: ...
+
+    @property
+    def norm(self) -> PartNorm: ...
+
+
 class RouterModule(Lends, Box):
     box = "router"
     label = "Router"
     explain = "One row of weights for each expert: its product with the token is the expert's logit."
 
-    def __init__(self, part: Part, d_model: int):
+    selection_bias: Tensor | None
+    table: Tensor | None
+
+    def __init__(self, part: Routed, d_model: int, scored: int = 0, vocab_size: int = 0):
+        """`scored` shared experts have a row too; `vocab_size` rows has the table of a hashed router."""
         super().__init__()
-        self.part = part
-        self.scored = getattr(part, "scored", 0)  # shared experts that have a row too
+        self.part, self.scored = part, scored
         hidden = part.router.hidden
         self.weight = normal(part.choices + self.scored, hidden or d_model)
         if hidden:
@@ -132,24 +152,20 @@ class RouterModule(Lends, Box):
             )
             self.down, self.norm = Linear(d_model, hidden, bias=True), part.norm.build(hidden)
             self.first, self.second = Linear(hidden, hidden, bias=True), Linear(hidden, hidden, bias=True)
-        self.carried = nn.Parameter(torch.ones(hidden)) if part.router.carry else None
-        self.earlier = Borrow(hidden) if part.router.carry else None
+            if part.router.carry:
+                self.carried, self.earlier = nn.Parameter(torch.ones(hidden)), Borrow(hidden)
         self.bias = nn.Parameter(torch.zeros(part.choices + self.scored)) if part.router.bias else None
         self.all_scale = nn.Parameter(torch.ones(1)) if part.router.all_scale else None
         self.scale = nn.Parameter(torch.ones(d_model)) if part.router.norm else None
         self.expert_scale = nn.Parameter(torch.ones(part.choices)) if part.router.expert_scale else None
         # Moved by the balancing rule rather than by a gradient, hence a buffer; some models count it nevertheless.
-        bias = torch.zeros(part.choices) if part.router.selection_bias else None
         if part.router.counted:
-            self.selection_bias = nn.Parameter(bias, requires_grad=False)
+            self.selection_bias = nn.Parameter(torch.zeros(part.choices), requires_grad=False)
         else:
-            self.register_buffer("selection_bias", bias)
-        self.register_buffer("table", self.spread() if part.router.hashed else None)
-
-    def spread(self) -> Tensor:
-        """Experts for every token, (vocab_size, K): each expert as often as any other."""
-        part = self.part
-        return torch.arange(part.vocab_size * part.top_k).remainder(part.choices).view(part.vocab_size, part.top_k)
+            self.register_buffer("selection_bias", torch.zeros(part.choices) if part.router.selection_bias else None)
+        # Experts for every token, (vocab_size, K): each expert as often as any other.
+        spread = torch.arange(vocab_size * part.top_k).remainder(part.choices).view(vocab_size, part.top_k)
+        self.register_buffer("table", spread if part.router.hashed else None)
 
     def forward(self, x: Tensor, tokens: Tensor | None = None) -> tuple[Tensor, ...]:
         """(B, T, d_model) and, where a table says the experts, (B, T) -> weights and indices of the chosen experts,
@@ -175,7 +191,7 @@ class RouterModule(Lends, Box):
     def all_scores(self, x: Tensor) -> Tensor:
         """The same, and what the shared experts with scores are worth after them, (B, T, E + S)."""
         r, x = self.part.router, self.layers(x) if self.part.router.hidden else x.float()
-        if r.norm:
+        if self.scale is not None:
             x = F.rms_norm(x, x.shape[-1:], None, self.part.norm.eps) * self.scale.float() * x.shape[-1] ** -0.5
         logits = F.linear(x, self.weight.float(), None if self.bias is None else self.bias.float())
         if r.softcap:
@@ -185,7 +201,7 @@ class RouterModule(Lends, Box):
     def layers(self, x: Tensor) -> Tensor:
         """What the logits are read from, (B, T, hidden), where the router is a network; the next layer's may read it too."""
         x = self.down(x)
-        if self.earlier is not None:
+        if self.part.router.carry:
             x = x + self.earlier(x) * self.carried
         x = self.lend(x)
         return F.gelu(self.second(F.gelu(self.first(self.norm(x))))).float()

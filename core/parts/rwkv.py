@@ -1,13 +1,13 @@
 """RWKV-4 (arXiv:2305.13048): a recurrence over channels, and a feed-forward network that sees the token before."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from .base import Box, Flops, Linear, Mixer, Recurrence, Shape, State, Width, scaled
+from .base import OF_MODEL, Box, Flops, Inherited, Linear, Mixer, Recurrence, Shape, State, Width, scaled
 from .feedforward import Activate, Activated
 from .norm import Norm
 
@@ -45,7 +45,7 @@ class TimeMix(Recurrence):
 
     kind: Literal["rwkv_time_mix"]
     width: Width = Field(description="Channels, each with an average of its own", examples=[4096])
-    norm: Norm | None = Field(None, description="Where it differs from the model's")
+    norm: Inherited[Norm] = OF_MODEL
 
     def build(self, d_model: int) -> nn.Module:
         return TimeMixModule(self, d_model)
@@ -58,7 +58,7 @@ class TimeMix(Recurrence):
     def flops(self, d_model: int, new: int, past: int) -> Flops:
         return Flops(dict.fromkeys(("k", "v", "receptance", "o"), 2 * new * d_model * self.width))
 
-    def shrink(self, scale: float) -> "TimeMix":
+    def shrink(self, scale: float) -> Self:
         return self.model_copy(update={"width": scaled(self.width, scale)})
 
     def facts(self) -> Iterator[str]:
@@ -144,7 +144,7 @@ class ChannelMix(Mixer):
 
     kind: Literal["rwkv_channel_mix"]
     d_ff: Width = Field(description="Width between the two projections", examples=[16384])
-    norm: Norm | None = Field(None, description="Where it differs from the model's")
+    norm: Inherited[Norm] = OF_MODEL
 
     @property
     def reach(self) -> int:
@@ -160,7 +160,7 @@ class ChannelMix(Mixer):
         wide = 2 * new * d_model * self.d_ff
         return Flops(up=wide, down=wide, receptance=2 * new * d_model**2)
 
-    def shrink(self, scale: float) -> "ChannelMix":
+    def shrink(self, scale: float) -> Self:
         return self.model_copy(update={"d_ff": scaled(self.d_ff, scale)})
 
     def facts(self) -> Iterator[str]:

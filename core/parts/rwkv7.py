@@ -3,14 +3,14 @@ back on an earlier layer's, and a feed-forward network that sees the token befor
 
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Borrow, Box, Flops, HeadDim, Heads, Lends, Linear, Read, Recurrence, Shape, State
+from .base import OF_MODEL, Borrow, Box, Flops, HeadDim, Heads, Inherited, Lends, Linear, Read, Recurrence, Shape, State
 from .feedforward import Activate, Activated
 from .latent import Rank
 from .norm import Norm
@@ -38,7 +38,7 @@ class GooseTimeMix(Recurrence):
         max_length=64,
         description="Values are mixed with those of the nearest earlier layer with this part, or of `previous` ones",
     )
-    norm: Norm | None = Field(None, description="Where it differs from the model's")
+    norm: Inherited[Norm] = OF_MODEL
 
     @model_validator(mode="after")
     def _mixed(self):
@@ -78,7 +78,7 @@ class GooseTimeMix(Recurrence):
         flops["rule"] = 8 * new * w * self.head_dim
         return flops
 
-    def shrink(self, scale: float) -> "GooseTimeMix":
+    def shrink(self, scale: float) -> Self:
         ranks = {name: 16 for name in ("decay_rank", "rate_rank", "gate_rank", "value_rank") if getattr(self, name)}
         return self.model_copy(update={"heads": min(self.heads, 4), "head_dim": 16} | ranks)
 
@@ -120,7 +120,7 @@ class GooseTimeMixModule(nn.Module):
         self.decay = LowRank(d_model, part.decay_rank, w, torch.tanh)
         self.rate = LowRank(d_model, part.rate_rank, w)
         self.gate = LowRank(d_model, part.gate_rank, w, torch.sigmoid, bias=False)
-        if part.value_from:
+        if part.value_rank:
             self.value = EarlierValue(w)
             self.value_weight = LowRank(d_model, part.value_rank, w)
             self.mix = MixValues()
@@ -256,7 +256,7 @@ class GooseChannelMix(ChannelMix):
 
     title = "RWKV-7 channel mix"
 
-    kind: Literal["rwkv7_channel_mix"]
+    kind: Literal["rwkv7_channel_mix"]  # type: ignore[assignment]
 
     def build(self, d_model: int) -> nn.Module:
         return GooseChannelMixModule(self, d_model)

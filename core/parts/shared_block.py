@@ -2,14 +2,14 @@
 layers of a stack of state spaces use."""
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .attention import Attention, AttentionModule
-from .base import Flops, Linear, Mixer, Read, Shape
+from .base import OF_MODEL, Flops, Inherited, Linear, Mixer, Read, Shape
 from .feedforward import FeedForward, FeedForwardModule
 from .norm import Norm
 
@@ -36,7 +36,7 @@ class SharedBlock(Mixer):
         None, description="Each use adds a low-rank map of its own to the feed-forward's gate and up (Zamba2)"
     )
     attention_adapters: bool = Field(False, description="Each use adds such maps to query, key and value as well")
-    norm: Norm | None = Field(None, description="Where it differs from the model's")
+    norm: Inherited[Norm] = OF_MODEL
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -52,7 +52,7 @@ class SharedBlock(Mixer):
     def reach(self) -> int | None:
         return self.attention.reach
 
-    def inherit(self, norm, position, vocab_size: int) -> "SharedBlock":
+    def inherit(self, norm, position, vocab_size: int) -> Self:
         inner = {
             name: getattr(self, name).inherit(norm, position, vocab_size) for name in ("attention", "feed_forward")
         }
@@ -80,7 +80,7 @@ class SharedBlock(Mixer):
         a, d_ff, rank = self.attention, self.feed_forward.d_ff, self.adapter_rank
         flops = a.flops(2 * d_model, new, past).under("attention")
         flops["attention.o"] = 2 * new * a.heads * a.v_dim * d_model
-        if self.attention_adapters:
+        if self.attention_adapters and rank:
             for name, width in (
                 ("q", a.heads * a.head_dim),
                 ("k", a.kv_heads * a.head_dim),
@@ -95,7 +95,7 @@ class SharedBlock(Mixer):
             flops["adapter_up"] = 4 * new * rank * d_ff
         return Flops(flops | {"leave": 2 * new * d_model**2})
 
-    def shrink(self, scale: float) -> "SharedBlock":
+    def shrink(self, scale: float) -> Self:
         inner = {name: getattr(self, name).shrink(scale) for name in ("attention", "feed_forward")}
         return self.model_copy(update=inner | {"adapter_rank": self.adapter_rank and min(self.adapter_rank, 8)})
 
@@ -137,13 +137,14 @@ class SharedBlockModule(nn.Module):
         ff, rank = part.feed_forward, part.adapter_rank
         self.attention_norm = part.norm.build(2 * d_model)
         self.attention = AttentionModule(part.attention, 2 * d_model, d_model)
-        if part.attention_adapters:
+        if part.attention_adapters and rank:
             for name in "qkv":
                 setattr(self.attention, name, Adapted(getattr(self.attention, name), rank))
         self.feed_forward_norm = part.norm.build(d_model)
         self.feed_forward = FeedForwardModule(ff, d_model, ff.d_ff, ff.bias)
-        self.adapter_down = Linear(d_model, rank) if rank else None
-        self.adapter_up = Linear(rank, 2 * ff.d_ff) if rank else None
+        self.adapted = rank is not None
+        if rank:
+            self.adapter_down, self.adapter_up = Linear(d_model, rank), Linear(rank, 2 * ff.d_ff)
         self.leave = Linear(d_model, d_model)
 
     def forward(
@@ -151,8 +152,8 @@ class SharedBlockModule(nn.Module):
     ) -> Tensor:  # (B, T, d_model), (T,), (B, T, d_model)
         x = self.attention_norm(torch.cat((x, embedded), dim=-1))  # (B, T, 2 d_model)
         x = self.feed_forward_norm(self.attention(x, positions))  # (B, T, d_model)
-        if self.adapter_down is None:
-            return self.leave(self.feed_forward(x))
-        gate, up = self.adapter_up(self.adapter_down(x)).chunk(2, dim=-1)  # (B, T, d_ff) each
         ff = self.feed_forward
+        if not self.adapted or ff.gate is None:
+            return self.leave(ff(x))
+        gate, up = self.adapter_up(self.adapter_down(x)).chunk(2, dim=-1)  # (B, T, d_ff) each
         return self.leave(ff.narrowed(ff.up(x) + up, ff.gate(x) + gate))

@@ -54,8 +54,9 @@ class Sight(Spec):
         return Sight(window=self.window and min(self.window, 16), chunk=self.chunk and min(self.chunk, 16))
 
     def facts(self) -> Iterator[str]:
-        if self.limit:
-            yield f"window {tokens(self.window)}" if self.window else f"chunk {tokens(self.chunk)}"
+        for word, most in (("window", self.window), ("chunk", self.chunk)):
+            if most:
+                yield f"{word} {tokens(most)}"
 
     def explain(self, keeps: bool = True) -> str:
         if self.chunk:
@@ -174,10 +175,7 @@ class HeadBiased(Linear):
     def __init__(self, d_in: int, heads: int, channels: int):
         super().__init__(d_in, heads * channels)
         self.head_bias = nn.Parameter(torch.zeros(heads, 1))
-
-    @property
-    def explain(self) -> str:
-        return super().explain.replace(" weights", f" weights and {len(self.head_bias)} biases, one a head")
+        self.explain = self.explain.replace(" weights", f" weights and {heads} biases, one a head")
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T, d_in) -> (B, T, heads channels)
         return (super().forward(x).unflatten(-1, (len(self.head_bias), -1)) + self.head_bias).flatten(-2)

@@ -2,17 +2,17 @@
 reads, for its own layer or for those that follow too (arXiv:2603.12201)."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Borrow, Eps, Flops, HeadDim, Heads, Keep, Lends, Linear, Read, Shape, Spec, Width, causal_pairs
+from .base import Borrow, Box, Eps, Flops, HeadDim, Heads, Keep, Lends, Linear, Read, Shape, Spec, Width, causal_pairs
 from .chosen import LightningIndexer
 from .latent import LatentAttention, LatentAttentionModule, Rank
 from .norm import LayerNorm
-from .position import Rope, Rotary, TurnLast, Unturned
+from .position import Position, Rope, Rotary, TurnLast, Unturned
 
 
 class TokenIndexer(Spec):
@@ -25,7 +25,7 @@ class TokenIndexer(Spec):
     last: bool = Field(False, description="The last channels of its vectors turn, not the first (Hy4)")
     eps: Eps = Field(1e-6, description="Epsilon of the norm of its key")
 
-    def rotary(self, position: Rope, rope_dim: int) -> nn.Module:
+    def rotary(self, position: Position, rope_dim: int) -> nn.Module:
         if not isinstance(position, Rope):
             return Unturned()
         turned = position.model_copy(update={"interleaved": self.interleaved})
@@ -55,7 +55,7 @@ class SparseLatentAttention(LatentAttention):
 
     title = "Sparse latent attention"
 
-    kind: Literal["sparse_latent_attention"]
+    kind: Literal["sparse_latent_attention"]  # type: ignore[assignment]
     q_rank: Rank = Field(description="Width that queries, the indexer's too, are compressed to", examples=[1536])
     indexer: TokenIndexer = Field(description="Chooses the tokens")
     choice_from: str | None = Field(
@@ -93,7 +93,7 @@ class SparseLatentAttention(LatentAttention):
         choice = {} if self.choice_from else self.indexer.flops(self.q_rank, d_model, new, past)
         return {form: Flops(own | choice) for form, own in super().flops_forms(d_model, new, past).items()}
 
-    def shrink(self, scale: float) -> "SparseLatentAttention":
+    def shrink(self, scale: float) -> Self:
         return super().shrink(scale).model_copy(update={"indexer": self.indexer.shrink()})
 
     def facts(self) -> Iterator[str]:
@@ -119,6 +119,9 @@ class SparseLatentAttention(LatentAttention):
 
 
 class SparseLatentModule(LatentAttentionModule):
+    part: SparseLatentAttention
+    indexer: Box
+
     def __init__(self, part: SparseLatentAttention, d_model: int):
         super().__init__(part, d_model)
         i = part.indexer
