@@ -34,7 +34,8 @@ def _residual(value: object) -> str | None:
 _RESIDUALS = {get_args(cls.model_fields["kind"].annotation)[0]: cls for cls in _Residual.__subclasses__()}
 
 if TYPE_CHECKING:  # which cannot compute a union
-    AnyPart, AnyResidual = Part, _Residual
+    AnyPart = Part
+    AnyResidual = _Residual
 else:
     AnyPart = Annotated[
         Annotated[Union[tuple(PARTS.values())], Field(discriminator="kind")],  # noqa: UP007
