@@ -1,5 +1,5 @@
-"""The command line, `strata` or `python -m core`: list | show | graph | cost | diff | import | export | route | verify |
-generate | app."""
+"""The command line, `strata` or `python -m core`: list | show | graph | cost | diff | import | export | edit | route |
+verify | generate | app."""
 
 import argparse
 import json
@@ -16,16 +16,16 @@ import torch
 from pydantic import ValidationError
 from rich.console import Console
 
-from . import hf, hub, library
+from . import edits, hf, hub, library
 from .checklist import checklist
 from .cost import cost
 from .diff import diff
 from .graph import graph, to_dot, to_graphml, to_json, to_mermaid
 from .precision import FORMATS
-from .reading import read_file
+from .reading import read_file, read_value
 from .routing import DEFAULT_TEXT, route
 from .share import encode
-from .spec import Architecture, Unsupported, Workload, sentence
+from .spec import Architecture, Unsupported, Workload, edited, sentence
 from .verify import verify
 from .words import figure, percent, size, table, tokens
 
@@ -77,6 +77,48 @@ def parser() -> Parser:
     one = named(command("export", "an architecture as a file", run_export), "name")
     one.add_argument("--format", choices=("config", "yaml", "link"), default="config", help="config.json unless given")
     one = named(
+        command(
+            "edit",
+            "an architecture with some things changed, as YAML; edits are made in the order in which they are given",
+            run_edit,
+        ),
+        "name",
+    )
+    one.set_defaults(edits=[])
+    one.add_argument("--format", choices=("yaml", "link"), default="yaml")
+    one.add_argument("--set", action=_Edit, metavar="PATH=VALUE", help="a field, such as parts.moe.top_k=4")
+    one.add_argument(
+        "--every",
+        action=_Edit,
+        nargs=2,
+        metavar=("N", "PART"),
+        help="every N-th layer has this part where others have theirs",
+    )
+    one.add_argument(
+        "--first",
+        action=_Edit,
+        nargs=2,
+        metavar=("K", "PART"),
+        help="the first K layers, and no others, have this part",
+    )
+    one.add_argument(
+        "--variant",
+        action=_Edit,
+        nargs=4,
+        metavar=("PART", "NAME", "FIELD=VALUE", "N"),
+        help="every N-th layer that has the part is given one that differs in a field, by a name of its own",
+    )
+    one.add_argument(
+        "--repeat",
+        action=_Edit,
+        nargs=2,
+        metavar=("SEGMENT", "TIMES"),
+        help="a segment of the layers so many times; 0 takes it out",
+    )
+    one.add_argument("--remove", action=_Edit, metavar="LAYER", help="one layer fewer; layers count from 0")
+    one.add_argument("--move", action=_Edit, nargs=2, metavar=("LAYER", "TO"), help="a layer at another place")
+    one.add_argument("--rename", action=_Edit, nargs=2, metavar=("PART", "NAME"), help="a part by another name")
+    one = named(
         command("route", "a text through the architecture's own routers, live at a small size", run_route), "name"
     )
     one.add_argument(
@@ -103,6 +145,13 @@ def parser() -> Parser:
     one.add_argument("--port", type=port, default=8501, help="where they are served, 8501 unless given")
     one.add_argument("--address", help="the network address to listen on: all of this machine's unless given")
     return top
+
+
+class _Edit(argparse.Action):
+    """Edits are made in the order in which they stand."""
+
+    def __call__(self, parser, namespace, values, option=None) -> None:
+        namespace.edits = [*namespace.edits, (self.dest, values if isinstance(values, list) else [values])]
 
 
 def seed(word: str) -> int:
@@ -271,6 +320,45 @@ def run_export(args: argparse.Namespace, out: Console) -> Any:
     if not args.json:
         print(text.rstrip("\n"))
     return value
+
+
+def run_edit(args: argparse.Namespace, out: Console) -> Any:
+    arch = opened(args.name)
+    for what, values in args.edits:
+        arch = EDITS[what](arch, *values)
+    if not args.json:
+        print(library.to_yaml(arch).rstrip("\n") if args.format == "yaml" else encode(arch))
+    return arch.model_dump(mode="json", exclude_defaults=True)
+
+
+def _set(arch: Architecture, words: str) -> Architecture:
+    path, given, value = words.partition("=")
+    if not given:
+        raise Unsupported(f"--set {words[:80]}: give a field and its value, such as parts.moe.top_k=4")
+    return edited(arch, path.strip(), read_value(value))
+
+
+def _variant(arch: Architecture, part: str, new: str, words: str, n: str) -> Architecture:
+    nth = [layer for layer in edits.nth(arch, _whole(n)) if part in edits.parts_of(arch.sequence[layer])]
+    return _set(edits.variant(arch, part, new, {}, nth), f"parts.{new}.{words}")
+
+
+def _whole(word: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", word):
+        raise Unsupported(f"{word[:40]!r} is no whole number; give one, such as 4")
+    return int(word)
+
+
+EDITS = {
+    "set": _set,
+    "every": lambda arch, n, part: edits.every(arch, _whole(n), part),
+    "first": lambda arch, n, part: edits.first(arch, _whole(n), part),
+    "variant": _variant,
+    "repeat": lambda arch, segment, times: edits.repeated(arch, _whole(segment), _whole(times)),
+    "remove": lambda arch, layer: edits.removed(arch, _whole(layer)),
+    "move": lambda arch, layer, to: edits.moved(arch, _whole(layer), _whole(to)),
+    "rename": edits.renamed,
+}
 
 
 def run_route(args: argparse.Namespace, out: Console) -> Any:
