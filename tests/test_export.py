@@ -16,10 +16,10 @@ import transformers
 from parity import parameters, reference
 
 import core
+from core.edits import folded
 from core.hf import BY_TYPE, FAMILIES, families_of, from_hf, load_weights, to_hf
 from core.hf.families import multimodal, multimodal_own_code
 from core.hf.reading import quantised
-from core.hf.reading.config import layers
 from core.library import parse_text, to_yaml
 from core.share import decode, encode
 from core.spec import METADATA, Architecture, edited, parse
@@ -253,7 +253,7 @@ def test_the_pattern_of_a_thousand_layers_is_found_soon():
     for _ in range(300):
         few = [[dice.choice("ab"), "ff"] for _ in range(dice.randint(1, 12))]
         blocks = (few * 40)[: dice.randint(1, 60)] + few[: dice.randint(0, 3)]
-        found = layers(blocks)
+        found = folded(blocks)
         assert [block for run in found for _ in range(run["repeat"]) for block in run["blocks"]] == blocks
         longest = max(
             (times * period, -period)
@@ -262,7 +262,7 @@ def test_the_pattern_of_a_thousand_layers_is_found_soon():
         )  # fmt: skip
         assert (found[0]["repeat"] * len(found[0]["blocks"]), -len(found[0]["blocks"])) == longest
     start = time.process_time()
-    layers([[dice.choice("ab"), "ff"] for _ in range(1_024)])
+    folded([[dice.choice("ab"), "ff"] for _ in range(1_024)])
     assert time.process_time() - start < SLOWEST
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ...edits import folded
 from ...parts.compressed import CompressedAttention
 from ...parts.experts import Experts
 from ...parts.manifold_hyper import ManifoldHyperConnections
 from ...spec import Architecture, Unsupported
 from ..reading import pieces, rotary
-from ..reading.config import Config, layers
+from ..reading.config import Config
 from ..reading.pieces import unless
 from ..weights import mtp, tensors
 from ..weights.checkpoint import Source, Sources
@@ -77,7 +78,7 @@ def read(config: Config, model_type: str) -> dict:
     value |= {"position": far, "residual": residual(config, value["norm"]["eps"])}
     return (
         value
-        | {"parts": parts, "layers": layers(blocks)}
+        | {"parts": parts, "layers": folded(blocks)}
         | mtp.modules(ahead, ["local", "moe"])
         | precision(config, parts)
     )

@@ -5,12 +5,13 @@ Of the multimodal model's config.json, the text model is read.
 
 from collections.abc import Iterator
 
+from ...edits import folded
 from ...parts.attention import Attention
 from ...parts.feedforward import FeedForward
 from ...parts.temperature import StepTemperature
 from ...spec import Architecture, Unsupported
 from ..reading import pieces, rotary
-from ..reading.config import Config, layers
+from ..reading.config import Config
 from ..reading.pieces import unless
 from ..weights import tensors
 from ..weights.checkpoint import Source, Sources
@@ -57,7 +58,7 @@ def _read_text(config: Config, outer: Config) -> dict:
     ]
     parts = {name: part for name, part in parts.items() if any(name in block for block in blocks)}
     own = not any(outer.has(key) for key in ("dtype", "torch_dtype", "quantization_config"))
-    return value | {"parts": parts, "layers": layers(blocks)} | pieces.precision(config if own else outer, parts)
+    return value | {"parts": parts, "layers": folded(blocks)} | pieces.precision(config if own else outer, parts)
 
 
 def _patterns(config: Config, depth: int) -> tuple[list[bool], list[bool], list[bool]]:

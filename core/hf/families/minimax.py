@@ -6,12 +6,13 @@ before the head. A norm of alpha * x + beta * y is one of x + (beta / alpha) * y
 
 import math
 
+from ...edits import folded
 from ...parts.attention import Attention
 from ...parts.experts import Experts
 from ...parts.lightning import LightningAttention
 from ...spec import Architecture
 from ..reading import pieces, rotary
-from ..reading.config import Config, layers
+from ..reading.config import Config
 from ..reading.pieces import unless
 from ..weights import tensors
 from ..weights.checkpoint import Source, Sources
@@ -58,7 +59,7 @@ def read(config: Config, model_type: str) -> dict:
         value
         | {"embedding": {"norm": True}, "residual": {"norm": "post"}, "head": {"norm": False}}
         | {"position": rotary.rope(config, value["context"], theta=1e6), "parts": parts}
-        | {"layers": layers([[steps[kind], steps["moe"]] for kind in kinds])}
+        | {"layers": folded([[steps[kind], steps["moe"]] for kind in kinds])}
         | pieces.precision(config, parts)
     )
 

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from ...edits import folded
 from ...parts.lightning import LightningAttention
 from ...spec import Architecture
-from ..reading.config import Config, layers
+from ..reading.config import Config
 from ..reading.pieces import unless
 from ..weights import tensors
 from ..weights.checkpoint import Source, Sources
@@ -32,7 +33,7 @@ def _linear(config: Config, value: dict) -> None:
     value["parts"] = {"lightning": part} | value["parts"]
     blocks = [["lightning" if here else mixer, ff] for here, (mixer, ff) in zip(linear, blocks, strict=True)]
     first = 0 if blocks[:group] == blocks[group : 2 * group] else group  # a group with dense layers stands alone
-    value["layers"] = layers(blocks[:first]) + layers(blocks[first:])
+    value["layers"] = folded(blocks[:first]) + folded(blocks[first:])
 
 
 def lightning(config: Config, value: dict, heads: int, head_dim: int, position: dict) -> dict:

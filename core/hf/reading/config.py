@@ -4,8 +4,7 @@ import difflib
 import math
 import re
 import reprlib
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping
 from typing import Any
 
 from ...spec import MAX_LAYERS, Unsupported
@@ -283,41 +282,6 @@ def _is_number(value: Any) -> bool:
 def says(value: Any, accepted: Any) -> bool:
     """Equal, and 1 is not true."""
     return isinstance(value, bool) == isinstance(accepted, bool) and value == accepted
-
-
-def layers(blocks: Sequence[Sequence[Any]]) -> list[dict]:
-    """The spec's `layers` for a block a layer: the shortest repeated pattern that goes furthest, again and again."""
-    kinds: dict[Any, str] = {}
-    text = "".join(
-        kinds.setdefault(_key(block), chr(len(kinds))) for block in blocks
-    )  # a letter for each kind of block
-    return [
-        {"repeat": times, "blocks": [list(block) for block in blocks[at : at + period]]}
-        for at, period, times in _runs(text)
-    ]
-
-
-def _key(block: Sequence[Any]) -> Any:
-    return tuple(block) if all(type(step) is str for step in block) else str(block)
-
-
-@lru_cache(maxsize=64)
-def _runs(text: str) -> list[tuple[int, int, int]]:
-    """(where it begins, its length, how often it stands there) of each pattern in a text."""
-    runs, at = [], 0
-    while at < len(text):
-        best = (1, 1)  # period, times
-        for period in range(1, min(64, (len(text) - at) // 2) + 1):
-            times, unit = 1, text[at : at + period]
-            while text.startswith(unit, at + times * period):
-                times += 1
-            if times > 1 and period * times > best[0] * best[1]:
-                best = (period, times)
-            if best[0] * best[1] == len(text) - at:
-                break
-        runs.append((at, *best))
-        at += best[0] * best[1]
-    return runs
 
 
 # Where a wrapper's config.json keeps its language model's.

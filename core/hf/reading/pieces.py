@@ -8,6 +8,7 @@ from functools import lru_cache
 from types import UnionType
 from typing import Any, get_args
 
+from ...edits import folded
 from ...parts.attention import Attention
 from ...parts.base import Mixer
 from ...parts.experts import Experts
@@ -15,7 +16,7 @@ from ...parts.feedforward import Activated, FeedForward
 from ...parts.position import Rope
 from ...spec import Architecture, Unsupported
 from . import keys
-from .config import Config, layers
+from .config import Config
 from .keys import Key
 from .keys import times as times
 from .keys import write_activation as write_activation
@@ -159,7 +160,7 @@ def assemble(
     **more: Any,
 ) -> dict:  # fmt: skip
     """The spec's mapping: the parts that the blocks use, the pattern of the layers, the stored precision."""
-    ahead, segments = more.get("mtp", {}), layers(blocks)
+    ahead, segments = more.get("mtp", {}), folded(blocks)
     every = [block for segment in segments for block in segment["blocks"]]
     every += [ahead.get("block", ()), *ahead.get("further", ())]
     steps = [step["parts"] if isinstance(step, dict) else step for block in every for step in block]
