@@ -23,8 +23,8 @@ NEVER = {
     "PooledSparseAttention.cache_from": "the indexer chooses what is read",
     "SparseLatentAttention.sight": "the indexer chooses what is read",
     "JointSparseAttention.sight": "the indexer chooses what is read",
-    "RelativeAttention.shared_kv": "keys and values are each convolved on their own",
-    "RelativeAttention.cache_from": "keys and values are each convolved on their own",
+    "RelativeAttention.shared_kv": "keys and values each have their own convolution",
+    "RelativeAttention.cache_from": "keys and values each have their own convolution",
 }
 
 

@@ -198,7 +198,7 @@ def test_a_convolved_sum_takes_no_output_that_joins_later():
     """Its state is of one output a token: a delayed one would pass it a second time."""
     convolved = edited(core.load("llama-3-8b"), "residual.kernel", 3).model_dump()
     block = [{"parts": ["attention", "dense"], "own_norms": True, "shortcut": {"dense": 1}}, "dense"]
-    with pytest.raises(Unsupported, match=r"kernel: .* no shortcut"):
+    with pytest.raises(Unsupported, match=r"kernel: .* remove shortcut"):
         parse(convolved | {"layers": [{"blocks": [block]}]})
 
 

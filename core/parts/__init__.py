@@ -1,4 +1,4 @@
-"""The techniques, one file each. A file put here is found by itself: its Part classes join the spec's union, and its
+"""The techniques, one file each. A new file here is found automatically: its Part classes join the spec's union, and so do its
 kinds of residual."""
 
 import importlib
@@ -16,7 +16,7 @@ for _module in pkgutil.iter_modules(__path__):
 
 
 def _kinds(cls: type[Part]) -> list[type[Part]]:
-    """Every concrete technique below `cls`: those whose `kind` names one."""
+    """Every concrete technique among the subclasses of `cls`: those with a fixed `kind`."""
     found = [cls] if get_args(cls.model_fields["kind"].annotation) else []
     return found + [kind for sub in cls.__subclasses__() for kind in _kinds(sub)]
 
@@ -27,7 +27,7 @@ PARTS: dict[str, type[Part]] = {
 
 
 def _residual(value: object) -> str | None:
-    """`plain` goes without saying."""
+    """The default kind is `plain`."""
     return value.get("kind", "plain") if isinstance(value, dict) else getattr(value, "kind", None)
 
 

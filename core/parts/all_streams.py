@@ -12,11 +12,11 @@ from .residual import Add, CopyStreams, Streams, _Residual
 
 
 class AllStreams(_Residual):
-    """Every part is given all streams side by side, and gives what is added to each: for the steps of parts that mix them
+    """Every part reads all streams side by side and outputs what is added to each: for the steps of parts that mix streams
     themselves, such as n-grams in the streams."""
 
     kind: Literal["all_streams"]
-    norm: Literal["none"] = Field("none", description="The part has norms of its own")
+    norm: Literal["none"] = Field("none", description="The part has its own norms")
     streams: Streams = 4
 
     def handed(self, d_model: int) -> Shape:
@@ -33,8 +33,8 @@ class AllStreams(_Residual):
 
     def check_block(self, steps: Sequence[_Residual], delayed: bool) -> None:
         if delayed:
-            raise ValueError("residual: where a part is given all streams, leave out shortcuts and aside")
+            raise ValueError("residual: a part that reads all streams has no shortcut and no aside; remove them")
 
     def checklist(self) -> Iterator[str]:
         yield from super().checklist()
-        yield f"Parts read all {self.streams} streams, and each stream is given its own sum."
+        yield f"Parts read all {self.streams} streams, and each stream gets its own update."

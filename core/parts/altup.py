@@ -13,21 +13,21 @@ from .residual import Streams, _Residual
 
 
 class AltUp(_Residual):
-    """A layer predicts what all its streams will be, computes one of them, and corrects the others by how far its
-    prediction was from what it became. `at` says what a step does of this; between `enter` and `leave` the stream that
-    is computed stands behind the predictions. N = streams."""
+    """A layer predicts all its streams, computes one of them, and corrects the others by how far the
+    prediction was from the result. `at` says which of this a step does; between `enter` and `leave` the stream that
+    is computed comes after the predictions. N = streams."""
 
     kind: Literal["altup"]
     streams: Streams = 4
     active: int = Field(0, ge=0, le=15, description="The stream that is computed")
     at: Literal["enter", "inside", "leave", "others"] = Field(
         "others",
-        description="enter: predicts first; leave: corrects at its end; inside: between them; others: reads the active "
-        "stream and writes to all but the first",
+        description="enter: predict first; leave: correct at the end; inside: between them; others: read the active "
+        "stream, write to all but the first",
     )
-    total: Annotated[float, Field(gt=0, le=1e3)] = Field(1.0, description="The sum in `enter` is multiplied by this")
-    scaled: bool = Field(True, description="`others` reads the active stream times a learned scale")
-    norm_eps: Eps = Field(1e-6, description="Of the norm before the router that weighs predictions and corrections")
+    total: Annotated[float, Field(gt=0, le=1e3)] = Field(1.0, description="Factor on the sum in `enter`")
+    scaled: bool = Field(True, description="`others` reads the active stream multiplied by a learned scale")
+    norm_eps: Eps = Field(1e-6, description="Epsilon of the norm before the router of the streams")
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -37,14 +37,14 @@ class AltUp(_Residual):
 
     def check_block(self, steps: Sequence[_Residual], delayed: bool) -> None:
         if delayed:
-            raise ValueError("shortcut, aside: there is neither with alternating updates")
+            raise ValueError("shortcut, aside: alternating updates have neither; remove them")
         order = [getattr(step, "at", "") for step in steps]
         first, last = ((order.index(word) if word in order else -1) for word in ("enter", "leave"))
         wanted = ["enter", *["inside"] * (last - first - 1), "leave"] if last > first >= 0 else []
         if order != wanted + ["others"] * (len(order) - len(wanted)):
             raise ValueError("residual.at: give enter, any number of inside, and leave, then others; or others alone")
         if len({(step.streams, getattr(step, "active", None)) for step in steps}) > 1:
-            raise ValueError("residual: all steps of a layer have the same streams and the same active one")
+            raise ValueError("residual: give all steps of a layer the same streams and the same active one")
 
     def split(self, d_model: int) -> nn.Module:
         return AltUpSplit(self.streams, d_model)
@@ -65,15 +65,15 @@ class AltUp(_Residual):
     def checklist(self) -> Iterator[str]:
         yield from super().checklist()
         yield (
-            f"AltUp: before a layer all {self.streams} streams are predicted from one another; after it each is moved by the "
-            f"layer's surprise, what stream {self.active} became less what was predicted."
+            f"AltUp: before a layer, all {self.streams} streams are predicted from one another; after it, each is corrected by the "
+            f"prediction error of stream {self.active}, the result minus the prediction."
         )
-        yield "Predictions and corrections are weighed by tanh of a router's output, which divides by d_model after its norm."
-        yield "The other streams begin as projections of the embedding, brought to its size; at the end they are projected back."
+        yield "Predictions and corrections are weighted by tanh of a router's output; the router divides by d_model after its norm."
+        yield "The other streams begin as projections of the embedding, rescaled to its size; at the end they are projected back."
 
 
 class Router(nn.Module):
-    """tanh(W norm(x) / d_model): how a token weighs its streams."""
+    """tanh(W norm(x) / d_model): the weights of a token's streams."""
 
     def __init__(self, residual: AltUp, d_model: int):
         super().__init__()
@@ -87,11 +87,11 @@ class Router(nn.Module):
 
 
 class Predict(Box):
-    """p_i = s_i + sum over j of c_ij s_j, with coefficients of the token's own."""
+    """p_i = s_i + sum over j of c_ij s_j, with coefficients computed from the token."""
 
     box = "read"
     label = "Predict streams"
-    explain = "What each stream will be is predicted from all of them; the active one is computed."
+    explain = "Each stream is predicted from all of them; the layer computes the active one."
 
     def __init__(self, residual: AltUp, d_model: int):
         super().__init__()
@@ -114,7 +114,7 @@ class Predict(Box):
 
 
 class ReadActive(Box):
-    """The stream that is computed: inside a layer the last one, else the active one, times a learned scale."""
+    """The stream that is computed: inside a layer the last one, otherwise the active one times a learned scale."""
 
     box = "read"
     label = "Active stream"
@@ -132,11 +132,11 @@ class ReadActive(Box):
 
 
 class WriteActive(Box):
-    """The predictions and, behind them, the active stream with the part's output."""
+    """The predictions, then the active stream with the part's output."""
 
     box = "add"
     label = "+"
-    explain = "The part's output joins the stream that is computed; the predictions wait beside it."
+    explain = "The part's output is added to the stream that is computed; the predictions stay unchanged."
 
     def __init__(self, residual: AltUp):
         super().__init__()
@@ -155,18 +155,18 @@ class WriteActive(Box):
 
 
 class Correct(Box):
-    """s_i = p_i + (1 + c_i) (x - p_active), x being what the active stream became."""
+    """s_i = p_i + (1 + c_i) (x - p_active), where x is the new active stream."""
 
     box = "add"
     label = "Correct streams"
-    explain = (
-        "Every stream is moved by how far the active one came out from its prediction, each by a weight of its own."
-    )
+    explain = "Every stream is corrected by the prediction error of the active one, with its own weight."
 
     def __init__(self, residual: AltUp, d_model: int):
         super().__init__()
         self.residual, n = residual, residual.streams
-        self.routers: tuple[Router, ...] = ()  # the prediction's, in a tuple so that it is not registered again
+        self.routers: tuple[
+            Router, ...
+        ] = ()  # the router of the prediction, in a tuple so that it is not registered again
         self.coefficients = Linear(n, n)
         self.token_flops = 2 * (d_model * n + n * n)
 
@@ -188,7 +188,7 @@ class WriteOthers(Box):
     box = "add"
     keeps_shape = True
     label = "+"
-    explain = "The part's output joins all streams but the first."
+    explain = "The part's output is added to all streams but the first."
 
     def __init__(self, residual: AltUp):
         super().__init__()
@@ -200,7 +200,7 @@ class WriteOthers(Box):
 
 
 class _Projections(Box):
-    """A projection for each stream but the first, brought to the first one's size."""
+    """A projection for each stream but the first, rescaled to the size of the first one."""
 
     box = "read"
 
@@ -219,7 +219,7 @@ class _Projections(Box):
 
 class AltUpSplit(_Projections):
     label = "Project to streams"
-    explain = "Each stream but the first begins as a projection of the embedding, as large as it."
+    explain = "Each stream but the first begins as a projection of the embedding, rescaled to its size."
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model) -> (B, T, N, d_model)
         return self.projected(x, [x] * len(self.projections))
@@ -230,7 +230,7 @@ class AltUpSplit(_Projections):
 
 class AltUpMerge(_Projections):
     label = "Merge streams"
-    explain = "Each stream but the first is projected back, as large as the first; their mean is what is left."
+    explain = "Each stream but the first is projected back and rescaled to the size of the first; the output is the mean of all."
 
     def forward(self, stream: Tensor) -> Tensor:  # (B, T, N, d_model) -> (B, T, d_model)
         first, *others = stream.unbind(2)

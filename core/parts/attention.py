@@ -1,5 +1,5 @@
 """Softmax attention: multi-head (arXiv:1706.03762), multi-query (arXiv:1911.02150) and grouped-query (arXiv:2305.13245),
-over everything before, a sliding window or a chunk of it."""
+over all earlier tokens, a sliding window or a chunk of them."""
 
 from collections.abc import Iterator
 from typing import Any, Literal, Self
@@ -33,17 +33,19 @@ from .softmax import ALL, OptionalGate, Scores, Sight, key_positions, masked_sof
 
 
 class QKNorm(Spec):
-    """Queries and keys are normalised before they meet (arXiv:2010.04245): scores cannot run away."""
+    """Queries and keys are normalised before the scores (arXiv:2010.04245), which keeps the scores small."""
 
-    across: Literal["head", "heads"] = Field("head", description="Each head alone, or all heads' channels together")
-    after_position: bool = Field(False, description="After the rotary embedding rather than before it")
-    own: bool = Field(False, description="Each head has weights of its own (Command R+, StableLM 2)")
-    norm: Norm | None = Field(None, description="The model's own norm unless another is given")
+    across: Literal["head", "heads"] = Field(
+        "head", description="Normalise each head alone, or the channels of all heads together"
+    )
+    after_position: bool = Field(False, description="Normalise after the rotary embedding, not before it")
+    own: bool = Field(False, description="Each head has its own norm weights (Command R+, StableLM 2)")
+    norm: Norm | None = Field(None, description="Norm of queries and keys; the part's norm if empty")
 
     @model_validator(mode="after")
     def _consistent(self):
         if self.own and self.across == "heads":
-            raise ValueError("own: a norm over all heads' channels has one weight a channel anyway; give across: head")
+            raise ValueError("own: a norm over all heads has one weight per channel already; give across: head")
         return self
 
     def build(self, norm: Norm, heads: int, head_dim: int) -> nn.Module:
@@ -53,33 +55,37 @@ class QKNorm(Spec):
 
 
 class Attention(Mixer):
-    """Each of `heads` query heads scores every visible key and averages their values; `kv_heads` query groups share
-    a key and a value. H = heads, G = kv_heads, D = head_dim."""
+    """Each of `heads` query heads scores every visible key and averages the values; each of the `kv_heads` groups of query heads shares
+    a key and a value head. H = heads, G = kv_heads, D = head_dim."""
 
     title = "Attention"
 
     kind: Literal["attention"] = "attention"
     heads: Heads = Field(description="Query heads", examples=[32])
     kv_heads: Heads = Field(
-        description="Key and value heads: as many as heads, a divisor of them, or one", examples=[8]
+        description="Key and value heads: a divisor of the query heads, from 1 to all of them", examples=[8]
     )
     head_dim: HeadDim = Field(description="Channels of a query or key head", examples=[128])
-    v_head_dim: HeadDim | None = Field(None, description="Channels of a value head, where they differ")
-    sight: Sight = Field(ALL, description="Which tokens a query sees")
-    scores: Scores = Field(Scores(), description="What happens to scores before the softmax")
-    gate: OptionalGate = Field(None, description="The output is multiplied by a gate of the input")
-    clip: Positive | None = Field(None, description="Queries, keys and values are clamped to ± this (MPT)")
-    bias: bool = Field(False, description="Biases on query, key and value")
-    out_bias: bool | None = Field(None, description="A bias on the output; as `bias` unless given")
+    v_head_dim: HeadDim | None = Field(None, description="Channels of a value head; head_dim if empty")
+    sight: Sight = Field(ALL, description="Attention mask: which tokens a query sees")
+    scores: Scores = Field(Scores(), description="Changes to the attention scores before the softmax")
+    gate: OptionalGate = Field(None, description="Multiplies the output by a gate computed from the input")
+    clip: Positive | None = Field(None, description="Clamps queries, keys and values to ± this (MPT)")
+    bias: bool = Field(False, description="Biases on the query, key and value projections")
+    out_bias: bool | None = Field(None, description="Bias on the output projection; same as `bias` if empty")
     qk_norm: QKNorm | None = Field(None, description="Normalise queries and keys")
-    v_norm: bool = Field(False, description="Values are normalised, head by head, with no weight (Gemma 3n)")
-    sub_norm: bool = Field(False, description="A norm on what the heads give, before the output projection (BitNet)")
-    value_scale: Positive = Field(1.0, description="Values are multiplied by this (MiMo)")
+    v_norm: bool = Field(False, description="Normalises each value head, without learned weights (Gemma 3n)")
+    sub_norm: bool = Field(False, description="A norm on the heads' output, before the output projection (BitNet)")
+    value_scale: Positive = Field(1.0, description="Factor on the values (MiMo)")
     in_scale: Positive = Field(1.0, description="The input is multiplied by this (Falcon H1)")
-    out_scale: Positive = Field(1.0, description="The output is multiplied by this")
-    shared_kv: bool = Field(False, description="The value is the key, before its norm and position (Gemma 4)")
+    out_scale: Positive = Field(1.0, description="Factor on the output")
+    shared_kv: bool = Field(
+        False, description="Uses the key projection as the value, before norm and position (Gemma 4)"
+    )
     cache_from: str | None = Field(
-        None, max_length=64, description="Reads the cache of the nearest earlier layer with this part, or of `previous`"
+        None,
+        max_length=64,
+        description="Part whose key-value cache in the nearest earlier layer is read, or `previous`",
     )
     norm: Inherited[Norm] = OF_MODEL
     position: Inherited[Position] = OF_MODEL
@@ -88,7 +94,7 @@ class Attention(Mixer):
     def _consistent(self):
         check_groups("kv_heads", self.heads, "heads", self.kv_heads)
         if self.shared_kv and self.v_dim != self.head_dim:
-            raise ValueError("v_head_dim: a value that is the key has the key's width")
+            raise ValueError("v_head_dim: with shared_kv the value has the width of the key; leave it empty")
         return self
 
     @property
@@ -112,7 +118,7 @@ class Attention(Mixer):
         return CausalAttention(self)
 
     def pairs(self, new: int, past: int) -> int:
-        """How many (query, key) pairs meet for `new` queries after `past` keys."""
+        """How many (query, key) pairs are scored for `new` queries after `past` keys."""
         return self.sight.pairs(new, past)
 
     def check(self, d_model: int, context: int) -> None:
@@ -175,20 +181,18 @@ class Attention(Mixer):
     def explain(self, d_model: int) -> str:
         per = self.heads // self.kv_heads
         shared = (
-            "each with a key and a value of its own"
-            if per == 1
-            else f"{per} to each of {self.kv_heads} key and value heads"
+            "each with its own key and value" if per == 1 else f"{per} to each of {self.kv_heads} key and value heads"
         )
         words = f"{self.heads} query heads of {self.head_dim} channels, {shared}. "
         words += self.sight.explain(keeps=not self.cache_from)
         if self.cache_from:
-            words += "It keeps no keys or values of its own but reads those of an earlier layer. "
+            words += "It caches no keys or values and reads those of an earlier layer. "
         else:
             kept = self.kv_heads * (self.head_dim + self.v_dim)
-            words += f"It keeps {kept:,} values a token. "
+            words += f"It caches {kept:,} values per token. "
         words += self.scores.explain()
         if isinstance(self.position, Alibi):
-            words += "Scores fall with the distance, in each head by a slope of its own. "
+            words += "Scores fall linearly with the distance; each head has its own slope. "
         if self.qk_norm:
             words += "Queries and keys are normalised first. "
         return words.strip()
@@ -200,32 +204,32 @@ class Attention(Mixer):
         yield from self.scores.checklist(self.head_dim)
         if self.qk_norm:
             across = "each head's own channels" if self.qk_norm.across == "head" else "all heads' channels together"
-            across += ", with weights of its own" if self.qk_norm.own else ""
+            across += ", with its own weights" if self.qk_norm.own else ""
             when = "after" if self.qk_norm.after_position else "before"
             yield f"Queries and keys are normalised over {across}, {when} the rotary embedding."
         if self.clip:
             yield f"Queries, keys and values are clamped to ±{self.clip:g} before the rotary embedding, after any norm before it."
         if self.bias and self.out_bias is False:
-            yield "Query, key and value have biases, the output has none."
+            yield "The query, key and value projections have biases, the output projection has none."
         if self.in_scale != 1 or self.out_scale != 1:
-            yield f"What it reads is multiplied by {self.in_scale:g}, what it gives by {self.out_scale:g}."
+            yield f"The input is multiplied by {self.in_scale:g}, the output by {self.out_scale:g}."
         if self.gate:
             yield from self.gate.checklist()
         if self.sub_norm:
-            yield "What all heads give together is normalised once more before the output projection."
+            yield "The output of all heads together is normalised once more before the output projection."
         if self.value_scale != 1:
-            yield f"Values are multiplied by {self.value_scale:g} before they are kept."
+            yield f"Values are multiplied by {self.value_scale:g} before they are cached."
         if self.v_norm:
             yield "Values are divided by their root mean square, head by head, and have no rotary embedding."
         if self.shared_kv:
-            yield "The value is the key's projection, before norm and rotation."
+            yield "The value is the output of the key projection, before norm and rotation."
         if self.cache_from:
             yield "This layer projects no keys or values: it reads an earlier layer's."
         yield from self.position.checklist(self.head_dim)
 
 
 def shrunk_dim(position: Position) -> int:
-    """A small head that the same rotary embedding fits: 16 channels, or what the factors' lists ask for."""
+    """The width of a small head that fits the same rotary embedding: 16 channels, or as many as the lists of factors need."""
     if not isinstance(position, Rope):
         return 16
     if isinstance(position.scaling, LongRope):
@@ -280,18 +284,18 @@ class AttentionModule(nn.Module):
         return times(self.o(out if self.sub_norm is None else self.sub_norm(out)), part.out_scale)
 
     def recent(self, x: Tensor, name: str) -> Tensor:
-        """Keys or values with something of those just before them; as they are where no convolution mixes them."""
+        """Keys or values mixed with those just before them; unchanged if there is no convolution."""
         return x
 
     def choose(self, x: Tensor, positions: Tensor, v: Tensor) -> tuple[Tensor, ...]:
-        """What the core must know of a choice among the keys; nothing where there is none."""
+        """What the core must know about a choice among the keys; nothing if there is none."""
         return ()
 
     def cut(self, x: Tensor) -> Tensor:
         return x if self.part.clip is None else x.clamp(-self.part.clip, self.part.clip)
 
     def turn(self, x: Tensor, heads: int, positions: Tensor, norm: str) -> Tensor:
-        """Norm, cut and rotary embedding of a projection, in the part's order: (B, T, heads D) -> (B, T, heads, D)."""
+        """Norm, clamp and rotary embedding of a projection, in the part's order: (B, T, heads D) -> (B, T, heads, D)."""
         rule = self.part.qk_norm
         if rule and rule.across == "heads":
             x = getattr(self, norm)(x)
@@ -329,7 +333,7 @@ class CausalAttention(Box):
             slopes = torch.tensor(part.position.slopes(part.heads), device=q.device).view(k.shape[2], -1, 1, 1)
             distance = key_positions(positions, k.shape[1]) - positions[:, None]  # (T, S)
             scores = scores + slopes * distance * (self.scale if part.position.scaled else 1.0)
-        seen = self.seen(positions, k.shape[1], *chosen)  # (T, S), or as the scores where heads differ
+        seen = self.seen(positions, k.shape[1], *chosen)  # (T, S), or the shape of the scores if heads differ
         weights = masked_softmax(scores, seen, self.sinks)
         out = torch.einsum("bghts,bsgv->btghv", weights.to(v.dtype), v)  # (B, T, G, H / G, V)
         return out.flatten(2)  # (B, T, H V)
@@ -338,7 +342,7 @@ class CausalAttention(Box):
         return q.new_empty(*q.shape[:2], q.shape[2] * v.shape[-1])
 
     def placed(self, scores: Tensor, positions: Tensor, *chosen: Any) -> Tensor:
-        """The scores with what a part adds by place."""
+        """The scores with what a part adds for the key or its distance."""
         return scores
 
     def seen(self, positions: Tensor, keys: int, *chosen: Any) -> Tensor:

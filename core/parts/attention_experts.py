@@ -16,18 +16,18 @@ from .router import Count, Router, RouterModule
 
 
 class AttentionExperts(Mixer):
-    """Each of `count` experts is a query and an output projection of `heads` heads; keys and values are every expert's.
+    """Each of `count` experts is a query and an output projection of `heads` heads; all experts share keys and values.
     A token's `top_k` experts attend side by side. E = count, K = top_k, H = heads, D = head_dim."""
 
     title = "Mixture of attention heads"
 
     kind: Literal["attention_experts"]
     count: Count = Field(description="Experts", examples=[8])
-    top_k: Count = Field(description="Experts that each token's queries are made by", examples=[2])
-    heads: Heads = Field(description="Heads of one expert, and of the keys and values", examples=[16])
+    top_k: Count = Field(description="Experts per token", examples=[2])
+    heads: Heads = Field(description="Heads of one expert, and of keys and values", examples=[16])
     head_dim: HeadDim = Field(description="Channels of a head", examples=[128])
-    out_bias: bool = Field(False, description="A bias on what the experts give together")
-    router: Router = Field(Router(over="chosen"), description="How experts are chosen and weighed")
+    out_bias: bool = Field(False, description="A bias on the sum of the experts")
+    router: Router = Field(Router(over="chosen"), description="How experts are chosen and weighted")
     norm: Inherited[Norm] = OF_MODEL
     position: Inherited[Position] = OF_MODEL
 
@@ -38,9 +38,9 @@ class AttentionExperts(Mixer):
         if self.top_k * self.heads > 1_024:
             raise ValueError(f"heads: {self.top_k} experts of {self.heads} heads are more than 1,024; give fewer")
         if self.router.hidden or self.router.hashed:
-            raise ValueError("router: the router of these experts is one matrix; leave hidden and hashed out")
+            raise ValueError("router: these experts need a router of one matrix; remove hidden and hashed")
         if self.router.groups > 1:
-            raise ValueError("router.groups: a token may choose from all of these experts; give 1")
+            raise ValueError("router.groups: these experts have no groups; give 1")
         return self
 
     @property
@@ -89,15 +89,15 @@ class AttentionExperts(Mixer):
         return (
             f"A router sends each token to {self.top_k} of {self.count} experts, each a query and an output projection of "
             f"{self.heads} heads of {self.head_dim} channels. Keys and values are one projection for all experts, so the cache "
-            f"keeps {kept:,} values a token however many there are."
+            f"keeps {kept:,} values per token for any number of experts."
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
-        yield f"Head h of every expert reads key and value h: keys are repeated expert by expert, {self.top_k} times."
-        yield "The router's weights multiply what an expert gives, after its output projection."
+        yield f"Head h of every expert reads key and value head h: keys are repeated {self.top_k} times, expert by expert."
+        yield "The router's weights multiply an expert's output, after its output projection."
         yield from self.router.checklist(self.top_k, self.choices, d_model)
         if self.out_bias:
-            yield "One bias is added to the experts' sum."
+            yield "One bias is added to the sum of the experts."
         yield from self.position.checklist(self.head_dim)
 
 
@@ -127,7 +127,7 @@ class AttentionExpertsModule(nn.Module):
 
 
 class ExpertMatrices(Box):
-    """A matrix for each expert, (E, out, in): each token through those of the experts it was sent to."""
+    """A matrix for each expert, (E, out, in): each token passes those of its chosen experts."""
 
     box = "linear"
 
@@ -144,7 +144,7 @@ class ExpertMatrices(Box):
 
 class ExpertProjections(ExpertMatrices):
     label = "Query experts"
-    explain = "Each of a token's experts makes queries of its own."
+    explain = "Each of a token's experts computes its own queries."
 
     def forward(self, x: Tensor, chosen: Tensor) -> Tensor:  # (B, T, in), (B, T, K) -> (B, T, K, out)
         return self.project(x.unsqueeze(2).expand(-1, -1, chosen.shape[-1], -1), chosen)
@@ -157,7 +157,7 @@ class WeightedProjections(ExpertMatrices):
     """From each expert's heads back to the stream, summed by the router's weights."""
 
     label = "Output experts"
-    explain = "What each expert's heads gathered is projected back; the router's weights sum them."
+    explain = "The heads' output of each expert is projected back and summed with the router's weights."
 
     def __init__(self, part: AttentionExperts, d_in: int, d_out: int):
         super().__init__(part, d_in, d_out)

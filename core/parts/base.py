@@ -1,7 +1,7 @@
-"""What every part of an architecture shares: the value it is configured by, and the few modules that all parts use.
+"""What all parts of an architecture share: the base class of their configuration, and the few modules that all parts use.
 
-A part is one technique. Its class holds what configures it, the module that computes it, what it keeps between
-calls, what it costs and the words that describe it; nothing elsewhere knows more about the technique than its file.
+A part is one technique. Its class holds its configuration, the module that computes it, what it keeps between
+calls, what it costs and the text that describes it. All knowledge about the technique is in its file.
 """
 
 import inspect
@@ -19,17 +19,17 @@ from ..words import divisors
 
 Shape = tuple[int, ...]
 
-# The bounds of the spec: far above any published model, low enough that no link makes the analysis slow or large.
+# The bounds of the spec: far above any published model, low enough that no link can make the analysis slow or large.
 Width = Annotated[int, Field(ge=1, le=1_048_576)]
 Heads = Annotated[int, Field(ge=1, le=1_024), "heads"]
 HeadDim = Annotated[int, Field(ge=1, le=8_192), "of a head"]
-MOST_CHANNELS = 262_144  # of all heads together, and of all streams
+MOST_CHANNELS = 262_144  # of all heads together, or of all streams together
 Vocabulary = Annotated[int, Field(ge=1, le=16_777_216)]
 Length = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Eps = Annotated[float, Field(gt=0, le=1e-2)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]
-# What no export can carry: control characters, separators that some read as the end of a line, halves of characters, and
-# what Unicode says is none.
+# What no export can hold: control characters, separators that some programs read as the end of a line, surrogates, and
+# code points that are not characters in Unicode.
 _ODD = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff"
     + "".join(chr(plane << 16 | last) for plane in range(1, 17) for last in (0xFFFE, 0xFFFF))
@@ -45,7 +45,7 @@ def _legible(text: object) -> object:
 
 def _one_line(text: str) -> str:
     if "\n" in text or "\t" in text:
-        raise ValueError("it has several lines, or a tab; give one line")
+        raise ValueError("the text has several lines, or a tab; give one line without tabs")
     return text
 
 
@@ -55,25 +55,25 @@ Line = Annotated[Text, AfterValidator(_one_line)]
 
 @lru_cache(maxsize=512)
 def _numbers(cls: type[BaseModel]) -> frozenset[str]:
-    """The fields that are numbers, and no truth values."""
+    """The fields that are numbers, not booleans."""
     kinds = {name: _kinds(field.annotation) for name, field in cls.model_fields.items()}
     return frozenset(name for name, found in kinds.items() if found & {int, float} and bool not in found)
 
 
 def _kinds(annotation: object) -> set:
-    """A type, or those that a union is of."""
+    """A type, or the members of a union."""
     return set().union(*map(_kinds, get_args(annotation))) if get_args(annotation) else {annotation}
 
 
 class Spec(BaseModel):
-    """A frozen, hashable value. Equal values are equal keys: the hash is that of the fields."""
+    """A frozen, hashable value. Equal values are equal keys: the hash is computed from the fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
     def _no_truths(cls, given: Any) -> Any:
-        """`true` is no number, though Python counts with it: as a word it is refused like any other."""
+        """`true` is not a number, although Python counts with it: it is refused like any other word."""
         if not isinstance(given, dict):
             return given
         numbers = _numbers(cls)
@@ -82,7 +82,7 @@ class Spec(BaseModel):
 
     @model_validator(mode="after")
     def _countable(self):
-        """All heads of all kinds, with all their channels, stay below what a tensor of many tokens can be counted in."""
+        """The channels of all heads together stay below the limit at which the size of a tensor of many tokens overflows."""
         heads = {name: getattr(self, name) or 0 for name in _marked(type(self), "heads")}
         dims = {name: getattr(self, name) or 0 for name in _marked(type(self), "of a head")}
         check_channels(max(heads, key=heads.get, default=""), max(heads.values(), default=0), sum(dims.values()))
@@ -90,24 +90,24 @@ class Spec(BaseModel):
 
     @model_serializer(mode="wrap")
     def _plain(self, handler) -> dict:
-        """`kind` is always written, even where it is the default: it says which class reads the rest."""
+        """`kind` is always written, even if it is the default: it says which class reads the rest."""
         kind = getattr(self, "kind", None)
         return ({"kind": kind} if kind else {}) | handler(self)
 
 
-GIVEN = ("positions", "tokens", "embedded", "per_layer")  # what the model itself hands to its layers
+GIVEN = ("positions", "tokens", "embedded", "per_layer")  # what the model itself passes to its layers
 
 
 class Read(NamedTuple):
     """Something that a part reads from elsewhere in the model, beside the stream.
 
-    Of the model itself (`GIVEN`): `positions` (T,), `tokens` (B, T), `embedded` (B, T, d_model), which entered the first layer, or
-    `per_layer` (B, T, width) from a module `beneath` all layers. Or `layer`, its own layer's number from 0, which the module `name`
-    is given as `layer`. Or of an earlier layer: what the nearest one with a part of that name lends, or for `previous` the last
-    one that lends it.
+    From the model itself (`GIVEN`): `positions` (T,), `tokens` (B, T), `embedded` (B, T, d_model), the input of the first layer, or
+    `per_layer` (B, T, width) from a module `beneath` all layers. Or `layer`, the number of its own layer from 0, which the module `name`
+    gets as `layer`. Or from an earlier layer: what the nearest one with a part of that name lends, or for `previous` the last
+    layer that lends it.
     """
 
-    name: str  # the argument of its forward, or the path of the `Borrow`, by which it comes
+    name: str  # the argument of its forward, or the path of the `Borrow`, that receives it
     source: str  # one of GIVEN, `layer`, a part's name, or `previous`
     shape: Shape = ()  # for one token
     lender: str = ""  # the path of the module that lends it
@@ -139,48 +139,46 @@ class Flops(dict[str, int]):
 class Part(Spec):
     """One technique on the residual stream: (B, T, d_model) in, (B, T, d_model) out, or all streams in and out (`of_stream`).
 
-    `norm` and `position` are the model's unless the part says otherwise; `tied` makes every layer that uses the part
-    share one set of weights (Zamba, arXiv:2405.16712), or take several in turn, `sets`, where a stack of layers runs again.
+    `norm` and `position` are the model's unless the part has its own; with `tied` all layers that use the part
+    share one set of weights (Zamba, arXiv:2405.16712), or several `sets` in turn, if a stack of layers runs again.
     """
 
     title: ClassVar[str]
-    short: ClassVar[str] = ""  # the title where there is little room, of a part with a module beneath the layers
-    role: ClassVar[str]  # "attention", "recurrence", "feed_forward" or "experts": one colour each in every chart
-    # Submodules that a person would want to see as a row of their own: path prefix -> (role, words).
+    short: ClassVar[str] = ""  # a short title, for a part with a module below the layers
+    role: ClassVar[str]  # "attention", "recurrence", "feed_forward" or "experts": each has one colour in every chart
+    # Submodules that get their own row in the cost: path prefix -> (role, words).
     components: ClassVar[dict[str, tuple[str, str]]] = {}
 
     kind: str
-    tied: bool = Field(False, description="One set of weights for every layer that uses this part")
+    tied: bool = Field(False, description="All layers with this part share one set of weights")
     sets: Annotated[int, Field(ge=1, le=1_024)] = Field(
-        1, description="Sets of weights that the layers take in turn, where it is tied: a stack of so many runs again"
+        1, description="Sets of weights of a tied part, which its layers use in turn"
     )
 
     @model_validator(mode="after")
     def _in_turn(self):
         if self.sets > 1 and not self.tied:
-            raise ValueError(
-                f"sets: {self.sets:,} sets of weights are taken in turn where the part is tied; give 1, or set tied"
-            )
+            raise ValueError(f"sets: {self.sets:,} sets of weights need a tied part; give 1, or set tied")
         return self
 
     @property
     def mixes(self) -> bool:
-        """Whether positions see one another here."""
+        """Whether this part mixes information between positions."""
         return isinstance(self, Mixer)
 
     @property
     def reach(self) -> int | None:
-        """How many tokens one token sees at most; None where there is no limit."""
+        """How many tokens one token sees at most; None if there is no limit."""
         return None
 
     @property
     def label(self) -> str:
-        """What its box is called."""
+        """The name on its box."""
         return self.title
 
     def inherit(self, norm: "Spec", position: "Spec", vocab_size: int) -> Self:
-        """This part with the model's norm and position where it names none of its own, and with its vocabulary where
-        tokens are looked up."""
+        """This part with the model's norm and position if it has none of its own, and with the model's vocabulary size if it
+        looks tokens up."""
         given = {"norm": norm, "position": position} | (
             {"vocab_size": vocab_size} if "tokens" in self.beside(1, 1, 1) else {}
         )
@@ -192,20 +190,20 @@ class Part(Spec):
         raise NotImplementedError
 
     def of_stream(self, d_model: int) -> Shape:
-        """What its module reads as x for one token, and gives; the step's residual must hand it that."""
+        """Shape of its module's input x and of its output, for one token; the step's residual must provide it."""
         return (d_model,)
 
     def reads(self, d_model: int) -> tuple[Read, ...]:
-        """What it reads from elsewhere in the model; of the model itself in the order of its forward's arguments."""
+        """What it reads from elsewhere in the model; reads from the model itself are in the order of its forward's arguments."""
         return ()
 
     @property
     def given(self) -> tuple[str, ...]:
-        """What the model hands to its forward beside x."""
+        """Names of the arguments that the model passes to its forward beside x."""
         return tuple(read.name for read in self.reads(1) if read.source in GIVEN)
 
     def beside(self, batch: int, length: int, d_model: int) -> dict[str, Tensor]:
-        """What the model hands to it beside x, as zeros, or positions from 0: analysis runs on these."""
+        """These arguments for an analysis: zeros, and positions from 0."""
         found = {}
         for read in (read for read in self.reads(d_model) if read.source in GIVEN):
             kind = torch.long if read.source == "tokens" else None
@@ -214,34 +212,34 @@ class Part(Spec):
         return found
 
     def each(self, path: str) -> bool:
-        """Whether this parameter of its module is each layer's own, though the part is tied."""
+        """Whether each layer has its own copy of this parameter, although the part is tied."""
         return False
 
     def beneath(self, layers: int, d_model: int) -> nn.Module | None:
-        """A module below the first layer: (tokens, x) -> (B, T, layers, width), for each layer that uses this part what
-        it reads as `per_layer`. x is what leaves the token embedding."""
+        """A module below the first layer: (tokens, x) -> (B, T, layers, width), which each layer that uses this part
+        reads as `per_layer`. x is the output of the token embedding."""
         return None
 
-    # Its rows of the cost: path prefix -> words.
+    # The rows of that module in the cost: path prefix -> words.
     beneath_rows: ClassVar[dict[str, str]] = {}
 
     def cache(self, length: int) -> dict[str, Shape]:
-        """What one sequence of `length` tokens leaves behind, by name; grows with length up to a window."""
+        """Tensors that one sequence of `length` tokens leaves in the cache, by name; they grow with length up to a window."""
         return {}
 
     def lends(self, d_model: int) -> dict[str, Shape]:
-        """What a later layer can read of this one for one token, by the path of the module that lends it."""
+        """What a later layer can read from this one for one token, by the path of the module that lends it."""
         return {}
 
     def plain_cache(self, length: int) -> dict[str, Shape]:
-        """What it would leave behind without what it does to keep less (windows, latents, shared heads)."""
+        """The cache without what makes it smaller (windows, latents, shared heads)."""
         return self.cache(length)
 
     def state(self, d_model: int) -> dict[str, Shape]:
-        """What one sequence leaves behind whatever its length (recurrent states)."""
+        """Tensors of constant size that one sequence leaves (recurrent states)."""
         return {}
 
-    # Those of its states that stay in float32 whatever the model's type: sums over all tokens, as implementations keep them.
+    # The states that stay in float32 for any dtype of the model: sums over all tokens, as implementations keep them.
     in_float32: ClassVar[tuple[str, ...]] = ()
 
     def flops(self, d_model: int, new: int, past: int) -> Flops:
@@ -253,10 +251,10 @@ class Part(Spec):
         raise NotImplementedError
 
     def check(self, d_model: int, context: int) -> None:
-        """Raise ValueError, naming the field, where the part cannot stand in a model of this width and context."""
+        """Raise ValueError, naming the field, if the part does not fit a model of this d_model and context."""
 
     def facts(self) -> Iterator[str]:
-        """A few short words for the box in the picture, most important first."""
+        """Short labels for the box in the picture, most important first."""
         return iter(())
 
     def explain(self, d_model: int) -> str:
@@ -264,12 +262,12 @@ class Part(Spec):
         raise NotImplementedError
 
     def checklist(self, d_model: int) -> Iterator[str]:
-        """What an implementation must get right and often does not, a sentence each."""
+        """Details that implementations often get wrong, one sentence each."""
         return iter(())
 
 
 class Mixer(Part):
-    """A part through which positions see one another; its module's forward takes (x, positions)."""
+    """A part that mixes information between positions; its module's forward takes (x, positions)."""
 
     role: ClassVar[str] = "attention"
 
@@ -278,56 +276,56 @@ class Mixer(Part):
 
 
 class Recurrence(Mixer):
-    """A mixer that keeps a state of constant size in place of all earlier keys and values."""
+    """A mixer that keeps a state of constant size instead of all earlier keys and values."""
 
     role: ClassVar[str] = "recurrence"
 
 
 class Box(nn.Module):
-    """A module that is one box of the traced picture, with what it says of itself; other modules are traced through.
+    """A module that is one box of the traced picture, and what it tells the tracer. Modules of other classes are traced inside.
 
-    Figures are for one token of one sequence. What a box does not say is its default here.
+    Figures are for one token of one sequence. The values here are the defaults.
     """
 
     box: str
     """The kind of its node in the graph: norm, linear, rope, cache, ... The picture has one look for each kind."""
 
     label: str
-    """What is written on it."""
+    """The text on it."""
 
     explain: str = ""
-    """A sentence or two for who points at it, with this module's own numbers."""
+    """One or two sentences for the tooltip, with this module's own numbers."""
 
     keeps_shape: bool = False
     """Whether its one output has the shape of its first input. Analysis then does not run it (see `outline`)."""
 
     scratch: int = 0
-    """Values that it writes inside, beside its outputs: the cost counts them among the activations."""
+    """Values that it writes internally, beside its outputs: the cost counts them as activations."""
 
     token_flops: int = 0
-    """FLOPs of its matrix products, all that is inside it. For a box of a part the graph and the cost take the figures of
-    `Part.flops` for this path where there are any; for a box outside the parts this is all they have."""
+    """FLOPs of all matrix products inside it. For a box of a part, the graph and the cost use the figures of
+    `Part.flops` for this path if there are any; for a box outside the parts they use this value."""
 
     idle: int = 0
-    """Those of its parameters that one token does not touch: the graph and the cost count them as not active."""
+    """Parameters that one token does not use: the graph and the cost count them as not active."""
 
     unread: str = "of experts not chosen"
-    """Which those are, for the sentence of the cost's row."""
+    """Which parameters those are, for the sentence of the cost's row."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What it calls its inputs: the words on the arrows that lead to it."""
+        """The names of its inputs: the labels on the arrows that lead to it."""
         return arguments(type(self).forward)
 
     def outline(self, *inputs: Any, **more: Any) -> Tensor | tuple[Tensor, ...]:
-        """Its outputs with the right shapes, whatever is in them: the tracer calls this in place of `forward`. A box says
-        it where a forward on large meta tensors is slow; a test holds it equal to what a live run gives."""
+        """Its outputs with the right shapes and any values: the tracer calls this instead of `forward`. A box overrides
+        it if its forward on large meta tensors is slow; a test checks it against a live run."""
         return inputs[0] if self.keeps_shape else type(self).forward(self, *inputs, **more)
 
 
 @lru_cache(maxsize=512)
 def arguments(forward: Callable) -> tuple[str, ...]:
-    """What a module's forward calls its inputs."""
+    """The argument names of a module's forward."""
     return tuple(inspect.signature(forward).parameters)[1:]
 
 
@@ -345,7 +343,7 @@ class Linear(Box, nn.Linear):
         return x.new_empty(*x.shape[:-1], self.out_features)
 
     def reset_parameters(self) -> None:
-        if self.weight.is_meta:  # nothing to fill, and analysis builds thousands of these
+        if self.weight.is_meta:  # there is nothing to fill, and analysis builds thousands of these
             return
         nn.init.normal_(self.weight, std=0.02)
         if self.bias is not None:
@@ -353,7 +351,7 @@ class Linear(Box, nn.Linear):
 
 
 class Embedding(Box, nn.Embedding):
-    """A table of one vector a token (or a position), times a constant."""
+    """A table with one vector per token (or per position), times a constant."""
 
     box = "embedding"
     label = "Embedding"
@@ -372,20 +370,20 @@ class Embedding(Box, nn.Embedding):
 
 
 def normal(*shape: int) -> nn.Parameter:
-    """A weight drawn as `Linear` draws its own."""
+    """A weight initialised like those of `Linear`."""
     weight = torch.empty(shape)
     return nn.Parameter(weight if weight.is_meta else nn.init.normal_(weight, std=0.02))
 
 
 def times(x: Tensor, factor: float) -> Tensor:
-    """x times a constant, and no box in the picture where it is one."""
+    """x times a constant; no box in the picture if the constant is 1."""
     return x if factor == 1 else x * factor
 
 
 class Lends:
     """A module whose output later layers may read through a `Borrow`."""
 
-    lent = False  # whether one does
+    lent = False  # whether a layer reads it
     latest: Tensor | None = None
 
     def lend(self, x: Tensor) -> Tensor:
@@ -395,10 +393,10 @@ class Lends:
 
 
 class Keep(Lends, Box):
-    """What a layer keeps between calls passes through here: an identity until `caching` turns it on.
+    """The cache of a layer: an identity until `caching` turns it on.
 
-    The traced picture shows it as a box, its `kept` tensor is what cached decode reads, and its bytes are the
-    measured side of the closed form `Part.cache`.
+    The traced picture shows it as a box, cached decoding reads its `kept` tensor, and its bytes are the
+    measured value of the closed form `Part.cache`.
     """
 
     box = "cache"
@@ -406,9 +404,9 @@ class Keep(Lends, Box):
 
     def __init__(self, limit: int | None = None):
         super().__init__()
-        self.limit = limit  # a window keeps only its last tokens
+        self.limit = limit  # a sliding window keeps only the last tokens
         self.on = False
-        self.seen = 0  # tokens that have passed since it was turned on
+        self.seen = 0  # tokens since it was turned on
         self.kept: Tensor | None = None
 
     @property
@@ -421,7 +419,7 @@ class Keep(Lends, Box):
             self.seen += new
             x = x if self.kept is None else torch.cat((self.kept, x), dim=1)  # (B, past + new, ...)
             if self.limit is not None:
-                x = x[:, -(self.limit + new - 1) :]  # the first new token sees limit - 1 kept ones at most
+                x = x[:, -(self.limit + new - 1) :]  # the first new token sees at most limit - 1 earlier ones
             self.kept = x if self.limit is None else x[:, -self.limit :].clone()
         return self.lend(x)
 
@@ -434,12 +432,12 @@ class Keep(Lends, Box):
 
 
 class State(Box):
-    """What a layer keeps of all earlier tokens in a constant size. Before the first token it is zeros.
+    """The recurrent state of a layer, of constant size. Before the first token it is zero.
 
         y, after = self.core(x, self.state.before(x))
         self.state(after)
 
-    As with `Keep`, the traced picture shows it as a box and its bytes are the measured side of `Part.state`.
+    As with `Keep`, the traced picture shows it as a box, and its bytes are the measured value of `Part.state`.
     """
 
     box = "state"
@@ -453,7 +451,7 @@ class State(Box):
         self.clear(on=False)
 
     def before(self, x: Tensor) -> Tensor:
-        """What the tokens before those of x (B, T, ...) left behind, (B, *shape)."""
+        """The state before the tokens of x (B, T, ...), (B, *shape)."""
         return torch.zeros(x.shape[0], *self.shape, dtype=x.dtype, device=x.device) if self.kept is None else self.kept
 
     def forward(self, after: Tensor) -> Tensor:  # (B, *shape)
@@ -470,11 +468,11 @@ class State(Box):
 
 
 class Borrow(Box):
-    """What another layer keeps or lends, read instead of made again (Gemma 3n and 4): the model sets `source`."""
+    """A tensor that another layer keeps or lends, read instead of computed again (Gemma 3n and 4). The model sets `source`."""
 
     box = "borrowed"
     label = "Another layer's cache"
-    explain = "Read from an earlier layer's cache, so this layer keeps nothing of its own."
+    explain = "Read from an earlier layer's cache, so this layer needs no cache."
 
     def __init__(self, *width: int, dtype: torch.dtype | None = None):
         super().__init__()
@@ -482,7 +480,7 @@ class Borrow(Box):
         self.source: tuple[Lends, ...] = ()  # a tuple, so that the source is not registered as a child
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.source:  # traced alone, only the shape is known
+        if not self.source:  # when a part is traced alone, only the shape is known
             return x.new_zeros(*x.shape[:2], *self.width, dtype=self.dtype)
         latest = self.source[0].latest
         assert latest is not None  # an earlier layer has run
@@ -500,15 +498,15 @@ def _marked(cls: type[Spec], mark: str) -> tuple[str, ...]:
 
 
 def check_channels(field: str, many: int, each: int) -> None:
-    """Raise ValueError where so many times so many channels are more than a tensor of many tokens can be counted in."""
+    """Raise ValueError if `many` heads or streams of `each` channels have more than MOST_CHANNELS channels."""
     if many * each > MOST_CHANNELS:
         raise ValueError(
-            f"{field}: {many:,} × {each:,} channels are {many * each:,} together; at most {MOST_CHANNELS:,} are accepted"
+            f"{field}: {many:,} × {each:,} channels are {many * each:,} in total; give at most {MOST_CHANNELS:,}"
         )
 
 
 def check_groups(field: str, whole: int, what: str, groups: int) -> None:
-    """Raise ValueError where `whole` heads, say, do not divide into so many equal groups, with the numbers that do."""
+    """Raise ValueError if `whole` heads (or experts) do not divide into `groups` equal groups; it names the numbers that do."""
     if whole % groups:
         these = f"{whole:,} {what} do not divide into {groups:,} equal groups"
         raise ValueError(f"{field}: {these}; give {divisors(whole, groups)}")
@@ -517,7 +515,7 @@ def check_groups(field: str, whole: int, what: str, groups: int) -> None:
 def causal_pairs(new: int, past: int, window: int | None = None, chunk: int | None = None) -> int:
     """How many (query, key) pairs causal attention has for `new` queries after `past` keys.
 
-    A query at position p sees p + 1 keys; in a window, min(p + 1, window); in chunks, those of its own chunk so far.
+    A query at position p sees p + 1 keys; in a window, min(p + 1, window); in chunks, the keys of its own chunk so far.
     """
 
     def upto(n: int) -> int:  # the pairs of the first n positions
@@ -532,8 +530,8 @@ def causal_pairs(new: int, past: int, window: int | None = None, chunk: int | No
 
 
 def entry_pairs(new: int, past: int, ratio: int, most: int | None = None) -> int:
-    """(query, entry) pairs where every `ratio` tokens make one entry: the query at position p sees the (p + 1) // ratio whole
-    ones, or the best `most` of them."""
+    """(query, entry) pairs if every `ratio` tokens make one entry: the query at position p sees the (p + 1) // ratio complete
+    entries, or the best `most` of them."""
 
     def upto(n: int) -> int:  # the pairs of the first n positions
         capped = 0

@@ -1,5 +1,5 @@
-"""Block-sparse attention with an indexer (MiniMax-M3, 2026): a few narrow heads choose which blocks of keys grouped-query
-attention reads, one choice for each group of query heads."""
+"""Block-sparse attention with an indexer (MiniMax-M3, 2026): a few narrow heads choose the blocks of keys that grouped-query
+attention reads, separately for each group of query heads."""
 
 import math
 from collections.abc import Iterator
@@ -16,28 +16,28 @@ from .softmax import ALL
 
 
 class BestKeyIndexer(BlockIndexer):
-    """A block is worth its best key under one of I narrow queries."""
+    """The score of a block is that of its best key for one of I narrow queries."""
 
     block: Length = Field(128, description="Keys in a block")
-    local_blocks: int = Field(1, ge=0, le=1_000_000, description="The last so many blocks are always attended to")
+    local_blocks: int = Field(1, ge=0, le=1_000_000, description="Last blocks that are always attended to")
 
     @model_validator(mode="after")
     def _few(self):
         if self.local_blocks > self.top_blocks:
-            raise ValueError(f"local_blocks: give at most top_blocks, {self.top_blocks}")
+            raise ValueError(
+                f"local_blocks: {self.local_blocks} is more than top_blocks; give at most {self.top_blocks}"
+            )
         return self
 
 
 class BlockSparseAttention(ChosenBlocksAttention):
-    """Attention to the `top_blocks` blocks of keys whose best key scores most under one of the indexer's queries; the last
-    `local_blocks` are always among them. I = indexer.heads, N = indexer.dim, K = indexer.top_blocks."""
+    """Attention to the `top_blocks` blocks of keys whose best key scores highest for one of the indexer's queries; the last
+    `local_blocks` are always chosen. I = indexer.heads, N = indexer.dim, K = indexer.top_blocks."""
 
     title = "Block-sparse attention"
 
     kind: Literal["block_sparse_attention"]
-    indexer: BestKeyIndexer = Field(
-        description="Chooses the blocks, in as many heads as the attention has, or a divisor"
-    )
+    indexer: BestKeyIndexer = Field(description="Chooses the blocks; its heads are a divisor of the attention's heads")
 
     @model_validator(mode="after")
     def _grouped(self):
@@ -64,16 +64,16 @@ class BlockSparseAttention(ChosenBlocksAttention):
         i = self.indexer
         return (
             f"An indexer of {i.heads} narrow heads scores every earlier token by a key of {i.dim} values; each of its "
-            f"heads passes on the {i.top_blocks} blocks of {i.block} with the best tokens. {super().explain(d_model)}"
+            f"heads selects the {i.top_blocks} blocks of {i.block} tokens with the best tokens. {super().explain(d_model)}"
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
         i = self.indexer
-        yield f"Blocks begin at multiples of {i.block}; one is worth its best token, without scale or softmax."
+        yield f"Blocks begin at multiples of {i.block}; the score of a block is that of its best token, without scale or softmax."
         if i.local_blocks:
-            yield f"The last {i.local_blocks} of a token's blocks, its own included, are among the chosen whatever they score."
+            yield f"The last {i.local_blocks} of a token's blocks, its own included, are always chosen."
         yield f"Each of the indexer's heads chooses for {self.heads // i.heads} query heads."
-        yield "The indexer's queries and key have norms of their own, and turn as the attention's do."
+        yield "The indexer's queries and key have their own norms and the rotary embedding of the attention."
         yield from super().checklist(d_model)
 
 
@@ -89,18 +89,18 @@ class BlockSparseModule(ChosenBlocksModule):
 
 
 class BestBlocks(Box):
-    """Each head's scores of all keys, the best of each block, and the blocks with the best of those."""
+    """Each head scores all keys, takes the best score of each block, and selects the best blocks."""
 
     box = "indexer"
     label = "Block indexer"
-    explain = "Scores every earlier token in a few narrow heads, and passes on the blocks with the best."
+    explain = "Scores every earlier token in a few narrow heads, and selects the blocks with the best tokens."
 
     def __init__(self, rule: BestKeyIndexer):
         super().__init__()
         self.rule = rule
 
     def forward(self, q: Tensor, k: Tensor, positions: Tensor) -> Tensor:
-        """(B, T, I, N), (B, S, N) -> numbers of the chosen blocks, (B, T, I, K), -1 where there are no more."""
+        """(B, T, I, N), (B, S, N) -> indices of the chosen blocks, (B, T, I, K), -1 where there are fewer than K."""
         rule = self.rule
         scores = torch.einsum("btin,bsn->btis", q.float(), k.float())  # (B, T, I, S)
         unseen = ~ALL.seen(positions, k.shape[1])  # (T, S)

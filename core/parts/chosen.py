@@ -1,5 +1,5 @@
-"""What the parts share that attend to a choice among the tokens: scores of an indexer, the best of them, and grouped-query
-attention to the blocks of keys that these name."""
+"""What the sparse attentions share: the scores of an indexer, the choice of the best, and grouped-query
+attention to the chosen blocks of keys."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -18,10 +18,10 @@ Blocks = Annotated[int, Field(ge=1, le=4_096)]
 
 
 class BlockIndexer(Spec):
-    """Chooses blocks of keys by narrow query heads and one key a token. I = heads, N = dim, K = top_blocks."""
+    """Chooses blocks of keys with narrow query heads and one key per token. I = heads, N = dim, K = top_blocks."""
 
     heads: Heads = Field(description="Query heads of the indexer", examples=[4])
-    dim: HeadDim = Field(description="Channels of its queries, and of the one key that is kept", examples=[128])
+    dim: HeadDim = Field(description="Channels of its queries, and of the one key that is cached", examples=[128])
     block: Length = Field(description="Tokens in a block", examples=[128])
     top_blocks: Blocks = Field(description="Blocks that each token attends to", examples=[16])
 
@@ -36,7 +36,7 @@ class ChosenBlocksAttention(Attention):
     def _indexed(self):
         for field in ("sight", "cache_from"):
             if getattr(self, field) != type(self).model_fields[field].default:
-                raise ValueError(f"{field}: the indexer chooses what is read; leave this out")
+                raise ValueError(f"{field}: the indexer chooses what is read; remove this")
         return self
 
     @property
@@ -50,7 +50,7 @@ class ChosenBlocksAttention(Attention):
         super().check(d_model, context)
         turned = self.position.turned(self.head_dim) if isinstance(self.position, Rope) else 0
         if turned > self.indexer.dim:
-            raise ValueError(f"indexer.dim: {turned} of its channels turn; give at least that")
+            raise ValueError(f"indexer.dim: {turned} of its channels are rotated; give at least {turned}")
 
     def cache(self, length: int) -> dict[str, Shape]:
         return super().cache(length) | {"index key": (length, self.indexer.dim)}
@@ -82,19 +82,19 @@ class ChosenBlocksModule(AttentionModule):
         i, dim = part.indexer, part.indexer.dim
         self.index_q, self.index_k = Linear(d_model, i.heads * dim), Linear(d_model, dim)
         self.index_q_norm, self.index_k_norm = part.norm.build(dim), part.norm.build(dim)
-        # As many channels turn as of the attention's own heads, which may be of another width.
+        # The rotary channels are as many as those of the attention's heads, which may have another width.
         turned = part.position.dim(part.head_dim) if isinstance(part.position, Rope) else 0
         share = {"fraction": min(1.0, (turned + 0.5) / dim)} if turned else {}
         self.index_rotary = part.position.model_copy(update=share).rotary(dim)
         self.index_cache = Keep()
 
     def choose(self, x: Tensor, positions: Tensor, v: Tensor) -> tuple[Tensor]:
-        """The blocks that each token attends to, (B, T, heads that differ in what they read, K)."""
+        """The blocks that each token attends to, (B, T, heads with a choice of their own, K)."""
         q = self.index_q_norm(self.index_q(x).unflatten(-1, (self.part.indexer.heads, -1)))  # (B, T, I, N)
         return (self.indexer(self.index_rotary(q, positions), self.index_keys(x, positions), positions),)
 
     def index_keys(self, x: Tensor, positions: Tensor) -> Tensor:
-        """What the indexer's queries are scored against, (B, tokens or blocks, N)."""
+        """The keys that the indexer's queries are scored against, (B, tokens or blocks, N)."""
         raise NotImplementedError
 
 
@@ -121,11 +121,11 @@ class LightningIndexer(Box):
         super().__init__()
         self.heads, self.dim, self.top_k, self.ratio = heads, dim, top_k, ratio
         what = "earlier token" if ratio == 1 else "whole entry"
-        self.explain = f"Scores every {what} in a few narrow heads, and passes on the best."
+        self.explain = f"Scores every {what} in a few narrow heads, and selects the best."
 
     def forward(self, q: Tensor, k: Tensor, weights: Tensor, positions: Tensor) -> Tensor:
-        """(B, T, I, N), (B, S, N), (B, T, I) -> places among the S keys, (B, T, K), best first; the last again and again where
-        there are fewer keys."""
+        """(B, T, I, N), (B, S, N), (B, T, I) -> indices among the S keys, (B, T, K), best first; the last one is repeated if
+        there are fewer than K keys."""
         if not k.shape[1]:
             return torch.zeros(*q.shape[:2], self.top_k, dtype=torch.long, device=q.device)
         scores = F.relu(torch.einsum("btid,bsd->btis", q.float(), k.float()) * self.dim**-0.5)  # (B, T, I, S)
@@ -141,39 +141,39 @@ class LightningIndexer(Box):
 
 
 def check_pooled(position: Position, head_dim: int) -> None:
-    """Raise ValueError where keys that are pooled once and kept cannot be turned."""
+    """Raise ValueError if the rotation of pooled keys, which are computed once and cached, is not possible."""
     check_turned(position, head_dim)
     if isinstance(getattr(position, "scaling", None), Dynamic | LongRope):
         raise ValueError(
-            "position.scaling: pooled keys stay as they were turned; give one that no text's length changes"
+            "position.scaling: pooled keys are rotated once; give a scaling that does not change with the text's length"
         )
 
 
 def ordered(worth: Tensor) -> torch.return_types.sort:
-    """Best first. Ties are common (ReLU, a token twice): the earlier goes first, in a prompt as in a decode."""
+    """Best first. Ties are common (ReLU, a repeated token): the earlier one comes first, both in a prompt and in decoding."""
     return worth.sort(dim=-1, descending=True, stable=True)
 
 
 def best_blocks(worth: Tensor, count: int) -> Tensor:
-    """Numbers of the best blocks, (..., blocks) -> (..., count): -1 where no more are worth anything."""
+    """Indices of the best blocks, (..., blocks) -> (..., count); -1 where no more blocks can be chosen."""
     best = ordered(worth)
     chosen = best.indices.masked_fill(best.values == -torch.inf, -1)[..., :count]
     return F.pad(chosen, (0, count - chosen.shape[-1]), value=-1)
 
 
 def within(chosen: Tensor, positions: Tensor, keys: int, block: int) -> Tensor:
-    """Which keys lie in the chosen blocks and before each query: (B, T, I, K) -> (B, I, T, S)."""
+    """Which keys are in the chosen blocks and before each query: (B, T, I, K) -> (B, I, T, S)."""
     place = key_positions(positions, keys) // block  # (S,)
     return (chosen.unsqueeze(-1) == place).any(dim=-2).transpose(1, 2) & ALL.seen(positions, keys)
 
 
 def whole(positions: Tensor, entries: int, ratio: int) -> Tensor:
-    """Which entries of `ratio` tokens each query may see, (T, E): those whose tokens are all past, its own included."""
+    """Which entries of `ratio` tokens each query may see, (T, E): those whose tokens are all at or before its position."""
     return torch.arange(entries, device=positions.device) < ((positions + 1) // ratio)[:, None]
 
 
 def block_pairs(new: int, past: int, block: int, most: int) -> int:
-    """(query, key) pairs where each query reads `most` blocks: all whole but its own, of which it sees what came before."""
+    """(query, key) pairs if each query reads `most` blocks: all complete except its own, of which it sees the tokens so far."""
 
     def upto(n: int) -> int:  # the pairs of the first n positions
         plain = min(n, most * block)  # these see everything

@@ -1,5 +1,5 @@
-"""Compressed attention (DeepSeek-V4, sections 2.3.1 and 2.3.2): a short window of tokens as they are, and of all before
-them one entry for every few tokens, all of these entries or those that an indexer chooses."""
+"""Compressed attention (DeepSeek-V4, sections 2.3.1 and 2.3.2): a short window of single tokens, and for all earlier tokens
+one entry for every few tokens; attention reads all entries or those that an indexer chooses."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
@@ -39,34 +39,30 @@ Ratio = Annotated[int, Field(ge=1, le=512)]
 
 
 class EntryIndexer(Spec):
-    """Scores the entries in narrow heads, by keys that are compressed as the entries are."""
+    """Scores the entries in narrow heads, with keys that are compressed like the entries."""
 
     heads: Heads = Field(description="Query heads of the indexer", examples=[64])
-    dim: HeadDim = Field(
-        description="Channels of its queries, and of the key that is kept for an entry", examples=[128]
-    )
+    dim: HeadDim = Field(description="Channels of its queries, and of the key cached for each entry", examples=[128])
     top_k: Width = Field(description="Entries that each token attends to", examples=[512])
 
 
 class CompressedAttention(Mixer):
-    """Every head attends to the same vectors, each of them key and value at once: those of the last `window` tokens, and
+    """All heads attend to the same vectors, each of which is both key and value: those of the last `window` tokens, and
     entries that are pooled from `ratio` tokens each. H = heads, D = head_dim, R = rope_dim, E = entries so far."""
 
     title = "Compressed attention"
 
     kind: Literal["compressed_attention"]
     heads: Heads = Field(description="Query heads", examples=[64])
-    head_dim: HeadDim = Field(
-        description="Channels of a query head, and of a key that is its value too", examples=[512]
-    )
-    rope_dim: HeadDim = Field(description="Channels of these that turn, the last of them", examples=[64])
-    q_rank: Rank = Field(description="Width that queries, the indexer's too, are compressed to", examples=[1024])
-    window: Length = Field(128, description="Tokens that are attended to as they are, the token itself included")
-    ratio: Ratio | None = Field(None, description="Tokens that one entry is pooled from; no entries if empty")
-    overlap: bool = Field(False, description="An entry is pooled from the `ratio` tokens before its own as well")
-    indexer: EntryIndexer | None = Field(None, description="Chooses the entries; all are attended to if empty")
-    out_groups: Heads = Field(1, description="Groups of heads whose output is compressed apart")
-    out_rank: Rank = Field(description="Width that each group's output is compressed to", examples=[1024])
+    head_dim: HeadDim = Field(description="Channels of a query head, and of the shared key and value", examples=[512])
+    rope_dim: HeadDim = Field(description="Channels of these with rotary embedding, the last ones", examples=[64])
+    q_rank: Rank = Field(description="Rank of the query projection, shared with the indexer", examples=[1024])
+    window: Length = Field(128, description="Size of the sliding window, the token itself included")
+    ratio: Ratio | None = Field(None, description="Tokens per pooled entry; no entries if empty")
+    overlap: bool = Field(False, description="Each entry is also pooled from the `ratio` tokens before its own")
+    indexer: EntryIndexer | None = Field(None, description="Chooses the entries; attention reads all of them if empty")
+    out_groups: Heads = Field(1, description="Groups of heads whose output is compressed separately")
+    out_rank: Rank = Field(description="Rank of each group's output projection", examples=[1024])
     norm: Inherited[Norm] = OF_MODEL
     position: Inherited[Position] = OF_MODEL
 
@@ -74,11 +70,13 @@ class CompressedAttention(Mixer):
     def _consistent(self):
         check_groups("out_groups", self.heads, "heads", self.out_groups)
         if self.rope_dim > self.head_dim:
-            raise ValueError(f"rope_dim: a head has {self.head_dim} channels; give at most that")
+            raise ValueError(
+                f"rope_dim: {self.rope_dim} is more than the {self.head_dim} channels of a head; give at most {self.head_dim}"
+            )
         if self.ratio is None and (self.indexer or self.overlap):
-            raise ValueError("ratio: there are no entries to choose or to overlap; give a ratio")
+            raise ValueError("ratio: it is empty, so there are no entries for the indexer or the overlap; give a ratio")
         if self.indexer and self.indexer.dim < self.rope_dim:
-            raise ValueError(f"indexer.dim: {self.rope_dim} of its channels turn; give at least that")
+            raise ValueError(f"indexer.dim: {self.rope_dim} of its channels are rotated; give at least {self.rope_dim}")
         return self
 
     @property
@@ -114,7 +112,7 @@ class CompressedAttention(Mixer):
         return {"key": (length, self.heads, self.head_dim), "value": (length, self.heads, self.head_dim)}
 
     def state(self, d_model: int) -> dict[str, Shape]:
-        """What the tokens of the next entry have left so far: their values and their weights' logits."""
+        """What is kept of the tokens of the next entry: their values and the logits of their weights."""
         if not self.ratio:
             return {}
         pooled = {"pending": self.head_dim} | ({"pending index": self.indexer.dim} if self.indexer else {})
@@ -122,7 +120,7 @@ class CompressedAttention(Mixer):
         return {name: (self.span, wide * dim) for name, dim in pooled.items()}
 
     def pairs(self, new: int, past: int) -> int:
-        """Pairs that attention scores: with the tokens of the window, and with entries."""
+        """How many pairs attention scores: with the tokens of the window, and with entries."""
         near, most = causal_pairs(new, past, self.window), self.indexer.top_k if self.indexer else None
         return near + (entry_pairs(new, past, self.ratio, most) if self.ratio else 0)
 
@@ -177,30 +175,30 @@ class CompressedAttention(Mixer):
 
     def explain(self, d_model: int) -> str:
         words = (
-            f"{self.heads} query heads read one vector of {self.head_dim} a token, key and value at once, of the last "
+            f"{self.heads} query heads read one vector of {self.head_dim} values per token, both key and value, for the last "
             f"{self.window:,} tokens. "
         )
         if self.ratio:
-            words += (
-                f"Of all that came before, {self.span} tokens are pooled into one such entry, for every {self.ratio}. "
-            )
+            words += f"For all earlier tokens, there is one such entry for every {self.ratio} tokens, pooled from {self.span}. "
         if self.indexer:
             words += f"An indexer chooses the best {self.indexer.top_k:,} entries for each token. "
         elif self.ratio:
             words += "Each token attends to all of them. "
-        given = f"each of {self.out_groups} groups of heads gives" if self.out_groups > 1 else "all heads give"
-        return words + f"What {given} is compressed to {self.out_rank:,} channels before the output."
+        given = f"each of {self.out_groups} groups of heads" if self.out_groups > 1 else "all heads"
+        return (
+            words + f"The output of {given} is compressed to {self.out_rank:,} channels before the output projection."
+        )
 
     def checklist(self, d_model: int) -> Iterator[str]:
-        yield f"Keys are values: the last {self.rope_dim} channels of the output are turned back by the query's position."
+        yield f"Keys are also the values: the last {self.rope_dim} channels of the output are rotated back by the query's position."
         yield "Queries have a norm without weights on each head, keys one with weights; each head has a sink."
         if self.ratio:
-            yield f"An entry turns as its first token's position; a query sees it once all its {self.ratio} tokens are past."
-            yield "Within an entry each channel has its own softmax over tokens, of a projection plus a learned bias by place."
+            yield f"An entry is rotated by the position of its first token; a query sees it once all its {self.ratio} tokens are past."
+            yield "Within an entry, each channel has its own softmax over tokens, of a projection plus a learned bias for each place."
         if self.overlap:
-            yield "A token has two values and two logits: one for its own entry, one for the next; the first entry has no before."
+            yield "A token has two values and two logits: one for its own entry, one for the next; the first entry has none before it."
         if self.indexer:
-            yield "The indexer's scores pass ReLU before its heads are weighed and summed; its keys are pooled by weights of their own."
+            yield "The indexer's scores pass ReLU before the weighted sum over its heads; its keys are pooled with their own weights."
         yield from self.position.checklist(self.rope_dim)
 
 
@@ -250,7 +248,7 @@ def turning(part: CompressedAttention, back: bool = False) -> nn.Module:
 
 
 class Compressor(nn.Module):
-    """Tokens to entries, each normalised and turned by the position of its first token."""
+    """Tokens to entries, each normalised and rotated by the position of its first token."""
 
     def __init__(self, part: CompressedAttention, ratio: int, d_model: int, dim: int):
         super().__init__()
@@ -264,7 +262,7 @@ class Compressor(nn.Module):
         self.cache = Keep()
 
     def forward(self, x: Tensor, past: int) -> Tensor:  # (B, T, d_model) -> (B, E, D)
-        new = torch.cat((self.kv(x), self.gate(x)), dim=-1)  # (B, T, 2 D), twice that where entries overlap
+        new = torch.cat((self.kv(x), self.gate(x)), dim=-1)  # (B, T, 2 D), twice that if entries overlap
         entries, left = self.pool(new, self.pending.before(new), past)
         self.pending(left)
         entries = self.norm(entries)
@@ -290,7 +288,7 @@ class Pool(Box):
         )
 
     def forward(self, x: Tensor, before: Tensor, past: int) -> tuple[Tensor, Tensor]:
-        """(B, T, 2 wide), (B, span, 2 wide) -> the entries that are whole now (B, E, dim), and the last `span` tokens."""
+        """(B, T, 2 wide), (B, span, 2 wide) -> the entries that are complete now (B, E, dim), and the last `span` tokens."""
         x = torch.cat((before, x), dim=1)  # tokens past - span, past - span + 1, ...
         made, span = self.made(x.shape[1] - before.shape[1], past), before.shape[1]
         left = x[:, -span:]
@@ -299,7 +297,9 @@ class Pool(Box):
         first = past // self.ratio
         tokens = x[:, (first + 1) * self.ratio - past :].unfold(1, span, self.ratio)  # (B, E, 2 wide, span)
         tokens = tokens.unflatten(2, (2, self.sides, self.dim)).unflatten(-1, (self.sides, self.ratio))
-        tokens = tokens.diagonal(dim1=3, dim2=5)  # (B, E, 2, dim, ratio, sides): the side before gives its first half
+        tokens = tokens.diagonal(
+            dim1=3, dim2=5
+        )  # (B, E, 2, dim, ratio, sides): the tokens before give their first half
         values, logits = tokens[:, :, 0], tokens[:, :, 1].float()
         logits = logits + self.bias.float().unflatten(1, (self.sides, self.dim)).permute(2, 0, 1)
         if self.sides == 2 and first == 0:  # nothing is before the first entry
@@ -310,7 +310,7 @@ class Pool(Box):
         return (weights * values.flatten(-2)).sum(dim=-1), left
 
     def made(self, new: int, past: int) -> int:
-        """How many entries become whole."""
+        """How many entries become complete."""
         return (past + new) // self.ratio - past // self.ratio
 
     def outline(self, x: Tensor, before: Tensor, past: int) -> tuple[Tensor, Tensor]:
@@ -322,7 +322,7 @@ class CompressedCore(Box):
 
     box = "attention_core"
     label = "Scaled dot-product attention"
-    explain = "Each query is scored against the window's tokens and the entries; one softmax weighs both, and a sink."
+    explain = "Each query is scored against the window's tokens and the entries; one softmax covers both, and a sink."
 
     def __init__(self, part: CompressedAttention):
         super().__init__()
@@ -352,7 +352,7 @@ class CompressedCore(Box):
 
 
 class GroupedLinear(Box):
-    """A linear map for each group of channels: in groups times as few weights as one for all of them."""
+    """A linear map for each group of channels: it has 1 / groups of the weights of one map for all channels."""
 
     box = "linear"
 
@@ -360,7 +360,7 @@ class GroupedLinear(Box):
         super().__init__()
         self.weight = normal(groups, d_out, d_in)
         self.label = f"Linear {groups} × {d_in:,} → {d_out:,}"
-        self.explain = f"{groups} groups of channels, each through a matrix of {d_out:,} × {d_in:,} weights of its own."
+        self.explain = f"{groups} groups of channels, each with its own matrix of {d_out:,} × {d_in:,} weights."
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T, groups d_in) -> (B, T, groups d_out)
         return torch.einsum("btgi,goi->btgo", x.unflatten(-1, (len(self.weight), -1)), self.weight).flatten(2)

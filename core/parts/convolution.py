@@ -1,4 +1,4 @@
-"""Short convolutions over time: LFM2's gated mixer, and the causal convolution that recurrent parts have before their core."""
+"""Short convolutions over time: LFM2's gated mixer, and the causal convolution before the core of recurrent parts."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
@@ -15,8 +15,8 @@ Kernel = Annotated[int, Field(ge=2, le=64)]
 
 
 class CausalConvolution(Box):
-    """Each channel alone over the last `kernel` tokens: y_t = sum over k of w_k x_(t - K + 1 + k), then perhaps an activation.
-    With a dilation, over as many tokens that are so far apart.
+    """Each channel alone over the last `kernel` tokens: y_t = sum over k of w_k x_(t - K + 1 + k), then an optional activation.
+    With a dilation, these tokens are `dilation` apart.
 
     Between calls the last (kernel - 1) * dilation inputs are its `State`.
     """
@@ -55,7 +55,7 @@ class ShortConvolution(Recurrence):
     title = "Gated short convolution"
 
     kind: Literal["short_convolution"] = "short_convolution"
-    kernel: Kernel = Field(3, description="Tokens that one output sees, itself included")
+    kernel: Kernel = Field(3, description="Kernel size: tokens that one output reads, itself included")
     bias: bool = Field(False, description="Biases on the projections and the convolution")
 
     @property
@@ -84,13 +84,13 @@ class ShortConvolution(Recurrence):
 
     def explain(self, d_model: int) -> str:
         return (
-            f"Each channel mixes its last {self.kernel} tokens, gated before and after by the input itself. "
-            f"Only {self.kernel - 1} × {d_model:,} values are kept, however long the text."
+            f"Each channel mixes its last {self.kernel} tokens, with a gate before and after, both computed from the input. "
+            f"Only {self.kernel - 1} × {d_model:,} values are kept, whatever the length of the text."
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
         yield "The projection gives B, C and x in this order; B gates before the convolution and C after it."
-        yield "There is no activation: the gates are products."
+        yield "There is no activation: the gates are plain products."
 
 
 class ShortConvolutionModule(nn.Module):

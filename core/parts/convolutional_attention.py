@@ -1,5 +1,5 @@
-"""Compressed convolutional attention (arXiv:2510.04476): attention at a width below the stream's, with queries and keys that
-pass convolutions over time and values that half come from the token before. ZAYA1's mixer."""
+"""Compressed convolutional attention (arXiv:2510.04476): attention in fewer channels than the residual stream, with queries and keys that
+pass convolutions over time and values of which half come from the token before. ZAYA1's mixer."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
@@ -23,21 +23,21 @@ class ConvolutionalAttention(Mixer):
 
     kind: Literal["convolutional_attention"]
     heads: Heads = Field(description="Query heads", examples=[8])
-    kv_heads: Heads = Field(description="Key and value heads: as many as heads, or a divisor of them", examples=[2])
+    kv_heads: Heads = Field(description="Key and value heads: a divisor of the query heads", examples=[2])
     head_dim: HeadDim = Field(description="Channels of a head", examples=[128])
-    kernel: Kernel = Field(2, description="Tokens that the convolution of each channel alone sees")
+    kernel: Kernel = Field(2, description="Kernel size of the first convolution, of each channel alone")
     head_kernel: Annotated[int, Field(ge=1, le=64)] = Field(
-        2, description="Tokens that the convolution of all channels of a head, which comes after it, sees"
+        2, description="Kernel size of the second convolution, over all channels of a head"
     )
-    sight: Sight = Field(ALL, description="Which tokens a query sees")
-    bias: bool = Field(False, description="Biases on query, key, value and output")
+    sight: Sight = Field(ALL, description="Attention mask: which tokens a query sees")
+    bias: bool = Field(False, description="Biases on the query, key, value and output projections")
     position: Inherited[Position] = OF_MODEL
 
     @model_validator(mode="after")
     def _consistent(self):
         check_groups("kv_heads", self.heads, "heads", self.kv_heads)
         if self.kv_heads * self.head_dim % 2:
-            raise ValueError("head_dim: half of all value channels come from the token before; give an even number")
+            raise ValueError("head_dim: half of the value channels come from the token before; give an even number")
         return self
 
     @property
@@ -50,21 +50,21 @@ class ConvolutionalAttention(Mixer):
 
     @property
     def channels(self) -> int:
-        """Of queries and keys together: what the convolutions run over."""
+        """Channels of queries and keys together, over which the convolutions run."""
         return (self.heads + self.kv_heads) * self.head_dim
 
     @property
     def before(self) -> int:
-        """Tokens before its own that a query or key is made of."""
+        """Earlier tokens that a query or key is computed from."""
         return self.kernel + self.head_kernel - 2
 
     @property
     def half(self) -> int:
-        """Value channels of the token itself, and as many of the one before."""
+        """Value channels from the token itself; as many come from the one before."""
         return self.kv_heads * self.head_dim // 2
 
     def pairs(self, new: int, past: int) -> int:
-        """How many (query, key) pairs meet for `new` queries after `past` keys."""
+        """How many (query, key) pairs are scored for `new` queries after `past` keys."""
         return self.sight.pairs(new, past)
 
     def build(self, d_model: int) -> nn.Module:
@@ -109,15 +109,15 @@ class ConvolutionalAttention(Mixer):
     def explain(self, d_model: int) -> str:
         wide, kept = self.heads * self.head_dim, 2 * self.kv_heads * self.head_dim
         return (
-            f"All of attention happens in {wide:,} channels where the stream has {d_model:,}. Queries and keys pass two "
-            f"convolutions over the last {self.before + 1} tokens, half of the value channels are those of the token before. "
-            f"It keeps {kept:,} values a token, and {self.before * self.channels + self.half:,} whatever the length."
+            f"Attention works in {wide:,} channels, while the stream has {d_model:,}. Queries and keys pass two "
+            f"convolutions over the last {self.before + 1} tokens; half of the value channels come from the token before. "
+            f"It caches {kept:,} values per token, and {self.before * self.channels + self.half:,} for any length."
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
-        yield "The second convolution mixes the channels of each head; before the text both see zeros, the second with the first's bias."
-        yield "Half the sum of a query and its key joins the convolved query; the mean of those over a group joins the key."
-        yield f"Queries and keys are then as long as √{self.head_dim}, the keys of each head times a learned number."
+        yield "The second convolution mixes the channels of each head. Before the text both read zeros, the second plus the first's bias."
+        yield "Half the sum of a query and its key is added to the convolved query; its mean over a group is added to the key."
+        yield f"Queries and keys are then scaled to length √{self.head_dim}, and the keys of each head multiplied by a learned number."
         yield "The value heads are the token's own channels first, then those of the token before."
         yield from self.sight.checklist()
         yield from self.position.checklist(self.head_dim)
@@ -167,7 +167,7 @@ class TwoConvolutions(Box):
     """Over time: each channel alone, then all channels of each head together; both with a bias."""
 
     box = "convolution"
-    explain = "Each query and key channel over its last tokens, then each head's channels together over theirs."
+    explain = "First each query and key channel alone over its last tokens, then all channels of each head together."
 
     def __init__(self, part: ConvolutionalAttention):
         super().__init__()
@@ -194,13 +194,11 @@ def _weight(channels: int, width: int, kernel: int) -> nn.Parameter:
 
 
 class LengthenedMeans(Box):
-    """The convolved queries and keys, plus means of what they were before; then all of one length."""
+    """The convolved queries and keys plus means of the unconvolved ones; then all are scaled to one length."""
 
     box = "norm"
     label = "Means, one length"
-    explain = (
-        "What queries and keys were before the convolutions joins them as means; then each is brought to one length."
-    )
+    explain = "Means of the unconvolved queries and keys are added; then each vector is scaled to one length."
 
     def __init__(self, part: ConvolutionalAttention):
         super().__init__()
@@ -225,11 +223,11 @@ class LengthenedMeans(Box):
 
 
 class Delay(Box):
-    """Each token is given what the one before it was; the first, zeros. Then the bias."""
+    """Each token gets the vector of the token before it; the first gets zeros. Then the bias."""
 
     box = "convolution"
     label = "One token later"
-    explain = "Half of the value channels are those of the token before."
+    explain = "Half of the value channels come from the token before."
 
     def __init__(self, part: ConvolutionalAttention):
         super().__init__()

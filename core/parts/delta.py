@@ -1,4 +1,4 @@
-"""Gated delta net (arXiv:2412.06464): linear attention whose state forgets by a gate and is corrected by the delta rule."""
+"""Gated delta net (arXiv:2412.06464): linear attention with a state that decays by a gate and is corrected by the delta rule."""
 
 from collections.abc import Iterator
 from typing import Literal, Self
@@ -21,15 +21,15 @@ class GatedDeltaNet(Recurrence):
     title = "Gated delta net"
 
     kind: Literal["gated_delta_net"]
-    heads: Heads = Field(description="Value heads, each with a state of its own", examples=[32])
-    key_heads: Heads = Field(description="Query and key heads: as many as heads, or a divisor of them", examples=[16])
+    heads: Heads = Field(description="Value heads, each with its own state", examples=[32])
+    key_heads: Heads = Field(description="Query and key heads: a divisor of the value heads", examples=[16])
     key_dim: HeadDim = Field(description="Channels of a query or key head", examples=[128])
     value_dim: HeadDim = Field(description="Channels of a value head", examples=[128])
-    kernel: Kernel = Field(4, description="Tokens that the convolution on queries, keys and values sees")
-    activation: Plain = Field("silu", description="What follows the convolution")
-    sigmoid_gate: bool = Field(False, description="The output's gate passes a sigmoid, not SiLU (Qwen 4)")
-    negative: bool = Field(False, description="Beta reaches 2, so that a token can flip what a key holds (Olmo Hybrid)")
-    out_eps: Eps | None = Field(None, description="Epsilon of the output's norm, where it differs from the model's")
+    kernel: Kernel = Field(4, description="Kernel size of the convolution on queries, keys and values")
+    activation: Plain = Field("silu", description="Activation after the convolution")
+    sigmoid_gate: bool = Field(False, description="The output gate uses a sigmoid, not SiLU (Qwen 4)")
+    negative: bool = Field(False, description="Beta ranges up to 2, so negative eigenvalues are possible (Olmo Hybrid)")
+    out_eps: Eps | None = Field(None, description="Epsilon of the output norm; the model's if empty")
     norm: Inherited[Norm] = OF_MODEL
 
     @model_validator(mode="after")
@@ -39,7 +39,7 @@ class GatedDeltaNet(Recurrence):
 
     @property
     def channels(self) -> int:
-        """Of queries, keys and values together: what the convolution runs over."""
+        """Channels of queries, keys and values together, over which the convolution runs."""
         return 2 * self.key_heads * self.key_dim + self.heads * self.value_dim
 
     def build(self, d_model: int) -> nn.Module:
@@ -77,19 +77,19 @@ class GatedDeltaNet(Recurrence):
     def explain(self, d_model: int) -> str:
         kept = self.heads * self.key_dim * self.value_dim
         return (
-            f"Each of {self.heads} heads keeps a matrix of {self.key_dim} × {self.value_dim}, {kept:,} values in all, however "
-            "long the text. Each token lets it fade by a gate and corrects what it answers to the token's key. No scores, "
+            f"Each of {self.heads} heads keeps a matrix of {self.key_dim} × {self.value_dim}, {kept:,} values in all, whatever "
+            "the length of the text. Each token decays it by a gate and corrects the value that it returns for the token's key. No scores, "
             "no growing cache."
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
-        yield "Queries and keys are divided by their own length (eps 1e-6 under the root), queries by √key_dim too."
-        yield "Decay is −exp(A) · softplus(a + dt), in float32, and is applied before the state is read."
+        yield "Queries and keys are divided by their L2 norm (eps 1e-6 under the root), queries also by √key_dim."
+        yield "The log decay is −exp(A) · softplus(a + dt), in float32; the decay is applied before the state is read."
         yield f"The convolution of {self.kernel} on queries, keys and values is followed by {NAMES[self.activation]}."
         if self.negative:
             yield "Beta is twice a sigmoid: the state's eigenvalues reach −1 (arXiv:2411.12537)."
         gate = "a sigmoid" if self.sigmoid_gate else "SiLU"
-        yield f"The output's norm is on each head; its gate goes through {gate} after the norm."
+        yield f"The output norm is over each head; its gate passes {gate} and is applied after the norm."
 
 
 class GatedDeltaNetModule(nn.Module):
@@ -128,9 +128,7 @@ class DeltaRule(Box):
 
     box = "recurrence"
     label = "Gated delta rule"
-    explain = (
-        "Token after token: the state fades, what it answers to the key moves toward the value, the query reads it."
-    )
+    explain = "Token by token: the state decays, its value for the key moves toward the token's value, and the query reads it."
 
     def __init__(self, heads: int, negative: bool):
         super().__init__()
@@ -156,7 +154,7 @@ class DeltaRule(Box):
 
 
 def delta_rule(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, fade: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """Token after token in float32: (B, T, H, K) twice, (B, T, H, V), (B, T, H), (B, T, H, K or 1), (B, H, K, V) ->
+    """Token by token, in float32: (B, T, H, K) twice, (B, T, H, V), (B, T, H), (B, T, H, K or 1), (B, H, K, V) ->
     (B, T, H, V) and the state after."""
     state, out = state.float(), []
     for t in range(q.shape[1]):
@@ -169,6 +167,6 @@ def delta_rule(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, fade: Tensor, stat
 
 
 def unit(x: Tensor) -> Tensor:
-    """Each vector of the last dimension over its length."""
+    """Each vector of the last dimension divided by its L2 norm."""
     x = x.float()
     return x * torch.rsqrt(x.square().sum(-1, keepdim=True) + 1e-6)

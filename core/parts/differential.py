@@ -1,4 +1,4 @@
-"""Differential attention (arXiv:2410.05258): what two softmaxes agree on is noise, and their difference is kept."""
+"""Differential attention (arXiv:2410.05258): the difference of two softmaxes cancels the noise that both contain."""
 
 import math
 from collections.abc import Iterator
@@ -31,16 +31,16 @@ from .softmax import ALL, masked_softmax
 
 
 class DifferentialAttention(Mixer):
-    """Heads stand in pairs: the first half's weights less lambda times the second half's average the values of two heads
-    side by side. lambda is learned and begins the higher the deeper a layer stands. H = heads, G = kv_heads, D = head_dim."""
+    """Heads form pairs: the attention weights of the first half minus lambda times those of the second average the values of two heads
+    side by side. lambda is learned and starts higher in deeper layers. H = heads, G = kv_heads, D = head_dim."""
 
     title = "Differential attention"
 
     kind: Literal["differential_attention"]
-    heads: Heads = Field(description="Query heads, an even number: half of them are subtracted", examples=[32])
+    heads: Heads = Field(description="Query heads, an even number; half of them are subtracted", examples=[32])
     kv_heads: Heads = Field(description="Key and value heads: an even divisor of heads", examples=[8])
     head_dim: HeadDim = Field(description="Channels of a query, key or value head", examples=[64])
-    bias: bool = Field(False, description="Biases on every projection")
+    bias: bool = Field(False, description="Biases on all projections")
     out_norm: Norm = Field(RMSNorm(eps=1e-5, weight=False), description="Norm of each pair's output")
     norm: Inherited[Norm] = OF_MODEL
     position: Inherited[Position] = OF_MODEL
@@ -48,7 +48,7 @@ class DifferentialAttention(Mixer):
     @model_validator(mode="after")
     def _consistent(self):
         if self.kv_heads % 2:
-            raise ValueError(f"kv_heads: {self.kv_heads} do not stand in pairs; give an even number")
+            raise ValueError(f"kv_heads: {self.kv_heads} heads do not form pairs; give an even number")
         check_groups("kv_heads", self.heads, "heads", self.kv_heads)
         return self
 
@@ -87,13 +87,13 @@ class DifferentialAttention(Mixer):
 
     def explain(self, d_model: int) -> str:
         return (
-            f"{self.heads} heads of {self.head_dim} channels in {self.heads // 2} pairs: one softmax less lambda times the "
-            f"other, so that what both give to everything cancels out. It keeps {2 * self.kv_heads * self.head_dim:,} values a token."
+            f"{self.heads} heads of {self.head_dim} channels in {self.heads // 2} pairs: one softmax minus lambda times the "
+            f"other, so that attention to irrelevant tokens cancels out. It caches {2 * self.kv_heads * self.head_dim:,} values per token."
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
-        yield "Heads i and i + H / 2 are a pair; value heads g and g + G / 2 stand side by side, so a pair's output is 2 D wide."
-        yield "lambda is exp(q1 · k1) − exp(q2 · k2) + 0.8 − 0.6 exp(−0.3 l) for the layer l, counted from 0."
+        yield "Heads i and i + H / 2 are a pair; value heads g and g + G / 2 are concatenated, so a pair's output is 2 D wide."
+        yield "lambda is exp(q1 · k1) − exp(q2 · k2) + 0.8 − 0.6 exp(−0.3 l) for layer l, counted from 0."
         yield "Each pair's output is normalised alone and multiplied by 0.2 + 0.6 exp(−0.3 l), which is not learned."
         yield from self.position.checklist(self.head_dim)
 
@@ -127,7 +127,7 @@ class DifferentialCore(Box):
     box = "attention_core"
     label = "Difference of two softmaxes"
     layer = 0
-    explain = "Each pair of heads scores the keys twice; the second softmax, times lambda, is taken from the first."
+    explain = "Each pair of heads scores the keys twice; lambda times the second softmax is subtracted from the first."
 
     def __init__(self, part: DifferentialAttention):
         super().__init__()
@@ -137,7 +137,7 @@ class DifferentialCore(Box):
 
     @property
     def start(self) -> float:
-        """Where lambda begins in this layer."""
+        """The initial lambda of this layer."""
         return 0.8 - 0.6 * math.exp(-0.3 * self.layer)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor) -> Tensor:

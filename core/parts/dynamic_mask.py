@@ -1,4 +1,4 @@
-"""Dynamic mask attention (Doge, arXiv:2412.11834): a key's value decides how much of it is seen, and in long texts whether."""
+"""Dynamic mask attention (Doge, arXiv:2412.11834): the value of a key decides its weight, and in long texts whether it is read at all."""
 
 from collections.abc import Iterator
 from typing import Literal, Self
@@ -14,18 +14,18 @@ from .chosen import ordered
 
 
 class DynamicMaskAttention(Attention):
-    """Each key adds exp(a softplus(W v)) to every score with it, one number a key and value head, and a query sees only the
-    `keep` keys with the largest ones."""
+    """Each key adds exp(a softplus(W v)) to its scores, one number per key and value head, and a query sees only the
+    `keep` keys with the largest numbers."""
 
     title = "Dynamic mask attention"
 
     kind: Literal["dynamic_mask_attention"]  # type: ignore[assignment]
-    keep: Length = Field(2_048, description="Keys that a query sees at most, those with the largest weights")
+    keep: Length = Field(2_048, description="Most keys that a query sees: those with the largest weights")
 
     @model_validator(mode="after")
     def _whole(self):
         if self.sight.chunk:
-            raise ValueError("sight.chunk: a dynamic mask chooses among all keys or those of a window; leave it out")
+            raise ValueError("sight.chunk: a dynamic mask chooses among all keys or those of a window; remove it")
         return self
 
     @property
@@ -54,10 +54,10 @@ class DynamicMaskAttention(Attention):
         yield f"best {self.keep:,} keys"
 
     def explain(self, d_model: int) -> str:
-        return f"{super().explain(d_model)} Each value gives its key a weight, and a query sees the {self.keep:,} heaviest keys."
+        return f"{super().explain(d_model)} Each value gives its key a weight; a query sees the {self.keep:,} largest."
 
     def checklist(self, d_model: int) -> Iterator[str]:
-        yield "A key's weight is exp(a · softplus(W v)) of its value in all heads together, and is added to the scaled scores."
+        yield "A key's weight is exp(a · softplus(W v)), with its values in all heads together as v, and is added to the scaled scores."
         yield from super().checklist(d_model)
 
 
@@ -71,11 +71,11 @@ class DynamicMaskModule(AttentionModule):
 
 
 class KeyWeights(Box):
-    """exp(a softplus(W v)) of the values of all heads together: one number a key and value head."""
+    """exp(a softplus(W v)) of the values of all heads together: one number per key and value head."""
 
     box = "activation"
     label = "Key weights"
-    explain = "Each token's values give its key a weight in every key and value head."
+    explain = "The values of a token give its key a weight in each key and value head."
 
     def __init__(self, part: DynamicMaskAttention):
         super().__init__()
@@ -91,10 +91,10 @@ class KeyWeights(Box):
 
 
 class DynamicMaskCore(CausalAttention):
-    """Softmax attention with a weight for each key, to the heaviest of those that a query may see."""
+    """Softmax attention with a weight added for each key, over the visible keys with the largest weights."""
 
     part: DynamicMaskAttention
-    explain = "Scores plus a weight for each key, which its value gives; the softmax is over the heaviest keys alone."
+    explain = "Scores plus a weight for each key, computed from its value; the softmax is over the keys with the largest weights."
 
     def placed(self, scores: Tensor, positions: Tensor, weights: Tensor) -> Tensor:
         """(B, G, H / G, T, S), (T,), (B, S, G) -> as the scores."""

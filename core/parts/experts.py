@@ -35,21 +35,19 @@ from .router import Count, Router, RouterModule
 
 
 class Shared(Spec):
-    """A feed-forward network that every token passes, beside those it is sent to."""
+    """A feed-forward network that every token passes, in addition to its routed experts."""
 
     d_ff: Width = Field(
-        description="Its width; several shared experts are one network of their summed width", examples=[1024]
+        description="Hidden size; several shared experts form one network of their summed width", examples=[1024]
     )
-    count: Count = Field(1, description="How many experts that width stands for")
-    gate: bool = Field(False, description="Its output is multiplied by a sigmoid of the input (Qwen 2)")
-    scored: bool = Field(
-        False, description="The router scores each shared expert too, and its score counts beside the chosen (Inkling)"
-    )
-    bias: bool = Field(False, description="Biases in it, whether or not the routed experts have some")
-    limited: bool = Field(True, description="The routed experts' limit holds in it too (not in Hy4)")
-    average: bool = Field(False, description="Averaged with what the routed experts give, not added (Command A+)")
-    activation: Activation | None = Field(None, description="Where it differs from the routed experts'")
-    clamp: Positive | None = Field(None, description="Where it differs from the routed experts' (Step 3.5)")
+    count: Count = Field(1, description="Shared experts that this width holds")
+    gate: bool = Field(False, description="Multiplies its output by a sigmoid gate (Qwen 2)")
+    scored: bool = Field(False, description="The router also scores and weights each shared expert (Inkling)")
+    bias: bool = Field(False, description="Biases in it, independent of the routed experts")
+    limited: bool = Field(True, description="The routed experts' limit also applies here (not in Hy4)")
+    average: bool = Field(False, description="Averaged with the output of the routed experts, not added (Command A+)")
+    activation: Activation | None = Field(None, description="Its activation; the routed experts' if empty")
+    clamp: Positive | None = Field(None, description="Its clamp; the routed experts' if empty (Step 3.5)")
 
 
 class Experts(Activated, Part):
@@ -67,27 +65,27 @@ class Experts(Activated, Part):
 
     kind: Literal["experts"]
     count: Count = Field(description="Routed experts", examples=[8])
-    top_k: Count = Field(description="Experts that each token is sent to", examples=[2])
-    d_ff: Width = Field(description="Width of one expert", examples=[1024])
+    top_k: Count = Field(description="Routed experts per token", examples=[2])
+    d_ff: Width = Field(description="Hidden size of one expert", examples=[1024])
     zero: Annotated[int, Field(ge=0, le=4_096)] = Field(
-        0, description="Further experts without weights, which give back what they read: a token may choose them too"
+        0, description="Zero-computation experts, which return their input; a token may choose them too"
     )
-    skip: bool = Field(False, description="The experts without weights give nothing (ZAYA)")
+    skip: bool = Field(False, description="Zero-computation experts output zero instead (ZAYA)")
     bias: bool = Field(False, description="Biases in every expert")
-    out_bias: bool = Field(False, description="A bias on what the routed experts give together (JetMoE)")
-    router: Router = Field(Router(), description="How experts are chosen and weighed")
-    shared: Shared | None = Field(None, description="A network that every token passes as well")
+    out_bias: bool = Field(False, description="A bias on the sum of the routed experts (JetMoE)")
+    router: Router = Field(Router(), description="How experts are chosen and weighted")
+    shared: Shared | None = Field(None, description="A feed-forward network that every token passes")
     weigh: Literal["after", "before"] = Field(
-        "after", description="Weights multiply an expert's output, or its input (Llama 4)"
+        "after", description="Routing weights multiply an expert's output, or its input (Llama 4)"
     )
     latent: Width | None = Field(
-        None, description="Routed experts work on a projection of the stream to this width (Nemotron 3 Super)"
+        None, description="Routed experts work on a projection of the stream to this many channels (Nemotron 3 Super)"
     )
     branch_norms: bool = Field(
-        False, description="Routed experts and the shared network each have norms on what they read and give (Gemma 4)"
+        False, description="Routed experts and shared network each have an input and an output norm (Gemma 4)"
     )
     vocab_size: Annotated[
-        Inherited[Vocabulary], Field(description="Rows of a hashed router's table; the model's vocabulary unless given")
+        Inherited[Vocabulary], Field(description="Rows of a hashed router's table; the model's vocabulary if empty")
     ] = OF_MODEL
     norm: Inherited[PartNorm] = OF_MODEL
 
@@ -95,30 +93,34 @@ class Experts(Activated, Part):
     def _consistent(self):
         r = self.router
         if self.activation == "xielu":
-            raise ValueError("activation: xielu learns its slopes layer by layer, which experts do not; choose another")
+            raise ValueError(
+                "activation: xielu has learned slopes per layer, which experts do not support; give another activation"
+            )
         if self.branch_norms or r.hidden:
             check_plain("branch_norms" if self.branch_norms else "router.hidden", self.norm)
         if self.scored and (r.over != "all" or r.expert_scale or self.shared.d_ff % self.scored):
             raise ValueError(
-                "shared.scored: the shared experts are of equal width, and all experts' scores are compared"
+                "shared.scored: give a d_ff that its count divides, router.over all, and no router.expert_scale"
             )
         if self.skip and not self.zero:
-            raise ValueError("skip: there are no experts without weights; give zero")
+            raise ValueError("skip: there are no zero-computation experts; give zero")
         if self.zero and self.latent:
-            raise ValueError("zero: experts that give back what they read work on the stream; give no latent")
+            raise ValueError("zero: experts that return their input need the full stream; remove latent")
         if self.top_k > self.choices:
             raise ValueError(f"top_k: {self.top_k} is more than the {self.choices} experts; give 1 to {self.choices}")
         check_groups("router.groups", self.choices, "experts", r.groups)
         within = self.choices // r.groups * r.top_groups
         if self.top_k > within:
             raise ValueError(
-                f"top_k: {self.top_k} is more than the {within} experts of the {r.top_groups} groups a token may choose from; "
+                f"top_k: {self.top_k} is more than the {within} experts of the {r.top_groups} groups that a token may choose from; "
                 f"give 1 to {within}"
             )
         if r.each_group and self.top_k % r.groups:
-            raise ValueError(f"top_k: {self.top_k} experts are not as many from each of {r.groups} groups")
+            raise ValueError(
+                f"top_k: {self.top_k} experts cannot be split evenly over {r.groups} groups; give a multiple of {r.groups}"
+            )
         if r.groups > 1 and r.group_score == "top2" and self.choices // r.groups < 2:
-            raise ValueError("router.group_score: groups of one expert have no best two")
+            raise ValueError("router.group_score: groups of one expert have no best two; give max")
         return self
 
     def reads(self, d_model: int) -> tuple[Read, ...]:
@@ -141,7 +143,7 @@ class Experts(Activated, Part):
 
     @property
     def active(self) -> int:
-        """Of a token's experts, how many have weights: the average where all are chosen alike, and at least one."""
+        """How many of a token's experts have weights: the average if all are chosen equally often, and at least one."""
         return max(1, round(self.top_k * self.count / self.choices))
 
     def expert_parameters(self, d_model: int) -> int:
@@ -177,7 +179,7 @@ class Experts(Activated, Part):
         return Flops(flops)
 
     def shrink(self, scale: float) -> Self:
-        equal = 8 * max(1, self.scored)  # a width that divides into as many experts
+        equal = 8 * max(1, self.scored)  # a width that divides into this many experts
         shared = self.shared and self.shared.model_copy(
             update={"d_ff": scaled(self.shared.d_ff, scale, multiple=equal)}
         )
@@ -197,47 +199,47 @@ class Experts(Activated, Part):
 
     def explain(self, d_model: int) -> str:
         r = self.router
-        best = f"the {self.top_k} of its row in a fixed table" if r.hashed else f"the best {self.top_k}"
+        best = f"the {self.top_k} listed for it in a fixed table" if r.hashed else f"the best {self.top_k}"
         words = (
             f"A router scores {self.count} feed-forward networks for each token ({r.score}) and sends it to {best}. Each is "
             f"{NAMES[self.activation]} of width {self.d_ff:,}, {self.expert_parameters(d_model):,} parameters. "
         )
         if self.zero:
             words += (
-                f"{self.zero} more have no weights and give back what they read, so easy tokens cost less: of its {self.top_k} "
-                f"a token has {self.active} with weights where all are chosen alike, and so many are counted as active. "
+                f"{self.zero} more have no weights and return their input, so easy tokens cost less. If all are chosen equally often, "
+                f"{self.active} of a token's {self.top_k} have weights, and these are counted as active. "
             )
         if self.latent:
             words += f"They work on a projection of the stream to {self.latent:,} channels. "
         if r.each_group:
-            words += f"They stand in {r.groups} groups and each gives {self.top_k // r.groups}: groups are loaded evenly by design. "
+            words += f"They form {r.groups} groups, and a token uses {self.top_k // r.groups} of each: all groups have equal load. "
         elif r.groups > 1:
             words += f"A token may choose only from the best {r.top_groups} of {r.groups} groups. "
         if self.shared:
             words += f"A shared network of width {self.shared.d_ff:,} sees every token. "
         if r.selection_bias:
-            words += "A bias on the choice, raised for idle experts and lowered for busy ones, keeps the load even without a loss term. "
+            words += "A bias on the choice, higher for idle experts and lower for busy ones, balances the load without an auxiliary loss. "
         return words.strip()
 
     def checklist(self, d_model: int) -> Iterator[str]:
         yield from self.router.checklist(self.top_k, self.choices, d_model)
         if self.skip:
-            yield "A token that chooses an expert without weights is given nothing here."
+            yield "The output is zero for a zero-computation expert."
         elif self.zero:
-            yield f"Experts {self.count} to {self.choices - 1} return their input, times their weight like any other's output."
+            yield f"Experts {self.count} to {self.choices - 1} return their input, multiplied by their routing weight like all outputs."
         if self.weigh == "before":
-            yield "A weight multiplies what an expert reads, not what it gives."
+            yield "A routing weight multiplies the input of an expert, not its output."
         if self.shared and self.shared.gate:
             yield "The shared network's output is multiplied by a sigmoid of the input."
         if self.shared and self.beside_all is not self:
-            yield f"The shared network's activation is another: {NAMES[self.beside_all.activation]}."
+            yield f"The shared network has another activation: {NAMES[self.beside_all.activation]}."
             yield from self.beside_all.notes()
         if self.branch_norms:
-            yield "The routed experts and the shared network each read through a norm and give through another; then they are summed."
+            yield "The routed experts and the shared network each have a norm on the input and another on the output; then they are summed."
         if self.scored:
-            yield f"The {self.scored} shared experts' scores are among those that are divided by their sum; each weighs its own expert."
+            yield f"The {self.scored} shared experts' scores are normalised together with the others; each weights its own expert."
         if self.shared and self.shared.average:
-            yield "The sum of the shared network's output and the routed experts' is halved."
+            yield "The sum of the outputs of the shared network and the routed experts is halved."
         yield from self.notes()
 
 
@@ -263,7 +265,7 @@ class ExpertsModule(nn.Module):
                 self.add_module(f"{branch}_post_norm", part.norm.build(d_model))
 
     def forward(self, x: Tensor, tokens: Tensor | None = None) -> Tensor:
-        """(B, T, d_model), and (B, T) where the router is a table -> (B, T, d_model)."""
+        """(B, T, d_model), and (B, T) if the router is a table -> (B, T, d_model)."""
         weights, chosen, *shares = self.router(x, tokens)  # (B, T, K) twice, (B, T, S) of shared experts with scores
         h = self.experts_norm(x) if self.part.branch_norms else x
         y = self.experts(self.enter(h) if self.enter else h, weights, chosen)
@@ -278,12 +280,12 @@ class ExpertsModule(nn.Module):
 
 
 class StackedExperts(Box):
-    """All experts' matrices as one tensor a projection, (E, out, in), so that cost does not grow with their number."""
+    """All experts' matrices as one tensor per projection, (E, out, in), so that the time to build them does not grow with their number."""
 
     box = "experts"
     keeps_shape = True
     label = "Routed experts"
-    explain = "Each token passes the experts it was sent to; their outputs are summed by the router's weights."
+    explain = "Each token passes its chosen experts; their outputs are summed with the router's weights."
 
     def __init__(self, part: Experts, d_model: int):
         super().__init__()
@@ -307,7 +309,7 @@ class StackedExperts(Box):
         weight = weights.flatten()[order].unsqueeze(-1)
         slots = x.flatten(0, 1)[order // k]  # (B T K, d_model)
         slots = slots * weight if self.part.weigh == "before" else slots
-        slots, same = slots.tensor_split((self.filled(expert),))  # the last experts give back what they read
+        slots, same = slots.tensor_split((self.filled(expert),))  # the last experts return their input
         expert = expert[: len(slots)]
         gate = self.project("gate", slots, expert) if self.part.gated else None
         y = self.part.activate(self.project("up", slots, expert), gate)  # (B T K, d_ff)
@@ -318,7 +320,7 @@ class StackedExperts(Box):
         return y if self.out_bias is None else y + self.out_bias
 
     def filled(self, expert: Tensor) -> int:
-        """How many slots, of those sorted by expert, go to experts with weights; without values, as many as are counted."""
+        """How many slots, sorted by expert, go to experts with weights; on meta, where there are no values, the active ones."""
         if expert.is_meta:
             return len(expert) // self.part.top_k * self.part.active
         return int((expert < self.part.count).sum())
@@ -332,10 +334,10 @@ class StackedExperts(Box):
 
 def grouped_linear(x: Tensor, matrix: Tensor, expert: Tensor) -> Tensor:
     """x[i] @ matrix[expert[i]].T for rows sorted by expert: (N, in), (E, out, in), (N,) -> (N, out)."""
-    if x.is_meta:  # without values any expert's matrix gives the shape, and the FLOPs
+    if x.is_meta:  # without values, the matrix of any expert gives the shape and the FLOPs
         return x @ matrix[0].mT
     ends = torch.bincount(expert, minlength=len(matrix)).cumsum(0)
-    # grouped_mm wants rows of whole 16 bytes, and knows no float64.
+    # grouped_mm needs rows of a multiple of 16 bytes, and does not support float64.
     if not len(x) or x.dtype == torch.float64 or any(width % 8 for width in matrix.shape[1:]):
         rows = x.tensor_split(ends[:-1].cpu())
         return torch.cat([part @ m.mT for part, m in zip(rows, matrix, strict=True)])

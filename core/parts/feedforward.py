@@ -58,19 +58,19 @@ NAMES = {
 class Activated(Spec):
     """What feed-forward networks and experts have in common: an activation, gated or not.
 
-    clamped_swiglu is gpt-oss's (arXiv:2508.10925): the gate clamped from above and the other branch on both sides at
-    `clamp`, a swish of slope `swish_slope`, and one added to the other branch. capped_swiglu is Step 3.5's (arXiv:2602.10604):
-    what SwiGLU multiplies is cut at `clamp`, the gate after its swish. xielu is the expanded integral of ELU
-    (arXiv:2411.13010), whose two slopes each layer learns.
+    clamped_swiglu is gpt-oss's (arXiv:2508.10925): the gate is clamped from above and the up projection to ± `clamp`, with
+    a swish of slope `swish_slope` and one added to the up projection. capped_swiglu is Step 3.5's (arXiv:2602.10604):
+    both factors of SwiGLU are clamped at `clamp`, the gate after its swish. xielu is the expanded integral of ELU
+    (arXiv:2411.13010), with two learned slopes per layer.
     """
 
-    activation: Activation = Field("swiglu", description="The non-linearity; the -glu kinds multiply two projections")
-    clamp: Positive = Field(7.0, description="Where clamped_swiglu and capped_swiglu cut")
+    activation: Activation = Field("swiglu", description="Activation function; the -glu kinds multiply two projections")
+    clamp: Positive = Field(7.0, description="Limit at which clamped_swiglu and capped_swiglu clamp")
     swish_slope: Positive = Field(1.702, description="Slope of clamped_swiglu's swish")
     limit: Positive | None = Field(
-        None, description="The gate is cut from above at this, the other branch on both sides (DeepSeek-V4)"
+        None, description="Clamps the gate to at most this and the up projection to ± this (DeepSeek-V4)"
     )
-    gate_scale: Positive = Field(1.0, description="The gate is multiplied by this before its activation (Falcon H1)")
+    gate_scale: Positive = Field(1.0, description="Factor on the gate before its activation (Falcon H1)")
 
     @property
     def gated(self) -> bool:
@@ -84,19 +84,19 @@ class Activated(Spec):
         """What an implementation must get right about the activation."""
         if self.activation == "clamped_swiglu":
             yield (
-                f"The gate is clamped from above at {self.clamp:g}, the other branch on both sides; the swish has slope "
-                f"{self.swish_slope:g}, and one is added to the other branch."
+                f"The gate is clamped to at most {self.clamp:g}, the up projection to ±{self.clamp:g}; the swish has slope "
+                f"{self.swish_slope:g}, and one is added to the up projection."
             )
         elif self.activation == "capped_swiglu":
-            yield f"The gate is cut from above at {self.clamp:g} after its swish, the other branch on both sides."
+            yield f"The gate is clamped to at most {self.clamp:g} after its swish, the up projection to ±{self.clamp:g}."
         elif self.activation == "xielu":
-            yield "xIELU's slopes are softplus of what is stored, the negative one plus beta; each layer has its own two."
+            yield "xIELU's slopes are the softplus of the stored values, the negative one plus beta; each layer has its own two."
         elif "gelu" in (GATED.get(self.activation), self.activation):
             yield "GELU is the exact one, with the error function."
         elif self.activation.endswith("_tanh"):
             yield "GELU is its tanh approximation."
         if self.limit:
-            yield f"Before the activation the gate is cut from above at {self.limit:g}, the other branch at plus and minus that."
+            yield f"Before the activation, the gate is clamped to at most {self.limit:g}, the up projection to ±{self.limit:g}."
         if self.gate_scale != 1:
             yield f"The gate is multiplied by {self.gate_scale:g} before its activation."
 
@@ -115,25 +115,25 @@ class Activated(Spec):
 
 
 class FeedForward(Activated, Part):
-    """d_model -> d_ff -> d_model at every position alone; gated kinds multiply two projections on the way."""
+    """d_model -> d_ff -> d_model, at each position separately; gated kinds multiply two projections of width d_ff."""
 
     title = "Feed-forward"
     role = "feed_forward"
 
     kind: Literal["feed_forward"]
-    d_ff: Width = Field(description="Width between the two projections", examples=[4096])
-    bias: bool = Field(False, description="Biases on every projection")
+    d_ff: Width = Field(description="Hidden size, between the two projections", examples=[4096])
+    bias: bool = Field(False, description="Biases on all projections")
     sparsity: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="About this share of the gate's channels is cut to zero before the activation (Gemma 3n)"
+        0.0, description="Approximate share of the gate's channels set to zero before the activation (Gemma 3n)"
     )
-    sub_norm: bool = Field(False, description="A norm before the projection down (BitNet)")
-    out_scale: bool = Field(False, description="The output is multiplied by one learned number (Inkling)")
+    sub_norm: bool = Field(False, description="A norm before the down projection (BitNet)")
+    out_scale: bool = Field(False, description="Multiplies the output by one learned number (Inkling)")
     norm: Inherited[PartNorm] = OF_MODEL
 
     @model_validator(mode="after")
     def _consistent(self):
         if self.sparsity and not self.gated:
-            raise ValueError("sparsity: there is no gate whose channels could be cut")
+            raise ValueError("sparsity: this activation has no gate to sparsify; give 0, or a gated activation")
         if self.sub_norm:
             check_plain("sub_norm", self.norm)
         return self
@@ -157,21 +157,21 @@ class FeedForward(Activated, Part):
             yield f"{self.sparsity:.0%} sparse"
 
     def explain(self, d_model: int) -> str:
-        how = "two projections up, one gating the other" if self.gated else "one projection up"
+        how = "two up projections, one gates the other," if self.gated else "one up projection"
         return (
-            f"At each position alone: {how} from {d_model:,} to {self.d_ff:,} channels through {NAMES[self.activation]}, "
-            f"then one back down. {self.matrices} × {d_model:,} × {self.d_ff:,} weights, and nothing is kept."
+            f"At each position separately: {how} from {d_model:,} to {self.d_ff:,} channels with {NAMES[self.activation]}, "
+            f"then one down projection. {self.matrices} × {d_model:,} × {self.d_ff:,} weights, and nothing is cached."
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
         yield from self.notes()
         if self.sparsity:
             yield (
-                f"Before its activation the gate loses its mean plus {NormalDist().inv_cdf(self.sparsity):.4g} standard deviations "
-                "(of the population), and what is then below zero is zero."
+                f"Before its activation, the gate's mean plus {NormalDist().inv_cdf(self.sparsity):.4g} standard deviations "
+                "(of the population) is subtracted, and negative values become zero."
             )
         if self.sub_norm:
-            yield f"The {self.d_ff:,} channels are normalised after the activation, before the projection down."
+            yield f"The {self.d_ff:,} channels are normalised after the activation, before the down projection."
 
 
 def feed_forward_flops(part: Activated, d_model: int, d_ff: int, tokens: int) -> Flops:
@@ -193,11 +193,11 @@ class FeedForwardModule(nn.Module):
         self.out_scale = OutScale() if getattr(part, "out_scale", False) else None
 
     def forward(self, x: Tensor, shares: Tensor | None = None) -> Tensor:  # (B, T, d_model)
-        """`shares` (B, T, S) weigh S equal pieces of the width between, which are experts side by side."""
+        """`shares` (B, T, S) weight S equal pieces of the hidden channels, each of which is one shared expert."""
         return self.narrowed(self.up(x), None if self.gate is None else self.gate(x), shares)
 
     def narrowed(self, up: Tensor, gate: Tensor | None, shares: Tensor | None = None) -> Tensor:
-        """What follows the projections to the width between: (B, T, d_ff) twice -> (B, T, d_model)."""
+        """The steps after the up projections: (B, T, d_ff) twice -> (B, T, d_model)."""
         gate = gate if self.top_k is None else self.top_k(gate)
         y = self.activation(up) if gate is None else self.activation(up, gate)
         if shares is not None:
@@ -207,7 +207,7 @@ class FeedForwardModule(nn.Module):
 
 
 class OutScale(Box):
-    """One learned number that all of an output is multiplied by."""
+    """One learned number that multiplies a whole output."""
 
     box = "scale"
     keeps_shape = True
@@ -232,19 +232,21 @@ class Activate(Box):
         super().__init__()
         self.part = part
         self.label = NAMES[part.activation]
-        self.explain = f"{self.label}, value by value" + (": one projection gates the other." if part.gated else ".")
+        self.explain = f"{self.label}, element by element" + (
+            ": one projection gates the other." if part.gated else "."
+        )
 
     def forward(self, up: Tensor, gate: Tensor | None = None) -> Tensor:
         return self.part.activate(up, gate)
 
 
 class XIELU(Box):
-    """a x² + b x above zero, c (e^x - 1 - x) + b x below it: an activation that is never flat for long."""
+    """a x² + b x above zero, c (e^x - 1 - x) + b x below it: an activation that is not flat anywhere."""
 
     box = "activation"
     keeps_shape = True
     label = NAMES["xielu"]
-    explain = "xIELU, value by value: quadratic above zero, an exponential's integral below, with two learned slopes."
+    explain = "xIELU, element by element: quadratic above zero, the integral of an exponential below, with two learned slopes."
 
     beta: Tensor
     eps: Tensor
@@ -254,7 +256,7 @@ class XIELU(Box):
         self.alpha_p = nn.Parameter(torch.tensor([math.log(math.expm1(0.8))]))
         self.alpha_n = nn.Parameter(torch.tensor([math.log(math.expm1(0.8 - 0.5))]))
         self.register_buffer("beta", torch.tensor(0.5))
-        self.register_buffer("eps", torch.tensor(-1e-6))  # the exponential is not taken nearer to zero than this
+        self.register_buffer("eps", torch.tensor(-1e-6))  # the argument of the exponential is at most this
 
     def forward(self, x: Tensor) -> Tensor:  # (..., d_ff)
         positive, negative = F.softplus(self.alpha_p), self.beta + F.softplus(self.alpha_n)

@@ -14,14 +14,14 @@ from .residual import CopyStreams, Streams, _Residual
 
 
 class GatedStreams(_Residual):
-    """Several streams, which each part reads through a gate of its own on every channel, computed from all of them through a
-    narrow rank, and which each take their own share of what it gives (Qwen 4). The norm is on each stream, in the read."""
+    """Several streams. Each part reads them through its own gate on every channel, computed from all streams through a
+    low rank; each stream gets its own share of the part's output (Qwen 4). The norm is on each stream, in the read."""
 
     kind: Literal["gated_streams"]
-    norm: Literal["none"] = Field("none", description="No norm stands before a part but that on the streams")
+    norm: Literal["none"] = Field("none", description="No norm before a part except the norm on the streams")
     streams: Streams = 4
-    rank: Annotated[int, Field(ge=1, le=65_536)] = Field(320, description="Width that the gates are computed through")
-    norm_eps: Eps = Field(1e-6, description="Of the norm on each stream")
+    rank: Annotated[int, Field(ge=1, le=65_536)] = Field(320, description="Rank of the gates' projections")
+    norm_eps: Eps = Field(1e-6, description="Epsilon of the norm on each stream")
 
     def split(self, d_model: int) -> nn.Module:
         return CopyStreams(self.streams)
@@ -34,9 +34,9 @@ class GatedStreams(_Residual):
 
     def checklist(self) -> Iterator[str]:
         yield from super().checklist()
-        yield f"What is read is the mean of the {self.streams} normalised streams, each channel times a sigmoid gate of its own."
-        yield f"Both gates' logits are divided by {self.streams}; what a stream takes is twice a sigmoid."
-        yield "The stored norm weight of the streams is its distance from one; after the last layer a last read replaces the norm."
+        yield f"A part reads the mean of the {self.streams} normalised streams, each channel times its own sigmoid gate."
+        yield f"The logits of both gates are divided by {self.streams}; the share of a stream is twice a sigmoid."
+        yield "The norm weight of the streams is stored minus one; after the last layer, one more read replaces the norm."
 
 
 class GatedMerge(Box):
@@ -44,12 +44,14 @@ class GatedMerge(Box):
 
     box = "read"
     label = "Gate streams"
-    explain = "The mean of the normalised streams, each channel times a gate that is computed from all of them through a narrow rank."
+    explain = (
+        "The mean of the normalised streams, each channel times a gate computed from all of them through a low rank."
+    )
 
     def __init__(self, residual: GatedStreams, d_model: int):
         super().__init__()
         self.residual, n = residual, residual.streams
-        self.norm_weight = nn.Parameter(torch.zeros(n, d_model))  # its distance from one
+        self.norm_weight = nn.Parameter(torch.zeros(n, d_model))  # stored minus one
         self.down, self.up = normal(residual.rank, n * d_model), normal(n * d_model, residual.rank)
         self.token_flops = 2 * (self.down.numel() + self.up.numel())
 
@@ -67,7 +69,7 @@ class GatedMerge(Box):
 
 
 class GatedRead(GatedMerge):
-    """The same, and how much of the output each stream takes: 2 sigmoid(W norm X / n)."""
+    """The same, and each stream's share of the output: 2 sigmoid(W norm X / n)."""
 
     def __init__(self, residual: GatedStreams, d_model: int):
         super().__init__(residual, d_model)

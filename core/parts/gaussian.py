@@ -9,7 +9,7 @@ from .base import Box
 
 
 class GaussianTopK(Box):
-    """Cuts each token's channels at the value that a share of a Gaussian of their mean and deviation lies below."""
+    """Sets the lowest share of each token's channels to zero; the threshold is that of a Gaussian of their mean and deviation."""
 
     box = "activation"
     keeps_shape = True
@@ -18,7 +18,7 @@ class GaussianTopK(Box):
     def __init__(self, sparsity: float):
         super().__init__()
         self.deviations = NormalDist().inv_cdf(sparsity)
-        self.explain = f"What lies less than {self.deviations:.3g} deviations above the mean is cut to zero."
+        self.explain = f"Values less than {self.deviations:.3g} standard deviations above the mean become zero."
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T, d_ff)
         cut = x.mean(dim=-1, keepdim=True) + self.deviations * x.std(dim=-1, keepdim=True, unbiased=False)

@@ -1,5 +1,5 @@
-"""Two streams at two paces (HRM, arXiv:2506.21734; HRM-Text, arXiv:2605.20613): a fast stack of layers runs several times on what
-it made of the slow stream, then the slow stack once on what came of it."""
+"""Two streams at two paces (HRM, arXiv:2506.21734; HRM-Text, arXiv:2605.20613): a fast stack of layers runs several times on
+its own output and the slow stream, then the slow stack runs once on the result."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -14,14 +14,14 @@ from .residual import _Residual
 
 
 class Hierarchy(_Residual):
-    """A slow stream, which begins as the embedding, and a fast one, which begins as a learned vector. A stack's first part begins
-    with the sum of both; its last one leaves it over its root mean square. What the last slow stack leaves goes to the head."""
+    """A slow stream, which begins as the embedding, and a fast one, which begins as a learned vector. The first part of a stack begins
+    with the sum of both; its last one divides the stream by its root mean square. The head reads the last slow stream."""
 
     kind: Literal["hierarchy"]
     writes: Literal["fast", "slow"] = Field("fast", description="The stream that the parts read and write")
-    enter: bool = Field(False, description="The other stream is added first: a stack begins here")
-    leave: bool = Field(False, description="The stream is then divided by its root mean square: a stack ends here")
-    eps: Eps = Field(1e-6, description="Added to that mean square before the root")
+    enter: bool = Field(False, description="Adds the other stream first: a stack begins here")
+    leave: bool = Field(False, description="Divides the stream by its root mean square: a stack ends here")
+    eps: Eps = Field(1e-6, description="Epsilon, added to that mean square before the root")
 
     @property
     def streams(self) -> int:
@@ -38,8 +38,8 @@ class Hierarchy(_Residual):
 
     def checklist(self) -> Iterator[str]:
         yield from super().checklist()
-        yield "A stack begins with the sum of both streams and ends with a norm without weights; only its own stream changes."
-        yield "Each run of a stack keeps keys and values of its own, though the weights are the same."
+        yield "A stack begins with the sum of both streams and ends with a norm without weights; it changes only its own stream."
+        yield "Each run of a stack has its own key-value cache, although the weights are the same."
 
 
 class BothPaces(Box):
@@ -58,7 +58,7 @@ class BothPaces(Box):
 class SlowStream(Box):
     box = "read"
     label = "Slow stream"
-    explain = "The head reads the slow stream alone."
+    explain = "The head reads only the slow stream."
 
     def forward(self, stream: Tensor) -> Tensor:  # (B, T, 2, d_model) -> (B, T, d_model)
         return stream[:, :, 1].clone()
@@ -89,7 +89,7 @@ class PaceRead(Pace):
 
 
 class PaceWrite(Pace):
-    """The stream that was read plus the part's output; the other stays."""
+    """The stream that was read plus the part's output; the other does not change."""
 
     box = "add"
     keeps_shape = True

@@ -10,7 +10,7 @@ from .residual import CopyStreams, Streams, _Residual
 
 
 class HyperConnections(_Residual):
-    """Several streams, which each part mixes, reads from and writes to with learned weights (static
+    """Several streams. Each part mixes, reads and writes them with learned weights (static
     hyper-connections, arXiv:2409.19606, section 2.1)."""
 
     kind: Literal["hyper"]
@@ -36,11 +36,11 @@ class SumStreams(Box):
 
 
 class HyperRead(Box):
-    """x = sum over streams of a_i h_i; step k begins by reading stream k mod n alone, as in the paper."""
+    """x = sum over streams of a_i h_i; initially step k reads only stream k mod n, as in the paper."""
 
     box = "read"
     label = "Read streams"
-    explain = "A learned mix of all residual streams is what the part reads."
+    explain = "The part reads a learned mix of all residual streams."
 
     def __init__(self, streams: int, index: int, d_model: int):
         super().__init__()
@@ -52,12 +52,12 @@ class HyperRead(Box):
 
 
 class HyperWrite(Box):
-    """h_i <- sum over j of A_ij h_j + b_i f(x); begins as n plain residual streams."""
+    """h_i <- sum over j of A_ij h_j + b_i f(x); initially n plain residual streams."""
 
     box = "add"
     keeps_shape = True
     label = "Write streams"
-    explain = "The streams are mixed among one another, and each takes its own share of the part's output."
+    explain = "The streams are mixed with one another, and each gets its own share of the part's output."
 
     def __init__(self, streams: int, scale: float, d_model: int):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Sparse latent attention whose queries bring a gate (A.X K2, SK Telecom, 2026)."""
+"""Sparse latent attention whose query projection also makes a gate (A.X K2, SK Telecom, 2026)."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -11,8 +11,8 @@ from .sparse import SparseLatentAttention, SparseLatentModule
 
 
 class JointSparseAttention(SparseLatentAttention):
-    """The query projection reads the compressed queries twice, after their norm and before it, and gives head by head a query
-    and then the logits of a sigmoid gate on what leaves the attention."""
+    """The query projection reads the compressed queries twice, after and before their norm, and outputs for each head a query
+    and then the logits of a sigmoid gate on the attention's output."""
 
     title = "Sparse latent attention, gated queries"
 
@@ -29,8 +29,8 @@ class JointSparseAttention(SparseLatentAttention):
         return 2 * self.q_rank
 
     def checklist(self, d_model: int) -> Iterator[str]:
-        yield f"The query projection reads {2 * self.q_rank:,} channels, the compressed queries after their norm and then before it."
-        yield "Head by head it gives a query and then a gate; the gate's sigmoid multiplies what leaves the attention."
+        yield f"The query projection reads {2 * self.q_rank:,} channels: the compressed queries after their norm, then before it."
+        yield "For each head it outputs a query and then a gate; the gate's sigmoid multiplies the attention's output."
         yield from super().checklist(d_model)
 
 

@@ -1,4 +1,4 @@
-"""Kimi delta attention (arXiv:2510.26692): a gated delta net whose state fades channel by channel of the key."""
+"""Kimi delta attention (arXiv:2510.26692): a gated delta net with a separate decay for each key channel."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
@@ -18,20 +18,20 @@ Floor = Annotated[float, Field(lt=0, ge=-1e3)]
 
 
 class KimiDelta(Recurrence):
-    """Queries, keys and values pass a short convolution, then each head keeps a matrix of head_dim × head_dim. What fades
-    and what the output is gated by come from the input through a rank of D. H = heads, D = head_dim."""
+    """Queries, keys and values pass a short convolution, then each head keeps a matrix of head_dim × head_dim. The decay
+    and the output gate are computed from the input through a rank of D. H = heads, D = head_dim."""
 
     title = "Kimi delta attention"
 
     kind: Literal["kimi_delta"]
-    heads: Heads = Field(description="Heads, each with a state of its own", examples=[32])
+    heads: Heads = Field(description="Heads, each with its own state", examples=[32])
     head_dim: HeadDim = Field(description="Channels of a query, key or value head", examples=[128])
-    whole: bool = Field(False, description="Decay and output gate are a whole matrix each, of no low rank (Ling 3.0)")
+    whole: bool = Field(False, description="Decay and output gate are full-rank projections (Ling 3.0)")
     floor: Floor | None = Field(
-        None, description="The decay's logarithm lies between this and 0 by a sigmoid, instead of a softplus (Ling 3.0)"
+        None, description="Lowest log decay, reached by a sigmoid instead of a softplus (Ling 3.0)"
     )
-    kernel: Kernel = Field(4, description="Tokens that the convolution on queries, keys and values sees")
-    activation: Plain = Field("silu", description="What follows the convolution")
+    kernel: Kernel = Field(4, description="Kernel size of the convolution on queries, keys and values")
+    activation: Plain = Field("silu", description="Activation after the convolution")
     norm: Inherited[Norm] = OF_MODEL
 
     @property
@@ -40,7 +40,7 @@ class KimiDelta(Recurrence):
 
     @property
     def rank(self) -> int | None:
-        """The width that decay and output gate pass on their way."""
+        """The rank of the decay and output gate projections."""
         return None if self.whole else self.head_dim
 
     def build(self, d_model: int) -> nn.Module:
@@ -74,18 +74,18 @@ class KimiDelta(Recurrence):
     def explain(self, d_model: int) -> str:
         return (
             f"Each of {self.heads} heads keeps a matrix of {self.head_dim} × {self.head_dim}, {self.wide * self.head_dim:,} "
-            "values in all, however long the text. Each token lets every row of it fade at a pace of its own and corrects "
-            "what it answers to the token's key. No scores, no growing cache."
+            "values in all, whatever the length of the text. Each token decays every row at its own rate and corrects "
+            "the value that the matrix returns for the token's key. No scores, no growing cache."
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
-        yield "Queries and keys are divided by their own length (eps 1e-6 under the root), queries by √head_dim too."
+        yield "Queries and keys are divided by their L2 norm (eps 1e-6 under the root), queries also by √head_dim."
         if self.floor is None:
-            yield "Decay is −exp(A) · softplus(f + dt), in float32: A for each head, dt for each channel."
+            yield "The log decay is −exp(A) · softplus(f + dt), in float32: A for each head, dt for each channel."
         else:
-            yield f"Decay is {self.floor:g} · sigmoid(exp(A) · (f + dt)): A for each head, dt for each channel."
+            yield f"The log decay is {self.floor:g} · sigmoid(exp(A) · (f + dt)): A for each head, dt for each channel."
         yield f"The convolution of {self.kernel} on queries, keys and values is followed by {NAMES[self.activation]}."
-        yield "The output's norm is on each head; its gate goes through a sigmoid, not SiLU."
+        yield "The output norm is over each head; its gate passes a sigmoid, not SiLU."
 
 
 class KimiDeltaModule(nn.Module):
@@ -125,8 +125,8 @@ class ChannelDeltaRule(Box):
     box = "recurrence"
     label = "Kimi delta rule"
     explain = (
-        "Token after token: each row of the state fades at its own pace, what it answers to the key moves toward the "
-        "value, the query reads it."
+        "Token by token: each row of the state decays at its own rate, its value for the key moves toward the token's "
+        "value, and the query reads it."
     )
 
     def __init__(self, part: KimiDelta):

@@ -17,10 +17,10 @@ Rank = Annotated[int, Field(ge=1, le=65_536)]
 
 
 class LatentAttention(Mixer):
-    """Keys and values of all heads are rebuilt from one narrow latent a token, so the cache holds the latent instead.
+    """Keys and values of all heads are projected up from one low-rank latent per token, and the cache holds only the latent.
 
-    A rotary embedding would stand between the latent and its keys, so position lives in `rope_dim` further channels
-    of the query and in one rotary key that all heads share. H = heads, C = kv_rank, Q = q_rank, N = nope_dim, R = rope_dim,
+    The absorbed form is not possible with a rotary embedding on these keys, so the position is in `rope_dim` further channels
+    of each query and in one rotary key that all heads share. H = heads, C = kv_rank, Q = q_rank, N = nope_dim, R = rope_dim,
     V = v_dim.
     """
 
@@ -28,24 +28,24 @@ class LatentAttention(Mixer):
 
     kind: Literal["latent_attention"]
     heads: Heads = Field(
-        description="Query heads; each has a key and a value of its own, rebuilt from the latent", examples=[32]
+        description="Query heads; each has its own key and value, projected up from the latent", examples=[32]
     )
-    kv_rank: Rank = Field(description="Width of the latent that is kept for each token", examples=[512])
-    q_rank: Rank | None = Field(None, description="Width that queries are compressed to; uncompressed if empty")
-    nope_dim: HeadDim = Field(description="Channels of a query or key head that carry no position", examples=[128])
+    kv_rank: Rank = Field(description="Rank of the latent that is cached for each token", examples=[512])
+    q_rank: Rank | None = Field(None, description="Rank of the query projection; full rank if empty")
+    nope_dim: HeadDim = Field(description="Channels of a query or key head without rotary embedding", examples=[128])
     rope_dim: HeadDim = Field(
         description="Rotary channels of a query head, and of the one shared rotary key", examples=[64]
     )
     v_dim: HeadDim = Field(description="Channels of a value head", examples=[128])
-    bias: bool = Field(False, description="Biases on the compressions and on the output")
-    sight: Sight = Field(ALL, description="Which tokens a query sees")
-    scores: Scores = Field(Scores(), description="What happens to scores before the softmax")
-    gate: OptionalGate = Field(None, description="The output is multiplied by a gate of the input")
-    rank_norm: Norm = Field(RMSNorm(eps=1e-6), description="Norm of the compressed queries and of the latent")
+    bias: bool = Field(False, description="Biases on the down projections and on the output projection")
+    sight: Sight = Field(ALL, description="Attention mask: which tokens a query sees")
+    scores: Scores = Field(Scores(), description="Changes to the attention scores before the softmax")
+    gate: OptionalGate = Field(None, description="Multiplies the output by a gate computed from the input")
+    rank_norm: Norm = Field(RMSNorm(eps=1e-6), description="Norm on the compressed queries and on the latent")
     scaled_ranks: bool = Field(
-        False, description="Compressed queries and the latent are multiplied by sqrt(d_model / rank) (LongCat)"
+        False, description="Multiplies compressed queries and latent by sqrt(d_model / rank) (LongCat)"
     )
-    key_norm: bool = Field(False, description="The rotary key is normalised before it turns (dots3)")
+    key_norm: bool = Field(False, description="Normalises the rotary key before its rotation (dots3)")
     position: Inherited[Position] = OF_MODEL
     norm: Inherited[PartNorm] = OF_MODEL
 
@@ -63,7 +63,7 @@ class LatentAttention(Mixer):
 
     @property
     def of_query(self) -> tuple[int, ...]:
-        """What a head's query is made of: channels without position, and those that turn."""
+        """The two pieces of a head's query: channels without rotary embedding, and with it."""
         return self.nope_dim, self.rope_dim
 
     @property
@@ -75,11 +75,11 @@ class LatentAttention(Mixer):
         return scale
 
     def rank_scale(self, rank: int, d_model: int) -> float:
-        """What a compressed vector is multiplied by."""
+        """The factor on a compressed vector."""
         return math.sqrt(d_model / rank) if self.scaled_ranks else 1.0
 
     def pairs(self, new: int, past: int) -> int:
-        """How many (query, key) pairs meet for `new` queries after `past` keys."""
+        """How many (query, key) pairs are scored for `new` queries after `past` keys."""
         return self.sight.pairs(new, past)
 
     def build(self, d_model: int) -> nn.Module:
@@ -96,12 +96,12 @@ class LatentAttention(Mixer):
         return {"key": (length, self.heads, self.qk_dim), "value": (length, self.heads, self.v_dim)}
 
     def flops(self, d_model: int, new: int, past: int) -> Flops:
-        """The cheaper of the two forms: expanded for a prompt, absorbed for one token after a long past."""
+        """The cheaper of the two forms: expanded for a prompt, absorbed for one token after many others."""
         return min(self.flops_forms(d_model, new, past).values(), key=lambda form: form.total)
 
     def flops_forms(self, d_model: int, new: int, past: int) -> dict[str, Flops]:
-        """Expanded rebuilds every key and value from its latent; absorbed folds the up-projection into the query and
-        the output, and attends to the latents themselves (section 2.1.2)."""
+        """The expanded form projects every latent up to keys and values; the absorbed form merges the up projection into the query and
+        the output, and attends directly to the latents (section 2.1.2)."""
         h, n, r, v, c = self.heads, self.nope_dim, self.rope_dim, self.v_dim, self.kv_rank
         pairs, seen = self.pairs(new, past), new + (min(past, self.reach - 1) if self.reach else past)
         own = Flops()
@@ -127,17 +127,17 @@ class LatentAttention(Mixer):
     def explain(self, d_model: int) -> str:
         whole = self.heads * (self.qk_dim + self.v_dim)
         kept = self.kv_rank + self.rope_dim
-        queries = f"Queries pass through a rank of {self.q_rank:,}. " if self.q_rank else ""
+        queries = f"Queries are projected through rank {self.q_rank:,}. " if self.q_rank else ""
         return (
-            f"Each token is compressed to a latent of {self.kv_rank} values, from which the keys and values of all "
-            f"{self.heads} heads are rebuilt; one rotary key of {self.rope_dim} is shared by the heads. {queries}"
+            f"Each token is compressed to a latent of {self.kv_rank} values, and the keys and values of all "
+            f"{self.heads} heads are projected up from it; the heads share one rotary key of {self.rope_dim} channels. {queries}"
             f"{self.sight.explain()}{self.scores.explain()}"
-            f"It keeps {kept:,} values a token where full keys and values would be {whole:,}, {whole / kept:.0f} times more."
+            f"It caches {kept:,} values per token; full keys and values would be {whole:,}, {whole / kept:.0f} times as many."
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
         if not self.scores.scale:
-            yield f"Scores are scaled by 1 / sqrt({self.qk_dim}), the width of both halves of a query together."
+            yield f"Scores are scaled by 1 / sqrt({self.qk_dim}), the width of both pieces of a query together."
         if (yarn := self.softmax_scale / self.scores.factor(self.qk_dim)) != 1:
             yield f"YaRN's second magnitude multiplies that scale by {yarn:.4g}."
         yield from self.scores.checklist(self.qk_dim)
@@ -149,9 +149,9 @@ class LatentAttention(Mixer):
         if self.gate:
             yield from self.gate.checklist()
         if self.key_norm:
-            yield "The rotary key has a norm of its own, before it turns."
-        yield "The latent is kept after its norm, the rotary key after its rotation."
-        yield f"Heads are {self.qk_dim} wide in queries and keys but {self.v_dim} in values: {self.heads * self.v_dim:,} channels leave."
+            yield "The rotary key has its own norm, before its rotation."
+        yield "The latent is cached after its norm, the rotary key after its rotation."
+        yield f"Query and key heads have {self.qk_dim} channels, value heads {self.v_dim}: o reads {self.heads * self.v_dim:,} channels."
         yield from self.position.checklist(self.rope_dim)
 
 
@@ -203,23 +203,21 @@ class LatentAttentionModule(nn.Module):
         return compressed, self.q(compressed).unflatten(-1, (self.part.heads, -1))
 
     def choose(self, x: Tensor, compressed: Tensor, positions: Tensor) -> Tensor | None:
-        """The tokens that each token attends to, where it does not attend to all of them."""
+        """The tokens that each token attends to; None if it attends to all of them."""
         return None
 
     def absorb(self, past: int) -> bool:
-        """Whether one more token is cheaper without the keys and values rebuilt: after all but a very short past."""
+        """Whether the absorbed form is cheaper for one more token: always, except after very few tokens."""
         forms = self.part.flops_forms(1, 1, past)
         return forms["absorbed"].total <= forms["expanded"].total
 
 
 class LatentCore(Box):
-    """The two ways to attend: to rebuilt keys and values, or to the latents. They agree to rounding."""
+    """The two forms of attention: on expanded keys and values, or on the latents. They agree up to rounding."""
 
     box = "attention_core"
     label = "Scaled dot-product attention"
-    explain = (
-        "A score is the sum of two products: one without position in each head, one with the rotary key of all heads."
-    )
+    explain = "A score is the sum of two products: one without position for each head, one with the shared rotary key."
 
     def __init__(self, part: LatentAttention):
         super().__init__()
@@ -255,7 +253,7 @@ class LatentCore(Box):
 
     def weights(self, scores: Tensor, positions: Tensor, chosen: Tensor | None) -> Tensor:
         seen = self.part.sight.seen(positions, scores.shape[-1])  # (T, S)
-        if chosen is not None:  # (B, T, K) places among the keys
+        if chosen is not None:  # (B, T, K) indices among the keys
             picked = seen.new_zeros(len(scores), *seen.shape).scatter(-1, chosen, True)
             seen = (seen & picked).unsqueeze(1)  # (B, 1, T, S)
         scores = self.part.scores.shaped(scores * self.part.softmax_scale, positions)

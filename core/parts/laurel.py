@@ -11,13 +11,13 @@ from .norm import Norm
 
 
 class Laurel(Part):
-    """A second way past a part: what it reads, and a low-rank map of that through a norm."""
+    """A second path beside a part: the part's input, plus a normalised low-rank map of it."""
 
     title = "Laurel"
     role = "feed_forward"
 
     kind: Literal["laurel"]
-    rank: Width = Field(description="Channels between its two projections", examples=[64])
+    rank: Width = Field(description="Rank of the low-rank map", examples=[64])
     norm: Inherited[Norm] = OF_MODEL
 
     def build(self, d_model: int) -> nn.Module:
@@ -34,8 +34,8 @@ class Laurel(Part):
 
     def explain(self, d_model: int) -> str:
         return (
-            f"Beside its neighbour: the input itself plus a map of rank {self.rank:,} of it, 2 × {d_model:,} × {self.rank:,} "
-            "weights, so that the residual stream has something learned of its own."
+            f"Beside another part: the input plus a map of rank {self.rank:,} of it, 2 × {d_model:,} × {self.rank:,} "
+            "weights, a learned addition to the residual connection."
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:

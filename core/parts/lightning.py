@@ -1,4 +1,4 @@
-"""Lightning attention (arXiv:2401.04658): linear attention whose state fades at a fixed pace, one for each head."""
+"""Lightning attention (arXiv:2401.04658): linear attention whose state decays at a fixed rate for each head."""
 
 import math
 from collections.abc import Iterator
@@ -15,27 +15,27 @@ from .position import NoPosition, Rope
 
 
 class LightningAttention(Recurrence):
-    """As in MiniMax-Text-01 (arXiv:2501.08313, section 2.2.1): queries, keys and values pass SiLU, and each head keeps the
-    sum of its keys times its values, as a matrix. In Ring-linear (arXiv:2510.19338, section 2.2) queries and keys are
-    normalised and turn instead. H = heads, D = head_dim."""
+    """As in MiniMax-Text-01 (arXiv:2501.08313, section 2.2.1): queries, keys and values pass SiLU, and each head keeps, as a matrix, the
+    sum of its keys times its values. In Ring-linear (arXiv:2510.19338, section 2.2) queries and keys are instead
+    normalised and rotated. H = heads, D = head_dim."""
 
     title = "Lightning attention"
 
     kind: Literal["lightning_attention"]
-    heads: Heads = Field(description="Heads, each with a state of its own", examples=[64])
+    heads: Heads = Field(description="Heads, each with its own state", examples=[64])
     head_dim: HeadDim = Field(description="Channels of a query, key or value head", examples=[128])
-    activation: Plain | None = Field("silu", description="What queries, keys and values pass, if anything")
-    qk_norm: bool = Field(False, description="Queries and keys are normalised, each head alone, by the model's norm")
+    activation: Plain | None = Field("silu", description="Activation on queries, keys and values; none if empty")
+    qk_norm: bool = Field(False, description="Normalises queries and keys, each head alone")
     position: Annotated[NoPosition | Rope, Field(discriminator="kind")] = Field(
-        NoPosition(), description="How queries and keys turn, whatever the model's position is"
+        NoPosition(), description="Rotary embedding of queries and keys, independent of the model's"
     )
-    scaled: bool = Field(False, description="Queries are divided by the root of head_dim")
+    scaled: bool = Field(False, description="Divides queries by sqrt(head_dim)")
     full_at: Literal[0, 1] = Field(
-        0, description="The layer, counted from 0, whose slopes are ALiBi's own; they fall from there"
+        0, description="First layer, 0 or 1, with ALiBi's full slopes; later layers have smaller ones"
     )
-    out_norm: Norm = Field(RMSNorm(eps=1e-6), description="Norm of the output, over all heads together")
-    groups: Heads = Field(1, description="Equal groups of channels that the norm of the output is over, each alone")
-    wide_state: bool = Field(False, description="The state stays in float32, whatever the model's type")
+    out_norm: Norm = Field(RMSNorm(eps=1e-6), description="Norm on the output of all heads together")
+    groups: Heads = Field(1, description="Groups of channels that the output norm normalises separately")
+    wide_state: bool = Field(False, description="Keeps the state in float32 for any dtype of the model")
     norm: Inherited[Norm] = OF_MODEL
 
     @model_validator(mode="after")
@@ -58,8 +58,8 @@ class LightningAttention(Recurrence):
         self.position.check(self.head_dim)
 
     def slopes(self, layer: int = 0, layers: int = 2) -> Tensor:
-        """What a token takes from the logarithm of each head's state, (H,): 2^(-8 h / H) for h = 1 ... H as in ALiBi,
-        times 1 - layer / (layers - 1), so that deep layers hardly forget."""
+        """The decay of each head's log state per token, (H,): 2^(-8 h / H) for h = 1 ... H as in ALiBi,
+        times 1 - layer / (layers - 1), so that deep layers forget very slowly."""
         per_head = 2.0 ** (-8 * torch.arange(1, self.heads + 1) / self.heads)
         depth = layers - 1 if self.full_at else layers - 1 + 1e-5  # as Ling's class divides, and MiniMax's
         return per_head * (1 - (layer - self.full_at) / depth + 1e-5)
@@ -85,20 +85,20 @@ class LightningAttention(Recurrence):
     def explain(self, d_model: int) -> str:
         return (
             f"Each of {self.heads} heads keeps a matrix of {self.head_dim} × {self.head_dim}, {self.wide * self.head_dim:,} "
-            "values in all, however long the text. Each token lets it fade by a fixed share, adds its key times its value "
+            "values in all, whatever the length of the text. Each token decays it by a fixed factor, adds its key times its value "
             "and reads it with its query. No softmax, no growing cache."
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
         passed = f"each pass {NAMES[self.activation]}" if self.activation else "pass no activation"
         scale = "queries are divided by √head_dim" if self.scaled else "there is no scale"
-        turn = "queries and keys turn" if self.position.kind == "rope" else "there is no rotary embedding"
+        turn = "queries and keys are rotated" if self.position.kind == "rope" else "there is no rotary embedding"
         yield f"Queries, keys and values {passed}; {scale}; {turn}; there is no softmax."
         if self.qk_norm:
-            yield "Queries and keys are normalised over each head's own channels, before they turn."
+            yield "Queries and keys are normalised over each head's own channels, before the rotation."
         layer = "(layer − 1)" if self.full_at else "layer"
-        yield f"Slopes are 2^(−8h / heads) for h = 1 to heads, times 1 − {layer} / (layers − 1), the first layer being 0."
-        over = f"each of {self.groups} groups of channels alone" if self.groups > 1 else "all heads' outputs together"
+        yield f"Slopes are 2^(−8h / heads) for h = 1 to heads, times 1 − {layer} / (layers − 1); the first layer is 0."
+        over = f"each of {self.groups} groups of channels" if self.groups > 1 else "all heads' outputs together"
         yield f"The norm is over {over}, and the sigmoid gate comes after it."
 
 
@@ -145,15 +145,15 @@ class FadingSum(Box):
     """S <- exp(-slope) S + k_t v_t^T, and o_t = S^T q_t (equation 4)."""
 
     box = "recurrence"
-    label = "Fading sum of keys × values"
-    explain = "Token after token: the state fades by each head's own share, the key writes the value, the query reads."
+    label = "Decaying sum of keys × values"
+    explain = "Token by token: the state decays by each head's own factor, the key writes the value, the query reads."
 
     slopes: Tensor
 
     def __init__(self, part: LightningAttention):
         super().__init__()
         self.wide_state = part.wide_state
-        # They follow from the layer's place in the model and are never learned: a buffer, which the weights' loader sets.
+        # They depend on the layer's number and are never learned: a buffer, which the weights' loader sets.
         self.register_buffer("slopes", part.slopes())
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:

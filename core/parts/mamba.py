@@ -1,4 +1,4 @@
-"""Mamba (arXiv:2312.00752): a selective state space whose every channel keeps a small state of its own."""
+"""Mamba (arXiv:2312.00752): a selective state space model in which every channel keeps its own small state."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
@@ -33,18 +33,18 @@ Rank = Annotated[int, Field(ge=1, le=65_536)]
 
 
 class Mamba(Recurrence):
-    """Each of `inner` channels keeps state_size values; the step d, and B and C which write and read the state, are made from
-    the channels themselves. E = inner, N = state_size, R = step_rank."""
+    """Each of `inner` channels keeps state_size values; the step d, and B and C, which write and read the state, are computed from
+    the channels. E = inner, N = state_size, R = step_rank."""
 
     title = "Mamba"
 
     kind: Literal["mamba"]
     inner: int = Field(ge=1, le=MOST_CHANNELS, description="Channels of the state space", examples=[8192])
-    state_size: HeadDim = Field(16, description="Values kept for each channel")
-    heads: Many = Field(1, description="Equal groups of channels, each with a step, a B and a C of its own (Zamba)")
-    step_rank: Rank = Field(description="Width that the step passes on its way", examples=[256])
-    kernel: Kernel = Field(4, description="Tokens that the convolution sees")
-    activation: Plain = Field("silu", description="What follows the convolution")
+    state_size: HeadDim = Field(16, description="State size: values kept for each channel")
+    heads: Many = Field(1, description="Equal groups of channels, each with its own step, B and C (Zamba)")
+    step_rank: Rank = Field(description="Rank of the step's projection", examples=[256])
+    kernel: Kernel = Field(4, description="Kernel size: tokens that the convolution reads")
+    activation: Plain = Field("silu", description="Activation after the convolution")
     bias: bool = Field(False, description="Biases on the projections")
     conv_bias: bool = Field(True, description="A bias on the convolution")
     inner_norm: Norm | None = Field(None, description="A norm on each of step, B and C (Jamba, Falcon Mamba)")
@@ -84,16 +84,16 @@ class Mamba(Recurrence):
 
     def explain(self, d_model: int) -> str:
         return (
-            f"Each of {self.inner:,} channels keeps {self.state_size} values, {self.inner * self.state_size:,} in all, however "
-            "long the text. A token decides how far they fade, what it writes and what it reads. No scores, no growing cache."
+            f"Each of {self.inner:,} channels keeps {self.state_size} values, {self.inner * self.state_size:,} in all, whatever "
+            "the length of the text. Each token decides the decay, what it writes and what it reads. No scores, no growing cache."
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
         act = NAMES[self.activation]
-        yield f"The projection gives x, then the gate; x passes the convolution and {act} before step, B and C are made of it."
-        yield "The step is softplus of its second projection, whose bias counts; the state is kept in float32."
+        yield f"The projection gives x, then the gate; x passes the convolution and {act} before step, B and C are computed from it."
+        yield "The step is the softplus of its second projection, bias included; the state is kept in float32."
         if self.heads > 1:
-            yield f"Step, B and C are made by each of {self.heads} groups of channels for itself."
+            yield f"Each of {self.heads} groups of channels computes its own step, B and C."
         if self.inner_norm:
             yield "Step, B and C are normalised before they are used."
 
@@ -153,9 +153,7 @@ class ChannelScan(Box):
 
     box = "recurrence"
     label = "Selective state space"
-    explain = (
-        "Token after token: each channel's state fades by a step that the token chooses, takes in x B, and C reads it."
-    )
+    explain = "Token by token: each channel's state decays by a step that the token sets, adds x B, and C reads it."
 
     def __init__(self, channels: int, state_size: int):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Mamba-2 (arXiv:2405.21060): a state space whose state fades by one number a head and token."""
+"""Mamba-2 (arXiv:2405.21060): a state space model whose state decays by one number per head and token."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
@@ -32,47 +32,47 @@ Many = Annotated[int, Field(ge=1, le=4_096), "heads"]
 
 
 class Scales(Spec):
-    """Factors on the five pieces of the projection (Falcon-H1, arXiv:2507.22448)."""
+    """Factors on the five pieces of the input projection (Falcon-H1, arXiv:2507.22448)."""
 
-    gate: Positive = Field(1.0, description="The gate is multiplied by this")
-    x: Positive = Field(1.0, description="The channels that enter the state")
-    b: Positive = Field(1.0, description="What writes the state")
-    c: Positive = Field(1.0, description="What reads the state")
-    step: Positive = Field(1.0, description="The time step, before its bias")
+    gate: Positive = Field(1.0, description="Factor on the gate")
+    x: Positive = Field(1.0, description="Factor on x, the channels that enter the state")
+    b: Positive = Field(1.0, description="Factor on B, which writes the state")
+    c: Positive = Field(1.0, description="Factor on C, which reads the state")
+    step: Positive = Field(1.0, description="Factor on the time step, before its bias")
 
 
 class Mamba2(Recurrence):
-    """Each of `heads` keeps head_dim × state values; B and C, which write and read them, are shared by a group of heads.
+    """Each of `heads` heads keeps head_dim × state_size values; B and C, which write and read them, are shared by a group of heads.
     H = heads, P = head_dim, G = groups, N = state_size."""
 
     title = "Mamba-2"
 
     kind: Literal["mamba2"]
-    heads: Many = Field(description="Heads, each with a state of its own", examples=[64])
+    heads: Many = Field(description="Heads, each with its own state", examples=[64])
     head_dim: HeadDim = Field(description="Channels of a head", examples=[64])
-    state_size: HeadDim = Field(description="Values kept for each channel", examples=[128])
+    state_size: HeadDim = Field(description="State size: values kept for each channel", examples=[128])
     groups: Many = Field(1, description="Groups of heads that share B and C")
-    kernel: Kernel = Field(4, description="Tokens that the convolution sees")
-    activation: Plain = Field("silu", description="What follows the convolution")
+    kernel: Kernel = Field(4, description="Kernel size: tokens that the convolution reads")
+    activation: Plain = Field("silu", description="Activation after the convolution")
     bias: bool = Field(False, description="Biases on the projections")
-    out_bias: bool | None = Field(None, description="A bias on the output's projection; as `bias` unless given")
+    out_bias: bool | None = Field(None, description="Bias on the output projection; same as `bias` if empty")
     conv_bias: bool = Field(True, description="A bias on the convolution")
     gate: Literal["first", "last", "alone"] = Field(
-        "first", description="The output's gate comes before its norm, after it, or there is no norm (Falcon H1)"
+        "first", description="Output gate before the norm, after it, or without a norm (Falcon H1)"
     )
-    out_eps: Eps | None = Field(None, description="Epsilon of the output's norm, where it differs from the model's")
-    step_min: Annotated[float, Field(ge=0, le=1e3)] = Field(0.0, description="Steps are not smaller than this")
-    step_max: Positive | None = Field(None, description="Steps are not larger than this")
-    in_scale: Positive = Field(1.0, description="The input is multiplied by this")
-    scales: Scales | None = Field(None, description="What is projected is multiplied too")
-    out_scale: Positive = Field(1.0, description="The output is multiplied by this")
+    out_eps: Eps | None = Field(None, description="Epsilon of the output norm; the model's if empty")
+    step_min: Annotated[float, Field(ge=0, le=1e3)] = Field(0.0, description="Smallest time step")
+    step_max: Positive | None = Field(None, description="Largest time step; no limit if empty")
+    in_scale: Positive = Field(1.0, description="Factor on the input")
+    scales: Scales | None = Field(None, description="Factors on the pieces of the input projection")
+    out_scale: Positive = Field(1.0, description="Factor on the output")
     norm: Inherited[Norm] = OF_MODEL
 
     @model_validator(mode="after")
     def _consistent(self):
         check_groups("groups", self.heads, "heads", self.groups)
         if self.step_max is not None and self.step_max < self.step_min:
-            raise ValueError(f"step_max: {self.step_max:g} is below step_min, {self.step_min:g}")
+            raise ValueError(f"step_max: {self.step_max:g} is below step_min; give at least {self.step_min:g}")
         return self
 
     @property
@@ -81,7 +81,7 @@ class Mamba2(Recurrence):
 
     @property
     def channels(self) -> int:
-        """Of x, B and C together: what the convolution runs over."""
+        """Channels of x, B and C together, over which the convolution runs."""
         return self.inner + 2 * self.groups * self.state_size
 
     def build(self, d_model: int) -> nn.Module:
@@ -114,20 +114,20 @@ class Mamba2(Recurrence):
     def explain(self, d_model: int) -> str:
         kept = self.inner * self.state_size
         return (
-            f"Each of {self.heads} heads keeps a state of {self.head_dim} × {self.state_size}, {kept:,} values in all, however "
-            "long the text. A token decides how far the state fades, what it writes and what it reads. No scores, no "
+            f"Each of {self.heads} heads keeps a state of {self.head_dim} × {self.state_size}, {kept:,} values in all, whatever "
+            "the length of the text. Each token decides the decay, what it writes and what it reads. No scores, no "
             "growing cache."
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
         act = NAMES[self.activation]
         yield f"The projection gives gate, x, B, C and the time step in this order; x, B and C pass the convolution and {act}."
-        yield "The time step is softplus(dt + bias); the state fades by exp(−exp(A) · step), both in float32."
+        yield "The time step is softplus(dt + bias); the state decays by exp(−exp(A) · step), both in float32."
         if self.step_min or self.step_max:
             upper = "" if self.step_max is None else f" and {self.step_max:g} at most"
             yield f"The time step is {self.step_min:g} at least{upper}."
         if self.gate == "alone":
-            yield "SiLU of the gate multiplies the output, which no norm follows."
+            yield "SiLU of the gate multiplies the output; there is no norm."
         else:
             when = {"first": "before", "last": "after"}[self.gate]
             yield f"The gate goes through SiLU {when} the norm, which is over each of {self.groups} groups of channels."
@@ -135,7 +135,7 @@ class Mamba2(Recurrence):
             scales = ", ".join(f"{scale:g}" for _, scale in self.scales)
             yield f"Gate, x, B, C and time step are multiplied by {scales}."
         if self.in_scale != 1 or self.out_scale != 1:
-            yield f"What it reads is multiplied by {self.in_scale:g}, what it gives by {self.out_scale:g}."
+            yield f"The input is multiplied by {self.in_scale:g}, the output by {self.out_scale:g}."
 
 
 class Mamba2Module(nn.Module):
@@ -186,7 +186,7 @@ class SelectiveScan(Box):
 
     box = "recurrence"
     label = "Selective state space"
-    explain = "Token after token: the state fades by a step that the token chooses, takes in x B, and C reads it."
+    explain = "Token by token: the state decays by a step that the token sets, adds x B, and C reads it."
 
     def __init__(self, part: Mamba2):
         super().__init__()

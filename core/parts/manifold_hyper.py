@@ -1,4 +1,4 @@
-"""Manifold-constrained hyper-connections (mHC, arXiv:2512.24880; DeepSeek-V4): streams whose mix cannot make them grow."""
+"""Manifold-constrained hyper-connections (mHC, arXiv:2512.24880; DeepSeek-V4): streams mixed in a way that cannot make them grow."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -13,18 +13,16 @@ from .residual import CopyStreams, Streams, _Residual
 
 
 class ManifoldHyperConnections(_Residual):
-    """Hyper-connections whose weights each token computes from its own streams. What mixes the streams among one another
-    is brought near a doubly stochastic matrix by Sinkhorn's iterations, so that no depth makes them grow (mHC,
+    """Hyper-connections whose weights each token computes from its own streams. The matrix that mixes the streams
+    is made almost doubly stochastic by Sinkhorn iterations, so that they do not grow with depth (mHC,
     arXiv:2512.24880, section 4; DeepSeek-V4, section 2.2)."""
 
     kind: Literal["manifold_hyper"]
     streams: Streams = 4
-    iterations: int = Field(20, ge=0, le=100, description="Sinkhorn's iterations; 0 leaves each stream to itself (Hy4)")
-    reach: Positive = Field(2.0, description="A stream takes at most this much of a part's output")
-    eps: Eps = Field(1e-6, description="Added to the weights, and to the sums that they are divided by")
-    norm_eps: Eps = Field(
-        1e-6, description="Of the norm over all streams together, which the weights are computed from"
-    )
+    iterations: int = Field(20, ge=0, le=100, description="Sinkhorn iterations; with 0 the streams are not mixed (Hy4)")
+    reach: Positive = Field(2.0, description="Largest weight of a part's output in a stream")
+    eps: Eps = Field(1e-6, description="Epsilon, added to the weights and to the sums that divide them")
+    norm_eps: Eps = Field(1e-6, description="Epsilon of the norm over all streams together")
 
     def split(self, d_model: int) -> nn.Module:
         return CopyStreams(self.streams)
@@ -38,24 +36,24 @@ class ManifoldHyperConnections(_Residual):
 
     def checklist(self) -> Iterator[str]:
         yield from super().checklist()
-        yield f"A token's weights for its {self.streams} streams are computed in float32 from all of them together, under one norm."
-        yield f"What is read passes a sigmoid plus {self.eps:g}; what is written, {self.reach:g} times a sigmoid."
+        yield f"A token's weights for its {self.streams} streams are computed in float32 from all of them together, after one norm."
+        yield f"The weights for reading are a sigmoid plus {self.eps:g}; those for writing, {self.reach:g} times a sigmoid."
         if self.iterations:
             yield (
-                f"What mixes the streams is a softmax by rows, then divided by its columns' sums and {self.iterations - 1} times "
-                "by rows' and columns' again; it is applied transposed."
+                f"The mixing matrix is a softmax over rows, then divided by its column sums, then {self.iterations - 1} times "
+                "by its row sums and column sums; it is applied transposed."
             )
 
 
 class ManifoldRead(Box):
-    """Of n streams X: x = sum of a_i X_i with a = sigmoid + eps; how much of the output each takes; and the n × n matrix
+    """Of n streams X: x = sum of a_i X_i with a = sigmoid + eps; each stream's share of the output; and the n × n matrix
     that mixes them. All are one linear map of the normalised streams, times a scale for each kind, plus a base."""
 
     box = "read"
     label = "Read streams"
     explain = (
-        "From all its streams together each token computes what the part reads of them, what they will take of its output, "
-        "and how they are mixed."
+        "From all its streams, each token computes what the part reads, each stream's share of the output, "
+        "and how the streams are mixed."
     )
 
     def __init__(self, residual: ManifoldHyperConnections, d_model: int):
@@ -68,7 +66,7 @@ class ManifoldRead(Box):
         self.token_flops = 2 * self.weight.numel()
 
     def forward(self, stream: Tensor) -> tuple[Tensor, ...]:
-        """(B, T, n, d_model) -> (B, T, d_model), (B, T, n) and, where streams are mixed, (B, T, n, n)."""
+        """(B, T, n, d_model) -> (B, T, d_model), (B, T, n) and, if streams are mixed, (B, T, n, n)."""
         spec = self.residual
         logits = manifold_logits(stream, self.weight, spec.norm_eps).split(self.sizes, dim=-1)
         logits = [
@@ -96,7 +94,7 @@ class ManifoldWrite(Box):
     box = "add"
     keeps_shape = True
     label = "Write streams"
-    explain = "The streams are mixed among one another, and each takes its own share of the part's output."
+    explain = "The streams are mixed with one another, and each gets its own share of the part's output."
 
     def __init__(self, scale: float, token_flops: int = 0):
         super().__init__()
@@ -109,11 +107,11 @@ class ManifoldWrite(Box):
 
 
 class ManifoldMerge(Box):
-    """x = sum of a_i X_i, with weights computed as those that a part reads by."""
+    """x = sum of a_i X_i, with weights computed like those for reading."""
 
     box = "read"
     label = "Merge streams"
-    explain = "One more mix of the streams, computed by each token from its own, is what the last norm reads."
+    explain = "The last norm reads one more mix of the streams, with weights computed from each token's streams."
 
     def __init__(self, residual: ManifoldHyperConnections, d_model: int):
         super().__init__()
@@ -128,6 +126,6 @@ class ManifoldMerge(Box):
 
 
 def manifold_logits(stream: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """(B, T, n, d_model), (out, n d_model) -> (B, T, out) of all streams together under one norm, in float32."""
+    """(B, T, n, d_model), (out, n d_model) -> (B, T, out) from all streams together after one norm, in float32."""
     flat = stream.flatten(2).float()
     return F.linear(F.rms_norm(flat, flat.shape[-1:], None, eps), weight.float())

@@ -1,4 +1,4 @@
-"""The mLSTM of xLSTM (arXiv:2405.04517, section 2.3), as xLSTM 7B has it (arXiv:2503.13427, section 3)."""
+"""The mLSTM of xLSTM (arXiv:2405.04517, section 2.3), in the form of xLSTM 7B (arXiv:2503.13427, section 3)."""
 
 from collections.abc import Iterator
 from typing import Literal, Self
@@ -13,20 +13,20 @@ from .norm import Norm
 
 
 class MLSTM(Recurrence):
-    """Each of `heads` heads keeps a matrix of key_dim × value_dim. An exponential gate lets a token in and a sigmoid lets what
-    is kept fade, one number a head each. H = heads, K = key_dim, V = value_dim."""
+    """Each of `heads` heads keeps a matrix of key_dim × value_dim. An exponential input gate adds a token and a sigmoid forget gate
+    decays the matrix, one number per head each. H = heads, K = key_dim, V = value_dim."""
 
     title = "mLSTM"
 
     kind: Literal["mlstm"]
-    heads: Heads = Field(description="Heads, each with a state of its own", examples=[8])
+    heads: Heads = Field(description="Heads, each with its own state", examples=[8])
     key_dim: HeadDim = Field(description="Channels of a query or key head", examples=[256])
     value_dim: HeadDim = Field(description="Channels of a value head", examples=[512])
-    gate_cap: Positive | None = Field(None, description="Both gates pass through c * tanh(gate / c)")
+    gate_cap: Positive | None = Field(None, description="Soft cap c on both gates: c * tanh(gate / c)")
     bias: bool = Field(
-        False, description="Biases on the projections and the heads' norm; the two gates always have them"
+        False, description="Biases on the projections and on the heads' norm; both gates always have one"
     )
-    eps: Eps = Field(1e-6, description="Added to what the output is divided by")
+    eps: Eps = Field(1e-6, description="Epsilon, added to the divisor of the output")
     norm: Inherited[Norm] = OF_MODEL
 
     def build(self, d_model: int) -> nn.Module:
@@ -63,17 +63,17 @@ class MLSTM(Recurrence):
     def explain(self, d_model: int) -> str:
         kept = self.heads * self.key_dim * self.value_dim
         return (
-            f"Each of {self.heads} heads keeps a matrix of {self.key_dim} × {self.value_dim}, {kept:,} values in all, however "
-            "long the text. A token's key and value join it by an exponential gate while what was there fades; a query reads it, "
-            "divided by what all keys together answer. No scores, no growing cache."
+            f"Each of {self.heads} heads keeps a matrix of {self.key_dim} × {self.value_dim}, {kept:,} values in all, whatever "
+            "the length of the text. A token's key and value are added with an exponential gate while the matrix decays; a query reads it, "
+            "normalised by the gated sum of all keys. No scores, no growing cache."
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
-        yield "The gates are kept in logarithms: state and sum are in units of exp of the largest so far, which begins at 0."
+        yield "The gates are kept as logarithms: matrix and sum are divided by exp of the largest logarithm so far, which starts at 0."
         yield f"The output is divided by the larger of |q · n| and exp(−m), plus {self.eps:g}; queries by √{self.key_dim} first."
         if self.gate_cap:
             yield f"Both gates pass through {self.gate_cap:g} · tanh(gate / {self.gate_cap:g}) and have biases."
-        yield "Each head's output passes a LayerNorm of its own, then a sigmoid gate channel by channel."
+        yield "Each head's output passes its own LayerNorm, then a sigmoid gate for each channel."
 
 
 class MLSTMModule(nn.Module):
@@ -107,7 +107,7 @@ class Cell(Box):
     box = "recurrence"
     label = "Matrix memory"
     explain = (
-        "Token after token: the matrix fades, takes in key times value by an exponential gate, and the query reads it."
+        "Token by token: the matrix decays, adds key times value with an exponential gate, and the query reads it."
     )
 
     def __init__(self, part: MLSTM):
@@ -149,9 +149,7 @@ class HeadNorm(Box):
     box = "norm"
     keeps_shape = True
     label = "LayerNorm of each head"
-    explain = (
-        "Each head's values are shifted and scaled to mean 0 and variance 1; each channel has a weight of its own."
-    )
+    explain = "Each head's values are shifted and scaled to mean 0 and variance 1; each channel has its own weight."
 
     def __init__(self, heads: int, dim: int, eps: float, bias: bool):
         super().__init__()

@@ -1,11 +1,11 @@
-"""Native sparse attention (DeepSeek, arXiv:2502.11089, sections 3.2 and 3.3): three attentions side by side, to blocks pooled into
-one key each, to the few blocks that these say matter, and to a window, summed by gates.
+"""Native sparse attention (DeepSeek, arXiv:2502.11089, sections 3.2 and 3.3): three parallel attentions, to blocks pooled into
+one key each, to the few best blocks by these scores, and to a sliding window, summed with gates.
 
-Where the paper is silent, this is the reading. The pooling network has one hidden layer with ReLU, no biases, and serves all heads; it
-is one for keys and one for values, each with a vector added to every place of a block. Pooled keys turn as their block's first
-token, after pooling, so that one turned query meets all three branches (as XunhaoLai's kernels do; lucidrains' leave both unturned).
-The gates are one linear map, as in both and in fla-org's. A token that no whole block is behind has zeros from the compressed branch.
-Importance is equation 9 in its later form: a stride is worth the probabilities of all pooled blocks that cover it."""
+Choices where the paper gives no detail: the pooling network has one hidden layer with ReLU, no biases, and is shared by all heads; there
+is one for keys and one for values, each with a vector added to each place of a block. Pooled keys are rotated as their block's first
+token, after pooling, so that one rotated query serves all three branches (as in XunhaoLai's kernels; lucidrains' rotate neither).
+The gates are one linear map, as in both and in fla-org's. Before the first complete block, the compressed branch outputs zeros.
+Importance is equation 9 in its later form: a stride's score is the sum of the probabilities of all pooled blocks that cover it."""
 
 from collections.abc import Iterator
 from typing import Any, Literal, Self
@@ -44,7 +44,7 @@ from .softmax import Sight, masked_softmax
 
 
 class NativeSparseAttention(Mixer):
-    """Every query head reads three sets of keys and values, each of `kv_heads` heads and with projections of its own: one pooled from
+    """Every query head reads three sets of keys and values, each of `kv_heads` heads with its own projections: one pooled from
     every `block` tokens, `stride` apart; those of the `top_blocks` best blocks of `select_block` tokens; and the last `window`.
     H = heads, G = kv_heads, D = head_dim, V = v_dim, E = pooled blocks so far, K = top_blocks."""
 
@@ -53,20 +53,20 @@ class NativeSparseAttention(Mixer):
     kind: Literal["native_sparse_attention"]
     heads: Heads = Field(description="Query heads", examples=[64])
     kv_heads: Heads = Field(
-        description="Key and value heads of each branch; their queries choose together", examples=[4]
+        description="Key and value heads of each branch; each chooses blocks for its query heads", examples=[4]
     )
     head_dim: HeadDim = Field(description="Channels of a query or key head", examples=[192])
-    v_head_dim: HeadDim | None = Field(None, description="Channels of a value head, where they differ")
-    block: int = Field(32, ge=2, le=65_536, description="Tokens that one key is pooled from")
-    stride: Length = Field(16, description="Tokens from the start of one pooled block to that of the next")
-    pool_hidden: Width = Field(description="Hidden width of the network that pools", examples=[512])
-    select_block: Length = Field(64, description="Tokens in a block that is chosen")
-    top_blocks: Blocks = Field(16, description="Blocks that each token attends to, the first and the last included")
-    first_blocks: int = Field(1, ge=0, le=1_000_000, description="So many from the start are always chosen")
+    v_head_dim: HeadDim | None = Field(None, description="Channels of a value head; head_dim if empty")
+    block: int = Field(32, ge=2, le=65_536, description="Tokens per pooled key")
+    stride: Length = Field(16, description="Tokens between the starts of two pooled blocks")
+    pool_hidden: Width = Field(description="Hidden size of the pooling network", examples=[512])
+    select_block: Length = Field(64, description="Tokens in a block of the selected branch")
+    top_blocks: Blocks = Field(16, description="Selected blocks per token, the first and last ones included")
+    first_blocks: int = Field(1, ge=0, le=1_000_000, description="Blocks at the start that are always chosen")
     local_blocks: int = Field(
-        2, ge=1, le=1_000_000, description="The last so many are always chosen, a token's own included"
+        2, ge=1, le=1_000_000, description="Last blocks that are always chosen, a token's own included"
     )
-    window: Length = Field(512, description="Tokens that the third branch sees, the token itself included")
+    window: Length = Field(512, description="Sliding window of the third branch, the token itself included")
     position: Inherited[Position] = OF_MODEL
     norm: Inherited[PartNorm] = OF_MODEL
 
@@ -75,10 +75,10 @@ class NativeSparseAttention(Mixer):
         check_groups("kv_heads", self.heads, "heads", self.kv_heads)
         for field in ("block", "select_block"):
             if getattr(self, field) % self.stride:
-                raise ValueError(f"{field}: give a multiple of the stride, {self.stride}")
+                raise ValueError(f"{field}: is not a multiple of the stride; give a multiple of {self.stride}")
         if self.first_blocks + self.local_blocks > self.top_blocks:
             raise ValueError(
-                f"top_blocks: {self.first_blocks} + {self.local_blocks} are always chosen; give at least that"
+                f"top_blocks: {self.first_blocks} + {self.local_blocks} blocks are always chosen; give at least that many"
             )
         return self
 
@@ -105,12 +105,12 @@ class NativeSparseAttention(Mixer):
         return {"key": (length, self.heads, self.head_dim), "value": (length, self.heads, self.v_dim)}
 
     def state(self, d_model: int) -> dict[str, Shape]:
-        """The keys and values of tokens that the next pooled blocks begin with."""
+        """The keys and values of the tokens at the start of the next pooled blocks."""
         return {"pending": (self.block - 1, self.kv_heads * (self.head_dim + self.v_dim))}
 
     def pairs(self, new: int, past: int) -> dict[str, int]:
         """How many (query, key) pairs each branch scores."""
-        early = self.block - self.stride  # as if pooled blocks were of `stride` tokens and all began so much earlier
+        early = self.block - self.stride  # as if pooled blocks had `stride` tokens and began that much earlier
         before, after = max(0, past - early), max(0, past + new - early)
         return {
             "compressed_core": entry_pairs(after - before, before, self.stride),
@@ -160,21 +160,21 @@ class NativeSparseAttention(Mixer):
     def explain(self, d_model: int) -> str:
         return (
             f"{self.heads} query heads read three sets of keys and values of {self.kv_heads} heads each. Every {self.block} tokens, "
-            f"{self.stride} apart, are pooled into one; what a query's softmax gives these says which {self.top_blocks} blocks of "
-            f"{self.select_block} tokens it reads as they are; and the last {self.window:,} tokens are read too. In each head a "
-            "sigmoid of the input weighs each branch."
+            f"{self.stride} apart, are pooled into one; a query's softmax over these chooses the {self.top_blocks} blocks of "
+            f"{self.select_block} tokens that it reads in full; it also reads the last {self.window:,} tokens. In each head, a "
+            "sigmoid gate of the input weights each branch."
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
-        yield "Each branch has its own key and value projections; the query is one for all three."
-        yield f"A pooled block is seen once all its {self.block} tokens are past; its key turns as its first token, after pooling."
+        yield "Each branch has its own key and value projections; all three share the query."
+        yield f"A pooled block is visible once all its {self.block} tokens are past; its key is rotated as its first token, after pooling."
         yield (
-            f"A chosen block is worth the sum, over its {self.select_block // self.stride} strides, of the probabilities of all pooled "
-            "blocks that cover a stride, and over the query heads that share a key: these read the same blocks."
+            f"The score of a block is the sum, over its {self.select_block // self.stride} strides, of the probabilities of all pooled "
+            "blocks that cover a stride, and over the query heads that share a key: those heads read the same blocks."
         )
         always = f"{self.first_blocks} at the start and {self.local_blocks} at the end, a token's own included"
-        yield f"Of the {self.top_blocks} chosen blocks {always}, are read whatever they are worth."
-        yield f"Before {self.block} tokens are read, the compressed branch gives zeros: no softmax over nothing."
+        yield f"Of the {self.top_blocks} chosen blocks, {always}, are always read."
+        yield f"Before {self.block} tokens are read, the compressed branch outputs zeros, not a softmax over no keys."
         yield f"Scores are scaled by 1 / sqrt({self.head_dim}); the gates are sigmoids, not a softmax over branches."
         yield from self.position.checklist(self.head_dim)
 
@@ -231,7 +231,7 @@ class NativeSparseModule(nn.Module):
 
 
 class Compress(Box):
-    """The key and the value of a block: W2 ReLU(W1 [x_1 + e_1, ..., x_l + e_l]), with weights of its own for each (equation 7)."""
+    """The key and the value of a block: W2 ReLU(W1 [x_1 + e_1, ..., x_l + e_l]), with its own weights for each (equation 7)."""
 
     box = "pool"
     label = "Pool blocks"
@@ -249,11 +249,11 @@ class Compress(Box):
             self.add_module(f"{name}_up", Linear(part.block * dim, part.pool_hidden))
             self.add_module(f"{name}_down", Linear(part.pool_hidden, dim))
         self.explain = (
-            f"Of {part.block} tokens one key and one value, for every {part.stride}, by a small network each."
+            f"Every {part.stride} tokens, {part.block} tokens become one key and one value, each by a small network."
         )
 
     def forward(self, kv: Tensor, before: Tensor, past: int) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, T, G (D + V)) and those of the tokens before, (B, block - 1, G (D + V)) -> keys and values of the blocks that are whole
+        """(B, T, G (D + V)) and those of the tokens before, (B, block - 1, G (D + V)) -> keys and values of the blocks that are complete
         now, (B, E, G, D) and (B, E, G, V), and the last `block - 1` tokens."""
         part, new = self.part, kv.shape[1]
         kv = torch.cat((before, kv), dim=1)  # tokens past - (block - 1), ...
@@ -270,7 +270,7 @@ class Compress(Box):
         return key, value, left
 
     def made(self, new: int, past: int) -> int:
-        """How many blocks become whole."""
+        """How many blocks become complete."""
         return self.part.entries(past + new) - self.part.entries(past)
 
     def empty(self, kv: Tensor, entries: int) -> tuple[Tensor, Tensor]:
@@ -282,7 +282,7 @@ class Compress(Box):
 
 
 class Branch(Box):
-    """softmax(q k^T / sqrt(D)) v over the keys that each query may see; zeros where it sees none."""
+    """softmax(q k^T / sqrt(D)) v over the keys that each query may see; zeros if it sees none."""
 
     box = "attention_core"
 
@@ -303,31 +303,29 @@ class Branch(Box):
 
 
 class CompressedBranch(Branch):
-    """Attention to the pooled blocks, and by its probabilities the blocks that each group of query heads will read."""
+    """Attention to the pooled blocks; its probabilities also choose the blocks that each group of query heads will read."""
 
     label = "Attention to pooled blocks"
-    explain = (
-        "Each query is scored against one key a block; the probabilities say which blocks are read token by token."
-    )
+    explain = "Each query is scored against one key per block; the probabilities choose the blocks that are read token by token."
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, H, D), (B, E, G, D), (B, E, G, V) -> (B, T, H V), numbers of the chosen blocks (B, T, G, K), -1 where there are
-        no more."""
+        """(B, T, H, D), (B, E, G, D), (B, E, G, V) -> (B, T, H V), indices of the chosen blocks (B, T, G, K), -1 where there are
+        fewer than K."""
         whole = (positions + 1 - self.part.block) // self.part.stride + 1  # pooled blocks that are all past
         seen = torch.arange(k.shape[1], device=q.device) < whole[:, None]  # (T, E)
         weights = self.weights(q, k, seen)  # (B, G, H / G, T, E)
         return self.mean(weights, v), self.choose(weights.sum(dim=2).transpose(1, 2), positions)
 
     def choose(self, given: Tensor, positions: Tensor) -> Tensor:
-        """The blocks whose strides were given most, the first and the last ones before all others (equations 9 to 11)."""
+        """The blocks whose strides have the highest probability, after the first and the last ones (equations 9 to 11)."""
         part = self.part
         covers, strides = part.block // part.stride, part.select_block // part.stride
-        # Pooled block i covers the strides i, i + 1, ...: each stride is given what all that cover it were.
+        # Pooled block i covers the strides i, i + 1, ...: each stride gets the sum of all blocks that cover it.
         padded = [F.pad(given, (n, covers - 1 - n)) for n in range(covers)]
         given = sum(padded[1:], padded[0])  # (B, T, G, E) -> (B, T, G, strides of the text)
         blocks = given.shape[-1] // strides
         worth = given[..., : blocks * strides].unflatten(-1, (blocks, strides)).sum(dim=-1)
-        worth = F.pad(worth, (0, 1))  # and the block that is not whole yet
+        worth = F.pad(worth, (0, 1))  # and the block that is not complete yet
         number = torch.arange(blocks + 1, device=worth.device)
         back = positions[:, None] // part.select_block - number  # (T, blocks)
         always = (back < part.local_blocks) | (number < part.first_blocks)
@@ -355,7 +353,7 @@ class TokenBranch(Branch):
 
 class SelectedBranch(TokenBranch):
     label = "Attention to chosen blocks"
-    explain = "Each query is scored against every key of the blocks that its group chose."
+    explain = "Each query is scored against all keys of the blocks that its group chose."
 
     def seen(self, positions: Tensor, keys: int, chosen: Tensor) -> Tensor:  # (B, T, G, K)
         return within(chosen, positions, keys, self.part.select_block).unsqueeze(2)  # (B, G, 1, T, S)
@@ -363,7 +361,7 @@ class SelectedBranch(TokenBranch):
 
 class WindowBranch(TokenBranch):
     label = "Attention to the window"
-    explain = "Each query is scored against the last tokens, whose keys and values are of this branch alone."
+    explain = "Each query is scored against the last tokens, with this branch's own keys and values."
 
     def seen(self, positions: Tensor, keys: int) -> Tensor:
         return Sight(window=self.part.window).seen(positions, keys)
@@ -374,7 +372,7 @@ class GatedSum(Box):
 
     box = "scale"
     label = "Gated sum"
-    explain = "What the three branches give, each head's times a sigmoid of the input, summed."
+    explain = "The sum of the three branches, each multiplied by a sigmoid gate of the input for each head."
 
     def forward(
         self, gates: Tensor, *branches: Tensor

@@ -1,4 +1,4 @@
-"""N-gram embeddings (arXiv:2601.21204; LongCat-Flash-Lite): hashed tables of short runs of tokens beside the table of single ones."""
+"""N-gram embeddings (arXiv:2601.21204; LongCat-Flash-Lite): hashed embedding tables of n-grams, besides the token embedding table."""
 
 from typing import Annotated
 
@@ -13,20 +13,20 @@ from .base import Box, Embedding, Keep, Linear, Spec
 class NGrams(Spec):
     """A token is looked up together with the one before it, the two before it and so on, in several tables for each length.
 
-    A run's place in a table of R rows is its tokens read as a number in base vocab_size, modulo R. The tables' sizes differ by
-    two, so that runs which meet in one table hardly meet in the next. The mean of the token's own vector and of all that is
-    found, each through a projection of its table's own, is what enters the first block.
+    An n-gram's row in a table of R rows is its tokens read as a number in base vocab_size, modulo R. The tables' sizes differ by
+    two, so that n-grams that share a row in one table rarely share one in the next. The input of the first block is the mean of the
+    token's own vector and all vectors found, each projected by its table's own matrix.
     """
 
     longest: Annotated[int, Field(ge=2, le=8)] = Field(
-        4, description="Tokens of the longest run, the last one included"
+        4, description="Tokens of the longest n-gram, the last one included"
     )
-    tables: Annotated[int, Field(ge=1, le=8)] = Field(4, description="Tables for each length")
+    tables: Annotated[int, Field(ge=1, le=8)] = Field(4, description="Tables for each n-gram length")
     rows: Annotated[int, Field(ge=2, le=2**31)] = Field(
-        description="Rows of the first table; every further one has two more", examples=[4096]
+        description="Rows of the first table; each further table has two more", examples=[4096]
     )
     end: Annotated[int, Field(ge=0, lt=16_777_216)] | None = Field(
-        None, description="The token that ends a text: no run reaches past it"
+        None, description="End-of-text token; no n-gram reaches past it"
     )
 
     @property
@@ -39,14 +39,14 @@ class NGrams(Spec):
 
     def explain(self, d_model: int) -> str:
         return (
-            f"The last 2 to {self.longest} tokens together are looked up as well, each run in {self.tables} tables of about "
+            f"The n-grams of the last 2 to {self.longest} tokens are also looked up, each in {self.tables} tables of about "
             f"{self.rows:,} rows by its hash: {self.count} vectors of {d_model // self.count:,} values, projected and averaged with the "
-            "token's own. A table costs memory and no FLOPs."
+            "token's own. A table costs memory but no FLOPs."
         )
 
 
 class Recent(Keep):
-    """The last token ids, which the next run begins with: a few integers, counted with no cache."""
+    """The last token ids, which the next n-grams begin with: a few integers, which no cache size counts."""
 
     nbytes = 0
 
@@ -66,7 +66,7 @@ class NGramEmbedding(Box):
         self.ups = nn.ModuleList(Linear(width, d_model) for _ in rows)
         self.recent = Recent(ngrams.longest)
         self.token_flops = 2 * ngrams.count * width * d_model
-        self.idle = (sum(rows) - ngrams.count) * width  # a token reads a row of each
+        self.idle = (sum(rows) - ngrams.count) * width  # a token reads one row of each
 
     def forward(self, x: Tensor, tokens: Tensor) -> Tensor:  # (B, T, d_model), (B, T)
         before = earlier(self.recent(tokens), self.ngrams.longest, tokens.shape[1], self.ngrams.end)
@@ -78,10 +78,10 @@ class NGramEmbedding(Box):
 
 
 def earlier(seen: Tensor, longest: int, new: int, end: int | None, other: int = 0) -> list[Tensor]:
-    """The tokens 0, 1, ... `longest` - 1 places before each of the `new` last ones, (B, T) each; `other` where these are of
-    another text, which a token `end` ends, or before the first."""
+    """The tokens 0, 1, ... `longest` - 1 places before each of the `new` last ones, (B, T) each; `other` if these are in
+    another text, which the token `end` ends, or before the first token."""
     ends = seen == (-1 if end is None else end)
-    text = ends.cumsum(1) - ends.long()  # (B, S): how many texts ended before
+    text = ends.cumsum(1) - ends.long()  # (B, S): how many texts have ended before
     shifted = [seen]
     for back in range(1, longest):
         same = F.pad(text + 1, (back, 0))[:, : seen.shape[1]] == text + 1

@@ -1,4 +1,4 @@
-"""N-grams in the residual streams (Qwen 4): hashed tables of short runs of tokens, which every stream gates for itself."""
+"""N-grams in the residual streams (Qwen 4): hashed embedding tables of n-grams, with a gate for each stream."""
 
 import math
 from collections.abc import Iterator
@@ -36,10 +36,10 @@ SMALL = 512  # rows of a table, and tokens, of a live model
 
 class NGramStreams(Mixer):
     """A token is looked up with the one before it, the two before it and so on, in several hashed tables for each length. What
-    is found gives a value, which every residual stream gates by its own key, and a convolution over time follows (Qwen 4).
+    is found gives a value, which each residual stream gates with its own key; a convolution over time follows (Qwen 4).
 
-    All streams are read and written at once, so its step has the residual `all_streams`. A run's place in a table is the
-    exclusive or of its tokens, each times a constant, modulo a prime: the tables have as many rows as the primes from `rows` on.
+    All streams are read and written at once, so its step has the residual `all_streams`. An n-gram's row in a table is the
+    exclusive or of its tokens, each times a constant, modulo a prime; the tables' sizes are consecutive primes from `rows` on.
     """
 
     title = "N-grams in the streams"
@@ -47,34 +47,34 @@ class NGramStreams(Mixer):
 
     kind: Literal["ngram_streams"]
     streams: Streams = 4
-    width: Width = Field(description="Channels of all that is found for a token together", examples=[2560])
+    width: Width = Field(description="Channels of all vectors found for a token together", examples=[2560])
     longest: Annotated[int, Field(ge=2, le=8)] = Field(
-        3, description="Tokens of the longest run, the last one included; also how far apart the convolution's are"
+        3, description="Tokens of the longest n-gram; also the dilation of the convolution"
     )
-    tables: Annotated[int, Field(ge=1, le=16)] = Field(8, description="Tables for each length")
+    tables: Annotated[int, Field(ge=1, le=16)] = Field(8, description="Tables for each n-gram length")
     rows: Annotated[int, Field(ge=2, le=2**31)] = Field(
-        20_000_000, description="The first table has the first prime number of rows from here on"
+        20_000_000, description="Least rows; table sizes are the primes from here on"
     )
     multiple: Annotated[int, Field(ge=1, le=65_536)] = Field(
-        128, description="All tables are stored as one, with empty rows up to a multiple of this"
+        128, description="All tables are stored as one, padded to a multiple of this many rows"
     )
     place: Annotated[int, Field(ge=0, le=15)] = Field(
-        0, description="How many such parts are before this one: its primes follow theirs, and its constants are others"
+        0, description="Number of such parts before this one; sets its primes and constants"
     )
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(1234, description="Of the constants")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(1234, description="Random seed of the hash constants")
     end: Annotated[int, Field(ge=0, lt=16_777_216)] = Field(
-        description="The token that ends a text: no run reaches past it", examples=[2]
+        description="End-of-text token; no n-gram reaches past it", examples=[2]
     )
-    kernel: Kernel = Field(4, description="Tokens that the convolution sees, the current one included")
-    norm_eps: Eps = Field(1e-6, description="Of the norms on each stream")
+    kernel: Kernel = Field(4, description="Kernel size: tokens that the convolution reads, the current one included")
+    norm_eps: Eps = Field(1e-6, description="Epsilon of the norms on each stream")
     vocab_size: Annotated[
-        Inherited[Vocabulary], Field(description="What bounds the constants; the model's vocabulary unless given")
+        Inherited[Vocabulary], Field(description="Vocabulary size that bounds the constants; the model's if empty")
     ] = OF_MODEL
 
     @model_validator(mode="after")
     def _consistent(self):
         if self.width % self.count:
-            raise ValueError(f"width: {self.count} tables share it; give a multiple of that")
+            raise ValueError(f"width: {self.count} tables share it; give a multiple of {self.count}")
         if self.vocab_size and self.end >= self.vocab_size:
             raise ValueError(f"end: give a token below {self.vocab_size:,}")
         return self
@@ -94,7 +94,7 @@ class NGramStreams(Mixer):
 
     @property
     def constants(self) -> tuple[int, ...]:
-        """What the current token and each one before it is multiplied by: odd, and so small that no product leaves 64 bits."""
+        """The factors of the current token and each one before it: odd, and small enough that each product fits in 64 bits."""
         most = max(1, (2**63 - 1) // self.vocab_size // 2)
         first = self.seed + 10_007 * self.place
         return tuple(2 * (splitmix(first + back * GOLDEN) % most) + 1 for back in range(1, self.longest + 1))
@@ -132,23 +132,23 @@ class NGramStreams(Mixer):
         return self.model_copy(update=small | {"end": end, "vocab_size": None})
 
     def facts(self) -> Iterator[str]:
-        yield f"runs of 2 to {self.longest} tokens" if self.longest > 2 else "pairs of tokens"
+        yield f"n-grams of 2 to {self.longest} tokens" if self.longest > 2 else "pairs of tokens"
         yield f"{self.stored_rows:,} rows"
 
     def explain(self, d_model: int) -> str:
         return (
-            f"The last 2 to {self.longest} tokens together are looked up by their hash, each run in {self.tables} tables of about "
+            f"The n-grams of the last 2 to {self.longest} tokens are looked up by their hash, each in {self.tables} tables of about "
             f"{self.rows:,} rows. A token reads {self.count} of {self.stored_rows:,} rows, so the rest can stay in slow memory. "
-            f"What is found joins each of the {self.streams} streams as far as the stream agrees with its key, and again behind a "
+            f"The result is added to each of the {self.streams} streams through a gate, the match of stream and key, and once more after a "
             f"convolution that keeps {self.span} tokens."
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
-        yield f"A run that begins before its text does is filled up with the token {self.end}, in a prompt's first tokens too."
-        yield "The tables' sizes are consecutive primes, and they lie one behind the other in one table, by length and then by number."
-        yield f"A gate is the sigmoid of the signed root of (key · stream) / √{d_model:,}, both normalised; the root is of 1e-6 at least."
-        yield f"The convolution's {self.kernel} tokens are {self.longest} apart; a SiLU follows, and the sum with what went in."
-        yield "The norms are on each stream alone, and the stored weights are their distance from one."
+        yield f"An n-gram that begins before its text is padded with the token {self.end}, also at the start of a prompt."
+        yield "The tables' sizes are consecutive primes, and they are stored one after another in one table, by length, then by number."
+        yield f"A gate is the sigmoid of the signed root of (key · stream) / √{d_model:,}, both normalised, with |·| at least 1e-6."
+        yield f"The convolution's {self.kernel} tokens are {self.longest} apart; a SiLU follows, then the input is added."
+        yield "The norms are on each stream separately, and their weights are stored minus one."
 
 
 class NGramStreamsModule(nn.Module):
@@ -174,7 +174,7 @@ class NGramStreamsModule(nn.Module):
 
 
 class HashedRuns(Box):
-    """What all tables hold of the runs that end at each token."""
+    """The rows of all tables for the n-grams that end at each token."""
 
     box = "embedding"
     label = "N-gram tables"
@@ -186,7 +186,7 @@ class HashedRuns(Box):
         self.offsets = (0, *accumulate(part.sizes[:-1]))
         self.rows = Embedding(part.stored_rows, part.width // part.count)
         self.idle = (part.stored_rows - part.count) * (part.width // part.count)
-        self.explain = f"{part.count} tables, one behind the other. Looking a run up costs no FLOPs."
+        self.explain = f"{part.count} tables, one after another. Looking an n-gram up costs no FLOPs."
         self.recent = Recent(part.longest)
 
     def forward(self, tokens: Tensor) -> Tensor:  # (B, T) -> (B, T, width)
@@ -205,7 +205,7 @@ class HashedRuns(Box):
 
 
 class StreamNorm(Box):
-    """RMSNorm on each stream, with a weight for each channel of each, stored as its distance from one."""
+    """RMSNorm on each stream, with a weight for each channel of each stream, stored minus one."""
 
     box = "norm"
     keeps_shape = True
@@ -227,7 +227,7 @@ class StreamGate(Box):
     box = "gate"
     keeps_shape = True
     label = "Gate each stream"
-    explain = "The value, once for each stream, times a sigmoid of how well the stream and its key agree."
+    explain = "The value for each stream, times a sigmoid of the match between the stream and its key."
 
     def forward(self, queries: Tensor, keys: Tensor, value: Tensor) -> Tensor:
         """(B, T, n, d_model) twice, (B, T, d_model) -> (B, T, n, d_model)."""
@@ -249,7 +249,7 @@ def splitmix(value: int) -> int:
 
 @lru_cache(maxsize=64)
 def primes(first: int, count: int) -> tuple[int, ...]:
-    """So many prime numbers in order from `first` on, up to a little above 2^31: there no two neighbours are 320 apart."""
+    """The next `count` prime numbers from `first` on, up to a little above 2^31, where gaps between primes are below 320."""
     span = 320 * count
     prime = bytearray(b"\1") * span
     for n in range(2, math.isqrt(first + span) + 1):

@@ -12,12 +12,12 @@ from .base import Box, Eps, Linear, Spec
 
 
 class RMSNorm(Spec):
-    """Divides by the root mean square; `unit_offset` stores the weight as its distance from one (Gemma)."""
+    """Divides by the root mean square; with `unit_offset` the weight is stored minus one (Gemma)."""
 
     kind: Literal["rms"] = "rms"
-    eps: Eps = Field(1e-6, description="Added to the mean square before the root")
+    eps: Eps = Field(1e-6, description="Epsilon, added to the mean square before the root")
     weight: bool = Field(True, description="A learned weight for each channel")
-    unit_offset: bool = Field(False, description="The weight is stored as its distance from one")
+    unit_offset: bool = Field(False, description="Stores the weight minus one")
     bias: bool = Field(False, description="A learned bias for each channel")
 
     def build(self, dim: int) -> Box:
@@ -30,7 +30,7 @@ class RMSNorm(Spec):
     def checklist(self) -> Iterator[str]:
         yield f"RMSNorm adds {self.eps:g} to the mean square inside the root, and computes in float32."
         if self.unit_offset:
-            yield "The stored norm weight is its distance from one: multiply by 1 + weight."
+            yield "The norm weight is stored minus one: multiply by 1 + weight."
         if not self.weight:
             yield "The norm has no weight."
         if self.bias:
@@ -41,10 +41,10 @@ class LayerNorm(Spec):
     """Subtracts the mean and divides by the standard deviation."""
 
     kind: Literal["layer"] = "layer"
-    eps: Eps = Field(1e-5, description="Added to the variance before the root")
+    eps: Eps = Field(1e-5, description="Epsilon, added to the variance before the root")
     weight: bool = Field(True, description="A learned weight for each channel")
     bias: bool = Field(True, description="A learned bias for each channel")
-    unit_offset: bool = Field(False, description="The weight is stored as its distance from one (Nemotron)")
+    unit_offset: bool = Field(False, description="Stores the weight minus one (Nemotron)")
 
     def build(self, dim: int) -> Box:
         return LayerNormModule(self, dim)
@@ -55,15 +55,15 @@ class LayerNorm(Spec):
     def checklist(self) -> Iterator[str]:
         yield f"LayerNorm adds {self.eps:g} to the variance, and {'has' if self.bias else 'has no'} bias."
         if self.unit_offset:
-            yield "The stored norm weight is its distance from one: multiply by 1 + weight."
+            yield "The norm weight is stored minus one: multiply by 1 + weight."
 
 
 class SelfGatedRMSNorm(Spec):
-    """RMSNorm, then each channel times a sigmoid of all of them through a narrow rank (A.X K2)."""
+    """RMSNorm, then a sigmoid gate on each channel, computed from all of them through a low rank (A.X K2)."""
 
     kind: Literal["self_gated_rms"]
-    eps: Eps = Field(1e-6, description="Added to the mean square before the root")
-    rank: Annotated[int, Field(ge=1, le=8_192)] = Field(16, description="Width of the gate's two projections between")
+    eps: Eps = Field(1e-6, description="Epsilon, added to the mean square before the root")
+    rank: Annotated[int, Field(ge=1, le=8_192)] = Field(16, description="Rank of the gate's projections")
 
     def build(self, dim: int) -> Box:
         return SelfGatedRMSNormModule(self, dim)
@@ -73,7 +73,7 @@ class SelfGatedRMSNorm(Spec):
 
     def checklist(self) -> Iterator[str]:
         yield from RMSNorm(eps=self.eps).checklist()
-        yield "The norm's gate reads what the norm gives, weight included: a SiLU between its projections, a sigmoid after."
+        yield "The norm's gate reads the norm's output, weight included: a SiLU between its two projections, a sigmoid after them."
 
 
 class LayerNormModule(Box, nn.LayerNorm):
@@ -125,7 +125,7 @@ class SelfGatedRMSNormModule(RMSNormModule):
 
 
 class Affine(Spec):
-    """No norm, but what norms have beside it: a learned shift and scale of each channel (ZAYA)."""
+    """Not a norm, only its affine step: a learned shift and scale of each channel (ZAYA)."""
 
     def build(self, dim: int) -> Box:
         return AffineModule(dim)
@@ -149,7 +149,7 @@ class AffineModule(Box):
 
 
 class HeadNorms(Box):
-    """One rule for all heads, each with weights of its own."""
+    """One kind of norm for all heads, each with its own weights."""
 
     box = "norm"
     keeps_shape = True
@@ -158,7 +158,7 @@ class HeadNorms(Box):
         super().__init__()
         plain = {"weight": False, "bias": False, "unit_offset": False}
         self.norm = norm.model_copy(update={k: v for k, v in plain.items() if hasattr(norm, k)}).build(dim)
-        self.label, self.explain = self.norm.label, norm.explain(dim) + " Each head has weights of its own."
+        self.label, self.explain = self.norm.label, norm.explain(dim) + " Each head has its own weights."
         self.weight = nn.Parameter(torch.ones(heads, dim))
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T, heads, dim)
@@ -166,7 +166,7 @@ class HeadNorms(Box):
 
 
 class GatedRMSNorm(Box):
-    """RMSNorm of what a recurrence gives, in equal groups of channels, times SiLU (or a sigmoid) of a gate, which may come
+    """RMSNorm of a recurrence's output, in equal groups of channels, times SiLU (or a sigmoid) of a gate, which may come
     first."""
 
     box = "norm"
@@ -179,7 +179,9 @@ class GatedRMSNorm(Box):
         self.groups, self.eps, self.gate_first = groups, eps, gate_first
         self.weight = nn.Parameter(torch.ones(dim))
         act, when = "a sigmoid" if sigmoid else "SiLU", "first" if gate_first else "last"
-        self.explain = f"Over its root mean square and times {act} of a gate from the input; the gate {when}."
+        self.explain = (
+            f"Divided by its root mean square and multiplied by {act} of a gate from the input; the gate {when}."
+        )
 
     def forward(self, x: Tensor, gate: Tensor) -> Tensor:  # (..., dim) twice
         gate = torch.sigmoid(gate.float()) if self.sigmoid else F.silu(gate.float())
@@ -192,9 +194,9 @@ Norm = Annotated[RMSNorm | LayerNorm, Field(discriminator="kind")]
 
 
 def check_plain(field: str, norm: object) -> None:
-    """Raise ValueError where a part would use a self-gated norm inside, whose products no part counts."""
+    """Raise ValueError if a part would use a self-gated norm inside, since no part counts its matrix products."""
     if isinstance(norm, SelfGatedRMSNorm):
-        raise ValueError(f"{field}: a self-gated norm stands before a part, not inside one; give another norm")
+        raise ValueError(f"{field}: a self-gated norm is possible before a part, not inside one; give another norm")
 
 
 PartNorm = Annotated[RMSNorm | LayerNorm | SelfGatedRMSNorm, Field(discriminator="kind")]  # before a part

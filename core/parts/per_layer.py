@@ -1,4 +1,4 @@
-"""Per-layer embeddings (Gemma 3n; Gemma 4): beside the stream, every layer is given a small vector for each token."""
+"""Per-layer embeddings (Gemma 3n; Gemma 4): beside the stream, every layer gets a small vector for each token."""
 
 from collections.abc import Iterator
 from typing import Literal, Self
@@ -13,8 +13,8 @@ from .norm import Norm
 
 
 class PerLayerEmbedding(Activated, Part):
-    """The stream, projected to `width` channels and through an activation, gates this layer's own embedding of the
-    token; what is left is projected back. The embeddings are looked up below the first layer, in one table for all
+    """The stream is projected to `width` channels, passes an activation and gates this layer's own embedding of the
+    token; the product is projected back. The embeddings are looked up below the first layer, in one table for all
     layers, and mixed with a projection of the token's embedding. L = layers, P = width."""
 
     title = "Per-layer embedding"
@@ -23,14 +23,16 @@ class PerLayerEmbedding(Activated, Part):
     beneath_rows = {"table": "per-layer embedding table", "context": "per-layer projection"}
 
     kind: Literal["per_layer_embedding"]
-    width: Width = Field(description="Channels of one layer's embedding of a token", examples=[256])
-    rows: int = Field(ge=1, le=16_777_216, description="Tokens in the table; others read row 0", examples=[262_144])
+    width: Width = Field(description="Embedding size of a token per layer", examples=[256])
+    rows: int = Field(
+        ge=1, le=16_777_216, description="Rows of the embedding table; further tokens read row 0", examples=[262_144]
+    )
     activation: Literal["reglu", "geglu", "geglu_tanh", "swiglu"] = Field("geglu_tanh", description="The gate's")
     norm: Inherited[Norm] = OF_MODEL
 
     def check(self, d_model: int, context: int) -> None:
         if not getattr(self.norm, "weight", True):
-            raise ValueError("norm: the projection's norm has a weight; give the part a norm with one")
+            raise ValueError("norm: the norm of the projection needs a weight; give a norm with weight true")
 
     def build(self, d_model: int) -> nn.Module:
         return PerLayerModule(self, d_model)
@@ -52,8 +54,8 @@ class PerLayerEmbedding(Activated, Part):
 
     def explain(self, d_model: int) -> str:
         return (
-            f"Every layer has an embedding of its own for each of {self.rows:,} tokens, {self.width:,} channels wide: "
-            f"{self.rows * self.width:,} values a layer that are looked up and never multiplied, so they can stay in "
+            f"Every layer has its own embedding for each of {self.rows:,} tokens, {self.width:,} channels wide: "
+            f"{self.rows * self.width:,} values per layer that are looked up and never multiplied, so they can stay in "
             "slow memory. The stream gates it."
         )
 
@@ -62,7 +64,7 @@ class PerLayerEmbedding(Activated, Part):
             f"A layer's embedding is (looked up × √{self.width:,} + RMSNorm(projection of the token's embedding / "
             f"√{d_model:,})) / √2; one norm serves all layers."
         )
-        yield "The per-layer embedding joins the stream after the feed-forward network, behind a norm of its own."
+        yield "The per-layer embedding is added to the stream after the feed-forward network and its own norm."
         yield from self.notes()
 
 
@@ -78,7 +80,7 @@ class PerLayerModule(nn.Module):
 
 
 class PerLayerInputs(nn.Module):
-    """What every layer reads of a token: (looked up + projected from its embedding) / sqrt(2)."""
+    """The per-layer input of each token: (looked up + projected from its embedding) / sqrt(2)."""
 
     def __init__(self, part: PerLayerEmbedding, layers: int, d_model: int):
         super().__init__()
@@ -95,7 +97,7 @@ class PerLayerInputs(nn.Module):
 
 
 class Table(Embedding):
-    """One table for all layers; a token beyond it reads row 0."""
+    """One table for all layers; a token without a row in it reads row 0."""
 
     label = "Per-layer table"
 
@@ -108,7 +110,7 @@ class Table(Embedding):
 
 
 class Context(Linear):
-    """A projection over the root of its input's width."""
+    """A projection divided by the root of its input's width."""
 
     def __init__(self, d_in: int, d_out: int):
         super().__init__(d_in, d_out)
@@ -119,12 +121,12 @@ class Context(Linear):
 
 
 class Mean(Box):
-    """(a + b) / sqrt(2): the sum of two independent vectors at the size of one."""
+    """(a + b) / sqrt(2): the sum of two independent vectors, scaled to the size of one."""
 
     box = "add"
     keeps_shape = True
     label = "+"
-    explain = "The sum of both over √2."
+    explain = "The sum of both, divided by √2."
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         return (a + b) * 2**-0.5

@@ -1,5 +1,5 @@
-"""Sparse attention to blocks that are chosen by pooled keys (Qwen 4's QSA): an indexer scores one key a block, the mean of its
-tokens' keys, and grouped-query attention reads the best blocks and the one that is not whole yet."""
+"""Sparse attention to blocks that are chosen by pooled keys (Qwen 4's QSA): an indexer scores one key per block, the mean of its
+tokens' keys, and grouped-query attention reads the best blocks and the one that is not complete yet."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
@@ -14,7 +14,7 @@ from .chosen import BlockIndexer, Blocks, ChosenBlocksAttention, ChosenBlocksMod
 
 
 class PooledIndexer(BlockIndexer):
-    """A block is worth the sum over I narrow queries of ReLU(q k), for the mean k of its tokens' keys."""
+    """The score of a block is the sum over I narrow queries of ReLU(q k), where k is the mean of its tokens' keys."""
 
     heads: Heads = Field(description="Query heads of the indexer; their scores are summed", examples=[4])
     block: Annotated[int, Field(ge=1, le=512)] = Field(description="Tokens in a block", examples=[16])
@@ -22,8 +22,8 @@ class PooledIndexer(BlockIndexer):
 
 
 class PooledSparseAttention(ChosenBlocksAttention):
-    """Attention to the `top_blocks` whole blocks with the best scores, and to what has been read of the next one.
-    I = indexer.heads, N = indexer.dim, K = indexer.top_blocks, E = whole blocks so far."""
+    """Attention to the `top_blocks` complete blocks with the best scores, and to the tokens so far of the next one.
+    I = indexer.heads, N = indexer.dim, K = indexer.top_blocks, E = complete blocks so far."""
 
     title = "Pooled sparse attention"
 
@@ -34,7 +34,7 @@ class PooledSparseAttention(ChosenBlocksAttention):
         return PooledSparseModule(self, d_model)
 
     def pairs(self, new: int, past: int) -> int:
-        """A token attends to its chosen blocks, and to the tokens since the last whole one."""
+        """A token attends to its chosen blocks, and to the tokens since the last complete one."""
         block = self.indexer.block
 
         def rest(n: int) -> int:  # the sum of m % block for m = 1 ... n
@@ -61,13 +61,13 @@ class PooledSparseAttention(ChosenBlocksAttention):
         i = self.indexer
         return (
             f"The keys of every {i.block} tokens are pooled into one of {i.dim} values; an indexer of {i.heads} "
-            f"narrow heads scores these, and attention reads the tokens of the best {i.top_blocks}. {super().explain(d_model)}"
+            f"narrow heads scores these, and attention reads the tokens of the best {i.top_blocks} blocks. {super().explain(d_model)}"
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
-        yield f"A block's key is the mean of its {self.indexer.block} tokens' keys, then normalised, then turned as its first token is."
+        yield f"A block's key is the mean of its {self.indexer.block} tokens' keys, then normalised, then rotated as its first token."
         yield "The indexer's scores pass ReLU and are summed over its heads; all heads read the same blocks."
-        yield "Tokens after the last whole block are always attended to, the token itself among them."
+        yield "Tokens after the last complete block are always attended to, including the token itself."
         yield from super().checklist(d_model)
 
 
@@ -78,7 +78,7 @@ class PooledSparseModule(ChosenBlocksModule):
         self.indexer = BestPooled(part.indexer)
 
     def index_keys(self, x: Tensor, positions: Tensor) -> Tensor:
-        """A key a whole block, (B, E, N)."""
+        """One key per complete block, (B, E, N)."""
         k = self.index_k_norm(self.pool(self.index_cache(self.index_k(x)))).unsqueeze(2)  # (B, E, 1, N)
         if k.shape[1]:
             k = self.index_rotary(k, self.part.indexer.block * torch.arange(k.shape[1], device=x.device))
@@ -93,7 +93,7 @@ class BlockMeans(Box):
         super().__init__()
         self.block = block
         self.explain = (
-            f"The keys of {block} tokens become one, their mean; tokens after the last whole block have none yet."
+            f"The keys of {block} tokens become one, their mean; tokens after the last complete block have none yet."
         )
 
     def forward(self, k: Tensor) -> Tensor:  # (B, S, N) -> (B, E, N)
@@ -105,18 +105,18 @@ class BlockMeans(Box):
 
 
 class BestPooled(Box):
-    """The K blocks with the largest sum over heads of ReLU(q_ti k_e), and the block that is not whole."""
+    """The K blocks with the largest sum over heads of ReLU(q_ti k_e), and the block that is not complete."""
 
     box = "indexer"
     label = "Block indexer"
-    explain = "Scores every whole block by one key, and passes on the best, with the one that is not whole yet."
+    explain = "Scores every complete block by one key, and selects the best, and the one that is not complete yet."
 
     def __init__(self, rule: PooledIndexer):
         super().__init__()
         self.rule = rule
 
     def forward(self, q: Tensor, k: Tensor, positions: Tensor) -> Tensor:
-        """(B, T, I, N), (B, E, N) -> numbers of the chosen blocks, (B, T, 1, K + 1), -1 where there are no more."""
+        """(B, T, I, N), (B, E, N) -> indices of the chosen blocks, (B, T, 1, K + 1), -1 where there are fewer."""
         rule = self.rule
         own = ((positions + 1) // rule.block)[None, :, None].expand(len(q), -1, 1)  # (B, T, 1)
         scores = F.relu(torch.einsum("btin,ben->btie", q.float(), k.float())).sum(dim=2)  # (B, T, E)

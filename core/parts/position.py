@@ -1,4 +1,4 @@
-"""Where a token stands: learned or sinusoidal absolute positions, rotary embeddings (RoPE, arXiv:2104.09864) and its extensions."""
+"""Position encodings: learned or sinusoidal absolute positions, rotary embeddings (RoPE, arXiv:2104.09864) and their extensions."""
 
 import math
 from collections.abc import Iterator
@@ -16,25 +16,25 @@ class Interpolation(Spec):
     """Position interpolation (arXiv:2306.15595): every frequency divided by `factor`."""
 
     kind: Literal["linear"] = "linear"
-    factor: Positive = Field(description="How many times longer the context becomes", examples=[4])
+    factor: Positive = Field(description="Factor by which the context becomes longer", examples=[4])
 
     def frequencies(self, plain: Tensor, rope: "Rope", dim: int, length: Tensor) -> Tensor:
         return plain / self.factor
 
     def magnitude(self) -> float:
-        """What cosine and sine are multiplied by."""
+        """The factor on cosine and sine."""
         return 1.0
 
 
 class Dynamic(Spec):
-    """Dynamic NTK: past the trained context the base grows with the length that is being read, or with the trained context
+    """Dynamic NTK: past the trained context, the base grows with the length of the text, or with the trained context
     doubled until it holds that length (Qwen)."""
 
     kind: Literal["dynamic"] = "dynamic"
     factor: Positive = Field(description="How fast the base grows", examples=[4])
-    original_context: Length = Field(description="The context the model was trained with", examples=[4096])
+    original_context: Length = Field(description="Context length of pretraining", examples=[4096])
     doubling: bool = Field(
-        False, description="In steps: the length counts as the trained context doubled so many times"
+        False, description="Grows in steps: rounds the length up to the trained context times a power of 2"
     )
 
     def frequencies(self, plain: Tensor, rope: "Rope", dim: int, length: Tensor) -> Tensor:
@@ -53,19 +53,25 @@ def yarn_magnitude(factor: float, weight: float) -> float:
 
 
 class Yarn(Spec):
-    """YaRN (arXiv:2309.00071): fast frequencies stay, slow ones are interpolated, a ramp lies between.
+    """YaRN (arXiv:2309.00071): fast frequencies do not change, slow ones are interpolated, with a ramp in between.
 
     `mscale` and `mscale_all_dim` are DeepSeek's: the first scales cosine and sine, the second the softmax too.
     """
 
     kind: Literal["yarn"] = "yarn"
-    factor: Positive = Field(description="How many times longer the context becomes", examples=[4])
-    original_context: Length = Field(description="The context the model was trained with", examples=[4096])
-    beta_fast: Positive = Field(32, description="Rotations over the trained context above which a frequency stays")
+    factor: Positive = Field(description="Factor by which the context becomes longer", examples=[4])
+    original_context: Length = Field(description="Context length of pretraining", examples=[4096])
+    beta_fast: Positive = Field(
+        32, description="Rotations over the trained context above which a frequency does not change"
+    )
     beta_slow: Positive = Field(1, description="Rotations below which a frequency is interpolated")
-    mscale: float | None = Field(None, ge=0, le=100, description="Weight of the magnitude correction")
-    mscale_all_dim: float | None = Field(None, ge=0, le=100, description="The same, for the softmax scale")
-    attention_factor: Positive | None = Field(None, description="The magnitude itself, where it is given")
+    mscale: float | None = Field(
+        None, ge=0, le=100, description="Weight of the correction to cosine and sine (DeepSeek)"
+    )
+    mscale_all_dim: float | None = Field(
+        None, ge=0, le=100, description="Weight of the correction to the softmax scale (DeepSeek)"
+    )
+    attention_factor: Positive | None = Field(None, description="Factor on cosine and sine; computed if empty")
     truncate: bool = Field(True, description="The ramp begins and ends at whole dimensions")
 
     def frequencies(self, plain: Tensor, rope: "Rope", dim: int, length: Tensor) -> Tensor:
@@ -89,18 +95,24 @@ class Yarn(Spec):
 
 
 class Llama3(Spec):
-    """Llama 3.1's scaling (arXiv:2407.21783): long wavelengths divided, short ones kept, smooth between."""
+    """Llama 3.1's scaling (arXiv:2407.21783): low frequencies are divided, high ones kept, with a smooth ramp in between."""
 
     kind: Literal["llama3"] = "llama3"
-    factor: Positive = Field(description="How many times longer the context becomes", examples=[4])
-    low_freq_factor: Positive = Field(1, description="Wavelengths longer than original_context / this are divided")
-    high_freq_factor: Positive = Field(4, description="Wavelengths shorter than original_context / this stay")
-    original_context: Length = Field(description="The context the model was trained with", examples=[4096])
+    factor: Positive = Field(description="Factor by which the context becomes longer", examples=[4])
+    low_freq_factor: Positive = Field(
+        1, description="Frequencies with wavelengths above original_context / this are divided"
+    )
+    high_freq_factor: Positive = Field(
+        4, description="Frequencies with wavelengths below original_context / this do not change"
+    )
+    original_context: Length = Field(description="Context length of pretraining", examples=[4096])
 
     @model_validator(mode="after")
     def _ordered(self):
         if self.high_freq_factor < self.low_freq_factor:
-            raise ValueError("high_freq_factor must not be smaller than low_freq_factor")
+            raise ValueError(
+                f"high_freq_factor: is smaller than low_freq_factor; give at least {self.low_freq_factor:g}"
+            )
         return self
 
     def frequencies(self, plain: Tensor, rope: "Rope", dim: int, length: Tensor) -> Tensor:
@@ -114,14 +126,18 @@ class Llama3(Spec):
 
 
 class LongRope(Spec):
-    """LongRoPE (arXiv:2402.13753): a searched factor for each frequency, one list for short texts, one for long."""
+    """LongRoPE (arXiv:2402.13753): a factor for each frequency, found by search, with one list for short texts and one for long ones."""
 
     kind: Literal["longrope"] = "longrope"
-    factor: Positive = Field(description="How many times longer the context becomes")
-    original_context: Annotated[int, Field(ge=2, le=1_000_000_000)] = Field(description="The trained context")
-    short_factor: tuple[Positive, ...] = Field(max_length=4096, description="Divisors up to the trained context")
-    long_factor: tuple[Positive, ...] = Field(max_length=4096, description="Divisors past the trained context")
-    attention_factor: Positive | None = Field(None, description="The magnitude itself, where it is given")
+    factor: Positive = Field(description="Factor by which the context becomes longer")
+    original_context: Annotated[int, Field(ge=2, le=1_000_000_000)] = Field(description="Context length of pretraining")
+    short_factor: tuple[Positive, ...] = Field(
+        max_length=4096, description="Divisors of the frequencies up to the trained context"
+    )
+    long_factor: tuple[Positive, ...] = Field(
+        max_length=4096, description="Divisors of the frequencies past the trained context"
+    )
+    attention_factor: Positive | None = Field(None, description="Factor on cosine and sine; computed if empty")
 
     def frequencies(self, plain: Tensor, rope: "Rope", dim: int, length: Tensor) -> Tensor:
         short, long = (torch.tensor(f, device=plain.device) for f in (self.short_factor, self.long_factor))
@@ -134,11 +150,11 @@ class LongRope(Spec):
 
 
 class Proportional(Spec):
-    """Proportional RoPE (Gemma 4; arXiv:2410.06205): the fastest frequencies turn as ever, the slowest do not turn."""
+    """Proportional RoPE (Gemma 4; arXiv:2410.06205): the fastest frequencies rotate as usual, the slowest do not rotate."""
 
     kind: Literal["proportional"] = "proportional"
-    fraction: Annotated[float, Field(ge=0, le=1)] = Field(0.25, description="Share of the frequencies that turn")
-    factor: Positive = Field(1.0, description="Those are divided by this")
+    fraction: Annotated[float, Field(ge=0, le=1)] = Field(0.25, description="Share of the frequencies that rotate")
+    factor: Positive = Field(1.0, description="Divisor of those frequencies")
 
     def frequencies(self, plain: Tensor, rope: "Rope", dim: int, length: Tensor) -> Tensor:
         turning = torch.arange(dim // 2, device=plain.device) < self.fraction * dim // 2
@@ -152,13 +168,13 @@ Scaling = Annotated[Interpolation | Dynamic | Yarn | Llama3 | LongRope | Proport
 
 
 class _Position(Spec):
-    """What a way to know positions does unless it says otherwise: nothing to a head, nothing to the embedding."""
+    """The defaults of a position encoding: it changes neither the heads nor the embedding."""
 
     def check(self, head_dim: int) -> None:
-        """Raise ValueError where a head of this width cannot be turned."""
+        """Raise ValueError if a head of this width cannot be rotated."""
 
     def rotary(self, head_dim: int) -> nn.Module:
-        """The module that turns queries and keys: (B, T, heads, head_dim), (T,) -> the same."""
+        """The module that rotates queries and keys: (B, T, heads, head_dim), (T,) -> the same."""
         return Unturned()
 
     def table(self, d_model: int) -> nn.Module | None:
@@ -167,25 +183,27 @@ class _Position(Spec):
 
     @property
     def added(self) -> str:
-        """What that table is, in words; empty where there is none."""
+        """A description of that table; empty if there is none."""
         return ""
 
 
 class Rope(_Position):
-    """Rotary embedding: query and key channels turn in pairs, by an angle that grows with the position."""
+    """Rotary embedding: query and key channels are rotated in pairs, by an angle proportional to the position."""
 
     kind: Literal["rope"] = "rope"
     base: Annotated[float, Field(gt=1, le=1e12)] = Field(10_000.0, description="Ratio of slowest to fastest wavelength")
-    fraction: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="Share of each head's channels that turn")
-    interleaved: bool = Field(False, description="Pairs are neighbours (x0, x1) rather than halves (x0, x_d/2)")
-    reverse: bool = Field(False, description="The angles are negative (nanochat)")
-    scaling: Scaling | None = Field(None, description="How the trained context is stretched")
+    fraction: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="Share of each head's channels that is rotated"
+    )
+    interleaved: bool = Field(False, description="Pairs are neighbours (x0, x1), not halves (x0, x_d/2)")
+    reverse: bool = Field(False, description="Rotates by negative angles (nanochat)")
+    scaling: Scaling | None = Field(None, description="Method that extends the trained context")
 
     def dim(self, head_dim: int) -> int:
         return int(head_dim * self.fraction)
 
     def turned(self, head_dim: int) -> int:
-        """Channels that turn: where `dim` is odd, as GLM-4.5's class may have it, the last pair is whole."""
+        """Channels that are rotated; an odd number, possible in GLM-4.5's class, is rounded up to whole pairs."""
         return self.dim(head_dim) + self.dim(head_dim) % 2
 
     def moving(self, head_dim: int) -> int:
@@ -195,10 +213,10 @@ class Rope(_Position):
         return self.turned(head_dim)
 
     def check(self, head_dim: int) -> None:
-        """Raise ValueError where a head of this width cannot be rotated in pairs."""
+        """Raise ValueError if a head of this width cannot be rotated in pairs."""
         dim = self.dim(head_dim)
         if dim < 1 or self.turned(head_dim) > head_dim or (dim % 2 and self.scaling):
-            raise ValueError(f"rope turns channels in pairs: {dim} of {head_dim} channels is not an even number")
+            raise ValueError(f"rope rotates channels in pairs: {dim} of {head_dim} channels is not an even number")
         if isinstance(self.scaling, Dynamic) and dim < 4:
             raise ValueError(f"dynamic scaling needs at least 4 rotary channels, not {dim}")
         if isinstance(self.scaling, LongRope):
@@ -210,7 +228,7 @@ class Rope(_Position):
                     )
 
     def frequencies(self, head_dim: int, length: Tensor) -> Tensor:
-        """Radians a position, (dim / 2,), for a text of `length` tokens."""
+        """Radians per position, (dim / 2,), for a text of `length` tokens."""
         dim = self.dim(head_dim)
         plain = 1.0 / (self.base ** (torch.arange(0, dim, 2, device=length.device).float() / dim))
         return self.scaling.frequencies(plain, self, dim, length) if self.scaling else plain
@@ -222,20 +240,20 @@ class Rope(_Position):
         scaling = self.scaling if self.scaling and self.scaling.factor != 1 else None
         stretched = f", stretched {scaling.factor:g} times by {scaling.kind}" if scaling else ""
         return (
-            f"Turns {self.moving(head_dim)} of each head's {head_dim} channels by an angle that grows with the "
+            f"Rotates {self.moving(head_dim)} of each head's {head_dim} channels by an angle that grows with the "
             f"position (base {self.base:,.0f}{stretched}), so a score depends on how far apart two tokens are."
         )
 
     def checklist(self, head_dim: int) -> Iterator[str]:
         pairs = "neighbours (x0, x1)" if self.interleaved else f"halves (x0, x{self.turned(head_dim) // 2})"
-        yield f"RoPE turns {pairs} as pairs, with base {self.base:,.0f}; a checkpoint's rows are in that order."
+        yield f"RoPE rotates {pairs} as pairs, with base {self.base:,.0f}; a checkpoint's rows are in that order."
         if self.reverse:
-            yield "It turns the other way round: by minus the angle."
+            yield "It rotates in the other direction: by minus the angle."
         if self.fraction < 1:
-            yield f"Only the first {self.turned(head_dim)} of {head_dim} channels turn."
+            yield f"Only the first {self.turned(head_dim)} of {head_dim} channels are rotated."
         if self.moving(head_dim) < self.turned(head_dim):
             yield (
-                f"Of {head_dim // 2} frequencies the {self.moving(head_dim) // 2} fastest turn and the rest stand still; the "
+                f"Of {head_dim // 2} frequencies, only the {self.moving(head_dim) // 2} fastest rotate; the "
                 "exponents and the pairs are those of the whole head."
             )
         if self.scaling and self.scaling.magnitude() != 1:
@@ -243,15 +261,15 @@ class Rope(_Position):
 
 
 class Learned(_Position):
-    """Learned absolute positions (GPT-2): a table of one vector a position, added to the token embedding."""
+    """Learned absolute positions (GPT-2): a table of one vector per position, added to the token embedding."""
 
     kind: Literal["learned"] = "learned"
-    length: Length = Field(description="Positions in the table: the longest text the model can read", examples=[4096])
-    offset: int = Field(0, ge=0, le=1024, description="Rows before the first position's, which nothing reads (OPT)")
+    length: Length = Field(description="Positions in the table, which limit the length of a text", examples=[4096])
+    offset: int = Field(0, ge=0, le=1024, description="Unused rows before the first position (OPT)")
 
     @property
     def added(self) -> str:
-        return f"One learned vector for each of {self.length + self.offset:,} positions: the model cannot read further."
+        return f"One learned vector for each of {self.length + self.offset:,} positions: the model cannot read longer texts."
 
     def table(self, d_model: int) -> nn.Module:
         return Table(self, d_model)
@@ -261,12 +279,12 @@ class Learned(_Position):
 
 
 class Sinusoidal(_Position):
-    """Waves of geometrically spaced lengths, added to the token embedding and never learned (arXiv:1706.03762, section
-    3.5): sines of all of them, then cosines."""
+    """Waves of geometrically spaced lengths, added to the token embedding and not learned (arXiv:1706.03762, section
+    3.5): first all sines, then all cosines."""
 
     kind: Literal["sinusoidal"]
     base: Annotated[float, Field(gt=1, le=1e12)] = Field(10_000.0, description="Ratio of slowest to fastest wavelength")
-    inclusive: bool = Field(False, description="The slowest wave is the last one itself, not the next (tensor2tensor)")
+    inclusive: bool = Field(False, description="The last wave has exactly the slowest wavelength (tensor2tensor)")
     offset: int = Field(0, ge=0, le=1024, description="The first position's number (XGLM: 2)")
 
     @property
@@ -279,33 +297,33 @@ class Sinusoidal(_Position):
         return Sinusoids(self, d_model)
 
     def checklist(self, head_dim: int) -> Iterator[str]:
-        yield "Sines fill the first half of a position's channels, cosines the second: they do not take turns."
+        yield "Sines fill the first half of a position's channels, cosines the second half: they are not interleaved."
         if self.offset:
             yield f"The first position counts as {self.offset}."
 
 
 class Alibi(_Position):
-    """Attention with linear biases (arXiv:2108.12409): a score falls with the distance, in each head by a slope of its own."""
+    """Attention with linear biases (arXiv:2108.12409): a score falls linearly with the distance; each head has its own slope."""
 
     kind: Literal["alibi"] = "alibi"
     scaled: bool = Field(False, description="The bias is multiplied by the softmax scale too (Falcon)")
 
     def slopes(self, heads: int) -> list[float]:
-        """2^(-8 k / n) for k = 1 ... n; where the heads n are no power of two, those of the next lower one and then every
-        other slope of the next higher one."""
+        """2^(-8 k / n) for k = 1 ... n; if n is not a power of two, those of the next lower power, then every
+        other slope of the next higher power."""
         lower = 2 ** math.floor(math.log2(heads))
         slopes = [2 ** (-8 * k / lower) for k in range(1, lower + 1)]
         finer = [2 ** (-8 * k / (2 * lower)) for k in range(1, 2 * lower + 1, 2)]
         return slopes + finer[: heads - lower]
 
     def checklist(self, head_dim: int) -> Iterator[str]:
-        yield "A score is lowered by slope × distance: no embedding, no rotation; slopes differ from head to head."
+        yield "A score is lowered by slope × distance: no embedding, no rotation; each head has its own slope."
         if self.scaled:
             yield "The bias is added before the scores are scaled."
 
 
 class NoPosition(_Position):
-    """No positional encoding (NoPE, arXiv:2305.19466): order is known from the causal mask alone."""
+    """No positional encoding (NoPE, arXiv:2305.19466): the order is known only from the causal mask."""
 
     kind: Literal["none"] = "none"
 
@@ -314,7 +332,7 @@ class NoPosition(_Position):
 
 
 class Table(Embedding):
-    """One learned vector a position."""
+    """One learned vector per position."""
 
     label = "Position embedding"
 
@@ -345,7 +363,7 @@ class Sinusoids(Box):
 
 
 class Unturned(nn.Module):
-    """Queries and keys as they are, where position comes in another way or not at all."""
+    """Queries and keys unchanged, if the position enters in another way or not at all."""
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:
         return x
@@ -374,15 +392,15 @@ class Rotary(Box):
 
 
 class TurnLast(Rotary):
-    """The last channels of every head turned. `back` undoes it on the output, which is made of values that were turned as
-    keys: what is left depends on how far a token is."""
+    """Rotates the last channels of every head. `back` undoes it on the output, which is a sum of values that were rotated as
+    keys: the result depends on the distance of a token."""
 
     def __init__(self, rope: Rope, rope_dim: int, back: bool = False):
         super().__init__(rope, rope_dim)
         self.back = back
         self.label = "RoPE, back" if back else "RoPE"
         if back:
-            self.explain = "Values were turned as keys are; the output is turned back by the query's position."
+            self.explain = "Values were rotated like keys; the output is rotated back by the query's position."
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, heads, D), (T,)
         still, turned = x.split((x.shape[-1] - self.head_dim, self.head_dim), dim=-1)
@@ -390,9 +408,9 @@ class TurnLast(Rotary):
 
 
 def check_turned(position: _Position, head_dim: int) -> None:
-    """Raise ValueError where this position is not known to queries and keys by turning them, or cannot turn them."""
+    """Raise ValueError if this position encoding does not rotate queries and keys, or cannot rotate them."""
     if isinstance(position, Alibi):
-        raise ValueError("position: nothing is added to scores here; give rope or none")
+        raise ValueError("position: this attention cannot add a bias to scores; give rope or none")
     position.check(head_dim)
 
 

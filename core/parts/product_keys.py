@@ -1,4 +1,4 @@
-"""Experts of one neuron each, found by product keys (PEER, arXiv:2407.04153; Doge's cross-domain mixture of experts)."""
+"""Experts of one neuron each, selected by product keys (PEER, arXiv:2407.04153; Doge's cross-domain mixture of experts)."""
 
 import math
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ from .norm import Norm
 
 
 class ProductKeyExperts(Activated, Part):
-    """A feed-forward network that every token passes, and `top_k` of `count` neurons beside it. Two lists of n = √count
-    scores are added pair by pair, so that 2 n scores rank n² neurons. E = count, K = top_k."""
+    """A feed-forward network that every token passes, and `top_k` of `count` neurons beside it. The sums of two lists of n = √count
+    scores rank all pairs, so that 2 n scores rank n² neurons. E = count, K = top_k."""
 
     title = "Product-key experts"
     role = "experts"
@@ -28,19 +28,20 @@ class ProductKeyExperts(Activated, Part):
 
     kind: Literal["product_key_experts"]
     count: Annotated[int, Field(ge=1, le=16_777_216)] = Field(description="Neurons", examples=[16_384])
-    top_k: Annotated[int, Field(ge=1, le=65_536)] = Field(
-        description="Neurons that each token is sent to", examples=[64]
-    )
-    d_ff: Width = Field(description="Width of the network that every token passes", examples=[1024])
+    top_k: Annotated[int, Field(ge=1, le=65_536)] = Field(description="Neurons per token", examples=[64])
+    d_ff: Width = Field(description="Hidden size of the network that every token passes", examples=[1024])
     bias: bool = Field(False, description="Biases in that network")
     norm: Inherited[Norm] = OF_MODEL
 
     @model_validator(mode="after")
     def _consistent(self):
         if self.top_k > self.keys**2:
-            raise ValueError(f"top_k: {self.top_k} is more than the {self.keys**2} neurons that {self.keys} keys reach")
+            raise ValueError(f"top_k: {self.top_k} is more than the {self.keys**2} neurons; give 1 to {self.keys**2}")
         if self.activation not in GATED.values() and self.activation not in GATED:
-            raise ValueError("activation: the neurons need it without its gate; choose one of " + ", ".join(GATED))
+            raise ValueError(
+                "activation: the neurons need a gated activation, whose gate they leave out; give one of  "
+                + ", ".join(GATED)
+            )
         return self
 
     @property
@@ -71,13 +72,13 @@ class ProductKeyExperts(Activated, Part):
 
     def explain(self, d_model: int) -> str:
         return (
-            f"{self.count:,} experts of one neuron each: a vector that reads, a vector that writes. Two lists of {self.keys} scores "
-            f"rank them all, and the best {self.top_k} join a network of width {self.d_ff:,} that every token passes."
+            f"{self.count:,} experts of one neuron each: an input vector and an output vector. Two lists of {self.keys} scores "
+            f"rank them all, and the best {self.top_k} are added to a network of width {self.d_ff:,} that every token passes."
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
-        yield f"Neuron i · {self.keys} + j scores the i-th of the first list plus the j-th of the second."
-        yield f"The softmax is over the {self.top_k} chosen sums; it multiplies what a neuron gives after its activation."
+        yield f"The score of neuron i · {self.keys} + j is the i-th score of the first list plus the j-th of the second."
+        yield f"The softmax is over the {self.top_k} chosen sums; it multiplies the neuron's value after its activation."
         yield from self.notes()
 
 
@@ -94,7 +95,7 @@ class ProductKeyModule(nn.Module):
 
 
 class ProductKeyRouter(Box):
-    """The best K sums of one score of each list."""
+    """The best K sums of one score from each list."""
 
     box = "router"
     label = "Product keys"
@@ -106,7 +107,7 @@ class ProductKeyRouter(Box):
         self.weight = normal(2 * part.keys, d_model)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, d_model) -> weights and numbers of the chosen neurons, (B, T, K) each."""
+        """(B, T, d_model) -> weights and indices of the chosen neurons, (B, T, K) each."""
         first, second = F.linear(x, self.weight).chunk(2, dim=-1)  # (B, T, n) twice
         sums = (first.unsqueeze(-1) + second.unsqueeze(-2)).flatten(-2)  # (B, T, n n)
         best = sums.topk(self.part.top_k, dim=-1)
@@ -121,9 +122,7 @@ class Neurons(Box):
     box = "experts"
     keeps_shape = True
     label = "Neurons"
-    explain = (
-        "Each chosen neuron's reading vector meets the token; what it gives, weighed, multiplies its writing vector."
-    )
+    explain = "The product of the token and each chosen neuron's input vector, after the activation, weights its output vector."
 
     def __init__(self, part: ProductKeyExperts, d_model: int):
         super().__init__()

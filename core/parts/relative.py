@@ -1,5 +1,5 @@
-"""Relative attention (Inkling, Thinking Machines, 2026): no rotary embedding; each query makes of itself, head by head, a profile
-of what a key's distance adds to its score."""
+"""Relative attention (Inkling, Thinking Machines, 2026): no rotary embedding; each query computes, for each head, a profile
+of what the distance of a key adds to its score."""
 
 from collections.abc import Iterator
 from typing import Literal, Self
@@ -14,22 +14,24 @@ from .softmax import key_positions
 
 
 class RelativeAttention(Attention):
-    """A query head's profile over the last `extent` distances is its relative_dim numbers times a bank that all heads share; keys
+    """A query head's profile over the last `extent` distances is its relative_dim numbers times profiles that all heads share; keys
     and values pass a short convolution first. R = relative_dim, L = extent, K = kernel."""
 
     title = "Relative attention"
 
     kind: Literal["relative_attention"]  # type: ignore[assignment]
-    relative_dim: HeadDim = Field(description="Numbers that a head makes its profile of", examples=[16])
-    extent: Length = Field(description="Distances that the profile covers; beyond it nothing is added", examples=[1024])
-    kernel: Kernel | None = Field(None, description="Tokens that the convolution on keys and on values sees")
+    relative_dim: HeadDim = Field(description="Numbers per head that weight the shared profiles", examples=[16])
+    extent: Length = Field(
+        description="Distances that the profile covers; nothing is added beyond them", examples=[1024]
+    )
+    kernel: Kernel | None = Field(None, description="Kernel size of the convolutions on keys and values; none if empty")
 
     @model_validator(mode="after")
     def _separate(self):
         check_channels("extent", self.heads, self.extent)
         for field in ("shared_kv", "cache_from"):
             if getattr(self, field):
-                raise ValueError(f"{field}: keys and values are each convolved on their own; leave this out")
+                raise ValueError(f"{field}: keys and values each have their own convolution; remove this")
         return self
 
     @property
@@ -62,19 +64,19 @@ class RelativeAttention(Attention):
 
     def explain(self, d_model: int) -> str:
         words = (
-            f"Each query adds to its scores a number for each of the last {self.extent:,} distances, made of "
-            f"{self.relative_dim} of its own. "
+            f"Each query adds a number to its scores for each of the last {self.extent:,} distances, computed from "
+            f"{self.relative_dim} numbers of its own. "
         )
         if self.kernel:
-            words += f"Keys and values are first mixed with the {self.kernel - 1} before them. "
+            words += f"Keys and values are first mixed with those of the last {self.kernel - 1} tokens. "
         return words + super().explain(d_model)
 
     def checklist(self, d_model: int) -> Iterator[str]:
-        yield f"What a distance adds is not scaled with the product of query and key; past {self.extent - 1:,} tokens it is zero."
+        yield f"The term for the distance is not scaled like the product of query and key; beyond {self.extent - 1:,} tokens it is zero."
         if self.kernel:
             yield "The convolutions' output is added to their input, before the norm of keys; they have no bias and no activation."
         if self.scores.temperature:
-            yield "What grows with the query's position are product and profile together."
+            yield "The temperature multiplies the product and the profile together."
         yield from super().checklist(d_model)
 
 
@@ -103,7 +105,7 @@ class RelativeModule(AttentionModule):
 
 
 class Profile(Box):
-    """What each query head adds to the score of a key so far back: (B, T, H R) -> (B, T, H, L)."""
+    """What each query head adds to the score of a key at each distance: (B, T, H R) -> (B, T, H, L)."""
 
     box = "linear"
 
@@ -113,7 +115,7 @@ class Profile(Box):
         self.weight = normal(part.relative_dim, part.extent)
         self.label = f"Profile over {part.extent:,} distances"
         self.explain = (
-            f"Each head's {part.relative_dim} numbers weigh {part.relative_dim} learned profiles that all heads share."
+            f"Each head's {part.relative_dim} numbers weight {part.relative_dim} learned profiles that all heads share."
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -122,7 +124,7 @@ class Profile(Box):
 
 class RelativeCore(CausalAttention):
     part: RelativeAttention
-    explain = "A score is the product of query and key plus what the query's profile says of their distance."
+    explain = "A score is the product of query and key plus the value of the query's profile for their distance."
 
     def placed(self, scores: Tensor, positions: Tensor, profile: Tensor) -> Tensor:
         distance = positions[:, None] - key_positions(positions, scores.shape[-1])  # (T, S)

@@ -1,4 +1,4 @@
-"""What parts called their fields in links and files that were made before: the same, by today's names."""
+"""Old field names in links and files made before: they are translated to today's names."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,7 +25,7 @@ RENAMED: dict[str, dict[str, str]] = {
 
 
 def today(part: Any) -> Any:
-    """A part's mapping by today's names; what says none of the old ones comes back as it is."""
+    """A part's mapping with today's names; a mapping without old names is returned unchanged."""
     if not isinstance(part, Mapping) or not isinstance(kind := part.get("kind", "attention"), str):
         return part
     if kind == "shared_block" and isinstance(part.get("attention"), Mapping):
@@ -43,7 +43,7 @@ def today(part: Any) -> Any:
 
 
 def _gated(kind: str, part: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Latent attention's gates were three truth values."""
+    """Latent attention's gates were three booleans."""
     part = dict(part)
     per = "channel" if part.pop("gate_channels", False) is True else "head"
     if isinstance(gate := part.get("gate"), bool):

@@ -1,9 +1,9 @@
 """How parts read and write the residual stream.
 
-Where there are several streams, a step's `read` module makes of them what its parts read, and whatever else of them its
-`write` module is to be given beside the parts' output; `split` makes the streams and `merge` makes one of them again.
-A module's `share` puts what others of its layer compute with into a dictionary, or takes it from there.
-`token_flops` of these modules are their matrix products for one token.
+If there are several streams, a step's `read` module computes from them what its parts read, and what else its
+`write` module needs beside the parts' output; `split` makes the streams and `merge` combines them into one again.
+A module's `share` stores in a dictionary what other modules of its layer use, or reads it from there.
+`token_flops` of these modules counts their matrix products for one token.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from .base import Box, Eps, Shape, Spec, State
 from .convolution import CausalConvolution, Kernel
 from .norm import AffineModule
 
-Streams = Annotated[int, Field(ge=2, le=16, description="Copies of the residual stream")]
+Streams = Annotated[int, Field(ge=2, le=16, description="Number of residual streams")]
 Placement = Literal["pre", "post", "output", "sandwich", "none"]
 
 
@@ -27,22 +27,24 @@ class _Residual(Spec):
         description="pre: x + f(norm x); post: norm(x + f x); output: x + norm(f x); sandwich: x + norm(f(norm x))",
     )
     after_eps: Eps | None = Field(
-        None, description="Of the norms on what parts give, where it differs from the model's (Muse Glimmer)"
+        None, description="Epsilon of the norms on parts' outputs; the model's if empty (Muse Glimmer)"
     )
-    scale: Annotated[float, Field(gt=0, le=1e3)] = Field(1.0, description="Each part's output is multiplied by this")
-    layer_scale: bool = Field(False, description="What leaves a layer is multiplied by a learned number (Gemma 4)")
+    scale: Annotated[float, Field(gt=0, le=1e3)] = Field(1.0, description="Factor on the output of each part")
+    layer_scale: bool = Field(False, description="Multiplies a layer's output by a learned number (Gemma 4)")
 
     @model_validator(mode="after")
     def _after(self):
         if self.after_eps and self.norm not in ("output", "sandwich"):
-            raise ValueError("after_eps: no norm is on what parts give; leave it out, or give norm output or sandwich")
+            raise ValueError(
+                "after_eps: parts have no norm on their output; remove it, or give norm output or sandwich"
+            )
         return self
 
     def check_block(self, steps: Sequence["_Residual"], delayed: bool) -> None:
-        """Raise ValueError where the steps of one layer do not fit together; `delayed` if some output joins later."""
+        """Raise ValueError if the steps of one layer do not fit together; `delayed` if some output is added later."""
 
     def handed(self, d_model: int) -> Shape:
-        """What a part is given of the stream for one token, and gives back."""
+        """Shape of a part's input and output on the stream, for one token."""
         return (d_model,)
 
     if TYPE_CHECKING:  # at run time a field of that name may not stand over a property
@@ -52,30 +54,30 @@ class _Residual(Spec):
             """How many residual streams there are."""
 
     def build(self, d_model: int, index: int) -> tuple[nn.Module | None, nn.Module]:
-        """How step `index` of a block reads and writes."""
+        """The modules by which step `index` of a block reads and writes."""
         raise NotImplementedError
 
     def split(self, d_model: int) -> nn.Module | None:
-        """What makes the streams that enter the first block of an embedding (B, T, d_model)."""
+        """The module that makes the streams for the first block from an embedding (B, T, d_model)."""
         return None
 
     def merge(self, d_model: int) -> nn.Module | None:
-        """What makes (B, T, d_model) of what the last block leaves."""
+        """The module that makes (B, T, d_model) from the last block's streams."""
         return None
 
     def checklist(self) -> Iterator[str]:
         placed = {
-            "pre": "Each part reads the stream through a norm; its output is added as it is.",
+            "pre": "Each part reads the stream through a norm; its output is added without a norm.",
             "post": "The norm comes after the sum: the stream itself is normalised.",
-            "output": "Parts read the stream as it is; the norm is on what they give.",
-            "sandwich": "Each part has a norm on what it reads and another on what it gives.",
-            "none": "No norm stands before or after a part.",
+            "output": "Parts read the stream without a norm; the norm is on their output.",
+            "sandwich": "Each part has a norm on its input and another on its output.",
+            "none": "There is no norm before or after a part.",
         }
         yield placed[self.norm]
         if self.after_eps:
-            yield f"The norms on what parts give have an eps of their own, {self.after_eps:g}."
+            yield f"The norms on parts' outputs have their own eps, {self.after_eps:g}."
         if self.scale != 1:
-            yield f"What a part gives is multiplied by {self.scale:g} before it joins the stream."
+            yield f"A part's output is multiplied by {self.scale:g} before it is added to the stream."
         if self.layer_scale:
             yield "The whole stream is multiplied by a learned number at the end of each layer."
 
@@ -87,26 +89,26 @@ class Residual(_Residual):
 
     kind: Literal["plain"] = "plain"
     levelled: bool = Field(
-        False, description="The sum of n outputs, the embedding among them, is divided by √n as it grows (Beam)"
+        False, description="Divides the sum of n outputs, the embedding included, by √n at each step (Beam)"
     )
     kernel: Kernel | None = Field(
-        None, description="A part's output is mixed with its last so many by a short convolution as it joins (Inkling)"
+        None, description="Kernel size of a short convolution on each part's output; none if empty (Inkling)"
     )
-    weighted: bool = Field(False, description="The stream has a learned weight for each channel in every sum (Doge)")
-    affine: bool = Field(
-        False, description="The stream and what joins it are each shifted and scaled, channel by channel (ZAYA)"
+    weighted: bool = Field(
+        False, description="Multiplies the stream by a learned weight per channel before each sum (Doge)"
     )
+    affine: bool = Field(False, description="Shifts and scales each channel of the stream and of each output (ZAYA)")
 
     @model_validator(mode="after")
     def _one_way(self):
         if self.levelled + bool(self.kernel) + self.affine + self.weighted > 1:
-            raise ValueError("kernel: a sum is levelled, weighted, affine or has a convolution; give one of them")
+            raise ValueError("kernel: only one of levelled, weighted, affine and kernel is possible; give one of them")
         return self
 
     def check_block(self, steps: Sequence[_Residual], delayed: bool) -> None:
         if delayed and any(getattr(step, "kernel", None) for step in steps):
             raise ValueError(
-                "kernel: what joins later would pass the convolution's state twice; give no shortcut and no aside"
+                "kernel: an output that is added later would pass the convolution twice; remove shortcut and aside"
             )
 
     @property
@@ -125,20 +127,20 @@ class Residual(_Residual):
     def checklist(self) -> Iterator[str]:
         yield from super().checklist()
         if self.weighted:
-            yield "The stream is multiplied channel by channel by learned weights before a part's output joins it."
+            yield "The stream is multiplied by a learned weight for each channel before a part's output is added."
         if self.levelled:
-            yield "The n-th sum is √((n − 1) / n) of the stream plus 1 / √n of the output; the embedding is the first of them."
+            yield "The n-th sum is √((n − 1) / n) of the stream plus 1 / √n of the output; the embedding counts as the first output."
         if self.affine:
-            yield "The stream and what joins it are each shifted, then scaled, by learned vectors; the sum is in float32."
+            yield "The stream and the part's output are each shifted, then scaled, by learned vectors; the sum is in float32."
         if self.kernel:
-            yield f"What a part gives passes a convolution over {self.kernel} tokens, without bias or activation, and is added to it."
+            yield f"A part's output passes a convolution over {self.kernel} tokens, without bias or activation, and is added to the result."
 
 
 class Add(Box):
     box = "add"
     keeps_shape = True
     label = "+"
-    explain = "The part's output joins the residual stream."
+    explain = "The part's output is added to the residual stream."
 
     def __init__(self, scale: float):
         super().__init__()
@@ -149,7 +151,9 @@ class Add(Box):
 
 
 class WeightedAdd(Add):
-    explain = "The part's output joins the residual stream, whose channels each have a learned weight here."
+    explain = (
+        "The part's output is added to the residual stream, whose channels are first multiplied by learned weights."
+    )
 
     def __init__(self, scale: float, d_model: int):
         super().__init__(scale)
@@ -160,23 +164,21 @@ class WeightedAdd(Add):
 
 
 class LevelledAdd(Add):
-    """A sum of `sums` outputs over the root of their number: as large as each of them alone."""
+    """A sum of `sums` outputs divided by the root of their number: it keeps the size of a single output."""
 
-    explain = (
-        "The part's output joins the stream, which keeps its size: the n-th sum weighs the stream by √((n − 1) / n)."
-    )
+    explain = "The part's output is added to the stream, which keeps its size: the n-th sum weights the stream by √((n − 1) / n)."
 
-    sums = 2  # in the first step of a model; the model says which one this is
+    sums = 2  # the value of a model's first step; the model sets that of later steps
 
     def forward(self, stream: Tensor, update: Tensor) -> Tensor:  # (B, T, d_model) twice
         return ((self.sums - 1) / self.sums) ** 0.5 * stream + self.scale * self.sums**-0.5 * update
 
 
 class ConvolvedAdd(Add):
-    """x + y + conv(y): each channel of the output is mixed with itself at the last tokens, which are kept."""
+    """x + y + conv(y): each channel of the output is mixed with its values at the last tokens, which are cached."""
 
     label = "+ convolution"
-    explain = "The part's output joins the stream together with a weighted sum of its last values, channel by channel."
+    explain = "The part's output and a weighted sum of its last values in each channel are added to the stream."
 
     def __init__(self, scale: float, d_model: int, kernel: int):
         super().__init__(scale)
@@ -194,7 +196,7 @@ class AffineAdd(Add):
     """ZAYA1's residual scaling (arXiv:2511.17127)."""
 
     label = "Scaled +"
-    explain = "The stream and the part's output are each shifted and scaled, channel by channel; then they are summed."
+    explain = "Each channel of the stream and of the part's output is shifted and scaled; then they are summed."
 
     def __init__(self, scale: float, d_model: int):
         super().__init__(scale)
@@ -216,7 +218,7 @@ class LayerScale(Box):
 
     def __init__(self):
         super().__init__()
-        self.register_buffer("weight", torch.ones(1))  # checkpoints have it as a buffer, which is no parameter
+        self.register_buffer("weight", torch.ones(1))  # in checkpoints it is a buffer, not a parameter
 
     def forward(self, stream: Tensor) -> Tensor:
         return stream * self.weight

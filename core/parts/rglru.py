@@ -29,26 +29,26 @@ from .norm import Norm
 
 
 class RGLRU(Recurrence):
-    """Each of `width` channels keeps one value. Two gates, made of the channel's own block, say how far it fades and what it
-    takes in; a second branch through an activation gates what leaves. W = width, N = blocks."""
+    """Each of `width` channels keeps one value. Two gates, computed from the channel's own block, control its decay and what it
+    adds; a second branch through an activation gates the output. W = width, N = blocks."""
 
     title = "RG-LRU"
 
     kind: Literal["rg_lru"]
-    width: Width = Field(description="Channels, each with one value of state", examples=[2560])
-    blocks: Heads = Field(description="Blocks on the diagonal of the gates' matrices", examples=[10])
-    kernel: Kernel = Field(4, description="Tokens that the convolution sees")
-    activation: Activation = Field("gelu_tanh", description="Of the branch that gates the output")
+    width: Width = Field(description="Channels of the recurrence, each with one value of state", examples=[2560])
+    blocks: Heads = Field(description="Blocks of the gates' block-diagonal matrices", examples=[10])
+    kernel: Kernel = Field(4, description="Kernel size: tokens that the convolution reads")
+    activation: Activation = Field("gelu_tanh", description="Activation of the branch that gates the output")
     norm: Inherited[Norm] = OF_MODEL
 
     @model_validator(mode="after")
     def _consistent(self):
         check_groups("blocks", self.width, "channels", self.blocks)
         if Activated(activation=self.activation).gated:
-            raise ValueError("activation: give one that is not a -glu, since the product is there anyway")
+            raise ValueError("activation: this branch is a gate already; give one that is not a -glu")
         if self.activation == "xielu":
             raise ValueError(
-                "activation: xielu learns its slopes layer by layer, which this branch does not; choose another"
+                "activation: xielu has learned slopes per layer, which this branch does not support; give another activation"
             )
         return self
 
@@ -80,15 +80,15 @@ class RGLRU(Recurrence):
 
     def explain(self, d_model: int) -> str:
         return (
-            f"Each of {self.width:,} channels keeps one value, however long the text: a token decides how far it fades and how "
-            f"much of its own it adds. Both gates see only the channel's block of {self.width // self.blocks:,}. "
+            f"Each of {self.width:,} channels keeps one value, whatever the length of the text: a token decides its decay and how "
+            f"much of its input is added. Both gates read only the channel's block of {self.width // self.blocks:,}. "
             "No scores, no growing cache."
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
-        yield "The fade is exp(−8 · gate · softplus(a)), in float32; what comes in is scaled by √(1 − fade²), the first token not."
+        yield "The decay is exp(−8 · gate · softplus(a)), in float32; the input is scaled by √(1 − decay²), except for the first token."
         yield f"The gates' matrices are block-diagonal, {self.blocks} blocks of {self.width // self.blocks:,}, with biases."
-        yield "All three projections and the convolution have biases; the convolution is followed by no activation."
+        yield "All three projections and the convolution have biases; no activation follows the convolution."
 
 
 class RGLRUModule(nn.Module):
@@ -117,7 +117,7 @@ class RGLRUModule(nn.Module):
 
 
 class BlockLinear(Box):
-    """A linear map whose matrix is zero outside equal blocks on its diagonal: each block of channels sees itself alone."""
+    """A linear map with a block-diagonal matrix of equal blocks: each block of channels reads only itself."""
 
     box = "linear"
     keeps_shape = True
@@ -128,7 +128,7 @@ class BlockLinear(Box):
         self.weight = normal(blocks, each, each)  # (N, in, out)
         self.bias = nn.Parameter(torch.zeros(blocks, each))
         self.label = f"{blocks} × linear {each:,} → {each:,}"
-        self.explain = f"{blocks} matrices of {each:,} × {each:,}, each for its own channels, and a bias."
+        self.explain = f"{blocks} matrices of {each:,} × {each:,}, each for its own block of channels, and a bias."
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T, W)
         x = x.unflatten(-1, self.bias.shape)  # (B, T, N, W / N)
@@ -140,7 +140,7 @@ class LinearRecurrence(Box):
 
     box = "recurrence"
     label = "Linear recurrence"
-    explain = "Token after token: each channel's value fades by its gate and takes in its share of the input."
+    explain = "Token by token: each channel's value decays by its gate and adds its share of the input."
 
     def __init__(self, width: int):
         super().__init__()

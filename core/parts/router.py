@@ -1,7 +1,7 @@
-"""How a token's experts are chosen and weighed.
+"""How a token's experts are chosen and weighted.
 
 Group-limited routing is DeepSeek-V2's (arXiv:2405.04434, section 2.2.2); the selection bias is auxiliary-loss-free
-balancing (arXiv:2408.15664); weights over the near-best are SparseMixer-v2's (arXiv:2409.12136).
+balancing (arXiv:2408.15664); weights over the near-best experts are SparseMixer-v2's (arXiv:2409.12136).
 """
 
 from collections.abc import Iterator
@@ -22,42 +22,42 @@ class Router(Spec):
     """How a token's scores become a choice of experts and their weights."""
 
     score: Literal["softmax", "sigmoid", "sqrt_softplus"] = Field(
-        "softmax", description="What turns a logit into a score"
+        "softmax", description="Function from logits to scores"
     )
     over: Literal["all", "chosen", "near"] = Field(
         "all",
-        description="Scores of all experts, of those chosen by logit, or for each choice of those left that come near it",
+        description="Score over all experts, the chosen ones, or for each choice the remaining near ones",
     )
-    near: Annotated[float, Field(gt=0, le=1)] = Field(0.02, description="How near, relative to the larger logit")
-    normalise: bool = Field(False, description="The chosen scores are divided by their sum")
-    scale: Positive = Field(1.0, description="The weights are multiplied by this")
-    groups: Count = Field(1, description="Experts stand in this many equal groups")
-    top_groups: Count = Field(1, description="A token may choose from this many groups")
-    each_group: bool = Field(False, description="Every group gives as many experts, its own best (arXiv:2505.21411)")
-    group_score: Literal["max", "top2"] = Field("max", description="A group is worth its best score, or its best two")
+    near: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.02, description="Largest distance of a near logit, relative to the larger one"
+    )
+    normalise: bool = Field(False, description="Divides the chosen scores by their sum")
+    scale: Positive = Field(1.0, description="Factor on the weights")
+    groups: Count = Field(1, description="Equal groups of experts")
+    top_groups: Count = Field(1, description="Groups that a token may choose from")
+    each_group: bool = Field(False, description="Chooses the same number of experts from each group (arXiv:2505.21411)")
+    group_score: Literal["max", "top2"] = Field(
+        "max", description="Score of a group: its best expert score, or the sum of its best two"
+    )
     outside_zero: bool = Field(
-        False, description="Experts outside the best groups score zero, rather than never being chosen (A.X K2)"
+        False, description="Experts outside the best groups score zero instead of minus infinity (A.X K2)"
     )
-    selection_bias: bool = Field(False, description="A bias for each expert that sways the choice, not the weight")
-    counted: bool = Field(
-        False, description="The selection bias counts among the parameters (AFMoE, ERNIE 4.5, Laguna)"
+    selection_bias: bool = Field(
+        False, description="Load-balancing bias per expert, which changes the choice but not the weight"
     )
+    counted: bool = Field(False, description="Counts the selection bias as parameters (AFMoE, ERNIE 4.5, Laguna)")
     hashed: bool = Field(
-        False, description="A fixed table says each token's experts; scores only weigh them (arXiv:2106.04426)"
+        False, description="A fixed table assigns each token's experts; scores only weight them (arXiv:2106.04426)"
     )
     bias: bool = Field(False, description="A bias on the logits")
     softcap: Positive | None = Field(None, description="Logits pass through c * tanh(logit / c)")
-    norm: bool = Field(
-        False, description="It reads the stream over its root mean square, times a learned scale and 1 / sqrt(d_model)"
-    )
-    all_scale: bool = Field(False, description="All weights are multiplied by one learned number (Inkling)")
+    norm: bool = Field(False, description="RMSNorm on the input, with a learned scale and a factor 1 / sqrt(d_model)")
+    all_scale: bool = Field(False, description="Multiplies all weights by one learned number (Inkling)")
     hidden: Annotated[int, Field(ge=1, le=2_048)] | None = Field(
-        None, description="It is a network: a projection to this width, a norm, two layers with GELU (ZAYA)"
+        None, description="Hidden size of a router with two layers; a single linear map if empty (ZAYA)"
     )
-    carry: bool = Field(
-        False, description="What the projection gave in the layer before joins it, times learned scales (ZAYA)"
-    )
-    expert_scale: bool = Field(False, description="Each expert's weight is multiplied by a learned number of its own")
+    carry: bool = Field(False, description="Adds the previous layer's hidden router input, times learned scales (ZAYA)")
+    expert_scale: bool = Field(False, description="Multiplies each expert's weight by its own learned number")
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -66,17 +66,21 @@ class Router(Spec):
                 f"top_groups: {self.top_groups} is more than the {self.groups} groups; give 1 to {self.groups}"
             )
         if self.each_group and not 1 < self.groups == self.top_groups:
-            raise ValueError("each_group: a token chooses from all groups; give two or more, and as many top_groups")
+            raise ValueError(
+                "each_group: a token chooses from all groups; give groups of 2 or more, and the same top_groups"
+            )
         if self.carry and not self.hidden:
-            raise ValueError("carry: only a router that is a network has something to carry; give hidden")
+            raise ValueError("carry: needs a router with hidden layers; give hidden")
         if self.hidden and self.norm:
-            raise ValueError("norm: a router that is a network has a norm of its own; give one of norm and hidden")
+            raise ValueError("norm: a router with hidden layers has its own norm; give either norm or hidden")
         if self.counted and not self.selection_bias:
-            raise ValueError("counted: there is no selection bias to count")
+            raise ValueError("counted: there is no selection bias to count; set selection_bias")
         if self.over == "near" and self.score != "softmax":
-            raise ValueError("over: a sigmoid scores each expert alone; only a softmax can be over those that are near")
+            raise ValueError(
+                "over: near needs score softmax, since other scores treat each expert separately; give all or chosen"
+            )
         if self.hashed and (self.selection_bias or self.groups > 1 or self.over != "all"):
-            raise ValueError("hashed: a table leaves no choice; give no selection bias, no groups, and scores of all")
+            raise ValueError("hashed: a table leaves no choice; remove selection_bias and groups, and give over: all")
         return self
 
     def checklist(self, top_k: int, choices: int, d_model: int) -> Iterator[str]:
@@ -84,30 +88,30 @@ class Router(Spec):
         if self.hidden:
             yield f"Router logits come from {self.hidden} channels: a norm, then two layers with biases and exact GELU."
         if self.carry:
-            yield "The router adds what the layer before had in those channels, times learned scales, before the norm."
+            yield "The router adds the previous layer's values of those channels, times learned scales, before the norm."
         if self.norm:
-            yield f"The router reads the stream itself over its root mean square, times a learned scale and 1 / √{d_model:,}."
+            yield f"The router reads the stream divided by its root mean square, times a learned scale and 1 / √{d_model:,}."
         if self.hashed:
-            yield "Experts are looked up by the token's own number; only their weights come from the scores."
+            yield "Experts are looked up by the token's id; only their weights come from the scores."
         if self.score == "sqrt_softplus":
-            yield "A score is the square root of softplus of its logit."
+            yield "A score is the square root of the softplus of its logit."
         if self.over == "chosen" and self.score == "softmax":
             yield f"The softmax is over the {top_k} chosen logits, not over all {choices}."
         elif self.over == "chosen":
             yield f"Experts are chosen by their logits{', with the bias' if self.selection_bias else ''}; the sigmoid comes after."
         elif self.over == "near":
-            yield f"A choice's weight is its softmax among those left whose logit is within {self.near:.0%}; the weights' sum is not one."
+            yield f"A choice's weight is its softmax over the remaining experts with a logit within {self.near:.0%}; the sum is not one."
         if self.selection_bias:
-            yield "The selection bias sways the choice alone; weights come from the scores without it."
+            yield "The selection bias changes only the choice; weights come from the scores without it."
         if self.each_group:
-            yield f"Each of the {self.groups} groups gives its best {top_k // self.groups}, however good another group's are."
+            yield f"Each of the {self.groups} groups gives its best {top_k // self.groups} experts, even if other groups have better ones."
         if self.top_groups < self.groups:
             worth = "its best score" if self.group_score == "max" else "the sum of its best two scores"
-            yield f"A group is worth {worth}; only the best {self.top_groups} of {self.groups} groups may be chosen from."
+            yield f"The score of a group is {worth}; a token may choose only from the best {self.top_groups} of {self.groups} groups."
         if self.normalise:
             yield f"The {top_k} chosen scores are divided by their sum."
         elif self.over == "all" or self.score == "sigmoid":
-            yield f"The {top_k} chosen scores are used as they are: their sum is not one."
+            yield f"The {top_k} chosen scores are not normalised: their sum is not one."
         if self.scale != 1:
             yield f"The weights are then multiplied by {self.scale:g}."
         if self.expert_scale:
@@ -148,7 +152,7 @@ class RouterModule(Lends, Box):
         self.weight = normal(part.choices + self.scored, hidden or d_model)
         if hidden:
             self.explain = (
-                "The token's own channels, fewer of them, pass two layers before each expert's row of weights."
+                "The token is projected to fewer channels and passes two layers before each expert's row of weights."
             )
             self.down, self.norm = Linear(d_model, hidden, bias=True), part.norm.build(hidden)
             self.first, self.second = Linear(hidden, hidden, bias=True), Linear(hidden, hidden, bias=True)
@@ -158,7 +162,7 @@ class RouterModule(Lends, Box):
         self.all_scale = nn.Parameter(torch.ones(1)) if part.router.all_scale else None
         self.scale = nn.Parameter(torch.ones(d_model)) if part.router.norm else None
         self.expert_scale = nn.Parameter(torch.ones(part.choices)) if part.router.expert_scale else None
-        # Moved by the balancing rule rather than by a gradient, hence a buffer; some models count it nevertheless.
+        # The balancing rule changes it, not a gradient, so it is a buffer; some models count it as a parameter.
         if part.router.counted:
             self.selection_bias = nn.Parameter(torch.zeros(part.choices), requires_grad=False)
         else:
@@ -168,7 +172,7 @@ class RouterModule(Lends, Box):
         self.register_buffer("table", spread if part.router.hashed else None)
 
     def forward(self, x: Tensor, tokens: Tensor | None = None) -> tuple[Tensor, ...]:
-        """(B, T, d_model) and, where a table says the experts, (B, T) -> weights and indices of the chosen experts,
+        """(B, T, d_model) and, if a table assigns the experts, (B, T) -> weights and indices of the chosen experts,
         (B, T, K) each; and the weights of shared experts that have scores, (B, T, S)."""
         part = self.part
         scores, beside = self.all_scores(x).split((part.choices, self.scored), dim=-1)
@@ -185,11 +189,11 @@ class RouterModule(Lends, Box):
         return x.new_empty(shape), x.new_empty(shape, dtype=torch.long), *shares
 
     def scores(self, x: Tensor) -> Tensor:
-        """What each routed expert is worth to each token, (B, T, E), in float32."""
+        """The score of each routed expert for each token, (B, T, E), in float32."""
         return self.all_scores(x)[..., : self.part.choices]
 
     def all_scores(self, x: Tensor) -> Tensor:
-        """The same, and what the shared experts with scores are worth after them, (B, T, E + S)."""
+        """The same, then the scores of the shared experts that have one, (B, T, E + S)."""
         r, x = self.part.router, self.layers(x) if self.part.router.hidden else x.float()
         if self.scale is not None:
             x = F.rms_norm(x, x.shape[-1:], None, self.part.norm.eps) * self.scale.float() * x.shape[-1] ** -0.5
@@ -199,7 +203,7 @@ class RouterModule(Lends, Box):
         return self.score(logits) if r.over == "all" else logits
 
     def layers(self, x: Tensor) -> Tensor:
-        """What the logits are read from, (B, T, hidden), where the router is a network; the next layer's may read it too."""
+        """The input of the logits, (B, T, hidden), if the router has hidden layers; the next layer's router may read it too."""
         x = self.down(x)
         if self.part.router.carry:
             x = x + self.earlier(x) * self.carried
@@ -216,7 +220,7 @@ class RouterModule(Lends, Box):
                 return F.softplus(logits).sqrt()
 
     def biased(self, scores: Tensor) -> Tensor:
-        """The scores with the selection bias, which sways the choice and never the weight."""
+        """The scores plus the selection bias, which changes the choice but not the weight."""
         return scores if self.selection_bias is None else scores + self.selection_bias.float()
 
     def limited(self, scores: Tensor) -> Tensor:
@@ -239,7 +243,7 @@ class RouterModule(Lends, Box):
         return scores.topk(self.part.top_k, dim=-1).indices
 
     def weigh(self, scores: Tensor, chosen: Tensor, beside: Tensor) -> Tensor:
-        """What the outputs of the chosen experts and of shared ones with scores are multiplied by, (B, T, K + S)."""
+        """The weights of the chosen experts and of shared ones with scores, (B, T, K + S)."""
         r = self.part.router
         weights = torch.cat((scores.gather(-1, chosen), beside), dim=-1)
         if r.over == "chosen":
@@ -253,7 +257,7 @@ class RouterModule(Lends, Box):
         return weights * r.scale
 
     def among_near(self, logits: Tensor, best: Tensor, chosen: Tensor) -> Tensor:
-        """Each choice's softmax among those left that come near it: (B, T, 1, E), (B, T, K, 1), (B, T, K) -> (B, T, K)."""
+        """Each choice's softmax over the remaining experts that are near it: (B, T, 1, E), (B, T, K, 1), (B, T, K) -> (B, T, K)."""
         once = F.one_hot(chosen, self.part.choices)  # (B, T, K, E)
         gone = once.cumsum(dim=-2) - once  # chosen before
         far = (best - logits) / torch.maximum(logits.abs(), best) > self.part.router.near

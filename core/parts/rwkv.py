@@ -1,4 +1,4 @@
-"""RWKV-4 (arXiv:2305.13048): a recurrence over channels, and a feed-forward network that sees the token before."""
+"""RWKV-4 (arXiv:2305.13048): a recurrence over channels, and a feed-forward network that also reads the token before."""
 
 from collections.abc import Iterator
 from typing import Literal, Self
@@ -11,16 +11,16 @@ from .base import OF_MODEL, Box, Flops, Inherited, Linear, Mixer, Recurrence, Sh
 from .feedforward import Activate, Activated
 from .norm import Norm
 
-SHIFT = "What is projected is a learned mix, channel by channel, of the token and the one before it; before the first stand zeros."
+SHIFT = "Projections read a learned mix, for each channel, of the token and the one before it; zeros come before the first token."
 
 
 class TokenShift(Box):
-    """Several mixes of each token with the one before: m x_t + (1 - m) x_(t - 1), each by a weight m a channel; or m is the weight
+    """Several mixes of each token with the one before: m x_t + (1 - m) x_(t - 1), each with a weight m per channel; or m is the weight
     of the one before."""
 
     box = "convolution"
     label = "Token shift"
-    explain = "Each channel of a token is mixed with the same channel of the token before, for each projection by its own weights."
+    explain = "Each channel of a token is mixed with the same channel of the token before, with separate weights for each projection."
 
     def __init__(self, d_model: int, mixes: int, of_before: bool = False):
         super().__init__()
@@ -38,13 +38,13 @@ class TokenShift(Box):
 
 
 class TimeMix(Recurrence):
-    """Each of `width` channels keeps an average of its values, weighted by exp of their keys and fading at its own pace; a
-    sigmoid, the receptance, gates what leaves. A = width."""
+    """Each of `width` channels keeps an average of its values, weighted by exp of their keys, with its own decay; a
+    sigmoid, the receptance, gates the output. A = width."""
 
     title = "RWKV time mix"
 
     kind: Literal["rwkv_time_mix"]
-    width: Width = Field(description="Channels, each with an average of its own", examples=[4096])
+    width: Width = Field(description="Channels of the recurrence, each with its own average", examples=[4096])
     norm: Inherited[Norm] = OF_MODEL
 
     def build(self, d_model: int) -> nn.Module:
@@ -67,13 +67,13 @@ class TimeMix(Recurrence):
     def explain(self, d_model: int) -> str:
         return (
             f"Each of {self.width:,} channels keeps a weighted average of all its values so far: a token's weight is exp of its "
-            "key and fades at the channel's own pace, which no token changes. Three numbers a channel and the last token are "
-            "kept, however long the text."
+            "key and decays at the channel's own rate, the same for all tokens. Three numbers per channel and the last token are "
+            "kept, whatever the length of the text."
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
         yield SHIFT
-        yield "The pace is −exp(w); the current token's key has a bonus u, and only in the output, not in what is kept."
+        yield "The log decay is −exp(w); the current token's key has a bonus u in the output, but not in the state."
         yield "Numerator and denominator are kept in float32, both divided by exp of the largest exponent so far."
 
 
@@ -102,10 +102,8 @@ class FadingAverage(Box):
     before it (equation 16)."""
 
     box = "recurrence"
-    label = "Fading average (WKV)"
-    explain = (
-        "Token after token: the average's weights fade, the token's value joins by exp of its key, the average leaves."
-    )
+    label = "Decaying average (WKV)"
+    explain = "Token by token: the average's weights decay, the token's value is added with weight exp of its key, the average is read."
 
     def __init__(self, width: int):
         super().__init__()
@@ -129,7 +127,7 @@ class FadingAverage(Box):
 
 
 def _join(over: Tensor, under: Tensor, top: Tensor, value: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """A value with the weight exp(key) joins an average whose weights are in units of exp(top)."""
+    """Adds a value with weight exp(key) to an average whose weights are divided by exp(top)."""
     most = torch.maximum(top, key)
     old, new = torch.exp(top - most), torch.exp(key - most)
     return old * over + new * value, old * under + new, most
@@ -137,13 +135,13 @@ def _join(over: Tensor, under: Tensor, top: Tensor, value: Tensor, key: Tensor) 
 
 class ChannelMix(Mixer):
     """RWKV's feed-forward network: a squared ReLU of width d_ff between two projections, and a sigmoid, the receptance, that
-    gates what leaves. It reads each token mixed with the one before, so it keeps a token too."""
+    gates the output. It reads each token mixed with the one before, so it also keeps one token."""
 
     title = "RWKV channel mix"
     role = "feed_forward"
 
     kind: Literal["rwkv_channel_mix"]
-    d_ff: Width = Field(description="Width between the two projections", examples=[16384])
+    d_ff: Width = Field(description="Hidden size, between the two projections", examples=[16384])
     norm: Inherited[Norm] = OF_MODEL
 
     @property
@@ -168,8 +166,8 @@ class ChannelMix(Mixer):
 
     def explain(self, d_model: int) -> str:
         return (
-            f"One projection up from {d_model:,} to {self.d_ff:,} channels through ReLU², one back down, times a gate. "
-            "Each token is first mixed with the one before it, which is all that is kept."
+            f"One up projection from {d_model:,} to {self.d_ff:,} channels with ReLU², one down projection, times a gate. "
+            "Each token is first mixed with the one before it, and only that token is kept."
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:

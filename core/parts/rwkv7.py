@@ -1,5 +1,5 @@
-"""RWKV-7 "Goose" (arXiv:2503.14456, section 4): a delta rule that is general in what fades and what is written, values that lean
-back on an earlier layer's, and a feed-forward network that sees the token before."""
+"""RWKV-7 "Goose" (arXiv:2503.14456, section 4): a delta rule with general decay and write rates, values that are mixed
+with an earlier layer's, and a feed-forward network that also reads the token before."""
 
 import math
 from collections.abc import Iterator
@@ -18,32 +18,30 @@ from .rwkv import SHIFT, ChannelMix, TokenShift
 
 
 class GooseTimeMix(Recurrence):
-    """Each head keeps a matrix of head_dim × head_dim. A token lets its columns fade, each at its own pace; takes back, channel by
-    channel at its own rate, what the matrix answers to a key; and writes its value to that key. H = heads, N = head_dim, W = H N."""
+    """Each head keeps a matrix of head_dim × head_dim. Each token decays its columns, each at its own rate; removes, for each
+    channel at its own rate, what the matrix returns for a key; and writes its value for that key. H = heads, N = head_dim, W = H N."""
 
     title = "RWKV-7 time mix"
     in_float32 = ("memory",)
 
     kind: Literal["rwkv7_time_mix"]
-    heads: Heads = Field(description="Heads, each with a state of its own", examples=[40])
-    head_dim: HeadDim = Field(64, description="Channels of a head, and rows and columns of its state")
-    decay_rank: Rank = Field(description="Width that the decay passes on its way", examples=[96])
-    rate_rank: Rank = Field(description="Width that the in-context learning rate passes", examples=[96])
-    gate_rank: Rank = Field(description="Width that the output gate passes", examples=[320])
-    value_rank: Rank | None = Field(
-        None, description="Width that the weight of the earlier layer's value passes", examples=[64]
-    )
+    heads: Heads = Field(description="Heads, each with its own state", examples=[40])
+    head_dim: HeadDim = Field(64, description="Channels of a head; also rows and columns of its state")
+    decay_rank: Rank = Field(description="Rank of the decay's projection", examples=[96])
+    rate_rank: Rank = Field(description="Rank of the projection to the in-context learning rate", examples=[96])
+    gate_rank: Rank = Field(description="Rank of the output gate's projection", examples=[320])
+    value_rank: Rank | None = Field(None, description="Rank of the weight on the earlier layer's value", examples=[64])
     value_from: str | None = Field(
         None,
         max_length=64,
-        description="Values are mixed with those of the nearest earlier layer with this part, or of `previous` ones",
+        description="Part whose values in the nearest earlier layer are mixed in, or `previous`",
     )
     norm: Inherited[Norm] = OF_MODEL
 
     @model_validator(mode="after")
     def _mixed(self):
         if bool(self.value_rank) != bool(self.value_from):
-            raise ValueError("value_rank: it weighs the values that value_from names; give both or neither")
+            raise ValueError("value_rank: it weights the values that value_from names; give both or neither")
         return self
 
     @property
@@ -88,24 +86,24 @@ class GooseTimeMix(Recurrence):
     def explain(self, d_model: int) -> str:
         words = (
             f"Each of {self.heads} heads keeps a matrix of {self.head_dim} × {self.head_dim}, {self.width * self.head_dim:,} values in "
-            "all, however long the text. Each token lets its columns fade, takes back part of what the matrix answers to its key and "
-            "writes its value there. "
+            "all, whatever the length of the text. Each token decays its columns, removes part of what the matrix returns for its key and "
+            "writes its value for that key. "
         )
         return words + (
-            "Its values are mixed with those that an earlier layer had."
+            "Its values are mixed with those of an earlier layer."
             if self.value_from
             else "Later layers may read its values."
         )
 
     def checklist(self, d_model: int) -> Iterator[str]:
         yield SHIFT
-        yield "A channel's decay is exp(−exp(−½) · sigmoid(·)): above 0.545, whatever the input."
-        yield "What is taken back is asked by the key times κ, over its length; what is written goes to the key times 1 + (rate − 1) · α."
-        yield "The matrix answers before it fades; the receptance reads it after the token is written."
-        yield f"Each head is normalised with a bias, eps {self.head_dim} × the model's; then v times Σ r · ρ · key joins, then the gate."
-        yield "Decay passes tanh inside its low rank, the gate a sigmoid, rate and value weight nothing; the gate alone has no bias."
+        yield "A channel's decay is exp(−exp(−½) · sigmoid(·)): above 0.545 for any input."
+        yield "The removed value is read with key × κ, divided by its length; the new one is written to key × (1 + (rate − 1) · α)."
+        yield "The key reads the matrix before the decay; the receptance reads it after the token is written."
+        yield f"Each head is normalised with a bias, eps {self.head_dim} × the model's; then v times Σ r · ρ · key is added, then the gate."
+        yield "Inside the low rank, the decay has tanh, the gate a sigmoid, rate and value weight no activation; only the gate has no bias."
         if self.value_from:
-            yield "The earlier layer's value is as its projection left it; each channel has a weight of its own, from the input."
+            yield "The earlier layer's value is the output of its projection; each channel has its own weight, computed from the input."
 
 
 class GooseTimeMixModule(nn.Module):
@@ -145,13 +143,13 @@ class GooseTimeMixModule(nn.Module):
 
 
 class GooseRule(Box):
-    """S_t = S_(t - 1) (diag(w_t) - k̂_t^T (a_t * k̂_t)) + v_t^T k̃_t, and y_t = r_t S_t^T, with k̂ = k * κ over its length and
-    k̃ = k * (1 + (a - 1) * α). Beside it, the token's own value, by how well r and k̃ agree."""
+    """S_t = S_(t - 1) (diag(w_t) - k̂_t^T (a_t * k̂_t)) + v_t^T k̃_t, and y_t = r_t S_t^T, with k̂ = k * κ divided by its length and
+    k̃ = k * (1 + (a - 1) * α). Also the bonus: the token's own value, weighted by the product of r and k̃."""
 
     box = "recurrence"
     label = "Generalised delta rule"
     explain = (
-        "Token after token: columns of the state fade, part of what it answers to the key is taken back, the value is written, the "
+        "Token by token: columns of the state decay, part of its value for the key is removed, the new value is written, the "
         "receptance reads."
     )
 
@@ -165,7 +163,7 @@ class GooseRule(Box):
     def forward(
         self, r: Tensor, k: Tensor, v: Tensor, decay: Tensor, rate: Tensor, state: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, T, H, N) five times, (B, H, N values, N keys) -> what is read and the bonus, (B, T, H, N) each, and the state after."""
+        """(B, T, H, N) five times, (B, H, N values, N keys) -> the output and the bonus, (B, T, H, N) each, and the state after."""
         dtype = v.dtype
         r, k, v, a = r.float(), k.float(), v.float(), torch.sigmoid(rate.float())
         w = torch.exp(-math.exp(-0.5) * torch.sigmoid(decay.float()))  # (B, T, H, N)
@@ -187,7 +185,7 @@ class GooseRule(Box):
 
 
 class LowRank(Box):
-    """Down to a few channels, at times through an activation, and up again."""
+    """A projection down to a few channels, an optional activation, and a projection up again."""
 
     box = "linear"
 
@@ -208,7 +206,7 @@ class LowRank(Box):
 
 
 class Value(Lends, Linear):
-    """The value's projection, which later layers may read."""
+    """The value projection, whose output later layers may read."""
 
     def forward(self, x: Tensor) -> Tensor:
         return self.lend(super().forward(x))
@@ -216,7 +214,7 @@ class Value(Lends, Linear):
 
 class EarlierValue(Borrow):
     label = "Earlier layer's values"
-    explain = "The values that an earlier layer projected from the same tokens: nothing is kept of them between calls."
+    explain = "The values that an earlier layer projected from the same tokens; they are not cached."
 
 
 class MixValues(Box):
@@ -225,21 +223,19 @@ class MixValues(Box):
     box = "scale"
     keeps_shape = True
     label = "Value residual"
-    explain = "Each channel of the value leans toward that of the earlier layer, by a sigmoid of the input."
+    explain = "Each channel of the value is mixed with that of the earlier layer, weighted by a sigmoid of the input."
 
     def forward(self, own: Tensor, first: Tensor, weight: Tensor) -> Tensor:  # (B, T, W) three times
         return torch.lerp(own, first, torch.sigmoid(weight))
 
 
 class HeadLayerNorm(Box):
-    """LayerNorm of each head alone, with weights and a bias for every channel (a group norm)."""
+    """LayerNorm of each head separately, with a weight and a bias for every channel (a group norm)."""
 
     box = "norm"
     keeps_shape = True
     label = "LayerNorm a head"
-    explain = (
-        "Each head's channels less their mean, over their standard deviation, times weights and plus biases of its own."
-    )
+    explain = "Each head's channels minus their mean, divided by their standard deviation, times its own weights plus its own biases."
 
     def __init__(self, heads: int, head_dim: int, eps: float):
         super().__init__()
@@ -266,8 +262,8 @@ class GooseChannelMix(ChannelMix):
 
     def explain(self, d_model: int) -> str:
         return (
-            f"One projection up from {d_model:,} to {self.d_ff:,} channels through ReLU², one back down. "
-            "Each token is first mixed with the one before it, which is all that is kept."
+            f"One up projection from {d_model:,} to {self.d_ff:,} channels with ReLU², one down projection. "
+            "Each token is first mixed with the one before it, and only that token is kept."
         )
 
 

@@ -1,5 +1,5 @@
 """Zamba's shared block (arXiv:2405.16712, section 2; Zamba2, arXiv:2411.15242, section 2): one transformer block that many
-layers of a stack of state spaces use."""
+layers of a state space model share."""
 
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, Self
@@ -17,8 +17,8 @@ Rank = Annotated[int, Field(ge=1, le=65_536)]
 
 
 class SharedBlock(Mixer):
-    """Attention and a feed-forward network in a row, read from the stream with its own beginning, the embedding, beside it:
-    2 × d_model channels. A projection that each use has for itself leads back to the stream. r = adapter_rank."""
+    """Attention, then a feed-forward network, on the concatenation of the residual stream and the embedding:
+    2 × d_model channels. Each use has its own projection back to the stream. r = adapter_rank."""
 
     title = "Shared block"
     components: ClassVar = {
@@ -29,23 +29,25 @@ class SharedBlock(Mixer):
     }
 
     kind: Literal["shared_block"]
-    tied: bool = Field(True, description="One set of weights for every layer that uses this part")
-    attention: Attention = Field(description="Over twice the stream's channels")
-    feed_forward: FeedForward = Field(description="On what the attention gives")
+    tied: bool = Field(True, description="All layers with this part share one set of weights")
+    attention: Attention = Field(description="Attention over twice the stream's channels")
+    feed_forward: FeedForward = Field(description="Feed-forward network on the attention's output")
     adapter_rank: Rank | None = Field(
-        None, description="Each use adds a low-rank map of its own to the feed-forward's gate and up (Zamba2)"
+        None, description="Rank of each use's adapter on gate and up projections; none if empty (Zamba2)"
     )
-    attention_adapters: bool = Field(False, description="Each use adds such maps to query, key and value as well")
+    attention_adapters: bool = Field(
+        False, description="Adds adapters of that rank to query, key and value projections"
+    )
     norm: Inherited[Norm] = OF_MODEL
 
     @model_validator(mode="after")
     def _consistent(self):
         if self.attention.cache_from or self.attention.tied or self.feed_forward.tied:
-            raise ValueError("attention: the block is shared as a whole; leave tied and cache_from out inside it")
+            raise ValueError("attention: the block is shared as a whole; remove tied and cache_from inside it")
         if self.attention_adapters and (self.adapter_rank is None or self.attention.shared_kv):
-            raise ValueError("attention_adapters: give an adapter_rank, and a value of its own to the attention")
+            raise ValueError("attention_adapters: need an adapter_rank and an attention without shared_kv; give both")
         if self.adapter_rank and not self.feed_forward.gated:
-            raise ValueError("adapter_rank: it widens a gate and an up projection; give a gated activation")
+            raise ValueError("adapter_rank: it adapts a gate and an up projection; give a gated activation")
         return self
 
     @property
@@ -106,21 +108,21 @@ class SharedBlock(Mixer):
     def explain(self, d_model: int) -> str:
         words = (
             f"Attention of {self.attention.heads} heads and a feed-forward network of {self.feed_forward.d_ff:,}, one set of "
-            f"weights wherever it stands. It reads the stream and the token's embedding side by side, {2 * d_model:,} channels, "
-            "and each use has a projection of its own behind it. "
+            f"weights for all layers that use it. It reads the stream and the token's embedding side by side, {2 * d_model:,} channels, "
+            "and each use has its own projection after it. "
         )
-        return words + (f"Low-rank maps of {self.adapter_rank} tell the uses apart." if self.adapter_rank else "")
+        return words + (f"Each use also has its own adapters of rank {self.adapter_rank}." if self.adapter_rank else "")
 
     def checklist(self, d_model: int) -> Iterator[str]:
-        yield f"The norm is over stream and embedding together, {2 * d_model:,} channels, and the stream comes first."
-        yield "Nothing is added back between its attention and its feed-forward network, which has a norm before it."
+        yield f"The norm is over stream and embedding together, {2 * d_model:,} channels; the stream comes first."
+        yield "There is no residual connection between its attention and its feed-forward network, which has a norm before it."
         if self.adapter_rank:
             yield "Gate and up share an adapter's first matrix."
         yield from self.attention.checklist(2 * d_model)
 
 
 class Adapted(nn.Module):
-    """A shared linear map, and a low-rank one that is this use's own (LoRA, arXiv:2106.09685)."""
+    """A shared linear map plus a low-rank one of this use alone (LoRA, arXiv:2106.09685)."""
 
     def __init__(self, plain: Linear, rank: int):
         super().__init__()

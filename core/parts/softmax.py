@@ -1,4 +1,4 @@
-"""What the softmax attentions hold: which earlier tokens a query sees, what becomes of its scores, and a gate on what leaves."""
+"""What softmax attentions have in common: the mask, changes to the scores, and a gate on the output."""
 
 import math
 from collections.abc import Iterator
@@ -18,8 +18,10 @@ class Sight(Spec):
     """Which tokens a query sees: itself and all before it, a sliding window of them (arXiv:2004.05150, section 3.1), or those of
     its own chunk (Llama 4)."""
 
-    window: Length | None = Field(None, description="Each token sees only this many, itself included")
-    chunk: Length | None = Field(None, description="Each token sees only its own chunk of this many")
+    window: Length | None = Field(
+        None, description="Sliding window: each token sees only the last this many, itself included"
+    )
+    chunk: Length | None = Field(None, description="Each token sees only its own chunk of this many tokens")
 
     @model_validator(mode="after")
     def _one(self):
@@ -29,7 +31,7 @@ class Sight(Spec):
 
     @property
     def limit(self) -> int | None:
-        """How many tokens one token sees at most; None where there is no limit."""
+        """How many tokens one token sees at most; None if there is no limit."""
         return self.window or self.chunk
 
     def kept(self, length: int) -> int:
@@ -37,7 +39,7 @@ class Sight(Spec):
         return min(length, self.limit or length)
 
     def pairs(self, new: int, past: int) -> int:
-        """How many (query, key) pairs meet for `new` queries after `past` keys."""
+        """How many (query, key) pairs are scored for `new` queries after `past` keys."""
         return causal_pairs(new, past, self.window, self.chunk)
 
     def seen(self, positions: Tensor, keys: int) -> Tensor:
@@ -77,12 +79,12 @@ ALL = Sight()
 class Scores(Spec):
     """What happens to the products of queries and keys before the softmax."""
 
-    scale: Positive | None = Field(
-        None, description="They are multiplied by this; 1 / sqrt(channels of a query) unless given"
+    scale: Positive | None = Field(None, description="Factor on the scores; 1 / sqrt(channels of a query) if empty")
+    softcap: Positive | None = Field(None, description="Soft cap c on the scores: c * tanh(score / c)")
+    temperature: Temperature | None = Field(None, description="Scores grow with the query's position")
+    sinks: bool = Field(
+        False, description="Attention sinks: one learned logit per head in the softmax, without a value"
     )
-    softcap: Positive | None = Field(None, description="They pass through c * tanh(score / c)")
-    temperature: Temperature | None = Field(None, description="They grow with the query's position")
-    sinks: bool = Field(False, description="One learned logit a head takes part in the softmax and keeps nothing")
 
     def factor(self, channels: int) -> float:
         return self.scale or channels**-0.5
@@ -100,7 +102,7 @@ class Scores(Spec):
 
     def explain(self) -> str:
         words = "A learned sink in each head lets it attend to nothing. " if self.sinks else ""
-        return words + (f"Scores are capped softly at {self.softcap:g}. " if self.softcap else "")
+        return words + (f"Scores have a soft cap of {self.softcap:g}.  " if self.softcap else "")
 
     def checklist(self, channels: int) -> Iterator[str]:
         if self.scale:
@@ -108,14 +110,14 @@ class Scores(Spec):
         if self.softcap:
             yield f"Scores pass through {self.softcap:g} · tanh(score / {self.softcap:g}) before the mask."
         if self.temperature:
-            yield "Scores also grow with the query's position; at short lengths this cannot be seen."
+            yield "Scores also grow with the query's position; on short texts this has no effect that a test would see."
         if self.sinks:
             yield "Sinks join the softmax's sum after scaling and masking, and add nothing to the output."
 
 
 def masked_softmax(scores: Tensor, seen: Tensor, sinks: Tensor | None = None) -> Tensor:
-    """Weights in float32 of scores (B, heads, T, S), heads perhaps in groups, for the keys that are seen: (T, S), or as the scores.
-    A sink a head takes its share of each query's weights, and the weight itself is dropped."""
+    """Weights in float32 of scores (B, heads, T, S), the heads possibly in groups, over the visible keys: (T, S), or as the scores.
+    The sink of a head takes its share of each query's weights, and its own weight is dropped."""
     scores = scores.masked_fill(~seen, -math.inf).float()
     if sinks is None:
         return scores.softmax(dim=-1)
@@ -124,27 +126,25 @@ def masked_softmax(scores: Tensor, seen: Tensor, sinks: Tensor | None = None) ->
 
 
 def key_positions(positions: Tensor, keys: int) -> Tensor:
-    """Where the last `keys` keys stand, (S,), the last of them beside the last query."""
+    """The positions of the last `keys` keys, (S,); the last key has the position of the last query."""
     return positions[-1] + 1 - keys + torch.arange(keys, device=positions.device)
 
 
 class Gate(Spec):
-    """What the heads give is multiplied by a gate of the layer's input, against the sinks that a softmax needs
+    """The heads' output is multiplied by a gate computed from the layer's input, which avoids attention sinks
     (arXiv:2505.06708)."""
 
-    per: Literal["channel", "head"] = Field(
-        "channel", description="A gate for each channel, or one for all of a head's"
-    )
-    activation: Literal["sigmoid", "softplus"] = Field("sigmoid", description="What the gate passes")
+    per: Literal["channel", "head"] = Field("channel", description="One gate per channel, or one per head")
+    activation: Literal["sigmoid", "softplus"] = Field("sigmoid", description="Activation of the gate")
     bias: bool | Literal["head"] | None = Field(
-        None, description="A bias on the gate, or one for all of a head's (Beam); as the queries' unless given"
+        None, description="Bias on the gate, or one per head (Beam); same as the queries' if empty"
     )
 
     def width(self, heads: int, channels: int) -> int:
         return heads * (channels if self.per == "channel" else 1)
 
     def build(self, d_model: int, heads: int, channels: int, bias: bool = False) -> Linear:
-        """The projection that the gate is made by; `bias` is the queries'."""
+        """The projection that computes the gate; `bias` is that of the queries."""
         if self.bias == "head":
             return HeadBiased(d_model, heads, self.width(1, channels))
         return Linear(d_model, self.width(heads, channels), bias if self.bias is None else self.bias)
@@ -157,12 +157,12 @@ class Gate(Spec):
         return (y.unflatten(-1, (heads, -1)) * gate.unsqueeze(-1)).flatten(2)
 
     def checklist(self) -> Iterator[str]:
-        per = "each channel has its own gate" if self.per == "channel" else "all of a head's channels share one gate"
-        yield f"The output is multiplied by a {self.activation} of the input before its projection: {per}."
+        per = "each channel has its own gate" if self.per == "channel" else "all channels of a head share one gate"
+        yield f"The heads' output is multiplied by a {self.activation} gate of the input before the output projection: {per}."
 
 
 def _plain(value: object) -> object:
-    """`true` is the plain gate."""
+    """`true` means the default gate."""
     return (Gate() if value else None) if isinstance(value, bool) else value
 
 
@@ -170,12 +170,12 @@ OptionalGate = Annotated[Gate | None, BeforeValidator(_plain)]
 
 
 class HeadBiased(Linear):
-    """A linear map to the channels of several heads, with one bias a head."""
+    """A linear map to the channels of several heads, with one bias per head."""
 
     def __init__(self, d_in: int, heads: int, channels: int):
         super().__init__(d_in, heads * channels)
         self.head_bias = nn.Parameter(torch.zeros(heads, 1))
-        self.explain = self.explain.replace(" weights", f" weights and {heads} biases, one a head")
+        self.explain = self.explain.replace(" weights", f" weights and {heads} biases, one per head")
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T, d_in) -> (B, T, heads channels)
         return (super().forward(x).unflatten(-1, (len(self.head_bias), -1)) + self.head_bias).flatten(-2)

@@ -1,5 +1,5 @@
-"""DeepSeek sparse attention (DeepSeek-V3.2, arXiv:2512.02556, section 2.1): a light indexer chooses which tokens latent attention
-reads, for its own layer or for those that follow too (arXiv:2603.12201)."""
+"""DeepSeek sparse attention (DeepSeek-V3.2, arXiv:2512.02556, section 2.1): a small indexer chooses the tokens that latent attention
+reads, for its own layer or also for the following layers (arXiv:2603.12201)."""
 
 from collections.abc import Iterator
 from typing import Literal, Self
@@ -16,13 +16,13 @@ from .position import Position, Rope, Rotary, TurnLast, Unturned
 
 
 class TokenIndexer(Spec):
-    """Scores all tokens in narrow heads, by one key a token. I = heads, D = dim, K = top_k."""
+    """Scores all tokens in narrow heads, with one key per token. I = heads, D = dim, K = top_k."""
 
     heads: Heads = Field(description="Query heads of the indexer", examples=[64])
-    dim: HeadDim = Field(description="Channels of its queries, and of the key that is kept", examples=[128])
+    dim: HeadDim = Field(description="Channels of its queries, and of the key that is cached", examples=[128])
     top_k: Width = Field(description="Tokens that each token attends to", examples=[2048])
-    interleaved: bool = Field(False, description="It turns neighbours (x0, x1) rather than halves (GLM-5)")
-    last: bool = Field(False, description="The last channels of its vectors turn, not the first (Hy4)")
+    interleaved: bool = Field(False, description="Rotary pairs are neighbours (x0, x1), not halves (GLM-5)")
+    last: bool = Field(False, description="Rotates the last channels, not the first (Hy4)")
     eps: Eps = Field(1e-6, description="Epsilon of the norm of its key")
 
     def rotary(self, position: Position, rope_dim: int) -> nn.Module:
@@ -44,32 +44,32 @@ class TokenIndexer(Spec):
         return self.model_copy(update=few)
 
     def checklist(self, rope_dim: int) -> Iterator[str]:
-        yield "The indexer's scores pass ReLU before its heads are weighed and summed; the choice needs no softmax."
+        yield "The indexer's scores pass ReLU before the weighted sum over its heads; the choice needs no softmax."
         pairs, which = "neighbours" if self.interleaved else "halves", "last" if self.last else "first"
-        yield f"The {which} {rope_dim} channels of the indexer's queries and key turn as {pairs}, whatever the attention does."
-        yield "The indexer's key has a LayerNorm with a bias, and is kept beside the latent."
+        yield f"The {which} {rope_dim} channels of the indexer's queries and key are rotated as {pairs}, independent of the attention."
+        yield "The indexer's key has a LayerNorm with a bias, and is cached beside the latent."
 
 
 class SparseLatentAttention(LatentAttention):
-    """Latent attention to the tokens that an indexer of its own, or that of an earlier layer, finds best."""
+    """Latent attention to the best tokens by its own indexer, or by that of an earlier layer."""
 
     title = "Sparse latent attention"
 
     kind: Literal["sparse_latent_attention"]  # type: ignore[assignment]
-    q_rank: Rank = Field(description="Width that queries, the indexer's too, are compressed to", examples=[1536])
+    q_rank: Rank = Field(description="Rank of the query projection, shared with the indexer", examples=[1536])
     indexer: TokenIndexer = Field(description="Chooses the tokens")
     choice_from: str | None = Field(
         None,
         max_length=64,
-        description="Attends to what the nearest earlier layer with this part chose, or that of `previous`: no indexer of its own",
+        description="Part whose indexer in the nearest earlier layer is used, or `previous`",
     )
 
     @model_validator(mode="after")
     def _indexed(self):
         if self.indexer.dim < self.rope_dim:
-            raise ValueError(f"indexer.dim: {self.rope_dim} of its channels turn; give at least that")
+            raise ValueError(f"indexer.dim: {self.rope_dim} of its channels are rotated; give at least {self.rope_dim}")
         if self.reach:
-            raise ValueError("sight: the indexer chooses among all earlier tokens; give indexer.top_k alone")
+            raise ValueError("sight: the indexer chooses among all earlier tokens; remove sight")
         return self
 
     def build(self, d_model: int) -> nn.Module:
@@ -103,7 +103,7 @@ class SparseLatentAttention(LatentAttention):
     def explain(self, d_model: int) -> str:
         i = self.indexer
         chosen = (
-            f"It reads the {i.top_k:,} tokens that an earlier layer's indexer chose, and has none of its own."
+            f"It reads the {i.top_k:,} tokens that an earlier layer's indexer chose; this layer has no indexer."
             if self.choice_from
             else f"An indexer of {i.heads} narrow heads scores every earlier token by a key of {i.dim} values, and "
             f"latent attention reads only the best {i.top_k:,}."
@@ -112,7 +112,7 @@ class SparseLatentAttention(LatentAttention):
 
     def checklist(self, d_model: int) -> Iterator[str]:
         if self.choice_from:
-            yield "This layer attends to the tokens that an earlier layer chose: it has no indexer and keeps no index key."
+            yield "This layer attends to the tokens that an earlier layer chose: it has no indexer and caches no index key."
         else:
             yield from self.indexer.checklist(self.rope_dim)
         yield from super().checklist(d_model)
@@ -155,4 +155,4 @@ class Indexer(Lends, LightningIndexer):
 
 class Chosen(Borrow):
     label = "Another layer's choice"
-    explain = "The tokens that an earlier layer's indexer chose: this layer scores none itself."
+    explain = "The tokens that an earlier layer's indexer chose; this layer has no indexer."

@@ -15,7 +15,7 @@ class StepTemperature(Spec):
 
     kind: Literal["steps"] = "steps"
     scale: Positive = Field(0.1, description="How fast scores grow")
-    length: Length = Field(8192, description="Positions after which they begin to")
+    length: Length = Field(8192, description="Length of text after which scores grow")
     first: Literal[0, 1] = Field(1, description="Number of the first position (Ministral 3: 0)")
 
     def factor(self, positions: Tensor) -> Tensor:
@@ -28,7 +28,7 @@ class LogTemperature(Spec):
 
     kind: Literal["log"]
     length: Annotated[int, Field(ge=2, le=1_000_000_000)] = Field(
-        description="Position up to which nothing changes", examples=[1024]
+        description="Position up to which scores do not change", examples=[1024]
     )
     first: Literal[0, 1] = Field(0, description="Number of the first position (Qwen: 1)")
 
@@ -41,7 +41,7 @@ class PowerTemperature(Spec):
 
     kind: Literal["power"]
     exponent: Positive = Field(0.1, description="How fast scores grow")
-    length: Length = Field(2048, description="Positions after which they begin to")
+    length: Length = Field(2048, description="Length of text after which scores grow")
 
     def factor(self, positions: Tensor) -> Tensor:
         return (1 + (positions + 1) / self.length) ** self.exponent
@@ -53,7 +53,7 @@ class LateTemperature(Spec):
 
     kind: Literal["late"]
     scale: Positive = Field(0.1, description="How fast scores grow")
-    length: Length = Field(description="Position up to which nothing changes", examples=[131072])
+    length: Length = Field(description="Position up to which scores do not change", examples=[131072])
 
     def factor(self, positions: Tensor) -> Tensor:
         return 1 + self.scale * ((positions + 1) / self.length).clamp(min=1).log()
