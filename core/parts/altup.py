@@ -164,9 +164,7 @@ class Correct(Box):
     def __init__(self, residual: AltUp, d_model: int):
         super().__init__()
         self.residual, n = residual, residual.streams
-        self.routers: tuple[
-            Router, ...
-        ] = ()  # the router of the prediction, in a tuple so that it is not registered again
+        self.routers: tuple[Router, ...] = ()  # the prediction's router; a tuple, so that it is not registered twice
         self.coefficients = Linear(n, n)
         self.token_flops = 2 * (d_model * n + n * n)
 
