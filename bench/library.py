@@ -112,6 +112,18 @@ def beside_transformers() -> dict[str, tuple[float, float]]:
     return found
 
 
+def reading() -> dict[str, float]:
+    """The config.json of every preset that has one, read."""
+    found = {}
+    for name in core.presets():
+        try:
+            config = hf.to_hf(core.load(name))
+        except Unsupported:
+            continue
+        found[name] = milliseconds(lambda config=config: hf.from_hf(config), 3)
+    return found
+
+
 def growth() -> dict[str, float]:
     """How many times longer ten times the layers, and ten times the experts, take."""
     arch = core.load("deepseek-v3")

@@ -29,11 +29,12 @@ def p95(values: list[float]) -> float:
 
 
 def main() -> None:
-    cold, edits, beside, growth = (
+    cold, edits, beside, growth, reading = (
         library.cold(),
         library.after_an_edit(),
         library.beside_transformers(),
         library.growth(),
+        library.reading(),
     )
     slowest = max(cold, key=cold.get)
     app = browser.measure(core.presets())
@@ -51,6 +52,8 @@ def main() -> None:
          f"median {statistics.median(edits['everywhere']):.1f} ms, at most {max(edits['everywhere']):.1f} ms"),
         ("against transformers on meta with torchinfo", ">= 10 x faster", f"{least:.0f} x and more, see below"),
         ("growth with ten times the layers, the experts", "<= 1.2 x", f"{growth['layers']:.2f} x, {growth['experts']:.2f} x"),
+        ("reading the config.json of a preset", "<= 50 ms",
+         f"median {statistics.median(reading.values()):.1f} ms, at most {max(reading.values()):.1f} ms ({max(reading, key=reading.get)})"),
         ("`import core`, torch included", "<= 1.5 s", f"{library.import_seconds():.2f} s"),
         ("script run of the workbench on an edit", "<= 50 ms p95", f"mean {mean:.0f} ms, 95 % within {bound:.0f} ms ({count:.0f} runs)"),
         ("edit to paint in a browser that draws without a GPU", "<= 200 ms median",

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import core
-from core.hf.weights.module_names import WRAPPED, Names, globs
+from core.hf.weights.module_names import WRAPPED, Names, globs, tells_experts
 
 MODULES = (
     "self_attn.q_proj",
@@ -104,6 +104,42 @@ def test_steps_below_and_ends(given_names, cut):
         assert (name in ends) == any(name.endswith(piece) for piece in pieces)
     below = Names(below=["model.language_model.layers.3"])
     assert [name for name in NAMES if name in below] == [name for name in NAMES if name.startswith("model.layers.3.")]
+
+
+WORDS = ["model", "layers", "mlp", "experts", "up_proj", "w1", "s", "1", "10", "3", r"\d+", "*", ".*", "[13]", "?"]
+GLUE = [".", r"\.", "(", ")", "|", "*", "x*", ")*", ".", "1", "..", ""]
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from(WORDS).flatmap(lambda word: st.sampled_from(GLUE).map(word.__add__)), max_size=6).map(
+            "".join
+        ),
+        min_size=1,
+    )
+)
+@example([r"model\.layers\.\d+\.mlp\.experts\.1"])
+@example([r"experts\..x*\.up_proj"])
+@example(["s.1"])
+def test_where_no_entry_tells_experts_all_are_alike(entries):
+    entries = [entry for entry in entries if not tells_experts(entry)]
+    kinds = [dict(exact=entries), dict(within=entries), dict(ends=entries), dict(starts=entries), globs(entries)]
+    for lists in (*kinds, dict(begin=entries), dict(whole=entries), dict(steps=entries)):
+        try:
+            names = Names(**lists)
+        except core.Unsupported:
+            continue
+        for name in ("model.layers.1.mlp.experts.{}.up_proj", "model.layers.10.experts.{}"):
+            assert len({name.format(expert) in names for expert in (0, 1, 3, 10, 13, 110)}) == 1, lists
+
+
+@pytest.mark.parametrize("entry", [
+    "lm_head", "model.layers.61.self_attn", r"model\.layers\.\d+\.mlp\.gate", r"re:.*mlp\.(gate|up|gate_up|down)_proj.*",
+    "*.mlp.gate*", "re:.*self_attn.*", "-:.*visual.*", "mtp.layers.0*",
+])  # fmt: skip
+def test_entries_that_speak_of_all_experts_alike(entry):
+    assert not tells_experts(entry)
+    assert tells_experts("model.layers.3.mlp.experts.5.up_proj") and tells_experts(r".*\.experts\.\d\..*")
 
 
 @pytest.mark.parametrize(

@@ -421,7 +421,7 @@ def test_a_state_space_models_own_names_are_known(begin):
 def test_every_familys_own_names_are_known(model_type):
     family = BY_TYPE[model_type]
     arch = from_hf(transformers.AutoConfig.for_model(model_type).to_dict() | {"model_type": model_type})
-    for path, ways in [*quantised.matrices(arch, family)][:8]:
+    for path, ways in [*quantised._matrices(arch, family)][:8]:
         for name in (name.removesuffix(".weight") for way in ways for name in way.names):
             assert (
                 name in Names(below=[name]) and name in Names(exact=[name]) and name in Names(whole=[re.escape(name)])

@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from torch import nn
@@ -20,7 +21,7 @@ from ...precision import FORMATS
 from ...spec import Architecture, Segment, Unsupported
 from ...trace import trace_part
 from ..weights import mtp
-from ..weights.module_names import WRAPPED, Names, beginning, globs, is_expression
+from ..weights.module_names import WRAPPED, Names, beginning, globs, is_expression, tells_experts
 from .config import Config, shown
 
 KEYS = ("quantization_config", "compression_config", "quantization")  # the second is an older name, the third MLX's
@@ -102,7 +103,7 @@ def _told(arch: Architecture, family: Any, config: Config) -> dict[str, str]:
     stored = _METHODS[_method(config)](config, plain)
     _finish(config)
     found: dict[str, set[str]] = defaultdict(set)  # a matrix's path in its part -> its formats, layer by layer
-    for path, ways in _every_matrix(arch, family):
+    for path, ways in _matrices(arch, family, any(map(tells_experts, _words(config.raw)))):
         found[path] |= _formats(ways, stored)
     if stored.head and not arch.tied_embeddings:
         found["head"] = _formats(_head(arch, family), stored)
@@ -179,7 +180,7 @@ def _modules(arch: Architecture, family: Any, narrow: bool) -> tuple[set[str], s
     alone that may be stored narrow."""
     arch = _with(arch, parts=_of_one_expert(arch))
     if narrow:
-        found = [*_every_matrix(arch, family), *(("head", _head(arch, family)) for _ in _own_head(arch))]
+        found = [*_matrices(arch, family), *(("head", _head(arch, family)) for _ in _own_head(arch))]
     else:
         found = [*family.sources(arch), *(mtp.sources(family, arch) if arch.mtp else ())]
     names = {name for _, ways in found for way in ways for name in way.names}
@@ -231,17 +232,23 @@ def _family_of_names(family: Any, raw: Mapping[str, Any]) -> Any:
     return family
 
 
-def _every_matrix(arch: Architecture, family: Any) -> Iterator[tuple[str, Sequence]]:
-    """The same as `matrices`, of all experts."""
-    yield from _in_parts(arch, family.sources(arch), "layers")
+def _matrices(arch: Architecture, family: Any, every: bool = False) -> Iterator[tuple[str, Sequence]]:
+    """(path in its part, ways in which checkpoints hold it) for each matrix that may be stored narrow, of every layer and every
+    module that predicts ahead; of `every` expert, or of the first alone."""
+    asked = arch if every else _with(arch, parts=_of_one_expert(arch))
+    yield from _in_parts(arch, family.sources(asked), "layers")
     if arch.mtp:
-        yield from _in_parts(arch, mtp.sources(family, arch), "block")
+        yield from _in_parts(arch, mtp.sources(family, asked), "block")
 
 
-def matrices(arch: Architecture, family: Any) -> Iterator[tuple[str, Sequence]]:
-    """(path in its part, ways in which checkpoints hold it) for every matrix that may be stored narrow, of every layer and every
-    module that predicts ahead; of all experts the first."""
-    yield from _every_matrix(_with(arch, parts=_of_one_expert(arch)), family)
+def _words(said: Any) -> Iterator[str]:
+    """Every key and every text in a configuration."""
+    if isinstance(said, str):
+        yield said
+    elif isinstance(said, Mapping | list | tuple):
+        for inner in said:
+            yield from _words(inner)
+            yield from _words(said[inner]) if isinstance(said, Mapping) else ()
 
 
 def _of_one_expert(arch: Architecture) -> dict[str, Part]:
@@ -364,7 +371,7 @@ def _as_transformers(config: Config, key: str, entries: Sequence[str]) -> Callab
     plain = [entry for entry in entries if not is_expression(entry)]
     steps = [entry for entry in entries if is_expression(entry)]
     below = [entry.rstrip(".") for entry in plain]
-    ends = [entry for entry in entries if not entry.startswith(WRAPPED)]  # the others are whole names
+    ends = [entry for entry in plain if not entry.startswith(WRAPPED)]  # the others are whole names
     return _agreed(config, key, Names(below=below, ends=ends, steps=steps), Names(within=below, steps=steps))
 
 
@@ -375,6 +382,7 @@ def _as_autoawq(config: Config, key: str, entries: Sequence[str]) -> Callable[[s
 
 
 def _agreed(config: Config, key: str, one: Names, other: Names) -> Callable[[str], bool]:
+    @cache
     def keeps(name: str) -> bool:
         found = name in one
         if found != (name in other):
@@ -663,7 +671,7 @@ def written(arch: Architecture, family: Any) -> dict:
     if not any(FORMATS[name].matrices_only for name in arch.precision.values()):
         return {}
     arch = _in_short(arch)
-    formats = {path: arch.format(path, (2, 2)) for path in (*dict(matrices(arch, family)), *_own_head(arch))}
+    formats = {path: arch.format(path, (2, 2)) for path in (*dict(_matrices(arch, family)), *_own_head(arch))}
     plain = arch.precision.get("default", "bf16")
     narrow = set(formats.values()) - {plain}
     if not narrow or narrow <= set(ELSEWHERE) and any(path.endswith("_bias") for path in arch.precision):
@@ -672,7 +680,10 @@ def written(arch: Architecture, family: Any) -> dict:
         raise Unsupported(f"precision: a config.json has one narrow format, not {' and '.join(sorted(narrow))}")
     name = narrow.pop()
     kept = {
-        _everywhere(way.names[0]) for path, ways in matrices(arch, family) if formats[path] == plain for way in ways[:1]
+        _everywhere(way.names[0])
+        for path, ways in _matrices(arch, family)
+        if formats[path] == plain
+        for way in ways[:1]
     }
     if name == "fp8_block":
         config = {"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}

@@ -17,6 +17,7 @@ WRAPPED = (
     "model.", "backbone.", "model.language_model.", "language_model.model.", "language_model.backbone.", "language_model.",
     "language.model.", "language.", "llm.model.", "llm.", "thinker.model.", "thinker.",
 )  # fmt: skip
+_LONGEST_FIRST = sorted(WRAPPED, key=len, reverse=True)
 _ABOVE = {begin[:at] for begin in WRAPPED for at in range(1, len(begin) + 1) if "." in begin[at - 1 : at + 1]}
 _LONGEST = 1_000  # characters of an expression
 _MOST = 512  # expressions in one list
@@ -110,7 +111,7 @@ def _plain(entry: str) -> str:
 
 def beginning(name: str) -> str:
     """The longest of `WRAPPED` that a name begins with, "" for none."""
-    return max((begin for begin in WRAPPED if name.startswith(begin)), key=len, default="")
+    return next((begin for begin in _LONGEST_FIRST if name.startswith(begin)), "")
 
 
 def _spelled(name: str, plain: str) -> Iterator[str]:
@@ -143,6 +144,22 @@ def globs(entries: Iterable[str]) -> dict[str, list[str]]:
 def is_expression(entry: str) -> bool:
     """Whether an entry has a character that means something else in an expression; a name's dots are left out of it."""
     return any(c in r"*+?[](){}|^$\\" for c in entry)
+
+
+# What matches the name of one expert only where it matches those of all, read as a name, a glob or an expression: words, numbers
+# of layers, .* and *, and a dot beside a letter, where no digit of an expert's number can stand.
+_OF_ALL = re.compile(
+    r"""(?:re:|-:)? (?:
+        [A-Za-z_][\w-]*(?![\w-]) (?:(?<=layers)\\?\.(?:\d+|\\d\+)(?![\w-]))?
+        | \\\. | \.?(?<!\))\* | (?<=\w)\. | \.(?=[A-Za-z_](?!\*)) | \((?:\?:)? | [)|^$]
+    )*""",
+    re.ASCII | re.VERBOSE,
+)
+
+
+def tells_experts(entry: str) -> bool:
+    """Whether an entry of a list may mean some of a layer's experts and not others; where it cannot, one expert answers for all."""
+    return not _OF_ALL.fullmatch(entry)
 
 
 class _Starts:

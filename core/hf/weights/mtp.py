@@ -61,8 +61,9 @@ def sources(family: Any, arch: Architecture) -> Sources:
     """Where the modules' tensors are: those of their blocks as if they were the model's last layers, under other names."""
     names: Names = getattr(family, "AHEAD", LAYERS)
     join = _swapped if names.stream_first else _beside
-    for module, block in enumerate(arch.mtp.each):
-        steps = [(step,) for step in block] if names.stepped else [block]
+    blocks = [[(step,) for step in block] if names.stepped else [block] for block in arch.mtp.each]
+    below = [*(names.sources or family.sources)(_deeper(arch, [step for steps in blocks for step in steps]))]
+    for module, steps in enumerate(blocks):
         first = module * len(steps)
         numbers = {"module": module, "layer": arch.depth + module, "first": first, "last": first + len(steps) - 1}
 
@@ -75,13 +76,13 @@ def sources(family: Any, arch: Architecture) -> Sources:
             yield f"{module}.join.weight", [Source(tuple(named(name) + ".weight" for name in names.join), join)]
             if arch.mtp.norm:
                 yield f"{module}.norm.weight", [Source((named(names.norm) + ".weight",))]
-        for path, ways in (names.sources or family.sources)(_deeper(arch, steps)):
+        for path, ways in below:
             layer = re.match(r"layers\.(\d+)\.(.*)", path)
-            at = int(layer[1]) - arch.depth if layer else 0
-            if at < 0 or not layer and not path.startswith("merge."):
+            step = int(layer[1]) - arch.depth if layer else first
+            if not first <= step < first + len(steps) or not layer and not path.startswith("merge."):
                 continue
-            here = named(names.block, step=first + at) + "."
-            own = f"model.layers.{arch.depth + at}." if layer else "model."
+            here = named(names.block, step=step) + "."
+            own = f"model.layers.{arch.depth + step}." if layer else "model."
             moved = [
                 Source(tuple(_moved(name, own, here, names.renamed) for name in way.names), way.make) for way in ways
             ]

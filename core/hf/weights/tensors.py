@@ -39,11 +39,12 @@ def llama_sources(
     if arch.head.norm:
         yield from norm_sources(arch, "norm", "model.norm")
     yield from head_source(arch, "model.embed_tokens.weight")
+    parts = {name: arch.part(name) for name in arch.parts}
     for index, block in enumerate(arch.sequence):
         at = f"model.layers.{index}"
         for step in block:
             name = step.parts[0]
-            part, path = arch.part(name), f"layers.{index}.{name}"
+            part, path = parts[name], f"layers.{index}.{name}"
             role = "mixer" if part.mixes else "ff"
             placement = (step.residual or arch.residual).norm
             for ours, theirs in NORMS[placement].items():
@@ -52,8 +53,8 @@ def llama_sources(
             given = mixer if part.mixes else ff
             yield from (given or part_sources)(path, at, part)
             for beside in step.parts[1:]:  # behind the same norm
-                given = mixer if arch.part(beside).mixes else ff
-                yield from (given or part_sources)(f"layers.{index}.{beside}", at, arch.part(beside))
+                given = mixer if parts[beside].mixes else ff
+                yield from (given or part_sources)(f"layers.{index}.{beside}", at, parts[beside])
 
 
 def norm_sources(arch: Architecture, ours: str, theirs: str) -> Iterator[tuple[str, list[Source]]]:
