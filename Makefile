@@ -39,6 +39,7 @@ parity: .venv/.test
 lint: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
 
 sheet: .venv/.test
 	$(BIN)/python docs/sheet.py
@@ -74,4 +75,4 @@ bench: .venv/.test
 	@touch $@ .venv/.app
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

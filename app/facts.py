@@ -10,6 +10,7 @@ import core
 from core import search
 from core.diff import Change
 from core.library import preset
+from core.parts.experts import Experts
 from core.routing import glimpse
 from core.words import figure, size, tokens
 
@@ -61,7 +62,7 @@ def parameters(arch: core.Architecture) -> dict[str, int]:
 
 def glimpses(arch: core.Architecture) -> dict[str, tuple[int, ...]]:
     """For each part with experts, those that one token is sent to."""
-    return {name: glimpse(arch.part(name)) for name, part in arch.parts.items() if part.kind == "experts"}
+    return {name: glimpse(part) for name in arch.parts if isinstance(part := arch.part(name), Experts)}
 
 
 def edited(arch: core.Architecture) -> str:

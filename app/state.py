@@ -69,7 +69,7 @@ def opened(arch: core.Architecture, before: State | None = None) -> State:
     return replace(after, workload=before.workload.model_copy(update={"context": context}))
 
 
-def read(params: Mapping[str, str | list[str]]) -> State:
+def read(params: Mapping[str, Any]) -> State:
     """The State of a URL's parameters; Unsupported, with a sentence, where they do not make one.
 
     `preset` or `a`, a link's token, gives one architecture; `m`, again and again, a preset's name or a token each, several.
@@ -101,10 +101,12 @@ def _checked(fields: Mapping[str, Any]) -> core.Workload:
 def write(state: State) -> dict[str, str | list[str]]:
     """The URL's parameters of a State, what goes without saying left out."""
     words = [word(arch) for arch in state.archs]
-    params = {"m": words} if len(words) > 1 else {"preset" if state.arch == state.base else "a": words[0]}
+    one = "preset" if state.arch == state.base else "a"
+    params: dict[str, str | list[str]] = {"m": words} if len(words) > 1 else {one: words[0]}
     usual, given = workload({}, *state.archs), state.workload.model_dump(mode="json", exclude_none=True)
     params |= {name: str(value) for name, value in given.items() if value != getattr(usual, name)}
-    return params | ({"at": str(state.at)} if state.at else {}) | ({"part": state.selected} if state.selected else {})
+    params |= {"at": str(state.at)} if state.at else {}
+    return params | ({"part": state.selected} if state.selected else {})
 
 
 def link(state: State) -> str:
@@ -114,8 +116,8 @@ def link(state: State) -> str:
 
 def address() -> dict[str, str | list[str]]:
     """The parameters of this page's URL; of those that stand in it again and again all of `m`, and the last of others."""
-    given = st.query_params.to_dict()
-    return given | {"m": st.query_params.get_all("m")} if "m" in given else given
+    several = {"m": st.query_params.get_all("m")} if "m" in st.query_params else {}
+    return {**st.query_params.to_dict(), **several}
 
 
 def current() -> State:
@@ -221,7 +223,7 @@ def change_workload(name: str, value: Any, shown: Any) -> None:
 
 def change_of(state: State, name: str, value: Any, also: Mapping[str, Any] = MappingProxyType({})) -> core.Workload:
     """The workload with one field changed, and before it those of `also`."""
-    return _checked(state.workload.model_dump() | also | {name: value})
+    return _checked({**state.workload.model_dump(), **also, name: value})
 
 
 def _tried(
@@ -251,8 +253,12 @@ def _wait(
     """What was refused and still cannot be goes on waiting in its field, of the value `after` the change too; what stood
     below the changed field is gone."""
     for field, one in [*found.items()]:
+
+        def again(also: Mapping[str, Any], field: str = field, value: Any = one.value) -> Any:
+            return make(field, value)
+
         if not field.startswith(f"{changed}."):
-            _tried(after, field, one.value, one.shown, lambda also, field=field, one=one: make(field, one.value))
+            _tried(after, field, one.value, one.shown, again)
 
 
 def opened_text(text: str, of: Hashable, name: str = "") -> core.Architecture | None:

@@ -2,6 +2,7 @@
 verify | generate | app."""
 
 import argparse
+import io
 import json
 import os
 import re
@@ -309,6 +310,7 @@ def run_import(args: argparse.Namespace, out: Console) -> Any:
 
 def run_export(args: argparse.Namespace, out: Console) -> Any:
     arch = opened(args.name)
+    value: Any
     match args.format:
         case "yaml":
             value, text = arch.model_dump(mode="json", exclude_defaults=True), library.to_yaml(arch)
@@ -349,7 +351,7 @@ def _whole(word: str) -> int:
     return int(word)
 
 
-EDITS = {
+EDITS: dict[str, Callable[..., Architecture]] = {
     "set": _set,
     "every": lambda arch, n, part: edits.every(arch, _whole(n), part),
     "first": lambda arch, n, part: edits.first(arch, _whole(n), part),
@@ -416,7 +418,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     nowhere = open(os.devnull, "w")  # noqa: SIM115 - for a shell that closed them
     sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
     for stream in (sys.stdout, sys.stderr):  # a letter that the terminal has not is shown as its number
-        stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         args = parser().parse_args(arguments)
         out = Console(quiet=args.json, highlight=False, markup=False, emoji=False, soft_wrap=True)

@@ -22,7 +22,8 @@ class Accepts(NamedTuple):
 def accepts(cls: type[BaseModel], loc: tuple[str | int, ...]) -> Accepts:
     """What a value of `cls` accepts at pydantic's location, which names the branches of unions beside the fields."""
     tree = _schema(cls)
-    found, around, path = [tree], [tree], []
+    found, around = [tree], [tree]
+    path: list[str] = []
     for step in loc:
         here = list(_options(around if step == KEY else found, tree))
         tagged = [o for o in here if o.get("properties", {}).get("kind", {}).get("const") == step]
@@ -77,7 +78,7 @@ def _words(schema: dict) -> str:
         case "integer" | "number" as kind:
             least, above = schema.get("minimum"), schema.get("exclusiveMinimum")
             most, below = schema.get("maximum"), schema.get("exclusiveMaximum")
-            if kind == "integer" and None not in (least, most):
+            if kind == "integer" and least is not None and most is not None:
                 return f"{plain(least)} to {plain(most)}"
             start = (
                 f"from {plain(least)}" if least is not None else f"above {plain(above)}" if above is not None else ""

@@ -123,9 +123,8 @@ class Cost:
             tensors = ((n, shape) for part, n in parts for shape in kept(part, length).values())
             return self.state_bytes + w.batch * sum(n * fmt.bytes(shape) for n, shape in tensors)
 
-        return tuple(
-            [total(kept, n) for n in contexts] for kept in (lambda p, n: p.cache(n), lambda p, n: p.plain_cache(n))
-        )
+        built = [total(lambda part, n: part.cache(n), length) for length in contexts]
+        return built, [total(lambda part, n: part.plain_cache(n), length) for length in contexts]
 
     @property
     def prefill_flops(self) -> int:
@@ -261,10 +260,12 @@ ABOVE = (
 
 def _beneath(arch: Architecture, frame: Traced) -> Iterator[tuple[str, ...]]:
     """The same of the module that gives some layers an input of their own."""
-    rows = arch.parts[arch.fed[0]].beneath_rows if arch.fed else {}
-    for prefix, words in rows.items():
+    if not arch.fed:
+        return
+    name, _ = arch.fed
+    for prefix, words in arch.parts[name].beneath_rows.items():
         inside = (path for path in frame.boxes if _within(path, f"beneath.{prefix}"))
-        yield arch.fed[0], words, arch.parts[arch.fed[0]].role, *inside
+        yield name, words, arch.parts[name].role, *inside
 
 
 def _around(arch: Architecture, w: Workload, frame: Traced, rows: Iterable[tuple[str, ...]]) -> Iterator[Row]:
@@ -290,11 +291,12 @@ def _boxes(arch: Architecture, w: Workload, traced: Traced, count: int, named: C
     )
     boxes = {path: box for path, box in traced.boxes.items() if named(path)}
     flops = {path.removeprefix("beneath."): box.token_flops for path, box in boxes.items() if box.token_flops}
+    prefill, decode = (Flops({path: n * tokens for path, n in flops.items()}) for tokens in (w.context, 1))
     states = [box.shape for box in boxes.values() if isinstance(box, State)]
     written = sum(op.activation for op in traced.operations if op.kind != "part" and named(op.path))
     return _merged(
         _weights(arch, w, parameters, count, buffers, [box for box in boxes.values() if box.idle]),
-        _flops(w, *(Flops({path: n * tokens for path, n in flops.items()}) for tokens in (w.context, 1)), count),
+        _flops(w, prefill, decode, count),
         _activations(w, written, count),
         _kept_figures(count, {"state_bytes": (w.batch, {_state_format(w): states})}),
     )
@@ -333,7 +335,7 @@ def _part(arch: Architecture, name: str, where: str, count: int, copies: int, w:
             continue
         buffers = {f"{name}.{path}": shape for path, shape in traced.buffers.items() if _within(path, prefix)}
         idle = [box for path, box in traced.boxes.items() if box.idle and _within(path, prefix)]
-        flops = (Flops({path: n for path, n in f.items() if _within(path, prefix)}) for f in (prefill, decode))
+        prompt, token = (Flops({path: n for path, n in f.items() if _within(path, prefix)}) for f in (prefill, decode))
         each = {
             f"{name}.{path}" for path in traced.parameters if part.tied and part.each(path)
         }  # whoever shares the rest
@@ -348,7 +350,7 @@ def _part(arch: Architecture, name: str, where: str, count: int, copies: int, w:
                 1 < copies != count,
             ),
             _weights(arch, w, {path: s for path, s in parameters.items() if path in each}, count),
-            _flops(w, *flops, count),
+            _flops(w, prompt, token, count),
             _activations(w, sum(n for path, n in written if _within(path, prefix)), count),
             kept,
         )
@@ -368,7 +370,8 @@ def _ahead(arch: Architecture, w: Workload) -> Iterator[Row]:
     """
     if not arch.mtp:
         return
-    mtp, kinds = arch.mtp, []
+    mtp = arch.mtp
+    kinds: list[dict] = []
     for steps, count in Counter(mtp.each).items():
         traced = trace_ahead(arch, steps)
         named = _between(traced)
@@ -475,10 +478,10 @@ def _activations(w: Workload, values: int, count: int) -> dict:
 
 def _kept(arch: Architecture, part: Part, w: Workload, count: int) -> dict:
     """Bytes that the layers of this part keep: of one token, of the whole text, and whatever its length."""
-    states: dict[str, list[Shape]] = {}
+    states: dict[FormatName, list[Shape]] = {}
     for name, shape in part.state(arch.d_model).items():
         states.setdefault("fp32" if name in part.in_float32 else _state_format(w), []).append(shape)
-    kept = {
+    kept: dict[str, tuple[int, Mapping[FormatName, list[Shape]]]] = {
         "kv_bytes_per_token": (1, {w.cache: [shape[1:] for shape in part.cache(1).values() if shape[0]]}),
         "kv_bytes": (w.batch, {w.cache: list(part.cache(w.context).values())}),
         "state_bytes": (w.batch, states),
@@ -516,7 +519,8 @@ def _sequences(count: int) -> str:
 
 def _merged(*figures: dict) -> dict:
     """The figures of several kinds as one row's; those of one kind are summed."""
-    merged, said = Counter(), {}
+    merged: Counter[str] = Counter()
+    said: dict[str, str] = {}
     for some in figures:
         merged.update({name: value for name, value in some.items() if name != "derivation"})
         for name, words in some.get("derivation", {}).items():

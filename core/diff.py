@@ -93,7 +93,7 @@ def _changes(before: Any, after: Any, path: str) -> Iterator[Change]:
     """Leaf by leaf, down to where the two sides are no longer of one kind."""
     if before == after:
         return
-    if isinstance(before, Mapping) and isinstance(after, Mapping) and before.get("kind") == after.get("kind"):
+    if isinstance(before, dict) and isinstance(after, dict) and before.get("kind") == after.get("kind"):
         for key in before | after:
             yield from _changes(before.get(key), after.get(key), f"{path}.{key}" if path else key)
         return

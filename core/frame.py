@@ -19,7 +19,8 @@ class Frame(nn.Module):
         self.arch, ngrams, d = arch, arch.embedding.ngrams, arch.d_model
         self.embedding = TokenEmbedding(arch)
         self.positions = arch.position.table(d)
-        self.embedding_add = None if self.positions is None else AddPositions()
+        if self.positions is not None:
+            self.embedding_add = AddPositions()
         self.ngrams = NGramEmbedding(ngrams, arch.vocab_size, d) if ngrams else None
         self.embedding_norm = arch.embedding_norm.build(d) if arch.embedding_norm else None
         self.beneath = arch.part(arch.fed[0]).beneath(len(arch.fed[1]), d) if arch.fed else None
@@ -127,7 +128,7 @@ class PredictAhead(nn.Module):
         self.join = Linear(2 * d, d)
         self.block = block
         self.merge = arch.residual.merge(d)
-        self.norm = arch.norm.build(d) if arch.mtp.norm else None
+        self.norm = arch.norm.build(d) if arch.mtp and arch.mtp.norm else None
 
     def forward(self, stream: Tensor, ahead: Tensor, positions: Tensor, tokens: Tensor | None = None) -> Tensor:
         """What the model's head reads (all the streams where there are several), the next tokens' embeddings (B, T, d_model),

@@ -11,8 +11,8 @@ import networkx as nx
 
 from .cost import block_names, block_words
 from .parts.base import Box
-from .spec import Architecture, Step, Workload
-from .trace import Operation, Sizes, Traced, trace_ahead, trace_block, trace_frame, trace_part
+from .spec import Architecture, MultiTokenPrediction, Step, Workload
+from .trace import Operation, Sizes, Stub, Traced, trace_ahead, trace_block, trace_frame, trace_part
 from .words import figure, number
 
 FIGURES = ("parameters", "active_parameters", "flops", "cache_bytes")
@@ -48,7 +48,7 @@ class _Builder:
         self.edge("head", "logits", "logits", logits)
         if arch.mtp:  # they read what the head does, or all streams where there are several
             read = frame.operations[-1].inputs[0].source if arch.ahead.residual.streams == 1 else "layers"
-            self.ahead(ends[read])
+            self.ahead(arch.mtp, ends[read])
         self.sum_up()
 
     def node(self, name: str, kind: str, label: str, shape_in: Sizes, shape_out: Sizes, **more) -> None:
@@ -67,7 +67,7 @@ class _Builder:
     def around(self, op: Operation, frame: Traced, ends: Mapping[str, str]) -> str:
         """A box around the layers, under its module's own path; returns it."""
         arch, parent = self.arch, "beneath" if op.path.startswith("beneath.") else "model"
-        if parent not in self.graph:  # the module that gives some layers an input of their own
+        if parent not in self.graph and arch.fed:  # the module that gives some layers an input of their own
             part, count = arch.part(arch.fed[0]), len(arch.fed[1])
             words = f"What each of {count} layers reads of a token, beside the stream."
             shape = next(t.shape for op in frame.operations for t in op.inputs if t.name == "per_layer")
@@ -111,16 +111,16 @@ class _Builder:
             path = path.rpartition(".")[0]
         return f"{part}.{path}"
 
-    def ahead(self, end: str) -> None:
+    def ahead(self, mtp: MultiTokenPrediction, end: str) -> None:
         """The multi-token-prediction modules, beside the model: their figures are not in its sums."""
-        count = self.arch.mtp.count
+        count = mtp.count
         words = (
             f"Used in training and for speculative decoding: predicts {count} token{'s' if count > 1 else ''} beyond the "
             "next. Not part of the main model's figures."
         )
-        if copies := " and the ".join(self.arch.mtp.copies):
+        if copies := " and the ".join(mtp.copies):
             words += f" The files repeat the {copies} for {'each' if count > 1 else 'it'}, and their bytes count."
-        for kind, (steps, count) in enumerate(Counter(self.arch.mtp.each).items(), start=1):
+        for kind, (steps, count) in enumerate(Counter(mtp.each).items(), start=1):
             name = "mtp" if kind == 1 else f"mtp_{kind}"
             self.node(
                 name, "mtp", "Multi-token prediction", self.stream, self.stream, parent=None, repeat=count, explain=words,
@@ -135,8 +135,7 @@ class _Builder:
         ends = ends | {"positions": "positions_index", "tokens": "tokens"}
         for op in (op for op in traced.operations if op.kind != "input"):
             here = f"{name}.{op.id}"
-            if op.kind == "part":
-                stub = traced.boxes[op.path]
+            if isinstance(stub := traced.boxes.get(op.path), Stub):
                 given = {read: ends[tensor.source] for read, tensor in zip(stub.names, op.inputs, strict=True)}
                 ends[op.id] = self.part(here, stub.name, name, count, given)
             else:
@@ -144,11 +143,12 @@ class _Builder:
                 ends[op.id] = self.arrows(here, op, ends)
         return ends[traced.output.source]
 
-    def part(self, here: str, name: str, parent: str, count: int, given: Mapping[str, str]) -> str:
+    def part(self, here: str, name: str, parent: str, count: int, given: dict[str, str]) -> str:
         """A part's box with its dataflow inside, its inputs by name; returns the node that its output leaves from."""
         part, d = self.arch.part(name), self.arch.d_model
         traced = trace_part(part, d)
-        flops, stream = part.flops(d, 1, Workload().context), ("B", "T", *part.of_stream(d))
+        flops = part.flops(d, 1, Workload().context)
+        stream: Sizes = ("B", "T", *part.of_stream(d))
         self.node(
             here, part.kind, part.label, stream, stream, parent=parent, repeat=count, part=name, role=part.role,
             facts=list(part.facts()), reach=part.reach, config=part.model_dump(mode="json"),
@@ -181,7 +181,8 @@ class _Builder:
             explain = f"Kept for {tokens} until the sequence ends: {number(kept)} values."
             kept *= not each
         elif op.kind == "state":
-            explain = f"Kept whatever the length, and changed by every token: {number(prod(op.shape[1:]))} values."
+            values = prod(n for n in op.shape[1:] if isinstance(n, int))
+            explain = f"Kept whatever the length, and changed by every token: {number(values)} values."
         self.node(
             node, op.kind, op.label, op.inputs[0].shape if op.inputs else (), op.shape, parent=parent, repeat=count,
             path=f"{root}{op.path}" if op.path in traced.boxes else "", parameters=own, active_parameters=own - box.idle,

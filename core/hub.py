@@ -121,8 +121,12 @@ def _tensors(name: str, file: str, header: bytes) -> Iterator[tuple[str, tuple[s
         if tensor == "__metadata__":
             continue
         dtype, shape = (said.get("dtype"), said.get("shape")) if isinstance(said, dict) else (None, None)
-        sizes = isinstance(shape, list) and all(type(n) is int and 0 <= n < 2**63 for n in shape)
-        if not isinstance(dtype, str) or not sizes or len(shape) > MAX_RANK:
+        if (
+            not isinstance(dtype, str)
+            or not isinstance(shape, list)
+            or len(shape) > MAX_RANK
+            or not all(type(n) is int and 0 <= n < 2**63 for n in shape)
+        ):
             raise Unsupported(
                 f"{name}: {file} says of {tensor[:80]!r} {shown(said)}, which is no tensor's type and shape"
             )
@@ -140,16 +144,17 @@ def _parsed(name: str) -> tuple[str, str | None]:
 
     given = name.strip().removeprefix(PREFIX).strip()
     if page := _PAGE.fullmatch(given):
-        revision = page["revision"] if page["revision"] not in (None, "main") else ""
-        given = page["repo"] + (f"@{revision}" if revision else "")
+        at = page["revision"] if page["revision"] not in (None, "main") else ""
+        given = page["repo"] + (f"@{at}" if at else "")
     match = _ID.match(given)
+    repo, revision = (match["repo"], match["revision"]) if match else ("", None)
     try:
-        validate_repo_id(match["repo"] if match else "")
+        validate_repo_id(repo)
     except HFValidationError:
         raise Unsupported(
             f"{name[:120]!r} is no model's id; give hf:organisation/model, such as hf:openai/gpt-oss-20b"
         ) from None
-    return match["repo"], match["revision"]
+    return repo, revision
 
 
 def _json(name: str, file: str, most: int, optional: bool = False) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +11,14 @@ from torch import Tensor, nn
 from .frame import Ahead, Frame
 from .parts.base import Keep, State, scaled
 from .parts.position import Learned
-from .parts.residual import LayerScale
+from .parts.residual import LayerScale, LevelledAdd, Sharing
 from .spec import Architecture, Segment, Step, Unsupported
 
 LIVE_D_MODEL = 64
 LIVE_VOCABULARY = 512
 LIVE_CONTEXT = 512
 LIVE_PARAMETERS = 24_000_000  # of all blocks together: under 100 MB in float32
+Made = TypeVar("Made", bound=nn.Module)
 LIVE_PARTS = 320  # that stand in all blocks together
 
 
@@ -32,7 +34,7 @@ class Block(nn.Module):
         self.layer_scale = LayerScale() if arch.residual.layer_scale else None
         shared: dict[str, nn.Module] = {}
         for module in self.modules():
-            if hasattr(module, "share"):
+            if isinstance(module, Sharing):
                 module.share(shared)
 
     def forward(
@@ -80,7 +82,7 @@ class _Move:
         self.add = None if step.aside else child(f"{first}_add", write)
 
     def __call__(
-        self, stream: Tensor, beside: Mapping[str, Tensor], aside: Tensor | None
+        self, stream: Tensor, beside: Mapping[str, Tensor | None], aside: Tensor | None
     ) -> tuple[Tensor, list[tuple[int, tuple[Tensor, ...]]], Tensor | None]:
         """The stream after this step, what joins it so many steps later, and what the next step alone reads."""
         x, *mix = (stream,) if self.read is None else self.read(stream)  # (B, T, d_model), what the sum is given of it
@@ -99,12 +101,13 @@ class _Move:
 
     def join(self, stream: Tensor, y: Tensor, *mix: Tensor, raw: Sequence[Tensor] = ()) -> Tensor:
         """The stream with what the parts gave, in the step's own way of adding it; `raw` is what no norm is for."""
+        assert self.add is not None  # what goes aside does not join
         stream = self.add(stream, self.given(y, raw), *mix)
-        return self.after(stream) if self.placement == "post" else stream
+        return self.after(stream) if self.after and self.placement == "post" else stream
 
     def given(self, y: Tensor, raw: Sequence[Tensor] = ()) -> Tensor:
         y = y if self.step.scale == 1 else y * self.step.scale
-        return sum(raw, self.after(y) if self.placement in ("output", "sandwich") else y)
+        return sum(raw, self.after(y) if self.after and self.placement != "post" else y)
 
 
 def _fresh(block: nn.Module, name: str) -> str:
@@ -130,10 +133,12 @@ class Layers(nn.ModuleList):
                 uses[name] += 1
             return module
 
-        self.extend(Block(arch, steps, make) for steps in arch.sequence)
-        adds = [move.add for layer in self for move in layer.moves if move.add]
+        layers = [Block(arch, steps, make) for steps in arch.sequence]
+        self.extend(layers)
+        adds = [move.add for layer in layers for move in layer.moves if move.add]
         for sums, add in enumerate(adds, start=2):
-            add.sums = sums
+            if isinstance(add, LevelledAdd):
+                add.sums = sums
         self._link()
 
     def forward(
@@ -142,7 +147,8 @@ class Layers(nn.ModuleList):
         """The stream below the first layer (B, T, d_model) or (B, T, streams, d_model), (T,), (B, T), what entered the first
         layer (B, T, d_model) and, where some layers read it, what each of them reads (B, T, layers, width)
         -> the stream above the last."""
-        own = {} if per_layer is None else dict(zip(self.arch.fed[1], per_layer.unbind(2), strict=True))
+        fed = self.arch.fed[1] if self.arch.fed else ()
+        own = {} if per_layer is None else dict(zip(fed, per_layer.unbind(2), strict=True))
         for index, layer in enumerate(self):
             stream = layer(stream, positions, own.get(index), tokens, embedded)
         return stream
@@ -151,11 +157,11 @@ class Layers(nn.ModuleList):
         """Point every module that reads what an earlier layer lends at the module that lends it, and say its layer's number to one
         that reads that."""
         for link in self.arch.links:
-            reader = self[link.layer].get_submodule(f"{link.part}.{link.read.name}")
+            reader: Any = self[link.layer].get_submodule(f"{link.part}.{link.read.name}")
             if link.read.source == "layer":
                 reader.layer = link.layer
                 continue
-            lender = self[link.source_layer].get_submodule(f"{link.source}.{link.read.lender}")
+            lender: Any = self[link.source_layer].get_submodule(f"{link.source}.{link.read.lender}")
             reader.source, lender.lent = (lender,), True
 
 
@@ -165,11 +171,11 @@ class Model(Frame):
     def __init__(self, arch: Architecture):
         super().__init__(arch, Layers)
 
-    def forward(self, tokens: Tensor, start: int = 0) -> Tensor:
+    def forward(self, tokens: Tensor, start: int = 0) -> Tensor:  # type: ignore[override]
         """(B, T) token ids, the first at position `start` -> logits (B, T, vocab_size)."""
         return self.logits(self.stream(tokens, start))
 
-    def stream(self, tokens: Tensor, start: int = 0) -> Tensor:
+    def stream(self, tokens: Tensor, start: int = 0) -> Tensor:  # type: ignore[override]
         """(B, T) -> what the layers leave on the residual stream, (B, T, d_model)."""
         return super().stream(tokens, torch.arange(start, start + tokens.shape[1], device=tokens.device))
 
@@ -226,7 +232,7 @@ def build_mtp(arch: Architecture, device: str | torch.device = "meta", dtype: to
     return _made(lambda: Ahead(arch, (Block(arch.ahead, steps, make) for steps in each)), device, dtype)
 
 
-def _made(make: Callable[[], nn.Module], device: str | torch.device, dtype: torch.dtype) -> nn.Module:
+def _made(make: Callable[[], Made], device: str | torch.device, dtype: torch.dtype) -> Made:
     with torch.device(device):
         return make().eval().to(dtype)  # the default type is the process's, and other threads build at the same time
 

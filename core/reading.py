@@ -217,13 +217,13 @@ def _yaml(text: str) -> Any:
     open_: list[tuple[bool, list]] = [(False, [])]  # whether it is a mapping, and its (value, line) in order
     try:
         for event in yaml.parse(text, Loader=_LOADER):
-            line = event.start_mark.line + 1
+            line = event.start_mark.line + 1 if event.start_mark else 1
             mapping, items = open_[-1]
             key = mapping and len(items) % 2 == 0
             match event:
                 case yaml.AliasEvent():
                     raise Unsupported(f"line {line}: YAML aliases (*name) are not read; write the value out")
-                case yaml.NodeEvent(tag=str(tag)):
+                case yaml.ScalarEvent(tag=str(tag)) | yaml.CollectionStartEvent(tag=str(tag)):
                     tag = tag.replace("tag:yaml.org,2002:", "!!")
                     raise Unsupported(f"line {line}: YAML tags ({tag[:40]}) are not read; write the value alone")
                 case yaml.ScalarEvent():
@@ -248,9 +248,10 @@ def _yaml(text: str) -> Any:
             items.append((value, line))
     except yaml.MarkedYAMLError as error:
         mark, begun = error.problem_mark, error.context_mark
-        says = _YAML_SAYS.get(error.problem, error.problem)
-        begins = f" (in what begins on line {begun.line + 1})" if begun and begun.line != mark.line else ""
-        raise Unsupported(f"line {mark.line + 1}, column {mark.column + 1}: this is not YAML: {says}{begins}") from None
+        says = _YAML_SAYS.get(error.problem or "", error.problem)
+        at = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        begins = f" (in what begins on line {begun.line + 1})" if mark and begun and begun.line != mark.line else ""
+        raise Unsupported(f"{at}this is not YAML: {says}{begins}") from None
     except yaml.YAMLError as error:
         raise Unsupported(f"this is not YAML or JSON: {str(error).splitlines()[0][:200]}") from None
     return open_[0][1][0][0] if open_[0][1] else None

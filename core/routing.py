@@ -195,6 +195,8 @@ def balance(
 
     def settle(router: RouterModule, args: tuple[Tensor]) -> None:
         scores, bias = router.scores(args[0]), router.selection_bias
+        if bias is None:
+            return
         curve = []
         for step in range(steps + 1):
             chosen = router.choose(router.limited(router.biased(scores)))
@@ -204,7 +206,7 @@ def balance(
                 bias += rate * torch.sign(load.mean() - load)
         curves.append(curve)
 
-    hooks = [r.register_forward_pre_hook(settle) for _, _, r in _routers(model) if r.selection_bias is not None]
+    hooks = [router.register_forward_pre_hook(settle) for _, _, router in _routers(model)]
     _run(model, tokens)
     for hook in hooks:
         hook.remove()
@@ -235,7 +237,7 @@ def _room(live: Architecture) -> int:
     layers = Counter(name for block, count in blocks.items() for step in block for name in step.parts * count)
     parts = {name: live.part(name) for name in layers}
     kept = sum(prod(shape) for part in parts.values() for shape in part.state(d).values())
-    recorded = sum(count * parts[name].choices for name, count in layers.items() if parts[name].kind == "experts")
+    recorded = sum(layers[name] * part.choices for name, part in parts.items() if isinstance(part, Experts))
     written = {name: sum(op.activation for op in trace_part(part, d).operations) for name, part in parts.items()}
     flops = sum(count * parts[name].flops(d, 1, MAX_TOKENS).total for name, count in layers.items())
     recurrent = sum(count for name, count in layers.items() if isinstance(parts[name], Recurrence))
@@ -257,10 +259,9 @@ def _run(model: Model, tokens: tuple[str, ...]) -> None:
 
 
 def _routers(model: Model) -> Iterator[tuple[int, str, RouterModule]]:
-    for index, layer in enumerate(model.layers):
-        for name, module in layer.named_modules():
-            if isinstance(module, RouterModule):
-                yield index, f"layers.{index}.{name}", module
+    for path, module in model.layers.named_modules():
+        if isinstance(module, RouterModule):
+            yield int(path.split(".")[0]), f"layers.{path}", module
 
 
 def _record(arch: Architecture, live: Architecture, model: Model, tokens: tuple[str, ...]) -> Routing:
@@ -307,7 +308,7 @@ def glimpse(part: Experts, seed: int = 0) -> tuple[int, ...]:
         return tuple(range(part.top_k))
     generator = torch.Generator().manual_seed(seed)
     with torch.device("meta"):
-        router = RouterModule(part, LIVE_D_MODEL)
+        router = RouterModule(part, LIVE_D_MODEL, part.scored)
     router = router.to_empty(device="cpu")
     for tensor in (*router.parameters(), *router.buffers()):
         tensor.data.normal_(0, 0.02, generator=generator)

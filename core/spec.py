@@ -52,9 +52,9 @@ class _Frozen(dict):
     def _refuse(self, *_: Any, **__: Any) -> None:
         raise TypeError("an architecture is a value: make another one with model_copy(update=...)")
 
-    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
 
-    def __hash__(self) -> int:
+    def __hash__(self) -> int:  # type: ignore[override]
         return hash(frozenset(self.items()))
 
     def __reduce__(self):
@@ -343,7 +343,7 @@ class Architecture(Spec):
         if ngrams and ngrams.end is not None and ngrams.end >= self.vocab_size:
             raise ValueError(f"embedding.ngrams.end: give a token below {self.vocab_size:,}")
 
-    def _check_block(self, block: tuple[Step, ...], own: Residual) -> None:
+    def _check_block(self, block: tuple[Step, ...], own: AnyResidual) -> None:
         residuals = [step.residual or own for step in block]
         try:
             for residual in residuals:

@@ -97,8 +97,9 @@ class _Recorder(TorchFunctionMode):
         name = func.__name__.strip("_")
         if name in SHAPE_ONLY:
             source = next((self.known[id(t)] for t in _tensors(args) if id(t) in self.known), None)
-            for tensor in _each(out) if source else ():
-                self.known.setdefault(id(tensor), (tensor, *source[1:]))
+            if source:
+                for tensor in _each(out):
+                    self.known.setdefault(id(tensor), (tensor, *source[1:]))
             return out
         kind, label = FUNCTIONS.get(name, ("function", name))
         weight = next((self.weights[id(t)] for t in _tensors(args) if id(t) in self.weights), "")
@@ -109,7 +110,7 @@ class _Recorder(TorchFunctionMode):
         if self.inside:
             return forward(*args, **kwargs)
         self.inside = True
-        out = box.outline(*args, **kwargs)
+        out: object = box.outline(*args, **kwargs)
         given = (*args, *kwargs.values())
         out = self.record(path.replace(".", "_"), path, box.box, box.label, box.names, given, out, box.scratch)
         self.inside = False
@@ -257,7 +258,7 @@ def trace_block(arch: Architecture, steps: tuple[Step, ...]) -> Traced:
 
 def trace_ahead(arch: Architecture, steps: tuple[Step, ...]) -> Traced:
     """One multi-token-prediction module with its parts as boxes."""
-    return _trace(_Of("ahead", (*_wiring(arch.ahead, steps), arch.mtp.norm), arch.ahead, steps))
+    return _trace(_Of("ahead", (*_wiring(arch.ahead, steps), arch.mtp and arch.mtp.norm), arch.ahead, steps))
 
 
 def _wiring(arch: Architecture, steps: tuple[Step, ...]) -> tuple:
@@ -282,7 +283,7 @@ def _trace(of: _Of) -> Traced:
     with torch.device("meta"):
         inputs = {"tokens": torch.empty(B, T, dtype=torch.long), "positions": torch.empty(T, dtype=torch.long)}
         if of.kind == "frame":
-            module = Frame(arch, lambda _: Stub("layers", "Layers", arguments(Layers.forward)))
+            module: nn.Module = Frame(arch, lambda _: Stub("layers", "Layers", arguments(Layers.forward)))
         else:
             block = Block(arch, of.steps, stub)
             module = block if of.kind == "block" else PredictAhead(arch, block)

@@ -148,7 +148,8 @@ def compare(source: str, arch: Architecture, found: Headers) -> Verification:
         raise Unsupported(
             f"{twice[0]}: the checkpoint has this tensor a second time, under another beginning of its name"
         )
-    mine, further, apart = {}, {}, Counter()
+    mine, further = {}, {}
+    apart: Counter[str] = Counter()
     for plain, name in names.items():
         if ahead(plain, arch):
             further[plain] = stored[name]
@@ -199,7 +200,8 @@ def _compared(
     """What differs, and the tensors that were looked at. `names` are the checkpoint's own of the plain ones. A GGUF file's types
     are its own, and it drops dimensions of one."""
     own = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers())
-    differences, used = [], set()
+    differences: list[str] = []
+    used: set[str] = set()
     other_types: dict[tuple[str, str], list[str]] = defaultdict(list)
     for path, ways in sources:
         way = next((w for w in ways if all(name in mine for name in w.names)), None)

@@ -73,6 +73,7 @@ def table(names: Sequence[str], rows: Iterable[Sequence[str]], total: Sequence[s
         shown.add_section()
         shown.add_row(*total)
     width = None if sys.stdout and sys.stdout.isatty() else 200
-    page = Console(file=io.StringIO(), width=width, color_system=None, markup=False, emoji=False, highlight=False)
+    text = io.StringIO()
+    page = Console(file=text, width=width, color_system=None, markup=False, emoji=False, highlight=False)
     page.print(shown)
-    return "\n".join(line.rstrip() for line in page.file.getvalue().split("\n")).strip("\n")
+    return "\n".join(line.rstrip() for line in text.getvalue().split("\n")).strip("\n")

@@ -54,7 +54,7 @@ def memory_roles(arch: core.Architecture) -> dict[str, str]:
 def memory(arch: core.Architecture, workload: core.Workload, dark: bool) -> go.Figure:
     """Bytes of weights by role in several formats, the caches at the end of each bar, lines where accelerators end."""
     colours, roles = palette(dark), memory_roles(arch)
-    formats = {} if arch.unsized else {"as shipped": None}  # which nobody can tell of some
+    formats: dict[str, str | None] = {} if arch.unsized else {"as shipped": None}  # which nobody can tell of some
     formats |= {name: name for name in dict.fromkeys((*FORMATS, workload.weights or "bf16"))}
     costs = {words: cost(arch, workload.model_copy(update={"weights": fmt})) for words, fmt in formats.items()}
     sums = [c.by("role") for c in costs.values()]

@@ -26,7 +26,7 @@ class Control:
     most: float | None = None
     options: tuple[str, ...] = ()
     empty: bool = False  # may be left empty
-    starters: dict[str, dict] | None = None  # what each option, or switching on, puts there
+    starters: dict[str, Any] | None = None  # what each option, or switching on, puts there
 
 
 @lru_cache(maxsize=256)
@@ -65,7 +65,7 @@ def _field(name: str, field: dict, defs: dict, value: Any, path: str, around: di
         yield from _nested(label, choices, defs, value, path, words, empty, around)
         return
     inner = _resolve(inner, defs)
-    kind = {"integer": "integer", "number": "number", "boolean": "switch"}.get(inner.get("type"))
+    kind = {"integer": "integer", "number": "number", "boolean": "switch"}.get(inner.get("type", ""))
     if "enum" in inner:
         yield Control(path, label, "choice", value, words, options=tuple(inner["enum"]), empty=empty)
     elif kind == "switch" and empty:
@@ -81,7 +81,7 @@ def _nested(
     label: str, choices: list[dict], defs: dict, value: Any, path: str, words: str, empty: bool, around: dict
 ) -> Iterator[Control]:
     """A nested value: a heading, a choice between kinds, or a switch that puts it there; then its own fields."""
-    starters = {
+    starters: dict[str, Any] = {
         _kind(c) or "on": s for c in choices if (s := starter(c, defs, {**around, **(value or {})})) is not None
     }
     now = value.get("kind", "on") if value else None
@@ -90,7 +90,7 @@ def _nested(
         starters |= {"none": None} if empty else {}
         yield Control(path, label, "choice", now or "none", words, options=options, starters=starters)
     elif empty:
-        on = starters.get("on") or next(iter(starters.values()), {})
+        on: dict = starters.get("on") or next(iter(starters.values()), {})
         yield Control(path, label, "optional", value is not None, words, starters={"on": on})
     else:
         yield Control(path, label, "section", None, words)
@@ -113,7 +113,7 @@ def starter(object_schema: dict, defs: dict, like: dict) -> dict | None:
 
     None where a required field has no example, as for lists of searched factors.
     """
-    out = {"kind": _kind(object_schema)} if _kind(object_schema) else {}
+    out: dict[str, Any] = {"kind": _kind(object_schema)} if _kind(object_schema) else {}
     for name in object_schema.get("required", ()):
         if name == "kind":
             continue
@@ -123,8 +123,9 @@ def starter(object_schema: dict, defs: dict, like: dict) -> dict | None:
             out[name] = known
         elif "examples" in field:
             out[name] = field["examples"][0]
-            if name.endswith("heads") and out.get("heads", like.get("heads")):  # they serve the others in equal groups
-                out[name] = gcd(out[name], out.get("heads", like.get("heads")))
+            served = out.get("heads", like.get("heads"))
+            if name.endswith("heads") and served:  # in equal groups
+                out[name] = gcd(out[name], served)
         elif "properties" in (inner := _resolve(field, defs)):
             out[name] = starter(inner, defs, known if isinstance(known, dict) else like)
         if out.get(name) is None:

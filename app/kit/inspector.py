@@ -36,7 +36,12 @@ def inspector(state: page.State) -> None:
         page.select(st.session_state["inspect"])
 
     st.selectbox(
-        "Inspect", list(options), key="inspect", format_func=options.get, on_change=choose, label_visibility="collapsed"
+        "Inspect",
+        list(options),
+        key="inspect",
+        format_func=options.__getitem__,
+        on_change=choose,
+        label_visibility="collapsed",
     )
     if state.selected in g and state.selected != node:
         _operation(g, state.selected)
@@ -110,7 +115,7 @@ def _part(state: page.State, g: nx.DiGraph, node: str) -> None:
     title(data["label"], g.nodes[data["parent"]]["where"])
     lead(data["explain"])
     _kind(state, name)
-    base = state.base and state.base.parts.get(name)
+    base = state.base.parts.get(name) if state.base else None
     front, rest = _split(list(controls(arch.parts[name], f"parts.{name}")), arch.parts[name], base)
     was = {c.path: c.value for c in controls(base, f"parts.{name}")} if base and base.kind == part.kind else {}
     form(state, f"part-{name}", front, was)
@@ -142,7 +147,7 @@ def _kind(state: page.State, name: str) -> None:
         kind = st.session_state[key]
         page.edit(path, page.first_that_stands(arch, path, part_starter(kind, part), part_starter(kind)), kind)
 
-    st.selectbox("kind", list(titles), key=key, format_func=titles.get, on_change=choose)
+    st.selectbox("kind", list(titles), key=key, format_func=titles.__getitem__, on_change=choose)
     if problem:
         wrong(problem.words)
 
@@ -152,7 +157,9 @@ def _split(own: list[Control], part: Part, base: Part | None) -> tuple[list[Cont
     the preset decides, so that nothing moves while it is edited."""
     reference = base if base is not None and base.kind == part.kind else part
     told = reference.model_dump(exclude_defaults=True)
-    front, rest, begun, divided = [], [], set(), set()
+    front: list[Control] = []
+    rest: list[Control] = []
+    begun, divided = set(), set()
     for control in own:
         name, *inner = control.path.split(".")[2:]
         leads = name not in ("tied", "sets", "norm") and (name in told or name in ("router", "sight"))
@@ -210,9 +217,14 @@ def _model(state: page.State) -> None:
     said = {"Organisation": arch.organisation, "Released": released, "Licence": arch.licence}
     table({name: words for name, words in said.items() if words})
     if arch.sources:
-        folded("Sources", "o:sources", lambda: [how("", source) for source in arch.sources])
+        folded("Sources", "o:sources", lambda: _listing(("", source) for source in arch.sources))
     items = core.checklist(arch)
-    folded("What an implementation must get right", "o:checklist", lambda: [how(i.where, i.words) for i in items])
+    folded("What an implementation must get right", "o:checklist", lambda: _listing((i.where, i.words) for i in items))
+
+
+def _listing(items: Iterable[tuple[str, str]]) -> None:
+    for where, words in items:
+        how(where, words)
 
 
 def _yaml(state: page.State) -> None:

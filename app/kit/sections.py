@@ -5,6 +5,7 @@ from collections.abc import Callable
 from html import escape
 from threading import Lock
 from time import sleep
+from typing import Any
 
 import streamlit as st
 
@@ -37,9 +38,10 @@ def headline(state: page.State) -> None:
     formats = sorted(set(arch.precision.values()), key=lambda name: FORMATS[name].bits)
     stored = "why is said under Memory" if now.unsized else w.weights or ", ".join(formats)
 
-    def row(label: str, name: str, show: Callable[[float | None], str], note: str) -> tuple[str, str, str, str]:
-        both = [getattr(c, name) for c in (now, then) if c]
-        return label, show(both[0]), *(_change(*both, show) if len(both) == 2 and None not in both else (note, ""))
+    def row(label: str, name: str, show: Callable[[Any], str], note: str) -> tuple[str, str, str, str]:
+        value, before = getattr(now, name), getattr(then, name, None)
+        change = (note, "") if value is None or before is None else _change(value, before, show)
+        return label, show(value), *change
 
     figures(
         [

@@ -63,7 +63,7 @@ def workload(state: page.State) -> None:
             )
 
 
-def _asked(name: str, words: str, value: float | str | None) -> None:
+def _asked(name: str, words: str, value: Any) -> None:
     key = f"w:{name}"
 
     def change() -> None:
@@ -114,19 +114,17 @@ def _widget(control: Control, key: str, label: str) -> None:
     value, unset = st.session_state[key], "not set"
 
     def change() -> None:
-        shown = st.session_state[key]
-        match control.kind:
-            case "integer" | "number":
-                given = typed(key)
-            case "optional":
-                given = control.starters["on"] if shown else None
-            case "choice":
-                given = {unset: None}.get(shown, shown) if control.starters is None else control.starters.get(shown)
-            case _:
-                given = shown
+        given = shown = st.session_state[key]
+        if control.kind in ("integer", "number"):
+            given = typed(key)
+        elif control.kind == "optional":
+            given = control.starters["on"] if shown and control.starters else None
+        elif control.kind == "choice":
+            chosen = None if shown == unset else shown
+            given = chosen if control.starters is None else control.starters.get(shown)
         page.edit(control.path, given, shown)
 
-    more = {"key": key, "help": control.help or None, "on_change": change}
+    more: dict[str, Any] = {"key": key, "help": control.help or None, "on_change": change}
     match control.kind:
         case "integer" | "number":
             step = _step(value) if control.kind == "integer" else None

@@ -30,8 +30,8 @@ class Column:
         self.anchors: dict[str, tuple[float, float]] = {}
         self.edges: dict[str, tuple[float, float]] = {}  # where each part's box ends on the right
         # Asked for again and again while a block is drawn.
-        self.rows, self.sources, self.inside = cache(self.rows), cache(self.sources), cache(self.inside)
-        self.row, self.size = cache(self.row), cache(self.size)
+        for name in ("rows", "sources", "inside", "row", "size"):
+            setattr(self, name, cache(getattr(self, name)))
 
     def draw(self, top: float) -> float:
         """From `top` downwards, logits first; returns the lower edge."""

@@ -1,6 +1,7 @@
 """A small layered layout for dataflow: ranks, an order with few crossings, positions that keep long edges straight."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import inf
@@ -54,7 +55,7 @@ def layered(
     return layout
 
 
-def _rank(boxes: dict[str, Box], edges: list[tuple[str, str]]) -> None:
+def _rank(boxes: dict[str, Box], edges: Iterable[tuple[str, str]]) -> None:
     """As high as the readers allow: a box stands just below the lowest box that reads it; one that nothing reads just
     above what it reads."""
     readers: dict[str, list[str]] = {key: [] for key in boxes}
@@ -129,7 +130,8 @@ def _sweep(layout: Layout) -> None:
 
 def _place(layout: Layout) -> None:
     """Horizontal positions towards the neighbours' mean, in order and apart; long edges weigh most, so they run straight."""
-    boxes, near = layout.boxes, {}
+    boxes = layout.boxes
+    near: dict[str, list[str]] = {}
     links = _links(layout)
     leaves, enters = Counter(a for a, _ in links), Counter(b for _, b in links)
     for a, b in links:

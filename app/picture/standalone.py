@@ -88,8 +88,8 @@ def _outlined(text: ET.Element, style: dict[str, str], outlines: dict[str, str],
             piece = ET.SubElement(group, f"{SVG}text", {"x": f"{at:.2f}", **form, "textLength": f"{width:.2f}"})
             piece.text = run
         else:
-            said = zip(run, found[0], strict=True)
-            said = ("□" if kind == "u" else letter for letter, kind in said if kind != "m" or _has(letter))
+            letters = zip(run, found[0], strict=True)
+            said = ("□" if kind == "u" else letter for letter, kind in letters if kind != "m" or _has(letter))
             placed, advance = _shaped("".join(said), weight)
             width = width or advance * scale
             turned = f"translate({at:.2f} 0) scale({width / max(advance, 1):.6g} {-scale:.6g})"

@@ -17,9 +17,10 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..frame import Ahead
+from ..model import Model
 from ..parts.renamed import today
 from ..reading import bounded
 from ..spec import METADATA, Architecture, Unsupported, parse
@@ -197,7 +198,7 @@ def to_hf(arch: Architecture) -> dict:
     )
 
 
-def load_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+def load_weights(model: Model | Ahead, tensors: Mapping[str, Tensor]) -> None:
     """Fill a built model, or its modules that predict ahead (`build_mtp`), from a checkpoint's state dict, by the tensor names of
     the family that fits them best.
 

@@ -1,7 +1,7 @@
 """Alternating updates (AltUp, arXiv:2301.13310; Gemma 3n): several streams, of which a layer computes only one."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .base import Box, Eps, Linear, normal
-from .residual import Streams, _Residual
+from .residual import Sharing, Streams, _Residual
 
 
 class AltUp(_Residual):
@@ -86,7 +86,7 @@ class Router(nn.Module):
         return torch.tanh(F.linear(x, self.weight).float()).to(x.dtype)
 
 
-class Predict(Box):
+class Predict(Sharing):
     """p_i = s_i + sum over j of c_ij s_j, with coefficients computed from the token."""
 
     box = "read"
@@ -100,7 +100,7 @@ class Predict(Box):
         self.coefficients = Linear(n, n * n)
         self.token_flops = 2 * (d_model * n + n**3 + d_model * n * n)
 
-    def share(self, shared: dict[str, Router]) -> None:
+    def share(self, shared: dict[str, Any]) -> None:
         shared["router"] = self.router
 
     def forward(self, stream: Tensor) -> tuple[Tensor, Tensor]:  # (B, T, N, d_model) -> (B, T, d_model), as it was
@@ -154,7 +154,7 @@ class WriteActive(Box):
         return stream.new_empty(*stream.shape[:2], self.residual.streams + 1, stream.shape[-1])
 
 
-class Correct(Box):
+class Correct(Sharing):
     """s_i = p_i + (1 + c_i) (x - p_active), where x is the new active stream."""
 
     box = "add"
@@ -168,7 +168,7 @@ class Correct(Box):
         self.coefficients = Linear(n, n)
         self.token_flops = 2 * (d_model * n + n * n)
 
-    def share(self, shared: dict[str, Router]) -> None:
+    def share(self, shared: dict[str, Any]) -> None:
         self.routers = (shared["router"],)
 
     def forward(self, stream: Tensor, update: Tensor) -> Tensor:  # (B, T, N + 1, d_model), (B, T, d_model)

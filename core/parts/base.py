@@ -85,7 +85,9 @@ class Spec(BaseModel):
         """The channels of all heads together stay below the limit at which the size of a tensor of many tokens overflows."""
         heads = {name: getattr(self, name) or 0 for name in _marked(type(self), "heads")}
         dims = {name: getattr(self, name) or 0 for name in _marked(type(self), "of a head")}
-        check_channels(max(heads, key=heads.get, default=""), max(heads.values(), default=0), sum(dims.values()))
+        check_channels(
+            max(heads, key=heads.__getitem__, default=""), max(heads.values(), default=0), sum(dims.values())
+        )
         return self
 
     @model_serializer(mode="wrap")

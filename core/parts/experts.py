@@ -98,7 +98,7 @@ class Experts(Activated, Part):
             )
         if self.branch_norms or r.hidden:
             check_plain("branch_norms" if self.branch_norms else "router.hidden", self.norm)
-        if self.scored and (r.over != "all" or r.expert_scale or self.shared.d_ff % self.scored):
+        if self.shared and self.scored and (r.over != "all" or r.expert_scale or self.shared.d_ff % self.scored):
             raise ValueError(
                 "shared.scored: give a d_ff that its count divides, router.over all, and no router.expert_scale"
             )

@@ -2,12 +2,11 @@
 
 If there are several streams, a step's `read` module computes from them what its parts read, and what else its
 `write` module needs beside the parts' output; `split` makes the streams and `merge` combines them into one again.
-A module's `share` stores in a dictionary what other modules of its layer use, or reads it from there.
 `token_flops` of these modules counts their matrix products for one token.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -134,6 +133,13 @@ class Residual(_Residual):
             yield "The stream and the part's output are each shifted, then scaled, by learned vectors; the sum is in float32."
         if self.kernel:
             yield f"A part's output passes a convolution over {self.kernel} tokens, without bias or activation, and is added to the result."
+
+
+class Sharing(Box):
+    """A module that stores in a dictionary what other modules of its layer use, or reads it from there."""
+
+    def share(self, shared: dict[str, Any]) -> None:
+        raise NotImplementedError
 
 
 class Add(Box):

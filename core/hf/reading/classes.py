@@ -86,8 +86,9 @@ def agree(config: Config, model_type: str, value: Mapping[str, Any]) -> None:
     again = set()
     for inner, kind in _inside(config):  # the wrapper has the head, whatever class its text model came from
         again |= set(names(inner))
-        for name in names(inner) if kind else ():
-            _agree(inner, name, kind, None)
+        if kind:
+            for name in names(inner):
+                _agree(inner, name, kind, None)
     for name in names(config):
         if name not in again:
             _agree(config, name, model_type, value)
@@ -121,7 +122,7 @@ def _read(raw: Mapping[str, Any], model_type: str) -> dict | None:
 def _whole(value: Mapping[str, Any] | None) -> Architecture | None:
     """The architecture that a spec's mapping is, whatever of its defaults it says."""
     try:
-        return value and parse({"name": "read", "title": "Read", **value})
+        return parse({"name": "read", "title": "Read", **value}) if value else None
     except Unsupported:
         return None
 

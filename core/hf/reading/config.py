@@ -176,7 +176,7 @@ class Config:
     def depth(self, key: str, default: Any = ...) -> int:
         return self.count(key, default, most=MAX_LAYERS)
 
-    def listing(self, key: str, kind: type | tuple[type, ...], default: Any = None, most: int = 4096) -> list | None:
+    def listing(self, key: str, kind: type | tuple[type, ...], default: Any = None, most: int = 4096) -> Any:
         """A list whose entries are all of type `kind`."""
         value = self.take(key, (list, tuple), default)
         if value is not default and (
@@ -323,7 +323,7 @@ def text_config(config: Config, *types: str, tie: Any = ...) -> Config:
     said = config.take("tie_word_embeddings", bool, None)
     tie = said if tie is ... else tie
     if tie is not None:
-        merged.raw["tie_word_embeddings"] = tie
+        merged.raw = {**merged.raw, "tie_word_embeddings": tie}
         merged.left.add("tie_word_embeddings")
     if types:
         merged.expect("model_type", *types)

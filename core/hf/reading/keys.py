@@ -260,8 +260,9 @@ def read(config: Config, keys: Iterable[Entry], said: dict | None = None) -> dic
 class Writing:
     """Where the fields of keys are looked up: in these parts, else in the model's fields, else in its parts."""
 
-    def __init__(self, arch: Architecture, parts: Mapping[str, Any]):
-        self.arch, self.parts = arch, parts
+    def __init__(self, arch: Architecture | None, parts: Mapping[str, Any]):
+        self.arch: Any = arch  # none where every field is of the parts
+        self.parts = parts
 
     def get(self, field: str) -> Any:
         """A field's value, None where there is nothing of it, NOWHERE where no layer has the part."""
@@ -279,9 +280,10 @@ class Writing:
         return value
 
 
-def write(arch: Architecture, keys: Iterable[Entry], **parts: Any) -> dict[str, Any]:
+def write(arch: Architecture | None, keys: Iterable[Entry], **parts: Any) -> dict[str, Any]:
     """What the keys say of an architecture; `parts` are those that a name of the keys stands for where it is no part's own."""
-    of, written = Writing(arch, parts), {}
+    of = Writing(arch, parts)
+    written: dict[str, Any] = {}
     for entry in keys:
         written.update(entry.write(of))
     return written
@@ -299,9 +301,10 @@ def put(said: dict, field: str, value: Any) -> None:
 
 def get(said: Mapping[str, Any], field: str) -> Any:
     """A field that was read; None for none."""
+    value: Any = said
     for step in field.split("."):
-        said = said.get(step) if said is not None else None
-    return said
+        value = value.get(step) if value is not None else None
+    return value
 
 
 # ---- forms ----

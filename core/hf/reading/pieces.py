@@ -13,7 +13,7 @@ from ...parts.attention import Attention
 from ...parts.base import Mixer
 from ...parts.experts import Experts
 from ...parts.feedforward import Activated, FeedForward
-from ...parts.position import Rope
+from ...parts.position import Position, Rope
 from ...spec import Architecture, Unsupported
 from . import keys
 from .config import Config
@@ -48,7 +48,7 @@ def write_heads(part: Attention | None) -> dict:
     return keys.write(None, keys.heads(...), attention=part)
 
 
-def attention(config: Config, d_model: int, *, biased: str | None = "attention_bias", **defaults: int | None) -> dict:
+def attention(config: Config, d_model: int, *, biased: str | None = "attention_bias", **defaults: Any) -> dict:
     """Softmax attention; `biased` is the key that gives it biases."""
     bias = keys.read(config, keys.switch("bias", (biased, False) if biased else None))
     return {"kind": "attention"} | heads(config, d_model, **defaults) | bias
@@ -195,7 +195,7 @@ def windowed(
     """The kinds of attention that layer_types asks for, and which one each layer has: `attention` where all are alike,
     else `local` (in a window, with whatever else `local` says) and `global`."""
     sliding = [word == "sliding_attention" for word in types]
-    seen = {True: part | {"window": window} | (local or {}), False: part}
+    seen = {True: {**part, "window": window, **(local or {})}, False: part}
     if len(set(sliding)) == 1:
         return {"attention": seen[sliding[0]]}, ["attention"] * len(types)
     return {"local": seen[True], "global": seen[False]}, ["local" if s else "global" for s in sliding]
@@ -236,7 +236,7 @@ def routed(words: Sequence[str]) -> list[str]:
     return ["moe" if word == "sparse" else "dense" for word in words]
 
 
-def near_and_far(arch: Architecture) -> tuple[Rope, Rope]:
+def near_and_far(arch: Architecture) -> tuple[Position, Position]:
     """The rope of the layers in a window, and of the others: the model's own where no layer says otherwise."""
     own = {
         bool(part.sight.window): part.position
@@ -246,7 +246,7 @@ def near_and_far(arch: Architecture) -> tuple[Rope, Rope]:
     return own.get(True, arch.position), own.get(False, arch.position)
 
 
-def mixers(arch: Architecture) -> list[Attention]:
+def mixers(arch: Architecture) -> list[Any]:
     """The attention part of every layer."""
     return [arch.parts[block[0].parts[0]] for block in arch.sequence]
 
@@ -323,9 +323,10 @@ def mxfp4_experts(parts: Mapping[str, Mapping], plain: str) -> dict[str, str]:
 def write_precision(arch: Architecture) -> dict:
     """torch_dtype and quantization_config."""
     plain = arch.precision.get("default", "bf16")
-    written = {"torch_dtype": next((name for name, fmt in _DTYPES.items() if fmt == plain), None)}
-    if written["torch_dtype"] is None:
+    dtype = next((name for name, fmt in _DTYPES.items() if fmt == plain), None)
+    if dtype is None:
         raise Unsupported(f"precision.default: {plain} is no dtype of a config.json")
+    written: dict[str, Any] = {"torch_dtype": dtype}
     narrow = {
         path: fmt
         for path, fmt in arch.precision.items()

@@ -202,13 +202,14 @@ def _head(arch: Architecture, family: Any) -> Sequence:
 
 def _formats(ways: Sequence, stored: Stored) -> set[str]:
     """The formats of a matrix that checkpoints may hold in several ways, of several tensors: those of a way that is named."""
-    named = set()
+    named: set[str] = set()
     for way in ways:
         said = {stored.said(name.removesuffix(".weight")) for name in way.names}
         if said != {None}:
-            named |= {name or stored.usual for name in said}
+            formats = {name or stored.usual for name in said}
+            named |= formats
             if len(said) == 1:
-                return said
+                return formats
     return named or {stored.usual}
 
 
@@ -218,7 +219,7 @@ def _family_of_names(family: Any, raw: Mapping[str, Any]) -> Any:
 
     if family not in (multimodal, multimodal_own_code):
         return family
-    kinds = {**multimodal_own_code.BESIDE, **multimodal.WRAPPERS, **multimodal.OWN}
+    kinds: dict[str, Any] = {**multimodal_own_code.BESIDE, **multimodal.WRAPPERS, **multimodal.OWN}
     kinds |= {name: kind for name, (_, kind) in multimodal_own_code.INSIDE.items()}
     said, level = [raw.get("model_type")], raw
     while inner := next((level[key] for key in _INSIDE if isinstance(level.get(key), Mapping)), None):

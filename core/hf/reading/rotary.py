@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ...parts.position import Dynamic, Proportional, Rope, Yarn
+from ...parts.position import Dynamic, Position, Proportional, Rope, Yarn
 from ...parts.temperature import StepTemperature
 from ...spec import Unsupported
 from .config import Config, nothing
@@ -58,8 +58,9 @@ class Turning(Entry):
         said["position"] = rope(config, said["context"], theta=self.theta, fraction=self.fraction) | self.always
 
     def write(self, of: Writing) -> Mapping[str, Any]:
-        written = write_rope(of.arch.position, of.arch.context)
-        return written | ({} if self.fraction is None else {"partial_rotary_factor": of.arch.position.fraction})
+        rope = of.arch.position
+        written = write_rope(rope, of.arch.context)
+        return written | ({} if self.fraction is None else {"partial_rotary_factor": rope.fraction})
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
         yield "rope_theta", "position.base", f"{self.theta:g}"
@@ -250,7 +251,7 @@ def ropes(
         for key in ("rope_theta", "rope_scaling"):
             if config.has(key):
                 raise config.refuse(key, "this family wants rope_parameters, a rope for each of its layer types")
-        config = Config(config.raw | {"rope_parameters": usual})
+        config = Config({**config.raw, "rope_parameters": usual})
     if config.raw.get("rope_parameters") and config.raw.get("rope_scaling"):
         raise config.refuse("rope_scaling", "rope_parameters stands beside it; give one of them")
     kinds = ("sliding_attention", "full_attention")
@@ -264,7 +265,7 @@ def ropes(
             raise config.refuse("rope_scaling", "transformers does not look at `type` here: give a rope_type")
     config.ignore("rope_scaling")
     bases = {"sliding_attention": near, "full_attention": config.take("rope_theta", float, far)}
-    found = []
+    found: list[dict[str, Any]] = []
     for kind in kinds:
         if kind in given.raw and given.raw[kind] is None:
             found.append({"kind": "none"})
@@ -279,10 +280,11 @@ def ropes(
         share = inner[kind].take("partial_rotary_factor", float, 1.0 if scaled else fraction or 1.0)
         rope = {"kind": "rope", "base": inner[kind].take("rope_theta", float, bases[kind])}
         found.append(rope | unless(1.0, fraction=share) | rope_scaling(inner[kind], context))
-    return tuple(found)
+    near_rope, far_rope = found
+    return near_rope, far_rope
 
 
-def write_ropes(near: Rope, far: Rope, context: int) -> dict:
+def write_ropes(near: Position, far: Position, context: int) -> dict:
     """The newer form, which alone can say both whole."""
     both = {"sliding_attention": near, "full_attention": far}
     return {

@@ -54,7 +54,8 @@ def _plain_name(name: str, roots: tuple[str, ...]) -> str:
 
 def misfits(names: set[str], sources: Sources) -> int:
     """How many tensors are missing or left over by these names: 0 where the names are the checkpoint's own."""
-    missing, used = 0, set()
+    missing = 0
+    used: set[str] = set()
     for _, ways in sources:
         way = next((w for w in ways if all(name in names for name in w.names)), None)
         missing += way is None
@@ -66,7 +67,8 @@ class Reader:
     """A checkpoint's tensors by plain names, each read when it is asked for; `used` are those that were."""
 
     def __init__(self, tensors: Mapping[str, Tensor], names: Mapping[str, str]):
-        self.tensors, self.names, self.used = tensors, names, set()
+        self.tensors, self.names = tensors, names
+        self.used: set[str] = set()
 
     def __contains__(self, name: str) -> bool:
         return name in self.names
@@ -184,7 +186,7 @@ class Checkpoint(Mapping[str, Tensor]):
     def __init__(self, path: str | Path):
         path = Path(path)
         files = _files(path) if path.is_dir() else [path]
-        self.where = {}
+        self.where: dict[str, Any] = {}  # a tensor's name -> its file, open
         for file in files:
             opened = open_file(file)
             for name in opened.keys():  # noqa: SIM118 - not a mapping

@@ -61,6 +61,8 @@ def sources(family: Any, arch: Architecture) -> Sources:
     """Where the modules' tensors are: those of their blocks as if they were the model's last layers, under other names."""
     names: Names = getattr(family, "AHEAD", LAYERS)
     join = _swapped if names.stream_first else _beside
+    if not arch.mtp:
+        return
     blocks = [[(step,) for step in block] if names.stepped else [block] for block in arch.mtp.each]
     below = [*(names.sources or family.sources)(_deeper(arch, [step for steps in blocks for step in steps]))]
     for module, steps in enumerate(blocks):
@@ -92,7 +94,7 @@ def sources(family: Any, arch: Architecture) -> Sources:
 def copies(family: Any, arch: Architecture) -> Iterator[tuple[str, str]]:
     """(what is repeated, the name that its copy may have) for every module."""
     names: Names = getattr(family, "AHEAD", LAYERS)
-    for module in range(arch.mtp.count):
+    for module in range(arch.mtp.count if arch.mtp else 0):
         for what, pattern in names.copies.items():
             yield what, f"model.{pattern.format(module=module, layer=arch.depth + module)}.weight"
 
@@ -112,7 +114,7 @@ def _moved(name: str, own: str, here: str, renamed: Mapping[str, str]) -> str:
     return name
 
 
-def _deeper(arch: Architecture, blocks: list[tuple[Step, ...]]) -> Architecture:
+def _deeper(arch: Architecture, blocks: Sequence[tuple[Step, ...]]) -> Architecture:
     """The model with the blocks of a module as its last layers."""
     further = tuple(Segment(blocks=(block,)) for block in blocks)
     own = {name: getattr(arch, name) for name in type(arch).model_fields}

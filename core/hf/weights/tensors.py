@@ -8,7 +8,7 @@ from torch import Tensor
 from ...parts.attention import Attention
 from ...parts.differential import DifferentialAttention
 from ...parts.experts import Experts
-from ...parts.feedforward import FeedForward
+from ...parts.feedforward import Activated, FeedForward
 from ...spec import Architecture
 from .checkpoint import Source, stack
 
@@ -124,10 +124,11 @@ def attention_sources(path: str, at: str, part: Attention) -> Iterator[tuple[str
             yield f"{path}.{name}.{kind}", [Source((f"{at}.{name}_proj.{kind}",)), fused]
     for kind in ("weight", "bias") if out_bias else ("weight",):
         yield one(f"{path}.o.{kind}", f"{at}.o_proj.{kind}")
-    for name in ("q_norm", "k_norm") if part.qk_norm and (part.qk_norm.norm or part.norm).weight else ():
+    rule = part.qk_norm
+    for name in ("q_norm", "k_norm") if rule and (rule.norm or part.norm).weight else ():
         many, plain = part.heads if name == "q_norm" else part.kv_heads, Source((f"{at}.{name}.weight",))
         singles = Source(tuple(f"{at}.{name[0]}_layernorm.norms.{h}.weight" for h in range(many)), stack)
-        yield f"{path}.{name}.weight", [plain, singles] if part.qk_norm.own else [plain]
+        yield f"{path}.{name}.weight", [plain, singles] if rule and rule.own else [plain]
     if part.sub_norm:
         yield one(f"{path}.sub_norm.weight", f"{at}.attn_sub_norm.weight")
     if part.scores.sinks:
@@ -144,7 +145,7 @@ def differential_sources(path: str, at: str, part: DifferentialAttention) -> Ite
         yield one(f"{path}.core.lambda_{name}", f"{at}.self_attn.lambda_{name}")
 
 
-def dense_sources(path: str, at: str, part: FeedForward) -> Iterator[tuple[str, list[Source]]]:
+def dense_sources(path: str, at: str, part: Activated) -> Iterator[tuple[str, list[Source]]]:
     """gate and up (each alone, or one above the other in a matrix) and down."""
     for kind in ("weight", "bias") if getattr(part, "bias", False) else ("weight",):
         for half, name in enumerate(("gate", "up")) if part.gated else ():
