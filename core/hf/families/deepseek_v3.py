@@ -9,7 +9,7 @@ from typing import Any
 from ...parts.latent import LatentAttention
 from ...spec import Architecture
 from ..reading import keys, pieces
-from ..reading.config import Config, text_config
+from ..reading.config import Config, wrapped
 from ..reading.keys import Always, Groups, Key, Keys, Only, Unread
 from ..reading.rotary import Turning
 from ..weights import mtp, tensors
@@ -95,10 +95,7 @@ KEYS = (
 def read(config: Config, model_type: str) -> dict:
     if model_type == "kimi_k25":
         config.ignore("use_unified_vision_chunk", "video_placeholder")
-        text = text_config(config, "kimi_k2", "deepseek_v3")
-        value = read(text, "deepseek_v3")
-        text.finish(value)
-        return value
+        return wrapped(config, read, "deepseek_v3", "kimi_k2", "deepseek_v3")
     said = keys.read(config, KEYS)
     return leading_dense(config, said, **mtp.foretold(said, ["attention", "moe"], copies=("embedding", "head")))
 

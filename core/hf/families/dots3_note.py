@@ -8,7 +8,7 @@ from ...parts.latent import LatentAttention
 from ...parts.sparse import SparseLatentAttention
 from ...spec import Architecture
 from ..reading import keys, pieces, rotary
-from ..reading.config import Config, text_config
+from ..reading.config import Config, wrapped
 from ..reading.keys import Always, Rule
 from ..weights import tensors
 from ..weights.checkpoint import Sources
@@ -49,10 +49,7 @@ def read(config: Config, model_type: str) -> dict:
     if model_type == "dots3_note":
         config.ignore("vision_config", "audio_config")
         if config.has("text_config"):
-            text = text_config(config, "dots3_note_text")
-            value = read(text, "dots3_note_text")
-            text.finish(value)
-            return value
+            return wrapped(config, read, "dots3_note_text")
         config.ignore("text_config")
     said = keys.read(config, KEYS)
     depth = said["depth"]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from ...parts.position import Rope
 from ...spec import Architecture
 from ..reading import keys, pieces, rotary
-from ..reading.config import Config, text_config
+from ..reading.config import Config, wrapped
 from ..reading.keys import Unread
 from ..weights.tensors import ignored as ignored
 from ..weights.tensors import llama_sources as sources  # noqa: F401
@@ -24,10 +24,7 @@ KEYS = gemma(
 
 def read(config: Config, model_type: str) -> dict:
     if model_type == "gemma3":
-        text = text_config(config, "gemma3_text", tie=config.take("tie_word_embeddings", bool, True))
-        value = read(text, "gemma3_text")
-        text.finish(value)
-        return value
+        return wrapped(config, read, "gemma3_text", tie=config.take("tie_word_embeddings", bool, True))
     said = keys.read(config, KEYS)
     depth, attention, every = said["depth"], said.pop("attention"), config.count("sliding_window_pattern", 6)
     usual = ["sliding_attention" if (layer + 1) % every else "full_attention" for layer in range(depth)]

@@ -8,7 +8,7 @@ from ...parts.laurel import Laurel
 from ...parts.per_layer import PerLayerEmbedding
 from ...spec import Architecture, Unsupported
 from ..reading import pieces, rotary
-from ..reading.config import Config
+from ..reading.config import Config, wrapped
 from ..reading.pieces import unless
 from ..weights import tensors
 from ..weights.checkpoint import Sources
@@ -23,7 +23,6 @@ from .gemma4 import (
     borrowed,
     lenders,
     per_layer_sources,
-    wrapped,
     write_attention,
 )
 from .gemma4 import ignored as ignored
@@ -33,7 +32,7 @@ TYPES = ("gemma3n_text", "gemma3n")
 
 def read(config: Config, model_type: str) -> dict:
     if model_type == "gemma3n":
-        return wrapped(config, "gemma3n_text", read)
+        return wrapped(config, read, "gemma3n_text")
     value = pieces.sizes(config, vocab_size=262_400, d_model=2_048, context=32_768, tied=True, eps=1e-6)
     value |= {
         "embedding": {"scale": "sqrt_d_model"},

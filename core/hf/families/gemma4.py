@@ -10,7 +10,7 @@ from ...parts.feedforward import Activated, FeedForward
 from ...parts.per_layer import PerLayerEmbedding
 from ...spec import Architecture, Unsupported
 from ..reading import pieces, rotary
-from ..reading.config import Config, text_config
+from ..reading.config import Config, wrapped
 from ..reading.pieces import unless
 from ..weights import tensors
 from ..weights.checkpoint import Source, Sources
@@ -27,7 +27,7 @@ OUTPUT = {"residual": {"norm": "output"}}
 
 def read(config: Config, model_type: str) -> dict:
     if not model_type.endswith("_text"):
-        return wrapped(config, f"{model_type}_text", read)
+        return wrapped(config, read, f"{model_type}_text")
     unified = "unified" in model_type
     value = pieces.sizes(
         config, vocab_size=262_144, d_model=2_304, context=262_144 if unified else 131_072, tied=True, eps=1e-6
@@ -76,14 +76,6 @@ def read(config: Config, model_type: str) -> dict:
         blocks.append([mixer, network, *([{"parts": ["layer_embedding"]} | OUTPUT] if width else [])])
     parts = mixers | networks | {"layer_embedding": own}
     return pieces.assemble(config, value, far, parts, blocks)
-
-
-def wrapped(config: Config, text_type: str, read: Any) -> dict:
-    """The text part of a model that sees and hears."""
-    text = text_config(config, text_type)
-    value = read(text, text_type)
-    text.finish(value)
-    return value
 
 
 def _heads(config: Config, types: list[str]) -> dict[str, dict]:

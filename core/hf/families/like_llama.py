@@ -251,7 +251,7 @@ RESIDUAL_STREAM = (
     Key("residual_multiplier", "residual.scale", 1.0),
 )
 MULTIPLIERS = (  # Granite's
-    Key("attention_multiplier", "attention.scores.scale", 1.0),
+    Key("attention_multiplier", "attention.scores.scale", 1.0, spare=1.0),
     *RESIDUAL_STREAM,
     Key("logits_scaling", "head.scale", 1.0, positive=True, form=keys.INVERSE),
 )

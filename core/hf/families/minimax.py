@@ -13,6 +13,7 @@ from ...parts.lightning import LightningAttention
 from ...spec import Architecture
 from ..reading import pieces, rotary
 from ..reading.config import Config
+from ..reading.keys import rounded
 from ..reading.pieces import unless
 from ..weights import tensors
 from ..weights.checkpoint import Source, Sources
@@ -91,13 +92,8 @@ def _step(config: Config, name: str, part: dict, norm: dict) -> dict | str:
     if not 1e-3 <= alpha <= 1e3:
         raise config.refuse(key, "give 0.001 to 1,000")
     if alpha != 1:
-        part["norm"] = norm | {"eps": _rounded(norm["eps"] / alpha**2)}
-    return name if alpha == beta else {"parts": [name], "scale": _rounded(beta / alpha)}
-
-
-def _rounded(x: float) -> float:
-    """Twelve digits: what `write` makes of them reads back as the same."""
-    return float(f"{x:.12g}")
+        part["norm"] = norm | {"eps": rounded(norm["eps"] / alpha**2)}
+    return name if alpha == beta else {"parts": [name], "scale": rounded(beta / alpha)}
 
 
 def write(arch: Architecture) -> dict:

@@ -8,7 +8,7 @@ from ...parts.attention import Attention
 from ...parts.feedforward import FeedForward
 from ...spec import Architecture, Unsupported
 from ..reading import keys, pieces
-from ..reading.config import Config, text_config
+from ..reading.config import Config, wrapped
 from ..reading.keys import Always, Entry, Key, Writing
 from ..reading.rotary import Turning
 from ..weights import tensors
@@ -23,10 +23,7 @@ NOPE = {"position": {"kind": "none"}}
 def read(config: Config, model_type: str) -> dict:
     if model_type == "muse_glimmer":
         config.ignore("out_hidden_size", "projector_hidden_size", "projector_hidden_act")
-        text = text_config(config, "muse_glimmer_text")
-        value = read(text, "muse_glimmer_text")
-        text.finish(value)
-        return value
+        return wrapped(config, read, "muse_glimmer_text")
     said = keys.read(config, KEYS)
     depth, attention = said["depth"], said.pop("attention")
     attention["qk_norm"] = {"norm": {"kind": "rms", "eps": said["norm"]["eps"], "weight": False}}

@@ -10,7 +10,7 @@ from ...parts.attention import Attention
 from ...parts.delta import GatedDeltaNet
 from ...spec import Architecture, Unsupported
 from ..reading import keys, pieces
-from ..reading.config import Config, text_config
+from ..reading.config import Config, wrapped
 from ..reading.keys import Always, Key, Keys, Only, Unread
 from ..reading.pieces import unless
 from ..reading.rotary import Turning
@@ -70,10 +70,7 @@ DENSE = keys.feed_forward(5_632)  # of Qwen3-Next's layers without experts
 
 def read(config: Config, model_type: str) -> dict:
     if model_type not in TEXT:
-        text = text_config(config, f"{model_type}_text")
-        value = read(text, f"{model_type}_text")
-        text.finish(value)
-        return value
+        return wrapped(config, read, f"{model_type}_text")
     said = keys.read(plain_rope(config), KEYS[model_type])
     depth, every, feed = said["depth"], config.count("full_attention_interval", 4), "moe" if "moe" in said else "dense"
     usual = ["full_attention" if (layer + 1) % every == 0 else "linear_attention" for layer in range(depth)]

@@ -11,7 +11,7 @@ from ...parts.ngram_streams import NGramStreams
 from ...parts.pooled_sparse import PooledSparseAttention
 from ...spec import Architecture, Unsupported
 from ..reading import keys, pieces, rotary
-from ..reading.config import Config, text_config
+from ..reading.config import Config, wrapped
 from ..reading.pieces import unless
 from ..weights.checkpoint import Source, Sources
 from ..weights.tensors import one
@@ -28,10 +28,7 @@ def ignored(name: str) -> bool:
 
 def read(config: Config, model_type: str) -> dict:
     if model_type == "qwen4_exp":
-        text = text_config(config, "qwen4_exp_text")
-        value = read(text, "qwen4_exp_text")
-        text.finish(value)
-        return value
+        return wrapped(config, read, "qwen4_exp_text")
     value = pieces.sizes(config, vocab_size=248_320, d_model=2_048, context=32_768, tied=False, eps=1e-6)
     eps = value["norm"]["eps"]
     value["norm"] |= {"unit_offset": True}

@@ -10,7 +10,7 @@ from ...parts.experts import Experts
 from ...parts.feedforward import FeedForward
 from ...spec import Architecture, Unsupported
 from ..reading import pieces, rotary
-from ..reading.config import Config, text_config
+from ..reading.config import Config, wrapped
 from ..reading.pieces import unless
 from ..weights import mtp, tensors
 from ..weights.checkpoint import Source, Sources
@@ -37,10 +37,7 @@ def read(config: Config, model_type: str) -> dict:
         config.ignore(
             "projector_bias", "projector_config", "understand_projector_stride", "image_token_len", "patch_token_len"
         )
-        text = text_config(config, "step3p5")
-        value = read(text, "step3p5")
-        text.finish(value)
-        return value
+        return wrapped(config, read, "step3p5")
     for key, says in ALWAYS.items():
         config.expect(key, says)
     config.ignore("hidden_act", "need_fp32_gate", "max_seq_len")  # the activation is a swish whatever hidden_act says

@@ -4,7 +4,7 @@ import difflib
 import math
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...spec import MAX_LAYERS, Unsupported
@@ -328,3 +328,11 @@ def text_config(config: Config, *types: str, tie: Any = ...) -> Config:
     if types:
         merged.expect("model_type", *types)
     return merged
+
+
+def wrapped(config: Config, read: Callable[[Config, str], dict], model_type: str, *types: str, tie: Any = ...) -> dict:
+    """The text model of a multimodal config.json, `read` as `model_type`; it may call itself by one of `types`, by default that."""
+    text = text_config(config, *(types or (model_type,)), tie=tie)
+    value = read(text, model_type)
+    text.finish(value)
+    return value

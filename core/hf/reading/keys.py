@@ -340,6 +340,11 @@ def times(x: float, by: float) -> float:
     raise Unsupported(f"{x!r} is no number divided by {by!r}")
 
 
+def rounded(x: float) -> float:
+    """Twelve digits: what is written of them reads back as the same."""
+    return float(f"{x:.12g}")
+
+
 GATED_ACTIVATION = Form(lambda name: _activation(name, True), write_activation)
 PLAIN_ACTIVATION = Form(lambda name: _activation(name, False), write_activation)
 SQRT_D_MODEL = Form(lambda on: "sqrt_d_model" if on else 1.0, lambda scale: scale == "sqrt_d_model")
