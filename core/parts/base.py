@@ -8,7 +8,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self, TypeVar, get_args
 
 import torch
@@ -338,8 +338,16 @@ class Linear(Box, nn.Linear):
 
     def __init__(self, d_in: int, d_out: int, bias: bool = False):
         super().__init__(d_in, d_out, bias=bias)
-        self.label = f"Linear {d_in:,} → {d_out:,}"
-        self.explain = f"A matrix of {d_out:,} × {d_in:,} weights{' and a bias' if bias else ''}."
+
+    # Made when they are asked for: a whole model has thousands of these, and few are shown.
+    @cached_property
+    def label(self) -> str:  # type: ignore[override]
+        return f"Linear {self.in_features:,} → {self.out_features:,}"
+
+    @cached_property
+    def explain(self) -> str:  # type: ignore[override]
+        bias = " and a bias" if self.bias is not None else ""
+        return f"A matrix of {self.out_features:,} × {self.in_features:,} weights{bias}."
 
     def outline(self, x: Tensor) -> Tensor:
         return x.new_empty(*x.shape[:-1], self.out_features)

@@ -167,9 +167,12 @@ class RouterModule(Lends, Box):
             self.selection_bias = nn.Parameter(torch.zeros(part.choices), requires_grad=False)
         else:
             self.register_buffer("selection_bias", torch.zeros(part.choices) if part.router.selection_bias else None)
-        # Experts for every token, (vocab_size, K): each expert as often as any other.
-        spread = torch.arange(vocab_size * part.top_k).remainder(part.choices).view(vocab_size, part.top_k)
-        self.register_buffer("table", spread if part.router.hashed else None)
+        self.register_buffer("table", self.spread(vocab_size) if part.router.hashed else None)
+
+    def spread(self, vocab_size: int) -> Tensor:
+        """Experts for every token, (vocab_size, K): each expert as often as any other."""
+        part = self.part
+        return torch.arange(vocab_size * part.top_k).remainder(part.choices).view(vocab_size, part.top_k)
 
     def forward(self, x: Tensor, tokens: Tensor | None = None) -> tuple[Tensor, ...]:
         """(B, T, d_model) and, if a table assigns the experts, (B, T) -> weights and indices of the chosen experts,
