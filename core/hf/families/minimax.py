@@ -6,15 +6,15 @@ before the head. A norm of alpha * x + beta * y is one of x + (beta / alpha) * y
 
 import math
 
-from ...edits import folded
 from ...parts.attention import Attention
 from ...parts.experts import Experts
 from ...parts.lightning import LightningAttention
 from ...spec import Architecture
-from ..reading import pieces, rotary
+from ..reading import keys, pieces
 from ..reading.config import Config
-from ..reading.keys import rounded
+from ..reading.keys import Always, Key, Unread, rounded
 from ..reading.pieces import unless
+from ..reading.rotary import Turning
 from ..weights import tensors
 from ..weights.checkpoint import Source, Sources
 from ..weights.tensors import one
@@ -29,40 +29,39 @@ RENAMED = {
 FACTORS = {"attention": "full_attn", "lightning": "linear_attn", "moe": "mlp"}
 
 
+KEYS = (
+    *keys.sizes(32_000, 4_096, 131_072, 32, eps=1e-5),
+    Always("embedding", norm=True),
+    Always("residual", norm="post"),
+    Always("head", norm=False),
+    Always("attention", kind="attention"),
+    *keys.heads(32, 8),
+    Key("sliding_window", "attention.sight.window", None),
+    Always("lightning", kind="lightning_attention"),
+    Key("hidden_act", "lightning.activation", "silu", form=keys.PLAIN_ACTIVATION),
+    *keys.experts(
+        8,
+        2,
+        14_336,
+        names="num_local_experts",
+        width="intermediate_size",
+        router={"score": "softmax", "over": "chosen"},
+    ),
+    Turning(1e6),
+    Unread("block_size"),  # how a prompt is cut for speed
+)
+
+
 def read(config: Config, model_type: str) -> dict:
     if model_type in PUBLISHED:
         return _read_published(config)
-    value = pieces.sizes(config, vocab_size=32_000, d_model=4_096, context=131_072, tied=False, eps=1e-5)
-    depth = config.depth("num_hidden_layers", 32)
-    usual = ["linear_attention" if layer % 2 else "full_attention" for layer in range(depth)]
-    types = pieces.layer_types(config, depth, usual, "full_attention", "linear_attention")
-    attention = pieces.attention(config, value["d_model"], biased=None, heads=32, kv_heads=8)
-    act = pieces.activation(config)
-    config.ignore("block_size")  # how a prompt is cut for speed
-    parts = {
-        "attention": attention | unless(None, window=config.count("sliding_window", None)),
-        "lightning": {"kind": "lightning_attention"}
-        | {key: attention[key] for key in ("heads", "head_dim")}
-        | pieces.mixed(config),
-        "moe": {
-            "kind": "experts",
-            "count": config.count("num_local_experts", 8),
-            "top_k": config.count("num_experts_per_tok", 2),
-            "d_ff": config.count("intermediate_size", 14_336),
-            "router": {"score": "softmax", "over": "chosen"},
-        }
-        | unless("swiglu", activation=act),
-    }
-    steps = {name: _step(config, name, part, value["norm"]) for name, part in parts.items()}
+    said = keys.read(config, KEYS)
+    usual = ["linear_attention" if layer % 2 else "full_attention" for layer in range(said["depth"])]
+    types = pieces.layer_types(config, said["depth"], usual, "full_attention", "linear_attention")
+    said["lightning"] |= {key: said["attention"][key] for key in ("heads", "head_dim")}
+    steps = {name: _step(config, name, said[name], said["norm"]) for name in FACTORS}
     kinds = ["lightning" if word == "linear_attention" else "attention" for word in types]
-    parts = {name: part for name, part in parts.items() if name in ("moe", *kinds)}
-    return (
-        value
-        | {"embedding": {"norm": True}, "residual": {"norm": "post"}, "head": {"norm": False}}
-        | {"position": rotary.rope(config, value["context"], theta=1e6), "parts": parts}
-        | {"layers": folded([[steps[kind], steps["moe"]] for kind in kinds])}
-        | pieces.precision(config, parts)
-    )
+    return pieces.model(config, said, [[steps[kind], steps["moe"]] for kind in kinds])
 
 
 def _read_published(config: Config) -> dict:
@@ -98,27 +97,16 @@ def _step(config: Config, name: str, part: dict, norm: dict) -> dict | str:
 
 def write(arch: Architecture) -> dict:
     made = {"attention": Attention | None, "lightning": LightningAttention | None, "moe": Experts}
-    attention, lightning, moe = pieces.made_of(arch, made)
+    attention, lightning, _ = pieces.made_of(arch, made)
     mixer = attention or lightning
     kinds = [block[0].parts[0] for block in arch.sequence]
-    written = {
-        "architectures": ["MiniMaxForCausalLM"],
-        "model_type": "minimax",
-        "num_attention_heads": mixer.heads,
-        "head_dim": mixer.head_dim,
-        "num_key_value_heads": getattr(mixer, "kv_heads", None),
-        "sliding_window": pieces.window(arch),
-        "layer_types": ["linear_attention" if kind == "lightning" else "full_attention" for kind in kinds],
-        "num_local_experts": moe.count,
-        "num_experts_per_tok": moe.top_k,
-    }
+    written = pieces.write_model(arch, "MiniMax", "minimax", KEYS, attention=mixer)
+    written["layer_types"] = ["linear_attention" if kind == "lightning" else "full_attention" for kind in kinds]
     for step in {step for block in arch.sequence for step in block}:
         part = arch.parts[step.parts[0]]
         alpha = math.sqrt(arch.norm.eps / part.norm.eps) if part.norm else 1.0
         factor = FACTORS[step.parts[0]]
         written |= {f"{factor}_alpha_factor": alpha, f"{factor}_beta_factor": step.scale * alpha}
-    written |= pieces.write_sizes(arch) | pieces.write_dense(moe) | pieces.write_precision(arch)
-    written |= rotary.write_rope(arch.position, arch.context)
     if arch.position.fraction == 1:
         return written
     del written["partial_rotary_factor"], written["layer_types"]

@@ -5,12 +5,12 @@ import math
 import torch
 
 from ...parts.attention import Attention
-from ...parts.feedforward import GATED, FeedForward
+from ...parts.feedforward import FeedForward
 from ...parts.rglru import RGLRU
-from ...spec import Architecture, Unsupported
-from ..reading import pieces, rotary
+from ...spec import MAX_LAYERS, Architecture, Unsupported
+from ..reading import keys, pieces, rotary
 from ..reading.config import Config
-from ..reading.pieces import unless
+from ..reading.keys import Always, Key, Of, Unread
 from ..weights import tensors
 from ..weights.checkpoint import Sources
 from ..weights.tensors import ignored as ignored
@@ -20,36 +20,41 @@ TYPES = ("recurrent_gemma",)
 CONTEXT = 8_192  # what it was trained on; a config.json has no key for it
 
 
+HALF = keys.Form(lambda width: width // 2, lambda width: 2 * width)
+KEYS = (
+    Key("vocab_size", "vocab_size", 256_000),
+    Key("hidden_size", "d_model", 2_560),
+    Key("num_hidden_layers", "depth", 26, most=MAX_LAYERS),
+    Key("tie_word_embeddings", "tied_embeddings", True),
+    Always("norm", kind="rms", unit_offset=True),
+    Key("rms_norm_eps", "norm.eps", 1e-6),
+    Key("logits_soft_cap", "head.softcap", 30.0),
+    *keys.attention(10),
+    Always("recurrence", kind="rg_lru"),
+    Key("lru_width", "recurrence.width", Of("d_model")),
+    Key("conv1d_width", "recurrence.kernel", 4),
+    Key("hidden_activation", "recurrence.activation", "gelu_pytorch_tanh", form=keys.PLAIN_ACTIVATION),
+    Always("dense", kind="feed_forward", bias=True),
+    Key("intermediate_size", "dense.d_ff", 7_680, least=2, form=HALF),  # both projections up together
+    Key("hidden_activation", "dense.activation", "gelu_pytorch_tanh", form=keys.GATED_ACTIVATION),
+    *keys.only(embeddings_scale_by_sqrt_dim=True),
+    Unread("w_init_variance_scale final_w_init_variance_scale"),
+)
+
+
 def read(config: Config, model_type: str) -> dict:
-    d_model, depth = config.count("hidden_size", 2_560), config.depth("num_hidden_layers", 26)
-    act = pieces.activation(config, "hidden_activation", "gelu_pytorch_tanh")
+    said = keys.read(config, KEYS)
+    attention, unit = said["attention"], said["recurrence"]
     window = config.count("sliding_window", config.count("attention_window_size", 2_048))
     config.expect("attention_window_size", window)
-    kept = pieces.attention(config, d_model, heads=10) | {"window": window}
-    wide = config.count("intermediate_size", 7_680, least=2)  # both projections up together
-    unit = {"kind": "rg_lru", "width": config.count("lru_width", d_model), "blocks": kept["heads"]}
-    unit |= unless(4, kernel=config.count("conv1d_width", 4))
-    parts = {
-        "recurrence": unit | unless("gelu_tanh", activation=GATED[act]),
-        "attention": kept if kept.get("bias") else kept | {"out_bias": True},
-        "dense": {"kind": "feed_forward", "d_ff": wide // 2, "bias": True} | unless("swiglu", activation=act),
-    }
-    config.expect("embeddings_scale_by_sqrt_dim", True)
-    config.ignore("w_init_variance_scale", "final_w_init_variance_scale")
-    value = {
-        "vocab_size": config.count("vocab_size", 256_000),
-        "d_model": d_model,
-        "context": CONTEXT,
-        "tied_embeddings": config.take("tie_word_embeddings", bool, True),
-        "embedding": {"scale": _scale(d_model)},
-        "norm": {"kind": "rms", "eps": config.take("rms_norm_eps", float, 1e-6), "unit_offset": True},
-        "head": {"softcap": config.take("logits_soft_cap", float, 30.0)},
-    }
-    blocks = [["recurrence" if recurs else "attention", "dense"] for recurs in _recurs(config, depth)]
-    position = rotary.rope(config, CONTEXT, fraction=0.5)
-    if "scaling" in position:
+    attention |= {"window": window} | ({} if attention["bias"] else {"out_bias": True})
+    unit["blocks"] = attention["heads"]
+    said |= {"context": CONTEXT, "embedding": {"scale": _scale(said["d_model"])}}
+    said["position"] = rotary.rope(config, CONTEXT, fraction=0.5)
+    if "scaling" in said["position"]:
         raise Unsupported("rope_parameters: this family's rope is not scaled; rope_type can only be default")
-    return pieces.assemble(config, value, position, parts, blocks)
+    blocks = [["recurrence" if recurs else "attention", "dense"] for recurs in _recurs(config, said["depth"])]
+    return pieces.model(config, said, blocks)
 
 
 def _scale(d_model: int) -> float | str:
@@ -74,22 +79,15 @@ def _recurs(config: Config, depth: int) -> list[bool]:
 
 def write(arch: Architecture) -> dict:
     kinds = {"recurrence": RGLRU | None, "attention": Attention | None, "dense": FeedForward}
-    unit, attention, dense = pieces.made_of(arch, kinds)
-    written = {
-        "architectures": ["RecurrentGemmaForCausalLM"], "model_type": "recurrent_gemma", "vocab_size": arch.vocab_size,
-        "hidden_size": arch.d_model, "num_hidden_layers": arch.depth, "rms_norm_eps": arch.norm.eps,
-        "tie_word_embeddings": arch.tied_embeddings, "logits_soft_cap": arch.head.softcap, "intermediate_size": 2 * dense.d_ff,
-        "hidden_activation": pieces.write_activation(dense.activation),
-        "block_types": ["recurrent" if block[0].parts == ("recurrence",) else "attention" for block in arch.sequence],
-    }  # fmt: skip
-    if unit:
-        written |= {"lru_width": unit.width, "conv1d_width": unit.kernel, "num_attention_heads": unit.blocks}
-        written["head_dim"] = arch.d_model // unit.blocks
+    unit, attention, _ = pieces.made_of(arch, kinds)
+    written = pieces.write_model(arch, "RecurrentGemma", "recurrent_gemma", KEYS)
+    words = ["recurrent" if block[0].parts == ("recurrence",) else "attention" for block in arch.sequence]
+    if unit and not attention:
+        written |= {"num_attention_heads": unit.blocks, "head_dim": arch.d_model // unit.blocks}
     if attention:
-        written |= pieces.write_heads(attention)
-        written |= {"attention_bias": attention.bias, "attention_window_size": attention.sight.window}
+        written["attention_window_size"] = attention.sight.window
     position = {"rope_theta": arch.position.base, "partial_rotary_factor": arch.position.fraction}
-    return written | {"rope_parameters": position | {"rope_type": "default"}} | pieces.write_precision(arch)
+    return written | {"block_types": words, "rope_parameters": position | {"rope_type": "default"}}
 
 
 def sources(arch: Architecture) -> Sources:

@@ -6,26 +6,36 @@ from torch import Tensor
 from ...parts.position import NoPosition
 from ...parts.rwkv7 import GooseChannelMix, GooseTimeMix
 from ...spec import Architecture
-from ..reading import pieces
+from ..reading import keys, pieces
 from ..reading.config import Config
+from ..reading.keys import Always, Key, Only, Unread
 from ..weights import tensors
 from ..weights.checkpoint import Source, Sources
 from ..weights.tensors import one
 
 TYPES = ("rwkv7",)
-# How it is computed, not what.
-NEUTRAL = ("attn_mode", "fuse_norm", "fuse_cross_entropy", "fuse_linear_cross_entropy", "use_l2warp")
 # A low rank where none is given: this many times the root of the width, in whole 32s; all but the gate's grow with the head.
 RANKS = {"decay": ("decay", 2.5), "rate": ("a", 2.5), "gate": ("gate", 5.0), "value": ("v", 1.7)}
 SHIFTS = "rwkvag"  # what the token's mixes with the one before are for, in our order
 
 
+KEYS = (
+    *keys.sizes(32_000, 2_048, 2_048, 24, eps=1e-5, eps_key="norm_eps", kind="layer"),
+    Key("norm_bias", "norm.bias", True),
+    Key("norm_first", "embedding.norm", True),
+    Always("position", kind="none"),
+    Only("hidden_act", "sqrelu", written=True),
+    Unread(
+        "attn_mode fuse_norm fuse_cross_entropy fuse_linear_cross_entropy use_l2warp"
+    ),  # how it is computed, not what
+)
+
+
 def read(config: Config, model_type: str) -> dict:
-    config.ignore(*NEUTRAL)
-    config.expect("hidden_act", "sqrelu")
+    said = keys.read(config, KEYS)
     if config.has("attn"):
         raise config.refuse("attn", "layers of attention among the recurrent ones are not read")
-    d_model, depth = config.count("hidden_size", 2_048), config.depth("num_hidden_layers", 24)
+    d_model, depth = said["d_model"], said["depth"]
     head_dim, heads = _heads(config, d_model)
     config.expect("value_dim", d_model, [d_model] * depth)
     ratio = config.take("hidden_ratio", float, 4.0)
@@ -33,21 +43,11 @@ def read(config: Config, model_type: str) -> dict:
         raise config.refuse("hidden_ratio", "give a number above 0")
     d_ff = config.count("intermediate_size", 32 * ((int(d_model * ratio) + 31) // 32))
     ranks = {f"{name}_rank": _rank(config, *rule, d_model, head_dim) for name, rule in RANKS.items()}
-    first = {"kind": "rwkv7_time_mix", "heads": heads, "head_dim": head_dim} | ranks
-    later = first | {"value_from": "first"}
-    del first["value_rank"]
-    parts = {"first": first, "time_mix": later, "channel_mix": {"kind": "rwkv7_channel_mix", "d_ff": d_ff}}
-    norm = {"kind": "layer", "eps": config.take("norm_eps", float, 1e-5)}
-    value = {
-        "vocab_size": config.count("vocab_size", 32_000),
-        "d_model": d_model,
-        "context": config.count("max_position_embeddings", 2_048),
-        "tied_embeddings": config.take("tie_word_embeddings", bool, False),
-        "embedding": {"norm": config.take("norm_first", bool, True)},
-        "norm": norm if config.take("norm_bias", bool, True) else norm | {"bias": False},
-    }
+    said["time_mix"] = {"kind": "rwkv7_time_mix", "heads": heads, "head_dim": head_dim, "value_from": "first"} | ranks
+    said["first"] = {key: value for key, value in said["time_mix"].items() if not key.startswith("value_")}
+    said["channel_mix"] = {"kind": "rwkv7_channel_mix", "d_ff": d_ff}
     blocks = [["first", "channel_mix"], *[["time_mix", "channel_mix"]] * (depth - 1)]
-    return pieces.assemble(config, value, {"kind": "none"}, parts, blocks)
+    return pieces.model(config, said, blocks)
 
 
 def _heads(config: Config, d_model: int) -> tuple[int, int]:
@@ -75,14 +75,11 @@ def _rank(config: Config, name: str, times: float, d_model: int, head_dim: int) 
 def write(arch: Architecture) -> dict:
     kinds = {"first": GooseTimeMix, "time_mix": GooseTimeMix | None, "channel_mix": GooseChannelMix}
     mix, later, ff = pieces.made_of(arch, kinds, NoPosition, (GooseTimeMix, GooseChannelMix))
-    later, norm = later or mix, arch.norm
-    ranks = {"decay": mix.decay_rank, "a": mix.rate_rank, "gate": mix.gate_rank, "v": later.value_rank}
-    return {
-        "architectures": ["RWKV7ForCausalLM"], "model_type": "rwkv7", "vocab_size": arch.vocab_size, "hidden_size": arch.d_model,
-        "num_hidden_layers": arch.depth, "max_position_embeddings": arch.context, "head_dim": mix.head_dim, "intermediate_size": ff.d_ff,
-        **{f"{name}_low_rank_dim": rank for name, rank in ranks.items()}, "hidden_act": "sqrelu", "attn": None,
-        "norm_first": arch.embedding.norm, "norm_bias": norm.bias, "norm_eps": norm.eps, "tie_word_embeddings": arch.tied_embeddings,
-    } | pieces.write_precision(arch)  # fmt: skip
+    ranks = {"decay": mix.decay_rank, "a": mix.rate_rank, "gate": mix.gate_rank, "v": (later or mix).value_rank}
+    return pieces.write_model(arch, "RWKV7", "rwkv7", KEYS) | {
+        "head_dim": mix.head_dim, "intermediate_size": ff.d_ff, "attn": None,
+        **{f"{name}_low_rank_dim": rank for name, rank in ranks.items()},
+    }  # fmt: skip
 
 
 def sources(arch: Architecture) -> Sources:

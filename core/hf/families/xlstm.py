@@ -8,9 +8,9 @@ from ...parts.feedforward import FeedForward
 from ...parts.mlstm import MLSTM
 from ...parts.position import NoPosition
 from ...spec import Architecture
-from ..reading import pieces
+from ..reading import keys, pieces
 from ..reading.config import Config
-from ..reading.pieces import unless
+from ..reading.keys import Again, Always, Key, Only, Unread, named
 from ..weights.checkpoint import Source, Sources
 from ..weights.tensors import one
 
@@ -26,40 +26,38 @@ NEUTRAL = (
 )  # fmt: skip
 
 
+KEYS = (
+    Key("vocab_size", "vocab_size", 50_304),
+    named("hidden_size/embedding_dim", "d_model", 4_096),
+    Always("norm", kind="rms"),
+    Key("norm_eps", "norm.eps", 1e-6),
+    Always("mlstm", kind="mlstm"),
+    Key("num_heads", "mlstm.heads", 8),
+    Key("gate_soft_cap", "mlstm.gate_cap", 15.0),
+    Key("eps", "mlstm.eps", 1e-6),
+    Key("use_bias", "mlstm.bias", False),
+    Always("dense", kind="feed_forward"),
+    Key("use_bias", "dense.bias", False),
+    Key("output_logit_soft_cap", "head.softcap", 30.0),
+    Always("position", kind="none"),
+    *keys.only(add_out_norm=True, add_post_blocks_norm=True),
+    Again("cell_norm_eps", "mlstm.eps"),
+    Only("weight_mode", "single", "fused"),
+    Unread(*NEUTRAL),
+)
+
+
 def read(config: Config, model_type: str) -> dict:
-    config.ignore(*NEUTRAL)
-    d_model = config.count("hidden_size", config.count("embedding_dim", 4_096))
-    config.expect("embedding_dim", d_model)
+    said = keys.read(config, KEYS)
+    cell, dense, d_model = said["mlstm"], said["dense"], said["d_model"]
     depth = config.depth("num_blocks", config.depth("num_hidden_layers", 32))
-    config.expect("add_out_norm", True)
-    config.expect("add_post_blocks_norm", True)
-    config.expect("cell_norm_eps", config.raw.get("eps", 1e-6))
-    config.expect("weight_mode", "single", "fused")
-    bias = unless(False, bias=config.take("use_bias", bool, False))
-    norm = {"kind": "rms", "eps": config.take("norm_eps", float, 1e-6)}
-    own = {"norm": norm | bias} if bias else {}  # the last norm has none
-    heads = config.count("num_heads", 8)
-    cell = {
-        "kind": "mlstm",
-        "heads": heads,
-        "key_dim": _head(config, "qk_dim_factor", 0.5, d_model, heads),
-        "value_dim": _head(config, "v_dim_factor", 1.0, d_model, heads),
-        "gate_cap": config.take("gate_soft_cap", float, 15.0),
-    }
+    cell["key_dim"] = _head(config, "qk_dim_factor", 0.5, d_model, cell["heads"])
+    cell["value_dim"] = _head(config, "v_dim_factor", 1.0, d_model, cell["heads"])
     wide, multiple = _factor(config, "ffn_proj_factor", 2.667), config.count("ffn_round_up_to_multiple_of", 64)
-    d_ff = int((d_model * wide + multiple - 1) // multiple * multiple)
-    parts = {
-        "mlstm": cell | unless(1e-6, eps=config.take("eps", float, 1e-6)) | bias | own,
-        "dense": {"kind": "feed_forward", "d_ff": d_ff} | bias | own,
-    }
-    value = {
-        "vocab_size": config.count("vocab_size", 50_304),
-        "d_model": d_model,
-        "context": CONTEXT,
-        "norm": norm,
-        "head": {"softcap": config.take("output_logit_soft_cap", float, 30.0)},
-    }
-    return pieces.assemble(config, value, {"kind": "none"}, parts, [["mlstm", "dense"]] * depth)
+    dense["d_ff"] = int((d_model * wide + multiple - 1) // multiple * multiple)
+    if cell["bias"]:  # the last norm has none
+        cell["norm"] = dense["norm"] = said["norm"] | {"bias": True}
+    return pieces.model(config, said | {"context": CONTEXT}, [["mlstm", "dense"]] * depth)
 
 
 def _factor(config: Config, key: str, usual: float) -> float:
@@ -85,13 +83,11 @@ def write(arch: Architecture) -> dict:
         plain = width / arch.d_model
         return plain if math.floor(arch.d_model * plain) == width else (width + 0.5) / arch.d_model
 
-    return {
-        "architectures": ["xLSTMForCausalLM"], "model_type": "xlstm", "vocab_size": arch.vocab_size, "hidden_size": arch.d_model,
-        "embedding_dim": arch.d_model, "num_hidden_layers": arch.depth, "num_blocks": arch.depth, "num_heads": part.heads,
+    return pieces.write_model(arch, "xLSTM", "xlstm", KEYS) | {
+        "embedding_dim": arch.d_model, "num_hidden_layers": arch.depth, "num_blocks": arch.depth,
         "qk_dim_factor": factor(part.heads * part.key_dim), "v_dim_factor": factor(part.heads * part.value_dim),
-        "ffn_proj_factor": factor(dense.d_ff), "ffn_round_up_to_multiple_of": 1, "gate_soft_cap": part.gate_cap,
-        "output_logit_soft_cap": arch.head.softcap, "norm_eps": arch.norm.eps, "eps": part.eps, "use_bias": part.bias,
-    } | pieces.write_precision(arch)  # fmt: skip
+        "ffn_proj_factor": factor(dense.d_ff), "ffn_round_up_to_multiple_of": 1,
+    }  # fmt: skip
 
 
 def sources(arch: Architecture) -> Sources:
