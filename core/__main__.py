@@ -64,23 +64,25 @@ def parser() -> Parser:
         return one
 
     command("list", "the published architectures, in order of release", run_list)
-    named(command("show", "what an architecture is made of", run_show), "name")
+    named(command("show", "the parts of an architecture", run_show), "name")
     one = named(command("graph", "the traced dataflow", run_graph), "name")
     one.add_argument("--format", choices=list(GRAPHS), help="a file format to print instead of the tree")
     one = named(command("cost", "parameters, FLOPs and bytes", run_cost), "name")
     workload(one)
-    one.add_argument("--explain", action="store_true", help="say how each figure came about")
+    one.add_argument("--explain", action="store_true", help="print how each figure is computed")
     workload(named(command("diff", "what changes from one architecture to another", run_diff), "a", "b"))
     one = command("import", "the architecture that a config.json describes", run_import)
     one.add_argument(
         "file", metavar="FILE", help="a config.json, its folder, hf:organisation/model, or - for standard input"
     )
     one = named(command("export", "an architecture as a file", run_export), "name")
-    one.add_argument("--format", choices=("config", "yaml", "link"), default="config", help="config.json unless given")
+    one.add_argument(
+        "--format", choices=("config", "yaml", "link"), default="config", help="file format (default: config.json)"
+    )
     one = named(
         command(
             "edit",
-            "an architecture with some things changed, as YAML; edits are made in the order in which they are given",
+            "change an architecture and print it as YAML; edits are applied in the given order",
             run_edit,
         ),
         "name",
@@ -93,63 +95,63 @@ def parser() -> Parser:
         action=_Edit,
         nargs=2,
         metavar=("N", "PART"),
-        help="every N-th layer has this part where others have theirs",
+        help="give every N-th layer this part, in place of its own",
     )
     one.add_argument(
         "--first",
         action=_Edit,
         nargs=2,
         metavar=("K", "PART"),
-        help="the first K layers, and no others, have this part",
+        help="give only the first K layers this part",
     )
     one.add_argument(
         "--variant",
         action=_Edit,
         nargs=4,
         metavar=("PART", "NAME", "FIELD=VALUE", "N"),
-        help="every N-th layer that has the part is given one that differs in a field, by a name of its own",
+        help="give every N-th layer with the part a copy with one other field and its own name",
     )
     one.add_argument(
         "--repeat",
         action=_Edit,
         nargs=2,
         metavar=("SEGMENT", "TIMES"),
-        help="a segment of the layers so many times; 0 takes it out",
+        help="set the repeats of a segment of layers; 0 removes it",
     )
-    one.add_argument("--remove", action=_Edit, metavar="LAYER", help="one layer fewer; layers count from 0")
-    one.add_argument("--move", action=_Edit, nargs=2, metavar=("LAYER", "TO"), help="a layer at another place")
-    one.add_argument("--rename", action=_Edit, nargs=2, metavar=("PART", "NAME"), help="a part by another name")
+    one.add_argument("--remove", action=_Edit, metavar="LAYER", help="remove a layer; layers count from 0")
+    one.add_argument("--move", action=_Edit, nargs=2, metavar=("LAYER", "TO"), help="move a layer")
+    one.add_argument("--rename", action=_Edit, nargs=2, metavar=("PART", "NAME"), help="rename a part")
     one = named(
-        command("route", "a text through the architecture's own routers, live at a small size", run_route), "name"
+        command("route", "run a text through the architecture's own routers, at a small live size", run_route), "name"
     )
     one.add_argument(
         "--text", metavar="FILE", help="a text to read instead of the built-in one, or - for standard input"
     )
-    one.add_argument("--seed", type=seed, default=0, help="which random weights")
+    one.add_argument("--seed", type=seed, default=0, help="seed of the random weights")
     one = command("verify", "a checkpoint's headers against the model that its config.json builds", run_verify)
     one.add_argument(
         "source", metavar="SOURCE", help="hf:organisation/model, a folder, or a .safetensors or .gguf file"
     )
     one.add_argument(
-        "--as", dest="name", metavar="NAME", help="the architecture, where no config.json is beside the file"
+        "--as", dest="name", metavar="NAME", help="the architecture, if there is no config.json beside the file"
     )
     one = named(command("generate", "continue a prompt with a checkpoint's weights", run_generate), "name")
     one.add_argument(
         "--weights", required=True, metavar="DIR", help="a folder of safetensors with their tokenizer.json"
     )
     one.add_argument("--prompt", required=True)
-    one.add_argument("--tokens", type=int, default=64, help="how many to generate")
-    one.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token")
+    one.add_argument("--tokens", type=int, default=64, help="number of tokens to generate")
+    one.add_argument("--temperature", type=float, default=0.0, help="0 takes the most likely token")
     one.add_argument("--seed", type=seed, default=0)
-    one = commands.add_parser("app", help="start the pages", description="start the pages")
+    one = commands.add_parser("app", help="start the web app", description="start the web app")
     one.set_defaults(run=run_app, json=False)
-    one.add_argument("--port", type=port, default=8501, help="where they are served, 8501 unless given")
-    one.add_argument("--address", help="the network address to listen on: all of this machine's unless given")
+    one.add_argument("--port", type=port, default=8501, help="port of the web app (default: 8501)")
+    one.add_argument("--address", help="network address to listen on (default: all addresses of this machine)")
     return top
 
 
 class _Edit(argparse.Action):
-    """Edits are made in the order in which they stand."""
+    """Collects the edits in the order of the arguments."""
 
     def __call__(self, parser, namespace, values, option=None) -> None:
         namespace.edits = [*namespace.edits, (self.dest, values if isinstance(values, list) else [values])]
@@ -157,18 +159,18 @@ class _Edit(argparse.Action):
 
 def seed(word: str) -> int:
     if not re.fullmatch(r"[0-9]{1,18}", word):
-        raise argparse.ArgumentTypeError(f"{word[:40]!r} is no seed; give a whole number of at most 18 digits")
+        raise argparse.ArgumentTypeError(f"{word[:40]!r} is not a seed; give a whole number of at most 18 digits")
     return int(word)
 
 
 def port(word: str) -> int:
     if not re.fullmatch(r"[0-9]{1,5}", word) or not 0 < int(word) < 65_536:
-        raise argparse.ArgumentTypeError(f"{word[:40]!r} is no port; give a whole number from 1 to 65,535")
+        raise argparse.ArgumentTypeError(f"{word[:40]!r} is not a port; give a whole number from 1 to 65,535")
     return int(word)
 
 
 def version() -> str:
-    """That of the installed package; of a checkout, its pyproject.toml's."""
+    """The version of the installed package; in a checkout, that of pyproject.toml."""
     own = Path(__file__).resolve().parent.parent / "pyproject.toml"
     if own.is_file():
         return tomllib.loads(own.read_text(encoding="utf-8"))["project"]["version"]
@@ -176,7 +178,7 @@ def version() -> str:
 
 
 def length(word: str) -> str:
-    """A number of tokens, also as this prints it, 128K and 10M, or as 1e6 (argparse's type: what is none is left to the spec)."""
+    """A number of tokens, also written as 128K, 10M or 1e6 (argparse's type; the spec refuses other words)."""
     if found := re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([kKmM])", word):
         size = float(found[1]) * 2 ** (10 if found[2] in "kK" else 20)
     elif re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?[eE]\+?[0-9]{1,2}", word):
@@ -187,7 +189,7 @@ def length(word: str) -> str:
 
 
 def workload(one: argparse.ArgumentParser) -> None:
-    one.add_argument("--batch", default=1, metavar="N", help="sequences at once")
+    one.add_argument("--batch", default=1, metavar="N", help="sequences in parallel")
     one.add_argument(
         "--context", type=length, default=4_096, metavar="N", help="tokens in each sequence, such as 4096, 128K or 1e6"
     )
@@ -206,7 +208,7 @@ def opened(name: str) -> Architecture:
     return library.parse_text(read_file(name)) if name == "-" else library.load(name)
 
 
-# ---- commands: each returns what --json prints, and prints the readable form itself where that is not asked for ----
+# ---- commands: each returns what --json prints, and otherwise prints a readable form ----
 
 
 def run_list(args: argparse.Namespace, out: Console) -> Any:
@@ -347,7 +349,7 @@ def _variant(arch: Architecture, part: str, new: str, words: str, n: str) -> Arc
 
 def _whole(word: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", word):
-        raise Unsupported(f"{word[:40]!r} is no whole number; give one, such as 4")
+        raise Unsupported(f"{word[:40]!r} is not a whole number; give one such as 4")
     return int(word)
 
 
@@ -367,7 +369,7 @@ def run_route(args: argparse.Namespace, out: Console) -> Any:
     text = DEFAULT_TEXT
     if args.text:
         text = read_file(args.text)
-    torch.set_num_threads(1)  # a live model's products are tiny: threads would wait for one another
+    torch.set_num_threads(1)  # the matrix products of a live model are tiny: threads would only wait for one another
     found = route(opened(args.name), text, args.seed)
     out.print(str(found))
     return found.to_dict()
@@ -405,19 +407,19 @@ def run_generate(args: argparse.Namespace, out: Console) -> Any:
 
 
 def run_app(args: argparse.Namespace, out: Console) -> NoReturn:
-    """Streamlit takes the place of this process."""
+    """Replace this process by Streamlit."""
     server = Path(__file__).resolve().parent.parent / "app" / "server.py"
     options = ["--server.port", str(args.port)] + (["--server.address", args.address] if args.address else [])
-    # Live models come and go: with fixed thresholds the C library gives their memory back.
+    # With fixed thresholds the C library frees the memory of live models.
     memory = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     command = [sys.executable, "-m", "streamlit", "run", str(server), *options]
     os.execve(sys.executable, command, memory | os.environ)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    nowhere = open(os.devnull, "w")  # noqa: SIM115 - for a shell that closed them
+    nowhere = open(os.devnull, "w")  # noqa: SIM115 - for a shell that closed the streams
     sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
-    for stream in (sys.stdout, sys.stderr):  # a letter that the terminal has not is shown as its number
+    for stream in (sys.stdout, sys.stderr):  # a character that the terminal cannot show is printed as its code
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -428,13 +430,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(json.dumps(value, indent=1, allow_nan=False))
         sys.stdout.flush()
         if args.run is run_verify and not value["exact"]:
-            return 1  # as diff(1) says that two files differ
+            return 1  # as diff(1) does if two files differ
     except Unsupported as error:
         print(str(error)[:1_000], file=sys.stderr)
         return 2
-    except OSError as error:  # of writing: what reads is Unsupported
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the rest would fail again at the end
-        if isinstance(error, BrokenPipeError):  # the reader has seen enough
+    except OSError as error:  # an error of writing: errors of reading are Unsupported
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise the rest would fail again at exit
+        if isinstance(error, BrokenPipeError):  # the reader stopped reading
             return 0
         print(f"the output cannot be written ({error.strerror})", file=sys.stderr)
         return 2

@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-KEY = "[key]"  # pydantic's step to a mapping's own key
+KEY = "[key]"  # pydantic's name for a step to a mapping's key
 EMPTY = "nothing"
 
 
 class Accepts(NamedTuple):
-    """`path` is the field's own, `parts.moe.top_k`; `words` stand behind "give" and are empty where the schema does not know
-    the field; `most` is the largest whole number, where there is one."""
+    """`path` is the path of the field, `parts.moe.top_k`; `words` follow "give" and are empty if the schema does not know
+    the field; `most` is the largest whole number, if there is one."""
 
     path: str
     words: str

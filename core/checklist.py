@@ -44,18 +44,18 @@ def _model(arch: Architecture) -> Iterator[str]:
     if not arch.head.norm:
         yield "There is no norm before the output head."
     if arch.head.unit:
-        yield f"The head's matrix is divided by the length of each of its {arch.head.unit}' vectors before it is used."
+        yield f"The vectors of the head's {arch.head.unit} are divided by their L2 norm before use."
     if arch.head.scale != 1:
         yield f"Logits are multiplied by {arch.head.scale:g}."
     if arch.head.softcap:
         yield f"Logits pass through {arch.head.softcap:g} · tanh(logit / {arch.head.softcap:g})."
     if any(part.tied and part.sets == 1 for part in arch.parts.values()):
-        yield "Parts marked tied share one set of weights, but each layer keeps a cache of its own."
+        yield "Parts marked tied share one set of weights, but each layer has its own cache."
     uses = Counter(name for block in arch.sequence for step in block for name in step.parts)
     for name, sets in ((name, part.sets) for name, part in arch.parts.items() if 1 < part.sets < uses[name]):
-        yield f"Layers with {name} take its {sets} sets of weights in turn, the n-th of them set n modulo {sets}; caches are their own."
+        yield f"Layers with {name} use its {sets} sets of weights in turn, the n-th layer set n modulo {sets}; each has its own cache."
     narrow = sorted({fmt for fmt in arch.precision.values() if FORMATS[fmt].bits < 16})
     if narrow:
         yield f"The published weights are stored in {', '.join(narrow)}; norms, biases and embeddings are not."
     if arch.mtp:
-        yield "The multi-token-prediction modules are not part of the main model's forward."
+        yield "The multi-token-prediction modules are not part of the main model's forward pass."

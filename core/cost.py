@@ -1,9 +1,9 @@
-"""What an architecture costs: rows that add up, each with the sentence that says how it came about.
+"""What an architecture costs: rows that add up, each with a sentence that derives it.
 
 Conventions: a multiply-add is two FLOPs and only matrix products count; a causal query at position p sees p + 1 keys;
-looking up an embedding is free; the output head runs at every position of a prompt; a step of decoding reads one new
-token after `context` kept ones; training costs three forward passes. Every parameter but the experts that a token is
-not sent to is active. Recurrent sums are in float32 where implementations keep
+looking up an embedding is free; the output head runs at every position of a prompt; a decoding step reads one new
+token after `context` cached ones; training costs three forward passes. All parameters are active except the experts that a token is
+not sent to. Recurrent sums are in float32 where implementations keep
 them so. Activations are the values that
 boxes write in one pass over the prompt, in bf16, attention scores excepted, which are never stored.
 """
@@ -31,13 +31,13 @@ class Row:
     """One component of one distinct block, all its layers together. Figures are totals at the workload."""
 
     block: str  # "layers 3-60", "model"
-    part: str  # the part's own name, or embedding, head, norms
+    part: str  # the name of the part, or embedding, head, norms
     component: str  # "routed experts"
     role: str  # one of ROLES
     count: int
     parameters: int = 0
     active_parameters: int = 0
-    weight_bytes: int | None = 0  # None where nobody can tell them: see Cost.unsized
+    weight_bytes: int | None = 0  # None if they are not known: see Cost.unsized
     prefill_flops: int = 0
     decode_flops: int = 0
     kv_bytes_per_token: int = 0
@@ -68,37 +68,37 @@ class Cost:
 
     @property
     def active_parameters(self) -> int:
-        """Parameters that take part in one token: all but the experts it is not sent to."""
+        """Parameters that one token uses: all except the experts it is not sent to."""
         return self._sum("active_parameters")
 
     @property
     def mtp_parameters(self) -> int:
-        """Parameters of the multi-token-prediction modules, which are not among `parameters`."""
+        """Parameters of the multi-token-prediction modules, which `parameters` does not include."""
         return self._sum("mtp_parameters")
 
     @property
     def unsized(self) -> str | None:
-        """Why the weights' bytes cannot be told, where they are as shipped and in a format that cannot be sized."""
+        """Why the bytes of the weights are not known, if the workload takes them as shipped and their format has no known size."""
         return None if self.workload.weights else self.architecture.unsized
 
     @property
     def weight_bytes(self) -> int | None:
-        """All weights that are shipped, those of multi-token-prediction modules included; None where `unsized` says why."""
+        """All weights that are shipped, those of multi-token-prediction modules included; None if `unsized` says why."""
         return None if self.unsized else self._sum("weight_bytes")
 
     @property
     def kv_bytes_per_token(self) -> int:
-        """What the first token leaves in all layers' caches together, before any window is full."""
+        """Bytes that the first token leaves in the caches of all layers together, before any window is full."""
         return self._sum("kv_bytes_per_token")
 
     @property
     def kv_bytes(self) -> int:
-        """All caches at the workload's batch and context, windows and chunks at what they keep."""
+        """Bytes of all caches at the workload's batch and context, where windows and chunks limit what is cached."""
         return self._sum("kv_bytes")
 
     @property
     def state_bytes(self) -> int:
-        """Constant-size recurrent states at the workload's batch."""
+        """Bytes of constant-size recurrent states at the workload's batch."""
         return self._sum("state_bytes")
 
     @property
@@ -108,9 +108,9 @@ class Cost:
 
     @property
     def kept(self) -> str:
-        """What a text leaves behind, in sentences."""
+        """What a text leaves in caches and states, in sentences."""
         caches = f"A token leaves {self.derivation('kv_bytes_per_token')} bytes." if self.kv_bytes_per_token else ""
-        states = f"States keep {size(self.state_bytes)}, however long the text." if self.state_bytes else ""
+        states = f"States keep {size(self.state_bytes)}, whatever the length of the text." if self.state_bytes else ""
         return f"{caches} {states}".strip()
 
     def kept_at(self, contexts: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -147,7 +147,7 @@ class Cost:
 
     def by(self, name: Literal["role", "block", "part", "component"]) -> dict[str, dict[str, int | None]]:
         """The figures of all rows with the same role, say, summed: `by("role")["experts"]["weight_bytes"]`. In the rows' order;
-        the weights' bytes are None where `unsized` says why."""
+        the weights' bytes are None if `unsized` says why."""
         sums: dict[str, dict[str, int | None]] = {}
         for row in self.rows:
             so_far = sums.setdefault(getattr(row, name), dict.fromkeys(SUMMED, 0))
@@ -157,7 +157,7 @@ class Cost:
         return sums
 
     def derivation(self, figure: str) -> str:
-        """How a total came about: the rows' own sentences, equal ones joined; of one that is not known, why."""
+        """How a total is computed: the rows' own sentences, equal ones joined; if it is not known, why."""
         if figure == "weight_bytes" and self.unsized:
             return self.unsized
         terms: Counter[str] = Counter()
@@ -172,13 +172,13 @@ class Cost:
 
     @property
     def caveat(self) -> str:
-        """A sentence about what is not known of it; nothing where all is known."""
+        """A sentence about what is not known; empty if everything is known."""
         if not self.unsized:
             return ""
         return f"The bytes of {self.architecture.title}'s weights as shipped are not known: {self.unsized}."
 
     def __str__(self) -> str:
-        """A table with one row a component, and their sum below."""
+        """A table with one row per component, and the totals below."""
         names = ("layers", "component", "parameters>", "active>", "weights>", "cache>", "prefill>", "decode>")
         rows = [(row.block, row.component, *_shown(row, row.parameters or row.mtp_parameters)) for row in self.rows]
         w, total = self.workload, ("all", "", *_shown(self, self.parameters))
@@ -204,7 +204,7 @@ class Cost:
 
 
 def _shown(of: Row | Cost, parameters: int) -> tuple[str, ...]:
-    """A row of the table, or its sum."""
+    """A row of the table, or the totals."""
     flops = (figure(n, "FLOP") if n else "" for n in (of.prefill_flops, of.decode_flops))
     kept = of.kv_bytes + of.state_bytes
     return f"{parameters:,}", f"{of.active_parameters:,}", size(of.weight_bytes), size(kept) if kept else "", *flops
@@ -243,7 +243,7 @@ def _unsized(row: Row) -> Row:
     return replace(row, weight_bytes=None, derivation=said)
 
 
-# What stands around the layers: the root of its tensors' paths, the row's words, its role, its modules in the frame.
+# Modules around the layers: the root of their tensors' paths, the row's name, its role, its modules in the frame.
 BELOW = (
     ("embedding", "token embedding", "embedding", "embedding"),
     ("positions", "position embedding", "embedding", "positions", "embedding_add"),
@@ -259,7 +259,7 @@ ABOVE = (
 
 
 def _beneath(arch: Architecture, frame: Traced) -> Iterator[tuple[str, ...]]:
-    """The same of the module that gives some layers an input of their own."""
+    """The same for the module that gives some layers their own input."""
     if not arch.fed:
         return
     name, _ = arch.fed
@@ -269,7 +269,7 @@ def _beneath(arch: Architecture, frame: Traced) -> Iterator[tuple[str, ...]]:
 
 
 def _around(arch: Architecture, w: Workload, frame: Traced, rows: Iterable[tuple[str, ...]]) -> Iterator[Row]:
-    """The rows of what stands around the layers, of those modules that the architecture has."""
+    """The rows of the modules around the layers, for those that the architecture has."""
     for root, words, role, *modules in rows:
         if frame.boxes.keys().isdisjoint(modules):
             continue
@@ -283,8 +283,8 @@ def _around(arch: Architecture, w: Workload, frame: Traced, rows: Iterable[tuple
 
 
 def _boxes(arch: Architecture, w: Workload, traced: Traced, count: int, named: Callable[[str], str]) -> dict:
-    """The figures of a trace's boxes, parts excepted, by what they say of themselves. `named` gives the name that a path goes
-    by, none to what is not to be counted."""
+    """The figures of a trace's boxes, parts excepted, by what they declare. `named` gives the name for a path,
+    or an empty one for what is not counted."""
     parameters, buffers = (
         {name: shape for path, shape in tensors.items() if (name := named(path))}
         for tensors in (traced.parameters, traced.buffers)
@@ -314,7 +314,7 @@ def _block(
 
 
 def _between(wiring: Traced) -> Callable[[str], str]:
-    """Names for tensors between the parts: those of norms, and of what reads, writes and merges several streams."""
+    """Names for tensors between the parts: norms, and modules that read, write and merge several streams."""
     streams = tuple(f"{path}." for path, box in wiring.boxes.items() if box.box in ("read", "add"))
     return lambda path: f"{'streams' if path.startswith(streams) else 'norm'}.{path}"
 
@@ -322,13 +322,13 @@ def _between(wiring: Traced) -> Callable[[str], str]:
 def _part(arch: Architecture, name: str, where: str, count: int, copies: int, w: Workload) -> Iterator[Row]:
     """The rows of one part: one for each component that its class names, or one for all of it.
 
-    `copies` is how many sets of weights its `count` layers have: none where another row holds them already.
+    `copies` is how many sets of weights its `count` layers have: 0 if another row holds them already.
     """
     part, d = arch.part(name), arch.d_model
     traced = trace_part(part, d)
     prefill, decode = part.flops(d, w.context, 0), part.flops(d, 1, w.context)
     written = [(op.path or op.id, op.activation) for op in traced.operations]
-    kept = _kept(arch, part, w, count)  # said in the part's first row
+    kept = _kept(arch, part, w, count)  # shown in the part's first row
     for prefix, (role, words) in (part.components or {"": (part.role, part.title.lower())}).items():
         parameters = {f"{name}.{path}": shape for path, shape in traced.parameters.items() if _within(path, prefix)}
         if not parameters:
@@ -338,7 +338,7 @@ def _part(arch: Architecture, name: str, where: str, count: int, copies: int, w:
         prompt, token = (Flops({path: n for path, n in f.items() if _within(path, prefix)}) for f in (prefill, decode))
         each = {
             f"{name}.{path}" for path in traced.parameters if part.tied and part.each(path)
-        }  # whoever shares the rest
+        }  # the component of all other paths
         figures = (
             _weights(
                 arch,
@@ -364,9 +364,9 @@ def _within(path: str, prefix: str) -> bool:
 
 
 def _ahead(arch: Architecture, w: Workload) -> Iterator[Row]:
-    """The multi-token-prediction modules: shipped with the weights, but no part of the model's own figures.
+    """The multi-token-prediction modules: shipped with the weights, but not part of the model's own figures.
 
-    What the files repeat of the model's own counts among their bytes, and is no parameter more.
+    Copies of the model's own tables in the files count as bytes, but not as parameters.
     """
     if not arch.mtp:
         return
@@ -399,13 +399,13 @@ def _ahead(arch: Architecture, w: Workload) -> Iterator[Row]:
 
 
 def _modules(figures: dict, count: int) -> dict:
-    """Figures whose sentences count modules, of which there may be several kinds."""
+    """Figures whose sentences count modules; there may be several kinds."""
     said = {name: words.replace("{layers}", f"{count:,} modules × ") for name, words in figures["derivation"].items()}
     return figures | {"derivation": said}
 
 
 def _copies(arch: Architecture, w: Workload, tables: Sequence[str], count: int) -> dict:
-    """Bytes of what the files repeat of the embedding table or the head; only there, so not in another format."""
+    """Bytes of the copies of the embedding table or the head in the files; other formats have no such copies."""
     if not tables or w.weights:
         return {}
     shape = (arch.vocab_size, arch.table_width)
@@ -427,8 +427,8 @@ def _weights(
     idle: Sequence[Box] = (),
     sets: bool = False,
 ) -> dict:
-    """Parameters and bytes of tensors by path; not all of those in the `idle` boxes are active. Buffers are stored but are no parameters;
-    `sets` are fewer than the layers that take them in turn."""
+    """Parameters and bytes of tensors by path; not all of those in the `idle` boxes are active. Buffers are stored but are not parameters;
+    `sets` are fewer than the layers if layers use them in turn."""
     size = sum(map(math.prod, parameters.values()))
     if not size or not copies:
         return {}
@@ -468,7 +468,7 @@ def _flops(w: Workload, prefill: Flops, decode: Flops, count: int) -> dict:
 
 
 def _activations(w: Workload, values: int, count: int) -> dict:
-    """Bytes of the values that boxes write, `values` a token."""
+    """Bytes of the values that boxes write, `values` per token."""
     if not values:
         return {}
     said = f"{{layers}}{_sequences(w.batch)}{w.context:,} tokens × {values:,} values × {ACTIVATION_BYTES} bytes"
@@ -477,7 +477,7 @@ def _activations(w: Workload, values: int, count: int) -> dict:
 
 
 def _kept(arch: Architecture, part: Part, w: Workload, count: int) -> dict:
-    """Bytes that the layers of this part keep: of one token, of the whole text, and whatever its length."""
+    """Bytes that the layers of this part keep: for one token, for the whole text, and of constant size."""
     states: dict[FormatName, list[Shape]] = {}
     for name, shape in part.state(arch.d_model).items():
         states.setdefault("fp32" if name in part.in_float32 else _state_format(w), []).append(shape)
@@ -490,12 +490,12 @@ def _kept(arch: Architecture, part: Part, w: Workload, count: int) -> dict:
 
 
 def _state_format(w: Workload) -> FormatName:
-    """States are in the caches' format, but not in those of fewer than 16 bits, which only caches are stored in."""
+    """States use the format of the caches, except formats below 16 bits, which are only for caches."""
     return w.cache if FORMATS[w.cache].bits >= 16 else "bf16"
 
 
 def _kept_figures(count: int, kept: Mapping[str, tuple[int, Mapping[FormatName, list[Shape]]]]) -> dict:
-    """Bytes of tensors in their formats that so many sequences keep in `count` layers, by figure."""
+    """Bytes of the tensors that the sequences keep in `count` layers, in their formats, by figure."""
     figures, derivation = {}, {}
     for name, (sequences, tensors) in kept.items():
         total, terms = 0, []
@@ -529,7 +529,7 @@ def _merged(*figures: dict) -> dict:
 
 
 def block_words(arch: Architecture) -> dict[tuple[Step, ...], str]:
-    """Which layers each distinct block stands for: "layers 3-60"."""
+    """The layers of each distinct block: "layers 3-60"."""
     places: dict[tuple[Step, ...], list[int]] = {}
     for index, steps in enumerate(arch.sequence):
         places.setdefault(steps, []).append(index)

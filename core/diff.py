@@ -1,4 +1,4 @@
-"""What sets two architectures apart: the fields that differ, in words, and what the difference costs."""
+"""The difference of two architectures: the fields that differ, in words, and what the difference costs."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ FIGURES = (
 
 @dataclass(frozen=True)
 class Change:
-    """One field that differs. `path` is the field's own in the spec; a side that lacks it is None."""
+    """One field that differs. `path` is the field's own in the spec; a side without it is None."""
 
     path: str
     before: Any = field(hash=False)
@@ -39,7 +39,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Diff:
-    """The changes from one architecture to another, and, once asked for, both their costs. Iterates over its changes."""
+    """The changes from one architecture to another, and the costs of both, computed on first use. Iterates over its changes."""
 
     changes: tuple[Change, ...]
     sides: tuple[Architecture, Architecture] = field(repr=False)
@@ -61,12 +61,12 @@ class Diff:
 
     @property
     def figures(self) -> dict[str, tuple[int | None, int | None]]:
-        """The costs that differ, each as it was and as it is; None where that is not known."""
+        """The costs that differ, each before and after; None if it is not known."""
         both = {name: (getattr(self.before, name), getattr(self.after, name)) for name in FIGURES}
         return {name: (a, b) for name, (a, b) in both.items() if a != b}
 
     def __str__(self) -> str:
-        """One change a line, and below them a table of the figures that differ."""
+        """One line per change, then a table of the figures that differ."""
         lines = [str(change) for change in self.changes] or ["no difference"]
         if figures := self.figures:
             rows = ((name.replace("_", " "), *map(_known, both), _share(*both)) for name, both in figures.items())
@@ -83,14 +83,14 @@ class Diff:
 
 
 def diff(a: Architecture, b: Architecture, workload: Workload | None = None) -> Diff:
-    """What changes from `a` to `b`. Words about a model (its title, its sources) are no difference."""
+    """What changes from `a` to `b`. Metadata (title, sources) is not compared."""
     before, after = (arch.model_dump(mode="json", exclude={*METADATA, "layers"}) for arch in (a, b))
     changes = [*_changes(before, after, ""), *_layers(a, b)]
     return Diff(tuple(changes), (a, b), workload)
 
 
 def _changes(before: Any, after: Any, path: str) -> Iterator[Change]:
-    """Leaf by leaf, down to where the two sides are no longer of one kind."""
+    """Leaf by leaf, down to where the two sides have different kinds."""
     if before == after:
         return
     if isinstance(before, dict) and isinstance(after, dict) and before.get("kind") == after.get("kind"):
@@ -101,7 +101,7 @@ def _changes(before: Any, after: Any, path: str) -> Iterator[Change]:
 
 
 def _layers(a: Architecture, b: Architecture) -> Iterator[Change]:
-    """A segment's repeats where nothing else differs, otherwise the pattern as a whole."""
+    """A segment's repeats if nothing else differs, otherwise the whole pattern."""
     if [segment.blocks for segment in a.layers] != [segment.blocks for segment in b.layers]:
         yield Change("layers", a.pattern, b.pattern)
         return

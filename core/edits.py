@@ -1,7 +1,7 @@
-"""From one architecture to another: its layers and parts changed as a person thinks of them.
+"""Edits of an architecture: its layers and parts are changed in the way a person describes it.
 
-Every function gives a new architecture, or raises Unsupported with a sentence that says what would be accepted. Parts that no
-layer uses any more are left out. Layers are counted from 0.
+Every function returns a new architecture, or raises Unsupported with a sentence that says what is accepted. Parts that no
+layer uses any more are removed. Layers are counted from 0.
 """
 
 from collections import Counter
@@ -15,8 +15,8 @@ Block = list[Any]  # steps as the spec writes them: names, lists of names, mappi
 
 
 def every(arch: Architecture, n: int, name: str, otherwise: str | None = None) -> Architecture:
-    """Every n-th layer (n - 1, 2 n - 1, ...) has the part `name` where others have theirs: among mixers, or among what is no mixer.
-    Other layers that have it now are given `otherwise`, or the part that most layers have there."""
+    """Every n-th layer (n - 1, 2 n - 1, ...) gets the part `name` in place of its mixer, or of its other part if `name` is no mixer.
+    Other layers that have it now get `otherwise`, or the part that most layers have there."""
     return _placed(arch, name, nth(arch, n).__contains__, otherwise)
 
 
@@ -28,14 +28,14 @@ def nth(arch: Architecture, n: int) -> range:
 
 
 def first(arch: Architecture, count: int, name: str, otherwise: str | None = None) -> Architecture:
-    """The first `count` layers have the part `name` where others have theirs, as `every` places it; 0 takes it out of all."""
+    """The first `count` layers get the part `name` in the place that `every` uses; 0 removes it from all layers."""
     if not 0 <= count <= arch.depth:
         raise Unsupported(f"first: give 0 to {arch.depth:,}, the number of layers (not {count:,})")
     return _placed(arch, name, lambda layer: layer < count, otherwise)
 
 
 def _placed(arch: Architecture, name: str, here: Callable[[int], bool], otherwise: str | None) -> Architecture:
-    """The part `name` in these layers, in the place of the part that does the same there, and in no others."""
+    """The part `name` in these layers only, in place of the part with the same task there."""
     for known in filter(None, (name, otherwise)):
         _known(arch, known)
     mixes = arch.parts[name].mixes
@@ -46,26 +46,28 @@ def _placed(arch: Architecture, name: str, here: Callable[[int], bool], otherwis
     for layer, block in enumerate(_blocks(arch)):
         found = [part for step in block for part in _names(step) if part in alike]
         if not here(layer) and found == [name] and usual is None:
-            raise Unsupported(f"layers: {name} is all that layers have in its place; add another part first")
+            raise Unsupported(f"layers: all layers have {name} in this place; add another part first")
         wanted = name if here(layer) else usual if found == [name] else None
         if wanted is None or found == [wanted]:
             blocks.append(block)
             continue
         if len(found) != 1:
-            what = "mixers" if mixes else "parts that are no mixers"
-            raise Unsupported(f"layers: layer {layer} has {len(found)} {what}; say its block outright")
+            what = "mixers" if mixes else "parts that are not mixers"
+            raise Unsupported(
+                f"layers: layer {layer} has {len(found)} {what}, so it is not clear which to replace; give its whole block"
+            )
         blocks.append([_renamed(step, found[0], wanted) for step in block])
     return layered(arch, blocks)
 
 
 def layered(arch: Architecture, blocks: Sequence[Block]) -> Architecture:
-    """The architecture with these blocks, one for each layer; what repeats is written once."""
+    """The architecture with these blocks, one for each layer; repeated blocks are written once."""
     tree = arch.model_dump(mode="json", exclude_defaults=True)
     return _used(tree | {"layers": folded(blocks)})
 
 
 def repeated(arch: Architecture, segment: int, times: int) -> Architecture:
-    """One segment's blocks so many times; 0 takes it out."""
+    """One segment with another number of repeats; 0 removes it."""
     tree = arch.model_dump(mode="json", exclude_defaults=True)
     segments = tree["layers"]
     _within("segment", segment, len(segments))
@@ -76,21 +78,21 @@ def repeated(arch: Architecture, segment: int, times: int) -> Architecture:
 
 
 def inserted(arch: Architecture, layer: int, block: Block) -> Architecture:
-    """A further layer before this one; at the depth it stands last."""
+    """A new layer before this one; if `layer` is the depth, it becomes the last."""
     _within("layer", layer, arch.depth + 1)
     blocks = _blocks(arch)
     return layered(arch, [*blocks[:layer], block, *blocks[layer:]])
 
 
 def removed(arch: Architecture, layer: int) -> Architecture:
-    """One layer fewer."""
+    """The architecture without one layer."""
     _within("layer", layer, arch.depth)
     blocks = _blocks(arch)
     return layered(arch, [*blocks[:layer], *blocks[layer + 1 :]])
 
 
 def moved(arch: Architecture, layer: int, to: int) -> Architecture:
-    """A layer at another place."""
+    """One layer moved to another place."""
     for place in (layer, to):
         _within("layer", place, arch.depth)
     blocks = _blocks(arch)
@@ -99,12 +101,12 @@ def moved(arch: Architecture, layer: int, to: int) -> Architecture:
 
 
 def variant(arch: Architecture, name: str, new: str, fields: dict[str, Any], layers: Sequence[int]) -> Architecture:
-    """A part that is as `name` but for some fields, in these layers in its place."""
+    """A copy of the part `name` with some other fields, which replaces it in these layers."""
     _known(arch, name)
     if new in arch.parts:
-        raise Unsupported(f"parts.{new}: there is such a part already; choose another name")
+        raise Unsupported(f"parts.{new}: this name is in use; choose another name")
     if not layers:
-        raise Unsupported(f"parts.{new}: name at least one layer that has it")
+        raise Unsupported(f"parts.{new}: give at least one layer for it")
     blocks = _blocks(arch)
     for layer in layers:
         _within("layer", layer, arch.depth)
@@ -117,10 +119,10 @@ def variant(arch: Architecture, name: str, new: str, fields: dict[str, Any], lay
 
 
 def renamed(arch: Architecture, name: str, new: str) -> Architecture:
-    """A part by another name, wherever it is named."""
+    """A part with another name, changed everywhere it is named."""
     _known(arch, name)
     if new in arch.parts:
-        raise Unsupported(f"parts.{new}: there is such a part already; choose another name")
+        raise Unsupported(f"parts.{new}: this name is in use; choose another name")
     tree = arch.model_dump(mode="json", exclude_defaults=True)
 
     def block(steps: Block) -> Block:
@@ -146,9 +148,9 @@ def renamed(arch: Architecture, name: str, new: str) -> Architecture:
 
 
 def _used(tree: dict[str, Any]) -> Architecture:
-    """The architecture of a mapping, without the parts that no layer uses and what is said of their formats."""
+    """The architecture of a mapping, without the parts that no layer uses and without their formats."""
     if not tree["layers"]:
-        raise Unsupported("layers: a model has at least one; keep one")
+        raise Unsupported("layers: a model needs at least one layer; keep one")
     mtp = tree.get("mtp") or {}
     ahead = [mtp["block"], *mtp.get("further", ())] if mtp else []
     blocks = [block for segment in tree["layers"] for block in segment["blocks"]] + ahead
@@ -160,7 +162,7 @@ def _used(tree: dict[str, Any]) -> Architecture:
 
 
 def _blocks(arch: Architecture) -> list[Block]:
-    """Every layer's block, as the spec writes it."""
+    """The block of every layer, in the form of the spec."""
     return [[step.model_dump(mode="json", exclude_defaults=True) for step in block] for block in arch.sequence]
 
 
@@ -197,7 +199,7 @@ def _within(what: str, index: int, count: int) -> None:
 
 
 def folded(blocks: Sequence[Sequence[Any]]) -> list[dict]:
-    """The spec's `layers` for a block a layer: the shortest repeated pattern that goes furthest, again and again."""
+    """The spec's `layers` for one block per layer: repeatedly the shortest pattern that covers the most layers."""
     kinds: dict[Any, str] = {}
     text = "".join(
         kinds.setdefault(_key(block), chr(len(kinds))) for block in blocks
@@ -214,7 +216,7 @@ def _key(block: Sequence[Any]) -> Any:
 
 @lru_cache(maxsize=64)
 def _runs(text: str) -> list[tuple[int, int, int]]:
-    """(where it begins, its length, how often it stands there) of each pattern in a text."""
+    """(start, length, number of repeats) of each pattern in a text."""
     runs, at = [], 0
     while at < len(text):
         best = (1, 1)  # period, times

@@ -1,4 +1,4 @@
-"""What stands around the layers of a model, as modules: below them tokens become the stream, above them it becomes logits."""
+"""The modules around the layers of a model: below the layers, tokens become the stream; above them, it becomes logits."""
 
 from collections.abc import Callable, Iterable
 
@@ -12,7 +12,7 @@ from .spec import Architecture
 
 
 class Frame(nn.Module):
-    """Tokens to next-token logits: embedding, the layers, norm, head. `layers` makes of the architecture what stands between."""
+    """Tokens to next-token logits: embedding, the layers, norm, head. `layers` builds the layers from the architecture."""
 
     def __init__(self, arch: Architecture, layers: Callable[[Architecture], nn.Module]):
         super().__init__()
@@ -35,7 +35,7 @@ class Frame(nn.Module):
         return self.logits(self.stream(tokens, positions))
 
     def stream(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        """(B, T), (T,) -> what the layers leave on the residual stream, (B, T, d_model)."""
+        """(B, T), (T,) -> the residual stream after the last layer, (B, T, d_model)."""
         x = self.streams(tokens, positions)
         return x if self.merge is None else self.merge(x)
 
@@ -46,16 +46,16 @@ class Frame(nn.Module):
         per_layer = None if self.beneath is None else self.beneath(tokens, x)  # (B, T, layers that read it, width)
         x = x if self.positions is None else self.embedding_add(x, self.positions(positions))
         x = x if self.embedding_norm is None else self.embedding_norm(x)
-        stream = x if self.split is None else self.split(x)  # (B, T, streams, d_model) where there are several
+        stream = x if self.split is None else self.split(x)  # (B, T, streams, d_model) if there are several
         return self.layers(stream, positions, tokens, x, per_layer)
 
     def logits(self, x: Tensor) -> Tensor:
-        """(B, T, d_model) -> (B, T, vocab_size), or as many as are kept."""
+        """(B, T, d_model) -> (B, T, vocab_size), or only the first `head.kept` logits."""
         return self.head(x if self.norm is None else self.norm(x))
 
 
 class TokenEmbedding(Embedding):
-    """One vector a token, times a constant; from a narrower table a projection leads to the stream."""
+    """One vector per token, times a constant; a projection follows if the table is narrower than the stream."""
 
     label = "Token embedding"
 
@@ -70,7 +70,7 @@ class TokenEmbedding(Embedding):
         )
         if self.up:
             self.explain += (
-                f" The table is {width:,} wide; a projection leads to the stream's {self.d_model:,} channels."
+                f" The table is {width:,} wide; a projection maps it to the stream's {self.d_model:,} channels."
             )
 
     def forward(self, tokens: Tensor) -> Tensor:  # (B, T) -> (B, T, d_model)
@@ -85,14 +85,14 @@ class AddPositions(Box):
     box = "add"
     keeps_shape = True
     label = "+"
-    explain = "What is known of each position is added to its token."
+    explain = "The vector of each position is added to its token's vector."
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T, d_model)
         return x + positions.to(x.dtype)
 
 
 class OutputHead(Linear):
-    """From the stream to logits, past a narrower width where the embedding has one. A matrix whose rows have unit length is
+    """From the stream to logits, with a projection before it if the embedding is narrower. A matrix whose rows have unit length is
     Baichuan 2's (arXiv:2309.10305, section 2.5); Ling 1.0's columns have."""
 
     box = "head"
@@ -100,14 +100,14 @@ class OutputHead(Linear):
     def __init__(self, arch: Architecture):
         super().__init__(arch.table_width, arch.vocab_size, arch.head.bias)
         self.spec = arch.head
-        again = " It is the embedding table, used again." if arch.tied_embeddings else ""
+        again = " It is tied to the embedding table." if arch.tied_embeddings else ""
         self.label, self.explain = "Linear output layer", f"A score for each of {arch.vocab_size:,} tokens.{again}"
         self.down = Linear(arch.d_model, arch.table_width) if arch.embedding.width else None
-        self.unit = arch.head.unit and ("channels", "tokens").index(arch.head.unit)  # the dimension that is measured
+        self.unit = arch.head.unit and ("channels", "tokens").index(arch.head.unit)  # the dimension of the L2 norm
         self.token_flops = 2 * (self.weight.numel() + (self.down.weight.numel() if self.down else 0))
         self.scratch = arch.vocab_size - (arch.head.kept or arch.vocab_size)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model) -> (B, T, vocab_size), or as many as are kept
+    def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model) -> (B, T, vocab_size), or the first `head.kept`
         x = x if self.down is None else self.down(x)  # (B, T, table width)
         weight = self.weight if self.unit is None else F.normalize(self.weight, dim=self.unit)
         logits = F.linear(x, weight, self.bias)[..., : self.spec.kept] * self.spec.scale
@@ -118,7 +118,7 @@ class OutputHead(Linear):
 
 
 class PredictAhead(nn.Module):
-    """One multi-token-prediction module: joins the stream with a later token's embedding (arXiv:2412.19437, eq. 21)."""
+    """One multi-token-prediction module: combines the stream with a later token's embedding (arXiv:2412.19437, eq. 21)."""
 
     def __init__(self, arch: Architecture, block: nn.Module):
         super().__init__()
@@ -131,8 +131,8 @@ class PredictAhead(nn.Module):
         self.norm = arch.norm.build(d) if arch.mtp and arch.mtp.norm else None
 
     def forward(self, stream: Tensor, ahead: Tensor, positions: Tensor, tokens: Tensor | None = None) -> Tensor:
-        """What the model's head reads (all the streams where there are several), the next tokens' embeddings (B, T, d_model),
-        and those tokens where a part reads them -> what the head reads next."""
+        """The input of the model's head (all streams if there are several), the next tokens' embeddings (B, T, d_model),
+        and those tokens if a part reads them -> the next input of the head."""
         ahead = self.token_norm(ahead)
         ahead = ahead if self.split is None else self.split(ahead)
         x = self.join(torch.cat((ahead, self.stream_norm(stream)), dim=-1))  # as the stream
@@ -144,7 +144,7 @@ class PredictAhead(nn.Module):
 class Ahead(nn.ModuleList):
     """All of an architecture's multi-token-prediction modules, one around each block; embedding and head are the model's."""
 
-    AROUND = ("stream_norm", "token_norm", "join", "norm")  # what stands around the block of each
+    AROUND = ("stream_norm", "token_norm", "join", "norm")  # the modules around the block of each
 
     def __init__(self, arch: Architecture, blocks: Iterable[nn.Module]):
         super().__init__(PredictAhead(arch.ahead, block) for block in blocks)

@@ -20,16 +20,18 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 def generate(
     arch: Architecture, folder: str | Path, prompt: str, tokens: int = 64, temperature: float = 0.0, seed: int = 0
 ) -> Iterator[str]:
-    """Continue `prompt` by at most `tokens` tokens, yielding text as it comes; greedy at temperature 0.
+    """Continue `prompt` by at most `tokens` tokens, yielding the text piece by piece; greedy at temperature 0.
 
-    `folder` holds safetensors files and their tokenizer.json. Raises Unsupported where something is missing, or where
+    `folder` holds safetensors files and their tokenizer.json. Raises Unsupported if something is missing, or if
     the folder's config.json describes another architecture.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise Unsupported(f"{folder}: is not a folder; give one that holds safetensors files and a tokenizer.json")
+        raise Unsupported(f"{folder}: is not a folder; give one with safetensors files and a tokenizer.json")
     if tokens < 1 or not 0 <= temperature < math.inf:
-        raise Unsupported(f"{tokens} tokens at temperature {temperature}: give 1 token or more, and 0 or more")
+        raise Unsupported(
+            f"{tokens} tokens at temperature {temperature}: give at least 1 token and a temperature of at least 0"
+        )
     stop = _checked(arch, folder)
     tokenizer = _tokenizer(folder)
     ids = tokenizer.encode(prompt).ids
@@ -46,13 +48,13 @@ def generate(
             break
         made.append(int(new))
         text = tokenizer.decode(ids + made)[len(tokenizer.decode(ids)) :]
-        if not text.endswith("\ufffd"):  # half a character: its other bytes are in tokens to come
+        if not text.endswith("\ufffd"):  # an incomplete character: its other bytes are in later tokens
             yield text[len(said) :]
             said = text
 
 
 def read_model(arch: Architecture, folder: str | Path) -> Model:
-    """The architecture's model on the processor with a folder's weights, in the type that they are stored in."""
+    """The architecture's model on the processor with a folder's weights, in their stored dtype."""
     dtype = DTYPES.get(arch.precision.get("default", "bf16"), torch.bfloat16)
     model = build(arch, device="meta", dtype=dtype).to_empty(device="cpu")
     load_weights(model, Checkpoint(folder))
@@ -60,7 +62,7 @@ def read_model(arch: Architecture, folder: str | Path) -> Model:
 
 
 def _checked(arch: Architecture, folder: Path) -> set[int]:
-    """The ids that end a text, after a look at whether the folder's own config.json says the same architecture."""
+    """The end-of-text ids, after a check that the folder's own config.json describes the same architecture."""
     stop: set[int] = set()
     for name in ("config.json", "generation_config.json"):
         if not (folder / name).exists():
@@ -80,5 +82,5 @@ def _tokenizer(folder: Path):
         return Tokenizer.from_str((folder / "tokenizer.json").read_text(encoding="utf-8"))
     except OSError as error:
         raise Unsupported(f"{folder / 'tokenizer.json'}: cannot be read ({error.strerror})") from None
-    except Exception as error:  # the library raises no narrower class
+    except Exception as error:  # the library raises plain Exceptions
         raise Unsupported(f"{folder / 'tokenizer.json'}: is not a tokenizer ({str(error)[:200]})") from None

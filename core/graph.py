@@ -17,14 +17,14 @@ from .words import figure, number
 
 FIGURES = ("parameters", "active_parameters", "flops", "cache_bytes")
 CACHE_BYTES = 2  # a value in bf16
-PLAIN = Box()  # what a function between the boxes says of itself: nothing
+PLAIN = Box()  # for a function between the boxes, the defaults
 
 
 def graph(arch: Architecture) -> nx.DiGraph:
     """The architecture's dataflow.
 
-    Nodes are boxes of the traced modules; `parent` names the node that a box lies in, `repeat` how many layers are
-    alike. Node figures are for one copy: `parameters`, `active_parameters`, `flops` (one decoded token after 4,096),
+    Nodes are boxes of the traced modules; `parent` names the node that a box lies in, `repeat` how many equal layers
+    it stands for. Node figures are for one copy: `parameters`, `active_parameters`, `flops` (one decoded token after 4,096),
     `cache_bytes` (what one token leaves, in bf16); a parent's are the sums of its children's. Shapes are symbolic in
     B and T. Edges carry the tensor's name and shape, and `beside`, what it brings, where it is not the stream: a layer's own
     input, a cache that an earlier layer lends. `graph["layers"]` gives the block of every layer, in order.
@@ -46,7 +46,7 @@ class _Builder:
             ends[op.id] = self.layers(given) if op.kind == "part" else self.around(op, frame, ends)
         self.node("logits", "output", "Next-token logits", logits, logits, path="")
         self.edge("head", "logits", "logits", logits)
-        if arch.mtp:  # they read what the head does, or all streams where there are several
+        if arch.mtp:  # they read the input of the head, or all streams if there are several
             read = frame.operations[-1].inputs[0].source if arch.ahead.residual.streams == 1 else "layers"
             self.ahead(arch.mtp, ends[read])
         self.sum_up()
@@ -57,7 +57,7 @@ class _Builder:
         self.graph.add_node(name, **(given | more))
 
     def edge(self, source: str, target: str, tensor: str, shape: Sizes, **more: str) -> None:
-        if self.graph.has_edge(source, target):  # k and v of one projection, say
+        if self.graph.has_edge(source, target):  # for example k and v of one projection
             before = self.graph.edges[source, target]
             if tensor not in before["tensor"].split(", "):
                 before["tensor"] += f", {tensor}"
@@ -67,9 +67,9 @@ class _Builder:
     def around(self, op: Operation, frame: Traced, ends: Mapping[str, str]) -> str:
         """A box around the layers, under its module's own path; returns it."""
         arch, parent = self.arch, "beneath" if op.path.startswith("beneath.") else "model"
-        if parent not in self.graph and arch.fed:  # the module that gives some layers an input of their own
+        if parent not in self.graph and arch.fed:  # the module that gives some layers their own input
             part, count = arch.part(arch.fed[0]), len(arch.fed[1])
-            words = f"What each of {count} layers reads of a token, beside the stream."
+            words = f"The own input of each of {count} layers for a token, beside the stream."
             shape = next(t.shape for op in frame.operations for t in op.inputs if t.name == "per_layer")
             self.node(parent, parent, f"{part.title}s", ("B", "T"), shape, explain=words, short=part.short)
         self.operation(op.path, op, parent, 1, frame, {}, "")
@@ -79,7 +79,7 @@ class _Builder:
         return op.path
 
     def layers(self, ends: dict[str, str]) -> str:
-        """A node for each distinct block, with its dataflow inside; returns the node that the last one's output leaves from."""
+        """A node for each distinct block, with its dataflow inside; returns the output node of the last block."""
         arch, names, places = self.arch, block_names(self.arch), block_words(self.arch)
         self.held = {(names[steps], part): sets for (steps, part), sets in arch.held().items()}
         for steps, count in arch.distinct().items():
@@ -92,7 +92,7 @@ class _Builder:
         return ends["stream"]
 
     def lend(self, names: Mapping[tuple[Step, ...], str]) -> None:
-        """An arrow to where the first layer of a kind reads what an earlier one lends."""
+        """An arrow from each lender to the first layer of a kind that reads from it."""
         seen: set[tuple[str, str, str]] = set()
         for link in (link for link in self.arch.links if link.read.lender):
             reader, lender = names[self.arch.sequence[link.layer]], names[self.arch.sequence[link.source_layer]]
@@ -106,20 +106,20 @@ class _Builder:
                 self.edge(*ends, lent, ("B", "T", *link.read.shape), beside=f"earlier {lent}")
 
     def box(self, part: str, path: str) -> str:
-        """The node of a module of a part, or of the box that it lies in."""
+        """The node of a part's module, or of the box that contains it."""
         while f"{part}.{path}" not in self.graph:
             path = path.rpartition(".")[0]
         return f"{part}.{path}"
 
     def ahead(self, mtp: MultiTokenPrediction, end: str) -> None:
-        """The multi-token-prediction modules, beside the model: their figures are not in its sums."""
+        """The multi-token-prediction modules, beside the model: its totals do not include their figures."""
         count = mtp.count
         words = (
             f"Used in training and for speculative decoding: predicts {count} token{'s' if count > 1 else ''} beyond the "
             "next. Not part of the main model's figures."
         )
         if copies := " and the ".join(mtp.copies):
-            words += f" The files repeat the {copies} for {'each' if count > 1 else 'it'}, and their bytes count."
+            words += f" The files repeat the {copies} for {'each' if count > 1 else 'it'}, which adds to the bytes of the weights."
         for kind, (steps, count) in enumerate(Counter(mtp.each).items(), start=1):
             name = "mtp" if kind == 1 else f"mtp_{kind}"
             self.node(
@@ -128,9 +128,9 @@ class _Builder:
             self.wire(name, trace_ahead(self.arch, steps), count, {"stream": end, "ahead": "embedding"})
 
     def wire(self, name: str, traced: Traced, count: int, ends: dict[str, str]) -> str:
-        """A block's trace below the node `name`, each part's own trace in the place of its stub.
+        """A block's trace below the node `name`, with each part's own trace in place of its stub.
 
-        `ends` gives the node that each of the trace's inputs comes from; returns the one that its output leaves from.
+        `ends` gives the source node of each input of the trace; returns the node of its output.
         """
         ends = ends | {"positions": "positions_index", "tokens": "tokens"}
         for op in (op for op in traced.operations if op.kind != "input"):
@@ -144,7 +144,7 @@ class _Builder:
         return ends[traced.output.source]
 
     def part(self, here: str, name: str, parent: str, count: int, given: dict[str, str]) -> str:
-        """A part's box with its dataflow inside, its inputs by name; returns the node that its output leaves from."""
+        """A part's box with its dataflow inside, its inputs by name; returns the node of its output."""
         part, d = self.arch.part(name), self.arch.d_model
         traced = trace_part(part, d)
         flops = part.flops(d, 1, Workload().context)
@@ -160,14 +160,14 @@ class _Builder:
             node = f"{here}.{op.id}"
             self.operation(node, op, here, count, traced, flops, f"{here}.")
             if part.each(f"{op.path}.weight"):
-                self.graph.nodes[node]["each"] = True  # not shared, though the part is tied
+                self.graph.nodes[node]["each"] = True  # not shared, although the part is tied
             ends[op.id] = self.arrows(node, op, ends)
         return ends[traced.output.source]
 
     def operation(
         self, node: str, op: Operation, parent: str, count: int, traced: Traced, flops: Mapping, root: str
     ) -> None:
-        """One box; `root` is what its module's path begins with. A module that runs twice is counted where it runs first."""
+        """One box; `root` is the prefix of its module's path. A module that runs twice is counted where it runs first."""
         first = bool(op.path) and not op.again
         own = sum(
             prod(shape) for path, shape in traced.parameters.items() if first and f"{path}.".startswith(f"{op.path}.")
@@ -176,13 +176,13 @@ class _Builder:
         kept = prod(n for n in op.shape[2:] if isinstance(n, int)) if op.kind == "cache" else 0
         explain = box.explain
         if kept:
-            each = str(op.shape[1]).removeprefix("T").removeprefix("/")  # of how many tokens one entry is made
+            each = str(op.shape[1]).removeprefix("T").removeprefix("/")  # tokens per entry
             tokens = f"each {each} tokens" if each else "every token"
-            explain = f"Kept for {tokens} until the sequence ends: {number(kept)} values."
+            explain = f"Cached for {tokens} until the sequence ends: {number(kept)} values."
             kept *= not each
         elif op.kind == "state":
             values = prod(n for n in op.shape[1:] if isinstance(n, int))
-            explain = f"Kept whatever the length, and changed by every token: {number(values)} values."
+            explain = f"A state of constant size that every token changes: {number(values)} values."
         self.node(
             node, op.kind, op.label, op.inputs[0].shape if op.inputs else (), op.shape, parent=parent, repeat=count,
             path=f"{root}{op.path}" if op.path in traced.boxes else "", parameters=own, active_parameters=own - box.idle,
@@ -196,10 +196,10 @@ class _Builder:
         return node
 
     def sum_up(self) -> None:
-        """Every parent's figures from its children's, times their repeats where the parent itself does not repeat.
+        """Every parent's figures from its children's, times their repeats if the parent itself does not repeat.
 
-        Weights that layers share are counted once. A block's `all_parameters` are those of all its layers, with what they
-        share with another block's.
+        Weights that layers share are counted once. A block's `all_parameters` are those of all its layers, including
+        those that it shares with another block.
         """
         children = defaultdict(list)
         for name, data in self.graph.nodes(data=True):
@@ -230,12 +230,12 @@ class _Builder:
 
 
 def to_json(g: nx.DiGraph) -> dict:
-    """Node-link JSON, as networkx reads it back."""
+    """Node-link JSON, which networkx can read."""
     return nx.node_link_data(g, edges="edges")
 
 
 def to_graphml(g: nx.DiGraph) -> str:
-    """GraphML; lists become JSON text and empty values are left out, since the format knows neither."""
+    """GraphML; lists become JSON text and empty values are left out, since the format supports neither."""
     plain = nx.DiGraph(**{k: _scalar(v) for k, v in g.graph.items()})
     plain.add_nodes_from((n, {k: _scalar(v) for k, v in d.items() if v is not None}) for n, d in g.nodes(data=True))
     plain.add_edges_from((a, b, {k: _scalar(v) for k, v in d.items()}) for a, b, d in g.edges(data=True))
@@ -247,14 +247,14 @@ def _scalar(value):
 
 
 def to_dot(g: nx.DiGraph) -> str:
-    """Graphviz DOT, with a cluster for every node that others lie in."""
+    """Graphviz DOT, with a cluster for every node that contains others."""
     return "\n".join(["digraph {", "  rankdir=BT; node [shape=box];", *_nested(g, _dot_open, _dot_leaf, "  }"), *(
         f"  {_dot(a)} -> {_dot(b)} [label={_dot(_edge(d))}];" for a, b, d in g.edges(data=True)
     ), "}"])  # fmt: skip
 
 
 def to_mermaid(g: nx.DiGraph) -> str:
-    """A Mermaid flowchart, with a subgraph for every node that others lie in."""
+    """A Mermaid flowchart, with a subgraph for every node that contains others."""
     ids = {name: f"n{i}" for i, name in enumerate(g)}
 
     def start(name: str, d: dict) -> str:
@@ -291,12 +291,12 @@ def _dot_leaf(name: str, d: dict) -> str:
 
 
 def _dot(words: str) -> str:
-    """A quoted string of DOT, whose labels know HTML's entities and escapes of their own, but no JSON's."""
+    """A quoted string of DOT, whose labels support HTML's entities and DOT's own escapes, but not JSON's."""
     return '"' + escape(words, quote=False).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
 def _escaped(words: str) -> str:
-    """Mermaid's own form of what would end a quoted label, or be read as HTML or Markdown in it."""
+    """Mermaid's escapes for what would end a quoted label, or would be read as HTML or Markdown in it."""
     return re.sub("[#<>&`\\\\*_~\n]", lambda found: f"#{ord(found[0])};", words).replace('"', "#quot;")
 
 

@@ -1,4 +1,4 @@
-"""Accelerators that models are run on: what their makers say they hold."""
+"""Accelerators for running models: their memory as their makers state it."""
 
 from dataclasses import dataclass
 

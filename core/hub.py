@@ -2,7 +2,7 @@
 
 Answers are read to a bounded length and from the Hub's own hosts.
 
-Everything that goes wrong (no such model, a gated one, no answer in time) is Unsupported with a sentence.
+Every failure (no such model, a gated one, no answer in time) raises Unsupported with a sentence.
 """
 
 import json
@@ -20,19 +20,19 @@ from .hf.reading.quantised import BESIDE, says_none
 from .spec import Unsupported
 
 PREFIX = "hf:"
-SECONDS = 10  # that an answer may be silent
-TOGETHER = 30  # seconds that one may take
+SECONDS = 10  # an answer may pause at most this long
+TOGETHER = 30  # seconds for a whole answer
 REDIRECTS = 5
-HOSTS = ("huggingface.co", "hf.co")  # the Hub, and what it keeps large files on
+HOSTS = ("huggingface.co", "hf.co")  # the Hub, and the hosts of its large files
 MAX_CONFIG = 1_000_000  # bytes
 MAX_INDEX = 32_000_000
 MAX_HEADER = 8_000_000
-MAX_HEADERS = 64_000_000  # of all files together
-FIRST = 100_000  # bytes that are asked for at once: most files' headers are shorter
+MAX_HEADERS = 64_000_000  # for all files together
+FIRST = 100_000  # bytes of the first request: most files' headers are shorter
 MAX_FILES = 1_000
 MAX_RANK = 16
 AT_ONCE = 8  # files
-# A page of the Hub, as a browser's address has it: the model's, or that of one of its files.
+# The address of a page on the Hub: that of a model, or of one of its files.
 _PAGE = re.compile(
     r"(https?://)?(www\.)?(huggingface\.co|hf\.co)/(?P<repo>[^/?#]+/[^/?#]+)(/(blob|resolve|raw|tree)/(?P<revision>[^/?#]+)[^?#]*)?/?"
     r"([?#].*)?"
@@ -43,7 +43,7 @@ _ID = re.compile(r"^(?P<repo>[\w-][\w.-]{0,95}/[\w-][\w.-]{0,95})(@(?P<revision>
 
 @lru_cache(maxsize=1)
 def api():
-    """The Hub's client. Its endpoint is HF_ENDPOINT's, its token the one that huggingface_hub finds."""
+    """The Hub's client. Its endpoint is HF_ENDPOINT; its token is the one that huggingface_hub finds."""
     from huggingface_hub import HfApi
     from huggingface_hub.utils import disable_progress_bars
 
@@ -52,8 +52,8 @@ def api():
 
 
 def config(name: str) -> dict[str, Any]:
-    """The config.json of `hf:organisation/model`, or of `hf:organisation/model@revision`; with what hf_quant_config.json says of
-    stored formats, where config.json says nothing of them."""
+    """The config.json of `hf:organisation/model`, or of `hf:organisation/model@revision`; with the stored formats of
+    hf_quant_config.json, if config.json has none."""
     value = _json(name, "config.json", MAX_CONFIG)
     if says_none(value) and (beside := _json(name, BESIDE, MAX_CONFIG, optional=True)):
         value |= {"quantization_config": beside}
@@ -61,16 +61,16 @@ def config(name: str) -> dict[str, Any]:
 
 
 def total_size(name: str) -> int | None:
-    """Bytes of all tensors, as the index of a sharded checkpoint says; None for a model in one file."""
+    """Bytes of all tensors, from the index of a sharded checkpoint; None for a model in one file."""
     total = (_index(name).get("metadata") or {}).get("total_size")
     return int(total) if isinstance(total, int | float) and 0 < total < 1e16 else None
 
 
 def beside(name: str, weight_bytes: int | None) -> str:
-    """What the index says of the checkpoint's size, beside ours where it is known, as a sentence; empty where it says nothing."""
+    """A sentence with the checkpoint's size from its index, and ours if it is known; empty if the index has no size."""
     try:
         total = total_size(name)
-    except Unsupported:  # the architecture is known all the same
+    except Unsupported:  # the architecture is known without it
         total = None
     if not total:
         return ""
@@ -79,7 +79,7 @@ def beside(name: str, weight_bytes: int | None) -> str:
 
 
 def _index(name: str) -> dict[str, dict]:
-    """What a sharded checkpoint says of its files; empty for a model in one file."""
+    """The index of a sharded checkpoint; empty for a model in one file."""
     index = _json(name, "model.safetensors.index.json", MAX_INDEX, optional=True)
     return {key: value for key, value in index.items() if isinstance(value, dict)}
 
@@ -91,7 +91,7 @@ def headers(name: str) -> dict[str, tuple[str, tuple[int, ...]]]:
         raise Unsupported(f"{name}: its checkpoint has more than {MAX_FILES:,} files, too many to read")
     for file in files:
         if not _FILE.fullmatch(file) or ".." in file:
-            raise Unsupported(f"{name}: its index names {file[:80]!r}, which is no safetensors file of it")
+            raise Unsupported(f"{name}: its index names {file[:80]!r}, which is not one of its safetensors files")
     left, lock = MAX_HEADERS, Lock()
 
     def header(file: str) -> bytes:
@@ -102,7 +102,7 @@ def headers(name: str) -> dict[str, tuple[str, tuple[int, ...]]]:
             left -= size
             if left < 0 or size > MAX_HEADER or len(begin) < 8:
                 raise Unsupported(
-                    f"{name}: {file} has no header, or one too large to read: at most {MAX_HEADER:,} bytes a file and "
+                    f"{name}: {file} has no header, or one that is too large: at most {MAX_HEADER:,} bytes per file and "
                     f"{MAX_HEADERS:,} together are read"
                 )
         content = begin if size <= len(begin) else _bytes(name, file, size - 1)
@@ -116,7 +116,7 @@ def headers(name: str) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 
 def _tensors(name: str, file: str, header: bytes) -> Iterator[tuple[str, tuple[str, tuple[int, ...]]]]:
-    """What a safetensors file's header says of each of its tensors."""
+    """Type and shape of each tensor, from the header of a safetensors file."""
     for tensor, said in _parsed_json(name, file, header).items():
         if tensor == "__metadata__":
             continue
@@ -128,13 +128,13 @@ def _tensors(name: str, file: str, header: bytes) -> Iterator[tuple[str, tuple[s
             or not all(type(n) is int and 0 <= n < 2**63 for n in shape)
         ):
             raise Unsupported(
-                f"{name}: {file} says of {tensor[:80]!r} {shown(said)}, which is no tensor's type and shape"
+                f"{name}: {file} has {shown(said)} for {tensor[:80]!r}, which is not a tensor's type and shape"
             )
         yield tensor, (dtype, tuple(shape))
 
 
 def is_name(text: str) -> bool:
-    """Whether a text is meant to name a model on the Hub: `hf:organisation/model`, or its page's address."""
+    """Whether a text names a model on the Hub: `hf:organisation/model`, or its page's address."""
     return text.startswith(PREFIX) or bool(_PAGE.fullmatch(text))
 
 
@@ -152,16 +152,16 @@ def _parsed(name: str) -> tuple[str, str | None]:
         validate_repo_id(repo)
     except HFValidationError:
         raise Unsupported(
-            f"{name[:120]!r} is no model's id; give hf:organisation/model, such as hf:openai/gpt-oss-20b"
+            f"{name[:120]!r} is not the id of a model; give hf:organisation/model, such as hf:openai/gpt-oss-20b"
         ) from None
     return repo, revision
 
 
 def _json(name: str, file: str, most: int, optional: bool = False) -> dict[str, Any]:
-    """A small file's keys and values; none of an optional one that is not there."""
+    """A small file's keys and values; empty for an optional file that does not exist."""
     content = _bytes(name, file, most, optional)
     if len(content) > most:
-        raise Unsupported(f"{name}: its {file} is larger than {most:,} bytes, too large to be one")
+        raise Unsupported(f"{name}: its {file} is larger than {most:,} bytes, which is too large")
     return {} if optional and not content else _parsed_json(name, file, content)
 
 
@@ -176,9 +176,9 @@ def _parsed_json(name: str, file: str, content: bytes) -> dict[str, Any]:
 
 
 def _bytes(name: str, file: str, most: int, optional: bool = False) -> bytes:
-    """The first bytes of a file, one more than `most` where there are more; of an optional one that is not there none.
+    """The first bytes of a file, one more than `most` if it is longer; empty for an optional file that does not exist.
 
-    The answer is read as it comes, to that length and for a bounded time, and from the Hub's own hosts alone.
+    The answer is read piece by piece, up to that length and for a limited time, and only from the Hub's own hosts.
     """
     from huggingface_hub import hf_hub_url
     from huggingface_hub.utils import build_hf_headers, get_session
@@ -195,7 +195,7 @@ def _bytes(name: str, file: str, most: int, optional: bool = False) -> bytes:
                     before, url = url, urljoin(url, answer.headers.get("location", ""))
                     if not _is_hubs(url, endpoint):
                         raise Unsupported(
-                            f"{name}: the Hub sends to another host for its {file}, which is not followed"
+                            f"{name}: the Hub redirects its {file} to another host, which is not followed"
                         )
                     if urlsplit(url).netloc != urlsplit(before).netloc:
                         wanted = {key: value for key, value in wanted.items() if key.lower() != "authorization"}
@@ -211,20 +211,20 @@ def _bytes(name: str, file: str, most: int, optional: bool = False) -> bytes:
                         break
                     if monotonic() > until:
                         raise Unsupported(
-                            f"{name}: the Hub took more than {TOGETHER} seconds to give its {file}; try again"
+                            f"{name}: the Hub took more than {TOGETHER} seconds to send its {file}; try again"
                         )
                 return bytes(content[: most + 1])
         raise Unsupported(f"{name}: the Hub redirects more than {REDIRECTS} times for its {file}")
     except Unsupported:
         raise
-    except Exception as error:  # the client's own errors have no base class that it exports
+    except Exception as error:  # the client exports no base class of its errors
         raise Unsupported(
-            f"{name}: the Hub did not give its {file} ({type(error).__name__}); try again, or paste its config.json"
+            f"{name}: the Hub did not send its {file} ({type(error).__name__}); try again, or paste its config.json"
         ) from None
 
 
 def _is_hubs(url: str, endpoint: str) -> bool:
-    """Whether an address is the endpoint's own, or one of huggingface.co's where that is the endpoint."""
+    """Whether an address belongs to the endpoint; for huggingface.co also to its other hosts."""
     at, own = urlsplit(url), urlsplit(endpoint)
     if at.scheme != own.scheme:
         return False
@@ -235,22 +235,22 @@ def _is_hubs(url: str, endpoint: str) -> bool:
 
 
 def _is_missing(answer: Any) -> bool:
-    """Whether a model has no such file, rather than that there is no such model."""
+    """Whether the model exists but has no such file."""
     return answer.headers.get("X-Error-Code") == "EntryNotFound"
 
 
 def _refusal(name: str, file: str, answer: Any) -> Unsupported:
-    """The Hub's own word for what is wrong, as a sentence."""
+    """The Hub's error as a sentence."""
     if _is_missing(answer):
         what = "safetensors files to verify" if file.endswith(".safetensors") else file
         return Unsupported(f"{name}: the model has no {what}")
     match answer.headers.get("X-Error-Code"), answer.status_code:
         case "GatedRepo", _:
-            why = "its maker asks for an agreement first; sign in with a token, or paste its config.json"
+            why = "its maker requires an agreement first; sign in with a token, or paste its config.json"
         case "RevisionNotFound", _:
             why = "the model has no such revision"
         case ("RepoNotFound", _) | (_, 401 | 404):
-            why = "there is no public model of this id; check it, or paste its config.json"
+            why = "there is no public model with this id; check it, or paste its config.json"
         case _, status:
-            why = f"the Hub did not give its {file} (it answered {status}); try again, or paste its config.json"
+            why = f"the Hub did not send its {file} (it answered {status}); try again, or paste its config.json"
     return Unsupported(f"{name}: {why}")

@@ -1,4 +1,4 @@
-"""The presets: published architectures, one YAML a model, in the spec's own form."""
+"""The presets: published architectures, one YAML file per model, in the form of the spec."""
 
 import os
 import re
@@ -20,7 +20,7 @@ from .spec import Architecture, Unsupported, parse
 
 FOLDER = Path(__file__).resolve().parent.parent / "presets"
 MAX_LINK = 10_000  # characters
-_AROUND = string.whitespace + MARK + "\"'`<>(),;"  # what a copied name or link may have around it
+_AROUND = string.whitespace + MARK + "\"'`<>(),;"  # characters that may surround a copied name or link
 
 
 @lru_cache(maxsize=1)
@@ -36,26 +36,26 @@ def presets() -> list[str]:
 
 
 def undisclosed() -> list[dict[str, Any]]:
-    """Models whose makers have not published an architecture: what they said, and nothing else."""
+    """Models whose makers have not published an architecture: only what they stated."""
     return [value for value in _raw().values() if "undisclosed" in value]
 
 
 @lru_cache(maxsize=512)
 def preset(name: str) -> Architecture:
-    """The published architecture of this name; Unsupported where there is none."""
+    """The published architecture of this name; Unsupported if there is none."""
     value = _raw().get(name) or _raw().get(name.lower())
     if value is None:
         near = get_close_matches(name.lower(), presets(), n=4, cutoff=0.4) or presets()[:4]
-        raise Unsupported(f"{name[:60]!r} is not a preset; near it are {', '.join(near)}")
+        raise Unsupported(f"{name[:60]!r} is not a preset; give a name such as {', '.join(near)}")
     if "undisclosed" in value:
         raise Unsupported(
-            f"{value['title']}: its architecture is not disclosed, or not where it could be checked, so there is nothing to build"
+            f"{value['title']}: its architecture is not disclosed, or cannot be checked, so there is nothing to build"
         )
     return parse(value)
 
 
 def called(words: str) -> str | None:
-    """The preset that people call so: by its name or its title, whatever stands between the letters and digits."""
+    """The preset with this name or title; only letters and digits are compared."""
     return _calls().get(_plain(words)) if len(words) <= 100 else None
 
 
@@ -94,7 +94,7 @@ def load(name: str | Path) -> Architecture:
 
 
 def read_config(path: str) -> dict[str, Any]:
-    """A config.json's keys and values; with what hf_quant_config.json beside it says of stored formats, where it says nothing."""
+    """A config.json's keys and values; with the stored formats of hf_quant_config.json beside it, if it has none."""
     value, beside = read_yaml(read_file(path)), os.path.join(os.path.dirname(path), BESIDE)
     if says_none(value) and os.path.exists(beside):
         value["quantization_config"] = read_yaml(read_file(beside))
@@ -102,7 +102,7 @@ def read_config(path: str) -> dict[str, Any]:
 
 
 def parse_text(text: str) -> Architecture:
-    """The Architecture that a text describes: the spec as YAML or JSON, a config.json, or what `load` takes beside files."""
+    """The Architecture that a text describes: the spec as YAML or JSON, a config.json, or any other input of `load` except files."""
     word = text[: MAX_LINK + 1].strip(_AROUND)
     if len(word) <= MAX_LINK and not re.search(r"\s", word) and (found := _named(word)):
         return found
@@ -117,7 +117,7 @@ def parse_text(text: str) -> Architecture:
 
 
 def _named(word: str) -> Architecture | None:
-    """The Architecture of a preset's name, a token, a link or a model on the Hub; None for what is none of these."""
+    """The Architecture of a preset's name, a token, a link or a model on the Hub; None for any other word."""
     if word.lower() in _raw():
         return preset(word)
     if word.startswith(PREFIX):
@@ -132,19 +132,19 @@ def _named(word: str) -> Architecture | None:
     if "preset" in asked:
         return preset(asked["preset"][-1].strip())
     raise Unsupported(
-        f"{word[:60]!r} is a link to no architecture: it has neither `?preset=` nor `?a=`, and is not the Hub's"
+        f"{word[:60]!r} is not a link to an architecture: it has neither `?preset=` nor `?a=`, and is not an address of the Hub"
     )
 
 
 def to_yaml(arch: Architecture) -> str:
-    """An architecture as a preset's file has it, one line a part and a segment; `load` reads back an equal one."""
+    """An architecture in the form of a preset file, with one line per part and segment; `load` reads an equal one back."""
     value = arch.model_dump(mode="json", exclude_defaults=True)
     if arch.released:
-        value["released"] = arch.released  # a date, which YAML has
+        value["released"] = arch.released  # as a date, which YAML supports
     for name, key in (
         ("norm", "eps"),
         ("position", "base"),
-    ):  # said even where they are the default: readers look for them
+    ):  # written even if they are the default: readers look for them
         inner = getattr(arch, name)
         said = {"kind": inner.kind} | ({key: getattr(inner, key)} if hasattr(inner, key) else {})
         value[name] = said | inner.model_dump(mode="json", exclude_defaults=True)
@@ -161,13 +161,13 @@ def to_yaml(arch: Architecture) -> str:
 
 
 def _line(lead: str, value: Any) -> str:
-    """A value in flow style behind `lead`, its further lines indented."""
+    """A value in flow style after `lead`, with its further lines indented."""
     text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, allow_unicode=True, width=110)
     return lead + text.removesuffix("...\n").strip().replace("\n", "\n    ")
 
 
 class _Dumper(yaml.SafeDumper):
-    """YAML that both of its versions read alike: what is a number in either stands in quotes where it is a text."""
+    """YAML that both of its versions read in the same way: a text that is a number in either version is quoted."""
 
 
 _NUMBER = re.compile(r"[-+]?([0-9][0-9_]*(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?$")

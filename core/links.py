@@ -1,5 +1,5 @@
-"""What parts read from elsewhere in the model, resolved once: the spec is checked by it, the model wired, the picture's arrows
-drawn."""
+"""What parts read from elsewhere in the model, resolved once. The check of the spec, the wiring of the model and the arrows of the
+picture use it."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from .parts.base import GIVEN, Part, Read, Shape, check_channels
 if TYPE_CHECKING:
     from .spec import Architecture
 
-AHEAD = ("positions", "tokens", "layer")  # all that a module that predicts ahead is given
+AHEAD = ("positions", "tokens", "layer")  # the only sources that a prediction module gets
 
 
 @dataclass(frozen=True)
 class Link:
-    """A layer's part reads what a part lends in an earlier layer, or earlier in its own. Parts by their module's name in the block:
-    one that stands there twice is attention, then attention_2."""
+    """A layer's part reads what a part lends in an earlier layer, or earlier in the same layer. Parts have their module's name in the
+    block: a part that occurs twice there is attention, then attention_2."""
 
     layer: int
     part: str
@@ -27,8 +27,8 @@ class Link:
 
 
 def links(arch: "Architecture") -> Iterator[Link]:
-    """Every link between two layers, in order, and to the layer's own number. Raises ValueError, naming the field, for a part that
-    reads what no earlier layer lends, or in another shape."""
+    """All links between two layers, in order, and links to a layer's own number. Raises ValueError, naming the field, for a part that
+    reads what no earlier layer lends, or reads it in another shape."""
     reads = {name: between(part, arch.d_model) for name, part in arch.parts.items()}
     if not any(reads.values()):
         return
@@ -68,18 +68,18 @@ def _check(arch: "Architecture", name: str, read: Read, source: str, lent: Shape
         )
     if most and (reach is None or reach > most):
         raise ValueError(
-            f"{field}: {source} keeps only {most:,} tokens; give this part a window of at most that, or name another"
+            f"{field}: {source} keeps only {most:,} tokens; give this part a window of at most {most:,}, or name another part"
         )
 
 
 def between(part: Part, d_model: int) -> list[Read]:
-    """What a part reads that no forward's argument brings."""
+    """What a part reads that is not an argument of its forward."""
     return [read for read in part.reads(d_model) if read.source not in GIVEN]
 
 
 def fed(arch: "Architecture") -> tuple[str, tuple[int, ...]] | None:
-    """The part whose layers are given an input of their own by a module beneath them all, and those layers. Raises ValueError
-    where there are two such parts."""
+    """The part whose layers get their own input from a module below all layers, and those layers. Raises ValueError
+    if there are two such parts."""
     reads = {
         name: read.shape[-1]
         for name, part in arch.parts.items()
@@ -90,18 +90,20 @@ def fed(arch: "Architecture") -> tuple[str, tuple[int, ...]] | None:
         return None
     name, *more = reads
     if more:
-        raise ValueError(f"parts.{more[0]}: {name} has per-layer embeddings already; one part can have them")
+        raise ValueError(
+            f"parts.{more[0]}: {name} has per-layer embeddings already, and only one part can; remove this one"
+        )
     layers = tuple(n for n, block in enumerate(arch.sequence) if any(name in step.parts for step in block))
     check_channels(f"parts.{name}.width", len(layers), reads[name])
     return name, layers
 
 
 def check_ahead(arch: "Architecture") -> None:
-    """Raise ValueError for a part in a prediction module that reads what only the model's own layers are given."""
+    """Raise ValueError for a part in a prediction module that reads what only the model's own layers get."""
     for name in (name for block in (arch.mtp.each if arch.mtp else ()) for step in block for name in step.parts):
         part = arch.parts[name]
         if any(read.source not in AHEAD for read in part.reads(arch.d_model)):
             raise ValueError(
-                f"mtp.block: {name} ({part.title}) reads what only the model's own layers are given; give the modules that "
+                f"mtp.block: {name} ({part.title}) reads what only the model's own layers get; give the modules that "
                 "predict ahead another part"
             )

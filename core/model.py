@@ -17,15 +17,15 @@ from .spec import Architecture, Segment, Step, Unsupported
 LIVE_D_MODEL = 64
 LIVE_VOCABULARY = 512
 LIVE_CONTEXT = 512
-LIVE_PARAMETERS = 24_000_000  # of all blocks together: under 100 MB in float32
+LIVE_PARAMETERS = 24_000_000  # in all blocks together: under 100 MB in float32
 Made = TypeVar("Made", bound=nn.Module)
-LIVE_PARTS = 320  # that stand in all blocks together
+LIVE_PARTS = 320  # in all blocks together
 
 
 class Block(nn.Module):
     """One layer: its steps in order on the residual stream.
 
-    `make` builds a part by its name, so that an analysis can stand a stub where the part is looked at elsewhere.
+    `make` builds a part by its name, so that an analysis can use a stub for a part that is traced separately.
     """
 
     def __init__(self, arch: Architecture, steps: tuple[Step, ...], make: Callable[[str], nn.Module]):
@@ -41,10 +41,10 @@ class Block(nn.Module):
         self, stream: Tensor, positions: Tensor, per_layer: Tensor | None = None, tokens: Tensor | None = None,
         embedded: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
-        """(B, T, d_model) or several such streams (B, T, streams, d_model), (T,) and, where a part reads them, this layer's
-        own (B, T, width), the tokens (B, T) and what entered the first layer (B, T, d_model)."""
+        """(B, T, d_model) or several such streams (B, T, streams, d_model), (T,) and, if a part reads them, this layer's
+        own input (B, T, width), the tokens (B, T) and the input of the first layer (B, T, d_model)."""
         beside = {"positions": positions, "per_layer": per_layer, "tokens": tokens, "embedded": embedded}
-        aside = None  # what the step before gave this one alone
+        aside = None  # the previous step's output for this step only
         late: dict[int, list[tuple[_Move, tuple[Tensor, ...]]]] = {}
         for index, move in enumerate(self.moves):
             stream, delayed, aside = move(stream, beside, aside)
@@ -84,8 +84,8 @@ class _Move:
     def __call__(
         self, stream: Tensor, beside: Mapping[str, Tensor | None], aside: Tensor | None
     ) -> tuple[Tensor, list[tuple[int, tuple[Tensor, ...]]], Tensor | None]:
-        """The stream after this step, what joins it so many steps later, and what the next step alone reads."""
-        x, *mix = (stream,) if self.read is None else self.read(stream)  # (B, T, d_model), what the sum is given of it
+        """The stream after this step, the outputs that are added later, and the output that only the next step reads."""
+        x, *mix = (stream,) if self.read is None else self.read(stream)  # (B, T, d_model), and inputs of the sum
         x = x if aside is None else x + aside
         inputs = [norm(x) for norm in self.before] or [x]
         inputs = inputs * (len(self.parts) // len(inputs))
@@ -100,7 +100,7 @@ class _Move:
         return self.join(stream, sum(now[1:], now[0]), *mix, raw=raw) if now else stream, delayed, None
 
     def join(self, stream: Tensor, y: Tensor, *mix: Tensor, raw: Sequence[Tensor] = ()) -> Tensor:
-        """The stream with what the parts gave, in the step's own way of adding it; `raw` is what no norm is for."""
+        """The stream plus the parts' outputs, added in the step's own way; `raw` outputs skip the norm."""
         assert self.add is not None  # what goes aside does not join
         stream = self.add(stream, self.given(y, raw), *mix)
         return self.after(stream) if self.after and self.placement == "post" else stream
@@ -111,13 +111,13 @@ class _Move:
 
 
 def _fresh(block: nn.Module, name: str) -> str:
-    """A part that stands twice in a block is attention, then attention_2."""
+    """A part that occurs twice in a block is attention, then attention_2."""
     taken = [n for n in dict(block.named_children()) if n == name or n.rsplit("_", 1)[0] == name and n[-1].isdigit()]
     return f"{name}_{len(taken) + 1}" if taken else name
 
 
 class Layers(nn.ModuleList):
-    """All blocks in order, with what some of them read of others."""
+    """All blocks in order, and what some of them read from others."""
 
     def __init__(self, arch: Architecture):
         super().__init__()
@@ -128,7 +128,7 @@ class Layers(nn.ModuleList):
         def make(name: str) -> nn.Module:
             part = arch.part(name)
             module = part.build(arch.d_model)
-            if part.tied:  # each layer keeps a cache of its own, so the parameters are shared, not the module
+            if part.tied:  # each layer has its own cache, so the parameters are shared, not the module
                 _share(module, tied.setdefault((name, uses[name] % part.sets), module), part.each)
                 uses[name] += 1
             return module
@@ -144,9 +144,9 @@ class Layers(nn.ModuleList):
     def forward(
         self, stream: Tensor, positions: Tensor, tokens: Tensor, embedded: Tensor, per_layer: Tensor | None = None
     ) -> Tensor:
-        """The stream below the first layer (B, T, d_model) or (B, T, streams, d_model), (T,), (B, T), what entered the first
-        layer (B, T, d_model) and, where some layers read it, what each of them reads (B, T, layers, width)
-        -> the stream above the last."""
+        """The stream below the first layer (B, T, d_model) or (B, T, streams, d_model), (T,), (B, T), the input of the first
+        layer (B, T, d_model) and, if some layers read it, the own input of each of them (B, T, layers, width)
+        -> the stream after the last."""
         fed = self.arch.fed[1] if self.arch.fed else ()
         own = {} if per_layer is None else dict(zip(fed, per_layer.unbind(2), strict=True))
         for index, layer in enumerate(self):
@@ -154,8 +154,8 @@ class Layers(nn.ModuleList):
         return stream
 
     def _link(self) -> None:
-        """Point every module that reads what an earlier layer lends at the module that lends it, and say its layer's number to one
-        that reads that."""
+        """Connect every module that reads from an earlier layer to the module that lends, and set the layer's number on modules
+        that read it."""
         for link in self.arch.links:
             reader: Any = self[link.layer].get_submodule(f"{link.part}.{link.read.name}")
             if link.read.source == "layer":
@@ -166,7 +166,7 @@ class Layers(nn.ModuleList):
 
 
 class Model(Frame):
-    """Tokens to next-token logits: the layers in their frame."""
+    """Tokens to next-token logits: the frame with all its layers."""
 
     def __init__(self, arch: Architecture):
         super().__init__(arch, Layers)
@@ -176,12 +176,12 @@ class Model(Frame):
         return self.logits(self.stream(tokens, start))
 
     def stream(self, tokens: Tensor, start: int = 0) -> Tensor:  # type: ignore[override]
-        """(B, T) -> what the layers leave on the residual stream, (B, T, d_model)."""
+        """(B, T) -> the residual stream after the last layer, (B, T, d_model)."""
         return super().stream(tokens, torch.arange(start, start + tokens.shape[1], device=tokens.device))
 
     @contextmanager
     def caching(self) -> Iterator["Model"]:
-        """Layers keep what later tokens need while this lasts: a prompt, then token after token."""
+        """Turn the caches on inside this context: first a prompt, then token by token."""
         for keep in self.keeps():
             keep.clear(on=True)
         try:
@@ -195,7 +195,7 @@ class Model(Frame):
 
     @property
     def cache_bytes(self) -> int:
-        """Measured bytes of everything that is kept at this moment."""
+        """Measured bytes of all caches and states at this moment."""
         return sum(keep.nbytes for keep in self.keeps())
 
     @torch.inference_mode()
@@ -217,13 +217,13 @@ class Model(Frame):
 def build(arch: Architecture, device: str | torch.device = "meta", dtype: torch.dtype = torch.float32) -> Model:
     """The whole model: any size on "meta", where tensors have shapes and no memory; random weights elsewhere.
 
-    Multi-token-prediction modules are apart: `build_mtp`.
+    Multi-token-prediction modules are built separately: `build_mtp`.
     """
     return _made(lambda: Model(arch), device, dtype)
 
 
 def build_mtp(arch: Architecture, device: str | torch.device = "meta", dtype: torch.dtype = torch.float32) -> Ahead:
-    """The multi-token-prediction modules, none where the architecture has none."""
+    """The multi-token-prediction modules; an empty list if the architecture has none."""
 
     def make(name: str) -> nn.Module:
         return arch.part(name).build(arch.d_model)
@@ -234,22 +234,24 @@ def build_mtp(arch: Architecture, device: str | torch.device = "meta", dtype: to
 
 def _made(make: Callable[[], Made], device: str | torch.device, dtype: torch.dtype) -> Made:
     with torch.device(device):
-        return make().eval().to(dtype)  # the default type is the process's, and other threads build at the same time
+        return (
+            make().eval().to(dtype)
+        )  # the default dtype belongs to the process, and other threads build at the same time
 
 
 def shrink(arch: Architecture) -> Architecture:
     """The same structure at a size that runs live on a laptop's processor.
 
     Patterns, head ratios, expert counts, top-k, norms and scalings stay; widths, windows and vocabulary become small.
-    Repeats stay too unless the live model would pass 24 million parameters or 320 parts. Raises Unsupported where one
-    repeat of each block is still more than that; nothing is built but shapes before that is known.
+    Repeats also stay unless the live model would have over 24 million parameters or 320 parts. Raises Unsupported if one
+    repeat of each block is still more than that; before that is known, only shapes are built.
     """
     scale = min(1.0, LIVE_D_MODEL / arch.d_model)
     small = _scaled(arch, scale)
     size, places = _sizes(small)
     while (share := min(LIVE_PARAMETERS / max(1, size), LIVE_PARTS / places)) < 1:
         layers = tuple(_fewer(segment, share) for segment in small.layers)
-        if layers == small.layers:  # one repeat of each is the least
+        if layers == small.layers:  # it cannot be less than one repeat of each
             if places > LIVE_PARTS:
                 raise Unsupported(
                     f"{arch.title}: {places:,} parts in layers that do not repeat are too many to run live; at most {LIVE_PARTS} can"
@@ -288,7 +290,7 @@ def _scaled(arch: Architecture, scale: float) -> Architecture:
 
 
 def _sizes(arch: Architecture) -> tuple[int, int]:
-    """Parameters of all blocks together, and how many parts stand in them."""
+    """Parameters of all blocks together, and the number of parts in them."""
     blocks = arch.distinct()
     with torch.device("meta"):
         weight = {name: parameters(arch.part(name).build(arch.d_model)) for name in arch.parts}
@@ -324,12 +326,12 @@ def summary(arch: Architecture, steps: tuple[Step, ...], length: int = 16):
 
 
 def parameters(module: nn.Module) -> int:
-    """Parameters of a module, shared tensors once."""
+    """Parameters of a module; shared tensors count once."""
     return sum(p.numel() for p in module.parameters())
 
 
 def _share(module: nn.Module, source: nn.Module, each: Callable[[str], bool]) -> None:
-    """Make `module` compute with the parameters of `source`, but for those that each keeps for itself."""
+    """Make `module` use the parameters of `source`, except those that each layer has for itself."""
     for path, parameter in source.named_parameters():
         if each(path):
             continue

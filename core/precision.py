@@ -1,4 +1,4 @@
-"""Formats that weights and caches are stored in, with the scales that belong to them."""
+"""Formats that weights and caches are stored in, with their scales."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ FormatName = Literal[
 
 @dataclass(frozen=True)
 class Format:
-    """`bits` a value; blocks of the last dimensions, whole ones where 0, share one scale of `scale_bits`."""
+    """`bits` per value; blocks of the last dimensions (0: the whole dimension) share one scale of `scale_bits`."""
 
     bits: int
     block: tuple[int, ...] = ()
@@ -22,7 +22,7 @@ class Format:
 
     @property
     def matrices_only(self) -> bool:
-        """Formats narrower than 16 bits hold matrices; norms and biases beside them stay wide."""
+        """Formats narrower than 16 bits hold matrices; norms and biases keep a wider format."""
         return self.bits < 16
 
     def bytes(self, shape: Sequence[int]) -> int:
@@ -34,7 +34,7 @@ class Format:
         return math.ceil(self.scales(shape) * self.scale_bits / 8) if self.scale_bits else 0
 
     def scales(self, shape: Sequence[int]) -> int:
-        """How many blocks share a scale; stacked leading dimensions are separate matrices."""
+        """The number of scales; stacked leading dimensions are separate matrices."""
         lead, last = shape[: len(shape) - len(self.block)], shape[len(shape) - len(self.block) :]
         return math.prod(lead) * math.prod(math.ceil(n / (b or n)) for n, b in zip(last, self.block, strict=True))
 

@@ -1,4 +1,4 @@
-"""Text from files, pipes and standard input, and the mapping that YAML or JSON says: bounded, and refused with its place."""
+"""Text from files, pipes and standard input, and the mapping in YAML or JSON. Sizes are limited, and a refusal names the place."""
 
 import codecs
 import json
@@ -20,18 +20,18 @@ MAX_TEXT = 200_000  # characters
 MAX_DEPTH = 64  # levels of lists and mappings
 MAX_DIGITS = 60  # of a number
 MAX_VALUES = 250_000
-SECONDS = 10  # that a pipe may take to give its text
+SECONDS = 10  # time limit for a pipe to send its text
 MARK = "\ufeff"  # the byte-order mark, which some editors write before a text
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-# Files that are no config: how they begin -> what they are.
+# Files that are not a config: their first bytes -> what they are.
 _OTHERS = {
     b"GGUF": "a GGUF file", b"PK\x03\x04": "a zip archive, as PyTorch's checkpoints are", b"\x80": "a Python pickle",
     b"\x1f\x8b": "a gzip archive", b"%PDF": "a PDF", b"\x89PNG": "a picture", b"\xff\xd8\xff": "a picture",
-    b"\x89HDF": "an HDF5 file", b"version https://git-lfs": "a pointer of Git LFS, in the place of the file (`git lfs pull` fetches it)",
+    b"\x89HDF": "an HDF5 file", b"version https://git-lfs": "a Git LFS pointer instead of the file (`git lfs pull` fetches it)",
     b"<!DOCTYPE html": "a web page", b"<!doctype html": "a web page", b"<html": "a web page",
 }  # fmt: skip
-# What a plain word of YAML means: its core schema (yaml.org, version 1.2.2, section 10.3), and _ between digits.
+# The meaning of a plain word in YAML: its core schema (yaml.org, version 1.2.2, section 10.3), and _ between digits.
 _WORDS: list[tuple[re.Pattern, Callable[[str], Any]]] = [
     (re.compile(r"~|null|Null|NULL|"), lambda word: None),
     (re.compile(r"true|True|TRUE|false|False|FALSE"), lambda word: word.lower() == "true"),
@@ -44,14 +44,14 @@ _WORDS: list[tuple[re.Pattern, Callable[[str], Any]]] = [
 ]  # fmt: skip
 _YAML_SAYS = {  # libyaml's words for what is wrong -> ours
     "mapping values are not allowed in this context": "a second colon; put the value in quotes, or on lines of its own",
-    "found character that cannot start any token": "a value cannot begin so; indent with spaces, not tabs, or use quotes",
+    "found character that cannot start any token": "a value cannot begin with this; indent with spaces, not tabs, or use quotes",
     "could not find expected ':'": "a colon is expected after the key",
-    "did not find expected key": "the indentation of this line fits none above it",
-    "did not find expected '-' indicator": "the indentation of this line fits none above it",
+    "did not find expected key": "the indentation of this line matches no line above it",
+    "did not find expected '-' indicator": "the indentation of this line matches no line above it",
     "did not find expected ',' or '}'": "a comma or a closing } is expected here",
     "did not find expected ',' or ']'": "a comma or a closing ] is expected here",
     "did not find expected node content": "a value is expected here",
-    "found unexpected end of stream": "quotes are opened and not closed",
+    "found unexpected end of stream": "an opening quote has no closing quote",
     "did not find expected <document start>": "the text goes on after its end",
 }
 _JSON_SAYS = {  # Python's words for what is wrong -> ours
@@ -69,8 +69,8 @@ _JSON_SAYS = {  # Python's words for what is wrong -> ours
 
 
 def read_file(name: str) -> str:
-    """The text of a file, a pipe or, for `-`, standard input: UTF-8, or UTF-16 with its mark; of a long one the first characters,
-    one more than `read_yaml` takes. Unsupported where there is none."""
+    """The text of a file, a pipe or, for `-`, standard input: UTF-8, or UTF-16 with its mark; of a long one only the first characters,
+    one more than `read_yaml` accepts. Unsupported if it cannot be read."""
     said = "standard input" if name == "-" else name[:200]
     most = 4 * (MAX_TEXT + 1)  # a character has at most four bytes
     try:
@@ -86,7 +86,7 @@ def read_file(name: str) -> str:
     zeros = data[:4].count(0) if len(data) > 3 and any(data[:4]) else 0
     if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)) or zeros and not wide:
         what = "UTF-16 without its mark" if zeros == 2 and not wide and data[:2] != b"\0\0" else "UTF-32"
-        raise Unsupported(f"{said}: is {what} or no text; save it as UTF-8")
+        raise Unsupported(f"{said}: is {what} or not a text; save it as UTF-8")
     try:
         decoder = codecs.getincrementaldecoder("utf-16" if wide else "utf-8")()
         return decoder.decode(data, final=len(data) < most)[: MAX_TEXT + 1]
@@ -98,7 +98,7 @@ def read_file(name: str) -> str:
 
 
 def what_begins(data: bytes) -> str | None:
-    """What a file is that begins so, where it is one that people take for a config or for safetensors."""
+    """The kind of a file with these first bytes, if it is one that people mistake for a config or for safetensors."""
     if data[4:8] == b"\0\0\0\0" and data[8:10] in (b'{"', b"{}"):
         return "a safetensors file"
     return next((words for begin, words in _OTHERS.items() if data.startswith(begin)), None)
@@ -111,7 +111,7 @@ def _standard_input(most: int) -> bytes:
 
 
 def _bytes(name: str, most: int) -> bytes:
-    """The first bytes of a file. A pipe is waited for, but not for ever, and not at all where nothing writes to it."""
+    """The first bytes of a file. A pipe has a time limit, and is refused at once if nothing writes to it."""
     opened = os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
         mode = os.fstat(opened).st_mode
@@ -124,7 +124,7 @@ def _bytes(name: str, most: int) -> bytes:
             except BlockingIOError:
                 left = until - time.monotonic()
                 if left <= 0 or not select.select([opened], [], [], left)[0]:
-                    raise Unsupported(f"{name[:200]}: did not give its whole text within {SECONDS} seconds") from None
+                    raise Unsupported(f"{name[:200]}: did not send its whole text within {SECONDS} seconds") from None
                 continue
             if not more:
                 break
@@ -140,7 +140,7 @@ def _bytes(name: str, most: int) -> bytes:
 
 
 def read_yaml(text: str) -> dict[str, Any]:
-    """The mapping that a text says, as YAML or JSON. Nothing in it stands for anything else: no aliases, no tags."""
+    """The mapping in a text, as YAML or JSON, without aliases and tags."""
     value = read_value(text)
     if not isinstance(value, dict):
         raise Unsupported(f"expected a mapping of the spec's fields, such as `d_model: 4096`, not {kind_of(value)}")
@@ -148,19 +148,19 @@ def read_yaml(text: str) -> dict[str, Any]:
 
 
 def read_value(text: str) -> Any:
-    """What a text says as YAML or JSON, bounded in length and depth."""
+    """The value of a text in YAML or JSON, with limits on length and depth."""
     if len(text) > MAX_TEXT:
         raise Unsupported(f"the text has more than {MAX_TEXT:,} characters, too many for an architecture")
     text = text.removeprefix(MARK)
     if comment := re.match(r"\s*(//|/\*)", text):
         line = text.count("\n", 0, comment.end()) + 1
         raise Unsupported(f"line {line}: JSON has no comments ({comment[1]}); remove it")
-    # JSON apart: it has escapes that YAML has not.
+    # JSON has its own reader, since it has escapes that YAML lacks.
     return _json(text) if text.lstrip(string.whitespace + MARK).startswith("{") else _yaml(text)
 
 
 def kind_of(value: Any) -> str:
-    """A value that is no mapping, in words."""
+    """A value that is not a mapping, in words."""
     match value:
         case None:
             return "an empty text"
@@ -209,12 +209,12 @@ def _json(text: str) -> Any:
 
 
 def _yaml(text: str) -> Any:
-    """Built while the events are read: what nests without end is refused before anything has walked down it."""
+    """The value is built while the events are read, so endless nesting is refused before any recursion."""
     odd = re.search("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", text)
     if odd:
         line = text.count("\n", 0, odd.start()) + 1
-        raise Unsupported(f"line {line}: the character U+{ord(odd[0]):04X} cannot stand in a text; remove it")
-    open_: list[tuple[bool, list]] = [(False, [])]  # whether it is a mapping, and its (value, line) in order
+        raise Unsupported(f"line {line}: the character U+{ord(odd[0]):04X} is not allowed in a text; remove it")
+    open_: list[tuple[bool, list]] = [(False, [])]  # whether it is a mapping, and its (value, line) pairs in order
     try:
         for event in yaml.parse(text, Loader=_LOADER):
             line = event.start_mark.line + 1 if event.start_mark else 1
@@ -267,7 +267,7 @@ def _mapping(items: list[tuple[Any, int]]) -> dict[str, Any]:
 
 
 def _plain(word: str, line: int) -> Any:
-    """A plain word's value. Not YAML 1.1's: there 1:59 is a number of seconds, 010 is 8, no is false and 1e-6 a word."""
+    """The value of a plain word, not by YAML 1.1, where 1:59 is a number of seconds, 010 is 8, no is false and 1e-6 is a word."""
     for pattern, value in _WORDS:
         if pattern.fullmatch(word):
             if len(word) > MAX_DIGITS:
@@ -277,7 +277,7 @@ def _plain(word: str, line: int) -> Any:
 
 
 def bounded(value: Any, said: str) -> None:
-    """Refuse what no config.json is: without end or nested deeply, with text that no file can hold, or endless numbers."""
+    """Refuse what no config.json contains: endless or deep nesting, text that no file can hold, or very long numbers."""
     todo = [(value, said, 0)]
     for _ in range(MAX_VALUES):
         if not todo:
@@ -294,7 +294,7 @@ def bounded(value: Any, said: str) -> None:
             case list() | tuple():
                 todo += [(inner, at, depth + 1) for inner in one]
             case str() if not one.isascii() and re.search("[\ud800-\udfff]", one):
-                raise Unsupported(f"{at}: half a character (U+D800 to U+DFFF) cannot stand in a text; remove it")
+                raise Unsupported(f"{at}: half a character (U+D800 to U+DFFF) is not allowed in a text; remove it")
             case int() if abs(one) >= 10**MAX_DIGITS:
                 raise Unsupported(f"{at}: a number of more than {MAX_DIGITS} digits; give a shorter one")
     raise Unsupported(f"{said}: has more than {MAX_VALUES:,} values, too many for an architecture")

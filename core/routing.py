@@ -1,4 +1,4 @@
-"""What a mixture of experts does with a text: the architecture's own routers, run live, recorded and balanced."""
+"""What a mixture of experts does with a text: the architecture's own routers are run live, recorded and balanced."""
 
 import re
 import threading
@@ -24,15 +24,15 @@ from .trace import trace_part
 from .words import percent, table
 
 MAX_TOKENS = 256
-MAX_RECORDED = 4_000_000  # scores of all layers together: 16 MB
+MAX_RECORDED = 4_000_000  # scores in all layers together: 16 MB
 MAX_ATTENDED = 4_000_000  # attention scores of one layer
 MAX_ATTENDED_IN_ALL = 32_000_000  # of all layers together
-MAX_WRITTEN = 8_000_000  # values that one part writes: 32 MB
+MAX_WRITTEN = 8_000_000  # values that one part may write: 32 MB
 MAX_KEPT = 8_000_000  # values of recurrent states
-MAX_FLOPS = 20_000_000_000  # of all tokens
-MAX_STEPS = 6_000  # tokens of all recurrent layers, which pass one after the other
+MAX_FLOPS = 20_000_000_000  # for all tokens
+MAX_STEPS = 6_000  # tokens of all recurrent layers, which process them one by one
 _PIECE = re.compile(r"\w{1,24}|[^\w\s]")
-_seeding = threading.Lock()  # the default generator is the process's, and visitors share the process
+_seeding = threading.Lock()  # the default generator belongs to the process, which visitors share
 
 DEFAULT_TEXT = """\
 The river had frozen by the time Ada reached the mill, and nobody could say how long the ice would hold. She counted
@@ -53,9 +53,9 @@ Am nächsten Morgen schmolz der Schnee, und die Kinder liefen zum Fluss. Le soir
 class LayerRouting:
     """One router over the text. T tokens, E experts, K chosen for each token, best first.
 
-    `scores` (T, E) are what the router thinks of each expert (logits where its softmax is over the chosen);
-    `chosen` (T, K) are indices, `weights` (T, K) what their outputs are multiplied by. The two shares say how many of
-    the choices would fall on other experts without the group limit, and without the selection bias.
+    `scores` (T, E) are the router's scores of each expert (logits if its softmax is over the chosen);
+    `chosen` (T, K) are indices, `weights` (T, K) multiply their outputs. The two shares say how many of
+    the choices would differ without the group limit, and without the selection bias.
     """
 
     layer: int
@@ -73,18 +73,18 @@ class LayerRouting:
 
     @property
     def entropy(self) -> float:
-        """Entropy of the load between 0 (one expert does everything) and 1 (all do the same)."""
+        """Normalised entropy of the load, between 0 (one expert gets all tokens) and 1 (equal load)."""
         used, experts = self.load[self.load > 0], len(self.load)
         return 1.0 if experts == 1 else float(-(used * np.log(used)).sum() / np.log(experts))
 
     @property
     def max_violation(self) -> float:
-        """MaxVio: the largest load over the mean load, less one (arXiv:2408.15664, section 4.1)."""
+        """MaxVio: the largest load divided by the mean load, minus one (arXiv:2408.15664, section 4.1)."""
         return float(self.load.max() * len(self.load) - 1)
 
     @property
     def dead(self) -> np.ndarray:
-        """The experts that no token was sent to."""
+        """The experts that got no token."""
         return np.flatnonzero(self.load == 0)
 
     def to_dict(self) -> dict:
@@ -95,9 +95,9 @@ class LayerRouting:
 
 @dataclass(frozen=True, eq=False)
 class Routing:
-    """A text through every router of a live model. `live` is the shrunk architecture that ran: fewer layers, perhaps.
+    """A text through every router of a live model. `live` is the shrunk architecture that ran, possibly with fewer layers.
 
-    The weights are random, hence `trained` is false: structure and balance are the architecture's, preferences are not.
+    The weights are random, so `trained` is false: structure and balance are those of the architecture, preferences are not.
     """
 
     architecture: Architecture = field(repr=False)
@@ -108,28 +108,28 @@ class Routing:
 
     @property
     def heatmap(self) -> np.ndarray:
-        """Load by layer and expert, (layers, E); NaN past the experts that a layer has."""
+        """Load by layer and expert, (layers, E); NaN where a layer has fewer experts."""
         out = np.full((len(self.layers), max(len(layer.load) for layer in self.layers)), np.nan)
         for row, layer in zip(out, self.layers, strict=True):
             row[: len(layer.load)] = layer.load
         return out
 
     def mean(self, figure: Literal["entropy", "max_violation"]) -> float:
-        """Of all routers."""
+        """The mean over all routers."""
         return sum(getattr(layer, figure) for layer in self.layers) / len(self.layers)
 
     @property
     def dead(self) -> int:
-        """How many experts of all layers no token was sent to."""
+        """How many experts, over all layers, got no token."""
         return sum(len(layer.dead) for layer in self.layers)
 
     @property
     def experts(self) -> int:
-        """How many experts all layers have together."""
+        """The number of experts in all layers together."""
         return sum(len(layer.load) for layer in self.layers)
 
     def __str__(self) -> str:
-        """A table with one row a router."""
+        """A table with one row per router."""
         names = ("router", "experts>", "busiest>", "unused>", "MaxVio>", "entropy>", "changed by groups>", "by bias>")
         rows = (
             (
@@ -155,7 +155,7 @@ class Routing:
 
 @dataclass(frozen=True, eq=False)
 class Balance:
-    """The same text before and after the selection biases were moved; `curves` is MaxVio by layer and step,
+    """The same text before and after the selection biases were adjusted; `curves` is MaxVio by layer and step,
     (layers, steps + 1), for the layers whose routers have a selection bias."""
 
     before: Routing
@@ -169,7 +169,7 @@ class Balance:
 def route(arch: Architecture, text: str = DEFAULT_TEXT, seed: int = 0) -> Routing:
     """Run the architecture's routers, at a live size with random weights, over the first words of a text.
 
-    Raises Unsupported for an architecture without experts, one that is too large to run live, and a text of no words.
+    Raises Unsupported for an architecture without experts, one that is too large to run live, and a text without words.
     """
     live, model = _live(arch, seed)
     return _record(arch, live, model, _pieces(text, live))
@@ -178,11 +178,11 @@ def route(arch: Architecture, text: str = DEFAULT_TEXT, seed: int = 0) -> Routin
 def balance(
     arch: Architecture, text: str = DEFAULT_TEXT, seed: int = 0, steps: int = 100, rate: float = 1e-3
 ) -> Balance:
-    """Balance the routers on a text without a loss: b_i += rate * sign(mean load - load_i), `steps` times
+    """Balance the routers on a text without an auxiliary loss: b_i += rate * sign(mean load - load_i), `steps` times
     (arXiv:2408.15664, algorithm 1).
 
-    Every layer balances on what it reads from layers that are balanced already, so one pass is enough. Raises
-    Unsupported as `route` does, and where no router has a selection bias.
+    Every layer reads from layers that are balanced already, so one pass is enough. Raises
+    Unsupported as `route` does, and if no router has a selection bias.
     """
     live, model = _live(arch, seed)
     if not any(router.selection_bias is not None for _, _, router in _routers(model)):
@@ -224,7 +224,7 @@ def _live(arch: Architecture, seed: int) -> tuple[Architecture, Model]:
 
 
 def _pieces(text: str, live: Architecture) -> tuple[str, ...]:
-    """The first words and marks of a text, as many as a live model may read."""
+    """The first words and punctuation marks of a text, as many as a live model may read."""
     pieces = tuple(match.group() for match in islice(_PIECE.finditer(text), _room(live)))
     if not pieces:
         raise Unsupported("the text has no words; give at least one")
@@ -232,7 +232,7 @@ def _pieces(text: str, live: Architecture) -> tuple[str, ...]:
 
 
 def _room(live: Architecture) -> int:
-    """How many tokens the routers may be run over: by closed forms, before anything is built."""
+    """How many tokens the routers may process, from closed forms, before anything is built."""
     d, blocks = live.d_model, live.distinct()
     layers = Counter(name for block, count in blocks.items() for step in block for name in step.parts * count)
     parts = {name: live.part(name) for name in layers}
@@ -293,7 +293,7 @@ def _record(arch: Architecture, live: Architecture, model: Model, tokens: tuple[
 
 
 def _changed(router: RouterModule, chosen: Tensor, scores: Tensor) -> float:
-    """The share of choices that are not among those that the router would make by these scores; none where a table says
+    """The share of choices that the router would not make with these scores; 0 if a table makes
     them."""
     if router.table is not None:
         return 0.0
@@ -302,8 +302,8 @@ def _changed(router: RouterModule, chosen: Tensor, scores: Tensor) -> float:
 
 
 def glimpse(part: Experts, seed: int = 0) -> tuple[int, ...]:
-    """The experts that the part's own router, with random weights, chooses for one random token; the first row of its
-    table where it has one."""
+    """The experts that the part's own router, with random weights, chooses for one random token; or the first row of its
+    table, if it has one."""
     if part.router.hashed:
         return tuple(range(part.top_k))
     generator = torch.Generator().manual_seed(seed)

@@ -1,9 +1,9 @@
-"""An architecture as a value: named parts, and layers that say in which order blocks of them repeat.
+"""An architecture as a value: named parts, and layers that give the order in which blocks of them repeat.
 
     parts:  {attention: {kind: attention, ...}, dense: {kind: feed_forward, ...}, moe: {kind: experts, ...}}
     layers: [{repeat: 3, blocks: [[attention, dense]]}, {repeat: 58, blocks: [[attention, moe]]}]
 
-The tree of the spec is the tree of the modules that `core.build` makes of it.
+The tree of the spec is the tree of the modules that `core.build` creates.
 """
 
 import datetime
@@ -31,26 +31,26 @@ from .parts.residual import Residual
 from .precision import CACHE_FORMATS, FORMATS, FormatName
 
 MAX_LAYERS = 1_024
-# Blocks that differ, and parts that stand in them: analysis looks at each once. The most varied published model has 16 and 32.
+# Different blocks, and parts in them: analysis visits each once. The most varied published model has 16 and 32.
 MAX_BLOCKS, MAX_PLACES = 64, 128
-MAX_STEPS = 2_048  # that are written out; what repeats is written once
-# Fields of an Architecture that are words about a model or its files and never change what is built.
+MAX_STEPS = 2_048  # steps written out; repeated blocks are written once
+# Fields of an Architecture that describe a model or its files and never change what is built.
 METADATA = ("name", "title", "family", "model_type", "organisation", "released", "licence", "sources", "note", "head_twice",
             "unsized")  # fmt: skip
 
 
 class Unsupported(ValueError):
-    """What cannot be represented, in a sentence that a person can act on. It may quote a file: what cannot be printed is replaced."""
+    """Input that cannot be represented, with a sentence that says what to do. It may quote a file; unprintable characters are replaced."""
 
     def __init__(self, words: str):
         super().__init__("".join(c if c.isprintable() else "\ufffd" for c in " ".join(words.split())))
 
 
 class _Frozen(dict):
-    """A dict that is a value: it does not change, and equal ones are equal keys."""
+    """A dict that is a value: immutable, and hashable by its content."""
 
     def _refuse(self, *_: Any, **__: Any) -> None:
-        raise TypeError("an architecture is a value: make another one with model_copy(update=...)")
+        raise TypeError("an architecture is immutable; make another one with model_copy(update=...)")
 
     __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
 
@@ -61,34 +61,34 @@ class _Frozen(dict):
         return _Frozen, (dict(self),)
 
 
-# A path of modules, such as moe.router.selection_bias.
+# A module path, such as moe.router.selection_bias.
 ModulePath = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9_.]{1,200}$", description="a part's name and modules in it, with dots")
+    str, Field(pattern=r"^[A-Za-z0-9_.]{1,200}$", description="a part's name and a module path in it, joined by dots")
 ]
-# What a block calls the norms and sums around its parts, and a second copy.
+# Names in a block that are not parts: norms and sums around parts, and a second copy.
 _TAKEN = re.compile(r"_(norm|add|read|\d+)$")
 PartName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$", description="lower-case letters, digits and _")]
 
 
 class Step(Spec):
-    """One move on the residual stream: a part, or several side by side that read the same input and are summed.
+    """One update of the residual stream: a part, or several parallel parts that read the same input and are summed.
 
-    Written as the part's name alone where nothing else is said. `shortcut` delays a part's output by that many
+    Written as only the part's name if all other fields are default. `shortcut` delays a part's output by that many
     steps, past the parts in between (shortcut-connected experts, arXiv:2404.05019; LongCat).
     """
 
     parts: tuple[PartName, ...] = Field(min_length=1, max_length=4, description="Parts that read the same input")
-    scale: Annotated[float, Field(gt=0, le=1e3)] = Field(1.0, description="The summed output is multiplied by this")
-    aside: bool = Field(False, description="The output is added to what the next step reads, not to the stream (Zamba)")
-    own_norms: bool = Field(False, description="Each parallel part has a norm of its own (GPT-NeoX)")
+    scale: Annotated[float, Field(gt=0, le=1e3)] = Field(1.0, description="Factor on the summed output")
+    aside: bool = Field(False, description="Adds the output to the next step's input, not to the stream (Zamba)")
+    own_norms: bool = Field(False, description="Each parallel part has its own norm (GPT-NeoX)")
     unnormed: tuple[PartName, ...] = Field(
-        (), max_length=3, description="Parts whose output joins without the norm that is after the others (Gemma 3n)"
+        (), max_length=3, description="Parts whose output skips the output norm (Gemma 3n)"
     )
     shortcut: Annotated[dict[PartName, Annotated[int, Field(ge=1, le=8)]], AfterValidator(_Frozen)] = Field(
         default_factory=_Frozen,
-        description="Part name to the number of steps by which its output joins the stream later",
+        description="Part name to the number of steps that delay its output",
     )
-    residual: AnyResidual | None = Field(None, description="Where it differs from the model's")
+    residual: AnyResidual | None = Field(None, description="Residual of this step; the model's if empty")
 
     @model_validator(mode="before")
     @classmethod
@@ -110,12 +110,12 @@ class Step(Spec):
     @model_validator(mode="after")
     def _consistent(self):
         if len(set(self.parts)) < len(self.parts):
-            raise ValueError("parts: a part can stand only once in a step")
+            raise ValueError("parts: a part can occur only once in a step; remove the second")
         if self.unnormed and (self.shortcut or not set(self.unnormed) < set(self.parts)):
-            raise ValueError("unnormed: give some of this step's parts, not all, and no shortcut beside them")
+            raise ValueError("unnormed: give some of this step's parts, but not all of them, and no shortcut")
         for name in self.shortcut:
             if name not in self.parts:
-                raise ValueError(f"shortcut: {name} is not one of this step's parts ({', '.join(self.parts)})")
+                raise ValueError(f"shortcut: {name} is not one of this step's parts; give {' or '.join(self.parts)}")
         return self
 
 
@@ -125,8 +125,10 @@ Block = Annotated[tuple[Step, ...], Field(min_length=1, max_length=16)]
 class Segment(Spec):
     """Blocks in order, the whole list `repeat` times."""
 
-    repeat: int = Field(1, ge=1, le=MAX_LAYERS, description="Times that the blocks are repeated")
-    blocks: tuple[Block, ...] = Field(min_length=1, max_length=128, description="Blocks in order, each a list of parts")
+    repeat: int = Field(1, ge=1, le=MAX_LAYERS, description="Number of repeats of the blocks")
+    blocks: tuple[Block, ...] = Field(
+        min_length=1, max_length=128, description="Blocks in order, each of which is a list of parts"
+    )
 
     @property
     def pattern(self) -> str:
@@ -140,18 +142,18 @@ def _times(count: int, words: str) -> str:
 
 
 class Embedding(Spec):
-    """From tokens to the stream: a table look-up, times `scale`."""
+    """From tokens to the stream: a look-up in the embedding table, times `scale`."""
 
-    scale: Positive | Literal["sqrt_d_model"] = Field(1.0, description="A number, or sqrt_d_model (Gemma)")
-    norm: bool = Field(False, description="A norm on what enters the first block (BLOOM)")
-    weightless: bool = Field(False, description="That norm has no weights, whatever the others have (Muse Glimmer)")
-    affine: bool = Field(False, description="A learned shift and scale in the place of that norm (ZAYA)")
+    scale: Positive | Literal["sqrt_d_model"] = Field(
+        1.0, description="Factor on the embeddings: a number, or sqrt_d_model (Gemma)"
+    )
+    norm: bool = Field(False, description="A norm on the embeddings (BLOOM)")
+    weightless: bool = Field(False, description="That norm has no learned weights (Muse Glimmer)")
+    affine: bool = Field(False, description="A learned shift and scale instead of that norm (ZAYA)")
     width: Width | None = Field(
-        None, description="The table's and the head's, where a projection joins them to the stream (ALBERT, OPT 350M)"
+        None, description="Embedding size, if a projection maps it to d_model (ALBERT, OPT 350M)"
     )
-    ngrams: NGrams | None = Field(
-        None, description="Runs of tokens are looked up beside single ones (LongCat-Flash-Lite)"
-    )
+    ngrams: NGrams | None = Field(None, description="Embedding tables for n-grams (LongCat-Flash-Lite)")
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -163,36 +165,36 @@ class Embedding(Spec):
 class Head(Spec):
     """From the stream to logits."""
 
-    norm: bool = Field(True, description="A norm before it; post-norm models have none")
+    norm: bool = Field(True, description="A norm before the output head; post-norm models have none")
     bias: bool = Field(False, description="A bias on the logits")
-    scale: Positive = Field(1.0, description="The logits are multiplied by this")
-    softcap: Positive | None = Field(None, description="Logits pass through c * tanh(logit / c)")
+    scale: Positive = Field(1.0, description="Factor on the logits")
+    softcap: Positive | None = Field(None, description="Soft cap c on the logits: c * tanh(logit / c)")
     unit: Literal["tokens", "channels"] | None = Field(
-        None, description="Each token's row of the matrix, or each channel's column, is first divided by its length"
+        None, description="Divides each token's row, or each channel's column, by its L2 norm"
     )
     kept: int | None = Field(
-        None, ge=1, le=16_777_216, description="Only the first so many logits are given; further rows fill the table up"
+        None, ge=1, le=16_777_216, description="Number of logits; further rows of the matrix are padding"
     )
 
 
 class MultiTokenPrediction(Spec):
-    """Further modules that predict tokens after the next (DeepSeek-V3, arXiv:2412.19437, section 2.2): each joins the
+    """Modules that predict tokens after the next one (DeepSeek-V3, arXiv:2412.19437, section 2.2): each combines the
     stream with the next token's embedding, runs one block and shares embedding and head with the model."""
 
     count: int = Field(1, ge=1, le=16, description="Tokens predicted beyond the next")
     block: Block = Field(description="The parts of each module")
     further: tuple[Block, ...] = Field(
-        (), max_length=15, description="Those of each module after the first, where they are not all alike (Inkling)"
+        (), max_length=15, description="Blocks of the modules after the first, if they differ (Inkling)"
     )
-    norm: bool = Field(True, description="A norm on what a module gives to the head (not in ERNIE 4.5)")
-    residual: AnyResidual | None = Field(None, description="Where it differs from the model's: on one stream (Hy4)")
+    norm: bool = Field(True, description="A norm between a module and the head (not in ERNIE 4.5)")
+    residual: AnyResidual | None = Field(None, description="Residual of the modules; the model's if empty (Hy4)")
     one_join: bool = Field(
-        False, description="All modules share the projection that joins, its norms and the last one (Qwen3-Next)"
+        False, description="All modules share the input projection and all norms around the block (Qwen3-Next)"
     )
     copies: tuple[Literal["embedding", "head"], ...] = Field(
         (),
         max_length=2,
-        description="What is the model's own and yet repeated in the files of every module (DeepSeek-V3)",
+        description="The model's tables that the files repeat for every module (DeepSeek-V3)",
     )
 
     @model_validator(mode="after")
@@ -200,7 +202,7 @@ class MultiTokenPrediction(Spec):
         if self.further and len(self.further) != self.count - 1:
             raise ValueError(f"further: give the parts of the {self.count - 1} modules after the first, or none")
         if len(set(self.copies)) < len(self.copies):
-            raise ValueError("copies: name embedding and head once each")
+            raise ValueError("copies: a table is named twice; give embedding and head at most once each")
         return self
 
     @property
@@ -210,7 +212,7 @@ class MultiTokenPrediction(Spec):
 
 
 class Architecture(Spec):
-    """A published or edited architecture. Lengths in tokens, widths in channels; see each field's own words."""
+    """A published or edited architecture. Lengths are in tokens, widths in channels; see the description of each field."""
 
     name: str = Field(
         pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="Short name: lower-case letters, digits, . _ -"
@@ -225,10 +227,10 @@ class Architecture(Spec):
     note: Text | None = None
 
     vocab_size: int = Field(ge=1, le=16_777_216, description="Tokens in the vocabulary")
-    d_model: int = Field(ge=1, le=262_144, description="Width of the residual stream")
-    context: Length = Field(description="Longest text the model is meant for")
-    tied_embeddings: bool = Field(False, description="The output head is the embedding table")
-    head_twice: bool = Field(False, description="The files hold a tied head nevertheless, a second time (Qwen3 0.6B)")
+    d_model: int = Field(ge=1, le=262_144, description="Hidden size: channels of the residual stream")
+    context: Length = Field(description="Context length that the model is meant for")
+    tied_embeddings: bool = Field(False, description="Ties the output head to the embedding table")
+    head_twice: bool = Field(False, description="The files store the tied head as a second copy (Qwen3 0.6B)")
     embedding: Embedding = Embedding()
     norm: Norm = RMSNorm()
     residual: AnyResidual = Residual()
@@ -239,11 +241,11 @@ class Architecture(Spec):
     mtp: MultiTokenPrediction | None = Field(None, description="Multi-token-prediction modules, counted apart")
     precision: Annotated[dict[ModulePath, FormatName], Field(max_length=64), AfterValidator(_Frozen)] = Field(
         default_factory=lambda: _Frozen(default="bf16"),
-        description="Stored format by module path, longest match first; `default` for the rest",
+        description="Stored format by module path, with the longest match first; `default` for the rest",
     )
 
     unsized: Text | None = Field(
-        None, description="Why the bytes of the weights as shipped cannot be told; empty where `precision` says them"
+        None, description="Why the bytes of the shipped weights are not known; empty if `precision` gives them"
     )
 
     @model_validator(mode="after")
@@ -253,7 +255,7 @@ class Architecture(Spec):
         self._check_size({*self.distinct(), *foretold})
         used |= {name for block in foretold for step in block for name in step.parts}
         for name in sorted(used - set(self.parts)):
-            raise ValueError(f"layers: {name} is not among the parts ({', '.join(self.parts)})")
+            raise ValueError(f"layers: {name} is not one of the parts; give one of {', '.join(self.parts)}")
         for block in self.distinct():
             self._check_block(block, self.residual)
         for block in foretold:
@@ -266,7 +268,7 @@ class Architecture(Spec):
                 or name in ("training", "moves", "layer_scale", "stream", "positions", "per_layer", "embedded")
                 or _TAKEN.search(name)
             ):
-                raise ValueError(f"parts.{name}: a block has something of that name already; choose another")
+                raise ValueError(f"parts.{name}: blocks use this name already; choose another name")
         for name, part in self.parts.items():
             if getattr(part, "vocab_size", None) not in (None, self.vocab_size):
                 raise ValueError(f"parts.{name}.vocab_size: the model has {self.vocab_size:,} tokens; leave it empty")
@@ -275,14 +277,14 @@ class Architecture(Spec):
                 own = getattr(holder, "position", None)
                 if own and own.added and own != self.position:
                     raise ValueError(
-                        f"parts.{name}: position: {own.kind} ones are added to the embedding, which a part cannot do; give rope or none"
+                        f"parts.{name}: position: {own.kind} positions are added to the embedding, not in a part; give rope or none"
                     )
         for name in self.parts:
             try:
                 self.part(name).check(self.d_model, self.context)
             except ValueError as error:
                 raise ValueError(f"parts.{name}: {error}") from None
-        _ = self.links, self.fed  # refuse what no layer lends
+        _ = self.links, self.fed  # refuses reads that no layer lends
         check_ahead(self)
         self._check_ngrams()
         for path in self.precision:
@@ -302,43 +304,45 @@ class Architecture(Spec):
                 )
         check_channels("residual.streams", self.residual.streams, self.d_model)
         if self.ahead.residual.streams not in (1, self.residual.streams):
-            raise ValueError(f"mtp.residual: give one stream, or as many as the model has, {self.residual.streams}")
+            raise ValueError(f"mtp.residual: give one stream, or {self.residual.streams}, as many as the model has")
         if self.mtp and self.embedding.width:
             raise ValueError(
-                "embedding.width: multi-token prediction reads embeddings as wide as the stream; remove one"
+                "embedding.width: multi-token prediction needs embeddings as wide as the stream; remove width or mtp"
             )
         if self.head.kept and self.head.kept > self.vocab_size:
             raise ValueError(
                 f"head.kept: {self.head.kept:,} is more than the {self.vocab_size:,} logits; give 1 to {self.vocab_size:,}"
             )
         if isinstance(self.position, Learned) and self.context > self.position.length:
-            raise ValueError(f"context: the position table has {self.position.length:,} rows; give at most that")
+            raise ValueError(
+                f"context: it is more than the rows of the position table; give at most {self.position.length:,}"
+            )
         return self
 
     def _check_size(self, blocks: Set[tuple[Step, ...]]) -> None:
         places = sum(len(step.parts) for block in blocks for step in block)
         if len(blocks) > MAX_BLOCKS or places > MAX_PLACES:
             raise ValueError(
-                f"layers: {len(blocks):,} different blocks with {places:,} parts in them; "
-                f"at most {MAX_BLOCKS} with {MAX_PLACES} are accepted"
+                f"layers: {len(blocks):,} different blocks with {places:,} parts in them are too many; "
+                f"give at most {MAX_BLOCKS} with {MAX_PLACES}"
             )
         written = sum(len(block) for segment in self.layers for block in segment.blocks)
         if written > MAX_STEPS:
             raise ValueError(
-                f"layers: {written:,} steps are written out; at most {MAX_STEPS:,} are accepted: give blocks that repeat a `repeat`"
+                f"layers: {written:,} steps are written out; give at most {MAX_STEPS:,}, and use `repeat` for repeated blocks"
             )
         if self.depth > MAX_LAYERS:
-            raise ValueError(f"layers: {self.depth:,} layers; at most {MAX_LAYERS:,} are accepted")
+            raise ValueError(f"layers: {self.depth:,} layers are too many; give at most {MAX_LAYERS:,}")
 
     def _check_ngrams(self) -> None:
         ngrams = self.embedding.ngrams
         if ngrams and ngrams.count > self.d_model:
             raise ValueError(
-                f"embedding.ngrams: {ngrams.count} tables for a stream of {self.d_model} channels; give fewer"
+                f"embedding.ngrams: {ngrams.count} tables are too many for a stream of {self.d_model} channels; give fewer"
             )
         if ngrams and (self.position.added or self.fed):
             raise ValueError(
-                "embedding.ngrams: they stand alone; give no learned positions and no per-layer embeddings"
+                "embedding.ngrams: not possible with learned positions or per-layer embeddings; remove one of them"
             )
         if ngrams and ngrams.end is not None and ngrams.end >= self.vocab_size:
             raise ValueError(f"embedding.ngrams.end: give a token below {self.vocab_size:,}")
@@ -354,17 +358,19 @@ class Architecture(Spec):
             left = len(block) - 1 - index
             for name, delay in step.shortcut.items():
                 if delay > left:
-                    raise ValueError(f"layers: shortcut of {name}: {left} steps follow in its block; give at most that")
+                    raise ValueError(
+                        f"layers: shortcut of {name}: {left} steps follow in its block; give at most {left}"
+                    )
             if step.aside and (not left or step.shortcut or (step.residual or own).norm == "post"):
                 raise ValueError(
-                    "layers: aside: another step must follow in the block; leave out shortcuts and a norm after the sum"
+                    "layers: aside: another step must follow in the block; remove shortcuts and any norm after the sum"
                 )
             if step.residual and step.residual.layer_scale:
                 raise ValueError(
-                    "layers: residual.layer_scale: it is the whole layer's; give it to the model's residual"
+                    "layers: residual.layer_scale: it applies to the whole layer; set it in the model's residual"
                 )
             if step.residual and step.residual.streams != own.streams:
-                raise ValueError(f"layers: residual: a step has as many streams as the model, {own.streams}")
+                raise ValueError(f"layers: residual: a step needs as many streams as the model; give {own.streams}")
             handed = (step.residual or own).handed(self.d_model)
             for name in (name for name in step.parts if self.parts[name].of_stream(self.d_model) != handed):
                 *several, _ = self.parts[name].of_stream(self.d_model)
@@ -373,12 +379,12 @@ class Architecture(Spec):
 
     @cached_property
     def links(self) -> tuple[Link, ...]:
-        """What layers read of earlier ones."""
+        """What layers read from earlier ones."""
         return tuple(links(self))
 
     @cached_property
     def fed(self) -> tuple[str, tuple[int, ...]] | None:
-        """The part whose layers have an input of their own from a module beneath them all, and those layers."""
+        """The part whose layers get their own input from a module below all layers, and those layers."""
         return fed(self)
 
     @cached_property
@@ -391,7 +397,7 @@ class Architecture(Spec):
         return sum(segment.repeat * len(segment.blocks) for segment in self.layers)
 
     def held(self) -> Counter[tuple[tuple[Step, ...], str]]:
-        """How many sets of a tied part's weights each distinct block is the first to use, by block and part."""
+        """By block and part: the number of a tied part's weight sets that this distinct block is the first to use."""
         uses: Counter[str] = Counter()
         held: Counter[tuple[tuple[Step, ...], str]] = Counter()
         for block in self.sequence:
@@ -401,7 +407,7 @@ class Architecture(Spec):
         return held
 
     def distinct(self) -> dict[tuple[Step, ...], int]:
-        """Each distinct block and how many layers are of it, in order of first appearance."""
+        """Each distinct block and its number of layers, in order of first appearance."""
         counts: Counter[tuple[Step, ...]] = Counter()
         for segment in self.layers:
             for block in segment.blocks:
@@ -419,7 +425,7 @@ class Architecture(Spec):
         return ", ".join(words)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Architecture":
-        """Another architecture, which works out anew what this one may have kept."""
+        """Another architecture, without the values that this one has cached."""
         copied = super().model_copy(update=update, deep=deep)
         for name in copied.__dict__.keys() - type(self).model_fields.keys():
             del copied.__dict__[name]
@@ -427,18 +433,18 @@ class Architecture(Spec):
 
     @property
     def ahead(self) -> "Architecture":
-        """What the multi-token-prediction modules are built by: the architecture with a residual of their own."""
+        """The architecture that the multi-token-prediction modules are built from: with their own residual."""
         own = self.mtp.residual if self.mtp else None
         return self.model_copy(update={"residual": own}) if own else self
 
     def part(self, name: str) -> Part:
-        """The part with the model's norm and position where it names none of its own."""
+        """The part with the model's norm and position if it has none of its own."""
         return self.parts[name].inherit(self.norm, self.position, self.vocab_size)
 
     def format(self, path: str, shape: tuple[int, ...], given: str | None = None) -> str:
         """The stored format of a tensor: `path` is `embedding`, `head`, `norm`, `streams` or `part.submodule...`.
 
-        `given` replaces what is shipped. Formats for matrices leave vectors in the default one.
+        `given` replaces the shipped format. With a format for matrices, vectors keep the default format.
         """
         plain = self.precision.get("default", "bf16")
         pieces = path.split(".")
@@ -450,12 +456,12 @@ class Architecture(Spec):
 
     @property
     def table_width(self) -> int:
-        """Channels of the embedding table and of what the head reads."""
+        """Channels of the embedding table and of the head's input."""
         return self.embedding.width or self.d_model
 
     @property
     def embedding_norm(self) -> Norm | Affine | None:
-        """What stands between the embedding and the first block."""
+        """The norm or affine map between the embedding and the first block."""
         if self.embedding.affine:
             return Affine()
         bare = {"weight": False} if self.embedding.weightless else {}
@@ -468,7 +474,7 @@ class Architecture(Spec):
 
     @cached_property
     def canonical(self) -> str:
-        """The value as JSON with sorted keys and nothing that is its default."""
+        """The value as JSON with sorted keys and without defaults."""
         return json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True, separators=(",", ":"))
 
     @cached_property
@@ -483,26 +489,26 @@ class Architecture(Spec):
 
 
 class Workload(Spec):
-    """What an architecture is asked to do: `batch` sequences of `context` tokens, weights and caches in a format.
+    """The task for an architecture: `batch` sequences of `context` tokens, weights and caches in a format.
 
     `weights=None` means as shipped.
     """
 
-    batch: int = Field(1, ge=1, le=1_000_000, description="Sequences at once")
+    batch: int = Field(1, ge=1, le=1_000_000, description="Sequences in parallel")
     context: Length = Field(4_096, description="Tokens in each sequence")
-    weights: FormatName | None = Field(None, description="Format of the weights; as shipped if empty")
+    weights: FormatName | None = Field(None, description="Format of the weights; the shipped formats if empty")
     cache: FormatName = Field("bf16", description="Format of the caches")
 
     @field_validator("cache")
     @classmethod
     def _of_vectors(cls, value: FormatName) -> FormatName:
         if value not in CACHE_FORMATS:
-            raise ValueError(f"{value} is a format of matrices; give {', '.join(CACHE_FORMATS)}")
+            raise ValueError(f"{value} is a format for matrices only; give one of {', '.join(CACHE_FORMATS)}")
         return value
 
 
 def sentence(error: ValidationError) -> str:
-    """The first thing that is wrong with a spec: which field, what it is, what would be accepted."""
+    """The first error in a spec: which field, what is wrong, what is accepted."""
     first = error.errors(include_url=False)[0]
     given = first.get("input")
     where, accepted, most = accepts(Workload if error.title == Workload.__name__ else Architecture, first["loc"])
@@ -516,7 +522,9 @@ def sentence(error: ValidationError) -> str:
             message = first["msg"].removeprefix("Value error, ")
         case "union_tag_invalid":
             where = f"{where}.kind"
-            message = f"{first['ctx']['tag'][:40]!r} is none; accepted are {first['ctx']['expected_tags']}"
+            message = (
+                f"{first['ctx']['tag'][:40]!r} is not one of its kinds; give one of {first['ctx']['expected_tags']}"
+            )
         case "union_tag_not_found":
             message = "expected a mapping with its `kind`"
         case _:
@@ -527,7 +535,7 @@ def sentence(error: ValidationError) -> str:
 
 
 def _not(given: Any) -> str:
-    """What was given, as short as a sentence has room for."""
+    """The given value, short enough for a sentence."""
     match given:
         case None:
             return " (it is empty)"
@@ -544,7 +552,7 @@ def _not(given: Any) -> str:
 
 def edited(arch: Architecture, path: str, value: Any, also: Mapping[str, Any] = MappingProxyType({})) -> Architecture:
     """The architecture with one field changed: `edited(arch, "parts.moe.top_k", 4)`; and before it the fields of `also`, for
-    what fits only together. Unsupported, with what would be accepted there, where it cannot be."""
+    changes that are valid only together. Unsupported, with what is accepted there, if it is not valid."""
     tree = arch.model_dump(mode="json")
     for where, given in (*also.items(), (path, value)):
         _put(tree, where, given, arch.title)
@@ -565,8 +573,8 @@ def _put(tree: Any, path: str, value: Any, title: str) -> None:
 
 
 def _beside(tree: dict, path: str, value: Any, error: ValidationError) -> str:
-    """The sentence about a whole number beyond the schema's bounds where the values beside it leave less than the schema
-    does. The rules that join fields never see such a number, so they are asked about the largest that the schema has."""
+    """The sentence about a whole number above the schema's bound, if other fields allow even less than the schema
+    does. Rules between fields never see such a number, so this tries the largest number that the schema allows."""
     where, _, most = accepts(Architecture, error.errors(include_url=False)[0]["loc"])
     if where != path or most is None:
         return ""

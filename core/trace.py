@@ -1,9 +1,9 @@
 """Traced dataflow: the operations of a module and the tensors between them, with shapes in B and T.
 
-The module's own forward runs on meta tensors while every box and every function between boxes is written down with
-the tensors that it reads and gives. (torch.fx would see the same, but it replaces `nn.Module.__call__` for the whole
-process while it traces, under the feet of other visitors' live models; and it needs a second run for the shapes.)
-Operations that only rearrange a tensor (view, split, transpose) are no boxes: they fold into the edge they lie on.
+The module's own forward runs on meta tensors, and every box and every function between boxes is recorded with
+the tensors that it reads and returns. (torch.fx would see the same, but it replaces `nn.Module.__call__` for the whole
+process while it traces, which would disturb other visitors' live models; and it needs a second run for the shapes.)
+Operations that only rearrange a tensor (view, split, transpose) are not boxes: they are merged into their edge.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ from .parts.base import Box, arguments
 from .spec import Architecture, Step
 
 # Sizes that stand for "any batch" and "any length". T is prime and larger than any width the spec accepts, so a
-# dimension that is a multiple of it is one of T; so large that one entry for each of a few hundred tokens is, too.
+# dimension that is a multiple of it depends on T; it is so large that one entry per few hundred tokens can also be recognised.
 B, T = 101, 1_073_741_827
 WIDEST = 1_048_576
 
@@ -42,7 +42,7 @@ FUNCTIONS = {
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor on its way from an operation into another: `name` is what the reader calls it."""
+    """One tensor on its way from an operation into another: `name` is the reader's name for it."""
 
     source: str
     name: str
@@ -51,8 +51,8 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operation:
-    """A box: a leaf module or a function. `path` is the module's own, or that of the parameter a function uses, else
-    empty; a module that runs more than once is `again` after the first time."""
+    """A box: a leaf module or a function. `path` is the module's own, or that of the parameter that a function uses, or
+    empty; for a module that runs more than once, `again` is true after the first time."""
 
     id: str
     path: str
@@ -60,7 +60,7 @@ class Operation:
     label: str
     inputs: tuple[Tensor, ...]
     shape: Sizes
-    activation: int  # values written, in units where B = T = 1 (what reshapes is free)
+    activation: int  # values written, for B = T = 1 (reshapes are free)
     again: bool = False
 
 
@@ -72,20 +72,20 @@ class Traced:
     output: Tensor
     parameters: dict[str, tuple[int, ...]] = field(hash=False)
     buffers: dict[str, tuple[int, ...]] = field(hash=False)
-    boxes: dict[str, Box] = field(hash=False, repr=False)  # those within others too
+    boxes: dict[str, Box] = field(hash=False, repr=False)  # also those inside others
 
 
 class _Recorder(TorchFunctionMode):
-    """Writes down what runs inside it. A tensor is known by its identity: each has one operation that it came from."""
+    """Records the operations that run inside it. Tensors are compared by identity: each comes from one operation."""
 
     def __init__(self, inputs: dict[str, torch.Tensor], weights: dict[int, str]):
         super().__init__()
-        self.weights = weights  # id -> the path of a parameter, which a function may use outside any box
+        self.weights = weights  # id -> the path of a parameter that a function outside any box may use
         self.operations: list[Operation] = []
         self.known: dict[int, tuple[torch.Tensor, str, str]] = {}  # id -> the tensor, its operation, its name
         self.used: set[str] = set(inputs)
         self.ran: set[str] = set()  # the paths of boxes
-        self.inside = False  # a box: what it does in there is its own
+        self.inside = False  # a box: its inner operations are not recorded
         for name, tensor in inputs.items():
             self.known[id(tensor)] = tensor, name, name
             self.operations.append(Operation(name, "", "input", name, (), symbolic(tensor.shape), 0))
@@ -93,7 +93,7 @@ class _Recorder(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         if self.inside or not all(isinstance(t, torch.Tensor) for t in _each(out)):
-            return out  # within a box, or a question about a tensor (its shape, its type)
+            return out  # inside a box, or a query of a tensor's shape or dtype
         name = func.__name__.strip("_")
         if name in SHAPE_ONLY:
             source = next((self.known[id(t)] for t in _tensors(args) if id(t) in self.known), None)
@@ -106,7 +106,7 @@ class _Recorder(TorchFunctionMode):
         return self.record(name, weight, kind, label, (), args, out)
 
     def box(self, path: str, box: Box, forward: Callable, *args: object, **kwargs: object) -> object:
-        """Stands for a box's forward while its module is traced."""
+        """Replaces a box's forward while its module is traced."""
         if self.inside:
             return forward(*args, **kwargs)
         self.inside = True
@@ -132,13 +132,13 @@ class _Recorder(TorchFunctionMode):
             if id(tensor) in self.known:
                 _, source, name = self.known[id(tensor)]
                 inputs.append(Tensor(source, names[index] if 1 < len(names) > index else name, symbolic(tensor.shape)))
-        if not inputs:  # made of weights and constants alone
+        if not inputs:  # computed from weights and constants only
             return out
         number, name = 0, wanted
         while name in self.used:
             number, name = number + 1, f"{wanted}_{number + 1}"
         self.used.add(name)
-        # What a box hands through unchanged is from now on its own tensor.
+        # A tensor that a box returns unchanged now counts as its output.
         given = tuple(t.detach() if id(t) in self.known else t for t in _each(out))
         for tensor in given:
             self.known[id(tensor)] = tensor, name, name
@@ -155,13 +155,13 @@ def _each(value: object) -> tuple:
 
 
 def _tensors(args: tuple) -> Iterator[torch.Tensor]:
-    """The tensors among arguments, those in lists too."""
+    """The tensors among arguments, also those in lists."""
     return (t for arg in args for t in _each(arg) if isinstance(t, torch.Tensor))
 
 
 @torch.no_grad()
 def trace(module: nn.Module, inputs: dict[str, torch.Tensor]) -> Traced:
-    """Trace `module`, built for this alone, on meta tensors named as its forward's arguments."""
+    """Trace `module`, built only for this, on meta tensors named like the arguments of its forward."""
     inputs = {name: inputs[name] for name in arguments(type(module).forward) if name in inputs}
     parameters = dict(module.named_parameters())
     recorder = _Recorder(inputs, {id(p): path for path, p in parameters.items()})
@@ -184,7 +184,7 @@ def trace(module: nn.Module, inputs: dict[str, torch.Tensor]) -> Traced:
 
 @lru_cache(maxsize=4096)
 def symbolic(shape: tuple[int, ...]) -> Sizes:
-    """(101, 1073741827, 7168) -> ("B", "T", 7168); as many as T / 16 less one, in the place of tokens, are "T/16−1"."""
+    """(101, 1073741827, 7168) -> ("B", "T", 7168); T / 16 - 1 in place of tokens is "T/16−1"."""
 
     def size(index: int, n: int) -> int | str:
         if n % (B * T) == 0:
@@ -193,7 +193,7 @@ def symbolic(shape: tuple[int, ...]) -> Sizes:
             return "T" if n == T else f"T·{n // T}"
         if index == 1 and n > WIDEST:
             per = T // n
-            short = T // per - n  # few: what no whole block stands for yet
+            short = T // per - n  # a few blocks that are not complete yet
             return (f"T/{per}" if per > 1 else "T") + (f"−{short}" if short else "") if short < WIDEST else n
         return "B" if index == 0 and n == B else n
 
@@ -210,7 +210,7 @@ def _per_token(shape: tuple[int, ...]) -> int:
 
 @lru_cache(maxsize=1024)  # some 30 KB each; all presets have 530
 def trace_part(part: Part, d_model: int) -> Traced:
-    """One part alone. A part is a value, so the same part in any model is traced once."""
+    """One part on its own. A part is a value, so equal parts of all models are traced once."""
     with torch.device("meta"):
         module = part.build(d_model)
         inputs = {"x": torch.empty(B, T, *part.of_stream(d_model))} | part.beside(B, T, d_model)
@@ -218,7 +218,7 @@ def trace_part(part: Part, d_model: int) -> Traced:
 
 
 class Stub(Box):
-    """Stands in a trace for what is traced by its own value: for a part in its block, for the layers in their frame."""
+    """Replaces in a trace what is traced separately: a part in its block, or the layers in their frame."""
 
     box = "part"
     keeps_shape = True
@@ -234,7 +234,7 @@ class Stub(Box):
 
 @dataclass(frozen=True)
 class _Of:
-    """What is traced, and all that its dataflow depends on: an edit of anything else, inside a part, say, keeps the trace."""
+    """What is traced, and everything its dataflow depends on: other edits, such as inside a part, keep the cached trace."""
 
     kind: Literal["frame", "block", "ahead"]
     key: tuple
@@ -243,7 +243,7 @@ class _Of:
 
 
 def trace_frame(arch: Architecture) -> Traced:
-    """What stands around the layers, with all layers as one box."""
+    """The frame around the layers, with all layers as one box."""
     beneath = arch.fed and (arch.part(arch.fed[0]), len(arch.fed[1]))
     sizes = arch.vocab_size, arch.d_model, arch.embedding, arch.tied_embeddings, arch.head
     return _trace(
@@ -291,4 +291,4 @@ def _trace(of: _Of) -> Traced:
             inputs |= {"stream": torch.empty(B, T, *streams, d), "ahead": torch.empty(B, T, d)}
             for name in (name for step in of.steps for name in step.parts):
                 inputs |= arch.parts[name].beside(B, T, d)
-    return trace(module, inputs)  # outside: the default device would be asked about at every operation
+    return trace(module, inputs)  # outside the device context, which would slow every operation

@@ -1,7 +1,7 @@
-"""A checkpoint against the model that its config.json builds, by the headers of its files alone.
+"""A checkpoint compared with the model that its config.json builds, using only the headers of its files.
 
-Every parameter is looked up under the names that its family's checkpoints use; its shape, with what packing and stacking
-do to it undone, and the type that it is stored in are compared with ours. What differs is said, tensor by tensor.
+Every parameter is looked up under the names in its family's checkpoints. Its shape, after unpacking and unstacking,
+and its stored type are compared with ours. Differences are listed tensor by tensor.
 """
 
 import math
@@ -40,7 +40,7 @@ STORED = {  # a format of the spec -> the types that a file may hold its values 
     "nf4_fp32": {"U8"}, "int8": {"I8"}, "ternary": {"U8"},
 }  # fmt: skip
 PACKED = {"I32"}  # the integer formats: eight values of four bits, or four of eight, in one number
-# What stands beside a matrix that is stored narrow: scales, zero points, the order of its groups, how it is packed.
+# Tensors beside a matrix in a narrow format: scales, zero points, the order of its groups, its packing.
 SCALES = (
     ".weight_scale_inv", ".weight_scale", ".scales", ".SCB", ".weight.absmax", "_scale_inv", "_scale", ".scale",
 )  # fmt: skip
@@ -52,10 +52,10 @@ _SCALED = dict.fromkeys(("fp8", "fp8_block", "fp8_ue8m0", "fp8_row"), _FP8) | {
     "nf4": (".weight.absmax",),
     "nf4_fp32": (".weight.absmax",),
     "ternary": (".weight_scale",),
-}  # fmt: skip - what a format's scales are called; the integers in groups have .weight_scale or .scales
+}  # fmt: skip - names of the scales of a format; grouped integers have .weight_scale or .scales
 _BLOCKS = {"nf4": "U8", "nf4_fp32": "F32"}  # bitsandbytes' formats of four bits, and the type of their scales
-_WIDE = {"F32", "BF16", "F16"}  # a scale's types, where it is not narrow itself
-_ONCE = {  # what there is one of for a matrix -> the formats that have it
+_WIDE = {"F32", "BF16", "F16"}  # types of a scale that is not narrow itself
+_ONCE = {  # tensors that exist once per matrix -> the formats that have them
     ".input_scale": ("fp8", "fp8_block", "fp8_row", "int8", "nvfp4"), ".activation_scale": ("fp8", "fp8_block"),
     ".input_global_scale": ("nvfp4",), ".weight_global_scale": ("nvfp4",), ".weight_scale_2": ("nvfp4",), ".weight_format": ("int8",),
 }  # fmt: skip
@@ -67,35 +67,35 @@ STATE = (
     ".weight.quant_state.bitsandbytes__fp4",
 )  # fmt: skip
 BESIDE = sorted((*SCALES, *ONE, *ZEROS, *ORDER, *STATE, ".weight_shape"), key=len, reverse=True)
-MOST_VALUES = 2**59  # of one tensor: its bytes are then countable
+MOST_VALUES = 2**59  # in one tensor, so that its bytes do not overflow
 
 
 @dataclass(frozen=True)
 class Stored:
-    """One tensor of a checkpoint as the model would have it: its type, its shape unpacked, all its bytes in the file."""
+    """One tensor of a checkpoint in the form of the model: its type, its unpacked shape, all its bytes in the file."""
 
     dtype: str
     shape: tuple[int, ...]
     bytes: int
     beside: tuple[
         tuple[str, str, str, tuple[int, ...]], ...
-    ] = ()  # (name, ending, type, shape) of what stands beside it
-    flat: bool = False  # its shape is not in the header, only how many values it has
-    unknown: bool = False  # it is packed in a way that nobody here knows: it is there, and that is all
+    ] = ()  # (name, suffix, type, shape) of the tensors beside it
+    flat: bool = False  # the header has no shape for it, only its number of values
+    unknown: bool = False  # its packing is not known: only its presence is checked
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What a checkpoint holds beside what its architecture says. `exact` where nothing differs."""
+    """The content of a checkpoint compared with its architecture. `exact` if nothing differs."""
 
     source: str
     architecture: Architecture = field(repr=False)
-    tensors: int  # of the model itself, in the file
-    parameters: int | None  # their values, packed ones counted singly, tied ones once; None where packing is not known
+    tensors: int  # number of the model's own tensors in the file
+    parameters: int | None  # their values, packed ones unpacked, tied ones once; None if the packing is not known
     expected_parameters: int
     bytes: int
-    expected_bytes: int | None  # None where the architecture is `unsized`
-    apart: dict[str, int]  # bytes of what is no part of the compared model: what predicts ahead, what sees images
+    expected_bytes: int | None  # None if the architecture is `unsized`
+    apart: dict[str, int]  # bytes outside the compared model: multi-token prediction, vision
     differences: tuple[str, ...]
 
     @property
@@ -105,11 +105,11 @@ class Verification:
     @property
     def verdict(self) -> str:
         if self.exact and self.architecture.unsized:
-            return f"all {self.tensors:,} tensors are there, of the right shapes where they can be known; stored types are not compared"
+            return f"all {self.tensors:,} tensors exist, with the right shapes if these are known; stored types are not compared"
         if self.exact:
-            return f"all {self.tensors:,} tensors are what the config.json says: names, shapes and stored types"
+            return f"all {self.tensors:,} tensors match the config.json: names, shapes and stored types"
         many = len(self.differences)
-        return f"{many:,} {'things differ' if many > 1 else 'thing differs'} from what the config.json says"
+        return f"{many:,} {'things differ' if many > 1 else 'thing differs'} from the config.json"
 
     def to_dict(self) -> dict:
         names = ("source", "tensors", "parameters", "expected_parameters", "bytes", "expected_bytes", "apart", "exact")
@@ -120,18 +120,18 @@ def verify(source: str | Path, arch: Architecture | None = None) -> Verification
     """Compare a checkpoint's headers with the model that its config.json builds.
 
     `source` is `hf:organisation/model`, a folder of safetensors files with its config.json, or one .safetensors or .gguf
-    file; `arch` stands for the config.json where there is none beside it. Raises Unsupported for what cannot be read.
+    file; `arch` replaces the config.json if there is none beside it. Raises Unsupported for input that cannot be read.
     """
     source = str(source)
     if is_name(source):
         return compare(source, arch or from_hf(config(source)), headers(source))
     path = Path(source)
     if not os.path.exists(source):
-        raise Unsupported(f"{source[:200]}: is no folder, file or hf:organisation/model")
+        raise Unsupported(f"{source[:200]}: is not a folder, a file or hf:organisation/model; give one of them")
     folder = path if path.is_dir() else path.parent
     if arch is None:
         if not (folder / "config.json").exists():
-            raise Unsupported(f"{source[:200]}: has no config.json beside it; say which architecture it is of")
+            raise Unsupported(f"{source[:200]}: has no config.json beside it; give its architecture")
         arch = load(folder / "config.json")
     if path.suffix == ".gguf":
         return compare_gguf(source, arch)
@@ -139,15 +139,13 @@ def verify(source: str | Path, arch: Architecture | None = None) -> Verification
 
 
 def compare(source: str, arch: Architecture, found: Headers) -> Verification:
-    """The tensors of these headers against the architecture's."""
+    """Compare the tensors of these headers with those of the architecture."""
     _check(found)
     found, wrapped = _unwrapped(source, found)
     stored = _as_they_are(found) if arch.unsized else _unpacked(found, "ternary" in arch.precision.values())
     family, names = family_for(arch, stored)
     if twice := sorted(stored.keys() - set(names.values())):
-        raise Unsupported(
-            f"{twice[0]}: the checkpoint has this tensor a second time, under another beginning of its name"
-        )
+        raise Unsupported(f"{twice[0]}: the checkpoint has this tensor twice, with different prefixes of its name")
     mine, further = {}, {}
     apart: Counter[str] = Counter()
     for plain, name in names.items():
@@ -162,30 +160,30 @@ def compare(source: str, arch: Architecture, found: Headers) -> Verification:
     return _against(source, arch, family, mine, names, apart, more=more)
 
 
-_AROUND = {  # what begins every name where a model was saved inside another -> what that is
+_AROUND = {  # prefix of all names if a model was saved inside another -> what the other is
     "base_model.model.": "PEFT", "module.": "DistributedDataParallel", "_orig_mod.": "torch.compile",
 }  # fmt: skip
 
 
 def _unwrapped(source: str, found: Headers) -> tuple[Headers, list[str]]:
-    """The headers without what wraps every name, and a sentence that says it."""
+    """The headers without a common prefix of all names, and a sentence about it."""
     begins = ""
     while begin := next((one for one in _AROUND if found and all(n.startswith(begins + one) for n in found)), None):
         begins += begin
         if begin == "base_model.model." and any(".lora_" in name or ".base_layer." in name for name in found):
             raise Unsupported(
-                f"{source}: holds an adapter of PEFT's, no whole model; merge it (merge_and_unload) and save that"
+                f"{source}: holds a PEFT adapter, not a whole model; merge it (merge_and_unload) and save the result"
             )
     if not begins:
         return found, []
     who = " and ".join(words for one, words in _AROUND.items() if one in begins)
-    said = f"every tensor's name begins with {begins}, which {who} puts there; save the model inside it"
+    said = f"every tensor's name begins with {begins}, which {who} adds; save the inner model"
     return {name.removeprefix(begins): one for name, one in found.items()}, [said]
 
 
 def _foretold(arch: Architecture, family, found: Mapping[str, Stored], names: Mapping[str, str]) -> list[str]:
-    """How the modules that predict ahead differ from what the config.json says; their copies of the model's own tables may be
-    there or not."""
+    """Differences between the multi-token-prediction modules and the config.json; their copies of the model's own tables are
+    optional."""
     repeated = {name for _, name in mtp.copies(family, arch)}
     found = {name: one for name, one in found.items() if name not in repeated}
     modules = build_mtp(arch)
@@ -197,8 +195,8 @@ def _compared(
     arch: Architecture, model: torch.nn.Module, sources: Sources, mine: Mapping[str, Stored], names: Mapping[str, str],
     gguf: bool = False,
 ) -> tuple[list[str], set[str]]:  # fmt: skip
-    """What differs, and the tensors that were looked at. `names` are the checkpoint's own of the plain ones. A GGUF file's types
-    are its own, and it drops dimensions of one."""
+    """The differences, and the tensors that were compared. `names` maps plain names to the checkpoint's. A GGUF file has its own
+    types, and drops dimensions of size one."""
     own = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers())
     differences: list[str] = []
     used: set[str] = set()
@@ -231,22 +229,22 @@ def _compared(
             if part.dtype not in STORED.get(fmt, PACKED):
                 other_types[part.dtype, fmt].append(names[name])
             elif _unscaled(name, part, fmt):
-                differences.append(f"{names[name]}: is stored as {fmt}, and the scales of its blocks are missing")
+                differences.append(f"{names[name]}: is stored as {fmt}, but the scales of its blocks are missing")
             for beside, ending, dtype, shape in part.beside:
                 if not _belongs(ending, dtype, shape, part.shape, fmt):
                     differences.append(
-                        f"{beside}: has shape {shape} of {dtype}, and stands beside {part.shape} in {fmt}, which has no such tensor"
+                        f"{beside}: has shape {shape} of {dtype}, and belongs to {part.shape} in {fmt}, which has no such tensor"
                     )
             scales = [beside for beside, ending, *_ in part.beside if ending in SCALES]
             differences += [
-                f"{beside}: stands beside {scales[0]}; a matrix has its scales once" for beside in scales[1:]
+                f"{beside}: exists beside {scales[0]}; a matrix has its scales only once" for beside in scales[1:]
             ]
         used.update(way.names)
     for (dtype, fmt), which in other_types.items():
         more = f" and {len(which) - 1:,} others" if len(which) > 1 else ""
-        differences.append(f"{which[0]}{more}: stored as {dtype}, where the config.json says {fmt}")
+        differences.append(f"{which[0]}{more}: stored as {dtype}, but the config.json says {fmt}")
     for name in sorted({names[plain] for plain in mine.keys() - used} - {names[plain] for plain in used}):
-        differences.append(f"{name}: is in the checkpoint, and nowhere in the model that the config.json builds")
+        differences.append(f"{name}: is in the checkpoint, but not in the model that the config.json builds")
     return differences, used
 
 
@@ -257,12 +255,12 @@ def _alike(made: tuple[int, ...], wanted: tuple[int, ...], flat: bool, gguf: boo
 
 
 def _unscaled(name: str, one: Stored, fmt: str) -> bool:
-    own = name.endswith(("_blocks", "_scales"))  # gpt-oss's, which stand among the sources themselves
+    own = name.endswith(("_blocks", "_scales"))  # gpt-oss's, which are sources themselves
     return bool(FORMATS[fmt].block) and not own and not any(ending in SCALES for _, ending, *_ in one.beside)
 
 
 def _belongs(ending: str, dtype: str, shape: tuple[int, ...], matrix: tuple[int, ...], fmt: str) -> bool:
-    """Whether a tensor of this ending, type and shape stands beside a matrix in this format, as published tools write it."""
+    """Whether a tensor with this suffix, type and shape belongs to a matrix in this format, as published tools write it."""
     block = FORMATS[fmt].block
     if not FORMATS[fmt].matrices_only or len(matrix) < max(len(block), 1 if fmt in _BLOCKS else 2) or 0 in matrix:
         return False
@@ -271,7 +269,7 @@ def _belongs(ending: str, dtype: str, shape: tuple[int, ...], matrix: tuple[int,
     one = {lead, (*lead, 1), (*lead, 1, 1)} if lead else {(), (1,)}
     row = {(*lead, rows), (*lead, rows, 1)} | (
         {(*lead, 1, columns)} if lead else set()
-    )  # stacked ones may lie on a side
+    )  # stacked matrices may be transposed
     split = len(matrix) - len(block)
     grid = (*matrix[:split], *(-(-n // (b or n)) for n, b in zip(matrix[split:], block, strict=True)))
     if ending in SCALES:
@@ -303,7 +301,7 @@ def _belongs(ending: str, dtype: str, shape: tuple[int, ...], matrix: tuple[int,
         return grouped and dtype in ("I32", "I64") and shape == (len(matrix),)
     if grouped and ending in ORDER:
         return dtype == "I32" and shape == (columns,)
-    if grouped and ending in ZEROS:  # each in a number of its own, or packed along either side
+    if grouped and ending in ZEROS:  # one per number, or packed along either dimension
         groups, packed = grid[-1], [-(-n * FORMATS[fmt].bits // 32) for n in (rows, grid[-1])]
         whole = {(*lead, rows, groups), (*lead, groups, rows)}
         narrow = {(*lead, packed[0], groups), (*lead, groups, packed[0]), (*lead, rows, packed[1])}
@@ -332,13 +330,13 @@ def _against(
 
 
 def _bytes(arch: Architecture, own: Mapping[str, torch.Tensor]) -> int:
-    """What these tensors take in their stored formats."""
+    """Bytes of these tensors in their stored formats."""
     shapes = ((_in_part(arch, path), tuple(tensor.shape)) for path, tensor in own.items())
     return sum(FORMATS[arch.format(path, shape)].bytes(shape) for path, shape in shapes)
 
 
 def _in_part(arch: Architecture, path: str) -> str:
-    """The path that `precision` knows a parameter by: layers.3.moe.router.weight -> moe.router.weight."""
+    """The path of a parameter in `precision`: layers.3.moe.router.weight -> moe.router.weight."""
     if path.endswith(".join.weight"):
         return "mtp.join.weight"
     inner = re.sub(r"^(layers\.\d+|\d+(\.block)?)\.", "", path)
@@ -351,27 +349,27 @@ def _in_part(arch: Architecture, path: str) -> str:
     return inner.replace(name, plain, 1) if plain in arch.parts else f"norm.{inner}"
 
 
-# ---- what a file's tensors are ----
+# ---- the tensors of a file ----
 
 
 def _check(found: Headers) -> None:
-    """Refuse headers that no file has: what they say is then never asked for."""
+    """Refuse headers that no real file has, before anything uses their values."""
     for name, (dtype, shape) in found.items():
         said = f"{name[:200]!r}" if isinstance(name, str) else "a tensor"
         if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= 1_000:
-            raise Unsupported(f"{said}: is no tensor's name; give the headers of a checkpoint")
+            raise Unsupported(f"{said}: is not a tensor's name; give the headers of a checkpoint")
         if not isinstance(dtype, str) or dtype not in BITS:
-            raise Unsupported(f"{name}: is stored as {str(dtype)[:40]!r}, which is none of safetensors' types")
+            raise Unsupported(f"{name}: is stored as {str(dtype)[:40]!r}, which is not a safetensors type")
         if len(shape) > 8 or not all(type(n) is int and n >= 0 for n in shape):
             raise Unsupported(
-                f"{name}: has shape {str(shape)[:80]}, which is none; give whole numbers from 0, at most 8"
+                f"{name}: has shape {str(shape)[:80]}, which is not a shape; give at most 8 whole numbers from 0"
             )
         if math.prod(max(n, 1) for n in shape) > MOST_VALUES:
-            raise Unsupported(f"{name}: has shape {str(shape)[:80]}, more values than any file holds")
+            raise Unsupported(f"{name}: has shape {str(shape)[:80]}, which is more values than any file holds")
 
 
 def _unpacked(found: Headers, ternary: bool) -> dict[str, Stored]:
-    """Tensors as a plain checkpoint names and shapes them; what stands beside a matrix counts among its bytes."""
+    """Tensors with the names and shapes of a plain checkpoint; the bytes of a matrix include those of the tensors beside it."""
     matrices: dict[str, Stored] = {}
     ending = {name: next((ending for ending in BESIDE if name.endswith(ending)), "") for name in found}
     for name in (name for name in found if not ending[name]):
@@ -386,7 +384,7 @@ def _unpacked(found: Headers, ternary: bool) -> dict[str, Stored]:
         owner = name.removesuffix(ending[name]) + (".weight" if ending[name].startswith(".") else "")
         if owner in matrices:
             beside[owner].append((name, ending[name], dtype, shape))
-        else:  # a parameter that is called so, or one that strayed
+        else:  # a parameter with this name, or a stray tensor
             alone[name] = Stored(dtype, shape, _size(dtype, shape))
     for owner, those in beside.items():
         one = matrices[owner]
@@ -396,8 +394,8 @@ def _unpacked(found: Headers, ternary: bool) -> dict[str, Stored]:
 
 
 def _as_they_are(found: Headers) -> dict[str, Stored]:
-    """Tensors of a checkpoint whose packing is not known: a module that has a packed tensor has its weight, whatever else it
-    keeps for that; the others are what they are."""
+    """Tensors of a checkpoint whose packing is not known: a module with a packed tensor has its weight, whatever other
+    tensors belong to it; the others are taken unchanged."""
     packed = {
         name.rpartition(".")[0] for name, (dtype, _) in found.items() if dtype not in ("F64", "F32", "BF16", "F16")
     }
@@ -420,56 +418,52 @@ def _size(dtype: str, shape: tuple[int, ...]) -> int:
 def _plain(
     name: str, dtype: str, shape: tuple[int, ...], found: Headers, ternary: bool
 ) -> tuple[str, tuple[int, ...], bool]:
-    """A packed matrix's plain name and shape (out, in), and whether that is flat."""
+    """A packed matrix's plain name and shape (out, in), and whether the shape is flat."""
     base, _, leaf = name.rpartition(".")
     packed = leaf in ("weight_packed", "qweight") or leaf == "weight" and dtype in ("U8", "I8")
     if packed and not shape:
-        raise Unsupported(f"{name}: is a packed matrix, and has no dimensions")
+        raise Unsupported(f"{name}: is a packed matrix without dimensions")
     if leaf == "weight_packed":
         values = 2 if dtype == "U8" else _values(base, found)
         return f"{base}.weight", (*shape[:-1], shape[-1] * values), False
     if leaf == "qweight":
         return f"{base}.weight", _columns(base, shape, found), False
-    if (
-        leaf == "weight" and dtype == "U8" and ternary and f"{name}_scale" in found
-    ):  # BitNet: rows in four bits of a byte
+    if leaf == "weight" and dtype == "U8" and ternary and f"{name}_scale" in found:  # BitNet: four rows in one byte
         return name, (4 * shape[0], *shape[1:]), False
     if leaf == "weight" and dtype == "U8" and f"{name}_scale" in found and len(shape) > 1:
         return name, (*shape[:-1], 2 * shape[-1]), False
-    if leaf == "weight" and dtype == "I8" and f"{base}.scale" in found:  # DeepSeek-V4's pairs of four bits
+    if leaf == "weight" and dtype == "I8" and f"{base}.scale" in found:  # DeepSeek-V4: two 4-bit values in a byte
         return name, (*shape[:-1], 2 * shape[-1]), False
-    if leaf == "weight" and dtype == "U8":  # bitsandbytes: a column of pairs
+    if leaf == "weight" and dtype == "U8":  # bitsandbytes: one column, two values in a byte
         return name, (2 * math.prod(shape),), True
     return name, shape, False
 
 
 def _values(base: str, found: Headers) -> int:
-    """Values in one 32-bit number: eight of four bits, unless the scales say four of eight."""
+    """Values in one 32-bit number: eight of 4 bits, or four of 8 bits if the scales say so."""
     scales = _beside_of(base, "weight_scale", found, range(1, 9)) or (0,)
     return 4 if scales[-1] == 1 else 8
 
 
 def _columns(base: str, shape: tuple[int, ...], found: Headers) -> tuple[int, int]:
-    """(out, in) of a matrix in AWQ's or GPTQ's packing: scales are (groups, out) in both, and zero points hold as many as fit
-    a 32-bit number for each group and column."""
+    """(out, in) of a matrix in AWQ's or GPTQ's packing: scales are (groups, out) in both, and zero points are packed in
+    32-bit numbers for each group and column."""
     if len(shape) != 2:
         raise Unsupported(f"{base}.qweight: has shape {shape}; a packed matrix has two dimensions")
     groups, out = _beside_of(base, "scales", found, (2,)) or (1, shape[1])
     zeros = _beside_of(base, "qzeros", found, (2,)) or (groups, out // 8)
     if not groups or not out or zeros[0] != groups or not zeros[1] or 32 * zeros[1] // out not in (2, 3, 4, 8):
-        raise Unsupported(
-            f"{base}.qweight: scales of shape {(groups, out)} and zero points of {zeros} do not belong together"
-        )
+        raise Unsupported(f"{base}.qweight: scales of shape {(groups, out)} and zero points of {zeros} do not match")
     return out, math.prod(shape) * 32 // (out * (32 * zeros[1] // out))
 
 
 def _beside_of(base: str, leaf: str, found: Headers, ranks: Collection[int]) -> tuple[int, ...] | None:
-    """The shape of what stands beside a packed matrix; None where nothing does."""
+    """The shape of a tensor beside a packed matrix; None if there is none."""
     if (name := f"{base}.{leaf}") not in found:
         return None
     shape = found[name][1]
     if len(shape) not in ranks:
-        raise Unsupported(f"{name}: has shape {shape}, which no packed matrix has beside it")
+        raise Unsupported(f"{name}: has shape {shape}, which is not possible beside a packed matrix")
     return shape
 
 
@@ -479,14 +473,14 @@ def _like(dtype: str) -> torch.dtype:
 
 # ---- GGUF ----
 
-_TEXT, _LIST = 8, 9  # kinds of a value
-_WIDTHS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # bytes of the others
-MOST_TENSORS, MOST_KEYS = 50_000, 5_000  # of a header: published ones have some 20,000 and 1,000
-MOST_TEXTS = 1_500_000  # of all its lists: vocabularies and their merges have some 300,000 each
+_TEXT, _LIST = 8, 9  # type codes of a value
+_WIDTHS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # bytes of the other types
+MOST_TENSORS, MOST_KEYS = 50_000, 5_000  # in a header: published ones have about 20,000 and 1,000
+MOST_TEXTS = 1_500_000  # in all its lists: vocabularies and merges have about 300,000 each
 
 
 def compare_gguf(source: str, arch: Architecture) -> Verification:
-    """A GGUF file's tensors against the architecture's, by llama.cpp's names for them; its types are the file's own."""
+    """Compare a GGUF file's tensors with the architecture's, by llama.cpp's names; stored types are not compared."""
     import gguf
 
     try:
@@ -496,11 +490,11 @@ def compare_gguf(source: str, arch: Architecture) -> Verification:
         raise Unsupported(f"{source}: cannot be read as GGUF ({words.get(type(error), str(error)[:200])})") from None
     if said in ("clip", "mmproj"):
         raise Unsupported(
-            f"{source}: is what sees or hears beside a language model (mmproj); give the language model's GGUF file"
+            f"{source}: is the vision or audio encoder of a language model (mmproj); give the language model's GGUF file"
         )
     kind = next((kind for kind, name in gguf.MODEL_ARCH_NAMES.items() if name == said), None)
     if kind is None:
-        raise Unsupported(f"{source}: is of {said[:40]!r}, which is no architecture that llama.cpp has names for")
+        raise Unsupported(f"{source}: is of {said[:40]!r}, which is not an architecture that llama.cpp names")
     more = _other_kind(said, arch, gguf.MODEL_ARCH_NAMES.values())
     family, _ = family_for(arch, {})
     known = gguf.get_tensor_name_map(kind, arch.depth)
@@ -520,23 +514,23 @@ def compare_gguf(source: str, arch: Architecture) -> Verification:
 
 
 def _other_kind(said: str, arch: Architecture, known: Collection[str]) -> list[str]:
-    """A difference where llama.cpp has a name for the config.json's own model_type, and the file says another."""
+    """A difference if llama.cpp has a name for the config.json's model_type, and the file has another name."""
     plain, own = said.translate(_DASHES), (arch.model_type or "").translate(_DASHES)
     if own not in {name.translate(_DASHES) for name in known} or plain.startswith(own) or own.startswith(plain):
         return []
-    return [f"general.architecture: is {said!r}, where the config.json says {arch.model_type}"]
+    return [f"general.architecture: is {said!r}, but the config.json says {arch.model_type}"]
 
 
 _DASHES = str.maketrans("", "", "-_")
 
 
 def _gguf(source: str) -> tuple[str, dict[str, Stored]]:
-    """What a GGUF file says that it is, and its tensors (github.com/ggml-org/ggml, docs/gguf.md). The header is walked where it
-    lies: what it claims to hold is passed over, never made room for. ValueError or struct.error for one that lies."""
+    """The architecture in a GGUF file, and its tensors (github.com/ggml-org/ggml, docs/gguf.md). The header is read in
+    place, and no memory is allocated for the sizes it claims. ValueError or struct.error for an invalid one."""
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
     if not Path(source).is_file():
-        raise ValueError("it is no file that can be read")
+        raise ValueError("it is not a readable file")
     with open(source, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
         at, texts = 0, 0
 
@@ -583,14 +577,14 @@ def _gguf(source: str) -> tuple[str, dict[str, Stored]]:
                 raise ValueError(f"a value of kind {kind}")
 
         if view[skip(4) - 4 : at] != b"GGUF" or take("I") not in (2, 3):
-            raise ValueError("it does not begin as one, of version 2 or 3")
+            raise ValueError("it does not begin as a GGUF file of version 2 or 3")
         tensors, values = take("Q"), take("Q")
         said: dict[str, Any] = {"general.alignment": 32}
         keys = set()
         for _ in counted(values, MOST_KEYS, "keys"):
             key, kind = text(65_535), take("I")
             if key in keys:
-                raise ValueError(f"{key[:80]!r} stands in it twice")
+                raise ValueError(f"{key[:80]!r} occurs twice in it")
             keys.add(key)
             if (key, kind) == ("general.architecture", _TEXT):
                 said[key] = text(64)
@@ -603,7 +597,7 @@ def _gguf(source: str) -> tuple[str, dict[str, Stored]]:
         for _ in counted(tensors, MOST_TENSORS, "tensors"):
             name = text(1_000)
             if name in found or not name.isprintable():
-                raise ValueError(f"a tensor {name[:80]!r} that stands in it twice, or is no name")
+                raise ValueError(f"the tensor {name[:80]!r} occurs twice in it, or is not a valid name")
             rank = take("I")
             if not 1 <= rank <= 4:
                 raise ValueError(f"{name} has {rank:,} dimensions")
@@ -621,7 +615,7 @@ def _gguf(source: str) -> tuple[str, dict[str, Stored]]:
         start = at + -at % align
         for (_, end, _), (offset, _, name) in zip([(0, 0, ""), *sorted(ends)], sorted(ends)):
             if offset < end or offset % align:
-                raise ValueError(f"{name} lies where another tensor does, or between two places")
+                raise ValueError(f"{name} overlaps another tensor, or is not aligned")
         if ends and start + max(end for _, end, _ in ends) > len(view):
             raise ValueError("it is shorter than its header says")
     return said.get("general.architecture", ""), found

@@ -22,7 +22,7 @@ def figure(value: float, unit: str = "") -> str:
 
 
 def size(n: float | None) -> str:
-    """Bytes as makers count them, 10^9 to the gigabyte: 688.6 GB. None is a size that nobody can tell."""
+    """Bytes in decimal units, 10^9 to the gigabyte: 688.6 GB. None is a size that is not known."""
     if n is None:
         return "not known"
     for unit in ("B", "KB", "MB", "GB", "TB"):
@@ -48,7 +48,7 @@ def percent(share: float) -> str:
 
 
 def divisors(whole: int, near: int) -> str:
-    """The numbers that divide a whole into equal groups, as a choice: all of them, or those around `near`."""
+    """The numbers that divide `whole` into equal groups, as a choice in words: all of them, or those around `near`."""
     found = [n for n in range(1, math.isqrt(whole) + 1) if whole % n == 0]
     found = sorted({*found, *(whole // n for n in found)})
     if len(found) > 12:
@@ -58,9 +58,9 @@ def divisors(whole: int, near: int) -> str:
 
 
 def table(names: Sequence[str], rows: Iterable[Sequence[str]], total: Sequence[str] = ()) -> str:
-    """A table as plain text, no wider than the terminal, or 200 columns where its reader is a file or a pipe. A name that ends
-    in > is that of a column of numbers, aligned to the right."""
-    from rich import box  # slow to load, and seldom asked for
+    """A table as plain text, no wider than the terminal, or than 200 columns in a file or a pipe. A name that ends
+    in > marks a column of numbers, aligned to the right."""
+    from rich import box  # slow to load, and rarely used
     from rich.console import Console
     from rich.table import Table
 

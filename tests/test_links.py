@@ -88,5 +88,5 @@ def test_a_layer_is_told_its_number():
 @pytest.mark.parametrize("more", [{"cache_from": "a"}, {"cache_from": "previous"}])
 def test_a_module_that_predicts_ahead_reads_no_layer(more):
     value = model([["a"], ["r"]], a=ATTENTION, r=ATTENTION | more) | {"mtp": {"block": ["r"]}}
-    with pytest.raises(Unsupported, match="reads what only the model's own layers are given"):
+    with pytest.raises(Unsupported, match="reads what only the model's own layers get"):
         parse(value)

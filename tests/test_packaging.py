@@ -101,4 +101,4 @@ def test_the_app_takes_the_place_of_the_command(monkeypatch):
 def test_a_port_that_is_none_is_a_sentence(port, capsys):
     assert cli.main(["app", "--port", port]) == 2
     said = capsys.readouterr().err
-    assert "is no port; give a whole number from 1 to 65,535" in said or "expected one argument" in said
+    assert "is not a port; give a whole number from 1 to 65,535" in said or "expected one argument" in said

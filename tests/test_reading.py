@@ -187,7 +187,7 @@ def test_a_plain_word_is_what_yamls_core_schema_says(word, value):
         ("a:\n\tb: 1", "line 2, column 1: this is not YAML"),
         ("a: {b: 1\nc: 2", "(in what begins on line 1)"),
         ("title: a: b", "line 1, column 9: this is not YAML: a second colon; put the value in quotes"),
-        ("a: 'x", "quotes are opened and not closed"),
+        ("a: 'x", "an opening quote has no closing quote"),
         ("a:\n    b: 1\n  c: 2", "line 3"),
         ('{"a": 1,\n}', "line 2, column 1: this is not JSON: a key in double quotes"),
         ('{"a": 1\n"b": 2}', "line 2, column 1: this is not JSON: a comma"),
@@ -291,11 +291,11 @@ def test_a_link_that_holds_an_architecture_opens_it(form):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("https://x.org/workbench", "link to no architecture"),
-        ("https://x.org/workbench?context=3", "link to no architecture"),
+        ("https://x.org/workbench", "not a link to an architecture"),
+        ("https://x.org/workbench?context=3", "not a link to an architecture"),
         ("https://x.org/?preset=nothing", "'nothing' is not a preset"),
         ("https://x.org/?a=s1.AAAA", "damaged"),
-        ("https://x.org/?a=", "link to no architecture"),
+        ("https://x.org/?a=", "not a link to an architecture"),
     ],
 )
 def test_a_link_to_nothing_says_so(text, words):
@@ -340,15 +340,15 @@ def test_a_folder_is_read_by_its_config(tmp_path):
         ("model.bin", b"PK\x03\x04\0\0", "is a zip archive"),
         ("model.pth", b"\x80\x02}q\0.", "is a Python pickle"),
         ("config.json.gz", b"\x1f\x8b\x08\0", "is a gzip archive"),
-        ("config.json", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "is a pointer of Git LFS"),
+        ("config.json", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "is a Git LFS pointer"),
         ("config.json", b"<!DOCTYPE html><html></html>", "is a web page"),
         ("config.json", b"\xff\x00\x9f", "is not UTF-8"),
         ("config.json", b"", "not an empty text"),
         ("config.json", "{'a': 'é'}".encode("latin-1"), r"is not UTF-8 \(line 1\); save it as UTF-8"),
-        ("config.json", '{"a": 1}'.encode("utf-16-le"), "UTF-16 without its mark or no text; save it as UTF-8"),
-        ("config.json", '{"a": 1}'.encode("utf-16-be"), "UTF-16 without its mark or no text; save it as UTF-8"),
-        ("config.json", '{"a": 1}'.encode("utf-32"), "UTF-32 or no text; save it as UTF-8"),
-        ("config.json", '{"a": 1}'.encode("utf-32-le"), "UTF-32 or no text; save it as UTF-8"),
+        ("config.json", '{"a": 1}'.encode("utf-16-le"), "UTF-16 without its mark or not a text; save it as UTF-8"),
+        ("config.json", '{"a": 1}'.encode("utf-16-be"), "UTF-16 without its mark or not a text; save it as UTF-8"),
+        ("config.json", '{"a": 1}'.encode("utf-32"), "UTF-32 or not a text; save it as UTF-8"),
+        ("config.json", '{"a": 1}'.encode("utf-32-le"), "UTF-32 or not a text; save it as UTF-8"),
         ("config.json", b"// made by hand\n{}", r"line 1: JSON has no comments \(//\); remove it"),
         ("config.json", b'{\n  // made by hand\n  "a": 1}', "line 2, column 3: this is not JSON: JSON has no comments"),
         ("config.json", b'{"a": 1, // made by hand\n "b": 2}', "line 1, column 10: this is not JSON: JSON has no comments"),
@@ -422,7 +422,7 @@ def test_a_pipe_that_falls_silent_is_left(monkeypatch):
     monkeypatch.setattr(reading, "SECONDS", 0.1)
     end, begin = os.pipe()
     os.write(begin, b"{")
-    with pytest.raises(core.Unsupported, match="did not give its whole text"):
+    with pytest.raises(core.Unsupported, match="did not send its whole text"):
         read_file(f"/dev/fd/{end}")
     os.close(begin)
     os.close(end)
