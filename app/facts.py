@@ -1,4 +1,4 @@
-"""What pages show, computed by core and kept by the architecture's own value, so visitors of one model share it."""
+"""What pages show, computed by core and cached by the architecture's value, so all visitors of a model share it."""
 
 from collections.abc import Callable
 from threading import Lock
@@ -19,13 +19,13 @@ from .picture.standalone import standalone
 
 
 def kept(most: int, weigh: Callable[[Any], int] = len) -> Callable:
-    """A cache for a function of hashable arguments: of its values those used last stay, `most` bytes together, so that no
-    visitor fills the memory with a few large ones. `weigh` says about how many bytes a value takes."""
+    """A cache for a function of hashable arguments. It keeps the last used values, up to `most` bytes in total, so that no
+    visitor can fill the memory with a few large ones. `weigh` estimates the bytes of a value."""
     return cached(LRUCache(most, getsizeof=weigh), lock=Lock())
 
 
 def weight(arch: core.Architecture) -> int:
-    """About how many bytes an architecture takes: most of them for the steps that are written out."""
+    """The approximate bytes of an architecture, most of them for its written steps."""
     return 20_000 + 800 * sum(len(block) for segment in arch.layers for block in segment.blocks)
 
 
@@ -36,13 +36,13 @@ graph = kept(100_000_000, lambda found: 2_200 * len(found))(core.graph)
 
 @kept(8_000_000, lambda changes: 1_000 * (1 + len(changes)))
 def changed(base: core.Architecture, arch: core.Architecture) -> tuple[Change, ...]:
-    """What sets an edited architecture apart from the preset it began as."""
+    """The changes of an edited architecture against its preset."""
     return core.diff(base, arch).changes
 
 
 @kept(32_000_000)
 def picture_of(arch: core.Architecture, selected: str = "", wide: bool = True) -> str:
-    """The diagram with a node marked."""
+    """The diagram with the selected node marked."""
     return diagram(graph(arch), parameters(arch), subtitle(arch), selected, glimpses(arch), wide)
 
 
@@ -50,23 +50,23 @@ searched = kept(4_000_000)(search.text)
 
 
 def picture_file(arch: core.Architecture, dark: bool = False) -> str:
-    """The wide diagram as a file of its own."""
+    """The wide diagram as a separate file."""
     return standalone(picture_of(arch, "", True), dark)
 
 
 def parameters(arch: core.Architecture) -> dict[str, int]:
-    """Parameters by role, of those that the main model has."""
+    """Parameters of the main model by role."""
     found = cost(arch).by("role").items()
     return {role: figures["parameters"] for role, figures in found if figures["parameters"]}
 
 
 def glimpses(arch: core.Architecture) -> dict[str, tuple[int, ...]]:
-    """For each part with experts, those that one token is sent to."""
+    """For each part with experts, the experts of one token."""
     return {name: glimpse(part) for name in arch.parts if isinstance(part := arch.part(name), Experts)}
 
 
 def edited(arch: core.Architecture) -> str:
-    """The word "edited", of a preset that no longer is what was published."""
+    """The word "edited", for a preset that was changed; otherwise empty."""
     return "edited" if arch.name in core.presets() and arch != preset(arch.name) else ""
 
 
@@ -75,7 +75,7 @@ def subtitle(arch: core.Architecture) -> str:
     c = cost(arch)
     active = f"{figure(c.active_parameters)} active" if c.active_parameters != c.parameters else ""
     released = f"{arch.released:%b %Y}" if arch.released else ""
-    caches = f"{c.kv_bytes_per_token:,} bytes of cache a token" if c.kv_bytes_per_token else ""
+    caches = f"{c.kv_bytes_per_token:,} bytes of cache per token" if c.kv_bytes_per_token else ""
     states = f"{size(c.state_bytes)} of states" if c.state_bytes else ""
     pieces = (
         edited(arch), f"{figure(c.parameters)} parameters", active, caches, states,

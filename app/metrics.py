@@ -1,8 +1,8 @@
-"""What the server counts for /metrics, beside the process's own figures."""
+"""The server's counters for /metrics, besides the metrics of the process."""
 
 from prometheus_client import Histogram
 
-# Made once: main.py is run anew for every visitor, modules are not.
+# Created once: main.py runs again for every visitor, modules do not.
 RUNS = Histogram(
     "strata_page_seconds",
     "One run of a page's script",

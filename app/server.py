@@ -1,4 +1,4 @@
-"""The app as an ASGI server: the pages, and beside them health, metrics, a small API and pictures."""
+"""The app as an ASGI server: the pages, and also health, metrics, a small API and pictures."""
 
 import asyncio
 import gc
@@ -20,12 +20,12 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainT
 from starlette.routing import Route
 from streamlit.runtime.pages_manager import PagesManager
 
-# A visitor sees of the Hub what anybody sees, whoever is signed in where the server runs.
+# Visitors see only public models of the Hub, even if the server's machine has a token.
 os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
-ABOUT = "An explorer of large language model architectures: edit one, and picture and numbers follow."
+ABOUT = "An explorer of large language model architectures: edit one, and the picture and the numbers follow."
 STATIC = Path(st.__file__).parent / "static"
 INDEX = (STATIC / "index.html").read_text(encoding="utf-8")
-# Where the server is, said in advance: Streamlit's page would otherwise look for it below the page's own path first.
+# The server's address, given in advance: otherwise Streamlit's page first looks for it below its own path.
 BASE = "<script>window.__streamlit = {BACKEND_BASE_URL: location.origin + '/'};</script>"
 HERE = Path(__file__).resolve().parent
 FONT = HERE / "kit" / "assets" / "inter.woff2"
@@ -41,7 +41,7 @@ PLAIN = (
 
 
 def warm() -> None:
-    """Pay for what is slow the first time (torch, the first trace) before a visitor does."""
+    """Do what is slow the first time (load torch, the first trace) before a visitor comes."""
     import torch
 
     import core
@@ -52,7 +52,7 @@ def warm() -> None:
     facts.picture_file(preset("deepseek-v3"))
     for name in core.presets():
         facts.cost(preset(name))
-    gc.freeze()  # what start-up made stays: collections need not look at it again while visitors wait
+    gc.freeze()  # objects from start-up stay, so garbage collections need not check them while visitors wait
 
 
 @asynccontextmanager
@@ -66,8 +66,8 @@ async def lifespan(app: st.App):
 
 
 async def page(request: Request) -> Response:
-    """Streamlit's page, with what a link's preview shows: the architecture's name, figures and picture. A link that opens
-    none leads to the gallery, which says why."""
+    """Streamlit's page, with the preview of the link: the architecture's name, figures and picture. A link that does not open
+    leads to the gallery, which shows the reason."""
     import core
 
     title, about, picture = "Strata", ABOUT, ""
@@ -93,7 +93,7 @@ async def gallery(request: Request) -> Response:
 
 
 def streamlits() -> str:
-    """An expression for the paths that Streamlit answers itself: its endpoints, and the files that it has."""
+    """A regular expression for the paths that Streamlit answers itself: its endpoints and its files."""
     files = (path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*") if path.is_file())
     endpoints = (
         r"_stcore/(health|metrics|host-config|agent/(interact|openapi\.json|mcp)|upload_file/[^/]+/[^/]+|bidi-components/.*)",
@@ -103,8 +103,8 @@ def streamlits() -> str:
 
 
 class Elsewhere(StringConvertor):
-    """A path that is neither a page nor answered by Streamlit itself, which would show its own page there. One that ends
-    with a slash it redirects to the same without."""
+    """A path that is neither a page nor one of Streamlit's, where Streamlit would show its own page. Streamlit redirects a path that
+    ends with a slash to the same path without it."""
 
     regex = rf"(?!({streamlits()})$)(?s:.*)[^/]"
 
@@ -119,7 +119,7 @@ async def nowhere(request: Request) -> Response:
 
 
 def preview(params: dict[str, str | list[str]]) -> tuple[str, str, str]:
-    """Title, words and the picture's path of the architecture that a link opens; Unsupported where it opens none."""
+    """Title, text and picture path of the architecture that a link opens; Unsupported if it does not open."""
     from app.facts import subtitle
     from app.state import read, word
 
@@ -145,7 +145,7 @@ async def robots(request: Request) -> Response:
 
 
 async def icon(request: Request) -> Response:
-    """What a browser asks for beside pages that name no icon, such as the API's answers."""
+    """The icon that a browser requests for pages that name none, such as answers of the API."""
     return FileResponse(STATIC / "favicon.png", media_type="image/png")
 
 
@@ -154,8 +154,8 @@ async def letters(request: Request) -> Response:
 
 
 def answer(make: Callable[[Request], Response], turns: AbstractAsyncContextManager | None = None) -> Callable:
-    """A route that computes off the event loop, in its turn where it has to wait for one, and answers what cannot be
-    represented with its sentence."""
+    """A route that computes outside the event loop, if needed one request at a time, and answers Unsupported input
+    with its message."""
 
     async def route(request: Request) -> Response:
         import core
@@ -205,7 +205,7 @@ def graph(request: Request) -> Response:
     return JSONResponse(to_json(of(named(request))))
 
 
-PICTURES = asyncio.Lock()  # one at a time: some 0.1 s of a core each
+PICTURES = asyncio.Lock()  # one at a time: each takes about 0.1 s of a core
 AN_HOUR = {"Cache-Control": "public, max-age=3600"}
 
 
@@ -222,8 +222,8 @@ def card(request: Request) -> Response:
     return Response(preview(named(request)), media_type="image/png", headers=AN_HOUR)
 
 
-# What `st.navigation` says too, but only once main.py has run: a folder named pages would otherwise make the first
-# visitor's deep link run its page alone.
+# `st.navigation` also sets this, but only after main.py has run: otherwise, since there is a folder named pages, the first
+# visitor's deep link would run only its page.
 PagesManager.uses_pages_directory = False
 
 register_url_convertor("elsewhere", Elsewhere())

@@ -1,6 +1,6 @@
 """The one value that a page shares, kept in the URL: one or several architectures, a workload and what is selected.
 
-Reading the URL gives the State; an edit writes the URL. Nothing else is remembered but what was refused of the value
+Reading the URL gives the State; an edit writes the URL. Nothing else is stored except refused inputs for the value
 that the page shows, so the browser's back button is undo and a link shows what its sender saw.
 """
 
@@ -23,17 +23,17 @@ from .facts import decoded, graph
 
 FIRST = "deepseek-v3"
 MOST = 4  # architectures on one page
-OURS = {"preset", "a", "m", "at", "part", *core.Workload.model_fields}  # the URL's parameters that make a State
+OURS = {"preset", "a", "m", "at", "part", *core.Workload.model_fields}  # the URL parameters of a State
 
 
 @dataclass(frozen=True)
 class State:
-    """What a page shows. Controls, edits and the inspector are for `arch`, the one of its architectures that is selected."""
+    """What a page shows. Controls, edits and the inspector are for `arch`, the selected architecture."""
 
     archs: tuple[core.Architecture, ...]
     workload: core.Workload
     selected: str = ""  # a node of its graph, or nothing
-    at: int = 0  # which architecture that is
+    at: int = 0  # the index of the selected architecture
 
     @property
     def arch(self) -> core.Architecture:
@@ -41,11 +41,11 @@ class State:
 
     @property
     def base(self) -> core.Architecture | None:
-        """The preset that this architecture began as."""
+        """The preset that this architecture was edited from."""
         return base_of(self.arch)
 
     def holding(self, arch: core.Architecture) -> "State":
-        """The same page with another architecture in the place of the selected one."""
+        """The same page with another architecture instead of the selected one."""
         return replace(self, archs=(*self.archs[: self.at], arch, *self.archs[self.at + 1 :]))
 
 
@@ -54,13 +54,13 @@ def base_of(arch: core.Architecture) -> core.Architecture | None:
 
 
 def word(arch: core.Architecture) -> str:
-    """An architecture in a link: a preset's name, or a token that holds all of it."""
+    """An architecture in a link: a preset's name, or a token with the whole architecture."""
     return arch.name if arch == base_of(arch) else core.encode(arch)
 
 
 def opened(arch: core.Architecture, before: State | None = None) -> State:
-    """A page that shows this architecture as it is first opened; in the place of the page's selected one, with the workload
-    of the page before, within what the models can read."""
+    """The page for a newly opened architecture, which replaces the page's selected one. The workload
+    stays, limited to what the models can read."""
     if before is None:
         return State((arch,), workload({}, arch))
     after, asked = replace(before.holding(arch), selected=""), before.workload.context
@@ -70,9 +70,9 @@ def opened(arch: core.Architecture, before: State | None = None) -> State:
 
 
 def read(params: Mapping[str, Any]) -> State:
-    """The State of a URL's parameters; Unsupported, with a sentence, where they do not make one.
+    """The State of a URL's parameters; Unsupported, with a sentence, if they are not valid.
 
-    `preset` or `a`, a link's token, gives one architecture; `m`, again and again, a preset's name or a token each, several.
+    `preset` (a name) or `a` (a token) gives one architecture; repeated `m`, each a name or a token, gives several.
     """
     several = params.get("m") or []
     several = [several] if isinstance(several, str) else several
@@ -86,7 +86,7 @@ def read(params: Mapping[str, Any]) -> State:
 
 
 def workload(params: Mapping[str, Any], *archs: core.Architecture) -> core.Workload:
-    """The workload of a URL's parameters; what they leave out is the usual one, within what each model can read."""
+    """The workload of a URL's parameters; missing ones have their defaults, limited to what each model can read."""
     given = {name: params[name] for name in core.Workload.model_fields if params.get(name)}
     return _checked({"context": min(4_096, *(arch.context for arch in archs))} | given)
 
@@ -99,7 +99,7 @@ def _checked(fields: Mapping[str, Any]) -> core.Workload:
 
 
 def write(state: State) -> dict[str, str | list[str]]:
-    """The URL's parameters of a State, what goes without saying left out."""
+    """The URL parameters of a State, without defaults."""
     words = [word(arch) for arch in state.archs]
     one = "preset" if state.arch == state.base else "a"
     params: dict[str, str | list[str]] = {"m": words} if len(words) > 1 else {one: words[0]}
@@ -110,18 +110,18 @@ def write(state: State) -> dict[str, str | list[str]]:
 
 
 def link(state: State) -> str:
-    """The address of a State, from its page's own."""
+    """The address of a State, relative to its page."""
     return "?" + urlencode(write(state), doseq=True)
 
 
 def address() -> dict[str, str | list[str]]:
-    """The parameters of this page's URL; of those that stand in it again and again all of `m`, and the last of others."""
+    """The parameters of this page's URL; of repeated ones, all values of `m` and the last value of others."""
     several = {"m": st.query_params.get_all("m")} if "m" in st.query_params else {}
     return {**st.query_params.to_dict(), **several}
 
 
 def current() -> State:
-    """This page's State; a URL that makes none leads to the gallery, which says why."""
+    """This page's State; an invalid URL leads to the gallery, which shows the reason."""
     try:
         return read(address())
     except core.Unsupported:
@@ -129,10 +129,10 @@ def current() -> State:
 
 
 def leave() -> str:
-    """Take a State's parameters out of the URL of a page that shows none. Why they make none, where they do not."""
+    """Remove a State's parameters from the URL of a page that shows none. Returns why they are invalid, if they are."""
     given = address()
     ours = given.keys() & OURS
-    for name in ours:  # one by one: Streamlit lets nobody write those that belong to a widget
+    for name in ours:  # one by one: Streamlit does not allow writing those of a widget
         del st.query_params[name]
     try:
         if ours:
@@ -143,24 +143,24 @@ def leave() -> str:
 
 
 def show(state: State) -> None:
-    """Put a State in the URL; the browser's history remembers the one before."""
+    """Write a State to the URL; the browser's history keeps the previous one."""
     st.query_params.from_dict(write(state))
 
 
-# ---- what was refused ----
+# ---- refused inputs ----
 
 
 @dataclass(frozen=True)
 class Refused:
-    """What a visitor gave that could not be: its widget goes on showing it, beside the reason."""
+    """A refused input of a visitor: its widget still shows it, with the reason."""
 
-    shown: Any  # by the widget
+    shown: Any  # what the widget shows
     words: str
-    value: Any = None  # of the field
+    value: Any = None  # the value of the field
 
 
 def refused(form: str, of: Hashable) -> dict[str, Refused]:
-    """What was refused, by field, of the value that a form shows; forgotten as soon as that form shows another one."""
+    """Refused inputs by field, for the value that a form shows; forgotten when that form shows another value."""
     kept = st.session_state.setdefault("refused", {})
     if form not in kept or kept[form][0] != of:
         kept[form] = (of, {})
@@ -168,19 +168,19 @@ def refused(form: str, of: Hashable) -> dict[str, Refused]:
 
 
 def refusals(state: State) -> dict[str, dict[str, Refused]]:
-    """Everything that was refused of what a page shows: of its fields, its whole text, its workload."""
+    """All refused inputs of a page: of its fields, its text, its workload."""
     own = (state.at, state.arch)
     asked = (state.archs, state.workload)
     return {form: refused(form, of) for form, of in {"fields": own, "text": own, "workload": asked}.items()}
 
 
 def text_key(arch: core.Architecture) -> str:
-    """Of the widget with the whole of an architecture as text: another architecture's is another one."""
+    """The key of the widget with an architecture as text; each architecture has its own."""
     return f"text:{hash(arch)}"
 
 
 def reset() -> None:
-    """Back to the preset, where this architecture began as one, and nothing refused any more."""
+    """Go back to the preset, if this architecture was edited from one, and forget refused inputs."""
     state = current()
     for found in refusals(state).values():
         found.clear()
@@ -189,7 +189,7 @@ def reset() -> None:
 
 
 def edit(path: str, value: Any, shown: Any) -> None:
-    """Change one field of the selected architecture; where that is impossible it stays, and its widget keeps what it shows."""
+    """Change one field of the selected architecture; if that is refused, the architecture stays, and the widget keeps its input."""
     state = current()
     found = refusals(state)
     if arch := _tried(found["fields"], path, value, shown, lambda also: edited(state.arch, path, value, also)):
@@ -201,7 +201,7 @@ def edit(path: str, value: Any, shown: Any) -> None:
 
 
 def first_that_stands(arch: core.Architecture, path: str, *values: Any) -> Any:
-    """The first of several values that a field accepts; the last where it accepts none."""
+    """The first of several values that a field accepts; the last one if it accepts none."""
     for value in values:
         try:
             edited(arch, path, value)
@@ -212,7 +212,7 @@ def first_that_stands(arch: core.Architecture, path: str, *values: Any) -> Any:
 
 
 def change_workload(name: str, value: Any, shown: Any) -> None:
-    """Change one field of the workload, to what the spec accepts of it."""
+    """Change one field of the workload, if the spec accepts it."""
     state = current()
     found = refusals(state)["workload"]
     if asked := _tried(found, name, value, shown, lambda also: change_of(state, name, value, also)):
@@ -222,26 +222,26 @@ def change_workload(name: str, value: Any, shown: Any) -> None:
 
 
 def change_of(state: State, name: str, value: Any, also: Mapping[str, Any] = MappingProxyType({})) -> core.Workload:
-    """The workload with one field changed, and before it those of `also`."""
+    """The workload with one field changed, and before it the fields of `also`."""
     return _checked({**state.workload.model_dump(), **also, name: value})
 
 
 def _tried(
     found: dict[str, Refused], path: str, value: Any, shown: Any, make: Callable[[Mapping[str, Any]], Any]
 ) -> Any:
-    """What `make` makes of one more change: together with all that was refused before, which may fit now, with one thing of
-    it, or alone. None, and the change is refused too, where none of these can be."""
+    """The result of `make` for one more change: together with all earlier refused changes, which may be valid now, with one of
+    them, or alone. None if none of these is valid; the change is then refused too."""
     before = {field: one.value for field, one in found.items() if field != path}
     for also in (before, *({field: given} for field, given in before.items()), {}):
         try:
             made = make(also)
         except core.Unsupported as error:
-            words = str(error)  # in the end those about this change alone
+            words = str(error)  # finally the message about this change alone
         else:
             for field in (path, *also):
                 found.pop(field, None)
             return made
-    for name in path.split("."):  # its widget stands there already
+    for name in path.split("."):  # its widget exists already
         words = re.sub(rf"^{re.escape(name)}(\.|: )", "", words)
     found[path] = Refused(shown, words, value)
     return None
@@ -250,8 +250,8 @@ def _tried(
 def _wait(
     found: Mapping[str, Refused], after: dict[str, Refused], changed: str, make: Callable[[str, Any], Any]
 ) -> None:
-    """What was refused and still cannot be goes on waiting in its field, of the value `after` the change too; what stood
-    below the changed field is gone."""
+    """Changes that are still refused stay in their fields, also for the value `after` the change; those
+    below the changed field are dropped."""
     for field, one in [*found.items()]:
 
         def again(also: Mapping[str, Any], field: str = field, value: Any = one.value) -> Any:
@@ -262,8 +262,8 @@ def _wait(
 
 
 def opened_text(text: str, of: Hashable, name: str = "") -> core.Architecture | None:
-    """The architecture that a text describes (YAML, JSON, a config.json, a preset's name, a link); None where it describes
-    none, which is then refused of what the page shows. `name` is that of the architecture whose place it takes."""
+    """The architecture that a text describes (YAML, JSON, a config.json, a preset's name, a link); None if it describes
+    none, and the text is then refused. `name` is the name of the architecture that it replaces."""
     found = refused("text", of)
     try:
         arch = _of_its_own(_pasted(text), text, name)
@@ -275,12 +275,12 @@ def opened_text(text: str, of: Hashable, name: str = "") -> core.Architecture | 
 
 
 def _pasted(text: str) -> core.Architecture:
-    """What `parse_text` reads, and what people call a preset; what is neither is told what can be read."""
+    """What `parse_text` reads, or a preset by its title; the message for other texts says what can be read."""
     word = text.strip()
     if name := called(word):
         return preset(name)
     if re.fullmatch(r"[\w.-]{1,96}/[\w.-]{1,96}", word):
-        raise core.Unsupported(f"a model on the Hugging Face Hub is opened as hf:{word}")
+        raise core.Unsupported(f"to open a model on the Hugging Face Hub, give hf:{word}")
     if (
         not word
         or re.search(r"[\s()]", word)
@@ -294,7 +294,7 @@ def _pasted(text: str) -> core.Architecture:
 
 
 def _of_its_own(arch: core.Architecture, text: str, name: str) -> core.Architecture:
-    """The architecture, by a name that is no preset's unless it is an edit of that one: a config.json has its type's."""
+    """The architecture with a name that is not a preset's, unless it is an edit of that preset; a config.json's name is its type."""
     if arch.name not in core.presets() or PREFIX in text or arch.name == name:
         return arch
     began = preset(arch.name)
@@ -303,13 +303,13 @@ def _of_its_own(arch: core.Architecture, text: str, name: str) -> core.Architect
 
 
 def rewrite(text: str) -> None:
-    """Put the architecture that a text describes in the selected one's place; workload and selection stay, where they can."""
+    """Replace the selected architecture by the one that a text describes; workload and selection stay if possible."""
     state = current()
     if arch := opened_text(text, (state.at, state.arch), state.arch.name):
         show(replace(state.holding(arch), selected=state.selected if state.selected in graph(arch) else ""))
 
 
 def select(node: str, at: int | None = None) -> None:
-    """Select a node, of another of the page's architectures where `at` says which."""
+    """Select a node; `at` chooses another of the page's architectures."""
     state = current()
     show(replace(state, selected=node, at=state.at if at is None else at))

@@ -227,7 +227,7 @@ def run_list(args: argparse.Namespace, out: Console) -> Any:
         )
         for row in rows
     )  # fmt: skip
-    out.print(table(("name", "title", "released", "parameters>", "active>", "cache a token>"), shown))
+    out.print(table(("name", "title", "released", "parameters>", "active>", "cache per token>"), shown))
     return rows
 
 
@@ -244,7 +244,7 @@ def run_show(args: argparse.Namespace, out: Console) -> Any:
         ("context", tokens(arch.context)), ("parameters", f"{c.parameters:,}"),
         ("active", f"{c.active_parameters:,} ({percent(c.active_parameters / c.parameters)})"),
         ("ahead of the model", f"{c.mtp_parameters:,}" if c.mtp_parameters else None),
-        ("weights as shipped", size(c.weight_bytes)), ("cache a token", c.derivation("kv_bytes_per_token") + " bytes"),
+        ("weights as shipped", size(c.weight_bytes)), ("cache per token", c.derivation("kv_bytes_per_token") + " bytes"),
         ("decode after 4K", figure(c.decode_flops, "FLOP")),
     )  # fmt: skip
     out.print(table(("", ""), ((words, str(said)) for words, said in facts if said)))
@@ -277,7 +277,7 @@ def run_graph(args: argparse.Namespace, out: Console) -> Any:
                 yield f"{'  ' * depth}{times}{data['label']}", data["kind"], f"({shape})", *figures
                 yield from below(node, depth + 1)
 
-    names = ("box", "kind", "out", "parameters>", "FLOPs a token>", "kept a token>")
+    names = ("box", "kind", "out", "parameters>", "FLOPs per token>", "cached per token>")
     out.print(table(names, below(None, 0)))
     return to_json(g)
 

@@ -213,7 +213,7 @@ def test_a_click_opens_a_box(visitor):
     expect(page.locator(".st-key-inspector")).to_contain_text("129,280 tokens")
     page.locator('.picture [data-node="layers.3"]').first.click(position={"x": 6, "y": 60})
     expect(page.locator(".st-key-inspector")).to_contain_text("58 × attention → moe")
-    page.get_by_text("As torchinfo lists it").click()
+    page.get_by_text("Table from torchinfo").click()
     expect(page.locator(".mono")).to_contain_text("Total params: 11,507,286,016")
 
 
@@ -224,7 +224,7 @@ def test_another_kind_of_part_can_stand_there(visitor):
     page.get_by_role("option", name="Attention", exact=True).click()
     expect(page.locator(".edits")).to_contain_text("attention latent attention → attention")
     expect(page.locator(".picture svg")).to_contain_text("Grouped-query attention")
-    expect(page.locator(".figures")).to_contain_text("Cache a token")
+    expect(page.locator(".figures")).to_contain_text("Cache per token")
 
 
 def test_what_was_refused_waits_in_its_field_and_goes_with_its_model(visitor):
@@ -421,7 +421,7 @@ def test_a_model_is_opened_by_its_id_and_verified(visitor):
 def test_the_spec_is_edited_as_text(visitor):
     page = visitor("/workbench?preset=gpt2&part=model")
     workbench(page)
-    page.get_by_text("All of it as YAML").click()
+    page.get_by_text("Everything as YAML").click()
     text = page.get_by_label("The spec")
     expect(text).to_be_visible()
     spec = text.input_value()

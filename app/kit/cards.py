@@ -14,7 +14,7 @@ def card(arch: core.Architecture) -> str:
     """One architecture's card, a link to its workbench."""
     c = cost(arch)
     active = figure(c.active_parameters) if c.active_parameters != c.parameters else "all"
-    facts = {"Parameters": figure(c.parameters), "Active": active, "Cache a token": size(c.kv_bytes_per_token)}
+    facts = {"Parameters": figure(c.parameters), "Active": active, "Cache per token": size(c.kv_bytes_per_token)}
     when = f"{arch.released:%b %Y}" if arch.released else ""
     who = " · ".join(p for p in (arch.organisation, when, f"{tokens(arch.context)} context") if p)
     return (
@@ -26,7 +26,7 @@ def card(arch: core.Architecture) -> str:
 
 
 def closed_card(entry: dict) -> str:
-    """A model whose makers have not said what it is: only what they did say."""
+    """A card for a model with an undisclosed architecture: only what its makers have said."""
     said = "".join(f"<li>{escape(str(line))}</li>" for line in entry["undisclosed"][:4])
     who = f"{entry.get('organisation', '')} · {entry.get('released', '')}"
     head = f'<div><h3>{escape(entry["title"])}</h3><p class="who">{escape(who)} · not disclosed</p></div>'
@@ -34,7 +34,7 @@ def closed_card(entry: dict) -> str:
 
 
 def picture(arch: core.Architecture) -> str:
-    """Every layer of an architecture, as small as a card has room for."""
+    """Every layer of an architecture, scaled to fit a card."""
     pen = Pen()
     blocks = {
         block: [(arch.parts[name].role, arch.parts[name].reach is not None) for step in block for name in step.parts]

@@ -1,6 +1,6 @@
-"""Charts: memory by component, cache against context, routing. Colours are the roles of every other picture.
+"""Charts: memory by component, cache against context, routing. Each role has the same colour in all pictures.
 
-They are written as plotly's own JSON, which takes a tenth of the time of its classes; a test has the classes check them.
+They are written as plotly JSON, which takes a tenth of the time of plotly's classes; a test validates them with the classes.
 """
 
 from collections.abc import Iterator
@@ -20,12 +20,12 @@ from core.words import size, tokens
 from ..facts import cost, kept
 from .theme import FONT, palette
 
-FORMATS = ("bf16", "fp8", "int4")  # what weights are commonly held in, beside what is shipped
-TOKENS = 48  # rows that stay readable
+FORMATS = ("bf16", "fp8", "int4")  # common formats of weights, besides the shipped one
+TOKENS = 48  # rows that are still readable
 
 
 def legend(roles: dict[str, str]) -> str:
-    """Coloured dots and what they stand for, role -> words, as HTML."""
+    """A legend as HTML: coloured dots and their names, role -> words."""
     dots = (
         f'<span class="dot"><i style="background:var(--{role})"></i>{escape(words)}</span>'
         for role, words in roles.items()
@@ -34,7 +34,7 @@ def legend(roles: dict[str, str]) -> str:
 
 
 def weight(chart: go.Figure) -> int:
-    """About how many bytes a chart takes: the most those of its cells."""
+    """The approximate bytes of a chart, most of them for its cells."""
     return 40_000 + 16 * sum(trace.z.size for trace in chart.data if trace.type == "heatmap")
 
 
@@ -52,9 +52,9 @@ def memory_roles(arch: core.Architecture) -> dict[str, str]:
 
 @drawn()
 def memory(arch: core.Architecture, workload: core.Workload, dark: bool) -> go.Figure:
-    """Bytes of weights by role in several formats, the caches at the end of each bar, lines where accelerators end."""
+    """Bytes of weights by role in several formats, the caches at the end of each bar, lines at the memory of accelerators."""
     colours, roles = palette(dark), memory_roles(arch)
-    formats: dict[str, str | None] = {} if arch.unsized else {"as shipped": None}  # which nobody can tell of some
+    formats: dict[str, str | None] = {} if arch.unsized else {"as shipped": None}  # not known for some models
     formats |= {name: name for name in dict.fromkeys((*FORMATS, workload.weights or "bf16"))}
     costs = {words: cost(arch, workload.model_copy(update={"weights": fmt})) for words, fmt in formats.items()}
     sums = [c.by("role") for c in costs.values()]
@@ -68,14 +68,14 @@ def memory(arch: core.Architecture, workload: core.Workload, dark: bool) -> go.F
         for role, words in roles.items()
     ]  # fmt: skip
     totals = {name: sum(bars[role][i] for role in roles) for i, name in enumerate(costs)}
-    most = max(totals.values()) * 1.4  # the longest bar's label has room on a phone too
+    most = max(totals.values()) * 1.4  # leaves room for the label of the longest bar on a phone
     ticks = rounds(most)
     look = {"showarrow": False, "xanchor": "left", "xshift": 4, "bgcolor": colours["page"]}
     look |= {"font": {"color": colours["ink"], "size": 12.5}}
     lines, names = accelerators(colours, 0, most)
     said = "; ".join(f"{name} {size(total)}" for name, total in totals.items())
     return styled(
-        traces, dark, 96 + 44 * len(costs), top=34, meta=f"Weights and what is kept: {said}.", barmode="stack", bargap=0.36, shapes=lines,
+        traces, dark, 96 + 44 * len(costs), top=34, meta=f"Weights, caches and states: {said}.", barmode="stack", bargap=0.36, shapes=lines,
         annotations=[*({"y": name, "x": total, "text": size(total)} | look for name, total in totals.items()), *names],
         xaxis={"range": [0, most], "tickvals": ticks, "ticktext": [size(t) for t in ticks]},
         yaxis={"autorange": "reversed", "showgrid": False, "tickfont": {"size": 13}},
@@ -84,7 +84,7 @@ def memory(arch: core.Architecture, workload: core.Workload, dark: bool) -> go.F
 
 @drawn()
 def cache_curve(arch: core.Architecture, workload: core.Workload, dark: bool) -> go.Figure:
-    """Bytes of caches and states against context, beside what they would be without windows, latents and shared heads."""
+    """Bytes of caches and states against context, and what they would be without windows, latents and shared heads."""
     colours, top = palette(dark), max(arch.context, 512)
     at = min(workload.context, top)
     contexts = sorted({at, *(int(n) for n in np.geomspace(256, top, 40))})
@@ -128,15 +128,15 @@ def rounds(most: float) -> list[float]:
 
 
 def accelerators(colours: dict, least: float, most: float, logarithmic: bool = False) -> tuple[list[dict], list[dict]]:
-    """Dotted lines at what common accelerators hold, those within the chart, and their names where they do not meet:
-    upright on an axis of bytes, or across a logarithmic one."""
+    """Dotted lines at the memory of common accelerators within the chart, and their names where these do not overlap:
+    vertical on an axis of bytes, or horizontal on a logarithmic one."""
     lines, names, last = [], [], None
     for item in (item for item in ACCELERATORS if least < item.memory < most):
         at = item.memory
         look = {"type": "line", "line": {"color": colours["accent"], "width": 1, "dash": "dot"}}
         words = {"text": item.name, "showarrow": False, "font": {"size": 11, "color": colours["accent"]}}
         words |= {"yanchor": "bottom"}
-        if logarithmic:  # shapes stand at the value, words at its logarithm
+        if logarithmic:  # shapes are placed at the value, texts at its logarithm
             lines.append(look | {"xref": "paper", "x0": 0, "x1": 1, "y0": at, "y1": at})
             words |= {"xref": "paper", "x": 0, "xanchor": "left", "xshift": 4, "y": log10(at)}
             close = last is not None and at / last < 2.4
@@ -155,7 +155,7 @@ def accelerators(colours: dict, least: float, most: float, logarithmic: bool = F
 
 @drawn()
 def routing_layers(routing: Routing, dark: bool) -> go.Figure:
-    """Load of every expert in every MoE layer: 1 is an even share."""
+    """Load of every expert in every MoE layer; 1 is an equal share."""
     even = routing.heatmap * routing.heatmap.shape[1]
     rows = [str(layer.layer) for layer in routing.layers]
     busiest = ", ".join(f"layer {row} {most:.1f}" for row, most in zip(rows, np.nanmax(even, axis=1), strict=True))
@@ -175,7 +175,7 @@ def routing_layers(routing: Routing, dark: bool) -> go.Figure:
 
 @drawn()
 def routing_tokens(routing: Routing, layer: LayerRouting, dark: bool) -> go.Figure:
-    """Which experts each token was sent to in one layer, and below it each expert's share of all of them."""
+    """The experts of each token in one layer, and below them the share of tokens of each expert."""
     colours, words = palette(dark), list(routing.tokens[:TOKENS])
     experts = len(layer.load)
     ranked = np.argsort(-layer.load, kind="stable")[:8]
@@ -209,7 +209,7 @@ def gap(cells: int) -> float:
 
 
 def untrained(routing: Routing, dark: bool) -> Iterator[dict]:
-    """The picture itself says that its weights are random."""
+    """A note inside the chart that its weights are random."""
     if not routing.trained:
         place = {"xref": "paper", "yref": "paper", "x": 1, "y": 1, "xanchor": "right", "yanchor": "bottom", "yshift": 3}
         font = {"size": 11.5, "color": palette(dark)["accent"]}
@@ -229,7 +229,7 @@ def words_of_axis(text: str) -> dict:
 
 
 def styled(traces: list[dict], dark: bool, height: int, top: int, **layout) -> go.Figure:
-    """A figure of these traces in the page's own look; its `meta` says in words what it shows."""
+    """A figure of these traces in the style of the page; its `meta` describes it in words."""
     colours = palette(dark)
     usual = {
         "gridcolor": colours["hair"], "zeroline": False, "fixedrange": True, "tickfont": {"color": colours["soft"]},

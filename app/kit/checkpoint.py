@@ -1,4 +1,4 @@
-"""The workbench's comparison with a published checkpoint: headers alone, one comparison at a time."""
+"""The workbench's comparison with a published checkpoint: only headers, one comparison at a time."""
 
 import re
 from threading import Lock
@@ -13,8 +13,8 @@ from core.words import size
 from ..facts import kept
 from .page import how, lead, notice, table, wrong
 
-MOST_DIFFERENCES = 12  # said one by one
-_one = Lock()  # a large model has a hundred thousand tensors' names
+MOST_DIFFERENCES = 12  # shown one by one
+_one = Lock()  # a large model has a hundred thousand tensor names
 
 
 @kept(16_000_000, lambda found: 2_000 + sum(map(len, found.differences)))
@@ -23,18 +23,20 @@ def compared(source: str, arch: core.Architecture) -> Verification:
 
 
 def usual(arch: core.Architecture) -> str:
-    """The model's id, where the sources name one."""
+    """The model's id, if the sources name one."""
     found = (re.search(r"config\.json of ([\w.-]+/[\w.-]+)", source) for source in arch.sources)
     return next((PREFIX + match[1] for match in found if match), "")
 
 
 def verify(arch: core.Architecture) -> None:
-    """Ask the Hub for a checkpoint's headers, and say what differs from this architecture."""
+    """Fetch a checkpoint's headers from the Hub, and show the differences to this architecture."""
     box = st.popover("Verify", width="content", key="verify", on_change="rerun")
     if not box.open:
         return
     with box:
-        lead("Reads the headers of a checkpoint's files, no weights, and compares every tensor with this architecture.")
+        lead(
+            "Reads only the headers of a checkpoint's files, not the weights, and compares every tensor with this architecture."
+        )
         source = st.text_input(
             "Model on the Hugging Face Hub", usual(arch), key="checkpoint", placeholder="hf:organisation/model"
         )
@@ -44,7 +46,7 @@ def verify(arch: core.Architecture) -> None:
 
 def _compare(source: str, arch: core.Architecture) -> None:
     if not source.startswith(PREFIX):
-        source = PREFIX + source  # never a path of this machine
+        source = PREFIX + source  # so that it is never a path on this machine
     if not _one.acquire(timeout=5):
         wrong("Another checkpoint is being read; try again in a moment.")
         return

@@ -1,4 +1,4 @@
-"""The pieces that Streamlit's own widgets cannot be: the clickable diagram, the gallery's cards, the copy button."""
+"""The components that Streamlit does not have: the clickable diagram, the gallery's cards, the copy button."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ def asset(name: str) -> str:
 
 
 def component(name: str, html: str, root: str) -> Callable:
-    """A component of the assets `name`.js and `name`.css, with both palettes as properties of its `root` element."""
+    """A component from the assets `name`.js and `name`.css, with both palettes as CSS properties of its `root` element."""
     palettes = variables(root, dark=False) + variables(f'{root}[data-theme="dark"]', dark=True)
     return st.components.v2.component(
         f"strata_{name}", html=html, css=palettes + asset(f"{name}.css"), js=asset("theme.js") + asset(f"{name}.js")
@@ -32,8 +32,8 @@ _copy = component("copy", '<button type="button">Copy link</button>', "button")
 def show_diagram(
     draw: Callable[[bool], str], name: str, word: str, on_click: Callable[[str], None], key: str = "diagram"
 ) -> None:
-    """The diagram, drawn wide (True) or narrow as the browser has room; a clicked box's node goes to `on_click` before
-    the page runs again. It is saved as `name`, from the file that the server gives for the architecture's `word`."""
+    """The diagram, drawn wide (True) or narrow depending on the browser's width. `on_click` gets a clicked box's node before
+    the page runs again. It is saved as `name`, from the server's file for the architecture's `word`."""
 
     def clicked() -> None:
         if node := st.session_state[key].clicked:
@@ -45,10 +45,10 @@ def show_diagram(
 
 
 def show_cards(html: str, key: str = "cards") -> str | None:
-    """The gallery's cards; the name of the one that was opened, if any."""
+    """The gallery's cards; returns the name of the opened one, if any."""
     return _cards(key=key, data=html, on_opened_change=lambda: None).opened
 
 
 def copy_button(link: str, key: str = "copy") -> None:
-    """A button that copies `link`, made absolute by the browser."""
+    """A button that copies `link`; the browser makes it absolute."""
     _copy(key=key, data=link, width=120)

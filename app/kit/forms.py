@@ -1,4 +1,4 @@
-"""Forms from the spec's schema: a new part has its controls without a line here."""
+"""Forms from the spec's schema: a new part gets its controls without new code here."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from core.parts.base import Mixer, Part, Spec
 
 @dataclass(frozen=True)
 class Control:
-    """One field that can be edited: `path` is where it stands in the architecture, `kind` how it is shown.
+    """One field that can be edited: `path` is its place in the architecture, `kind` is the kind of widget.
 
     kind: "integer", "number", "switch", "choice", "optional" (on or off, its fields follow) or "section" (a heading).
     """
@@ -25,8 +25,8 @@ class Control:
     least: float | None = None
     most: float | None = None
     options: tuple[str, ...] = ()
-    empty: bool = False  # may be left empty
-    starters: dict[str, Any] | None = None  # what each option, or switching on, puts there
+    empty: bool = False  # whether it may be empty
+    starters: dict[str, Any] | None = None  # the value that each option, or switching on, sets
 
 
 @lru_cache(maxsize=256)
@@ -35,13 +35,13 @@ def schema(cls: type[Spec]) -> dict:
 
 
 def controls(spec: Spec, path: str, skip: tuple[str, ...] = ()) -> Iterator[Control]:
-    """The controls of a value of the spec, those of its nested values after their heading."""
+    """The controls of a value of the spec; those of nested values follow their heading."""
     tree = schema(type(spec))
     yield from _fields(tree, tree.get("$defs", {}), spec.model_dump(mode="json"), path, ("kind", *skip))
 
 
 def _fields(object_schema: dict, defs: dict, values: dict, path: str, skip: tuple[str, ...] = ()) -> Iterator[Control]:
-    """Simple fields first, then those with fields of their own, so that each of these ends where the next begins."""
+    """Simple fields first, then nested values, so that each of these ends where the next begins."""
     groups = [
         list(_field(name, field, defs, values.get(name), f"{path}.{name}" if path else name, values))
         for name, field in object_schema.get("properties", {}).items()
@@ -55,7 +55,7 @@ def _field(name: str, field: dict, defs: dict, value: Any, path: str, around: di
     options = [o for o in field.get("anyOf", [field]) if o.get("type") != "null"]
     empty = len(options) < len(field.get("anyOf", [field]))
     if len(options) != 1:
-        return  # a number or a word, say: nothing a simple control could edit
+        return  # for example a number or a word, without fields to edit
     inner, label, words = options[0], name, field.get("description", "")
     choices = [_resolve(o, defs) for o in inner.get("oneOf", [])] or (
         [_resolve(inner, defs)] if "$ref" in inner else []
@@ -80,7 +80,7 @@ def _field(name: str, field: dict, defs: dict, value: Any, path: str, around: di
 def _nested(
     label: str, choices: list[dict], defs: dict, value: Any, path: str, words: str, empty: bool, around: dict
 ) -> Iterator[Control]:
-    """A nested value: a heading, a choice between kinds, or a switch that puts it there; then its own fields."""
+    """A nested value: a heading, a choice between kinds, or a switch that turns it on; then its own fields."""
     starters: dict[str, Any] = {
         _kind(c) or "on": s for c in choices if (s := starter(c, defs, {**around, **(value or {})})) is not None
     }
@@ -109,9 +109,9 @@ def _kind(object_schema: dict) -> str | None:
 
 
 def starter(object_schema: dict, defs: dict, like: dict) -> dict | None:
-    """A value to begin with: what has a default stays out, the rest comes from a namesake nearby or from the example.
+    """A first value: defaults are left out, other fields come from a field of the same name in `like` or from their example.
 
-    None where a required field has no example, as for lists of searched factors.
+    None if a required field has no example, as for LongRoPE's lists of factors.
     """
     out: dict[str, Any] = {"kind": _kind(object_schema)} if _kind(object_schema) else {}
     for name in object_schema.get("required", ()):
@@ -134,13 +134,13 @@ def starter(object_schema: dict, defs: dict, like: dict) -> dict | None:
 
 
 def part_kinds(part: Part) -> dict[str, str]:
-    """The kinds that could stand in this part's place and their titles: mixers for a mixer, the others for the others, and
-    those that read as many streams."""
+    """The kinds that could replace this part, and their titles: mixers for a mixer, other parts for other parts, and
+    only those that read the same number of streams."""
     alike = [kind for kind, cls in PARTS.items() if cls.of_stream is type(part).of_stream]
     return {kind: PARTS[kind].title for kind in alike if issubclass(PARTS[kind], Mixer) == part.mixes}
 
 
 def part_starter(kind: str, like: Part | None = None) -> dict:
-    """A part of another kind that keeps what both kinds name alike; nothing, where there is no part that it is like."""
+    """A part of another kind that keeps the fields that both kinds have; no fields, if `like` is None."""
     tree = schema(PARTS[kind])
     return starter(tree, tree.get("$defs", {}), like.model_dump(mode="json") if like else {}) or {"kind": kind}

@@ -1,4 +1,4 @@
-"""What the selected box is, and the controls that change it."""
+"""The inspector: a description of the selected box, and the controls that change it."""
 
 from collections.abc import Iterable
 
@@ -23,7 +23,7 @@ MODEL_REST = ("norm", "residual", "position", "embedding", "head")
 
 
 def inspector(state: page.State) -> None:
-    """The inspector of the selected node: a box within a part, a part, a block of layers, or the model as a whole."""
+    """The inspector of the selected node: a box inside a part, a part, a block of layers, or the model as a whole."""
     g = graph(state.arch)
     options = {"model": "The whole model"}
     options |= {n: f"Layers: {d['where']}" for n, d in g.nodes(data=True) if d["kind"] == "block"}
@@ -57,14 +57,14 @@ def inspector(state: page.State) -> None:
 
 
 def _owner(g: nx.DiGraph, node: str, options: Iterable[str]) -> str:
-    """The inspected thing that a selected box belongs to; empty where nothing is selected."""
+    """The part, block or model that a selected box belongs to; empty if nothing is selected."""
     while node in g and node not in options:
         node = g.nodes[node]["parent"] or "model"
     return node if node in g else ""
 
 
 def _first(g: nx.DiGraph) -> str:
-    """The most telling part: experts where there are any, else what mixes tokens."""
+    """The most interesting part: experts if there are any, otherwise a mixer."""
     parts = [n for n, d in g.nodes(data=True) if "role" in d and not n.startswith("mtp")]
     order = {"experts": 0, "recurrence": 1, "attention": 2, "feed_forward": 3}
     return min(parts, key=lambda n: (order.get(g.nodes[n]["role"], len(order)), -g.nodes[n]["repeat"]))
@@ -72,7 +72,7 @@ def _first(g: nx.DiGraph) -> str:
 
 def _where(g: nx.DiGraph, node: str) -> str:
     data = g.nodes[node]
-    own = node.rpartition(".")[2]  # a part that stands in a block twice is told apart by it
+    own = node.rpartition(".")[2]  # it distinguishes a part that occurs twice in a block
     return f"{own} · {g.nodes[data['parent']]['where']}"
 
 
@@ -84,7 +84,7 @@ def _shape(sizes: list) -> str:
 
 
 def _operation(g: nx.DiGraph, node: str) -> None:
-    """One box: what it reads and gives."""
+    """One box: its inputs and outputs."""
     data = g.nodes[node]
     title(data["label"], data["path"])
     if data["explain"]:
@@ -96,15 +96,15 @@ def _operation(g: nx.DiGraph, node: str) -> None:
     table(rows | _figures(data, ""))
 
 
-def _figures(data: dict, of: str = ", a layer") -> dict[str, str]:
-    """A node's own figures, those that it has."""
+def _figures(data: dict, of: str = ", per layer") -> dict[str, str]:
+    """The figures of a node that are not zero."""
     rows = {f"Parameters{of}": f"{data['parameters']:,}"} if data["parameters"] else {}
     if data["active_parameters"] != data["parameters"]:
         rows[f"Active{of}"] = f"{data['active_parameters']:,}"
     if data["flops"]:
         rows["Decode, after 4K"] = figure(data["flops"], "FLOP")
     if data["cache_bytes"]:
-        rows[f"Kept a token{of}"] = f"{data['cache_bytes']:,} bytes"
+        rows[f"Cached per token{of}"] = f"{data['cache_bytes']:,} bytes"
     return rows
 
 
@@ -121,11 +121,11 @@ def _part(state: page.State, g: nx.DiGraph, node: str) -> None:
     form(state, f"part-{name}", front, was)
     folded("More settings", f"o:more:{name}", lambda: form(state, f"more-{name}", rest, was))
     table(_figures(data) | {"In, out": _shape(data["shape_in"])})
-    folded("How these figures come about", f"o:how:{name}", lambda: _derived(state, name, part))
+    folded("How these figures are computed", f"o:how:{name}", lambda: _derived(state, name, part))
 
 
 def _derived(state: page.State, name: str, part: Part) -> None:
-    """Each figure of a part as a sentence, and where the technique comes from."""
+    """Each figure of a part as a sentence, and the source of the technique."""
     for row in cost(state.arch, state.workload).rows:
         if row.part == name:
             for what, words in sentences(row).items():
@@ -137,7 +137,7 @@ def _derived(state: page.State, name: str, part: Part) -> None:
 
 
 def _kind(state: page.State, name: str) -> None:
-    """The kind of a part: choosing another puts a part of it there, with what both kinds name alike."""
+    """The kind of a part: choosing another kind replaces the part and keeps the fields that both kinds have."""
     arch, part = state.arch, state.arch.parts[name]
     key, titles, path = f"k:{name}", part_kinds(part), f"parts.{name}"
     problem = page.refusals(state)["fields"].get(path)
@@ -153,8 +153,8 @@ def _kind(state: page.State, name: str) -> None:
 
 
 def _split(own: list[Control], part: Part, base: Part | None) -> tuple[list[Control], list[Control]]:
-    """What the part must say, or says differently from its kind, stands in front, and of what is nested the first field too;
-    the preset decides, so that nothing moves while it is edited."""
+    """Required fields, and fields that differ from the default, come first, and also the first field of nested values.
+    The preset decides, so that nothing moves during edits."""
     reference = base if base is not None and base.kind == part.kind else part
     told = reference.model_dump(exclude_defaults=True)
     front: list[Control] = []
@@ -167,7 +167,7 @@ def _split(own: list[Control], part: Part, base: Part | None) -> tuple[list[Cont
             around = control.path.rpartition(".")[0]
             leads = around not in begun or _says(told, (name, *inner))
             begun.add(around)
-            if not leads and around not in divided:  # its heading stands in front: say it again
+            if not leads and around not in divided:  # its heading is in the first group: repeat it
                 divided.add(around)
                 rest.append(Control(around, ".".join((name, *inner[:-1])), "section", None))
         (front if leads else rest).append(control)
@@ -175,7 +175,7 @@ def _split(own: list[Control], part: Part, base: Part | None) -> tuple[list[Cont
 
 
 def _says(told: dict, names: Iterable[str]) -> bool:
-    """Whether a dump without defaults has a value there."""
+    """Whether a dump without defaults has a value at one of these paths."""
     for name in names:
         if not isinstance(told, dict) or name not in told:
             return False
@@ -186,14 +186,14 @@ def _says(told: dict, names: Iterable[str]) -> bool:
 def _block(state: page.State, g: nx.DiGraph, node: str) -> None:
     arch, data = state.arch, g.nodes[node]
     title(f"{data['repeat']} × {data['label']}", data["where"])
-    lead("Each layer adds what its parts make of the residual stream to it. Layers are segments that repeat:")
+    lead("In each layer, parts read the residual stream and add their output to it. Layers are segments that repeat:")
     repeats = []
     for i, segment in enumerate(arch.layers):
         repeats.append(Control(f"layers.{i}.repeat", f"repeat of {segment.pattern}", "integer", segment.repeat))
     was = {f"layers.{i}.repeat": s.repeat for i, s in enumerate(state.base.layers)} if state.base else {}
     form(state, "layers", repeats, was)
     table(_figures(data))
-    folded("As torchinfo lists it", "o:torchinfo", lambda: mono(_listed(arch, node)))
+    folded("Table from torchinfo", "o:torchinfo", lambda: mono(_listed(arch, node)))
 
 
 @kept(1_000_000)
@@ -212,14 +212,18 @@ def _model(state: page.State) -> None:
     form(state, "model", [c for c in own if c.path.split(".")[0] in MODEL_FRONT], was)
     rest = [c for c in own if c.path.split(".")[0] in MODEL_REST]
     folded("Norm, residual stream, positions, head", "o:rest", lambda: form(state, "model-rest", rest, was))
-    folded("All of it as YAML", "o:yaml", lambda: _yaml(state))
+    folded("Everything as YAML", "o:yaml", lambda: _yaml(state))
     released = arch.released and f"{arch.released.day} {arch.released:%B %Y}"
     said = {"Organisation": arch.organisation, "Released": released, "Licence": arch.licence}
     table({name: words for name, words in said.items() if words})
     if arch.sources:
         folded("Sources", "o:sources", lambda: _listing(("", source) for source in arch.sources))
     items = core.checklist(arch)
-    folded("What an implementation must get right", "o:checklist", lambda: _listing((i.where, i.words) for i in items))
+    folded(
+        "What an implementation must get right",
+        "o:checklist",
+        lambda: _listing((i.where, i.words) for i in items),
+    )
 
 
 def _listing(items: Iterable[tuple[str, str]]) -> None:
@@ -228,7 +232,7 @@ def _listing(items: Iterable[tuple[str, str]]) -> None:
 
 
 def _yaml(state: page.State) -> None:
-    """The whole spec as text: parts can be added there, and layers put in another order."""
+    """The whole spec as text: parts can be added and layers reordered there."""
     key, before = page.text_key(state.arch), page.refusals(state)["text"].get("")
     st.session_state.setdefault(key, before.shown if before else to_yaml(state.arch))
     text = st.text_area("The spec", key=key, height=340, max_chars=60_000, label_visibility="collapsed")

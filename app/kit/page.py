@@ -1,7 +1,7 @@
-"""What every page has: the logo, the style sheet, and the small HTML pieces that words and figures are shown in.
+"""What every page has: the logo, the style sheet, and the small HTML pieces that show texts and figures.
 
-Words that may quote a visitor (titles, notes, sentences about what was refused) go through these pieces alone: Streamlit's
-own st.error, st.caption and labels read their words as Markdown, which fetches pictures and makes links.
+Texts that may quote a visitor (titles, notes, refusals) must use only these pieces: Streamlit's
+own st.error, st.caption and labels read texts as Markdown, which can load pictures and make links.
 """
 
 from html import escape
@@ -13,7 +13,7 @@ import streamlit as st
 from .component import asset
 from .theme import LIGHT, palette, variables
 
-if TYPE_CHECKING:  # slow to load, and the first words of a page do not wait for it
+if TYPE_CHECKING:  # slow to load, and the first text of a page must not wait for it
     from plotly.graph_objects import Figure
 
 CONFIG = {"displayModeBar": False, "scrollZoom": False}  # of every chart
@@ -26,20 +26,20 @@ def dark() -> bool:
 
 
 def tab(words: str) -> None:
-    """What the browser's tab says."""
+    """The title of the browser's tab."""
     st.set_page_config(page_title=f"{words} · Strata")
 
 
 def frame() -> None:
-    """The logo and the style sheet, in the theme that the visitor's browser shows."""
+    """The logo and the style sheet, in the theme of the visitor's browser."""
     st.logo("data:image/svg+xml," + quote(LOGO.replace(LIGHT["ink"], palette(dark())["ink"])), size="large")
     with st.container(key="strata-style"):
         st.html(f"<style>{variables(':root', dark())}{CSS}</style>")
 
 
 def figures(rows: list[tuple[str, str, str, str]], below: str = "") -> None:
-    """Cards of (words, figure, note, direction), direction up, down or nothing; HTML below them in the same element, so
-    that what follows on the page keeps its place whether or not something is there."""
+    """Cards of (words, figure, note, direction), with direction up, down or nothing. HTML below them is in the same element, so
+    that the rest of the page does not move if it is empty."""
 
     def card(words: str, value: str, note: str, way: str) -> str:
         note = escape(note)
@@ -65,7 +65,7 @@ def lead(words: str) -> None:
 
 
 def figure(words: str, sentence: str, chart: "Figure", key: str) -> None:
-    """A chart below its title and the sentence that is its answer, where there are any; those who do not see it are read
+    """A chart below its title and the sentence with its answer, if there are any; screen readers read
     its `meta`."""
     if words:
         title(words)
@@ -76,7 +76,7 @@ def figure(words: str, sentence: str, chart: "Figure", key: str) -> None:
 
 
 def how(what: str, words: str) -> None:
-    """A derivation or a note: what it is about, and the words."""
+    """A derivation or a note: its subject and its text."""
     about = f"<b>{escape(what)}</b><br>" if what else ""
     st.html(f'<p class="how">{about}{escape(words)}</p>')
 
@@ -86,10 +86,10 @@ def mono(text: str) -> None:
 
 
 def wrong(words: str) -> None:
-    """Why an edit could not be made, under its control."""
+    """Why an edit was refused, below its control."""
     st.html(f'<p class="wrong" role="alert">{escape(words)}</p>')
 
 
 def notice(words: str, way: str = "") -> None:
-    """What a page has to say first; `way` is "good", "bad" or nothing."""
+    """A message at the top of a page; `way` is "good", "bad" or nothing."""
     st.html(f'<p class="notice {way}" role="alert">{escape(words)}</p>')

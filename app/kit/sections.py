@@ -23,12 +23,12 @@ from .charts import memory as memory_chart
 from .page import dark, figure, figures, how, lead, table, title
 from .widgets import workload
 
-MOST_EDITS = 12  # said one by one
-PICTURE_FIRST = 0.03  # seconds in which the browser paints the picture, before charts come that cost it more
+MOST_EDITS = 12  # shown one by one
+PICTURE_FIRST = 0.03  # seconds for the browser to paint the picture before the slower charts
 
 
 def headline(state: page.State) -> None:
-    """Five figures and what the edits did to each; below them the edits."""
+    """Five figures and the effect of the edits on each; below them the edits."""
     arch, w = state.arch, state.workload.model_copy(update={"batch": 1})
     now = cost(arch, w)
     then = cost(state.base, w) if state.base not in (None, arch) else None
@@ -36,7 +36,7 @@ def headline(state: page.State) -> None:
     active = f"{percent(now.active_parameters / now.parameters)} of all" if some else "all of them"
     kept = f"and {size(now.state_bytes)} of states" if now.state_bytes else f"{now.kv_bytes_per_token:,} bytes"
     formats = sorted(set(arch.precision.values()), key=lambda name: FORMATS[name].bits)
-    stored = "why is said under Memory" if now.unsized else w.weights or ", ".join(formats)
+    stored = "see Memory for the reason" if now.unsized else w.weights or ", ".join(formats)
 
     def row(label: str, name: str, show: Callable[[Any], str], note: str) -> tuple[str, str, str, str]:
         value, before = getattr(now, name), getattr(then, name, None)
@@ -46,17 +46,19 @@ def headline(state: page.State) -> None:
     figures(
         [
             row("Parameters", "parameters", words.figure, f"{now.parameters:,}"),
-            row("Active a token", "active_parameters", words.figure, active),
-            row("Cache a token", "kv_bytes_per_token", size, kept),
+            row("Active per token", "active_parameters", words.figure, active),
+            row("Cache per token", "kv_bytes_per_token", size, kept),
             row("Weights" if w.weights else "Weights as shipped", "weight_bytes", size, stored),
-            row("Decode a token", "decode_flops", lambda n: words.figure(n, "FLOP"), f"at {tokens(w.context)} context"),
+            row(
+                "Decode per token", "decode_flops", lambda n: words.figure(n, "FLOP"), f"at {tokens(w.context)} context"
+            ),
         ],
         below=edits(state),
     )
 
 
 def _change(now: int, then: int, show: Callable[[float], str]) -> tuple[str, str]:
-    """What an edit did to a figure: the words, and which way it went."""
+    """The effect of the edits on a figure: its text and its direction."""
     if now == then:
         return "unchanged", ""
     share = f" ({(now - then) / then:+.1%})" if then else ""
@@ -64,7 +66,7 @@ def _change(now: int, then: int, show: Callable[[float], str]) -> tuple[str, str
 
 
 def edits(state: page.State) -> str:
-    """The edits against the preset as HTML, each as a word and its two values."""
+    """The edits against the preset as HTML, each as a name and its two values."""
     if state.base is None:
         return '<div class="edits"><span class="pill">Your own architecture</span> not one of the presets</div>'
     changes = [str(change) for change in changed(state.base, state.arch)]
@@ -78,7 +80,7 @@ def edits(state: page.State) -> str:
 
 
 def export(arch: core.Architecture) -> None:
-    """Files of this architecture, made when they are asked for."""
+    """Files of this architecture, created on request."""
     name = arch.name
     files = {
         "Architecture, YAML": (f"{name}.yaml", lambda: library.to_yaml(arch)),
@@ -97,10 +99,10 @@ def export(arch: core.Architecture) -> None:
     with box:
         for label, (file, make) in files.items():
             if file == "config.json" and not config_of(arch):
-                st.caption("No family's config.json can say this architecture.")
+                st.caption("No known config.json can represent this architecture.")
                 continue
             st.download_button(label, make, file, key=f"get:{file}", on_click="ignore", width="stretch")
-        st.caption("PNG: the button at the picture's corner.")
+        st.caption("PNG: use the button in the corner of the picture.")
 
 
 def text(value: dict) -> str:
@@ -109,7 +111,7 @@ def text(value: dict) -> str:
 
 @kept(4_000_000, lambda found: 1_000 + len(found))
 def config_of(arch: core.Architecture) -> str:
-    """The config.json that says this architecture; nothing where none can."""
+    """The config.json of this architecture; empty if no family can represent it."""
     try:
         return json.dumps(core.to_hf(arch), indent=2, allow_nan=False)
     except core.Unsupported:
@@ -119,45 +121,47 @@ def config_of(arch: core.Architecture) -> str:
 def memory(state: page.State) -> None:
     """Weights and caches in bytes, with the workload's own controls."""
     c = cost(state.arch, state.workload)
-    weights = "Weights of a size that is not known," if c.unsized else f"{size(c.weight_bytes)} of weights"
+    weights = "Weights of unknown size," if c.unsized else f"{size(c.weight_bytes)} of weights"
     title("Memory", f"{weights} and {size(c.kept_bytes)} of caches and states")
     if c.unsized:
         lead(
-            f"The bytes of the weights as shipped are not known: {c.unsized}. Choose a format below to see their bytes in it."
+            f"The bytes of the weights as shipped are not known: {c.unsized}. Choose a format below to see the bytes in that format."
         )
     workload(state)
     _memory_charts(state.arch, state.workload)
 
 
-@st.fragment(parallel=True)  # the picture does not wait for the charts
+@st.fragment(parallel=True)  # so that the picture does not wait for the charts
 def _memory_charts(arch: core.Architecture, w: core.Workload) -> None:
     sleep(PICTURE_FIRST)
     weights, caches = st.columns(2, gap="large")
     with weights:
-        sentence = "Weights by component, and the caches at the end of each bar. Dotted lines: what accelerators hold."
+        sentence = (
+            "Weights by component, and the caches at the end of each bar. Dotted lines: the memory of accelerators."
+        )
         figure("", sentence, memory_chart(arch, w, dark()), key="memory")
         st.html(legend(memory_roles(arch)))
     with caches:
-        sentence = "Caches and states as the context grows. Dashed: what plain multi-head attention without windows would keep."
+        sentence = "Caches and states as the context grows. Dashed: plain multi-head attention without windows."
         figure("", sentence, cache_curve(arch, w, dark()), key="curve")
         how("", cost(arch, w).kept)
 
 
-_one_live_model = Lock()  # a live model takes 90 MB, so visitors' models run one after the other
+_one_live_model = Lock()  # a live model takes 90 MB, so visitors' models run one at a time
 
 
 @kept(64_000_000, lambda routing: 2 * sum(layer.scores.nbytes for layer in routing.layers))
 def routed(live: core.Architecture) -> Routing:
-    """A text through the routers, kept by the live architecture: most edits of the full size leave it as it is."""
+    """A text through the routers, cached by the live architecture, which most edits of the full size do not change."""
     with _one_live_model:
         return core.route(live)
 
 
-@st.fragment(parallel=True)  # the picture does not wait for the live model
+@st.fragment(parallel=True)  # so that the picture does not wait for the live model
 def routing(arch: core.Architecture) -> None:
-    """Who sends which tokens where, on a live model of random weights."""
+    """Which experts get which tokens, in a live model with random weights."""
     title(
-        "Routing, live at a small size", "random weights: the structure is the architecture's, the preferences are not"
+        "Routing, live at a small size", "random weights: the structure is real, the preferences of the experts are not"
     )
     waiting = st.empty()
     waiting.caption("Running the routers …")
@@ -170,8 +174,8 @@ def routing(arch: core.Architecture) -> None:
     waiting.empty()
     layers = found.layers
     lead(
-        f"{len(found.tokens)} pieces of text through {len(layers)} routers. MaxVio is the busiest expert's load over the mean, "
-        f"less one: {found.mean('max_violation'):.2f} on average here, and 0 where the load is even."
+        f"{len(found.tokens)} pieces of text through {len(layers)} routers. MaxVio is the busiest expert's load divided by the mean, "
+        f"minus one: {found.mean('max_violation'):.2f} on average here, and 0 if the load is equal."
     )
     overview, one = st.columns(2, gap="large")
     with one:
@@ -187,16 +191,16 @@ def routing(arch: core.Architecture) -> None:
 
 
 def _balance(found: Routing, layer: LayerRouting) -> dict[str, str]:
-    """How even the load is: everywhere, and in one layer."""
+    """The balance of the load, in all layers and in one layer."""
     here = f"Layer {layer.layer}: "
     rows = {
         "Entropy of the load, mean of all layers": f"{found.mean('entropy'):.3f} of 1",
-        "Experts that no token reached": f"{found.dead:,} of {found.experts:,}",
+        "Experts without any token": f"{found.dead:,} of {found.experts:,}",
         here + "MaxVio": f"{layer.max_violation:.2f}",
         here + "entropy": f"{layer.entropy:.3f}",
     }
     if layer.changed_by_groups:
-        rows[here + "choices that the group limit changes"] = percent(layer.changed_by_groups)
+        rows[here + "choices changed by the group limit"] = percent(layer.changed_by_groups)
     if layer.changed_by_bias:
-        rows[here + "choices that the selection bias changes"] = percent(layer.changed_by_bias)
+        rows[here + "choices changed by the selection bias"] = percent(layer.changed_by_bias)
     return rows

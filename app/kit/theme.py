@@ -31,7 +31,7 @@ DARK = {
     "idle": "#2a3140", "stream": "#6d7b95", "mtp": "#8a7bc0", "good": "#5fc79f", "bad": "#ff8d85",
 }  # fmt: skip
 
-FONT = "Inter, system-ui, sans-serif"  # assets/inter.woff2 (Latin, Greek, arrows, signs), so that words fit everywhere
+FONT = "Inter, system-ui, sans-serif"  # assets/inter.woff2 (Latin, Greek, arrows, signs), so that texts have the same width everywhere
 
 
 def palette(dark: bool) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""Controls: fields for numbers, forms of an architecture's own values, the workload's row.
+"""Controls: number fields, forms for an architecture's values, the row for the workload.
 
-A widget's key is the path of what it changes, so that it stays itself while the page around it changes. It shows what the
-URL says, or what was refused of it, above the reason.
+A widget's key is the path of what it changes, so that it keeps its identity while the page around it changes. It shows the
+value from the URL, or the refused value above the reason.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,8 +15,8 @@ from .. import state as page
 from .forms import Control
 from .page import wrong
 
-LARGEST = 1e300  # that a browser is shown
-WORKLOAD = {"batch": "Sequences at once", "context": "Tokens in each", "weights": "Weights in", "cache": "Cache in"}
+LARGEST = 1e300  # the largest number shown in a browser
+WORKLOAD = {"batch": "Sequences in parallel", "context": "Tokens in each", "weights": "Weights in", "cache": "Cache in"}
 STEPS = {"batch": 1, "context": 1024}
 AS_SHIPPED = "as shipped"
 
@@ -24,20 +24,20 @@ AS_SHIPPED = "as shipped"
 def number(
     label: str, key: str, value: float | None, step: float | None, change: Callable[..., None], **more: Any
 ) -> None:
-    """A field for a number. Also whole ones are sent as floats: for integers the browser would read 2.5 as 2, 1e6 as 1."""
+    """A field for a number. Whole numbers are also sent as floats, since for integers the browser would read 2.5 as 2 and 1e6 as 1."""
     st.session_state[key] = None if value is None else float(min(max(value, -LARGEST), LARGEST))
     step = None if step is None else float(step)
     st.number_input(label, value=None, key=key, step=step, format="%g", on_change=change, **more)
 
 
 def typed(key: str) -> float | None:
-    """What was given to a field for a number, as an int where it is whole."""
+    """The value of a number field, as an int if it is whole."""
     value = st.session_state[key]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def folded(label: str, key: str, draw: Callable[[], None]) -> None:
-    """Something to open, made only while it is open."""
+    """A section to open, whose content is created only while it is open."""
     box = st.expander(label, key=key, on_change="rerun")
     if box.open:
         with box:
@@ -48,7 +48,7 @@ def folded(label: str, key: str, draw: Callable[[], None]) -> None:
 
 
 def workload(state: page.State) -> None:
-    """The row of controls for what a model is asked to do."""
+    """The row of controls for the workload."""
     refused = page.refusals(state)["workload"]
     for column, (name, words) in zip(st.columns(len(WORKLOAD)), WORKLOAD.items(), strict=True):
         problem, value = refused.get(name), getattr(state.workload, name)
@@ -59,7 +59,7 @@ def workload(state: page.State) -> None:
     for arch in state.archs:
         if state.workload.context > arch.context:
             wrong(
-                f"{arch.title} is meant for at most {arch.context:,} tokens; {state.workload.context:,} are more than it can read."
+                f"{arch.title} is meant for at most {arch.context:,} tokens; {state.workload.context:,} tokens are more than it can read."
             )
 
 
@@ -82,7 +82,7 @@ def _asked(name: str, words: str, value: Any) -> None:
 
 
 def form(state: page.State, name: str, own: list[Control], was: Mapping[str, Any]) -> None:
-    """Widgets for fields of the selected architecture, each of which edits it; `was` gives the preset's values by path."""
+    """Widgets for fields of the selected architecture; each edits its field. `was` has the preset's values by path."""
     refused = page.refusals(state)["fields"]
     with st.container(key=f"form-{name}"):
         for control in own:
@@ -149,5 +149,5 @@ def _widget(control: Control, key: str, label: str) -> None:
 
 
 def _step(value: float | None) -> int:
-    """One at a time for counts, in blocks for widths."""
+    """The step of a number field: 1 for counts, larger for widths."""
     return 64 if value and value >= 128 and value % 64 == 0 else 1

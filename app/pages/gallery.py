@@ -1,16 +1,16 @@
-"""All presets as cards: search, sort, open; or an architecture of one's own."""
+"""All presets as cards: search, sort, open; or open your own architecture."""
 
 import streamlit as st
 
 from app.kit.page import lead, notice, tab, title, wrong
 
-SORTS = ("newest", "oldest", "largest", "smallest", "most active", "fewest active", "least cache a token")
+SORTS = ("newest", "oldest", "largest", "smallest", "most active", "fewest active", "least cache per token")
 
 tab("Architectures of large language models")
 first = st.container()
 title("Architectures of large language models", level=1)
 lead(
-    "Each is built as a real PyTorch model; every picture and every figure is computed from it. Open one to see inside and to change it."
+    "Each is built as a real PyTorch model, and all pictures and figures are computed from it. Open one to look inside and change it."
 )
 with st.container(horizontal=True, vertical_alignment="bottom"):
     wanted = st.text_input(
@@ -23,7 +23,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     order = st.selectbox("Sort", SORTS, key="sort", bind="query-params", width=190)
     own = st.popover("Open your own", icon=":material/add:", width="content")
 
-# The words above are on the screen before torch is loaded.
+# The text above is on the screen before torch is loaded.
 import core  # noqa: E402
 from app import state as page  # noqa: E402
 from app.facts import cost, searched  # noqa: E402
@@ -38,7 +38,7 @@ if problem := page.leave():
 
 
 def key(arch: core.Architecture) -> float:
-    """What the chosen order sorts by, smallest first."""
+    """The sort key of the chosen order, smallest first."""
     match order:
         case "oldest":
             return arch.released.toordinal() if arch.released else 0
@@ -50,7 +50,7 @@ def key(arch: core.Architecture) -> float:
             return -cost(arch).active_parameters
         case "fewest active":
             return cost(arch).active_parameters
-        case "least cache a token":
+        case "least cache per token":
             return cost(arch).kv_bytes_per_token
     return -(arch.released.toordinal() if arch.released else 0)
 

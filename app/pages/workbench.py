@@ -1,4 +1,4 @@
-"""One architecture: its picture, the controls that change it, its memory, its routing, and what the edits did."""
+"""One architecture: its picture, the controls that change it, its memory, its routing, and the effect of the edits."""
 
 import streamlit as st
 
@@ -18,7 +18,7 @@ tab(arch.title)
 
 
 def start() -> None:
-    """Open the preset that was chosen, to do what this one is asked to."""
+    """Open the chosen preset with the workload of this one."""
     if name := st.session_state["start"]:
         page.show(page.opened(preset(name), state))
 
@@ -36,7 +36,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     export(arch)
     copy_button(page.link(state))
 
-if said := st.session_state.pop("said", ""):  # of a model that was opened by its id
+if said := st.session_state.pop("said", ""):  # about a model that was opened by its id
     st.toast(said, icon=":material/compare_arrows:", duration="long")
 headline(state)
 picture, controls = st.columns([2.6, 1], gap="medium")

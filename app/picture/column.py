@@ -1,5 +1,5 @@
-"""The model's own column: bottom-up from the text to the logits, each distinct block once, the residual stream as a
-thick line that passes every part in a loop."""
+"""The model's own column: bottom-up from the text to the logits, each distinct block once, and the residual stream as a
+thick line with a loop around every part."""
 
 import re
 from functools import cache, lru_cache
@@ -14,12 +14,12 @@ from .pen import KINDS, ROLES, Pen, Point, fit, text_width
 WIDTH = 348
 PART_W, PART_H, NORM_W, NORM_H = 186, 46, 160, 22
 ROW = 16  # between the rows of a block
-MOST_ALIKE = 4  # blocks one above the other that differ in sizes alone
-MOST_BLOCKS = 24  # in one picture; more would be higher than anybody scrolls
+MOST_ALIKE = 4  # consecutive blocks that differ only in sizes
+MOST_BLOCKS = 24  # in one picture; more would be too tall to scroll
 
 
 class Column:
-    """Draws the column of a graph with a pen, its panel's left edge at `x`, at most so many blocks.
+    """Draws the column of a graph with a pen, its panel's left edge at `x`, with at most `most` blocks.
 
     `anchors` then says where the topmost box of each part ends on the right: name -> (x, y).
     """
@@ -28,8 +28,8 @@ class Column:
         self.g, self.pen, self.x, self.cx = graph, pen, x, x + WIDTH / 2
         self.children, self.most = children(graph), most
         self.anchors: dict[str, tuple[float, float]] = {}
-        self.edges: dict[str, tuple[float, float]] = {}  # where each part's box ends on the right
-        # Asked for again and again while a block is drawn.
+        self.edges: dict[str, tuple[float, float]] = {}  # the right edge of each part's box
+        # Used many times while a block is drawn.
         for name in ("rows", "sources", "inside", "row", "size"):
             setattr(self, name, cache(getattr(self, name)))
 
@@ -39,7 +39,7 @@ class Column:
         pen.text(cx, top + 12, "next-token logits", "l c")
         panel_top = top + 34
         outside = pen.out
-        pen.out = []  # the panel lies below what is in it, and its height is known last
+        pen.out = []  # the panel is drawn behind its content, but its height is known last
         y = panel_top + 18
         head = self.g.nodes["head"]
         pen.wire([(cx, y), (cx, top + 20)])
@@ -49,7 +49,7 @@ class Column:
         ahead = "mtp" in self.g and any(
             t.startswith("mtp") for s in ("norm", "merge") if s in self.g for t in self.g[s]
         )
-        if ahead:  # reads what the head does
+        if ahead:  # it reads the input of the head
             self.ahead(top, y + 9)
         for name in (name for name in ("norm", "merge") if name in self.g):
             pen.wire([(cx, y + 18), (cx, y)])
@@ -78,7 +78,7 @@ class Column:
         return y + 78
 
     def shown(self) -> list[tuple[str, str]]:
-        """The blocks to draw, from the top, each with words about those that are left out just above it."""
+        """The blocks to draw, from the top, each with a text about the blocks that are left out just above it."""
 
         def more(blocks: list[str], other: str) -> str:
             return f"{sum(self.g.nodes[one]['repeat'] for one in blocks)} more, of other {other}"
@@ -87,7 +87,7 @@ class Column:
         blocks = [n for n in reversed(self.children["model"]) if self.g.nodes[n]["kind"] == "block"]
         for _, group in groupby(blocks, key=self.form):
             alike = list(group)
-            if len(alike) > MOST_ALIKE:  # the first and the last tell what changes
+            if len(alike) > MOST_ALIKE:  # the first and the last show what changes
                 shown += [(alike[0], ""), (alike[-1], more(alike[1:-1], "sizes"))]
             else:
                 shown += [(block, "") for block in alike]
@@ -98,13 +98,13 @@ class Column:
         return shown
 
     def form(self, block: str) -> tuple[tuple[str, str, bool], ...]:
-        """What a block looks like but for its sizes: of all that is in it the kind, the words but for numbers, and whether it sees
-        only so many tokens."""
+        """The look of a block without its sizes: for each node in it, the kind, the text without numbers, and whether its attention
+        is limited."""
         inside = (self.g.nodes[node] for node in sorted(self.inside(block) - {block}))
         return tuple((d["kind"], re.sub(r"[\d.,]+", "", d["label"]), d.get("reach") is None) for d in inside)
 
     def lent(self) -> None:
-        """An arrow beside the blocks from each part whose cache another reads to the one that does."""
+        """An arrow beside the blocks from each part whose cache another part reads to that part."""
         pairs = {
             (self.g.nodes[source]["parent"], self.g.nodes[target]["parent"]): None
             for source, target in self.g.edges
@@ -117,7 +117,7 @@ class Column:
             self.pen.wire([*leave, (side, leave[-1][1]), (side, enter[-1][1]), *reversed(enter)], cls="lent")
 
     def beside(self, part: str, way: int) -> list[Point]:
-        """Out of a part's box on the right, above its middle (-1) or below (1), and around what stands there."""
+        """A path out of a part's box on the right, above its middle (-1) or below (1), around other boxes there."""
         x, y = self.edges[part]
         out = [(x, y + 12 * way)]
         return out if part == self.row(part)[-1] else [*out, (x + 5, out[0][1]), (x + 5, y + (PART_H / 2 + 11) * way)]
@@ -129,7 +129,7 @@ class Column:
         self.pen.box("mtp", x, top + 7, 116, 38, KINDS["mtp"], data["short"], data["facts"][0], data["explain"])
 
     def bottom(self, y: float) -> float:
-        """The embedding, and the position table beside it where there is one; returns its lower edge."""
+        """The embedding, and the position table beside it, if there is one; returns its lower edge."""
         pen, cx = self.pen, self.cx
         embedding = self.g.nodes["embedding"]
         for name in (name for name in ("split", "embedding_norm") if name in self.g):
@@ -195,7 +195,7 @@ class Column:
         return y + height
 
     def rows(self, block: str) -> list[list[str]]:
-        """The block's nodes bottom-up, those side by side that do not wait for one another."""
+        """The block's nodes bottom-up; independent nodes are side by side."""
         inside = self.children.get(block, [])
         rank: dict[str, int] = {}
         for node in inside:
@@ -206,7 +206,7 @@ class Column:
         return rows
 
     def sources(self, node: str) -> dict[str, bool]:
-        """Where the tensors into a node (or a part's inside) come from, as nodes of its own level; True for the residual
+        """The sources of the tensors into a node (or into the inside of a part), as nodes of its own level; True for the residual
         stream that a sum adds to."""
         inner, level = self.inside(node), self.g.nodes[node]["parent"]
         found: dict[str, bool] = {}
@@ -236,7 +236,7 @@ class Column:
         return needs[node] * room / sum(needs.values()), height
 
     def row(self, node: str) -> list[str]:
-        """The nodes that stand side by side with this one, itself among them."""
+        """The nodes that are side by side with this one, including itself."""
         return next(row for row in self.rows(self.g.nodes[node]["parent"]) if node in row)
 
     def node(self, node: str, x: float, y: float, left: float) -> None:
@@ -253,7 +253,7 @@ class Column:
             facts = data["facts"][:2] if len(row) == 1 else [*data["facts"][:1], *(["RoPE"] if rope else [])]
             pen.box(node, x, y, w, h, ROLES[data["role"]], label, " · ".join(facts), data["explain"])
             self.edges[node] = x + w / 2, y
-            after = len(row) - 1 - row.index(node)  # call-outs begin right of all that stand side by side
+            after = len(row) - 1 - row.index(node)  # call-outs begin to the right of all boxes that are side by side
             lift = 8 * (row.index(node) - after)
             self.anchors.setdefault(data["part"], (x + w / 2 + after * (w + 10), y + lift))
             if rope and len(row) == 1:
@@ -265,14 +265,14 @@ class Column:
                 pen.box("beneath", left + 28, y, 46, 24, KINDS["embedding"], beneath["short"], tip=beneath["explain"])
 
     def wires(self, rows: list[list[str]], centres: dict, loop: float, top: float, bottom: float) -> None:
-        """Arrows up the column; the stream thick, and past each step in a loop into its sum."""
+        """Arrows up the column; the stream is thick and has a loop around each step into its sum."""
         pen, cx = self.pen, self.cx
         level = {node: i for i, row in enumerate(rows) for node in row}
         lower = [max(centres[n][1] + self.size(n)[1] / 2 for n in row) for row in rows] + [top]
         streams = {source for node in centres for source, stream in self.sources(node).items() if stream}
 
         def tap(source: str) -> float:
-            """Where the stream leaves the column to pass the step above this source."""
+            """The height at which the loop around the step above this source begins."""
             return lower[level.get(source, -1) + 1] + ROW / 2
 
         def upper(source: str) -> float:
@@ -304,7 +304,7 @@ class Column:
 
 @lru_cache(maxsize=2)
 def children(graph: nx.DiGraph) -> dict[str | None, list[str]]:
-    """What stands in what: a graph's nodes by their parent, in the graph's order."""
+    """A graph's nodes by their parent, in the graph's order."""
     found: dict[str | None, list[str]] = {}
     for name, parent in graph.nodes(data="parent"):
         found.setdefault(parent, []).append(name)
@@ -313,7 +313,7 @@ def children(graph: nx.DiGraph) -> dict[str | None, list[str]]:
 
 @lru_cache(maxsize=2)
 def arrows(graph: nx.DiGraph) -> dict[str | None, list[tuple[str, str, str]]]:
-    """The edges by what their target stands in, in the graph's order: (source, target, what comes from beside the stream)."""
+    """The edges by the parent of their target, in the graph's order: (source, target, input from beside the stream)."""
     found: dict[str | None, list[tuple[str, str, str]]] = {}
     for source, target, beside in graph.edges(data="beside", default=""):
         found.setdefault(graph.nodes[target]["parent"], []).append((source, target, beside))
@@ -327,6 +327,6 @@ def parts(graph: nx.DiGraph, block: str) -> list[dict]:
 
 
 def tint_of(graph: nx.DiGraph, block: str) -> str:
-    """The role that gives a block its tint: what sets it apart from other blocks, experts before all."""
+    """The role that gives a block its tint: the role that distinguishes it from other blocks, experts first."""
     roles = {part["role"] for part in parts(graph, block)}
     return next((role for role in ("experts", "feed_forward", "recurrence") if role in roles), "attention")

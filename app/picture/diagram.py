@@ -1,7 +1,7 @@
-"""The picture of an architecture, drawn from its graph alone: one column for the model, insets that open its parts.
+"""The picture of an architecture, drawn only from its graph: one column for the model, and insets that show the inside of its parts.
 
-A box exists because a module does, an arrow because a tensor flows. The wide layout has the insets beside the column,
-the narrow one below it.
+Each box is a module, each arrow is a tensor. The wide layout has the insets beside the column,
+the narrow one has them below it.
 """
 
 from collections import Counter
@@ -22,7 +22,7 @@ from .ribbon import ribbon
 MARGIN, GAP = 20, 64
 INSET = 560  # width of an inset in the wide layout
 NARROW = 400
-MOST_OPENED = 10  # insets beside a high column
+MOST_OPENED = 10  # insets beside a tall column
 RIBBONS = 260  # height of both ribbons, one above the other
 
 
@@ -36,8 +36,8 @@ def diagram(
 ) -> str:
     """SVG of an architecture's graph.
 
-    `parameters` are those of each role; `selected` is the node to mark; `chosen` gives, for an expert part's name, the
-    experts that one live token was sent to.
+    `parameters` are those of each role; `selected` is the node to mark; `chosen` has, by the name of an expert part, the
+    experts of one live token.
     """
     pen = Pen(selected)
     width = MARGIN + column.WIDTH + GAP + INSET + MARGIN if wide else NARROW
@@ -60,7 +60,7 @@ def diagram(
         callouts(pen, model, insets, x)
     if not wide:
         height = ribbons(x, y + 6, w)
-    elif bottom + RIBBONS < y:  # they stand below a column that is shorter than its insets
+    elif bottom + RIBBONS < y:  # they are below a column that is shorter than its insets
         height = max(ribbons(MARGIN, bottom + 24, column.WIDTH), y - 20)
     else:
         y, half = max(bottom, y - 20) + 24, (width - 2 * MARGIN - GAP / 2) / 2
@@ -81,8 +81,8 @@ def opened(
     width: float,
     room: float,
 ) -> list[Inset]:
-    """The parts that are opened, in the column's order: two that mix tokens and one that does not, of different kinds,
-    then as many others as stand in `room` beside a high column. Of a kind the selected part comes first, else the one with the
+    """The parts with an inset, in the column's order: two mixers and one other part, of different kinds,
+    then as many others as fit in `room` beside a tall column. Of each kind, the selected part comes first, otherwise the one with the
     most boxes."""
     parts = [(node, data) for node, data in graph.nodes(data=True) if "role" in data and data["part"] in anchors]
     boxes: Counter[str] = Counter()
@@ -125,7 +125,7 @@ def within(node: str, parent: str) -> bool:
 
 
 def callouts(pen: Pen, model: Column, insets: list[Inset], right: float) -> None:
-    """A dotted line from each opened part to its inset; both are in the same order, so none cross."""
+    """A dotted line from each opened part to its inset; both are in the same order, so no lines cross."""
     for inset in insets:
         x, y = model.anchors[inset.data["part"]]
         low, high = inset.span
@@ -157,7 +157,7 @@ def layers(graph: nx.DiGraph, pen: Pen, x: float, y: float, width: float) -> flo
 
 
 def shares(parameters: Mapping[str, int], pen: Pen, x: float, y: float, width: float) -> float:
-    """One bar for where the parameters are, the role with most first; returns the lower edge."""
+    """One bar with the share of parameters of each role, largest first; returns the lower edge."""
     totals = dict(sorted(parameters.items(), key=lambda item: -item[1]))
     whole = sum(totals.values()) or 1
     pen.text(x, y + 12, "Where the parameters are", "b")

@@ -1,4 +1,4 @@
-"""A part opened: its traced dataflow as a small layered layout, under its name and words."""
+"""The inside of a part: its traced dataflow as a small layered layout, below its name and text."""
 
 from math import inf
 
@@ -9,12 +9,12 @@ from .layered import GAP_X, Box, Layout, layered, spread
 from .pen import KINDS, Pen, sentences, text_width
 
 PAD = 20
-SMALLEST = 1.5  # a layout is drawn as it is up to so many times the room there is, on a smaller scale
-CORES = ("attention_core", "recurrence")  # where tokens meet
+SMALLEST = 1.5  # a layout may be wider than the panel by this factor; it is then drawn smaller
+CORES = ("attention_core", "recurrence")  # boxes that mix tokens
 
 
 class Inset:
-    """One part of a graph, laid out for a panel of this width. `chosen` are the experts that one token was sent to."""
+    """One part of a graph, laid out for a panel of this width. `chosen` are the experts of one token."""
 
     def __init__(self, graph: nx.DiGraph, part: str, width: float, chosen: tuple[int, ...] = ()):
         self.g, self.part, self.width, self.chosen = graph, part, width, set(chosen)
@@ -26,14 +26,14 @@ class Inset:
         self.lines = 1
         self.layout = self.lay_out()
         room = width - 2 * PAD
-        if self.layout.width > room:  # boxes of two lines are narrower
+        if self.layout.width > room:  # boxes with two lines of text are narrower
             self.lines = 2
             self.layout = self.lay_out()
-        if self.layout.width > SMALLEST * room:  # letters would be too small: boxes stand in more rows
+        if self.layout.width > SMALLEST * room:  # the text would be too small: use more rows
             self.layout = self.lay_out(room)
 
     def lay_out(self, room: float = inf) -> Layout:
-        self.given = {"x": self.data["shape_in"]}  # what comes from outside, with its shape
+        self.given = {"x": self.data["shape_in"]}  # inputs from outside, with their shapes
         for _, target, data in self.g.in_edges(self.inside, data=True):
             if (beside := data.get("beside")) and self.g.nodes[target]["kind"] != "borrowed":
                 self.given[beside] = data["shape"]
@@ -50,24 +50,24 @@ class Inset:
             (end(source, beside), owner[target])
             for source, target, beside in arrows(self.g).get(self.part, ())
             if self.g.nodes[source]["kind"] != "input" and end(source, beside) != owner[target]
-            if not (beside and self.g.nodes[target]["kind"] == "borrowed")  # it says itself where it is read from
+            if not (beside and self.g.nodes[target]["kind"] == "borrowed")  # its own label says where it is read from
         )
         return layered(tuple((key, *size) for key, size in sizes.items()), tuple(edges), room)
 
     def said(self, key: str) -> str:
-        """What comes from outside, with its shape."""
+        """The label of an input from outside, with its shape."""
         shape = ", ".join(f"{n:,}" if isinstance(n, int) else n for n in self.given[key])
         return f"{key} ({shape})"
 
     def shared(self) -> set[str]:
-        """What the shared expert is made of, which is one box: its modules and what happens between them."""
+        """The nodes of the shared expert, which is drawn as one box: its modules and the functions between them."""
         own = {node for node in self.inside if self.g.nodes[node]["path"].startswith(f"{self.part}.shared.")}
         flow = self.g.subgraph(self.inside)
         after = own.union(*(nx.descendants(flow, node) for node in own))
         return after & own.union(*(nx.ancestors(flow, node) for node in own))
 
     def owner(self, node: str) -> str:
-        """The box that a node is drawn as, or in."""
+        """The box that represents or contains a node."""
         return f"{self.part}.shared" if node in self.together else node
 
     def size(self, node: str) -> tuple[float, float]:
@@ -90,14 +90,14 @@ class Inset:
 
     @property
     def routed(self) -> bool:
-        """Whether the experts are ones that a router of the spec's chooses: their grid is its groups."""
+        """Whether the experts are chosen by a `Router`, whose groups then form their grid."""
         return "router" in self.data["config"]
 
     def grid(self) -> "Grid":
         return Grid(self.data["config"], bool(self.chosen), 430 if self.width > 480 else 200)
 
     def label(self, data: dict) -> tuple[str, str]:
-        """What a box is called and how large its tensor is, on two lines where room is short."""
+        """A box's name and the size of its tensor, on two lines if there is little room."""
         name, size = (
             data["path"].rsplit(".", 1)[-1],
             " × ".join(f"{n:,}" for n in data["shape_out"][2:] if isinstance(n, int)),
@@ -125,7 +125,7 @@ class Inset:
 
     @property
     def head(self) -> float:
-        """How much of the height is above the boxes: the name, the words, the arrow that leaves."""
+        """The height above the boxes: for the name, the text, the output arrow."""
         return 40 + 18 * len(self.words) + 22
 
     def draw(self, pen: Pen, x: float, y: float) -> float:
@@ -180,7 +180,7 @@ class Inset:
         pen.wire([(top.x, top.y - top.height / 2), (top.x, top.y - top.height / 2 - 18)])
 
     def widen(self, box: Box, xs: list[float]) -> None:
-        """As wide as what it reads, so that tensors rise straight into it, as far as its neighbours leave room."""
+        """Makes a box as wide as its inputs, so that tensors enter it vertically, as far as its neighbours leave room."""
         beside = [self.layout.boxes[key] for key in self.layout.order[box.rank] if key != box.key]
         low = max([min(xs) - 30, *(b.x + b.width / 2 + GAP_X / 2 for b in beside if b.x < box.x)])
         high = min([max(xs) + 30, *(b.x - b.width / 2 - GAP_X / 2 for b in beside if b.x > box.x)])
@@ -188,14 +188,14 @@ class Inset:
             box.x, box.width = (low + high) / 2, high - low
 
     def last(self) -> str:
-        """The box that the part's output leaves from."""
+        """The box of the part's output."""
         inside = set(self.inside)
         leaving = (a for a, b, beside in self.g.out_edges(self.inside, "beside") if b not in inside and not beside)
         node = next(leaving)
         return self.owner(node)
 
     def route(self, pen: Pen, path: list[str], port: float, lanes: dict[int, list[str]]) -> None:
-        """One tensor's way up: straight through virtual boxes, sideways only between the ranks, a lane a source."""
+        """The path of one tensor: vertical through virtual boxes, horizontal only between the ranks, with one lane per source."""
         boxes, order = self.layout.boxes, self.layout.order
         source = boxes[path[0]]
         points = [(source.x, source.y - source.height / 2)]
@@ -220,10 +220,10 @@ class Inset:
         if key in self.given:
             pen.text(box.x, box.y + 6, self.said(key), "s c")
             return
-        if key not in self.g:  # the shared expert, as one
+        if key not in self.g:  # the shared expert, drawn as one box
             made = [node for node in self.inside if node in self.together]
             width = next((self.g.nodes[n]["shape_out"][-1] for n in made if self.kind(n) == "activation"), 0)
-            facts = f"d_ff {width:,}, always on"
+            facts = f"d_ff {width:,}, always active"
             pen.box(made[0], box.x, box.y, box.width, box.height, KINDS["shared"], "Shared expert", facts)
             return
         data = self.g.nodes[key]
@@ -242,7 +242,7 @@ class Inset:
 
 
 def routed(config: dict) -> str:
-    """How a router chooses, in a few words."""
+    """A short text about how a router chooses."""
     router = config["router"]
     groups = f"{router['top_groups']} of {router['groups']} groups, " if router["top_groups"] < router["groups"] else ""
     chosen = f"{config['top_k']} from a table" if router["hashed"] else f"{groups}top {config['top_k']}"
@@ -250,7 +250,7 @@ def routed(config: dict) -> str:
 
 
 class Grid:
-    """Every routed expert as a cell, in the router's own groups; its cells shrink where there are thousands."""
+    """Every routed expert as a cell, in the router's groups; with thousands of experts the cells are smaller."""
 
     GAP = 12
 
@@ -260,9 +260,7 @@ class Grid:
         self.across = min(self.groups, 8 if room > 300 else 4)
         wanted = (self.each * (5 if self.groups == 1 else 2)) ** 0.5
         even = min((n for n in range(1, min(self.each, 96) + 1) if self.each % n == 0), key=lambda n: abs(n - wanted))
-        self.row = (
-            even if abs(even - wanted) < wanted / 2 else min(self.each, round(wanted))
-        )  # full rows where there are any
+        self.row = even if abs(even - wanted) < wanted / 2 else min(self.each, round(wanted))  # full rows if possible
         self.lines, self.stacks = -(-self.each // self.row), -(-self.groups // self.across)
         self.cell = max(2.2, min(16.0, (room - self.GAP * (self.across - 1)) / (self.row * self.across)))
         said = [f"in {self.groups} groups"] if self.groups > 1 else []
@@ -273,7 +271,7 @@ class Grid:
         self.height = self.stacks * self.lines * self.cell + (self.stacks - 1) * self.GAP + 32 + 16 * len(self.words)
 
     def draw(self, pen: Pen, key: str, box: Box, chosen: set[int]) -> None:
-        """The filled cells are those of one token; groups that it could not choose from are pale."""
+        """The filled cells are the experts of one token; groups that it could not choose from are pale."""
         pen.box(key, box.x, box.y, box.width, box.height, KINDS["experts"], "", tip="Routed experts")
         open_groups = {expert // self.each for expert in chosen}
         group_w, group_h = self.row * self.cell, self.lines * self.cell

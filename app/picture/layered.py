@@ -25,7 +25,7 @@ class Box:
 @dataclass
 class Layout:
     boxes: dict[str, Box]
-    routes: dict[tuple[str, str], list[str]]  # edge -> the boxes it passes through, virtual ones between
+    routes: dict[tuple[str, str], list[str]]  # edge -> the boxes it passes through, including virtual ones
     width: float = 0.0
     height: float = 0.0
     order: list[list[str]] = field(default_factory=list)
@@ -35,13 +35,13 @@ class Layout:
         return sum(_crossings(self, a, b) for a, b in zip(self.order, self.order[1:]))
 
 
-@lru_cache(maxsize=256)  # most edits leave most insets as they were
+@lru_cache(maxsize=256)  # most edits do not change most insets
 def layered(
     sizes: tuple[tuple[str, float, float], ...], edges: tuple[tuple[str, str], ...], room: float = inf
 ) -> Layout:
     """Lay out an acyclic graph of boxes (key, width, height) bottom-up: each edge goes from its source up to its target.
 
-    Ranks that are wider than `room` are staggered: every second box stands one rank lower."""
+    Ranks that are wider than `room` are staggered: every second box is moved one rank lower."""
     by_key = {key: Box(key, width, height) for key, width, height in sizes}
     _rank(by_key, edges)
     _stagger(by_key, room)
@@ -56,8 +56,8 @@ def layered(
 
 
 def _rank(boxes: dict[str, Box], edges: Iterable[tuple[str, str]]) -> None:
-    """As high as the readers allow: a box stands just below the lowest box that reads it; one that nothing reads just
-    above what it reads."""
+    """As high as the readers allow: a box is just below the lowest box that reads it; a box without readers is just
+    above its inputs."""
     readers: dict[str, list[str]] = {key: [] for key in boxes}
     for source, target in edges:
         readers[source].append(target)
@@ -74,7 +74,7 @@ def _rank(boxes: dict[str, Box], edges: Iterable[tuple[str, str]]) -> None:
 
 
 def _stagger(boxes: dict[str, Box], room: float) -> None:
-    """Halve each rank that is too wide, from the top; what stands below it makes way."""
+    """Halve each rank that is too wide, from the top, and move the ranks below it down."""
     rank = 0
     while own := [box for box in boxes.values() if box.rank == rank]:
         if len(own) > 2 and sum(box.width + GAP_X for box in own) > room:
@@ -105,7 +105,7 @@ def _crossings(layout: Layout, upper: list[str], lower: list[str]) -> int:
 
 
 def _sweep(layout: Layout) -> None:
-    """Barycentre sweeps up and down; the best order seen stays."""
+    """Barycentre sweeps up and down; keeps the best order found."""
     links = _links(layout)
     neighbours: dict[str, list[str]] = {key: [] for key in layout.boxes}
     for a, b in links:
@@ -129,13 +129,15 @@ def _sweep(layout: Layout) -> None:
 
 
 def _place(layout: Layout) -> None:
-    """Horizontal positions towards the neighbours' mean, in order and apart; long edges weigh most, so they run straight."""
+    """Horizontal positions near the neighbours' mean, in order and without overlap; long edges weigh most, so that they are straight."""
     boxes = layout.boxes
     near: dict[str, list[str]] = {}
     links = _links(layout)
     leaves, enters = Counter(a for a, _ in links), Counter(b for _, b in links)
     for a, b in links:
-        pull = 8 if leaves[a] == enters[b] == 1 else 1  # the links of a chain pull hardest, so that it stands in a line
+        pull = (
+            8 if leaves[a] == enters[b] == 1 else 1
+        )  # edges of a chain have the largest weight, so that it is a straight line
         near.setdefault(a, []).extend([b] * pull)
         near.setdefault(b, []).extend([a] * pull)
     for rank in layout.order:
@@ -163,12 +165,12 @@ def _place(layout: Layout) -> None:
 
 
 def spread(wanted: list[float], apart: list[float], weights: list[float] | None = None) -> list[float]:
-    """The positions nearest to those wanted that keep their order and distances: pooled adjacent violators."""
+    """The positions nearest to the wanted ones that keep order and distances (pool adjacent violators)."""
     weights = weights or [1.0] * len(wanted)
     offsets = [0.0]
     for distance in apart:
         offsets.append(offsets[-1] + distance)
-    pools: list[tuple[float, float, int]] = []  # mean, weight, how many
+    pools: list[tuple[float, float, int]] = []  # mean, weight, count
     for value, offset, weight in zip(wanted, offsets, weights, strict=True):
         pool = (value - offset, weight, 1)
         while pools and pools[-1][0] >= pool[0]:

@@ -1,4 +1,4 @@
-"""Drawing in SVG: words, wires, boxes. Colours are names of the palette; what came from a person is escaped here."""
+"""Drawing in SVG: texts, wires, boxes. Colours are names of the palette; texts from users are escaped here."""
 
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from unicodedata import category, east_asian_width
 from ..kit.theme import FONT
 
 Point = tuple[float, float]
-MARKS = ("Mn", "Me", "Cf")  # letters without a width of their own
+MARKS = ("Mn", "Me", "Cf")  # characters without their own width
 
-# What each class of words and lines says: a style sheet in the app, written out on each element in a file.
+# The style of each class of texts and lines: a style sheet in the app, attributes of each element in a file.
 TEXT = f"font-family:{FONT};fill:var(--ink)"
 CLASSES = {
     "c": "text-anchor:middle", "e": "text-anchor:end",
@@ -71,7 +71,7 @@ class Pen:
         points = straightened(points)
         end = points[-1]
         dx, dy = _direction(points[-2], end)
-        if head:  # the line ends inside its head
+        if head:  # the line ends inside the arrow head
             points = [*points[:-1], (end[0] - 4 * dx, end[1] - 4 * dy)]
         path = f"M{points[0][0]:.1f} {points[0][1]:.1f}"
         for before, here, after in zip(points, points[1:], points[2:]):
@@ -133,9 +133,9 @@ class Pen:
         return ' class="on"' if node and node == self.selected else ""
 
 
-@lru_cache(maxsize=16_384)  # the same words are measured at every edit
+@lru_cache(maxsize=16_384)  # the same texts are measured at every edit
 def text_width(text: str, size: float = 13.5) -> float:
-    """About as wide as the text will be."""
+    """The approximate width of a text."""
     narrow, broad = sum(c in "iljt.,:;|'()[] ·f1" for c in text), sum(c in "mwMWABCDGHNOQRU%—→" for c in text)
     square = marks = 0
     if not text.isascii():
@@ -144,7 +144,7 @@ def text_width(text: str, size: float = 13.5) -> float:
 
 
 def fit(words: str, width: float, size: float) -> str:
-    """The words, cut with an ellipsis where they would not fit."""
+    """The text, shortened with an ellipsis if it does not fit."""
     if text_width(words, size) <= width:
         return words
     most = bisect_right(range(len(words)), width, key=lambda n: text_width(words[:n] + "…", size)) - 1
@@ -163,7 +163,7 @@ def wrap(words: str, width: float, size: float) -> list[str]:
 
 
 def sentences(words: str, width: float, size: float, lines: int) -> list[str]:
-    """As many whole sentences as fit in so many lines, the first one in any case."""
+    """As many whole sentences as fit in `lines` lines; always at least the first one."""
     whole = words.split(". ")
     for count in range(len(whole), 0, -1):
         text = ". ".join(whole[:count]).rstrip(".") + "."
@@ -174,7 +174,7 @@ def sentences(words: str, width: float, size: float, lines: int) -> list[str]:
 
 
 def straightened(points: list[Point]) -> list[Point]:
-    """Without the points that a straight line passes anyway."""
+    """The points without those that lie on a straight line."""
     out = points[:1]
     for here, after in zip(points[1:], points[2:]):
         if not (out[-1][0] == here[0] == after[0] or out[-1][1] == here[1] == after[1]) and here != out[-1]:

@@ -1,4 +1,4 @@
-"""What a link's preview shows: name, figures and the upper part of the picture."""
+"""The preview of a link: name, figures and the upper part of the picture."""
 
 from html import escape
 
@@ -13,7 +13,7 @@ from .pen import Pen, fit, text_width, wrap
 from .standalone import png, standalone
 
 WIDTH, HEIGHT, EDGE = 1200, 630, 60
-ZOOM = 1.2  # of the column, so that its words can be read in a small preview
+ZOOM = 1.2  # of the column, so that its text is readable in a small preview
 
 
 @kept(16_000_000)
@@ -23,13 +23,13 @@ def preview(arch: core.Architecture) -> bytes:
 
 
 def card(arch: core.Architecture) -> str:
-    """SVG of the same: words left, the model's column right, as far down as there is room."""
+    """SVG of the same: text on the left, the model's column on the right, as far down as there is room."""
     g, pen = graph(arch), Pen()
     left = WIDTH - 2 * EDGE - column.WIDTH * ZOOM - 56
     when = f"{arch.released:%b %Y}" if arch.released else ""
     who = " · ".join(piece for piece in (arch.organisation, when, edited(arch)) if piece)
     pen.text(EDGE, 88, fit(who, left - 130, 22), "s", more=_size(22))
-    for i, role in enumerate(("attention", "feed_forward", "experts")):  # the app's own mark
+    for i, role in enumerate(("attention", "feed_forward", "experts")):  # the logo
         mark = f'x="{EDGE + left - 98:.1f}" y="{70.5 + 7 * i}" width="20" height="4.6" rx="1.4"'
         pen.out.append(f'<rect {mark} style="fill:var(--{role})"/>')
     pen.text(EDGE + left, 88, "Strata", "h e", more=_size(22))
@@ -42,7 +42,7 @@ def card(arch: core.Architecture) -> str:
     layers(g, pen, 0, 0, left / 1.5)
     pen.out.append("</g>")
     drawn = Pen()
-    bottom = Column(g, drawn, 0, most=8).draw(0) * ZOOM  # the lower half of them is out of sight
+    bottom = Column(g, drawn, 0, most=8).draw(0) * ZOOM  # the lower half is not visible
     top = max((HEIGHT - bottom) / 2, 34)
     pen.out.append(f'<g transform="translate({WIDTH - EDGE - column.WIDTH * ZOOM:.1f} {top:.1f}) scale({ZOOM})">')
     pen.out += [*drawn.out, "</g>"]
@@ -57,7 +57,7 @@ def _size(pixels: float) -> str:
 
 
 def _title(pen: Pen, title: str, width: float) -> float:
-    """The name, on one line where it fits, else on two; returns the last line's foot."""
+    """The name, on one line if it fits, otherwise on two; returns the lower edge of the last line."""
     for pixels, most in ((64, 1), (54, 1), (46, 1), (46, 2), (36, 2)):
         lines = wrap(title, width, pixels)
         if len(lines) <= most and all(text_width(line, pixels) <= width for line in lines):
@@ -72,7 +72,9 @@ def _title(pen: Pen, title: str, width: float) -> float:
 def _figures(arch: core.Architecture) -> dict[str, str]:
     c = cost(arch)
     kept = (
-        {"of cache a token": size(c.kv_bytes_per_token)} if c.kv_bytes_per_token else {"of states": size(c.state_bytes)}
+        {"of cache per token": size(c.kv_bytes_per_token)}
+        if c.kv_bytes_per_token
+        else {"of states": size(c.state_bytes)}
     )
     some = c.active_parameters != c.parameters
     share = {"active": figure(c.active_parameters)} if some else {"of weights": size(c.weight_bytes)}

@@ -1,4 +1,4 @@
-"""Every layer of a model as a narrow column, in order: what mixes tokens above, what works on each below."""
+"""Every layer of a model as a narrow column, in order: mixers above, parts that work on single tokens below."""
 
 from collections.abc import Sequence
 from html import escape
@@ -21,7 +21,7 @@ def ribbon(
     tips: Sequence[str] = (),
     nodes: Sequence[str] = (),
 ) -> None:
-    """Draw the layers side by side; a limited reach is a shorter bar. What a layer's click selects is its node."""
+    """Draw the layers side by side; a limited attention span is a shorter bar. A click on a layer selects its node."""
     step, half = width / len(layers), height / 2
     w = max(step - (1.6 if step > 5 else 0.5 if step > 2 else 0.2), 0.4)
     for i, parts in enumerate(layers):

@@ -1,6 +1,6 @@
-"""A picture as a file that looks alike everywhere: colours written out, words as outlines of the app's own letters.
+"""A picture as a file that looks the same everywhere: explicit colours, texts as outlines of the app's font.
 
-CairoSVG, resvg and Inkscape know no custom properties and load no font from a style sheet, so a file needs neither.
+CairoSVG, resvg and Inkscape do not support custom properties or fonts from a style sheet, so a file uses neither.
 """
 
 import re
@@ -20,14 +20,14 @@ FONT = ASSETS / "inter.woff2"
 SVG, XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 ET.register_namespace("", SVG[1:-1])
 ET.register_namespace("xlink", XLINK[1:-1])
-FALLBACK = "sans-serif, Noto Sans, DejaVu Sans, Liberation Sans, Arial"  # resvg knows fonts by their own names alone
-INTERACTIVE = ("class", "style", "data-node", "tabindex", "role")  # what clicks, keys and the style sheet need
+FALLBACK = "sans-serif, Noto Sans, DejaVu Sans, Liberation Sans, Arial"  # resvg finds fonts only by their exact names
+INTERACTIVE = ("class", "style", "data-node", "tabindex", "role")  # attributes for clicks, keys and the style sheet
 
 
 def standalone(svg: str, dark: bool = False, boxes: bool = False) -> str:
-    """What a pen drew, as a file: each element's style as its own attributes, on the palette's page.
+    """A pen's drawing as a file: each element's style as attributes, on the palette's page colour.
 
-    What the app's letters lack stays text, in a font of the reader's; with `boxes` it is a box a letter, which needs no font.
+    Characters that the app's font lacks stay text, in a font of the viewer; with `boxes` each becomes a box, which needs no font.
     """
     root = ET.fromstring(svg)
     for sheet in root.findall(f"{SVG}style"):
@@ -52,12 +52,12 @@ def standalone(svg: str, dark: bool = False, boxes: bool = False) -> str:
 
 
 def png(svg: str, width: int) -> bytes:
-    """A standalone picture as a PNG so many pixels wide."""
+    """A standalone picture as a PNG of this width in pixels."""
     return bytes(resvg_py.svg_to_bytes(svg_string=svg, width=width, skip_system_fonts=True))
 
 
 def _style(element: ET.Element, dark: bool) -> dict[str, str]:
-    """What an element's tag, its classes and its own style say, by property."""
+    """The style of an element from its tag, its classes and its own style, by property."""
     said = [TEXT] if element.tag == f"{SVG}text" else []
     said += [CLASSES[name] for name in element.get("class", "").split() if name in CLASSES]
     return dict(_declarations(";".join([*said, element.get("style", "")]), dark))
@@ -73,16 +73,16 @@ def _declarations(css: str, dark: bool) -> tuple[tuple[str, str], ...]:
 
 
 def _outlined(text: ET.Element, style: dict[str, str], outlines: dict[str, str], boxes: bool) -> ET.Element:
-    """A text as outlines, each of which stands once in `outlines`."""
+    """A text as outlines; each outline is stored once in `outlines`."""
     words = re.sub("[ \t\r\n]+", " ", text.text or "").strip(" ")
     size, weight = float(style.pop("font-size", "16px")[:-2]), int(style.pop("font-weight", "400"))
     anchor, _ = style.pop("text-anchor", "start"), style.pop("font-family")
     group = ET.Element(f"{SVG}g", {"role": "img", "aria-label": words, **style})
     at, scale = 0.0, size / _face().upem
     kinds = "".join(map(_kind, words))
-    for found in re.finditer("u([um ]*[um])?|[km ]+", kinds):  # a phrase that the letters lack stays whole
+    for found in re.finditer("u([um ]*[um])?|[km ]+", kinds):  # a phrase with missing characters is not split
         run, lacking = words[found.start() : found.end()], found[0].startswith("u")
-        width = text_width(run, size) if lacking else 0.0  # in whichever font, it is made to fit
+        width = text_width(run, size) if lacking else 0.0  # it is scaled to this width in any font
         if lacking and not boxes:
             form = {"font-family": FALLBACK, "font-size": f"{size:g}", "font-weight": str(weight)}
             piece = ET.SubElement(group, f"{SVG}text", {"x": f"{at:.2f}", **form, "textLength": f"{width:.2f}"})
@@ -131,13 +131,13 @@ def _has(letter: str) -> bool:
 
 
 def _kind(letter: str) -> str:
-    """A space; a mark, which goes with the letter before it; a letter that there is ("k"nown), or one that is lacking."""
+    """A space; a mark, which goes with the letter before it; a known character ("k"), or one that the font lacks ("u")."""
     return " " if letter == " " else "m" if category(letter) in MARKS else "k" if _has(letter) else "u"
 
 
 @lru_cache(maxsize=8192)
 def _shaped(words: str, weight: int) -> tuple[tuple[tuple[int, int, int], ...], int]:
-    """The glyphs of a run with their places, and the width of all, in the font's units."""
+    """The glyphs of a run with their positions, and the total width, in the font's units."""
     run = hb.Buffer()
     run.add_str(words)
     run.guess_segment_properties()
@@ -157,7 +157,7 @@ def _outline(glyph: int, weight: int) -> str:
 
 
 class _Outline:
-    """An outline as a path in whole units of the font, each point given from the one before."""
+    """An outline as a path in whole units of the font, with each point relative to the one before."""
 
     def __init__(self):
         self.path: list[str] = []
