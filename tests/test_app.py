@@ -402,7 +402,7 @@ def test_a_pasted_name_or_link_opens(text):
         " \u00a0\n": "this is empty; give a config.json",
         "a small model, please": "this is none of these; give a config.json",
         "![x](http://foreign.test)": "this is none of these; give a config.json",
-        "Qwen/Qwen3-0.6B": "a model on the Hugging Face Hub is opened as hf:Qwen/Qwen3-0.6B",
+        "Qwen/Qwen3-0.6B": "to open a model on the Hugging Face Hub, give hf:Qwen/Qwen3-0.6B",
         "gtp2": "'gtp2' is not a preset; near it are gpt2",
     }.items(),
 )
