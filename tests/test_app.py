@@ -403,7 +403,7 @@ def test_a_pasted_name_or_link_opens(text):
         "a small model, please": "this is none of these; give a config.json",
         "![x](http://foreign.test)": "this is none of these; give a config.json",
         "Qwen/Qwen3-0.6B": "to open a model on the Hugging Face Hub, give hf:Qwen/Qwen3-0.6B",
-        "gtp2": "'gtp2' is not a preset; near it are gpt2",
+        "gtp2": "'gtp2' is not a preset; give a name such as gpt2",
     }.items(),
 )
 def test_what_cannot_be_opened_is_told_what_can(text, said):

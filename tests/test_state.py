@@ -63,7 +63,7 @@ def test_another_model_takes_the_place_of_the_selected_one():
     ("params", "said"),
     [
         ({"m": ["gpt2"] * (MOST + 1)}, "m: 5 architectures are more than a page shows; give at most 4"),
-        ({"m": ["gpt2", "gtp2"]}, "'gtp2' is not a preset; near it are gpt2"),
+        ({"m": ["gpt2", "gtp2"]}, "'gtp2' is not a preset; give a name such as gpt2"),
         ({"m": ["gpt2", "s1.x"]}, "damaged"),
         ({"m": ["gpt2", ""]}, "is not a preset"),
         ({"m": ["gpt2", "gpt2"], "batch": "0"}, "batch: give 1 to"),
