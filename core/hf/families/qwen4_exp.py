@@ -44,7 +44,7 @@ def read(config: Config, model_type: str) -> dict:
     usual = ["linear_attention" if (layer + 1) % every else "indexed_attention" for layer in range(depth)]
     types = pieces.layer_types(config, depth, usual, "linear_attention", "indexed_attention", "full_attention")
     order = ["delta" if word == "linear_attention" else "attention" for word in types]
-    attention = pieces.attention(config, value["d_model"], heads=16, kv_heads=2, head_dim=256)
+    attention = keys.read(config, keys.attention(16, 2, 256), {"d_model": value["d_model"]})["attention"]
     gate = config.take("output_gate_type", str, config.take("hidden_act", str, "silu"))
     if gate not in ("silu", "swish", "sigmoid"):
         raise config.refuse("output_gate_type", "only silu or sigmoid is supported")

@@ -12,12 +12,14 @@ from ...parts.shared_block import SharedBlock
 from ...spec import MAX_LAYERS, Architecture, Unsupported
 from ..reading import keys, pieces, rotary
 from ..reading.config import Config
+from ..reading.keys import Always, Key
 from ..reading.pieces import unless
 from ..weights import tensors
 from ..weights.checkpoint import Source, Sources
 from ..weights.tensors import one
 from .like_llama import Family
-from .mamba import Rank
+from .mamba import inner as inner_of
+from .mamba import selective
 from .nemotron_h import mamba2_sources, step_limits
 
 ALONE = {"norm": "none"}  # the block has norms of its own inside
@@ -27,6 +29,22 @@ NEUTRAL = (
     "use_conv_bias", "mamba_headdim", "kv_channels", "num_query_groups", "ffn_hidden_size", "state_size", "conv_dimension",
     "use_low_rank_mamba_proj", "use_shared_mlp_adapter", "rope_theta", "lora_rank", "use_shared_block_lora", "add_bias_linear",
 )  # fmt: skip
+ZAMBA = (
+    *selective(
+        "mamba_d_state", "mamba_dt_rank", "mamba_d_conv", "mamba_proj_bias", "mamba_conv_bias", "hidden_mamba_act"
+    ),
+    Key("n_mamba_heads", "mamba.heads", 2),
+    inner_of("mamba_expand"),
+)  # fmt: skip
+ZAMBA2 = (
+    Always("mamba", kind="mamba2"),
+    Key("n_mamba_heads", "mamba.heads", 8),
+    Key("mamba_d_state", "mamba.state_size", 64),
+    Key("mamba_ngroups", "mamba.groups", 1),
+    Key("mamba_d_conv", "mamba.kernel", 4),
+    Key("add_bias_linear", "mamba.bias", False),
+    Key("time_step_min", "mamba.step_min", 1e-3),
+)
 
 
 def _sizes(config: Config, d_model: int) -> dict:
@@ -46,7 +64,7 @@ def _shared(config: Config, d_model: int, *, heads: int, kv_heads: int | None, d
         "head_dim": head_dim,
         "scale": (head_dim / 2) ** -0.5,
     }
-    feed_forward = pieces.dense(config, d_ff, default="gelu") | unless(False, bias=bias)
+    feed_forward = keys.read(config, keys.feed_forward(d_ff, usual="gelu"))["dense"] | unless(False, bias=bias)
     return {"kind": "shared_block", "attention": attention, "feed_forward": feed_forward}
 
 
@@ -66,16 +84,7 @@ def _read_zamba(config: Config, model_type: str) -> dict:
     d_model, depth = value["d_model"], config.depth("num_hidden_layers", 76)
     period, offset = config.count("attn_layer_period", 6), config.count("attn_layer_offset", 4, least=0)
     usual = ["mamba", "mamba", "hybrid", *("hybrid" if n % period == offset else "mamba" for n in range(depth - 3))]
-    part = {
-        "kind": "mamba",
-        "inner": config.count("mamba_expand", 2) * d_model,
-        "heads": config.count("n_mamba_heads", 2),
-        "state_size": config.count("mamba_d_state", 16),
-    }
-    part |= keys.read(config, (Rank("mamba_dt_rank", "mamba.step_rank"),), {"d_model": d_model})["mamba"]
-    part |= unless(4, kernel=config.count("mamba_d_conv", 4)) | pieces.mixed(config, "hidden_mamba_act")
-    part |= unless(True, conv_bias=config.take("mamba_conv_bias", bool, True))
-    part |= unless(False, bias=config.take("mamba_proj_bias", bool, False))
+    part = keys.read(config, ZAMBA, {"d_model": d_model})["mamba"]
     shared = _shared(config, d_model, heads=16, kv_heads=16, d_ff=14_848) | unless(True, tied=value["tied_embeddings"])
     step = {"parts": ["shared"], "aside": True, "residual": ALONE}
     blocks = [[step, "mamba"] if hybrid else ["mamba"] for hybrid in _kinds(config, usual)]
@@ -95,15 +104,8 @@ def _read_zamba2(config: Config, model_type: str) -> dict:
     config.expect("mamba_headdim", inner // heads)
     config.expect("gated_linear_unit", True)
     config.expect("expansion_factor", config.raw.get("mamba_expand", 2))
-    part = {
-        "kind": "mamba2",
-        "heads": heads,
-        "head_dim": inner // heads,
-        "state_size": config.count("mamba_d_state", 64),
-    }
-    part |= unless(1, groups=config.count("mamba_ngroups", 1)) | unless(4, kernel=config.count("mamba_d_conv", 4))
-    part |= unless(False, bias=bias) | unless(value["norm"]["eps"], out_eps=1e-5)
-    part |= unless(0.0, step_min=config.take("time_step_min", float, 1e-3))
+    part = keys.read(config, ZAMBA2)["mamba"] | {"head_dim": inner // heads}
+    part |= unless(value["norm"]["eps"], out_eps=1e-5)
     if "step_max" in step_limits(config, "time_step_limit"):
         raise config.refuse("time_step_limit", "to its class time_step_min is the least step, and there is no largest")
     shared = _shared(config, d_model, heads=32, kv_heads=None, d_ff=4 * d_model, bias=bias)
@@ -156,11 +158,8 @@ def _write(arch: Architecture, name: str) -> dict:
 
 def _write_zamba(arch: Architecture) -> dict:
     part, _ = pieces.made_of(arch, {"mamba": Mamba, "shared": SharedBlock | None}, NoPosition, ())
-    return _write(arch, "Zamba") | {
-        "mamba_expand": part.inner // arch.d_model, "n_mamba_heads": part.heads, "mamba_d_state": part.state_size,
-        "mamba_dt_rank": part.step_rank, "mamba_d_conv": part.kernel, "mamba_conv_bias": part.conv_bias, "mamba_proj_bias": part.bias,
-        "hidden_mamba_act": pieces.write_activation(part.activation),
-    }  # fmt: skip
+    written = _write(arch, "Zamba") | keys.write(arch, ZAMBA)
+    return written | {"mamba_expand": part.inner // arch.d_model}
 
 
 def _write_zamba2(arch: Architecture) -> dict:
@@ -168,10 +167,8 @@ def _write_zamba2(arch: Architecture) -> dict:
     names = list(dict.fromkeys(name for name in _blocks(arch) if name))
     if len({arch.parts[name] for name in names}) > 1:
         raise Unsupported("parts: in this family the shared blocks are alike")
-    written = _write(arch, "Zamba2") | {
-        "mamba_expand": part.inner // arch.d_model, "n_mamba_heads": part.heads, "mamba_d_state": part.state_size,
-        "mamba_ngroups": part.groups, "mamba_d_conv": part.kernel, "add_bias_linear": part.bias, "time_step_min": part.step_min,
-        "num_mem_blocks": max(len(names), 1), "use_mem_rope": arch.position.kind == "rope",
+    written = _write(arch, "Zamba2") | keys.write(arch, ZAMBA2) | {
+        "mamba_expand": part.inner // arch.d_model, "num_mem_blocks": max(len(names), 1), "use_mem_rope": arch.position.kind == "rope",
     }  # fmt: skip
     if names:
         shared = arch.parts[names[0]]
@@ -265,6 +262,6 @@ def _ignored(name: str) -> bool:
 
 
 FAMILIES = [
-    Family("zamba", _read_zamba, _write_zamba, _zamba_sources),
-    Family("zamba2", _read_zamba2, _write_zamba2, _zamba2_sources, _ignored),
+    Family("zamba", _read_zamba, _write_zamba, _zamba_sources, KEYS=ZAMBA),
+    Family("zamba2", _read_zamba2, _write_zamba2, _zamba2_sources, _ignored, KEYS=ZAMBA2),
 ]

@@ -48,20 +48,6 @@ def write_heads(part: Attention | None) -> dict:
     return keys.write(None, keys.heads(...), attention=part)
 
 
-def attention(config: Config, d_model: int, *, biased: str | None = "attention_bias", **defaults: Any) -> dict:
-    """Softmax attention; `biased` is the key that gives it biases."""
-    bias = keys.read(config, keys.switch("bias", (biased, False) if biased else None))
-    return {"kind": "attention"} | heads(config, d_model, **defaults) | bias
-
-
-def dense(
-    config: Config, d_ff: int, *, biased: str | None = None, act: str = "hidden_act", default: str = "silu"
-) -> dict:
-    """A gated feed-forward network of intermediate_size; `act` is the key of its activation, `biased` that of its biases."""
-    entries = keys.feed_forward(d_ff, act, default, bias=(biased, False) if biased else None)
-    return keys.read(config, entries)["dense"]
-
-
 def write_dense(part: FeedForward) -> dict:
     return keys.write(None, keys.feed_forward(...), dense=part)
 
@@ -70,11 +56,6 @@ def activation(config: Config, key: str = "hidden_act", default: str = "silu", g
     """The spec's name of the activation that `key` names."""
     form = keys.GATED_ACTIVATION if gated else keys.PLAIN_ACTIVATION
     return keys.read(config, (Key(key, "name", default, form=form),))["name"]
-
-
-def mixed(config: Config, key: str = "hidden_act") -> dict:
-    """The activation inside a recurrent part: of its convolution, or of its queries, keys and values."""
-    return {"activation": activation(config, key, gated=False)}
 
 
 def write_scalar(part: Attention) -> float:
