@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from .spec import Architecture, Step, Unsupported, parse
+from pydantic import ValidationError
+
+from .spec import FRAME, MAX_LAYERS, Architecture, Segment, Step, Unsupported, parse
 
 Block = list[Any]  # steps as the spec writes them: names, lists of names, mappings
 
@@ -36,10 +38,11 @@ def first(arch: Architecture, count: int, name: str, otherwise: str | None = Non
 
 def _placed(arch: Architecture, name: str, here: Callable[[int], bool], otherwise: str | None) -> Architecture:
     """The part `name` in these layers only, in place of the part with the same task there."""
-    for known in filter(None, (name, otherwise)):
-        _known(arch, known)
+    _known(arch, name)
     mixes = arch.parts[name].mixes
     alike = {other for other, part in arch.parts.items() if part.mixes is mixes}
+    if otherwise and otherwise not in alike - {name}:
+        raise Unsupported(f"otherwise: give a part that stands in the same place ({', '.join(sorted(alike - {name})) or 'there is none'})")
     counts = Counter(p for block in arch.sequence for step in block for p in step.parts if p in alike - {name})
     usual = otherwise or next(iter(dict(counts.most_common(1))), None)
     blocks = []
@@ -71,6 +74,8 @@ def repeated(arch: Architecture, segment: int, times: int) -> Architecture:
     tree = arch.model_dump(mode="json", exclude_defaults=True)
     segments = tree["layers"]
     _within("segment", segment, len(segments))
+    if not 0 <= times <= MAX_LAYERS:
+        raise Unsupported(f"repeat: give 0 to {MAX_LAYERS:,} (not {times:,})")
     if times == 0:
         return _used(tree | {"layers": [*segments[:segment], *segments[segment + 1 :]]})
     segments[segment]["repeat"] = times
@@ -80,8 +85,14 @@ def repeated(arch: Architecture, segment: int, times: int) -> Architecture:
 def inserted(arch: Architecture, layer: int, block: Block) -> Architecture:
     """A new layer before this one; if `layer` is the depth, it becomes the last."""
     _within("layer", layer, arch.depth + 1)
+    try:
+        steps = Segment(blocks=(block,)).blocks[0] if isinstance(block, list | tuple) else None
+    except ValidationError:
+        steps = None
+    if steps is None:
+        raise Unsupported(f"block: give a list of parts, such as [{', '.join(parts_of(arch.sequence[0]))}]")
     blocks = _blocks(arch)
-    return layered(arch, [*blocks[:layer], block, *blocks[layer:]])
+    return layered(arch, [*blocks[:layer], _plain(steps), *blocks[layer:]])
 
 
 def removed(arch: Architecture, layer: int) -> Architecture:
@@ -115,6 +126,9 @@ def variant(arch: Architecture, name: str, new: str, fields: dict[str, Any], lay
         blocks[layer] = [_renamed(step, name, new) for step in blocks[layer]]
     tree = arch.model_dump(mode="json", exclude_defaults=True)
     tree["parts"][new] = tree["parts"][name] | fields
+    tree["precision"] = _formats(tree, name, new) | tree.get("precision", {})
+    if all(name not in [part for step in block for part in _names(step)] for block in blocks):
+        _follow(tree, arch, name, new)  # no layer has what they read by the old name
     return _used(tree | {"layers": folded(blocks)})
 
 
@@ -134,17 +148,25 @@ def renamed(arch: Architecture, name: str, new: str) -> Architecture:
         mtp["block"] = block(mtp["block"])
         if "further" in mtp:
             mtp["further"] = [block(steps) for steps in mtp["further"]]
-    for reader, part in arch.parts.items():
-        for read in (read for read in part.reads(arch.d_model) if read.source == name):
-            tree["parts"][reader][read.field] = new
+    _follow(tree, arch, name, new)
     tree["parts"] = {new if part == name else part: value for part, value in tree["parts"].items()}
     if "precision" in tree:
-        paths = {path: path.partition(".") for path in tree["precision"]}
-        tree["precision"] = {
-            "".join((new, *rest)) if root == name else path: tree["precision"][path]
-            for path, (root, *rest) in paths.items()
-        }
+        others = {path: fmt for path, fmt in tree["precision"].items() if path.partition(".")[0] != name}
+        tree["precision"] = others | _formats(tree, name, new)
     return parse(tree)
+
+
+def _formats(tree: dict[str, Any], name: str, new: str) -> dict[str, str]:
+    """What is said of a part's stored formats, as said of another one."""
+    paths = [(path.partition("."), fmt) for path, fmt in tree.get("precision", {}).items()]
+    return {new + dot + rest: fmt for (root, dot, rest), fmt in paths if root == name}
+
+
+def _follow(tree: dict[str, Any], arch: Architecture, name: str, new: str) -> None:
+    """Parts that read what `name` lends read it of `new`."""
+    for reader, part in arch.parts.items():
+        for read in (read for read in part.reads(arch.d_model) if read.lender and read.source == name):
+            tree["parts"][reader][read.field] = new
 
 
 def _used(tree: dict[str, Any]) -> Architecture:
@@ -158,12 +180,17 @@ def _used(tree: dict[str, Any]) -> Architecture:
     gone = tree["parts"].keys() - used
     parts = {name: part for name, part in tree["parts"].items() if name in used}
     precision = {path: fmt for path, fmt in tree.get("precision", {}).items() if path.partition(".")[0] not in gone}
-    return parse(tree | {"parts": parts} | ({"precision": precision} if precision else {}))
+    rest = {key: value for key, value in tree.items() if key != "precision"}
+    return parse(rest | {"parts": parts} | ({"precision": precision} if precision else {}))
 
 
 def _blocks(arch: Architecture) -> list[Block]:
     """The block of every layer, in the form of the spec."""
-    return [[step.model_dump(mode="json", exclude_defaults=True) for step in block] for block in arch.sequence]
+    return [_plain(block) for block in arch.sequence]
+
+
+def _plain(block: Sequence[Step]) -> Block:
+    return [step.model_dump(mode="json", exclude_defaults=True) for step in block]
 
 
 def parts_of(block: Sequence[Step]) -> list[str]:
@@ -191,6 +218,13 @@ def _renamed(step: Any, name: str, new: str) -> Any:
 def _known(arch: Architecture, name: str) -> None:
     if name not in arch.parts:
         raise Unsupported(f"parts.{name}: {arch.title} has no such part; it has {', '.join(arch.parts)}")
+
+
+def _free(arch: Architecture, name: str) -> None:
+    if name in arch.parts:
+        raise Unsupported(f"parts.{name}: there is such a part already; choose another name")
+    if name in FRAME:
+        raise Unsupported(f"parts.{name}: `precision` calls something else so; choose another name")
 
 
 def _within(what: str, index: int, count: int) -> None:

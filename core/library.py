@@ -26,8 +26,15 @@ _AROUND = string.whitespace + MARK + "\"'`<>(),;"  # characters that may surroun
 @lru_cache(maxsize=1)
 def _raw() -> dict[str, dict[str, Any]]:
     """Every preset file's mapping, in order of release."""
-    found = {path.stem: read_yaml(path.read_text(encoding="utf-8")) for path in FOLDER.glob("*.yaml")}
+    found = {path.stem: _file(path) for path in FOLDER.glob("*.yaml")}
     return dict(sorted(found.items(), key=lambda item: (str(item[1].get("released", "")), item[0])))
+
+
+def _file(path: Path) -> dict[str, Any]:
+    try:
+        return read_yaml(path.read_text(encoding="utf-8"))
+    except Unsupported as error:
+        raise Unsupported(f"presets/{path.name}: {error}") from None
 
 
 def presets() -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .parts.base import GIVEN, Part, Read, Shape, check_channels
+from .parts.base import Part, Read, Shape, check_channels
 
 if TYPE_CHECKING:
     from .spec import Architecture
@@ -33,25 +33,24 @@ def links(arch: "Architecture") -> Iterator[Link]:
     if not any(reads.values()):
         return
     lends = {name: part.lends(arch.d_model) for name, part in arch.parts.items()}
-    latest: dict[
-        str, dict[str, tuple[int, str]]
-    ] = {}  # what is lent -> the parts that lend it, the last one last -> where
+    # What is lent -> the parts that have lent it so far, the last one last -> the layer and the module's name.
+    latest: dict[str, dict[str, tuple[int, str]]] = {}
     for layer, block in enumerate(arch.sequence):
         times: Counter[str] = Counter()
         for name in (name for step in block for name in step.parts):
             times[name] += 1
             own = f"{name}_{times[name]}" if times[name] > 1 else name
             for read in reads[name]:
-                if read.source == "layer":
+                if not read.lender:
                     yield Link(layer, own, read, layer, own)
                     continue
                 lenders = latest.get(read.lender, {})
                 source = next(reversed(lenders), "") if read.source == "previous" else read.source
                 if source not in lenders:
-                    raise ValueError(
-                        f"parts.{name}.{read.field}: no layer before {layer} lends what it names; name a part that does, or leave "
-                        "it empty"
+                    these = (
+                        f"give {' or '.join((*lenders, 'previous'))}" if lenders else "put a layer that does before it"
                     )
+                    raise ValueError(f"parts.{name}.{read.field}: no layer before {layer} lends what it names; {these}")
                 _check(arch, name, read, source, lends[source][read.lender])
                 yield Link(layer, own, read, *lenders[source])
             for lent in lends[name]:
@@ -64,7 +63,8 @@ def _check(arch: "Architecture", name: str, read: Read, source: str, lent: Shape
     field, reach, most = f"parts.{name}.{read.field}", arch.parts[name].reach, arch.parts[source].reach
     if lent != read.shape:
         raise ValueError(
-            f"{field}: {source} keeps tensors of another shape; give both the same sizes, or leave it empty"
+            f"{field}: {source} keeps tensors of another shape, {_sizes(lent)} a token and not {_sizes(read.shape)}; give both "
+            "the same sizes"
         )
     if most and (reach is None or reach > most):
         raise ValueError(
@@ -72,9 +72,13 @@ def _check(arch: "Architecture", name: str, read: Read, source: str, lent: Shape
         )
 
 
+def _sizes(shape: Shape) -> str:
+    return " × ".join(f"{n:,}" for n in shape)
+
+
 def between(part: Part, d_model: int) -> list[Read]:
     """What a part reads that is not an argument of its forward."""
-    return [read for read in part.reads(d_model) if read.source not in GIVEN]
+    return [read for read in part.reads(d_model) if not read.given]
 
 
 def fed(arch: "Architecture") -> tuple[str, tuple[int, ...]] | None:
@@ -84,7 +88,7 @@ def fed(arch: "Architecture") -> tuple[str, tuple[int, ...]] | None:
         name: read.shape[-1]
         for name, part in arch.parts.items()
         for read in part.reads(arch.d_model)
-        if read.source == "per_layer"
+        if read.given and read.source == "per_layer"
     }
     if not reads:
         return None
@@ -102,7 +106,7 @@ def check_ahead(arch: "Architecture") -> None:
     """Raise ValueError for a part in a prediction module that reads what only the model's own layers get."""
     for name in (name for block in (arch.mtp.each if arch.mtp else ()) for step in block for name in step.parts):
         part = arch.parts[name]
-        if any(read.source not in AHEAD for read in part.reads(arch.d_model)):
+        if any(read.lender or read.source not in AHEAD for read in part.reads(arch.d_model)):
             raise ValueError(
                 f"mtp.block: {name} ({part.title}) reads what only the model's own layers get; give the modules that "
                 "predict ahead another part"

@@ -158,7 +158,7 @@ class Layers(nn.ModuleList):
         that read it."""
         for link in self.arch.links:
             reader: Any = self[link.layer].get_submodule(f"{link.part}.{link.read.name}")
-            if link.read.source == "layer":
+            if not link.read.lender:
                 reader.layer = link.layer
                 continue
             lender: Any = self[link.source_layer].get_submodule(f"{link.source}.{link.read.lender}")
@@ -229,7 +229,12 @@ def build_mtp(arch: Architecture, device: str | torch.device = "meta", dtype: to
         return arch.part(name).build(arch.d_model)
 
     each = arch.mtp.each if arch.mtp else ()
-    return _made(lambda: Ahead(arch, (Block(arch.ahead, steps, make) for steps in each)), device, dtype)
+    modules = _made(lambda: Ahead(arch, (Block(arch.ahead, steps, make) for steps in each)), device, dtype)
+    for layer, module in enumerate(modules, start=arch.depth):
+        for name in (name for step in each[layer - arch.depth] for name in step.parts):
+            for read in (read for read in arch.parts[name].reads(arch.d_model) if not read.given):
+                module.block.get_submodule(f"{name}.{read.name}").layer = layer
+    return modules
 
 
 def _made(make: Callable[[], Made], device: str | torch.device, dtype: torch.dtype) -> Made:

@@ -1,13 +1,15 @@
 """Architectures that hypothesis draws: every part, every field and every way to join them, small enough to run live.
 
 What is said here is what must fit together: widths, counts, how parts stand in layers. All other fields of a class are
-drawn from its schema, so a new part and a new field are drawn as well, and `test_spec.py` says if one is not.
+drawn from its schema, so a new part and a new field are drawn as well, and `test_fields.py` says if one is not. A part whose
+fields must fit together (heads that divide) has its own line in `BASES`.
 """
 
 from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Literal, Union, get_args, get_origin
 
+from hypothesis import assume
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -15,7 +17,7 @@ from core.parts import PARTS, AnyResidual
 from core.parts.altup import AltUp
 from core.parts.attention import Attention
 from core.parts.attention_experts import AttentionExperts
-from core.parts.base import Spec
+from core.parts.base import Part, Spec
 from core.parts.block_sparse import BestKeyIndexer, BlockSparseAttention
 from core.parts.compressed import CompressedAttention, EntryIndexer
 from core.parts.convolutional_attention import ConvolutionalAttention
@@ -324,6 +326,16 @@ def again(part: dict, source: str) -> dict | None:
     return field and part | ({"value_rank": 3} if "value_rank" in fields else {}) | {field: source}
 
 
+# Those that lend something to later layers.
+LENDERS = [cls for cls in PARTS.values() if cls.lends is not Part.lends and cls is not NGramStreams]
+
+
+def alone(value: dict, part: dict) -> bool:
+    """Whether a part can stand in a model that has no other."""
+    whole = {"parts": {"a": part}, "layers": [{"blocks": [["a"]]}]}
+    return part["kind"] == "ngram_streams" or parsed(value | whole) is not None
+
+
 @st.composite
 def mappings(draw, kind=None):
     """A mapping in the spec's form, of parts of one kind if it is given; most are valid, and what is not is refused with a
@@ -338,20 +350,34 @@ def mappings(draw, kind=None):
         "position": draw(drawn(Rope) | values(Position)),
     }
 
+    lenders = [draw(drawn(cls, most=0)) for cls in LENDERS]
+
+    def lender(part: dict) -> dict | None:
+        """A part that lends what this one reads of an earlier layer, with the sizes that both have."""
+        for plain in lenders:
+            alike = {name: part[name] for name in PARTS[plain["kind"]].model_fields if name in part and name != "kind"}
+            both = {"parts": {"lender": plain | alike, "a": part}, "layers": [{"blocks": [["lender"], ["a"]]}]}
+            if parsed(value | both):
+                return plain | alike
+        return None
+
     def stands(part: dict) -> bool:
-        """Whether a part can stand in this model."""
-        whole = {"parts": {"a": part}, "layers": [{"blocks": [["a"]]}]}
-        return parsed(value | whole) is not None if part["kind"] != "ngram_streams" else valid(NGramStreams, part)
+        """Whether a part can stand in this model, perhaps behind one that lends to it."""
+        if part["kind"] == "ngram_streams":
+            return valid(NGramStreams, part)
+        return alone(value, part) or lender(part) is not None
 
     kinds = {name: kind for name, kind in PARTS.items() if kind is not NGramStreams} | {"other": Attention}
     some = st.lists(st.sampled_from(sorted(kinds)), min_size=1, max_size=4, unique=True)
     chosen = [kind] if kind in kinds else draw(some)
     parts = {name: draw(drawn(kinds[name], takes=stands)) for name in chosen}
-    parts = {name: part for name, part in parts.items() if stands(part)} or {
-        "dense": {"kind": "feed_forward", "d_ff": 8}
-    }
+    parts = {name: part for name, part in parts.items() if stands(part)}
+    assume(parts)
+    lent = next((found for part in parts.values() if not alone(value, part) and (found := lender(part))), None)
     chosen = list(parts)
-    value |= {"parts": parts, "layers": [{"blocks": [chosen]}]}
+    before = [{"blocks": [["lender"]]}] if lent else []
+    parts |= {"lender": lent} if lent else {}
+    value |= {"parts": parts, "layers": [*before, {"blocks": [chosen]}]}
     if draw(st.booleans()):
         residual = draw(drawn(Residual) | values(AnyResidual))
         value |= {"residual": residual} if parsed(value | {"residual": residual}) else {}
@@ -360,11 +386,11 @@ def mappings(draw, kind=None):
     streams = parsed(value).residual.streams
 
     def takes(block: list) -> bool:
-        return parsed(value | {"layers": [{"blocks": [block, chosen]}]}) is not None
+        return parsed(value | {"layers": [*before, {"blocks": [block, chosen]}]}) is not None
 
     blocks = st.lists(steps(chosen, takes), min_size=1, max_size=2)
     segments = st.lists(given(repeat=st.integers(1, 2), blocks=blocks), min_size=1, max_size=2)
-    layers = value["layers"] = [*draw(segments), {"blocks": [chosen]}]  # every part is used
+    layers = value["layers"] = [*before, *draw(segments), {"blocks": [chosen]}]  # every part is used
     for name in chosen:
         reader = again(parts[name], draw(st.sampled_from([name, "previous"])))
         if reader and draw(st.booleans()):

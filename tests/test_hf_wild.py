@@ -583,3 +583,17 @@ def test_an_encoder_decoder_of_any_type_is_one():
 def test_what_is_no_mapping_of_names_to_a_model_asks_for_its_type():
     refused(dict(hidden_size=64), "model_type")
     assert Config({"a": 1}).left == {"a"}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "mpt", "d_model": None},
+        {"model_type": "gpt2", "n_embd": None},
+        {"model_type": "opt", "ffn_dim": None},
+    ],
+)
+def test_a_size_that_is_null_is_refused_by_the_name_that_it_has(config):
+    key = next(key for key in config if key != "model_type")
+    with pytest.raises(core.Unsupported, match=f"{key}: None is not supported: it is a size"):
+        from_hf({"vocab_size": 64} | config)

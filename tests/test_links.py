@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import core
+from core.model import build_mtp
 from core.spec import Unsupported, parse
 
 ATTENTION = {"kind": "attention", "heads": 2, "kv_heads": 1, "head_dim": 8}
@@ -90,3 +91,9 @@ def test_a_module_that_predicts_ahead_reads_no_layer(more):
     value = model([["a"], ["r"]], a=ATTENTION, r=ATTENTION | more) | {"mtp": {"block": ["r"]}}
     with pytest.raises(Unsupported, match="reads what only the model's own layers get"):
         parse(value)
+
+
+def test_a_module_that_predicts_ahead_has_the_next_number():
+    part = {"kind": "differential_attention", "heads": 4, "kv_heads": 2, "head_dim": 8}
+    value = model([["a"], ["a"], ["a"]], a=part) | {"mtp": {"count": 2, "block": ["a"]}}
+    assert [module.block.a.core.layer for module in build_mtp(parse(value))] == [3, 4]

@@ -175,7 +175,9 @@ def test_every_part_has_a_form_and_a_starting_value(kind):
         assert control.label and (control.kind == "section" or control.help or "." in control.path)
 
 
-IN_THE_WAY = re.compile(r"reads what only the model's own layers get|per-layer embeddings already|leave it empty")
+IN_THE_WAY = re.compile(
+    r"reads what only the model's own layers are given|per-layer embeddings already|lends what it names|of another shape|leave it empty"
+)
 
 
 @pytest.mark.parametrize("name", ["deepseek-v3", "gpt2", "gemma-3n-e2b"])

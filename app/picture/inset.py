@@ -110,7 +110,12 @@ class Inset:
             case "cache" | "borrowed":
                 own = name.removesuffix("cache").removesuffix("_").replace("_", " ")
                 own = {"k": "key", "v": "value"}.get(own, own)
-                words, join = f"{own} cache".strip() if data["kind"] == "cache" else f"another layer's {own}s", " "
+                words, join = (
+                    f"{own} cache".strip()
+                    if data["kind"] == "cache"
+                    else f"another layer's {own}" + "s" * (not own.endswith("s")),
+                    " ",
+                )
             case _:
                 return data["label"], ""
         return (words, size) if self.lines == 2 else (f"{words}{join}{size}", "")

@@ -104,9 +104,10 @@ class Read(NamedTuple):
     """Something that a part reads from elsewhere in the model, beside the stream.
 
     From the model itself (`GIVEN`): `positions` (T,), `tokens` (B, T), `embedded` (B, T, d_model), the input of the first layer, or
-    `per_layer` (B, T, width) from a module `beneath` all layers. Or `layer`, the number of its own layer from 0, which the module `name`
-    gets as `layer`. Or from an earlier layer: what the nearest one with a part of that name lends, or for `previous` the last
-    layer that lends it.
+    `per_layer` (B, T, width) from a module `beneath` all layers. Or `layer`, the number of the layer that the part stands in, counted
+    from 0: the module at the path `name` has an attribute `layer`, 0 in its class, which the model sets. Or a tensor of an earlier
+    layer: `source` is the name of a part, and the nearest earlier layer that has it lends the tensor; with `previous` it is the last
+    earlier layer that lends one.
     """
 
     name: str  # the argument of its forward, or the path of the `Borrow`, that receives it
@@ -114,6 +115,11 @@ class Read(NamedTuple):
     shape: Shape = ()  # for one token
     lender: str = ""  # the path of the module that lends it
     field: str = ""  # the field that names the source
+
+    @property
+    def given(self) -> bool:
+        """Whether the model passes it to the forward; a part may have the name of what is passed."""
+        return not self.lender and self.source in GIVEN
 
 
 T = TypeVar("T")
@@ -202,12 +208,12 @@ class Part(Spec):
     @property
     def given(self) -> tuple[str, ...]:
         """Names of the arguments that the model passes to its forward beside x."""
-        return tuple(read.name for read in self.reads(1) if read.source in GIVEN)
+        return tuple(read.name for read in self.reads(1) if read.given)
 
     def beside(self, batch: int, length: int, d_model: int) -> dict[str, Tensor]:
         """These arguments for an analysis: zeros, and positions from 0."""
         found = {}
-        for read in (read for read in self.reads(d_model) if read.source in GIVEN):
+        for read in (read for read in self.reads(d_model) if read.given):
             kind = torch.long if read.source == "tokens" else None
             zeros = torch.zeros(batch, length, *read.shape, dtype=kind)
             found[read.name] = torch.arange(length) if read.source == "positions" else zeros
@@ -481,8 +487,8 @@ class Borrow(Box):
     """A tensor that another layer keeps or lends, read instead of computed again (Gemma 3n and 4). The model sets `source`."""
 
     box = "borrowed"
-    label = "Another layer's cache"
-    explain = "Read from an earlier layer's cache, so this layer needs no cache."
+    label = "Another layer's"
+    explain = "Read from an earlier layer, which lends it: this layer does not compute it again."
 
     def __init__(self, *width: int, dtype: torch.dtype | None = None):
         super().__init__()

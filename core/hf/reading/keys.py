@@ -85,6 +85,14 @@ class Key(Entry):
             kind = int if self.default in (..., None) or isinstance(self.default, Of) else type(self.default)
         if self.also:
             name = next(filter(config.has, (name, *self.also.split())), name)
+        if (
+            name in config.raw
+            and config.raw[name] is None
+            and type(self.default) is int
+            and self.null is SAME
+            and self.is_size
+        ):
+            raise config.refuse(name, "it is a size; give a whole number")
         if kind is int:
             value = config.count(name, self.default, self.null, self.least, self.most)
         elif self.positive:
@@ -106,12 +114,20 @@ class Key(Entry):
                 raise config.refuse(name, str(error)) from None
         put(said, self.field, value)
 
+    @property
+    def is_size(self) -> bool:
+        """Whether every model has it: null is then no way to leave it out."""
+        return self.field in ("d_model", "vocab_size", "depth") or self.field.endswith((".heads", ".d_ff"))
+
     def write(self, of: "Writing") -> Mapping[str, Any]:
         value = of.get(self.field)
         if value is NOWHERE:
             spare = self.spare(of.get) if isinstance(self.spare, Of) else self.spare
             return {} if spare is ... else {self.name: spare}
-        word = self.none if value is None else self.form.write(value) if self.form else value
+        try:
+            word = self.none if value is None else self.form.write(value) if self.form else value
+        except ValueError as error:
+            raise Unsupported(f"{self.field}: {error}") from None
         return {} if self.quiet and word == self.default else {self.name: word}
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
