@@ -13,6 +13,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from core.links import between
 from core.parts import PARTS, AnyResidual
 from core.parts.altup import AltUp
 from core.parts.attention import Attention
@@ -350,10 +351,14 @@ def mappings(draw, kind=None):
         "position": draw(drawn(Rope) | values(Position)),
     }
 
-    lenders = [draw(drawn(cls, most=0)) for cls in LENDERS]
+    lenders: list[dict] = []
 
     def lender(part: dict) -> dict | None:
         """A part that lends what this one reads of an earlier layer, with the sizes that both have."""
+        cls = PARTS[part["kind"]]
+        if not valid(cls, part) or not between(cls.model_validate(part), value["d_model"]):
+            return None
+        lenders[:] = lenders or [draw(drawn(cls, most=0)) for cls in LENDERS]
         for plain in lenders:
             alike = {name: part[name] for name in PARTS[plain["kind"]].model_fields if name in part and name != "kind"}
             both = {"parts": {"lender": plain | alike, "a": part}, "layers": [{"blocks": [["lender"], ["a"]]}]}
