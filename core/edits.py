@@ -42,7 +42,9 @@ def _placed(arch: Architecture, name: str, here: Callable[[int], bool], otherwis
     mixes = arch.parts[name].mixes
     alike = {other for other, part in arch.parts.items() if part.mixes is mixes}
     if otherwise and otherwise not in alike - {name}:
-        raise Unsupported(f"otherwise: give a part that stands in the same place ({', '.join(sorted(alike - {name})) or 'there is none'})")
+        raise Unsupported(
+            f"otherwise: give a part that stands in the same place ({', '.join(sorted(alike - {name})) or 'there is none'})"
+        )
     counts = Counter(p for block in arch.sequence for step in block for p in step.parts if p in alike - {name})
     usual = otherwise or next(iter(dict(counts.most_common(1))), None)
     blocks = []
@@ -223,8 +225,8 @@ def _known(arch: Architecture, name: str) -> None:
 def _free(arch: Architecture, name: str) -> None:
     if name in arch.parts:
         raise Unsupported(f"parts.{name}: there is such a part already; choose another name")
-    if name in FRAME:
-        raise Unsupported(f"parts.{name}: `precision` calls something else so; choose another name")
+    if name in (*FRAME, "previous"):
+        raise Unsupported(f"parts.{name}: the spec has this word for something else; choose another name")
 
 
 def _within(what: str, index: int, count: int) -> None:

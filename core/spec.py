@@ -27,10 +27,13 @@ from .parts.base import Length, Line, Part, Positive, Spec, Text, Width, check_c
 from .parts.ngram import NGrams
 from .parts.norm import Affine, Norm, RMSNorm
 from .parts.position import Learned, Position
+from .parts.renamed import path_today
 from .parts.residual import Residual
 from .precision import CACHE_FORMATS, FORMATS, FormatName
 
 MAX_LAYERS = 1_024
+# What `precision` calls the rest, and what is around the layers.
+FRAME = ("default", "embedding", "embedding_norm", "head", "norm", "positions", "streams", "mtp")
 # Different blocks, and parts in them: analysis visits each once. The most varied published model has 16 and 32.
 MAX_BLOCKS, MAX_PLACES = 64, 128
 MAX_STEPS = 2_048  # steps written out; repeated blocks are written once
@@ -288,16 +291,7 @@ class Architecture(Spec):
         check_ahead(self)
         self._check_ngrams()
         for path in self.precision:
-            if path != "default" and path.split(".")[0] not in {
-                *self.parts,
-                "embedding",
-                "embedding_norm",
-                "head",
-                "norm",
-                "positions",
-                "streams",
-                "mtp",
-            }:
+            if path.split(".")[0] not in {*self.parts, *FRAME} or path.startswith("default."):
                 raise ValueError(
                     f"precision.{path}: give `default`, `embedding`, `head`, `norm`, `streams`, `mtp`, or a part such as "
                     f"{next(iter(self.parts))}"
@@ -563,7 +557,7 @@ def edited(arch: Architecture, path: str, value: Any, also: Mapping[str, Any] = 
 
 
 def _put(tree: Any, path: str, value: Any, title: str) -> None:
-    *parents, last = path.split(".")
+    *parents, last = path_today(tree, path).split(".")
     try:
         for key in parents:
             tree = tree[int(key) if isinstance(tree, list) else key]

@@ -125,3 +125,40 @@ def test_the_command_line_has_them(capsys):
     ):
         assert main(["edit", "gpt2", *wrong]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name, part", [("deepseek-v3", "moe"), ("gpt-oss-20b", "moe"), ("zaya1-8b", "moe")])
+def test_a_variant_is_stored_as_what_it_varies(name, part):
+    arch = core.load(name)
+    nth = [layer for layer, block in enumerate(arch.sequence) if part in edits.parts_of(block)][2:]
+    same = edits.variant(arch, part, "same", {}, nth)
+    assert core.cost(same).weight_bytes == core.cost(arch).weight_bytes
+
+
+def test_readers_follow_a_variant_that_takes_the_place_of_what_they_read():
+    arch = core.load("rwkv-7-world-1.5b")
+    follows = edits.variant(arch, "first", "begin", {}, [0])
+    assert follows.parts["time_mix"].value_from == "begin"
+
+
+def test_what_is_said_of_a_part_that_is_gone_goes_with_it():
+    arch = core.spec.edited(core.load("deepseek-v3"), "precision", {"dense": "fp8_block"})
+    assert edits.repeated(arch, 0, 0).precision == {"default": "bf16"}
+
+
+@pytest.mark.parametrize("name", ["default", "embedding", "head", "norm", "mtp", "streams", "previous"])
+def test_a_word_of_the_spec_is_no_name(name):
+    with pytest.raises(Unsupported, match=f"parts.{name}: "):
+        edits.renamed(core.load("deepseek-v3"), "moe", name)
+
+
+@pytest.mark.parametrize("block", ["attention", None, 3, [], [None], [{"foo": 1}], [["attention"] * 9]])
+def test_what_is_no_block_is_refused(block):
+    with pytest.raises(Unsupported, match=r"block: give a list of parts, such as \[attention, dense\]"):
+        edits.inserted(core.load("gpt2"), 0, block)
+
+
+@pytest.mark.parametrize("otherwise", ["attention", "moe", "nope"])
+def test_the_other_part_stands_in_the_same_place(otherwise):
+    with pytest.raises(Unsupported, match="otherwise: give a part that stands in the same place"):
+        edits.every(core.load("deepseek-v3"), 2, "moe", otherwise)

@@ -5,7 +5,7 @@ import torch
 
 import core
 from core.model import build_mtp
-from core.spec import Unsupported, parse
+from core.spec import Unsupported, edited, parse
 
 ATTENTION = {"kind": "attention", "heads": 2, "kv_heads": 1, "head_dim": 8}
 EXPERTS = {"kind": "experts", "count": 4, "top_k": 2, "d_ff": 8}
@@ -97,3 +97,17 @@ def test_a_module_that_predicts_ahead_has_the_next_number():
     part = {"kind": "differential_attention", "heads": 4, "kv_heads": 2, "head_dim": 8}
     value = model([["a"], ["a"], ["a"]], a=part) | {"mtp": {"count": 2, "block": ["a"]}}
     assert [module.block.a.core.layer for module in build_mtp(parse(value))] == [3, 4]
+
+
+@pytest.mark.parametrize("name", ["tokens", "positions", "embedded", "per_layer", "layer"])
+@pytest.mark.parametrize(
+    "preset, path",
+    [
+        ("gemma-4-e4b", "parts.local_shared.cache_from"),
+        ("rwkv-7-world-1.5b", "parts.time_mix.value_from"),
+        ("hy4-preview", "parts.following.choice_from"),
+    ],
+)
+def test_what_the_model_passes_is_no_part(preset, path, name):
+    with pytest.raises(Unsupported, match=f"{path}: no layer before .* lends"):
+        edited(core.load(preset), path, name)

@@ -148,3 +148,19 @@ def test_a_field_is_found_by_the_name_that_it_had():
 def test_a_wrong_value_under_an_old_name_is_refused_by_todays(path, value):
     with pytest.raises(Unsupported, match=r"parts\.attention\.(sight|scores|indexer)\."):
         edited(core.load("deepseek-v3.2"), f"parts.attention.{path}", value)
+
+
+def test_a_path_below_a_field_that_moved_is_found():
+    arch = edited(core.load("llama-4-scout"), "parts.global.temperature.length", 4096)
+    assert arch.parts["global"].scores.temperature.length == 4096
+
+
+@pytest.mark.parametrize("field", ["gate_channels", "joint_gate"])
+def test_an_old_gate_that_is_no_truth_value_is_refused(field):
+    with pytest.raises(Unsupported, match=field):
+        edited(core.load("hy4-preview"), f"parts.attention.{field}", "x")
+
+
+def test_an_old_gate_says_what_it_is_per():
+    arch = core.load("hy4-preview")
+    assert edited(arch, "parts.attention.gate_channels", False).parts["attention"].gate.per == "head"

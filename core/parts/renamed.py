@@ -45,9 +45,23 @@ def today(part: Any) -> Any:
 def _gated(kind: str, part: Mapping[str, Any]) -> Mapping[str, Any]:
     """Latent attention's gates were three booleans."""
     part = dict(part)
-    per = "channel" if part.pop("gate_channels", False) is True else "head"
-    if isinstance(gate := part.get("gate"), bool):
-        part["gate"] = {"per": per} if gate else None
-    if part.get("joint_gate") is False or kind == "sparse_latent_attention":
-        part |= {"kind": "joint_sparse_attention"} if part.pop("joint_gate", False) is True else {}
+    channels = part.pop("gate_channels") if isinstance(part.get("gate_channels"), bool) else None
+    if part.get("gate") is True:
+        part["gate"] = {"per": "channel" if channels else "head"}
+    elif part.get("gate") is False:
+        part["gate"] = None
+    elif isinstance(part.get("gate"), Mapping) and channels is not None:
+        part["gate"] = {**part["gate"], "per": "channel" if channels else "head"}
+    if part.get("joint_gate") is False or (part.get("joint_gate") is True and kind == "sparse_latent_attention"):
+        part |= {"kind": "joint_sparse_attention"} if part.pop("joint_gate") else {}
     return part
+
+
+def path_today(tree: Mapping[str, Any], path: str) -> str:
+    """The path of a field by today's names: parts.local.temperature.length is parts.local.scores.temperature.length."""
+    root, _, rest = path.partition(".")
+    name, _, inner = rest.partition(".")
+    field, dot, more = inner.partition(".")
+    part = tree.get("parts", {}).get(name) if root == "parts" else None
+    new = RENAMED.get(part.get("kind", ""), {}).get(field) if isinstance(part, Mapping) else None
+    return f"{root}.{name}.{new}{dot}{more}" if new else path

@@ -74,7 +74,7 @@ def write(arch: Architecture) -> dict:
     mixers = [arch.part(block[0].parts[0]) for block in arch.sequence]
     types = ["hybrid_sliding" if part.sight.window else "hybrid" for part in mixers]
     ropes = {
-        kind: {"partial_rotary_factor": part.position.fraction} | rotary.write_dictionary(part.position, arch.context)
+        kind: rotary.write_dictionary(part.position, arch.context) | {"partial_rotary_factor": part.position.fraction}
         for kind, part in zip(types, mixers, strict=True)
     }
     window = max((p.sight.window or 0 for p in mixers), default=0) or None
