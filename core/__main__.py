@@ -118,6 +118,13 @@ def parser() -> Parser:
         metavar=("SEGMENT", "TIMES"),
         help="set the repeats of a segment of layers; 0 removes it",
     )
+    one.add_argument(
+        "--insert",
+        action=_Edit,
+        nargs=2,
+        metavar=("LAYER", "PARTS"),
+        help="add a layer of these parts, such as attention,dense, before this one",
+    )
     one.add_argument("--remove", action=_Edit, metavar="LAYER", help="remove a layer; layers count from 0")
     one.add_argument("--move", action=_Edit, nargs=2, metavar=("LAYER", "TO"), help="move a layer")
     one.add_argument("--rename", action=_Edit, nargs=2, metavar=("PART", "NAME"), help="rename a part")
@@ -359,6 +366,7 @@ EDITS: dict[str, Callable[..., Architecture]] = {
     "first": lambda arch, n, part: edits.first(arch, _whole(n), part),
     "variant": _variant,
     "repeat": lambda arch, segment, times: edits.repeated(arch, _whole(segment), _whole(times)),
+    "insert": lambda arch, layer, parts: edits.inserted(arch, _whole(layer), parts.split(",")),
     "remove": lambda arch, layer: edits.removed(arch, _whole(layer)),
     "move": lambda arch, layer, to: edits.moved(arch, _whole(layer), _whole(to)),
     "rename": edits.renamed,

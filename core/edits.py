@@ -116,8 +116,7 @@ def moved(arch: Architecture, layer: int, to: int) -> Architecture:
 def variant(arch: Architecture, name: str, new: str, fields: dict[str, Any], layers: Sequence[int]) -> Architecture:
     """A copy of the part `name` with some other fields, which replaces it in these layers."""
     _known(arch, name)
-    if new in arch.parts:
-        raise Unsupported(f"parts.{new}: this name is in use; choose another name")
+    _free(arch, new)
     if not layers:
         raise Unsupported(f"parts.{new}: give at least one layer for it")
     blocks = _blocks(arch)
@@ -137,8 +136,7 @@ def variant(arch: Architecture, name: str, new: str, fields: dict[str, Any], lay
 def renamed(arch: Architecture, name: str, new: str) -> Architecture:
     """A part with another name, changed everywhere it is named."""
     _known(arch, name)
-    if new in arch.parts:
-        raise Unsupported(f"parts.{new}: this name is in use; choose another name")
+    _free(arch, new)
     tree = arch.model_dump(mode="json", exclude_defaults=True)
 
     def block(steps: Block) -> Block:
@@ -224,7 +222,7 @@ def _known(arch: Architecture, name: str) -> None:
 
 def _free(arch: Architecture, name: str) -> None:
     if name in arch.parts:
-        raise Unsupported(f"parts.{name}: there is such a part already; choose another name")
+        raise Unsupported(f"parts.{name}: this name is in use; choose another name")
     if name in (*FRAME, "previous"):
         raise Unsupported(f"parts.{name}: the spec has this word for something else; choose another name")
 

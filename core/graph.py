@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from html import escape
 from math import prod
+from typing import Any
 
 import networkx as nx
 
@@ -26,7 +27,7 @@ def graph(arch: Architecture) -> nx.DiGraph:
     Nodes are boxes of the traced modules; `parent` names the node that a box lies in, `repeat` how many equal layers
     it stands for. Node figures are for one copy: `parameters`, `active_parameters`, `flops` (one decoded token after 4,096),
     `cache_bytes` (what one token leaves, in bf16); a parent's are the sums of its children's. Shapes are symbolic in
-    B and T. Edges carry the tensor's name and shape, and `beside`, what it brings, where it is not the stream: a layer's own
+    B and T. Edges carry the tensor's name and shape, and `beside` where it is not the stream, with what it `brings`: a layer's own
     input, a cache that an earlier layer lends. `graph["layers"]` gives the block of every layer, in order.
     """
     return _Builder(arch).graph
@@ -56,7 +57,7 @@ class _Builder:
         given |= {"shape_in": list(shape_in), "shape_out": list(shape_out), "explain": ""} | dict.fromkeys(FIGURES, 0)
         self.graph.add_node(name, **(given | more))
 
-    def edge(self, source: str, target: str, tensor: str, shape: Sizes, **more: str) -> None:
+    def edge(self, source: str, target: str, tensor: str, shape: Sizes, **more: Any) -> None:
         if self.graph.has_edge(source, target):  # for example k and v of one projection
             before = self.graph.edges[source, target]
             if tensor not in before["tensor"].split(", "):
@@ -103,7 +104,7 @@ class _Builder:
                     self.box(f"{reader}.{link.part}", link.read.name),
                 )
                 lent = link.read.lender.removesuffix("_cache")
-                self.edge(*ends, lent, ("B", "T", *link.read.shape), beside=f"earlier {lent}")
+                self.edge(*ends, lent, ("B", "T", *link.read.shape), beside=True, brings=f"earlier {lent}")
 
     def box(self, part: str, path: str) -> str:
         """The node of a part's module, or of the box that contains it."""
@@ -191,8 +192,9 @@ class _Builder:
 
     def arrows(self, node: str, op: Operation, ends: Mapping[str, str]) -> str:
         for tensor in op.inputs:
-            beside = {"per_layer": "own", "embedded": "embedded"}.get(tensor.source)
-            self.edge(ends[tensor.source], node, tensor.name, tensor.shape, **({"beside": beside} if beside else {}))
+            brings = {"per_layer": "own", "embedded": "embedded"}.get(tensor.source)
+            more: dict[str, Any] = {"beside": True, "brings": brings} if brings else {}
+            self.edge(ends[tensor.source], node, tensor.name, tensor.shape, **more)
         return node
 
     def sum_up(self) -> None:

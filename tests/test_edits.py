@@ -117,6 +117,8 @@ def test_the_command_line_has_them(capsys):
     assert main(asked) == 0
     arch = core.decode(capsys.readouterr().out.strip())
     assert arch.parts["sparse"].top_k == 4 and arch.pattern == "[attention, dense], 60 × [attention, sparse]"
+    assert main(["edit", "gpt2", "--insert", "0", "attention,dense", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["layers"] == [{"repeat": 13, "blocks": [["attention", "dense"]]}]
     for wrong in (
         ["--set", "x"],
         ["--every", "x", "attention"],

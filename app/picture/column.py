@@ -315,7 +315,7 @@ def children(graph: nx.DiGraph) -> dict[str | None, list[str]]:
 def arrows(graph: nx.DiGraph) -> dict[str | None, list[tuple[str, str, str]]]:
     """The edges by the parent of their target, in the graph's order: (source, target, input from beside the stream)."""
     found: dict[str | None, list[tuple[str, str, str]]] = {}
-    for source, target, beside in graph.edges(data="beside", default=""):
+    for source, target, beside in graph.edges(data="brings", default=""):
         found.setdefault(graph.nodes[target]["parent"], []).append((source, target, beside))
     return found
 

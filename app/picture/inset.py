@@ -35,7 +35,7 @@ class Inset:
     def lay_out(self, room: float = inf) -> Layout:
         self.given = {"x": self.data["shape_in"]}  # inputs from outside, with their shapes
         for _, target, data in self.g.in_edges(self.inside, data=True):
-            if (beside := data.get("beside")) and self.g.nodes[target]["kind"] != "borrowed":
+            if (beside := data.get("brings")) and self.g.nodes[target]["kind"] != "borrowed":
                 self.given[beside] = data["shape"]
         sizes: dict[str, tuple[float, float]] = {key: (text_width(self.said(key), 13), 16) for key in self.given}
         owner: dict[str, str] = {}
