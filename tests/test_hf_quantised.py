@@ -199,7 +199,7 @@ UNSIZED = {
         compressed() | {"config_groups": {name: {"targets": ["Linear"], "weights": w} for name, w in (("a", INT4), ("b", NVFP4))}}, "Linear"
     ),
     "nvfp4 that scales its inputs": (dict(quant_method="modelopt", quant_algo="NVFP4_AWQ"), "NVFP4_AWQ"),
-    "no method": (dict(bits=8), "does not say by which method"),
+    "no method": (dict(bits=8), "does not say how"),
     "gptq that says no bits": (dict(quant_method="gptq", group_size=128), "bits"),
     "a group that says no bits": (compressed(strategy="channel"), "no format of the spec"),
     "mlx": (dict(group_size=64, bits=4), "MLX"),
@@ -318,7 +318,7 @@ def test_mlx_says_it_under_two_keys():
     other = from_hf(
         LLAMA | dict(quantization=dict(group_size=64, bits=4), quantization_config=dict(quant_method="exl2"))
     )
-    assert "says otherwise than" in other.unsized
+    assert "contradicts" in other.unsized
 
 
 def test_four_bits_of_bitsandbytes_by_hand():

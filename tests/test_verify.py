@@ -562,7 +562,7 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path):
     ("content", "words"),
     [
         (b"PK\x03\x04" + bytes(90), "a zip archive"), (b"\x80\x02}q", "a Python pickle"), (b"GGUF" + bytes(90), "a GGUF file"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"), (None, "no file that can be read"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"), (None, "not a readable file"),
     ],
 )  # fmt: skip
 def test_what_is_no_safetensors_file_is_named(tmp_path, content, words):

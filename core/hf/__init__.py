@@ -1,5 +1,5 @@
-"""config.json in and out, and checkpoints in. `reading` knows what a config.json is and how its keys are taken, `weights` what
-checkpoints call their tensors, and `families` has one file a family where they differ.
+"""config.json in and out, and checkpoints in. `reading` reads a config.json and its keys, `weights` has the
+tensor names of checkpoints, and `families` has one file per family for what differs.
 
 A family's module has `TYPES` (its model_type values), `KEYS` (the keys that it declares: `reading.keys`; by type where these differ),
 `read(config, model_type) -> dict` (the spec's mapping),
@@ -33,7 +33,7 @@ from .weights.checkpoint import Reader, fill, misfits, plain_names
 
 def from_hf(config: Mapping[str, Any]) -> Architecture:
     """The Architecture that a config.json describes, exactly; otherwise Unsupported, naming the key."""
-    Config(config)  # refuses what is no mapping of keys
+    Config(config)  # refuses what is not a mapping of keys
     if other := other_files.named(config):
         raise Unsupported(other)
     bounded(config, "config.json")
@@ -45,7 +45,7 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
         if model_type in other_files.KINDS or plain.get("is_encoder_decoder") is True:
             kind = other_files.KINDS.get(model_type, other_files.KINDS["t5"])
             raise Unsupported(
-                f"model_type: {shown(model_type)} is not supported: it is {kind}; Strata reads decoders alone"
+                f"model_type: {shown(model_type)} is not supported: it is {kind}; Strata reads only decoders"
             )
         near = difflib.get_close_matches(model_type[:64], BY_TYPE, 3, cutoff=0.75) or ["llama", "qwen3", "deepseek_v3"]
         raise Unsupported(
@@ -71,14 +71,14 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
     )
     meta = {"name": slug, "title": label or "Imported", "family": model_type, "model_type": model_type}
     given = config.get("strata")
-    if isinstance(given, Mapping):  # what `to_hf` wrote: words about the model, never its architecture
+    if isinstance(given, Mapping):  # written by `to_hf`: metadata of the model, never its architecture
         meta |= {key: given[key] for key in METADATA if key in given}
     arch = parse(meta | value)
     return quantised.quantised(arch, family, narrow, config) if narrow else arch
 
 
 def _read(family: Any, config: Config, model_type: str) -> dict:
-    """The spec's mapping that a family reads; it may say a window or a sink without the value that holds it."""
+    """The spec's mapping that a family reads; it may use the flat names of windows and sinks."""
     value = family.read(config, model_type)
     return value | {"parts": {name: today(part) for name, part in value["parts"].items()}}
 
@@ -94,7 +94,7 @@ def _sized(config: Config, model_type: str, bare: bool) -> None:
     """Refuse a file without any key of its class, which transformers always writes, and a size that is null."""
     if bare:
         raise Unsupported(
-            f"model_type: {shown(model_type)} is all that the file says of the model, and every size would be a default; give a "
+            f"model_type: {shown(model_type)} is the only key about the model, so every size would be a default; give a "
             "whole config.json (a repository of GGUF files has none: take the model's own)"
         )
     for key in _SIZES:
@@ -104,19 +104,19 @@ def _sized(config: Config, model_type: str, bare: bool) -> None:
 
 
 def _type(config: Config) -> str:
-    """Its model_type; where it says none, the one type that its class is named after."""
+    """Its model_type; if it has none, the one type that its class is named after."""
     if config.has("model_type"):
         return config.take("model_type", str)
     if named := classes.type_of(config):
         return named
     raise Unsupported(
-        "model_type: is missing, and what this is cannot be known without it; give a model's config.json, whole, or a preset's YAML"
+        "model_type: is missing, and the model cannot be known without it; give a model's whole config.json, or a preset's YAML"
     )
 
 
 def families_of(arch: Architecture) -> Iterator[tuple[Any, dict]]:
-    """The families whose config.json can say this architecture, whatever its tensors are stored in, and that config.json; the
-    one of its own model_type first."""
+    """The families whose config.json can represent this architecture, in any stored format, and that config.json; the
+    family of its own model_type comes first."""
     tree = arch.model_dump(mode="json", include={*_STRUCTURE} - {"layers"}, exclude_defaults=True)
     runs = [(run.repeat, len(run.blocks)) for run in arch.layers]
     for family in sorted(FAMILIES, key=partial(_distance, arch)):
@@ -175,7 +175,7 @@ def _plain(name: str) -> str:
 
 
 def _metadata(arch: Architecture) -> dict:
-    """What `from_hf` would take from the config.json itself is said even where it is None."""
+    """Metadata that `from_hf` would take from the config.json is written even if it is None."""
     said = arch.model_dump(mode="json", include=set(METADATA), exclude_defaults=True)
     return {"family": arch.family, "model_type": arch.model_type} | said
 
@@ -183,7 +183,7 @@ def _metadata(arch: Architecture) -> dict:
 def to_hf(arch: Architecture) -> dict:
     """The config.json of an architecture, in its family's own keys; `from_hf` reads the same architecture back.
 
-    Raises Unsupported where no family's config.json can say it.
+    Raises Unsupported if no family's config.json can represent it.
     """
     for family, config in families_of(arch):
         try:
@@ -194,19 +194,19 @@ def to_hf(arch: Architecture) -> dict:
         except Unsupported:
             continue
     raise Unsupported(
-        f"{arch.title}: no family's config.json can say this architecture; export it as JSON or YAML instead"
+        f"{arch.title}: no known config.json can represent this architecture; export it as JSON or YAML instead"
     )
 
 
 def load_weights(model: Model | Ahead, tensors: Mapping[str, Tensor]) -> None:
-    """Fill a built model, or its modules that predict ahead (`build_mtp`), from a checkpoint's state dict, by the tensor names of
-    the family that fits them best.
+    """Fill a built model, or its multi-token-prediction modules (`build_mtp`), from a checkpoint's state dict, with the tensor names of
+    the family that fits best.
 
     Raises Unsupported for any tensor that is missing, left over or of another shape.
     """
     arch = model.arch
     family, names = family_for(arch, tensors)
-    if isinstance(model, Ahead):  # the modules that predict ahead alone
+    if isinstance(model, Ahead):  # only the multi-token-prediction modules
         own = {plain: name for plain, name in names.items() if ahead(plain, arch)}
         repeated = {name for _, name in mtp.copies(family, arch)}
         fill(
@@ -221,7 +221,7 @@ def load_weights(model: Model | Ahead, tensors: Mapping[str, Tensor]) -> None:
 
 
 def family_for(arch: Architecture, tensors: Collection[str]) -> tuple[Any, dict[str, str]]:
-    """The family whose names fit a checkpoint's tensors, or fit them best, and its plain names -> the checkpoint's own."""
+    """The family whose names fit a checkpoint's tensors best, and its plain names -> the checkpoint's names."""
     fits = []
     named: dict[tuple, tuple[dict[str, str], set[str]]] = {}  # families share their roots and what they pass over
     for family, _ in families_of(arch):
@@ -229,7 +229,7 @@ def family_for(arch: Architecture, tensors: Collection[str]) -> tuple[Any, dict[
             most = sum(len(way.names) for _, ways in family.sources(arch) for way in ways)
             if len(tensors) > 2 * most + BESIDE_IT:
                 raise Unsupported(
-                    f"the checkpoint has {len(tensors):,} tensors, and {arch.title} at most some {most:,}: it is another model's"
+                    f"the checkpoint has {len(tensors):,} tensors, but {arch.title} has at most about {most:,}: it belongs to another model"
                 )
         key = tuple(getattr(family, "ROOTS", ("model.",))), family.ignored
         if key not in named:
@@ -241,13 +241,13 @@ def family_for(arch: Architecture, tensors: Collection[str]) -> tuple[Any, dict[
         if not fits[-1][0]:
             break
     if not fits:
-        raise Unsupported(f"{arch.title}: no family's checkpoints are known to hold this architecture")
+        raise Unsupported(f"{arch.title}: no known checkpoint format has this architecture")
     _, family, names = min(fits, key=lambda fit: fit[0])
     return family, names
 
 
 def ahead(name: str, arch: Architecture) -> bool:
-    """Whether a tensor is of the multi-token-prediction modules, which checkpoints keep as further layers or below a name of
-    their own."""
+    """Whether a tensor belongs to the multi-token-prediction modules, which checkpoints store as further layers or below their
+    own name."""
     layer = re.match(r"model\.(?:mtp|layers\.(\d+)\.)", name)
     return bool(arch.mtp and layer and (layer[1] is None or int(layer[1]) >= arch.depth))

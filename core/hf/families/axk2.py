@@ -52,7 +52,7 @@ def read(config: Config, model_type: str) -> dict:
 def write(arch: Architecture) -> dict:
     part, *_ = pieces.made_of(arch, {"attention": JointSparseAttention} | pieces.FEEDS)
     if not isinstance(part.norm, SelfGatedRMSNorm):
-        raise Unsupported("parts.attention.norm: this family's gates itself")
+        raise Unsupported("parts.attention.norm: this family has a self-gated norm; give one")
     written = pieces.write_model(arch, "AXK2", "axk2", KEYS, leading=pieces.first_routed(arch))
     if written.get("n_group") == 1:
         del written["n_group"], written["topk_group"]

@@ -161,7 +161,7 @@ def _write_falcon(arch: Architecture) -> dict:
     kinds = {"mamba": Mamba2, "attention": Attention, "dense": FeedForward}
     mamba, attention, dense = pieces.made_of(arch, kinds, layer=((Mamba2, Attention), FeedForward))
     if len(arch.distinct()) > 1:
-        raise Unsupported("layers: in this family all layers are alike")
+        raise Unsupported("layers: this family needs equal layers; give one block")
     return _write(arch, "FalconH1", "falcon_h1") | {
         "mamba_d_ssm": mamba.inner, "mamba_rms_norm": mamba.gate != "alone", "mamba_norm_before_gate": mamba.gate != "first",
         "projectors_bias": mamba.bias if mamba.out_bias is None else mamba.out_bias,

@@ -93,12 +93,14 @@ def _width(factor: float, d_model: int) -> int:
 def write(arch: Architecture) -> dict:
     pieces.made_of(arch, {"attention*": Attention, "dense*": FeedForward}, layer=())
     if any(len(step.parts) > 1 for block in arch.distinct() for step in block):
-        raise Unsupported("layers: in this family one part follows the other")
+        raise Unsupported("layers: this family has its parts in sequence; give no parallel parts")
     mixers = [next((arch.parts[n] for s in b for n in s.parts if arch.parts[n].mixes), None) for b in arch.sequence]
     dense = [next((arch.parts[n] for s in b for n in s.parts if not arch.parts[n].mixes), None) for b in arch.sequence]
     mixer, wide = next(filter(None, mixers), None), next(filter(None, dense), None)
     if not mixer or not wide:
-        raise Unsupported("layers: in this family some have attention, and some a feed-forward network")
+        raise Unsupported(
+            "layers: this family needs layers with attention and layers with a feed-forward network; give both"
+        )
     listed = [
         {
             "attention": {"n_heads_in_group": m.heads // m.kv_heads} if m else {"no_op": True},
@@ -108,7 +110,7 @@ def write(arch: Architecture) -> dict:
     ]
     if arch.model_type == "deci" or any(d and d.d_ff % STEP for d in dense):  # no factor says such a width
         if None in mixers or any(d != wide for d in dense):
-            raise Unsupported(f"layers: in this family widths are multiples of {STEP}")
+            raise Unsupported(f"layers: this family needs widths that are multiples of {STEP}")
         listed = None
     each = {"block_configs": listed} if listed else {"num_key_value_heads_per_layer": [m.kv_heads for m in mixers]}
     return (

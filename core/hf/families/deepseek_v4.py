@@ -218,7 +218,7 @@ def write(arch: Architecture) -> dict:
         or not moe.shared
         or moe.router.score not in SCORES.values()
     ):
-        raise Unsupported("residual: in this family the stream is several, and experts have a shared one beside them")
+        raise Unsupported("residual: this family needs several streams, and a shared expert")
     near = arch.position if not kinds[SLIDING] else arch.part("local").position
     share = part.rope_dim / part.head_dim
     words = {name: word for word, name in NAMES.items()}

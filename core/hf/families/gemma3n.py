@@ -112,7 +112,7 @@ def write(arch: Architecture) -> dict:
     networks = [arch.parts[block[1].parts[0]] for block in arch.sequence]
     altup = arch.residual
     if not isinstance(altup, AltUp):
-        raise Unsupported("residual: in this family it is altup")
+        raise Unsupported("residual: this family needs altup; give kind altup")
     return {
         "architectures": ["Gemma3nForCausalLM"],
         "model_type": "gemma3n_text",

@@ -148,7 +148,7 @@ def write(arch: Architecture) -> dict:
     own = next((part for part in used if part.kind == "per_layer_embedding"), None)
     moe = next((part for part in used if part.kind == "experts"), None)
     if moe and not all(part.shared for part in used if part.kind == "experts"):
-        raise Unsupported("parts.moe.shared: this family's experts have a dense network beside them")
+        raise Unsupported("parts.moe.shared: this family has a dense network beside the experts; give it")
     widths = [part.shared.d_ff if part.kind == "experts" else part.d_ff for part in used if hasattr(part, "d_ff")]
     activation = next(part.activation for part in used if hasattr(part, "d_ff"))
     near, far = lenders(arch)

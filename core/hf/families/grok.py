@@ -98,7 +98,9 @@ def write(arch: Architecture) -> dict:
     kinds = {"attention": Attention, "dense": FeedForward, "moe": Experts}
     attention, *_ = pieces.made_of(arch, kinds, layer=(Attention, (FeedForward, Experts)))
     if not isinstance(attention.scores.temperature, LogTemperature):
-        raise Unsupported("parts.attention.scores.temperature: this model's scores grow with a text's logarithm")
+        raise Unsupported(
+            "parts.attention.scores.temperature: this model's scores grow with the logarithm of the length; give kind log"
+        )
     written = pieces.write_model(arch, "Grok1", "git", KEYS["git"])
     return written | {"residual_moe": True, "embedding_multiplier_scale": arch.embedding_scale}
 

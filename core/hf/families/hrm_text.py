@@ -76,7 +76,9 @@ def write(arch: Architecture) -> dict:
     stacks = [block[0].parts[0] for block in arch.sequence]
     fast, slow = (stacks.count(f"{stack}_attention") // depth for stack in ("low", "high"))
     if not slow or fast % slow:
-        raise Unsupported("layers: in this family the low stack runs as often for each run of the high one")
+        raise Unsupported(
+            "layers: this family runs the low stack equally often for each run of the high one; give equal repeats"
+        )
     return pieces.write_model(arch, "HrmText", "hrm_text", KEYS, attention=attention, dense=dense) | {
         "num_layers_per_stack": depth, "H_cycles": slow, "L_cycles": fast // slow, "embedding_scale": arch.embedding_scale,
     }  # fmt: skip

@@ -70,7 +70,7 @@ def write(arch: Architecture) -> dict:
     kinds = {"attention": SparseLatentAttention, "following": SparseLatentAttention | None}
     pieces.made_of(arch, kinds | pieces.FEEDS)
     if not isinstance(arch.residual, ManifoldHyperConnections):
-        raise Unsupported("residual: in this family the stream is several")
+        raise Unsupported("residual: this family needs several streams")
     return pieces.write_model(arch, "HYV4", "hy_v4", KEYS) | {
         "indexer_types": ["full" if block[0].parts == ("attention",) else "shared" for block in arch.sequence],
         "mlp_layer_types": pieces.write_sparse_layers(arch),

@@ -163,7 +163,7 @@ def write(arch: Architecture) -> dict:
     kinds = dict.fromkeys(KINDS, RelativeAttention | None) | pieces.FEEDS
     local, far, dense, moe = pieces.made_of(arch, kinds, NoPosition)
     if not isinstance(arch.residual, Residual) or moe and not moe.shared:
-        raise Unsupported("residual: in this family it is a plain sum, and experts have shared ones beside them")
+        raise Unsupported("residual: this family needs a plain residual, and shared experts")
     written = {
         "architectures": ["InklingForCausalLM"], "model_type": "inkling_text", "vocab_size": arch.vocab_size,
         "unpadded_vocab_size": arch.head.kept, "hidden_size": arch.d_model, "num_hidden_layers": arch.depth,
@@ -186,7 +186,9 @@ def write(arch: Architecture) -> dict:
     if far:
         late = far.scores.temperature
         if not isinstance(late, LateTemperature | None):
-            raise Unsupported(f"temperature: this family's grows past a length, not by {late.kind}")
+            raise Unsupported(
+                f"temperature: this family's scores grow past a length, not by {late.kind}; give kind late"
+            )
         written |= {"rel_extent": far.extent, "log_scaling_n_floor": late and late.length}
         written |= {"log_scaling_alpha": late.scale} if late else {}
     if dense:

@@ -72,7 +72,7 @@ def write(arch: Architecture) -> dict:
     _, _, moe = pieces.made_of(arch, kinds)
     mixers = pieces.mixers(arch)
     if not mixers[0].gate:
-        raise Unsupported("parts.attention.gate: this family's attention has one")
+        raise Unsupported("parts.attention.gate: this family's attention has a gate; give one")
     written = pieces.write_model(arch, "Laguna", "laguna", KEYS, attention=mixers[0]) | {
         "gating": "per-head" if mixers[0].gate.per == "head" else "per-element",
         "num_attention_heads_per_layer": [part.heads for part in mixers],

@@ -140,9 +140,7 @@ class LlamaTurning(Entry):
         if row.magnitudes and arch.position.scaling:
             magnitude = rope["rope_scaling"].pop("attention_factor", None)
             if magnitude is None:
-                raise Unsupported(
-                    "position.scaling.attention_factor: this family says it, for short texts and for long ones"
-                )
+                raise Unsupported("position.scaling.attention_factor: this family needs it; give one")
             rope["rope_scaling"] |= {"short_mscale": magnitude, "long_mscale": magnitude}
         if row.scaled and not arch.position.scaling:
             rope = {"rope_parameters": {"rope_type": "default", "rope_theta": arch.position.base}}
@@ -222,7 +220,7 @@ def bare_norm(config: Config, said: dict) -> None:
 def typed_rope(config: Config, said: dict) -> None:
     scaling = config.raw.get("rope_scaling")
     if isinstance(scaling, Mapping) and scaling.get("type") and not scaling.get("rope_type"):
-        raise config.refuse("rope_scaling", "transformers does not look at `type` here: give a rope_type")
+        raise config.refuse("rope_scaling", "transformers ignores `type` here; give rope_type")
 
 
 def whole_stream(config: Config, said: dict) -> None:

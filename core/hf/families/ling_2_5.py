@@ -46,7 +46,7 @@ OWN = {"num_experts_per_token": "num_experts_per_tok", "num_expert_group": "n_gr
 def read(config: Config, model_type: str) -> dict:
     for key in NEEDED:
         if key not in config.raw:
-            raise Unsupported(f"{key}: is missing; of this family every size must be said")
+            raise Unsupported(f"{key}: is missing; this family needs every size")
     for key, fixed in FIXED.items():
         config.expect(key, fixed)
     said = keys.read(config, KEYS)
@@ -78,7 +78,7 @@ def write(arch: Architecture) -> dict:
     kinds = {"lightning": LightningAttention, "attention": LatentAttention, "dense": FeedForward | None, "moe": Experts}
     lightning, _, dense, moe = pieces.made_of(arch, kinds)
     if not isinstance(lightning.position, Rope):
-        raise Unsupported("parts.lightning.position: in this family it is a rope")
+        raise Unsupported("parts.lightning.position: this family needs a rope; give one")
     every = next((n for n, block in enumerate(arch.sequence) if block[0].parts == ("attention",)), arch.depth) + 1
     written = pieces.write_model(arch, CLASS, "bailing_hybrid", KEYS, leading=pieces.first_routed(arch), every=every)
     return {OWN.get(key, key): said for key, said in written.items()} | {

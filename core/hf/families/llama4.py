@@ -110,7 +110,9 @@ def write(arch: Architecture) -> dict:
     turned = [mixer.position is None for mixer in mixers]
     temperature = next((m.scores.temperature for m in mixers if m.scores.temperature), None)
     if not isinstance(temperature, StepTemperature | None):
-        raise Unsupported(f"temperature: this family's grows in steps, not by {temperature.kind}")
+        raise Unsupported(
+            f"temperature: this family's scores grow in steps, not by {temperature.kind}; give kind steps"
+        )
     written = {
         "attention_bias": mixers[0].bias,
         "attention_chunk_size": next((m.sight.chunk for m in mixers if m.sight.chunk), None),

@@ -83,7 +83,7 @@ def write(arch: Architecture) -> dict:
     pieces.made_of(arch, {"dense": FeedForward, "local*": Attention, "global*": Attention})
     parts = pieces.mixers(arch)
     if not parts[0].scores.scale:
-        raise Unsupported("parts.local.scores.scale: this family's scores have one")
+        raise Unsupported("parts.local.scores.scale: this family needs a scale; give one")
     ropes = [0.0 if part.position and part.position.kind == "none" else arch.position.base for part in parts]
     return pieces.write_model(arch, "MuseGlimmer", "muse_glimmer_text", KEYS, attention=parts[0]) | {
         "architectures": ["MuseGlimmerForConditionalGeneration"],

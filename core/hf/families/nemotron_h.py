@@ -190,7 +190,7 @@ def write(arch: Architecture) -> dict:
         return written | {"expand": mamba.inner // arch.d_model} | write_step_limits(mamba)
     letters = {kind: letter for letter, kind in LETTERS.items()}
     if moe and not moe.shared:
-        raise Unsupported("parts.moe.shared: this family's experts have a shared one beside them")
+        raise Unsupported("parts.moe.shared: this family has a shared expert; give one")
     written = pieces.write_model(arch, "NemotronH", "nemotron_h", KEYS["nemotron_h"], mamba=mamba)
     written["hybrid_override_pattern"] = "".join(letters[block[0].parts[0]] for block in arch.sequence)
     if arch.mtp:

@@ -91,7 +91,7 @@ def write(arch: Architecture) -> dict:
     dense = [arch.parts[block[1].parts[0]] for block in arch.sequence]
     first = mixers[0]
     if not isinstance(arch.position.base, float) or arch.position.scaling:
-        raise Unsupported("position: this family's rope has a base alone")
+        raise Unsupported("position: this family's rope has only a base; remove other fields")
     widths = [part.d_ff for part in dense]
     return {
         "architectures": ["OpenELMForCausalLM"], "model_type": "openelm", "vocab_size": arch.vocab_size, "model_dim": arch.d_model,
@@ -116,7 +116,7 @@ def _line(heads: list[int], dim: int, groups: int, d_model: int) -> list[float]:
             line = _straight(start, end, len(heads))
             if [_divisible(d_model * share, dim * groups) // dim for share in line] == heads:
                 return [start, end]
-    raise Unsupported("parts: in this family heads grow along a straight line from layer to layer")
+    raise Unsupported("parts: this family's heads grow linearly from layer to layer")
 
 
 def sources(arch: Architecture) -> Sources:

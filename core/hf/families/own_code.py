@@ -174,7 +174,7 @@ def _qwen(config: Config, value: dict) -> None:
 def _write_qwen(arch: Architecture, written: dict) -> dict:
     scaling, temperature = arch.position.scaling, arch.parts["attention"].scores.temperature
     if not isinstance(scaling, Dynamic | None):
-        raise Unsupported(f"position.scaling: in this family it is dynamic, not {scaling.kind}")
+        raise Unsupported(f"position.scaling: this family needs dynamic scaling, not {scaling.kind}")
     length = scaling.original_context if scaling else temperature.length if temperature else arch.context
     return {
         "intermediate_size": 2 * arch.parts["dense"].d_ff,
@@ -509,7 +509,7 @@ class Family:
 
     def write(self, arch: Architecture) -> dict:
         if not isinstance(arch.position, self.row.position):
-            raise Unsupported(f"position: this family's is another than {arch.position.kind}")
+            raise Unsupported(f"position: this family does not have {arch.position.kind}")
         position = arch.position if isinstance(arch.position, Rope) else Rope()
         if "rope_scaling" in self.row.unread.split():
             position = position.model_copy(update={"scaling": None})

@@ -104,7 +104,7 @@ def write(arch: Architecture) -> dict:
 def write_layers(arch: Architecture, delta: GatedDeltaNet | None, attention: Attention | None, dense, moe) -> dict:
     """The same of the parts that its layers have."""
     if moe and not moe.shared:
-        raise Unsupported("parts.moe.shared: this family's experts have a shared one beside them")
+        raise Unsupported("parts.moe.shared: this family has a shared expert; give one")
     sparse = [block[-1].parts == ("moe",) for block in arch.sequence]
     # Both have experts in every layer, and the same keys but that one of them has dense layers too.
     known = arch.model_type in ("qwen3_next", "qwen3_5_moe", "qwen3_5_moe_text")

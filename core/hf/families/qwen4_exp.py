@@ -112,7 +112,7 @@ def write(arch: Architecture) -> dict:
     kinds = {"delta": GatedDeltaNet | None, "attention": PooledSparseAttention | None, "moe": Experts}
     delta, part, moe = pieces.made_of(arch, kinds | {"ngrams*": NGramStreams}, layer=())
     if not isinstance(arch.residual, GatedStreams) or any(len(block) < 2 for block in arch.sequence):
-        raise Unsupported("residual: in this family the stream is several, each read through a gate")
+        raise Unsupported("residual: this family needs several gated streams")
     written = qwen3_next.write_layers(arch, delta, part, None, moe) | {
         "architectures": ["Qwen4ExpForCausalLM"],
         "model_type": "qwen4_exp_text",

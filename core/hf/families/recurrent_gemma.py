@@ -52,7 +52,7 @@ def read(config: Config, model_type: str) -> dict:
     said |= {"context": CONTEXT, "embedding": {"scale": _scale(said["d_model"])}}
     said["position"] = rotary.rope(config, CONTEXT, fraction=0.5)
     if "scaling" in said["position"]:
-        raise Unsupported("rope_parameters: this family's rope is not scaled; rope_type can only be default")
+        raise Unsupported("rope_parameters: this family's rope has no scaling; give rope_type default")
     blocks = [["recurrence" if recurs else "attention", "dense"] for recurs in _recurs(config, said["depth"])]
     return pieces.model(config, said, blocks)
 

@@ -228,7 +228,7 @@ def write(arch: Architecture) -> dict:
     near, far = pieces.near_and_far(arch)
     blocks = [*arch.sequence, *(arch.mtp.each if arch.mtp else ())]
     if any(len(block) != 2 for block in blocks):
-        raise Unsupported("mtp.block: in this family it is attention and what follows it")
+        raise Unsupported("mtp.block: this family needs attention and the part after it; give these two")
     beside = [arch.parts[block[1].parts[0]] for block in blocks]
 
     def limit(part: Spec | None) -> float:

@@ -144,7 +144,9 @@ def _write(arch: Architecture, name: str) -> dict:
     """What the two say alike."""
     blocks = _blocks(arch)
     if "mamba" in blocks:
-        raise Unsupported("layers: in this family a shared block stands before the state space, once in a layer")
+        raise Unsupported(
+            "layers: this family has the shared block before the state space, once in a layer; give such layers"
+        )
     shared = next((arch.parts[name] for name in blocks if name), None)
     written = {"architectures": [f"{name}ForCausalLM"], "model_type": name.lower()} | pieces.write_precision(arch)
     written |= pieces.write_sizes(arch)
@@ -166,7 +168,7 @@ def _write_zamba2(arch: Architecture) -> dict:
     (part,) = pieces.made_of(arch, {"mamba": Mamba2, "shared*": SharedBlock}, Rope | NoPosition, ())
     names = list(dict.fromkeys(name for name in _blocks(arch) if name))
     if len({arch.parts[name] for name in names}) > 1:
-        raise Unsupported("parts: in this family the shared blocks are alike")
+        raise Unsupported("parts: this family needs equal shared blocks")
     written = _write(arch, "Zamba2") | keys.write(arch, ZAMBA2) | {
         "mamba_expand": part.inner // arch.d_model, "num_mem_blocks": max(len(names), 1), "use_mem_rope": arch.position.kind == "rope",
     }  # fmt: skip

@@ -28,18 +28,18 @@ NEUTRAL = frozenset(
     "_flash_attn_2_enabled neftune_noise_alpha init_std _experts_implementation "
     "_experts_implementation_internal _commit_hash".split()
 )
-# The same by what they are named after: the number of a token, the version of a tool, what only training reads, how attention is
-# computed. The number of a layer or an expert is another thing, and so is how many or how wide something is.
+# The same by patterns of names: token ids, versions of tools, training settings, implementations of
+# attention. Numbers of layers or experts, counts and widths are not among them.
 _NEUTRAL = re.compile(
     r"_token_(ids|idx|index)$|(?<!layer)(?<!expert)(?<!block)(?<!head)_id$|_version$|dropout|_pdrop$|drop_path|initializer"
     r"|^init_|_init_std$|(^|_)loss(_|$)|^gradient_|^use_flash_att"
 )
 _COUNTS = re.compile(r"(^|_)(num|n|experts|heads|layers|blocks|depth|dim|width|size)(_|$)")
-# A number that multiplies, divides or turns something says something also where it is 0.
+# A number that multiplies, divides or rotates something has a meaning also if it is 0.
 _SCALES = re.compile(
     r"(eps|epsilon|theta|base|scale|scaling|multiplier|factor|ratio|pct|percent|fraction|alpha|beta|gamma|slope|temperature)$"
 )
-# What another family may call what this one reads by another name: a key that says it again changes nothing.
+# Names in other families for what this one reads by another name: a key that repeats the value changes nothing.
 _AGAIN = {
     "d_model": "hidden_size n_embd n_embed d_model dim model_dim embed_dim embedding_dim",
     "vocab_size": "padded_vocab_size org_vocab_size n_vocab",
@@ -80,7 +80,7 @@ SAME = object()  # null means the same as absent
 
 
 class Config:
-    """A config.json while it is read. `take` what is understood; `finish` refuses whatever is left."""
+    """A config.json during reading. `take` reads understood keys; `finish` refuses all others."""
 
     what = "this family's architecture"  # that cannot be known without a key
 
@@ -92,7 +92,7 @@ class Config:
                 f"{where or 'config.json'}: expected an object of keys and values, not {type(raw).__name__}"
             )
         self.raw, self.where = raw, where
-        self.known: set[str] = set()  # the keys that were asked for, whether they are there or not
+        self.known: set[str] = set()  # the keys that were requested, present or not
         self.said = said or {}  # what messages call a key, where not by its name
         self.own = raw if own is None else own  # the file's own keys
         self.left = {key for key in raw if _COUNTS.search(key) or not _NEUTRAL.search(key)} - NEUTRAL - {"strata"}
@@ -102,7 +102,7 @@ class Config:
         A key that is there under both must say one thing."""
         for ours, theirs in names.items():
             if self.has(ours) and not (self.has(theirs) and says(self.raw[ours], self.raw[theirs])):
-                raise self.refuse(ours, f"this family calls it {theirs}, and so should the file")
+                raise self.refuse(ours, f"this family calls it {theirs}; use that name")
         for ours, value in given.items():
             if (
                 self.has(ours)
@@ -110,7 +110,7 @@ class Config:
                 and ours in self.left
                 and not says(self.raw[ours], value)
             ):
-                raise self.refuse(ours, f"what the file says elsewhere makes it {shown(value)}")
+                raise self.refuse(ours, f"other keys of the file make it {shown(value)}")
         back = {theirs: ours for ours, theirs in names.items()}
         raw = {back.get(key, key): value for key, value in self.raw.items()} | dict(given)
         other = Config(raw, self.where, names, self.raw)
@@ -119,12 +119,12 @@ class Config:
         return other
 
     def suppose(self, key: str, value: Any) -> None:
-        """Read on as if `key` said this, where it says nothing: for defaults that are objects."""
+        """Use this value for `key` if it is absent: for defaults that are objects."""
         if not self.has(key):
             self.raw = {**self.raw, key: value}
 
     def rename(self, names: Mapping[str, str]) -> None:
-        """Read keys by their other names; both may stand only where they say the same."""
+        """Read keys by their other names; both may be present only with the same value."""
         for other in (name for name in names if self.has(name)):
             key, value = names[other], self.raw[other]
             if self.has(key):
@@ -133,7 +133,7 @@ class Config:
             self.left = self.left - {other} | {key}
 
     def has(self, key: str) -> bool:
-        """Whether the key is there with a value."""
+        """Whether the key is present with a value."""
         return self.raw.get(key) is not None
 
     def take(self, key: str, kind: type | tuple[type, ...], default: Any = ..., null: Any = SAME) -> Any:
@@ -160,14 +160,14 @@ class Config:
         return value
 
     def count(self, key: str, default: Any = ..., null: Any = SAME, least: int = 1, most: int = 2**31) -> Any:
-        """A whole number within bounds, or the default whatever it is."""
+        """A whole number within bounds, or any default."""
         value = self.take(key, int, default, null)
         if self.has(key) and not least <= value <= most:
             raise self.refuse(key, f"give {least:,} to {most:,}")
         return value
 
     def positive(self, key: str, default: Any = ..., null: Any = SAME) -> Any:
-        """A number above 0, or the default whatever it is."""
+        """A number above 0, or any default."""
         value = self.take(key, float, default, null)
         if self.has(key) and value <= 0:
             raise self.refuse(key, "give a number above 0")
@@ -187,7 +187,7 @@ class Config:
         return value
 
     def expect(self, key: str, *accepted: Any) -> None:
-        """Understand `key` only where it says one of `accepted` (or is absent); anything else is refused by name."""
+        """Accept `key` only with one of the `accepted` values (or absent); anything else is refused by name."""
         self.left.discard(key)
         self.known.add(key)
         value = self.raw.get(key)
@@ -209,8 +209,8 @@ class Config:
         return Unsupported(f"{self._path(key)}: {shown(self.raw.get(key))} is not supported: {why}")
 
     def finish(self, read: Mapping[str, Any] | None = None) -> None:
-        """Refuse what nobody took, unless it says that there is nothing of it, or says again what was `read`, the spec's mapping.
-        Any decoder may say that it is causal, and only that."""
+        """Refuse keys that nobody took, unless they mean "nothing" (null, false, 0), or repeat what was `read`, the spec's mapping.
+        `is_causal` may only be true."""
         self.expect("is_causal", True)
         if self.raw.get("use_sliding_window") is False:
             self.ignore("sliding_window", "max_window_layers")
@@ -233,7 +233,7 @@ class Config:
 
 
 def nothing(key: str, value: Any) -> bool:
-    """Whether a key that no family knows says that there is nothing of what it names: null, off, empty or none."""
+    """Whether an unknown key means "nothing": null, off, empty or none."""
     if isinstance(value, Mapping):
         return all(inner is None or inner is False for inner in value.values())
     if _is_number(value):
@@ -267,7 +267,7 @@ def _again(read: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shown(value: Any) -> str:
-    """A value as a message shows it: short, whatever it is."""
+    """A value in a message, always short."""
     try:
         text = reprlib.repr(value)
         return text if len(text) <= 80 else f"{text[:79]}…"
@@ -280,11 +280,11 @@ def _is_number(value: Any) -> bool:
 
 
 def says(value: Any, accepted: Any) -> bool:
-    """Equal, and 1 is not true."""
+    """Whether both are equal; 1 is not equal to true."""
     return isinstance(value, bool) == isinstance(accepted, bool) and value == accepted
 
 
-# Where a wrapper's config.json keeps its language model's.
+# Keys of a wrapper's config.json for that of its language model.
 TEXT_KEYS = ("text_config", "llm_config", "language_config", "thinker_config")
 # What the config.json of a wrapper says of images, sound and tokens, beside its text_config.
 WRAPPING = tuple(

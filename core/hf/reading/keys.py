@@ -353,7 +353,7 @@ def times(x: float, by: float) -> float:
     for near in (y, math.nextafter(y, math.inf), math.nextafter(y, 0)):
         if near / by == x:
             return near
-    raise Unsupported(f"{x!r} is no number divided by {by!r}")
+    raise Unsupported(f"{x!r} is not a number divided by {by!r}")
 
 
 def rounded(x: float) -> float:

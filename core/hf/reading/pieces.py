@@ -61,7 +61,7 @@ def activation(config: Config, key: str = "hidden_act", default: str = "silu", g
 def write_scalar(part: Attention) -> float:
     """query_pre_attn_scalar, by whose root scores are divided."""
     if part.scores.scale and part.scores.scale < 1e-100:
-        raise Unsupported(f"scores.scale: {part.scores.scale} is no root that a number is divided by")
+        raise Unsupported(f"scores.scale: {part.scores.scale} is not 1 divided by a root")
     return part.scores.scale**-2 if part.scores.scale else part.head_dim
 
 
@@ -100,16 +100,16 @@ def made_of(
     found = [arch.parts.get(name) for name in kinds if not name.endswith("*")]
     for name, kind in kinds.items():
         if name not in arch.parts and not name.endswith("*") and not isinstance(None, kind):
-            raise Unsupported(f"parts.{name}: is missing, and this family has no layers without it")
+            raise Unsupported(f"parts.{name}: is missing; every layer of this family needs it")
     if not isinstance(arch.position, position):
-        raise Unsupported(f"position: this family's is another than {arch.position.kind}")
+        raise Unsupported(f"position: this family does not have {arch.position.kind}")
     wanted = [step if isinstance(step, tuple) else (step,) for step in layer]
     for steps in _orders(arch) if layer else ():
         parts = [[arch.parts[name] for name in names] for names in steps]
         if [*map(len, parts)] != [*map(len, wanted)] or not all(
             isinstance(*pair) for step in zip(parts, wanted) for pair in zip(*step)
         ):
-            raise Unsupported("layers: this family's have other parts, or have them in another order")
+            raise Unsupported("layers: this family has other parts, or another order of them")
     return found
 
 
@@ -283,11 +283,11 @@ def _mxfp4(quantisation: Config, parts: Mapping[str, Mapping], plain: str) -> di
             "norm",
         ):
             raise quantisation.refuse(
-                "modules_to_not_convert", f"{entry[:60]!r} is stored otherwise than the spec can say"
+                "modules_to_not_convert", f"{entry[:60]!r} is stored in a way that the spec cannot represent"
             )
     quantisation.finish()
     if not (formats := mxfp4_experts(parts, plain)):
-        raise quantisation.refuse("quant_method", "it stores routed experts alone, and this model has none")
+        raise quantisation.refuse("quant_method", "it stores only routed experts, and this model has none")
     return formats
 
 
@@ -306,7 +306,7 @@ def write_precision(arch: Architecture) -> dict:
     plain = arch.precision.get("default", "bf16")
     dtype = next((name for name, fmt in _DTYPES.items() if fmt == plain), None)
     if dtype is None:
-        raise Unsupported(f"precision.default: {plain} is no dtype of a config.json")
+        raise Unsupported(f"precision.default: {plain} is not a dtype of a config.json")
     written: dict[str, Any] = {"torch_dtype": dtype}
     narrow = {
         path: fmt

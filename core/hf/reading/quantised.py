@@ -84,7 +84,7 @@ def quantised(arch: Architecture, family: Any, found: Sequence[Config], raw: Map
         config = found[0]
         for other in found[1:]:
             if dict(other.raw) != dict(config.raw):
-                raise Unsupported(f"{other.where}: says otherwise than {config.where} how the weights are stored")
+                raise Unsupported(f"{other.where}: contradicts {config.where} about how the weights are stored")
         if hasattr(family, "stored"):
             return family.stored(arch, config)
         return _narrowed(arch, _family_of_names(family, raw), config)
@@ -346,11 +346,9 @@ def _method(config: Config) -> str:
             return telling
         if config.raw.keys() >= {"bits", "group_size"}:
             raise Unsupported(
-                f"{config.where}: {shown(dict(config.raw))} is MLX's layout, whose bytes Strata cannot tell"
+                f"{config.where}: {shown(dict(config.raw))} is the layout of MLX, whose bytes Strata does not know"
             )
-        raise Unsupported(
-            f"{config.where}: {shown(dict(config.raw))} does not say by which method the weights are stored"
-        )
+        raise Unsupported(f"{config.where}: {shown(dict(config.raw))} does not say how the weights are quantised")
     name = said.lower().replace("compressed_tensors", "compressed-tensors")
     if name in ("modelopt_fp4", "modelopt_mixed"):
         name = "modelopt"

@@ -29,7 +29,7 @@ def rope(
     config.ignore("rope_scaling")
     inner = config.nested(key)
     if inner.raw.get("rope_type") == "proportional":
-        raise inner.refuse("rope_type", "it is read where each of layer_types has a rope of its own")
+        raise inner.refuse("rope_type", "it needs a separate rope for each of layer_types")
     original = config.count("original_max_position_embeddings", None)
     base = inner.take("rope_theta", float, config.take("rope_theta", float, theta))
     share = inner.take(
@@ -39,7 +39,7 @@ def rope(
     )
     if fraction is None and share != 1:
         raise (inner if inner.has("partial_rotary_factor") else config).refuse(
-            "partial_rotary_factor", "this family turns all channels"
+            "partial_rotary_factor", "this family rotates all channels"
         )
     magnitude = _magnitude(inner) if magnitudes else {}
     scaling = rope_scaling(inner, context, original)
@@ -138,7 +138,9 @@ def write_temperature(temperature: StepTemperature | None) -> dict:
     if temperature is None:
         return {}
     if not isinstance(temperature, StepTemperature):
-        raise Unsupported(f"temperature: this family's grows in steps, not by {temperature.kind}")
+        raise Unsupported(
+            f"temperature: this family's scores grow in steps, not by {temperature.kind}; give kind steps"
+        )
     return {"llama_4_scaling_beta": temperature.scale, "original_max_position_embeddings": temperature.length}
 
 
@@ -148,7 +150,7 @@ def rope_scaling(inner: Config, context: int, original: int | None = None) -> di
     `original` is a trained context that stands outside the dictionary, and goes before the one inside.
     """
     kind = inner.take("rope_type", str, None) or inner.take("type", str, "default")
-    kind = {"deepseek_yarn": "yarn", "su": "longrope"}.get(kind, kind)  # what they were first called
+    kind = {"deepseek_yarn": "yarn", "su": "longrope"}.get(kind, kind)  # their old names
     inner.what = f"a rope of type {kind[:40]}"
     if (
         kind == "yarn"
@@ -202,7 +204,7 @@ def write_dictionary(position: Rope, context: int) -> dict:
 
 def _turning(position: Any) -> Rope:
     if not isinstance(position, Rope):
-        raise Unsupported(f"position: this family's is a rope, not {position.kind}")
+        raise Unsupported(f"position: this family needs a rope, not {position.kind}")
     return position
 
 
@@ -250,10 +252,10 @@ def ropes(
     if usual and not config.raw.get("rope_parameters"):
         for key in ("rope_theta", "rope_scaling"):
             if config.has(key):
-                raise config.refuse(key, "this family wants rope_parameters, a rope for each of its layer types")
+                raise config.refuse(key, "this family needs rope_parameters with a rope for each of its layer types")
         config = Config({**config.raw, "rope_parameters": usual})
     if config.raw.get("rope_parameters") and config.raw.get("rope_scaling"):
-        raise config.refuse("rope_scaling", "rope_parameters stands beside it; give one of them")
+        raise config.refuse("rope_scaling", "rope_parameters is given too; give one of them")
     kinds = ("sliding_attention", "full_attention")
     given = config.nested("rope_parameters")
     inner = {kind: given.nested(kind) for kind in kinds}
@@ -262,7 +264,7 @@ def ropes(
     if config.raw.get("rope_scaling"):
         inner["full_attention"] = config.nested("rope_scaling")
         if not inner["full_attention"].has("rope_type"):
-            raise config.refuse("rope_scaling", "transformers does not look at `type` here: give a rope_type")
+            raise config.refuse("rope_scaling", "transformers ignores `type` here; give rope_type")
     config.ignore("rope_scaling")
     bases = {"sliding_attention": near, "full_attention": config.take("rope_theta", float, far)}
     found: list[dict[str, Any]] = []

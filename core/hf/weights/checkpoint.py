@@ -118,12 +118,12 @@ def fill(model: nn.Module, checkpoint: Reader, sources: Sources, ignored: Callab
             target.copy_(value)
     if own.keys() - _tied(model):
         raise Unsupported(
-            f"{sorted(own)[0]}: this family's names for it are not known, so the checkpoint cannot fill it"
+            f"{sorted(own)[0]}: its tensor names are not known for this family, so a checkpoint cannot fill it"
         )
     left = sorted(name for name in checkpoint.names if name not in checkpoint.used and not ignored(name))
     left = [name for name in left if checkpoint.holds(name)]
     if left:
-        raise Unsupported(f"{left[0]}: is in the checkpoint but nowhere in the architecture ({len(left)} such tensors)")
+        raise Unsupported(f"{left[0]}: is in the checkpoint but not in the architecture ({len(left)} such tensors)")
 
 
 def _tied(model: nn.Module) -> set[str]:
@@ -137,7 +137,7 @@ MAX_HEADER = 25_000_000  # bytes of one file, as on the Hub
 def open_file(file: Path) -> Any:
     """A safetensors file with its header read and checked; Unsupported for what is none."""
     if not file.is_file():
-        raise Unsupported(f"{file}: is no file that can be read")
+        raise Unsupported(f"{file}: is not a readable file")
     try:
         with open(file, "rb") as opened:
             begins = opened.read(64)
@@ -145,7 +145,7 @@ def open_file(file: Path) -> Any:
         if what and "safetensors" not in what:
             raise Unsupported(f"{file}: is {what}; give a safetensors or a .gguf file")
         if file.stat().st_size > 8 and int.from_bytes(begins[:8], "little") > MAX_HEADER:
-            raise Unsupported(f"{file}: is no safetensors file, or its header has more than {MAX_HEADER:,} bytes")
+            raise Unsupported(f"{file}: is not a safetensors file, or its header has more than {MAX_HEADER:,} bytes")
         return safe_open(file, framework="pt")
     except (OSError, SafetensorError) as error:
         raise Unsupported(f"{file}: cannot be read ({str(error)[:200]})") from None
@@ -162,7 +162,7 @@ def _files(folder: Path) -> list[Path]:
     for first in ("model", "consolidated", ""):
         if files := [file for file in found if file.name.startswith(first)]:
             return files
-    raise Unsupported(f"{folder}: holds no safetensors files of a model")
+    raise Unsupported(f"{folder}: has no safetensors files of a model")
 
 
 def _indexed(folder: Path, index: Path) -> list[Path]:
@@ -173,10 +173,10 @@ def _indexed(folder: Path, index: Path) -> list[Path]:
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         names = []
     if not names:
-        raise Unsupported(f"{index}: is no index; its `weight_map` says which file has which tensor")
+        raise Unsupported(f"{index}: is not an index; it needs a `weight_map` from tensors to files")
     for name in names:
         if not isinstance(name, str) or Path(name).name != name or not (folder / name).is_file():
-            raise Unsupported(f"{index}: names {str(name)[:80]!r}, which is no file of this folder")
+            raise Unsupported(f"{index}: names {str(name)[:80]!r}, which is not a file of this folder")
     return [folder / name for name in names]
 
 
@@ -192,7 +192,7 @@ class Checkpoint(Mapping[str, Tensor]):
             for name in opened.keys():  # noqa: SIM118 - not a mapping
                 if name in self.where:
                     raise Unsupported(
-                        f"{file}: has {name[:200]!r}, which another file of its folder has too; remove one"
+                        f"{file}: has {name[:200]!r}, which another file of the folder also has; remove one"
                     )
                 self.where[name] = opened
 

@@ -88,7 +88,7 @@ def _expressions(texts: Iterable[str]):
             why = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
             raise Unsupported(f"{text[:60]!r} is not an expression that Strata reads ({why[:80]})") from None
     if len(texts) > _MOST:
-        raise Unsupported(f"it has more expressions than Strata reads, {len(texts):,}; at most {_MOST}")
+        raise Unsupported(f"it has {len(texts):,} expressions, more than Strata reads; give at most {_MOST}")
     return re2.compile("(?m)^(?:" + "|".join(f"(?:{text})" for text in texts) + ")", options) if texts else None
 
 
@@ -98,9 +98,7 @@ def _with_one_end(text: str) -> str:
     while outer != inner:
         outer, inner = re.sub(r"\([^()]*\)", "", outer), outer
     if text.count("$") > 1 or not outer.endswith("$") or "|" in outer:
-        raise Unsupported(
-            f"{text[:60]!r} is not an expression that Strata reads (a $ stands elsewhere than at its end)"
-        )
+        raise Unsupported(f"{text[:60]!r} is not an expression that Strata reads (it has a $ before its end)")
     return text
 
 

@@ -1,4 +1,4 @@
-"""What a checkpoint calls the tensors of llama-like models, for `load_weights` and `verify`."""
+"""The tensor names of llama-like models in checkpoints, for `load_weights` and `verify`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -65,7 +65,7 @@ def norm_sources(arch: Architecture, ours: str, theirs: str) -> Iterator[tuple[s
 
 
 def renamed(sources: Iterator[tuple[str, list[Source]]], **names: str) -> Iterator[tuple[str, list[Source]]]:
-    """The same sources where a checkpoint calls some modules otherwise: `renamed(sources, q_norm="query_layernorm")`."""
+    """The same sources, with other names for some modules in the checkpoint: `renamed(sources, q_norm="query_layernorm")`."""
 
     def rename(name: str) -> str:
         return ".".join(names.get(piece, piece) for piece in name.split("."))
