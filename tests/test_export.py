@@ -224,11 +224,11 @@ def test_formats_are_computed_only_where_the_structure_fits(monkeypatch):
     arch = core.load("deepseek-v3")
     to_hf(arch)
     assert asked == [BY_TYPE["deepseek_v3"]]
-    with pytest.raises(core.Unsupported, match=r"no family's config\.json"):
+    with pytest.raises(core.Unsupported, match=r"no known config\.json"):
         to_hf(edited(arch, "parts.attention.sight.window", 512))
     assert len(asked) == 1
     kept = edited(arch, "precision.dense", "int4")  # two narrow formats
-    with pytest.raises(core.Unsupported, match=r"no family's config\.json"):
+    with pytest.raises(core.Unsupported, match=r"no known config\.json"):
         to_hf(kept)
 
 

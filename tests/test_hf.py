@@ -131,7 +131,7 @@ def test_a_presets_config_says_the_preset(name):
 
 def test_an_edit_that_a_family_cannot_say_is_refused():
     edited = core.spec.edited(core.load("gpt2"), "parts.attention.scores.sinks", True)
-    with pytest.raises(core.Unsupported, match=r"no family's config\.json"):
+    with pytest.raises(core.Unsupported, match=r"no known config\.json"):
         to_hf(edited)
 
 
@@ -144,7 +144,7 @@ def test_weights_that_do_not_fit_are_refused_by_name():
         load_weights(model, {k: v for k, v in tensors.items() if k != name})
     with pytest.raises(core.Unsupported, match=r"up_proj.*shape"):
         load_weights(model, tensors | {name: tensors[name][:-1]})
-    with pytest.raises(core.Unsupported, match=r"extra.*nowhere"):
+    with pytest.raises(core.Unsupported, match=r"extra.*not in the architecture"):
         load_weights(model, tensors | {"model.layers.1.extra.weight": torch.zeros(3)})
 
 
