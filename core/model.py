@@ -233,7 +233,8 @@ def build_mtp(arch: Architecture, device: str | torch.device = "meta", dtype: to
     for layer, module in enumerate(modules, start=arch.depth):
         for name in (name for step in each[layer - arch.depth] for name in step.parts):
             for read in (read for read in arch.parts[name].reads(arch.d_model) if not read.given):
-                module.get_submodule(f"block.{name}.{read.name}").layer = layer
+                reader: Any = module.get_submodule(f"block.{name}.{read.name}")
+                reader.layer = layer
     return modules
 
 
