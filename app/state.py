@@ -226,9 +226,7 @@ def change_of(state: State, name: str, value: Any, also: Mapping[str, Any] = Map
     return _checked({**state.workload.model_dump(), **also, name: value})
 
 
-def _tried(
-    found: dict[str, Refused], path: str, value: Any, shown: Any, make: Callable[[Mapping[str, Any]], Any]
-) -> Any:
+def _tried(found: dict[str, Refused], path: str, value: Any, shown: Any, make: Callable[[Mapping[str, Any]], Any]) -> Any:
     """The result of `make` for one more change: together with all earlier refused changes, which may be valid now, with one of
     them, or alone. None if none of these is valid; the change is then refused too."""
     before = {field: one.value for field, one in found.items() if field != path}
@@ -247,9 +245,7 @@ def _tried(
     return None
 
 
-def _wait(
-    found: Mapping[str, Refused], after: dict[str, Refused], changed: str, make: Callable[[str, Any], Any]
-) -> None:
+def _wait(found: Mapping[str, Refused], after: dict[str, Refused], changed: str, make: Callable[[str, Any], Any]) -> None:
     """Changes that are still refused stay in their fields, also for the value `after` the change; those
     below the changed field are dropped."""
     for field, one in [*found.items()]:
@@ -281,11 +277,7 @@ def _pasted(text: str) -> core.Architecture:
         return preset(name)
     if re.fullmatch(r"[\w.-]{1,96}/[\w.-]{1,96}", word):
         raise core.Unsupported(f"to open a model on the Hugging Face Hub, give hf:{word}")
-    if (
-        not word
-        or re.search(r"[\s()]", word)
-        and not re.search(r"""^\s*([{[-]|["']?\w+["']?\s*:(\s|$))""", word, re.MULTILINE)
-    ):
+    if not word or re.search(r"[\s()]", word) and not re.search(r"""^\s*([{[-]|["']?\w+["']?\s*:(\s|$))""", word, re.MULTILINE):
         raise core.Unsupported(
             f"this is {'none of these' if word else 'empty'}; give a config.json, a spec as YAML, a preset's name such as gpt2, "
             "a link of this app, or a model's id as hf:organisation/model"

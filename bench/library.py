@@ -59,10 +59,7 @@ def edits(arch: Architecture) -> dict[str, list[Architecture]]:
         for field in ("d_ff", "top_k", "heads", "kv_rank", "head_dim"):
             value = getattr(part, field, None)
             if isinstance(value, int):
-                wanted += [
-                    ("one part", f"parts.{name}.{field}", value * 2),
-                    ("one part", f"parts.{name}.{field}", max(1, value // 2)),
-                ]
+                wanted += [("one part", f"parts.{name}.{field}", value * 2), ("one part", f"parts.{name}.{field}", max(1, value // 2))]
     for kind, path, value in wanted:
         try:
             found[kind].append(edited(arch, path, value))
@@ -139,11 +136,5 @@ def growth() -> dict[str, float]:
 
 
 def import_seconds() -> float:
-    command = [
-        sys.executable,
-        "-c",
-        "import time; t = time.perf_counter(); import core; print(time.perf_counter() - t)",
-    ]
-    return statistics.median(
-        float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) for _ in range(5)
-    )
+    command = [sys.executable, "-c", "import time; t = time.perf_counter(); import core; print(time.perf_counter() - t)"]
+    return statistics.median(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) for _ in range(5))

@@ -61,10 +61,7 @@ def main() -> None:
         ("first paint of the gallery, warm server", "<= 2 s", f"{app['first paint']:.2f} s"),
         (f"server memory with {browser.VISITORS} visitors", "<= 600 MB", f"{after:.0f} MB ({before:.0f} MB with none)"),
     ]  # fmt: skip
-    compared = [
-        (name, f"{ours:.1f} ms", f"{theirs:.0f} ms", f"{theirs / ours:.0f} x")
-        for name, (ours, theirs) in beside.items()
-    ]
+    compared = [(name, f"{ours:.1f} ms", f"{theirs:.0f} ms", f"{theirs / ours:.0f} x") for name, (ours, theirs) in beside.items()]
     text = "\n\n".join(
         [
             HEAD + f"\nPython {sys.version.split()[0]}, torch {torch.__version__.split('+')[0]}, {len(cold)} presets.",

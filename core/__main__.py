@@ -58,8 +58,7 @@ def parser() -> Parser:
             one.add_argument(
                 name,
                 metavar=name.upper(),
-                help="a preset, a link or its token, a YAML, JSON or config.json file, hf:organisation/model, or - for "
-                "standard input",
+                help="a preset, a link or its token, a YAML, JSON or config.json file, hf:organisation/model, or - for standard input",
             )
         return one
 
@@ -72,38 +71,15 @@ def parser() -> Parser:
     one.add_argument("--explain", action="store_true", help="print how each figure is computed")
     workload(named(command("diff", "what changes from one architecture to another", run_diff), "a", "b"))
     one = command("import", "the architecture that a config.json describes", run_import)
-    one.add_argument(
-        "file", metavar="FILE", help="a config.json, its folder, hf:organisation/model, or - for standard input"
-    )
+    one.add_argument("file", metavar="FILE", help="a config.json, its folder, hf:organisation/model, or - for standard input")
     one = named(command("export", "an architecture as a file", run_export), "name")
-    one.add_argument(
-        "--format", choices=("config", "yaml", "link"), default="config", help="file format (default: config.json)"
-    )
-    one = named(
-        command(
-            "edit",
-            "change an architecture and print it as YAML; edits are applied in the given order",
-            run_edit,
-        ),
-        "name",
-    )
+    one.add_argument("--format", choices=("config", "yaml", "link"), default="config", help="file format (default: config.json)")
+    one = named(command("edit", "change an architecture and print it as YAML; edits are applied in the given order", run_edit), "name")
     one.set_defaults(edits=[])
     one.add_argument("--format", choices=("yaml", "link"), default="yaml")
     one.add_argument("--set", action=_Edit, metavar="PATH=VALUE", help="a field, such as parts.moe.top_k=4")
-    one.add_argument(
-        "--every",
-        action=_Edit,
-        nargs=2,
-        metavar=("N", "PART"),
-        help="give every N-th layer this part, in place of its own",
-    )
-    one.add_argument(
-        "--first",
-        action=_Edit,
-        nargs=2,
-        metavar=("K", "PART"),
-        help="give only the first K layers this part",
-    )
+    one.add_argument("--every", action=_Edit, nargs=2, metavar=("N", "PART"), help="give every N-th layer this part, in place of its own")
+    one.add_argument("--first", action=_Edit, nargs=2, metavar=("K", "PART"), help="give only the first K layers this part")
     one.add_argument(
         "--variant",
         action=_Edit,
@@ -112,11 +88,7 @@ def parser() -> Parser:
         help="give every N-th layer with the part a copy with one other field and its own name",
     )
     one.add_argument(
-        "--repeat",
-        action=_Edit,
-        nargs=2,
-        metavar=("SEGMENT", "TIMES"),
-        help="set the repeats of a segment of layers; 0 removes it",
+        "--repeat", action=_Edit, nargs=2, metavar=("SEGMENT", "TIMES"), help="set the repeats of a segment of layers; 0 removes it"
     )
     one.add_argument(
         "--insert",
@@ -128,24 +100,14 @@ def parser() -> Parser:
     one.add_argument("--remove", action=_Edit, metavar="LAYER", help="remove a layer; layers count from 0")
     one.add_argument("--move", action=_Edit, nargs=2, metavar=("LAYER", "TO"), help="move a layer")
     one.add_argument("--rename", action=_Edit, nargs=2, metavar=("PART", "NAME"), help="rename a part")
-    one = named(
-        command("route", "run a text through the architecture's own routers, at a small live size", run_route), "name"
-    )
-    one.add_argument(
-        "--text", metavar="FILE", help="a text to read instead of the built-in one, or - for standard input"
-    )
+    one = named(command("route", "run a text through the architecture's own routers, at a small live size", run_route), "name")
+    one.add_argument("--text", metavar="FILE", help="a text to read instead of the built-in one, or - for standard input")
     one.add_argument("--seed", type=seed, default=0, help="seed of the random weights")
     one = command("verify", "a checkpoint's headers against the model that its config.json builds", run_verify)
-    one.add_argument(
-        "source", metavar="SOURCE", help="hf:organisation/model, a folder, or a .safetensors or .gguf file"
-    )
-    one.add_argument(
-        "--as", dest="name", metavar="NAME", help="the architecture, if there is no config.json beside the file"
-    )
+    one.add_argument("source", metavar="SOURCE", help="hf:organisation/model, a folder, or a .safetensors or .gguf file")
+    one.add_argument("--as", dest="name", metavar="NAME", help="the architecture, if there is no config.json beside the file")
     one = named(command("generate", "continue a prompt with a checkpoint's weights", run_generate), "name")
-    one.add_argument(
-        "--weights", required=True, metavar="DIR", help="a folder of safetensors with their tokenizer.json"
-    )
+    one.add_argument("--weights", required=True, metavar="DIR", help="a folder of safetensors with their tokenizer.json")
     one.add_argument("--prompt", required=True)
     one.add_argument("--tokens", type=int, default=64, help="number of tokens to generate")
     one.add_argument("--temperature", type=float, default=0.0, help="0 takes the most likely token")
@@ -197,9 +159,7 @@ def length(word: str) -> str:
 
 def workload(one: argparse.ArgumentParser) -> None:
     one.add_argument("--batch", default=1, metavar="N", help="sequences in parallel")
-    one.add_argument(
-        "--context", type=length, default=4_096, metavar="N", help="tokens in each sequence, such as 4096, 128K or 1e6"
-    )
+    one.add_argument("--context", type=length, default=4_096, metavar="N", help="tokens in each sequence, such as 4096, 128K or 1e6")
     one.add_argument("--weights", metavar="FORMAT", help=f"as shipped, or {', '.join(FORMATS)}")
     one.add_argument("--cache", default="bf16", metavar="FORMAT", help="format of the caches")
 
@@ -274,11 +234,7 @@ def run_graph(args: argparse.Namespace, out: Console) -> Any:
     def below(parent: str | None, depth: int) -> Iterator[tuple[str, ...]]:
         for node, data in g.nodes(data=True):
             if data["parent"] == parent:
-                times = (
-                    f"{data['repeat']} × "
-                    if data["repeat"] > 1 and g.nodes.get(parent, {}).get("repeat") != data["repeat"]
-                    else ""
-                )
+                times = f"{data['repeat']} × " if data["repeat"] > 1 and g.nodes.get(parent, {}).get("repeat") != data["repeat"] else ""
                 shape = ", ".join(f"{n:,}" if isinstance(n, int) else n for n in data["shape_out"])
                 figures = (f"{data[key]:,}" if data[key] else "" for key in ("parameters", "flops", "cache_bytes"))
                 yield f"{'  ' * depth}{times}{data['label']}", data["kind"], f"({shape})", *figures

@@ -80,9 +80,7 @@ def _words(schema: dict) -> str:
             most, below = schema.get("maximum"), schema.get("exclusiveMaximum")
             if kind == "integer" and least is not None and most is not None:
                 return f"{plain(least)} to {plain(most)}"
-            start = (
-                f"from {plain(least)}" if least is not None else f"above {plain(above)}" if above is not None else ""
-            )
+            start = f"from {plain(least)}" if least is not None else f"above {plain(above)}" if above is not None else ""
             end = f"below {plain(below)}" if below is not None else f"at most {plain(most)}" if most is not None else ""
             bounds = ", ".join(filter(None, (start, end)))
             return " ".join(filter(None, ("a whole number" if kind == "integer" else "a number", bounds)))

@@ -35,9 +35,7 @@ def _model(arch: Architecture) -> Iterator[str]:
     if arch.tied_embeddings:
         yield "The output head is the embedding table."
     if arch.embedding.scale != 1:
-        root = (
-            f" (√{arch.d_model:,}, rounded to the stream's own type)" if arch.embedding.scale == "sqrt_d_model" else ""
-        )
+        root = f" (√{arch.d_model:,}, rounded to the stream's own type)" if arch.embedding.scale == "sqrt_d_model" else ""
         yield f"Embeddings are multiplied by {arch.embedding_scale:.6g}{root}."
     yield from arch.residual.checklist()
     yield from arch.norm.checklist()

@@ -165,9 +165,7 @@ class Cost:
             if getattr(row, figure):
                 words = row.derivation[figure]
                 terms[words] += row.count if "{layers}" in words else 1
-        parts = [
-            _counted(words, n) if "{layers}" in words or n == 1 else f"{n} × {words}" for words, n in terms.items()
-        ]
+        parts = [_counted(words, n) if "{layers}" in words or n == 1 else f"{n} × {words}" for words, n in terms.items()]
         return f"{' + '.join(parts)} = {getattr(self, figure):,}" if parts else f"{getattr(self, figure):,}"
 
     @property
@@ -212,12 +210,7 @@ def _shown(of: Row | Cost, parameters: int) -> tuple[str, ...]:
 
 def sentences(row: Row) -> dict[str, str]:
     """A row's derivations as finished sentences: `61 layers × (512 + 64) values × 2 bytes = 70,272 bytes per token`."""
-    units = {
-        "kv_bytes_per_token": " bytes per token",
-        "kv_bytes": " bytes",
-        "state_bytes": " bytes",
-        "weight_bytes": " bytes",
-    }
+    units = {"kv_bytes_per_token": " bytes per token", "kv_bytes": " bytes", "state_bytes": " bytes", "weight_bytes": " bytes"}
     return {k: f"{_counted(v, row.count)} = {getattr(row, k):,}{units.get(k, '')}" for k, v in row.derivation.items()}
 
 
@@ -286,8 +279,7 @@ def _boxes(arch: Architecture, w: Workload, traced: Traced, count: int, named: C
     """The figures of a trace's boxes, parts excepted, by what they declare. `named` gives the name for a path,
     or an empty one for what is not counted."""
     parameters, buffers = (
-        {name: shape for path, shape in tensors.items() if (name := named(path))}
-        for tensors in (traced.parameters, traced.buffers)
+        {name: shape for path, shape in tensors.items() if (name := named(path))} for tensors in (traced.parameters, traced.buffers)
     )
     boxes = {path: box for path, box in traced.boxes.items() if named(path)}
     flops = {path.removeprefix("beneath."): box.token_flops for path, box in boxes.items() if box.token_flops}
@@ -302,9 +294,7 @@ def _boxes(arch: Architecture, w: Workload, traced: Traced, count: int, named: C
     )
 
 
-def _block(
-    arch: Architecture, steps: tuple[Step, ...], where: str, count: int, w: Workload, held: dict
-) -> Iterator[Row]:
+def _block(arch: Architecture, steps: tuple[Step, ...], where: str, count: int, w: Workload, held: dict) -> Iterator[Row]:
     for name in (name for step in steps for name in step.parts):
         copies = count if not arch.parts[name].tied else held.pop((steps, name), 0)
         yield from _part(arch, name, where, count, copies, w)
@@ -336,19 +326,9 @@ def _part(arch: Architecture, name: str, where: str, count: int, copies: int, w:
         buffers = {f"{name}.{path}": shape for path, shape in traced.buffers.items() if _within(path, prefix)}
         idle = [box for path, box in traced.boxes.items() if box.idle and _within(path, prefix)]
         prompt, token = (Flops({path: n for path, n in f.items() if _within(path, prefix)}) for f in (prefill, decode))
-        each = {
-            f"{name}.{path}" for path in traced.parameters if part.tied and part.each(path)
-        }  # the component of all other paths
+        each = {f"{name}.{path}" for path in traced.parameters if part.tied and part.each(path)}  # the component of all other paths
         figures = (
-            _weights(
-                arch,
-                w,
-                {path: s for path, s in parameters.items() if path not in each},
-                copies,
-                buffers,
-                idle,
-                1 < copies != count,
-            ),
+            _weights(arch, w, {path: s for path, s in parameters.items() if path not in each}, copies, buffers, idle, 1 < copies != count),
             _weights(arch, w, {path: s for path, s in parameters.items() if path in each}, count),
             _flops(w, prompt, token, count),
             _activations(w, sum(n for path, n in written if _within(path, prefix)), count),

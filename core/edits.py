@@ -42,9 +42,7 @@ def _placed(arch: Architecture, name: str, here: Callable[[int], bool], otherwis
     mixes = arch.parts[name].mixes
     alike = {other for other, part in arch.parts.items() if part.mixes is mixes}
     if otherwise and otherwise not in alike - {name}:
-        raise Unsupported(
-            f"otherwise: give a part that stands in the same place ({', '.join(sorted(alike - {name})) or 'there is none'})"
-        )
+        raise Unsupported(f"otherwise: give a part that stands in the same place ({', '.join(sorted(alike - {name})) or 'there is none'})")
     counts = Counter(p for block in arch.sequence for step in block for p in step.parts if p in alike - {name})
     usual = otherwise or next(iter(dict(counts.most_common(1))), None)
     blocks = []
@@ -58,9 +56,7 @@ def _placed(arch: Architecture, name: str, here: Callable[[int], bool], otherwis
             continue
         if len(found) != 1:
             what = "mixers" if mixes else "parts that are not mixers"
-            raise Unsupported(
-                f"layers: layer {layer} has {len(found)} {what}, so it is not clear which to replace; give its whole block"
-            )
+            raise Unsupported(f"layers: layer {layer} has {len(found)} {what}, so it is not clear which to replace; give its whole block")
         blocks.append([_renamed(step, found[0], wanted) for step in block])
     return layered(arch, blocks)
 
@@ -205,11 +201,7 @@ def _names(step: Any) -> list[str]:
 def _renamed(step: Any, name: str, new: str) -> Any:
     if isinstance(step, dict):
         shortcut = {new if part == name else part: delay for part, delay in step.get("shortcut", {}).items()}
-        lists = {
-            field: [new if part == name else part for part in step[field]]
-            for field in ("parts", "unnormed")
-            if field in step
-        }
+        lists = {field: [new if part == name else part for part in step[field]] for field in ("parts", "unnormed") if field in step}
         return step | lists | ({"shortcut": shortcut} if shortcut else {})
     names = [new if part == name else part for part in _names(step)]
     return names[0] if isinstance(step, str) else names
@@ -235,13 +227,8 @@ def _within(what: str, index: int, count: int) -> None:
 def folded(blocks: Sequence[Sequence[Any]]) -> list[dict]:
     """The spec's `layers` for one block per layer: repeatedly the shortest pattern that covers the most layers."""
     kinds: dict[Any, str] = {}
-    text = "".join(
-        kinds.setdefault(_key(block), chr(len(kinds))) for block in blocks
-    )  # a letter for each kind of block
-    return [
-        {"repeat": times, "blocks": [list(block) for block in blocks[at : at + period]]}
-        for at, period, times in _runs(text)
-    ]
+    text = "".join(kinds.setdefault(_key(block), chr(len(kinds))) for block in blocks)  # a letter for each kind of block
+    return [{"repeat": times, "blocks": [list(block) for block in blocks[at : at + period]]} for at, period, times in _runs(text)]
 
 
 def _key(block: Sequence[Any]) -> Any:

@@ -65,13 +65,9 @@ class TokenEmbedding(Embedding):
         self.up = Linear(arch.table_width, arch.d_model) if arch.embedding.width else None
         self.token_flops = 2 * self.up.weight.numel() if self.up else 0
         rows, width = self.weight.shape
-        self.explain = (
-            f"One learned vector of {width:,} values for each of {rows:,} tokens. Looking one up costs no FLOPs."
-        )
+        self.explain = f"One learned vector of {width:,} values for each of {rows:,} tokens. Looking one up costs no FLOPs."
         if self.up:
-            self.explain += (
-                f" The table is {width:,} wide; a projection maps it to the stream's {self.d_model:,} channels."
-            )
+            self.explain += f" The table is {width:,} wide; a projection maps it to the stream's {self.d_model:,} channels."
 
     def forward(self, tokens: Tensor) -> Tensor:  # (B, T) -> (B, T, d_model)
         x = super().forward(tokens)  # (B, T, table width)

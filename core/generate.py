@@ -29,18 +29,14 @@ def generate(
     if not folder.is_dir():
         raise Unsupported(f"{folder}: is not a folder; give one with safetensors files and a tokenizer.json")
     if tokens < 1 or not 0 <= temperature < math.inf:
-        raise Unsupported(
-            f"{tokens} tokens at temperature {temperature}: give at least 1 token and a temperature of at least 0"
-        )
+        raise Unsupported(f"{tokens} tokens at temperature {temperature}: give at least 1 token and a temperature of at least 0")
     stop = _checked(arch, folder)
     tokenizer = _tokenizer(folder)
     ids = tokenizer.encode(prompt).ids
     if not ids or max(ids) >= arch.vocab_size:
         raise Unsupported(f"the tokenizer and the vocabulary of {arch.vocab_size:,} do not fit, or the prompt is empty")
     if len(ids) + tokens > arch.context:
-        raise Unsupported(
-            f"{len(ids):,} + {tokens:,} tokens are more than {arch.title} reads: at most {arch.context:,}"
-        )
+        raise Unsupported(f"{len(ids):,} + {tokens:,} tokens are more than {arch.title} reads: at most {arch.context:,}")
     model = read_model(arch, folder)
     made, said = [], ""
     for new in model.generate(torch.tensor([ids]), tokens, temperature, seed):

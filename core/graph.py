@@ -99,10 +99,7 @@ class _Builder:
             reader, lender = names[self.arch.sequence[link.layer]], names[self.arch.sequence[link.source_layer]]
             if (reader, link.part, link.read.name) not in seen:
                 seen.add((reader, link.part, link.read.name))
-                ends = (
-                    self.box(f"{lender}.{link.source}", link.read.lender),
-                    self.box(f"{reader}.{link.part}", link.read.name),
-                )
+                ends = (self.box(f"{lender}.{link.source}", link.read.lender), self.box(f"{reader}.{link.part}", link.read.name))
                 lent = link.read.lender.removesuffix("_cache")
                 self.edge(*ends, lent, ("B", "T", *link.read.shape), beside=True, brings=f"earlier {lent}")
 
@@ -165,14 +162,10 @@ class _Builder:
             ends[op.id] = self.arrows(node, op, ends)
         return ends[traced.output.source]
 
-    def operation(
-        self, node: str, op: Operation, parent: str, count: int, traced: Traced, flops: Mapping, root: str
-    ) -> None:
+    def operation(self, node: str, op: Operation, parent: str, count: int, traced: Traced, flops: Mapping, root: str) -> None:
         """One box; `root` is the prefix of its module's path. A module that runs twice is counted where it runs first."""
         first = bool(op.path) and not op.again
-        own = sum(
-            prod(shape) for path, shape in traced.parameters.items() if first and f"{path}.".startswith(f"{op.path}.")
-        )
+        own = sum(prod(shape) for path, shape in traced.parameters.items() if first and f"{path}.".startswith(f"{op.path}."))
         box = traced.boxes.get(op.path, PLAIN)
         kept = prod(n for n in op.shape[2:] if isinstance(n, int)) if op.kind == "cache" else 0
         explain = box.explain

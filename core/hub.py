@@ -127,9 +127,7 @@ def _tensors(name: str, file: str, header: bytes) -> Iterator[tuple[str, tuple[s
             or len(shape) > MAX_RANK
             or not all(type(n) is int and 0 <= n < 2**63 for n in shape)
         ):
-            raise Unsupported(
-                f"{name}: {file} has {shown(said)} for {tensor[:80]!r}, which is not a tensor's type and shape"
-            )
+            raise Unsupported(f"{name}: {file} has {shown(said)} for {tensor[:80]!r}, which is not a tensor's type and shape")
         yield tensor, (dtype, tuple(shape))
 
 
@@ -151,9 +149,7 @@ def _parsed(name: str) -> tuple[str, str | None]:
     try:
         validate_repo_id(repo)
     except HFValidationError:
-        raise Unsupported(
-            f"{name[:120]!r} is not the id of a model; give hf:organisation/model, such as hf:openai/gpt-oss-20b"
-        ) from None
+        raise Unsupported(f"{name[:120]!r} is not the id of a model; give hf:organisation/model, such as hf:openai/gpt-oss-20b") from None
     return repo, revision
 
 
@@ -194,9 +190,7 @@ def _bytes(name: str, file: str, most: int, optional: bool = False) -> bytes:
                 if answer.is_redirect:
                     before, url = url, urljoin(url, answer.headers.get("location", ""))
                     if not _is_hubs(url, endpoint):
-                        raise Unsupported(
-                            f"{name}: the Hub redirects its {file} to another host, which is not followed"
-                        )
+                        raise Unsupported(f"{name}: the Hub redirects its {file} to another host, which is not followed")
                     if urlsplit(url).netloc != urlsplit(before).netloc:
                         wanted = {key: value for key, value in wanted.items() if key.lower() != "authorization"}
                     continue
@@ -210,9 +204,7 @@ def _bytes(name: str, file: str, most: int, optional: bool = False) -> bytes:
                     if len(content) > most:
                         break
                     if monotonic() > until:
-                        raise Unsupported(
-                            f"{name}: the Hub took more than {TOGETHER} seconds to send its {file}; try again"
-                        )
+                        raise Unsupported(f"{name}: the Hub took more than {TOGETHER} seconds to send its {file}; try again")
                 return bytes(content[: most + 1])
         raise Unsupported(f"{name}: the Hub redirects more than {REDIRECTS} times for its {file}")
     except Unsupported:
@@ -229,9 +221,7 @@ def _is_hubs(url: str, endpoint: str) -> bool:
     if at.scheme != own.scheme:
         return False
     host = f".{at.hostname or ''}"
-    return at.netloc == own.netloc or (
-        own.hostname == HOSTS[0] and host.endswith(tuple(f".{one}" for one in HOSTS)) and not at.port
-    )
+    return at.netloc == own.netloc or (own.hostname == HOSTS[0] and host.endswith(tuple(f".{one}" for one in HOSTS)) and not at.port)
 
 
 def _is_missing(answer: Any) -> bool:

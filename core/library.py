@@ -55,9 +55,7 @@ def preset(name: str) -> Architecture:
         near = get_close_matches(name.lower(), presets(), n=4, cutoff=0.4) or presets()[:4]
         raise Unsupported(f"{name[:60]!r} is not a preset; give a name such as {', '.join(near)}")
     if "undisclosed" in value:
-        raise Unsupported(
-            f"{value['title']}: its architecture is not disclosed, or cannot be checked, so there is nothing to build"
-        )
+        raise Unsupported(f"{value['title']}: its architecture is not disclosed, or cannot be checked, so there is nothing to build")
     return parse(value)
 
 
@@ -148,10 +146,7 @@ def to_yaml(arch: Architecture) -> str:
     value = arch.model_dump(mode="json", exclude_defaults=True)
     if arch.released:
         value["released"] = arch.released  # as a date, which YAML supports
-    for name, key in (
-        ("norm", "eps"),
-        ("position", "base"),
-    ):  # written even if they are the default: readers look for them
+    for name, key in (("norm", "eps"), ("position", "base")):  # written even if they are the default: readers look for them
         inner = getattr(arch, name)
         said = {"kind": inner.kind} | ({key: getattr(inner, key)} if hasattr(inner, key) else {})
         value[name] = said | inner.model_dump(mode="json", exclude_defaults=True)

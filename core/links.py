@@ -47,9 +47,7 @@ def links(arch: "Architecture") -> Iterator[Link]:
                 lenders = latest.get(read.lender, {})
                 source = next(reversed(lenders), "") if read.source == "previous" else read.source
                 if source not in lenders:
-                    these = (
-                        f"give {' or '.join((*lenders, 'previous'))}" if lenders else "put a layer that does before it"
-                    )
+                    these = f"give {' or '.join((*lenders, 'previous'))}" if lenders else "put a layer that does before it"
                     raise ValueError(f"parts.{name}.{read.field}: no layer before {layer} lends what it names; {these}")
                 _check(arch, name, read, source, lends[source][read.lender])
                 yield Link(layer, own, read, *lenders[source])
@@ -67,9 +65,7 @@ def _check(arch: "Architecture", name: str, read: Read, source: str, lent: Shape
             "the same sizes"
         )
     if most and (reach is None or reach > most):
-        raise ValueError(
-            f"{field}: {source} keeps only {most:,} tokens; give this part a window of at most {most:,}, or name another part"
-        )
+        raise ValueError(f"{field}: {source} keeps only {most:,} tokens; give this part a window of at most {most:,}, or name another part")
 
 
 def _sizes(shape: Shape) -> str:
@@ -94,9 +90,7 @@ def fed(arch: "Architecture") -> tuple[str, tuple[int, ...]] | None:
         return None
     name, *more = reads
     if more:
-        raise ValueError(
-            f"parts.{more[0]}: {name} has per-layer embeddings already, and only one part can; remove this one"
-        )
+        raise ValueError(f"parts.{more[0]}: {name} has per-layer embeddings already, and only one part can; remove this one")
     layers = tuple(n for n, block in enumerate(arch.sequence) if any(name in step.parts for step in block))
     check_channels(f"parts.{name}.width", len(layers), reads[name])
     return name, layers

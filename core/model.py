@@ -141,9 +141,7 @@ class Layers(nn.ModuleList):
                 add.sums = sums
         self._link()
 
-    def forward(
-        self, stream: Tensor, positions: Tensor, tokens: Tensor, embedded: Tensor, per_layer: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, stream: Tensor, positions: Tensor, tokens: Tensor, embedded: Tensor, per_layer: Tensor | None = None) -> Tensor:
         """The stream below the first layer (B, T, d_model) or (B, T, streams, d_model), (T,), (B, T), the input of the first
         layer (B, T, d_model) and, if some layers read it, the own input of each of them (B, T, layers, width)
         -> the stream after the last."""
@@ -240,9 +238,7 @@ def build_mtp(arch: Architecture, device: str | torch.device = "meta", dtype: to
 
 def _made(make: Callable[[], Made], device: str | torch.device, dtype: torch.dtype) -> Made:
     with torch.device(device):
-        return (
-            make().eval().to(dtype)
-        )  # the default dtype belongs to the process, and other threads build at the same time
+        return make().eval().to(dtype)  # the default dtype belongs to the process, and other threads build at the same time
 
 
 def shrink(arch: Architecture) -> Architecture:
@@ -263,9 +259,7 @@ def shrink(arch: Architecture) -> Architecture:
                     f"{arch.title}: {places:,} parts in layers that do not repeat are too many to run live; at most {LIVE_PARTS} can"
                 )
             if size > LIVE_PARAMETERS:
-                raise Unsupported(
-                    f"{arch.title}: too large to run live; even with small widths it has {size:,} parameters"
-                )
+                raise Unsupported(f"{arch.title}: too large to run live; even with small widths it has {size:,} parameters")
             break
         small = small.model_copy(update={"layers": layers})
         size, places = _sizes(small)
@@ -286,10 +280,7 @@ def _scaled(arch: Architecture, scale: float) -> Architecture:
             "embedding": arch.embedding.model_copy(
                 update={"width": width and scaled(width, scale), "ngrams": ngrams and ngrams.shrink(LIVE_VOCABULARY)}
             ),
-            "parts": {
-                name: part.inherit(arch.norm, position, arch.vocab_size).shrink(scale)
-                for name, part in arch.parts.items()
-            },
+            "parts": {name: part.inherit(arch.norm, position, arch.vocab_size).shrink(scale) for name, part in arch.parts.items()},
         }
     )
     return Architecture.model_validate(small.model_dump())
@@ -326,9 +317,7 @@ def summary(arch: Architecture, steps: tuple[Step, ...], length: int = 16):
         for name in (name for step in steps for name in step.parts):
             inputs |= arch.parts[name].beside(1, length, arch.d_model)
     columns = ("input_size", "output_size", "num_params")
-    return torchinfo.summary(
-        block, input_data=inputs, device="meta", depth=8, col_names=columns, row_settings=("var_names",), verbose=0
-    )
+    return torchinfo.summary(block, input_data=inputs, device="meta", depth=8, col_names=columns, row_settings=("var_names",), verbose=0)
 
 
 def parameters(module: nn.Module) -> int:

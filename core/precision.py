@@ -59,9 +59,7 @@ FORMATS: dict[str, Format] = {
     "mxfp4": Format(4, (32,), 8, "OCP Microscaling Formats (MX) v1.0"),
     "nvfp4": Format(4, (16,), 8, "blocks of 16 with an fp8 scale"),
     "int64": Format(64, source="tables of indices"),
-    "ternary": Format(
-        2, source="BitNet b1.58, arXiv:2504.12285: -1, 0 and 1, four to a byte; one scale a matrix, not counted"
-    ),
+    "ternary": Format(2, source="BitNet b1.58, arXiv:2504.12285: -1, 0 and 1, four to a byte; one scale a matrix, not counted"),
     "nf4": Format(4, (64,), 8, "QLoRA, arXiv:2305.14314: blocks of 64 with a scale that is quantised itself"),
     "nf4_fp32": Format(4, (64,), 32, "bitsandbytes without double quantisation: blocks of 64 with a 32-bit scale"),
 }

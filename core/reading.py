@@ -232,9 +232,7 @@ def _yaml(text: str) -> Any:
                     if key:
                         raise Unsupported(f"line {line}: a key is a word, not a list or a mapping")
                     if len(open_) > MAX_DEPTH:
-                        raise Unsupported(
-                            f"line {line}: nested deeper than {MAX_DEPTH} levels, too deep for an architecture"
-                        )
+                        raise Unsupported(f"line {line}: nested deeper than {MAX_DEPTH} levels, too deep for an architecture")
                     open_.append((isinstance(event, yaml.MappingStartEvent), []))
                     continue
                 case yaml.CollectionEndEvent():

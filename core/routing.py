@@ -175,9 +175,7 @@ def route(arch: Architecture, text: str = DEFAULT_TEXT, seed: int = 0) -> Routin
     return _record(arch, live, model, _pieces(text, live))
 
 
-def balance(
-    arch: Architecture, text: str = DEFAULT_TEXT, seed: int = 0, steps: int = 100, rate: float = 1e-3
-) -> Balance:
+def balance(arch: Architecture, text: str = DEFAULT_TEXT, seed: int = 0, steps: int = 100, rate: float = 1e-3) -> Balance:
     """Balance the routers on a text without an auxiliary loss: b_i += rate * sign(mean load - load_i), `steps` times
     (arXiv:2408.15664, algorithm 1).
 
@@ -186,9 +184,7 @@ def balance(
     """
     live, model = _live(arch, seed)
     if not any(router.selection_bias is not None for _, _, router in _routers(model)):
-        raise Unsupported(
-            f"{arch.title}: no router has a selection bias to balance with; set router.selection_bias to true"
-        )
+        raise Unsupported(f"{arch.title}: no router has a selection bias to balance with; set router.selection_bias to true")
     tokens = _pieces(text, live)
     before = _record(arch, live, model, tokens)
     curves: list[list[float]] = []

@@ -22,9 +22,7 @@ def decode(token: str) -> Architecture:
     if not isinstance(token, str) or not token.startswith(PREFIX):
         raise Unsupported("this is not a Strata link: it does not begin with a known version")
     if len(token) > MAX_TOKEN:
-        raise Unsupported(
-            f"this link has {len(token):,} characters, which is too long; at most {MAX_TOKEN:,} are accepted"
-        )
+        raise Unsupported(f"this link has {len(token):,} characters, which is too long; at most {MAX_TOKEN:,} are accepted")
     body = token[len(PREFIX) :]
     try:
         raw = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)

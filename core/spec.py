@@ -65,9 +65,7 @@ class _Frozen(dict):
 
 
 # A module path, such as moe.router.selection_bias.
-ModulePath = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9_.]{1,200}$", description="a part's name and a module path in it, joined by dots")
-]
+ModulePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]{1,200}$", description="a part's name and a module path in it, joined by dots")]
 # Names in a block that are not parts: norms and sums around parts, and a second copy.
 _TAKEN = re.compile(r"_(norm|add|read|\d+)$")
 PartName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$", description="lower-case letters, digits and _")]
@@ -84,25 +82,16 @@ class Step(Spec):
     scale: Annotated[float, Field(gt=0, le=1e3)] = Field(1.0, description="Factor on the summed output")
     aside: bool = Field(False, description="Adds the output to the next step's input, not to the stream (Zamba)")
     own_norms: bool = Field(False, description="Each parallel part has its own norm (GPT-NeoX)")
-    unnormed: tuple[PartName, ...] = Field(
-        (), max_length=3, description="Parts whose output skips the output norm (Gemma 3n)"
-    )
+    unnormed: tuple[PartName, ...] = Field((), max_length=3, description="Parts whose output skips the output norm (Gemma 3n)")
     shortcut: Annotated[dict[PartName, Annotated[int, Field(ge=1, le=8)]], AfterValidator(_Frozen)] = Field(
-        default_factory=_Frozen,
-        description="Part name to the number of steps that delay its output",
+        default_factory=_Frozen, description="Part name to the number of steps that delay its output"
     )
     residual: AnyResidual | None = Field(None, description="Residual of this step; the model's if empty")
 
     @model_validator(mode="before")
     @classmethod
     def _name_alone(cls, value: Any) -> Any:
-        return (
-            {"parts": [value]}
-            if isinstance(value, str)
-            else {"parts": value}
-            if isinstance(value, list | tuple)
-            else value
-        )
+        return {"parts": [value]} if isinstance(value, str) else {"parts": value} if isinstance(value, list | tuple) else value
 
     @model_serializer(mode="wrap")
     def _plain(self, handler) -> Any:
@@ -129,9 +118,7 @@ class Segment(Spec):
     """Blocks in order, the whole list `repeat` times."""
 
     repeat: int = Field(1, ge=1, le=MAX_LAYERS, description="Number of repeats of the blocks")
-    blocks: tuple[Block, ...] = Field(
-        min_length=1, max_length=128, description="Blocks in order, each of which is a list of parts"
-    )
+    blocks: tuple[Block, ...] = Field(min_length=1, max_length=128, description="Blocks in order, each of which is a list of parts")
 
     @property
     def pattern(self) -> str:
@@ -147,15 +134,11 @@ def _times(count: int, words: str) -> str:
 class Embedding(Spec):
     """From tokens to the stream: a look-up in the embedding table, times `scale`."""
 
-    scale: Positive | Literal["sqrt_d_model"] = Field(
-        1.0, description="Factor on the embeddings: a number, or sqrt_d_model (Gemma)"
-    )
+    scale: Positive | Literal["sqrt_d_model"] = Field(1.0, description="Factor on the embeddings: a number, or sqrt_d_model (Gemma)")
     norm: bool = Field(False, description="A norm on the embeddings (BLOOM)")
     weightless: bool = Field(False, description="That norm has no learned weights (Muse Glimmer)")
     affine: bool = Field(False, description="A learned shift and scale instead of that norm (ZAYA)")
-    width: Width | None = Field(
-        None, description="Embedding size, if a projection maps it to d_model (ALBERT, OPT 350M)"
-    )
+    width: Width | None = Field(None, description="Embedding size, if a projection maps it to d_model (ALBERT, OPT 350M)")
     ngrams: NGrams | None = Field(None, description="Embedding tables for n-grams (LongCat-Flash-Lite)")
 
     @model_validator(mode="after")
@@ -175,9 +158,7 @@ class Head(Spec):
     unit: Literal["tokens", "channels"] | None = Field(
         None, description="Divides each token's row, or each channel's column, by its L2 norm"
     )
-    kept: int | None = Field(
-        None, ge=1, le=16_777_216, description="Number of logits; further rows of the matrix are padding"
-    )
+    kept: int | None = Field(None, ge=1, le=16_777_216, description="Number of logits; further rows of the matrix are padding")
 
 
 class MultiTokenPrediction(Spec):
@@ -186,18 +167,12 @@ class MultiTokenPrediction(Spec):
 
     count: int = Field(1, ge=1, le=16, description="Tokens predicted beyond the next")
     block: Block = Field(description="The parts of each module")
-    further: tuple[Block, ...] = Field(
-        (), max_length=15, description="Blocks of the modules after the first, if they differ (Inkling)"
-    )
+    further: tuple[Block, ...] = Field((), max_length=15, description="Blocks of the modules after the first, if they differ (Inkling)")
     norm: bool = Field(True, description="A norm between a module and the head (not in ERNIE 4.5)")
     residual: AnyResidual | None = Field(None, description="Residual of the modules; the model's if empty (Hy4)")
-    one_join: bool = Field(
-        False, description="All modules share the input projection and all norms around the block (Qwen3-Next)"
-    )
+    one_join: bool = Field(False, description="All modules share the input projection and all norms around the block (Qwen3-Next)")
     copies: tuple[Literal["embedding", "head"], ...] = Field(
-        (),
-        max_length=2,
-        description="The model's tables that the files repeat for every module (DeepSeek-V3)",
+        (), max_length=2, description="The model's tables that the files repeat for every module (DeepSeek-V3)"
     )
 
     @model_validator(mode="after")
@@ -217,9 +192,7 @@ class MultiTokenPrediction(Spec):
 class Architecture(Spec):
     """A published or edited architecture. Lengths are in tokens, widths in channels; see the description of each field."""
 
-    name: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="Short name: lower-case letters, digits, . _ -"
-    )
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="Short name: lower-case letters, digits, . _ -")
     title: Annotated[Line, Field(min_length=1, max_length=100)]
     family: Annotated[Line, Field(max_length=64)] | None = None
     model_type: Annotated[Line, Field(max_length=64)] | None = None
@@ -247,9 +220,7 @@ class Architecture(Spec):
         description="Stored format by module path, with the longest match first; `default` for the rest",
     )
 
-    unsized: Text | None = Field(
-        None, description="Why the bytes of the shipped weights are not known; empty if `precision` gives them"
-    )
+    unsized: Text | None = Field(None, description="Why the bytes of the shipped weights are not known; empty if `precision` gives them")
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -300,17 +271,11 @@ class Architecture(Spec):
         if self.ahead.residual.streams not in (1, self.residual.streams):
             raise ValueError(f"mtp.residual: give one stream, or {self.residual.streams}, as many as the model has")
         if self.mtp and self.embedding.width:
-            raise ValueError(
-                "embedding.width: multi-token prediction needs embeddings as wide as the stream; remove width or mtp"
-            )
+            raise ValueError("embedding.width: multi-token prediction needs embeddings as wide as the stream; remove width or mtp")
         if self.head.kept and self.head.kept > self.vocab_size:
-            raise ValueError(
-                f"head.kept: {self.head.kept:,} is more than the {self.vocab_size:,} logits; give 1 to {self.vocab_size:,}"
-            )
+            raise ValueError(f"head.kept: {self.head.kept:,} is more than the {self.vocab_size:,} logits; give 1 to {self.vocab_size:,}")
         if isinstance(self.position, Learned) and self.context > self.position.length:
-            raise ValueError(
-                f"context: it is more than the rows of the position table; give at most {self.position.length:,}"
-            )
+            raise ValueError(f"context: it is more than the rows of the position table; give at most {self.position.length:,}")
         return self
 
     def _check_size(self, blocks: Set[tuple[Step, ...]]) -> None:
@@ -322,22 +287,16 @@ class Architecture(Spec):
             )
         written = sum(len(block) for segment in self.layers for block in segment.blocks)
         if written > MAX_STEPS:
-            raise ValueError(
-                f"layers: {written:,} steps are written out; give at most {MAX_STEPS:,}, and use `repeat` for repeated blocks"
-            )
+            raise ValueError(f"layers: {written:,} steps are written out; give at most {MAX_STEPS:,}, and use `repeat` for repeated blocks")
         if self.depth > MAX_LAYERS:
             raise ValueError(f"layers: {self.depth:,} layers are too many; give at most {MAX_LAYERS:,}")
 
     def _check_ngrams(self) -> None:
         ngrams = self.embedding.ngrams
         if ngrams and ngrams.count > self.d_model:
-            raise ValueError(
-                f"embedding.ngrams: {ngrams.count} tables are too many for a stream of {self.d_model} channels; give fewer"
-            )
+            raise ValueError(f"embedding.ngrams: {ngrams.count} tables are too many for a stream of {self.d_model} channels; give fewer")
         if ngrams and (self.position.added or self.fed):
-            raise ValueError(
-                "embedding.ngrams: not possible with learned positions or per-layer embeddings; remove one of them"
-            )
+            raise ValueError("embedding.ngrams: not possible with learned positions or per-layer embeddings; remove one of them")
         if ngrams and ngrams.end is not None and ngrams.end >= self.vocab_size:
             raise ValueError(f"embedding.ngrams.end: give a token below {self.vocab_size:,}")
 
@@ -352,17 +311,11 @@ class Architecture(Spec):
             left = len(block) - 1 - index
             for name, delay in step.shortcut.items():
                 if delay > left:
-                    raise ValueError(
-                        f"layers: shortcut of {name}: {left} steps follow in its block; give at most {left}"
-                    )
+                    raise ValueError(f"layers: shortcut of {name}: {left} steps follow in its block; give at most {left}")
             if step.aside and (not left or step.shortcut or (step.residual or own).norm == "post"):
-                raise ValueError(
-                    "layers: aside: another step must follow in the block; remove shortcuts and any norm after the sum"
-                )
+                raise ValueError("layers: aside: another step must follow in the block; remove shortcuts and any norm after the sum")
             if step.residual and step.residual.layer_scale:
-                raise ValueError(
-                    "layers: residual.layer_scale: it applies to the whole layer; set it in the model's residual"
-                )
+                raise ValueError("layers: residual.layer_scale: it applies to the whole layer; set it in the model's residual")
             if step.residual and step.residual.streams != own.streams:
                 raise ValueError(f"layers: residual: a step needs as many streams as the model; give {own.streams}")
             handed = (step.residual or own).handed(self.d_model)
@@ -516,9 +469,7 @@ def sentence(error: ValidationError) -> str:
             message = first["msg"].removeprefix("Value error, ")
         case "union_tag_invalid":
             where = f"{where}.kind"
-            message = (
-                f"{first['ctx']['tag'][:40]!r} is not one of its kinds; give one of {first['ctx']['expected_tags']}"
-            )
+            message = f"{first['ctx']['tag'][:40]!r} is not one of its kinds; give one of {first['ctx']['expected_tags']}"
         case "union_tag_not_found":
             message = "expected a mapping with its `kind`"
         case _:

@@ -32,12 +32,7 @@ SHAPE_ONLY = {
     "view", "reshape", "flatten", "unflatten", "split", "chunk", "transpose", "permute", "squeeze", "unsqueeze", "expand",
     "contiguous", "repeat", "to", "float", "type_as", "getitem", "get",
 }  # fmt: skip
-FUNCTIONS = {
-    "add": ("add", "+"),
-    "mul": ("multiply", "×"),
-    "sigmoid": ("activation", "σ"),
-    "cat": ("concatenate", "concat"),
-}
+FUNCTIONS = {"add": ("add", "+"), "mul": ("multiply", "×"), "sigmoid": ("activation", "σ"), "cat": ("concatenate", "concat")}
 
 
 @dataclass(frozen=True)
@@ -117,15 +112,7 @@ class _Recorder(TorchFunctionMode):
         return out
 
     def record(
-        self,
-        wanted: str,
-        path: str,
-        kind: str,
-        label: str,
-        names: tuple[str, ...],
-        args: tuple,
-        out: object,
-        scratch: int = 0,
+        self, wanted: str, path: str, kind: str, label: str, names: tuple[str, ...], args: tuple, out: object, scratch: int = 0
     ) -> object:
         inputs = []
         for index, tensor in enumerate(_tensors(args)):
@@ -246,9 +233,7 @@ def trace_frame(arch: Architecture) -> Traced:
     """The frame around the layers, with all layers as one box."""
     beneath = arch.fed and (arch.part(arch.fed[0]), len(arch.fed[1]))
     sizes = arch.vocab_size, arch.d_model, arch.embedding, arch.tied_embeddings, arch.head
-    return _trace(
-        _Of("frame", (*sizes, arch.position.added and arch.position, arch.norm, arch.residual, beneath), arch)
-    )
+    return _trace(_Of("frame", (*sizes, arch.position.added and arch.position, arch.norm, arch.residual, beneath), arch))
 
 
 def trace_block(arch: Architecture, steps: tuple[Step, ...]) -> Traced:

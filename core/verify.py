@@ -77,9 +77,7 @@ class Stored:
     dtype: str
     shape: tuple[int, ...]
     bytes: int
-    beside: tuple[
-        tuple[str, str, str, tuple[int, ...]], ...
-    ] = ()  # (name, suffix, type, shape) of the tensors beside it
+    beside: tuple[tuple[str, str, str, tuple[int, ...]], ...] = ()  # (name, suffix, type, shape) of the tensors beside it
     flat: bool = False  # the header has no shape for it, only its number of values
     unknown: bool = False  # its packing is not known: only its presence is checked
 
@@ -171,9 +169,7 @@ def _unwrapped(source: str, found: Headers) -> tuple[Headers, list[str]]:
     while begin := next((one for one in _AROUND if found and all(n.startswith(begins + one) for n in found)), None):
         begins += begin
         if begin == "base_model.model." and any(".lora_" in name or ".base_layer." in name for name in found):
-            raise Unsupported(
-                f"{source}: holds a PEFT adapter, not a whole model; merge it (merge_and_unload) and save the result"
-            )
+            raise Unsupported(f"{source}: holds a PEFT adapter, not a whole model; merge it (merge_and_unload) and save the result")
     if not begins:
         return found, []
     who = " and ".join(words for one, words in _AROUND.items() if one in begins)
@@ -217,8 +213,7 @@ def _compared(
                 made = way.made(*(torch.empty(part.shape, dtype=_like(part.dtype)) for part in parts))
             if not _alike(tuple(made.shape), wanted, any(part.flat for part in parts), gguf):
                 differences.append(
-                    f"{names[way.names[0]]}: has shape {parts[0].shape}, which gives {tuple(made.shape)}; the config.json says "
-                    f"{wanted}"
+                    f"{names[way.names[0]]}: has shape {parts[0].shape}, which gives {tuple(made.shape)}; the config.json says {wanted}"
                 )
         except Unsupported as error:
             differences.append(f"{names[way.names[0]]}: {error}; the config.json says {wanted}")
@@ -236,9 +231,7 @@ def _compared(
                         f"{beside}: has shape {shape} of {dtype}, and belongs to {part.shape} in {fmt}, which has no such tensor"
                     )
             scales = [beside for beside, ending, *_ in part.beside if ending in SCALES]
-            differences += [
-                f"{beside}: exists beside {scales[0]}; a matrix has its scales only once" for beside in scales[1:]
-            ]
+            differences += [f"{beside}: exists beside {scales[0]}; a matrix has its scales only once" for beside in scales[1:]]
         used.update(way.names)
     for (dtype, fmt), which in other_types.items():
         more = f" and {len(which) - 1:,} others" if len(which) > 1 else ""
@@ -267,9 +260,7 @@ def _belongs(ending: str, dtype: str, shape: tuple[int, ...], matrix: tuple[int,
     lead, rows, columns = matrix[:-2], math.prod(matrix[-2:-1]), matrix[-1]
     grouped = fmt.startswith(("int4", "uint4", "int8_g"))
     one = {lead, (*lead, 1), (*lead, 1, 1)} if lead else {(), (1,)}
-    row = {(*lead, rows), (*lead, rows, 1)} | (
-        {(*lead, 1, columns)} if lead else set()
-    )  # stacked matrices may be transposed
+    row = {(*lead, rows), (*lead, rows, 1)} | ({(*lead, 1, columns)} if lead else set())  # stacked matrices may be transposed
     split = len(matrix) - len(block)
     grid = (*matrix[:split], *(-(-n // (b or n)) for n, b in zip(matrix[split:], block, strict=True)))
     if ending in SCALES:
@@ -317,9 +308,7 @@ def _against(
     differences, used = _compared(arch, model, family.sources(arch), mine, names, gguf)
     parameters = sum(p.numel() for p in model.parameters())
     buffers = sum(b.numel() for b in model.buffers())
-    held = sum(
-        math.prod(mine[n].shape) * (2 if n.endswith("_blocks") else 1) for n in used if not n.endswith("_scales")
-    )
+    held = sum(math.prod(mine[n].shape) * (2 if n.endswith("_blocks") else 1) for n in used if not n.endswith("_scales"))
     own = dict(model.named_parameters()) | dict(model.named_buffers())  # each once
     known = not any(mine[name].unknown for name in used)
     return Verification(
@@ -361,9 +350,7 @@ def _check(found: Headers) -> None:
         if not isinstance(dtype, str) or dtype not in BITS:
             raise Unsupported(f"{name}: is stored as {str(dtype)[:40]!r}, which is not a safetensors type")
         if len(shape) > 8 or not all(type(n) is int and n >= 0 for n in shape):
-            raise Unsupported(
-                f"{name}: has shape {str(shape)[:80]}, which is not a shape; give at most 8 whole numbers from 0"
-            )
+            raise Unsupported(f"{name}: has shape {str(shape)[:80]}, which is not a shape; give at most 8 whole numbers from 0")
         if math.prod(max(n, 1) for n in shape) > MOST_VALUES:
             raise Unsupported(f"{name}: has shape {str(shape)[:80]}, which is more values than any file holds")
 
@@ -396,9 +383,7 @@ def _unpacked(found: Headers, ternary: bool) -> dict[str, Stored]:
 def _as_they_are(found: Headers) -> dict[str, Stored]:
     """Tensors of a checkpoint whose packing is not known: a module with a packed tensor has its weight, whatever other
     tensors belong to it; the others are taken unchanged."""
-    packed = {
-        name.rpartition(".")[0] for name, (dtype, _) in found.items() if dtype not in ("F64", "F32", "BF16", "F16")
-    }
+    packed = {name.rpartition(".")[0] for name, (dtype, _) in found.items() if dtype not in ("F64", "F32", "BF16", "F16")}
     out: dict[str, Stored] = {}
     for name, (dtype, shape) in found.items():
         base, _, leaf = name.rpartition(".")
@@ -415,9 +400,7 @@ def _size(dtype: str, shape: tuple[int, ...]) -> int:
     return math.ceil(math.prod(shape) * BITS[dtype] / 8)
 
 
-def _plain(
-    name: str, dtype: str, shape: tuple[int, ...], found: Headers, ternary: bool
-) -> tuple[str, tuple[int, ...], bool]:
+def _plain(name: str, dtype: str, shape: tuple[int, ...], found: Headers, ternary: bool) -> tuple[str, tuple[int, ...], bool]:
     """A packed matrix's plain name and shape (out, in), and whether the shape is flat."""
     base, _, leaf = name.rpartition(".")
     packed = leaf in ("weight_packed", "qweight") or leaf == "weight" and dtype in ("U8", "I8")
@@ -489,9 +472,7 @@ def compare_gguf(source: str, arch: Architecture) -> Verification:
         words = {struct.error: "it is cut short", UnicodeDecodeError: "a name in it is not text"}
         raise Unsupported(f"{source}: cannot be read as GGUF ({words.get(type(error), str(error)[:200])})") from None
     if said in ("clip", "mmproj"):
-        raise Unsupported(
-            f"{source}: is the vision or audio encoder of a language model (mmproj); give the language model's GGUF file"
-        )
+        raise Unsupported(f"{source}: is the vision or audio encoder of a language model (mmproj); give the language model's GGUF file")
     kind = next((kind for kind, name in gguf.MODEL_ARCH_NAMES.items() if name == said), None)
     if kind is None:
         raise Unsupported(f"{source}: is of {said[:40]!r}, which is not an architecture that llama.cpp names")

@@ -33,9 +33,7 @@ def others(model_type: str, declared: set[str]) -> list[str]:
     config = Config({"model_type": model_type})
     with suppress(core.Unsupported):  # where a size has to be said, what is asked for after it stays unknown
         families.BY_TYPE[model_type].read(config, model_type)
-    return sorted(
-        config.known - declared - {"architectures", "model_type", "quantization_config", "dtype", "torch_dtype"}
-    )
+    return sorted(config.known - declared - {"architectures", "model_type", "quantization_config", "dtype", "torch_dtype"})
 
 
 def named(names: Iterable[str]) -> str:

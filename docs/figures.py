@@ -54,9 +54,7 @@ def amount(said: int | str) -> tuple[float, float]:
 def computed(row: dict, figure: str) -> int:
     """Our figure by the source's convention: of parts or a tensor alone, or without what the source does not count."""
     arch = core.load(row["preset"])
-    workload = Workload(
-        **{"context": 4096} | {name: row[name] for name in ("context", "batch", "cache") if name in row}
-    )
+    workload = Workload(**{"context": 4096} | {name: row[name] for name in ("context", "batch", "cache") if name in row})
     cost, without, only = core.cost(arch, workload), row.get("without", []), row.get("only", [])
     if any("." in name for name in only):
         return sum(kept(arch, workload, name, figure) for name in only)
@@ -112,9 +110,7 @@ def conventions() -> Iterator[str]:
         whole = {name: value for name, value in row.items() if name != "without"}
         if computed(row, figure) != (ours := computed(whole, figure)):
             unit = re.sub(r"[\d.]+", "", row[figure])
-            left = ", ".join(name for name in row["without"] if figure.startswith("kv") == ("." in name)).replace(
-                "_", " "
-            )
+            left = ", ".join(name for name in row["without"] if figure.startswith("kv") == ("." in name)).replace("_", " ")
             yield f"| {said(row, figure)} | {ours / UNITS[unit]:,.1f}{unit} | {left} | {row['source']} |\n"
 
 

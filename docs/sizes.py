@@ -40,8 +40,7 @@ def row(entry: dict) -> str:
     source = entry["source"] + (f"; {entry['note']}" if "note" in entry else "")
     ours = core.cost(arch).weight_bytes
     return (
-        f"| {arch.title} | {formats} | {ours / 1e9:,.3f} | {entry['bytes'] / 1e9:,.3f} | {beside} "
-        f"| {difference(entry):+.3%} | {source} |\n"
+        f"| {arch.title} | {formats} | {ours / 1e9:,.3f} | {entry['bytes'] / 1e9:,.3f} | {beside} | {difference(entry):+.3%} | {source} |\n"
     )
 
 

@@ -42,48 +42,8 @@ MEGABYTES = 200
 HANG = 30  # seconds that an input may take altogether
 ADDRESS_SPACE = 12 << 30  # bytes; a stage that wants more gets a MemoryError, and the machine lives
 
-EXTREMES = [
-    0,
-    1,
-    -1,
-    2,
-    3,
-    7,
-    64,
-    1_000,
-    1_023,
-    4_097,
-    65_536,
-    2**20,
-    2**31,
-    2**53,
-    2**63,
-    2**64,
-    10**30,
-    0.0,
-    0.5,
-    1e-300,
-    1e300,
-]
-ODD = [
-    *EXTREMES,
-    None,
-    True,
-    False,
-    "",
-    "x",
-    "none",
-    "\ud800",
-    "\x00",
-    "\u0085",
-    "<script>",
-    "a" * 2_000,
-    [],
-    {},
-    [[]],
-    {"": 0},
-    10**400,
-]
+EXTREMES = [0, 1, -1, 2, 3, 7, 64, 1_000, 1_023, 4_097, 65_536, 2**20, 2**31, 2**53, 2**63, 2**64, 10**30, 0.0, 0.5, 1e-300, 1e300]
+ODD = [*EXTREMES, None, True, False, "", "x", "none", "\ud800", "\x00", "\u0085", "<script>", "a" * 2_000, [], {}, [[]], {"": 0}, 10**400]
 
 
 # ---- inputs ----
@@ -103,9 +63,7 @@ def extremes(dice: random.Random) -> Any:
     kind = dice.choice(sorted(PARTS))
     like = PARTS["attention"](heads=4, kv_heads=2, head_dim=16)
     part = part_starter(kind, like)
-    around = dice.choice(
-        [{"kind": "feed_forward", "d_ff": 64}, {"kind": "attention", "heads": 4, "kv_heads": 2, "head_dim": 16}]
-    )
+    around = dice.choice([{"kind": "feed_forward", "d_ff": 64}, {"kind": "attention", "heads": 4, "kv_heads": 2, "head_dim": 16}])
     value = {
         "name": "extreme", "title": "Extreme", "vocab_size": 512, "d_model": dice.choice([1, 8, 64, 64, 64, 4_096, 262_144]),
         "context": 512, "position": {"kind": "rope"}, "parts": {"part": part, "around": around},
@@ -135,11 +93,9 @@ def configs(dice: random.Random) -> Any:
             case 1:
                 node[key] = dice.choice(ODD)
             case 2:
-                node[
-                    dice.choice(
-                        ["text_config", "quantization_config", "rope_scaling", "architectures", "new_key", "model_type"]
-                    )
-                ] = dice.choice([*ODD, dict(config), ["LlamaModel"], "llama", {"quant_method": "gptq", "bits": 3}])
+                node[dice.choice(["text_config", "quantization_config", "rope_scaling", "architectures", "new_key", "model_type"])] = (
+                    dice.choice([*ODD, dict(config), ["LlamaModel"], "llama", {"quant_method": "gptq", "bits": 3}])
+                )
             case 3 if isinstance(node.get(key), int | float) and not isinstance(node.get(key), bool):
                 node[key] = dice.choice([node[key] * 2, node[key] // 2, node[key] + 1, -node[key], *EXTREMES])
             case _:
@@ -185,18 +141,7 @@ def headers(dice: random.Random) -> Any:
             match dice.randrange(5):
                 case 0:
                     tensors[name]["shape"] = dice.choice(
-                        [
-                            [],
-                            [-1],
-                            [2**63],
-                            [2**64, 2],
-                            [1.5],
-                            ["x"],
-                            None,
-                            [0],
-                            [1] * 300,
-                            tensors[name]["shape"][::-1],
-                        ]
+                        [[], [-1], [2**63], [2**64, 2], [1.5], ["x"], None, [0], [1] * 300, tensors[name]["shape"][::-1]]
                     )
                 case 1:
                     tensors[name]["dtype"] = dice.choice(["F64", "F4", "I32", "U8", "Q4_K", "", None, 5])
@@ -204,18 +149,13 @@ def headers(dice: random.Random) -> Any:
                     tensors[name]["data_offsets"] = dice.choice([[0, 2**62], [5, 1], [-1, 4], [0], None, [0, at]])
                 case 3:
                     suffix = dice.choice([".scales", "_scale", ".qzeros", ".weight_packed", ".g_idx", "\ud800", "\x00"])
-                    tensors[name.removesuffix(".weight") + suffix] = tensors[name] | dice.choice(
-                        [{}, {"shape": []}, {"shape": [1]}]
-                    )
+                    tensors[name.removesuffix(".weight") + suffix] = tensors[name] | dice.choice([{}, {"shape": []}, {"shape": [1]}])
                 case 4:
                     tensors.pop(name)
             tensors = tensors or {"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}
         text = json.dumps(tensors).encode()
         length = dice.choice([len(text)] * 6 + [0, 1, len(text) + 1, 2**40, 2**63])
-        return (
-            "safetensors",
-            struct.pack("<Q", length) + text + bytes(at if dice.random() < 0.7 else dice.randint(0, at)),
-        )
+        return ("safetensors", struct.pack("<Q", length) + text + bytes(at if dice.random() < 0.7 else dice.randint(0, at)))
     data = bytearray(_gguf())
     for _ in range(dice.randint(1, 4)):
         at = dice.randrange(len(data) - 8)
@@ -269,10 +209,7 @@ def _fields(dice: random.Random, cls: type[Spec], value: dict, most: float = 0.5
             continue
         break
     if field.get("type") in ("integer", "number"):
-        least, top = (
-            field.get("minimum", field.get("exclusiveMinimum", 0)),
-            field.get("maximum", field.get("exclusiveMaximum", 1e9)),
-        )
+        least, top = (field.get("minimum", field.get("exclusiveMinimum", 0)), field.get("maximum", field.get("exclusiveMaximum", 1e9)))
         between = dice.choice([least, top, (least + top) / 2, 10 ** dice.uniform(0, 6), dice.choice(EXTREMES)])
         node[name] = top if dice.random() < most else between
         if field["type"] == "integer" and abs(node[name]) < 1e18:
@@ -308,10 +245,7 @@ def _blocks(dice: random.Random, value: dict) -> None:
     segment = dice.choice(value["layers"])
     steps = [step for block in segment["blocks"] for step in block]
     for _ in range(dice.choice([1, 4, 40, 127])):
-        segment["blocks"] = [
-            *segment["blocks"],
-            [copy.deepcopy(dice.choice(steps)) for _ in range(dice.choice([1, 2, 4, 16]))],
-        ][:128]
+        segment["blocks"] = [*segment["blocks"], [copy.deepcopy(dice.choice(steps)) for _ in range(dice.choice([1, 2, 4, 16]))]][:128]
     segment["repeat"] = dice.choice([1, 8, 1_024 // len(segment["blocks"])])
 
 
@@ -321,14 +255,7 @@ def _steps(dice: random.Random, value: dict) -> None:
     at = dice.randrange(len(block))
     names = sorted(value["parts"])
     block[at] = {"parts": dice.sample(names, dice.randint(1, min(3, len(names))))} | dice.choice(
-        [
-            {},
-            {"scale": 0.5},
-            {"aside": True},
-            {"own_norms": True},
-            {"shortcut": {names[0]: 1}},
-            {"residual": {"norm": "sandwich"}},
-        ]
+        [{}, {"scale": 0.5}, {"aside": True}, {"own_norms": True}, {"shortcut": {names[0]: 1}}, {"residual": {"norm": "sandwich"}}]
     )
 
 
@@ -340,20 +267,7 @@ def _new_part(dice: random.Random, value: dict) -> None:
     block[dice.randrange(len(block))] = f"{name}x"[:30]
 
 
-FIELDS = [
-    "title",
-    "note",
-    "name",
-    "precision",
-    "mtp",
-    "embedding",
-    "head",
-    "residual",
-    "position",
-    "norm",
-    "sources",
-    "zzz",
-]
+FIELDS = ["title", "note", "name", "precision", "mtp", "embedding", "head", "residual", "position", "norm", "sources", "zzz"]
 
 
 def _extra(dice: random.Random, value: dict) -> None:
@@ -449,9 +363,7 @@ STAGES: dict[str, Callable[[core.Architecture], object]] = {
     "checklist": core.checklist,
     "diff": lambda arch: [str(change) for change in core.diff(preset("llama-3-8b"), arch).changes],
     "export": core.to_hf,
-    "live": lambda arch: (
-        core.route(arch) if "experts" in {p.kind for p in arch.parts.values()} else build(shrink(arch), "cpu")
-    ),
+    "live": lambda arch: core.route(arch) if "experts" in {p.kind for p in arch.parts.values()} else build(shrink(arch), "cpu"),
 }
 
 
@@ -530,11 +442,7 @@ class Worker:
             except (EOFError, OSError, TimeoutError) as error:
                 self.process.kill()
                 self.process.join()
-                end = (
-                    f"no end after {HANG} s"
-                    if isinstance(error, TimeoutError)
-                    else f"the process died ({self.process.exitcode})"
-                )
+                end = f"no end after {HANG} s" if isinstance(error, TimeoutError) else f"the process died ({self.process.exitcode})"
                 yield last, f"fault: after this stage, {end}", 0.0, 0.0
                 self.start()
                 return
@@ -569,9 +477,7 @@ def main() -> int:
                 faults.setdefault(f"{kind} {stage} {said[:60]}", (number, said))
                 if given.keep:
                     given.keep.mkdir(parents=True, exist_ok=True)
-                    (given.keep / f"{kind}-{given.seed}-{number}.txt").write_text(
-                        repr(case), encoding="utf-8", errors="backslashreplace"
-                    )
+                    (given.keep / f"{kind}-{given.seed}-{number}.txt").write_text(repr(case), encoding="utf-8", errors="backslashreplace")
         number += 1
     for name, said in counts.items():
         print(f"{name:14}" + ", ".join(f"{n:,} {words}" for words, n in sorted(said.items())))

@@ -32,17 +32,13 @@ def reference(config: dict, attention: str = "eager") -> transformers.PreTrained
     how = dict(attn_implementation=attention, dtype=torch.float32)
     if type(settings) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
         model = transformers.AutoModelForCausalLM.from_config(settings, **how).eval()
-        if hasattr(
-            getattr(model, "model", None), "embed_tokens_extend"
-        ):  # Phi-4-multimodal's towers, which text passes by
+        if hasattr(getattr(model, "model", None), "embed_tokens_extend"):  # Phi-4-multimodal's towers, which text passes by
             model.model.embed_tokens_extend = PassedBy()
         return model
     if type(settings) in transformers.MODEL_MAPPING:
         return WithHead(transformers.AutoModel.from_config(settings, **how), tied).eval()
     beside = importlib.import_module(type(settings).__module__.replace("configuration", "modeling"))
-    text = next(
-        c for name, c in vars(beside).items() if name.endswith("TextModel") and c.config_class is type(settings)
-    )
+    text = next(c for name, c in vars(beside).items() if name.endswith("TextModel") and c.config_class is type(settings))
     return WithHead(text._from_config(settings, **how), tied).eval()
 
 

@@ -84,10 +84,7 @@ def required(cls):
     """The kind and the fields without a default: small widths."""
     fields = {name: field for name, field in cls.model_fields.items() if field.is_required() or name == "kind"}
     return given(
-        **{
-            name: st.sampled_from([4, 8]) if values(f.annotation) is values(int) else values(f.annotation)
-            for name, f in fields.items()
-        }
+        **{name: st.sampled_from([4, 8]) if values(f.annotation) is values(int) else values(f.annotation) for name, f in fields.items()}
     )
 
 
@@ -119,21 +116,14 @@ def drawn(draw, cls, base=None, takes=None, most=10):
 # ---- what must fit together ----
 
 # What a field needs beside it to say anything.
-NEEDS = {
-    "sets": {"tied": True},
-    "after_eps": {"norm": "sandwich"},
-    "weightless": {"norm": True},
-    "counted": {"selection_bias": True},
-}
+NEEDS = {"sets": {"tied": True}, "after_eps": {"norm": "sandwich"}, "weightless": {"norm": True}, "counted": {"selection_bias": True}}
 
 
 @st.composite
 def grouped(draw, kind, **fields):
     """Query heads and as many key and value heads as divide them."""
     groups, per = draw(st.sampled_from([1, 2])), draw(st.sampled_from([1, 2, 3]))
-    return draw(
-        given(kind=st.just(kind), heads=st.just(groups * per), kv_heads=st.just(groups), head_dim=HEAD_DIMS, **fields)
-    )
+    return draw(given(kind=st.just(kind), heads=st.just(groups * per), kv_heads=st.just(groups), head_dim=HEAD_DIMS, **fields))
 
 
 @st.composite
@@ -197,13 +187,7 @@ def experts(draw):
     each = groups == top_groups > 1 and draw(st.booleans())
     router = given(groups=st.just(groups), top_groups=st.just(top_groups), each_group=st.just(each))
     if groups == 1:
-        further = [
-            {},
-            {"hashed": True},
-            {"hidden": 8},
-            {"selection_bias": True},
-            {"selection_bias": True, "counted": True},
-        ]
+        further = [{}, {"hashed": True}, {"hidden": 8}, {"selection_bias": True}, {"selection_bias": True, "counted": True}]
         router = st.sampled_from(further)
     return draw(
         given(

@@ -135,9 +135,7 @@ def test_what_was_refused_goes_with_its_architecture(workbench, other):
 
 
 def test_another_model_is_asked_to_do_the_same(workbench):
-    page = visit(
-        workbench, {"preset": "deepseek-v3", "batch": "4", "context": "100000", "weights": "int4", "cache": "fp8"}
-    )
+    page = visit(workbench, {"preset": "deepseek-v3", "batch": "4", "context": "100000", "weights": "int4", "cache": "fp8"})
     give(page, "start", "llama-3-8b")
     same = {"preset": "llama-3-8b", "batch": "4", "weights": "int4", "cache": "fp8"}
     assert address(page) == same | {"context": "8192"}
@@ -171,9 +169,7 @@ def test_what_was_refused_waits_while_others_are_accepted(workbench):
     give(page, HEADS, 36)
     assert "36 heads do not divide into 5 equal groups; give 1, 2, 3, 4, 6, 9, 12, 18 or 36" not in wrong(page)
     give(page, HEADS, 30)
-    wanted = edited(
-        edited(narrow, "parts.attention.heads", 30, {"parts.attention.kv_heads": 5}), "parts.attention.head_dim", 64
-    )
+    wanted = edited(edited(narrow, "parts.attention.heads", 30, {"parts.attention.kv_heads": 5}), "parts.attention.head_dim", 64)
     assert shown(page) == wanted and wrong(page) == ["give 1 to 1,000,000 (not 0)"]
     give(page, "w:batch", 2)
     give(page, KV, 4)
@@ -328,9 +324,7 @@ def markdown_of(page: AppTest) -> list[str]:
         proto = getattr(node, "proto", None)
         if proto is not None and node.type not in ("html", "bidi_component", "plotly_chart"):
             said = MessageToDict(proto) if hasattr(proto, "DESCRIPTOR") else {}
-            found.extend(
-                str(said[name]) for name in ("label", "help", "body", "text", "title", "caption") if name in said
-            )
+            found.extend(str(said[name]) for name in ("label", "help", "body", "text", "title", "caption") if name in said)
         for child in getattr(node, "children", {}).values():
             below(child)
 
@@ -363,9 +357,7 @@ def test_a_refused_link_is_text():
     page = AppTest.from_file(str(PAGES / "gallery.py"), default_timeout=60)
     visit(page, {"preset": HOSTILE})
     assert not dangerous(markdown_of(page))
-    assert any(
-        'class="notice bad"' in element.proto.body and "foreign" in element.proto.body for element in page.get("html")
-    )
+    assert any('class="notice bad"' in element.proto.body and "foreign" in element.proto.body for element in page.get("html"))
     page.text_area(key="own").set_value("name: " + HOSTILE)
     press(page, "Open")
     assert wrong(page) and not dangerous(markdown_of(page))
@@ -474,12 +466,7 @@ def test_no_question_is_an_error_of_the_servers(visitor, asked):
 
 
 def test_paths_lead_somewhere(visitor):
-    for path, there in {
-        "/gallery": "/",
-        "/gallery/": "/",
-        "/gallery?q=moe": "/?q=moe",
-        "/workbench/": "/workbench",
-    }.items():
+    for path, there in {"/gallery": "/", "/gallery/": "/", "/gallery?q=moe": "/?q=moe", "/workbench/": "/workbench"}.items():
         answer = visitor.get(path)
         assert (answer.status_code, answer.headers["location"]) == (301, there)
     for path in (
@@ -488,12 +475,8 @@ def test_paths_lead_somewhere(visitor):
         "/gallery/%2f%2fevil.test", "/card/x.gif", "/x%0a", "/" + "%26" * 300,
     ):  # fmt: skip
         answer = visitor.get(path)
-        assert answer.status_code == 404 and "There is no page here" in answer.text and "<script>" not in answer.text, (
-            path
-        )
-        assert "&" not in answer.text.replace("&amp;", "").replace("&lt;", "").replace("&gt;", ""), (
-            "cut within a character's name"
-        )
+        assert answer.status_code == 404 and "There is no page here" in answer.text and "<script>" not in answer.text, path
+        assert "&" not in answer.text.replace("&amp;", "").replace("&lt;", "").replace("&gt;", ""), "cut within a character's name"
     for path in ("/api/nothing", "/api", "/api/cost/a/b", "/api/x.html"):
         answer = visitor.get(path)
         assert answer.status_code == 404 and "Strata has no /api" in answer.json()["error"]

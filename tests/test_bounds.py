@@ -38,8 +38,7 @@ def test_blocks_that_differ_are_bounded():
     places = small([{"blocks": varied(8, 16)}], a=ATTENTION, b=DENSE)
     assert core.cost(parse(places)).parameters
     with pytest.raises(
-        Unsupported,
-        match=f"9 different blocks with 144 parts in them are too many; give at most {MAX_BLOCKS} with {MAX_PLACES}",
+        Unsupported, match=f"9 different blocks with 144 parts in them are too many; give at most {MAX_BLOCKS} with {MAX_PLACES}"
     ):
         parse(small([{"blocks": varied(9, 16)}], a=ATTENTION, b=DENSE))
     parts = {f"p{n}": DENSE for n in range(60)}

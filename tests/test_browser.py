@@ -33,8 +33,7 @@ from core.words import size
 
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
-    "--disable-sync"
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
 ).split()
 WAIT = 30_000
 
@@ -54,26 +53,12 @@ def server(published):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "streamlit",
-        "run",
-        "app/server.py",
-        "--server.port",
-        str(port),
-        "--server.address",
-        "127.0.0.1",
-    ]
+    command = [sys.executable, "-m", "streamlit", "run", "app/server.py", "--server.port", str(port), "--server.address", "127.0.0.1"]
     log = (ROOT / "build" / "browser.log").absolute()
     log.parent.mkdir(exist_ok=True)
     with log.open("w") as out:
         process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            stdout=out,
-            stderr=out,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "HF_ENDPOINT": published},
+            command, cwd=ROOT, stdout=out, stderr=out, env={**os.environ, "PYTHONPATH": str(ROOT), "HF_ENDPOINT": published}
         )
     base = f"http://127.0.0.1:{port}"
     for _ in range(240):
@@ -103,10 +88,7 @@ def visitor(browser, server):
 
     def open_page(path: str, width: int = 1280, theme: str = "light") -> Page:
         context = browser.new_context(
-            base_url=server,
-            viewport={"width": width, "height": 900},
-            color_scheme=theme,
-            permissions=["clipboard-read", "clipboard-write"],
+            base_url=server, viewport={"width": width, "height": 900}, color_scheme=theme, permissions=["clipboard-read", "clipboard-write"]
         )
         context.set_default_timeout(WAIT)
         contexts.append(context)
@@ -231,9 +213,7 @@ def test_what_was_refused_waits_in_its_field_and_goes_with_its_model(visitor):
     page = visitor("/workbench?preset=llama-3-8b&part=layers.0.attention")
     workbench(page)
     change(page, "parts.attention.kv_heads", "5")
-    expect(page.locator(".wrong")).to_contain_text(
-        "32 heads do not divide into 5 equal groups; give 1, 2, 4, 8, 16 or 32"
-    )
+    expect(page.locator(".wrong")).to_contain_text("32 heads do not divide into 5 equal groups; give 1, 2, 4, 8, 16 or 32")
     page.locator('.picture [data-node="layers.0.dense"]').first.click()
     expect(field(page, "parts.dense.d_ff")).to_have_value("14336")
     # A click at the moment in which the picture is replaced is none.
@@ -257,9 +237,7 @@ def test_what_was_refused_waits_in_its_field_and_goes_with_its_model(visitor):
     expect(page.locator(".wrong")).to_have_count(0)
 
 
-FOREIGN = (
-    "![p](http://foreign.test/p.png) <img src=http://foreign.test/h.png> [l](http://foreign.test) www.foreign.test"
-)
+FOREIGN = "![p](http://foreign.test/p.png) <img src=http://foreign.test/h.png> [l](http://foreign.test) www.foreign.test"
 
 
 def of_foreign_words() -> str:
@@ -377,13 +355,7 @@ def test_a_config_of_ones_own_is_opened_or_explained(visitor):
     text.fill('{"model_type": "llama", "mystery": 3}')
     page.get_by_test_id("stBaseButton-primary").click()
     expect(page.locator(".wrong")).to_contain_text("mystery: 3")
-    config = {
-        "model_type": "qwen3",
-        "hidden_size": 1024,
-        "num_attention_heads": 16,
-        "num_key_value_heads": 8,
-        "num_hidden_layers": 28,
-    }
+    config = {"model_type": "qwen3", "hidden_size": 1024, "num_attention_heads": 16, "num_key_value_heads": 8, "num_hidden_layers": 28}
     text.fill(json.dumps(config))
     page.get_by_test_id("stBaseButton-primary").click()
     workbench(page)
@@ -493,9 +465,7 @@ def test_pages_fit_their_screens(visitor, path, width, theme):
     background = page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor")
     assert background == ("rgb(255, 255, 255)" if theme == "light" else "rgb(16, 19, 26)")
     if "workbench" in path:
-        expect(page.locator(".picture svg")).to_have_attribute(
-            "width", re.compile("400" if width == 390 else "[0-9]{4}")
-        )
+        expect(page.locator(".picture svg")).to_have_attribute("width", re.compile("400" if width == 390 else "[0-9]{4}"))
 
 
 def get(server: str, path: str) -> tuple[int, str, bytes]:

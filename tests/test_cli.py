@@ -93,9 +93,7 @@ def test_bad_input_is_one_line_and_exit_2(arguments, capsys):
     assert err.removesuffix("\n").isprintable()
 
 
-@pytest.mark.parametrize(
-    ("word", "tokens"), [("128k", 131_072), ("32K", 32_768), ("1e6", 1_000_000), ("1M", 1_048_576), ("1.5k", 1_536)]
-)
+@pytest.mark.parametrize(("word", "tokens"), [("128k", 131_072), ("32K", 32_768), ("1e6", 1_000_000), ("1M", 1_048_576), ("1.5k", 1_536)])
 def test_a_context_is_given_as_it_is_printed(word, tokens, capsys):
     plain = run("cost", "gpt2", "--context", str(tokens), "--json", capsys=capsys)
     assert plain[0] == 0 and run("cost", "gpt2", "--context", word, "--json", capsys=capsys) == plain
@@ -133,9 +131,7 @@ def test_files_come_in(tmp_path, capsys, monkeypatch):
     assert "mystery: 3" in run("import", str(tmp_path / "bad.json"), capsys=capsys)[2]
     (tmp_path / "binary").write_bytes(b"\xff\x00\x9f")
     assert run("import", str(tmp_path / "binary"), capsys=capsys)[0] == 2
-    (tmp_path / "small.json").write_text(
-        '{"model_type": "llama", "rms_norm_eps": 1e-06, "hidden_size": 64, "num_attention_heads": 4}'
-    )
+    (tmp_path / "small.json").write_text('{"model_type": "llama", "rms_norm_eps": 1e-06, "hidden_size": 64, "num_attention_heads": 4}')
     assert core.load(str(tmp_path / "small.json")).norm.eps == 1e-6, "1e-06 is a number in JSON"
 
 
@@ -155,11 +151,7 @@ def test_an_interrupt_is_quiet(capsys, monkeypatch):
 
 @pytest.mark.parametrize(
     ("command", "code", "words"),
-    [
-        ("export gpt2 > /dev/full", 2, "the output cannot be written"),
-        ("show gpt2 >&-", 0, ""),
-        ("import - --json < {config}", 0, ""),
-    ],
+    [("export gpt2 > /dev/full", 2, "the output cannot be written"), ("show gpt2 >&-", 0, ""), ("import - --json < {config}", 0, "")],
 )
 def test_streams_of_every_kind(command, code, words, tmp_path):
     config = tmp_path / "config.json"
@@ -173,9 +165,7 @@ def test_streams_of_every_kind(command, code, words, tmp_path):
 
 def test_as_a_program():
     here = {**os.environ, "PYTHONPATH": os.getcwd()}
-    done = subprocess.run(
-        [sys.executable, "-m", "core", "show", "nothing"], capture_output=True, text=True, env=here, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-m", "core", "show", "nothing"], capture_output=True, text=True, env=here, timeout=60)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     piped = f"{sys.executable} -m core graph deepseek-v3 | head -1"
     done = subprocess.run(piped, shell=True, capture_output=True, text=True, env=here, timeout=60)

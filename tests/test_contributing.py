@@ -14,17 +14,13 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 BLOCKS = {  # path -> (language, text)
     path: (language, text)
-    for language, path, text in re.findall(
-        r"^```(\w+) (\S+)\n(.*?)^```$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE | re.DOTALL
-    )
+    for language, path, text in re.findall(r"^```(\w+) (\S+)\n(.*?)^```$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE | re.DOTALL)
 }
 
 
 def run(folder: Path, *command: str) -> str:
     here = {**os.environ, "PYTHONPATH": str(folder)}
-    done = subprocess.run(
-        [sys.executable, "-m", *command], cwd=folder, env=here, capture_output=True, text=True, timeout=300
-    )
+    done = subprocess.run([sys.executable, "-m", *command], cwd=folder, env=here, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-3_000:] + done.stderr[-1_000:]
     return done.stdout
 
@@ -39,9 +35,7 @@ def followed(tmp_path_factory):
     for path, (language, text) in BLOCKS.items():
         target = folder / path
         if language == "diff":
-            before, after = (
-                "".join(f"{line[1:]}\n" for line in text.splitlines() if line[0] in signs) for signs in (" -", " +")
-            )
+            before, after = ("".join(f"{line[1:]}\n" for line in text.splitlines() if line[0] in signs) for signs in (" -", " +"))
             assert target.read_text().count(before) == 1, f"CONTRIBUTING.md changes what {path} does not have"
             text = target.read_text().replace(before, after)
         else:

@@ -105,8 +105,7 @@ def test_decode_after_a_prompt_is_the_prompt_grown_by_one():
             if not hasattr(part, "flops_forms"):
                 # But for Doge's weights of the keys, which are made again of the values that are kept.
                 longer, shorter, one = (
-                    Counter(part.flops(arch.d_model, *tokens)) - Counter(weigh=10**18)
-                    for tokens in ((101, 0), (100, 0), (1, 100))
+                    Counter(part.flops(arch.d_model, *tokens)) - Counter(weigh=10**18) for tokens in ((101, 0), (100, 0), (1, 100))
                 )
                 # To a thousandth: the second of ZAYA1's convolutions reads what the first gave to earlier tokens, made again.
                 assert one.total() == pytest.approx(longer.total() - shorter.total(), rel=1e-3)

@@ -24,10 +24,7 @@ def test_every_nth_layer():
     four = edits.every(again, 4, "global")
     assert blocks(four) == [("global" if n % 4 == 3 else "local", "dense") for n in range(32)]
     assert four.layers[0].repeat == 8, "what repeats is written once"
-    kept = (
-        core.cost(four, core.Workload(context=8192)).kv_bytes
-        / core.cost(core.load("llama-3-8b"), core.Workload(context=8192)).kv_bytes
-    )
+    kept = core.cost(four, core.Workload(context=8192)).kv_bytes / core.cost(core.load("llama-3-8b"), core.Workload(context=8192)).kv_bytes
     assert kept == (8 * 8192 + 24 * 1024) / (32 * 8192)
     assert blocks(edits.every(four, 6, "global")).count(("global", "dense")) == 5, "and no other layer"
 
@@ -85,10 +82,7 @@ def test_a_random_architecture_and_back(arch, data):
         (lambda a: edits.renamed(a, "attention", "dense"), "this name is in use"),
         (lambda a: edits.renamed(a, "attention", "Not a name"), "lower-case letters"),
         (lambda a: edits.variant(a, "attention", "local", {"sight": {"window": 8}}, []), "give at least one layer"),
-        (
-            lambda a: edits.variant(a, "attention", "local", {"heads": 0}, [1]),
-            "parts.local.attention.heads|parts.local.heads",
-        ),
+        (lambda a: edits.variant(a, "attention", "local", {"heads": 0}, [1]), "parts.local.attention.heads|parts.local.heads"),
     ],
 )
 def test_what_cannot_be_is_refused(change, words):
@@ -100,31 +94,13 @@ def test_the_command_line_has_them(capsys):
     asked = ["edit", "llama-3-8b", "--variant", "attention", "local", "sight.window=1024", "1", "--json"]
     assert main(asked) == 0
     assert json.loads(capsys.readouterr().out)["parts"]["local"]["sight"] == {"window": 1024}
-    asked = [
-        "edit",
-        "deepseek-v3",
-        "--set",
-        "parts.moe.top_k=4",
-        "--first",
-        "1",
-        "dense",
-        "--rename",
-        "moe",
-        "sparse",
-        "--format",
-        "link",
-    ]
+    asked = ["edit", "deepseek-v3", "--set", "parts.moe.top_k=4", "--first", "1", "dense", "--rename", "moe", "sparse", "--format", "link"]
     assert main(asked) == 0
     arch = core.decode(capsys.readouterr().out.strip())
     assert arch.parts["sparse"].top_k == 4 and arch.pattern == "[attention, dense], 60 × [attention, sparse]"
     assert main(["edit", "gpt2", "--insert", "0", "attention,dense", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["layers"] == [{"repeat": 13, "blocks": [["attention", "dense"]]}]
-    for wrong in (
-        ["--set", "x"],
-        ["--every", "x", "attention"],
-        ["--remove", "12"],
-        ["--set", "parts.attention.heads=7.5"],
-    ):
+    for wrong in (["--set", "x"], ["--every", "x", "attention"], ["--remove", "12"], ["--set", "parts.attention.heads=7.5"]):
         assert main(["edit", "gpt2", *wrong]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1
 

@@ -87,10 +87,7 @@ def read(config: dict) -> Architecture | None:
 @pytest.fixture(scope="module")
 def bases() -> list[Architecture]:
     """All presets, and what each type is by its own defaults."""
-    return [
-        *map(core.load, core.presets()),
-        *filter(None, (read({"model_type": name, "is_causal": True}) for name in BY_TYPE)),
-    ]
+    return [*map(core.load, core.presets()), *filter(None, (read({"model_type": name, "is_causal": True}) for name in BY_TYPE))]
 
 
 class Mutations:
@@ -142,10 +139,7 @@ class Mutations:
         old, new = self.dice.choice([*tree["parts"]]), self.dice.choice(("attention", "dense", "moe", "local", "mamba"))
         tree["parts"] = {new if name == old else name: part for name, part in tree["parts"].items()}
         tree["layers"] = [
-            {
-                "repeat": s["repeat"],
-                "blocks": [[new if step == old else step for step in block] for block in s["blocks"]],
-            }
+            {"repeat": s["repeat"], "blocks": [[new if step == old else step for step in block] for block in s["blocks"]]}
             for s in tree["layers"]
         ]
 
@@ -180,9 +174,7 @@ def test_what_a_family_reads_it_writes(bases):
     others = {}
     for arch in bases:
         family, config = next(families_of(arch))
-        assert from_hf(config).model_dump(exclude={*METADATA, "precision"}) == arch.model_dump(
-            exclude={*METADATA, "precision"}
-        )
+        assert from_hf(config).model_dump(exclude={*METADATA, "precision"}) == arch.model_dump(exclude={*METADATA, "precision"})
         if arch.model_type and family is not BY_TYPE[arch.model_type]:
             others[arch.model_type] = BY_TYPE[arch.model_type]
     assert set(others.values()) <= {multimodal, multimodal_own_code}, others
@@ -240,9 +232,7 @@ def test_a_thousand_layers_take_no_longer_than_a_second(name):
     for changed in (tree, tree | {"layers": [{"repeat": 1_024, "blocks": blocks[:1]}], "mtp": None}):
         used = {name for block in (*blocks[:1], *(blocks if changed is tree else ())) for name in block}
         parts = {name: part for name, part in tree["parts"].items() if name in used}
-        precision = {
-            path: said for path, said in tree["precision"].items() if path.split(".")[0] in (*parts, "default")
-        }
+        precision = {path: said for path, said in tree["precision"].items() if path.split(".")[0] in (*parts, "default")}
         arch = parse(changed | {"parts": parts, "precision": precision, "mtp": None})
         assert arch.depth == 1_024 and seconds(arch) < 1
 

@@ -6,9 +6,7 @@ import core
 from docs import figures
 
 
-@pytest.mark.parametrize(
-    ("row", "figure"), figures.CASES, ids=[f"{row['preset']}-{figure}" for row, figure in figures.CASES]
-)
+@pytest.mark.parametrize(("row", "figure"), figures.CASES, ids=[f"{row['preset']}-{figure}" for row, figure in figures.CASES])
 def test_a_published_figure_is_ours_or_we_say_why_not(row, figure):
     if "ours" in row:
         assert figures.near(row, figure, row["ours"]) and not figures.agrees(row, figure) and row["why"]

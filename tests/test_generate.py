@@ -40,15 +40,10 @@ def test_the_text_is_that_of_transformers(checkpoint, capsys):
     prompt = "the river "
     ids = torch.tensor([[ord(c) - 32 for c in prompt]])
     with torch.inference_mode():
-        theirs = model.generate(
-            ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False, pad_token_id=0
-        )
+        theirs = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False, pad_token_id=0)
     expected = "".join(chr(32 + int(i)) if i < 94 else "" for i in theirs[0, ids.shape[1] :])
     assert "".join(generate(arch, folder, prompt, tokens=12)) == expected
-    assert (
-        main(["generate", str(folder / "config.json"), "--weights", str(folder), "--prompt", prompt, "--tokens", "12"])
-        == 0
-    )
+    assert main(["generate", str(folder / "config.json"), "--weights", str(folder), "--prompt", prompt, "--tokens", "12"]) == 0
     assert capsys.readouterr().out == expected + "\n"
     warm = ["".join(generate(arch, folder, prompt, 12, temperature=3.0, seed=seed)) for seed in (1, 1, 2)]
     assert warm[0] == warm[1] != warm[2]

@@ -188,9 +188,7 @@ def test_any_title_leaves_whole_and_as_text(title):
     labels = re.findall(r'"([^"]*)"', mermaid)
     assert re.fullmatch(r"[\w\s\[\]|>-]*", re.sub(r'"[^"]*"', "", mermaid)), "nothing stands outside of a string"
     assert not any(re.search("[<>&`*]", words) for words in labels)
-    assert title in {
-        re.sub(r"#(quot|\d+);", lambda code: '"' if code[1] == "quot" else chr(int(code[1])), words) for words in labels
-    }
+    assert title in {re.sub(r"#(quot|\d+);", lambda code: '"' if code[1] == "quot" else chr(int(code[1])), words) for words in labels}
 
 
 def test_the_mix_of_streams_is_in_the_picture():

@@ -31,9 +31,7 @@ def test_any_value_of_any_key_is_read_or_refused(base, data):
     config = copy.deepcopy(base)
     for _ in range(data.draw(st.integers(1, 3))):
         key = data.draw(
-            st.sampled_from(
-                [*base, "rope_scaling", "rope_parameters", "rope_theta", "quantization_config", "layer_types", "dtype"]
-            )
+            st.sampled_from([*base, "rope_scaling", "rope_parameters", "rope_theta", "quantization_config", "layer_types", "dtype"])
         )
         config[key] = data.draw(odd)
     try:
@@ -75,9 +73,7 @@ def test_a_default_counts_where_a_key_is_absent():
         from_hf(deci | dict(hidden_size=None))
 
 
-@pytest.mark.parametrize(
-    "value", [None, [], "llama", 3, {}, {"model_type": 3}, {"model_type": "nothing"}, {3: 4}, {"model_type": None}]
-)
+@pytest.mark.parametrize("value", [None, [], "llama", 3, {}, {"model_type": 3}, {"model_type": "nothing"}, {3: 4}, {"model_type": None}])
 def test_what_is_no_config_is_refused(value):
     with pytest.raises(core.Unsupported):
         from_hf(value)
@@ -93,13 +89,7 @@ def test_an_unknown_key_is_refused_by_name_and_value(base):
 
 @pytest.mark.parametrize("base", BASES, ids=lambda b: b["model_type"])
 def test_keys_that_change_nothing_change_nothing(base):
-    neutral = {
-        "use_cache": False,
-        "bos_token_id": 1,
-        "eos_token_id": [2, 3],
-        "attention_dropout": 0.1,
-        "transformers_version": "9.9",
-    }
+    neutral = {"use_cache": False, "bos_token_id": 1, "eos_token_id": [2, 3], "attention_dropout": 0.1, "transformers_version": "9.9"}
     assert from_hf(base | neutral) == from_hf(base)
 
 
@@ -152,10 +142,7 @@ def test_a_checkpoint_may_have_other_tables_and_a_wrappers_names():
     model, theirs = core.build(from_hf(GEMMA3), device="cpu"), reference(GEMMA3)
     tensors = theirs.state_dict()
     wrapped = {name.replace("model.", "model.language_model.", 1): t for name, t in tensors.items()}
-    wrapped |= {
-        "model.vision_tower.a.weight": torch.zeros(1),
-        "model.layers.0.self_attn.rotary_emb.inv_freq": torch.zeros(1),
-    }
+    wrapped |= {"model.vision_tower.a.weight": torch.zeros(1), "model.layers.0.self_attn.rotary_emb.inv_freq": torch.zeros(1)}
     load_weights(model, wrapped)
     assert torch.equal(model.embedding.weight, theirs.model.embed_tokens.weight)
 
@@ -164,16 +151,8 @@ def test_every_family_is_tried():
     """By some test of logits: the file names the type."""
     written = "".join(file.read_text() for file in Path(__file__).parent.glob("test_hf_*.py"))
     alone = {"kimi_k2", "mistral3", "gemma3", "llama4", "gpt-sw3"}  # another family's keys, or a wrapper of one
-    alone |= {
-        "RefinedWeb",
-        "RefinedWebModel",
-        "mimo_v2",
-    }  # their makers' own names for what transformers calls otherwise
-    alone |= {
-        *multimodal.TYPES,
-        *multimodal.OWN.values(),
-        *multimodal_own_code.TYPES,
-    }  # whose tests go through their tables
+    alone |= {"RefinedWeb", "RefinedWebModel", "mimo_v2"}  # their makers' own names for what transformers calls otherwise
+    alone |= {*multimodal.TYPES, *multimodal.OWN.values(), *multimodal_own_code.TYPES}  # whose tests go through their tables
     assert {name for name in BY_TYPE if f'"{name}"' not in written} <= alone
 
 

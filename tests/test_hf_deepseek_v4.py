@@ -47,14 +47,7 @@ QWEN4 = dict(
     indexer_n_heads=8, indexer_kv_heads=1, indexer_head_dim=16, indexer_budget=6, indexer_compress_ratio=3, max_position_embeddings=64,
     rope_parameters=dict(rope_type="default", rope_theta=1e4, partial_rotary_factor=0.5),
 )  # fmt: skip
-NGRAMS = QWEN4 | dict(
-    ple_layer_ids=[2],
-    ngram_vocab_size_base=90,
-    heads_per_ngram=2,
-    ple_embed_dim=24,
-    eos_token_id=5,
-    split_ngram_parts=4,
-)
+NGRAMS = QWEN4 | dict(ple_layer_ids=[2], ngram_vocab_size_base=90, heads_per_ngram=2, ple_embed_dim=24, eos_token_id=5, split_ngram_parts=4)
 KINDS = ["indexed_attention", "full_attention", "linear_attention", "linear_attention"]
 LOGITS |= {
     "qwen4": QWEN4,
@@ -155,9 +148,7 @@ def test_what_qwen4_cannot_be_is_refused(key, value):
 
 
 def test_the_shipped_precision_is_read_and_written():
-    fp8 = dict(
-        quant_method="fp8", fmt="e4m3", scale_fmt="ue8m0", weight_block_size=[128, 128], activation_scheme="dynamic"
-    )
+    fp8 = dict(quant_method="fp8", fmt="e4m3", scale_fmt="ue8m0", weight_block_size=[128, 128], activation_scheme="dynamic")
     arch = from_hf(V4 | dict(quantization_config=fp8, expert_dtype="fp4"))
     assert arch.format("moe.experts.gate", (8, 24, 32)) == "mxfp4" and arch.format("streams.weight", (8, 8)) == "fp32"
     assert arch.format("sparse.q.weight", (64, 24)) == arch.format("moe.shared.up.weight", (24, 32)) == "fp8_ue8m0"
@@ -245,11 +236,7 @@ def published(depth: int, experts: int) -> dict[str, tuple[str, tuple[int, ...]]
 
     found["embed.weight"] = found["head.weight"] = "BF16", (129_280, d)
     found["norm.weight"] = "BF16", (d,)
-    found["hc_head_fn"], found["hc_head_base"], found["hc_head_scale"] = (
-        ("F32", (4, 4 * d)),
-        ("F32", (4,)),
-        ("F32", (1,)),
-    )
+    found["hc_head_fn"], found["hc_head_base"], found["hc_head_scale"] = (("F32", (4, 4 * d)), ("F32", (4,)), ("F32", (1,)))
     for n in range(depth):
         layer(f"layers.{n}", 4 if n > 1 and n % 2 == 0 else 128, n < 3)
     layer("mtp.0", 0, False)

@@ -12,9 +12,7 @@ SMALL = dict(
     max_position_embeddings=64, pad_token_id=0,
 )  # fmt: skip
 MINISTRAL = SMALL | dict(model_type="ministral3")
-YARN = dict(
-    rope_type="yarn", rope_theta=500.0, factor=4.0, original_max_position_embeddings=16, beta_fast=32, beta_slow=1
-)
+YARN = dict(rope_type="yarn", rope_theta=500.0, factor=4.0, original_max_position_embeddings=16, beta_fast=32, beta_slow=1)
 OPT = dict(
     model_type="opt", vocab_size=64, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, ffn_dim=48, max_position_embeddings=64,
     pad_token_id=0,

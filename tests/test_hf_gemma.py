@@ -45,9 +45,7 @@ GEMMA4 = dict(
     vocab_size_per_layer_input=96,
     layer_types=["sliding_attention", "sliding_attention", "full_attention", "sliding_attention", "sliding_attention", "full_attention"],
 )  # fmt: skip
-ROUTED = dict(
-    enable_moe_block=True, num_experts=6, top_k_experts=2, moe_intermediate_size=24, hidden_size_per_layer_input=0
-)
+ROUTED = dict(enable_moe_block=True, num_experts=6, top_k_experts=2, moe_intermediate_size=24, hidden_size_per_layer_input=0)
 
 
 @pytest.mark.parametrize(
@@ -72,14 +70,10 @@ def test_gemma4(change):
     exact(GEMMA4 | change)
 
 
-UNIFIED = {key: value for key, value in GEMMA4.items() if "per_layer" not in key} | {
-    "model_type": "gemma4_unified_text"
-}
+UNIFIED = {key: value for key, value in GEMMA4.items() if "per_layer" not in key} | {"model_type": "gemma4_unified_text"}
 
 
-@pytest.mark.parametrize(
-    "change", [{}, {"attention_k_eq_v": True, "num_global_key_value_heads": 4, "use_bidirectional_attention": None}]
-)
+@pytest.mark.parametrize("change", [{}, {"attention_k_eq_v": True, "num_global_key_value_heads": 4, "use_bidirectional_attention": None}])
 def test_gemma4_unified(change):
     exact(UNIFIED | change)
 

@@ -10,15 +10,7 @@ SMALL = dict(
     vocab_size=64, hidden_size=64, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
     max_position_embeddings=64, pad_token_id=0,
 )  # fmt: skip
-LATENT = dict(
-    num_key_value_heads=4,
-    q_lora_rank=24,
-    kv_lora_rank=16,
-    qk_rope_head_dim=8,
-    qk_nope_head_dim=16,
-    v_head_dim=16,
-    head_dim=8,
-)
+LATENT = dict(num_key_value_heads=4, q_lora_rank=24, kv_lora_rank=16, qk_rope_head_dim=8, qk_nope_head_dim=16, v_head_dim=16, head_dim=8)
 ROUTED = dict(n_routed_experts=8, num_experts_per_tok=2, moe_intermediate_size=24, n_group=2, topk_group=1)
 EXACT = {
     "a switch that is null is off": LATENT | ROUTED | dict(model_type="deepseek_v3", rope_interleave=None, norm_topk_prob=None),

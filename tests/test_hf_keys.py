@@ -50,11 +50,7 @@ def test_a_key_reads_and_writes(entry, said, field, written):
 
 
 def test_a_default_may_follow_from_other_fields():
-    entries = (
-        Key("width", "d_model", 64),
-        Key("heads", "part.heads", 4),
-        Key("dim", "part.dim", Of("d_model", over="part.heads")),
-    )
+    entries = (Key("width", "d_model", 64), Key("heads", "part.heads", 4), Key("dim", "part.dim", Of("d_model", over="part.heads")))
     assert keys.read(Config({"width": 128}), entries) == {"d_model": 128, "part": {"heads": 4, "dim": 32}}
 
 
@@ -73,9 +69,7 @@ def test_what_is_fixed_or_unread_reaches_no_field():
 
 def test_a_refusal_names_the_key_that_was_probably_meant():
     with pytest.raises(core.Unsupported, match="it knows num_key_value_heads"):
-        from_hf(
-            {key: value for key, value in LLAMA.items() if key != "num_key_value_heads"} | {"num_kv_value_heads": 8}
-        )
+        from_hf({key: value for key, value in LLAMA.items() if key != "num_key_value_heads"} | {"num_kv_value_heads": 8})
 
 
 def classes(annotation) -> set[type]:
@@ -97,11 +91,7 @@ def has(owners: set[type], path: list[str]) -> bool:
 @pytest.mark.parametrize("model_type", sorted(filter(page.keys, BY_TYPE)))
 def test_every_declared_field_of_a_part_or_of_the_model_is_the_specs(model_type):
     entries = page.keys(model_type)
-    parts = {
-        entry.field: PARTS[entry.said["kind"]]
-        for entry in entries
-        if isinstance(entry, Always) and entry.said.get("kind") in PARTS
-    }
+    parts = {entry.field: PARTS[entry.said["kind"]] for entry in entries if isinstance(entry, Always) and entry.said.get("kind") in PARTS}
     for entry in (entry for entry in entries if isinstance(entry, Key)):
         first, *rest = entry.field.split(".")
         if first in parts and rest:

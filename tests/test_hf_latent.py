@@ -21,9 +21,7 @@ V3 = ROUTED | dict(model_type="deepseek_v3", n_group=2, topk_group=1)
 GLM45 = {key: value for key, value in ROUTED.items() if "lora" not in key and not key.startswith(("qk", "v_"))} | dict(
     model_type="glm4_moe", num_attention_heads=5, num_key_value_heads=1, first_k_dense_replace=1
 )
-YARN = dict(
-    rope_type="yarn", rope_theta=1e4, factor=4.0, original_max_position_embeddings=16, beta_fast=32.0, beta_slow=1.0
-)
+YARN = dict(rope_type="yarn", rope_theta=1e4, factor=4.0, original_max_position_embeddings=16, beta_fast=32.0, beta_slow=1.0)
 AXK1 = ROUTED | dict(model_type="axk1", n_group=2, topk_group=1, n_shared_experts=1)
 LITE = ROUTED | dict(model_type="glm4_moe_lite", n_shared_experts=1)
 MISTRAL4 = ROUTED | dict(model_type="mistral4", n_shared_experts=1)
@@ -69,10 +67,7 @@ SARVAM = {key: value for key, value in ROUTED.items() if key not in ("n_routed_e
 COUNTS = {
     "glm4_moe_lite, two names of a width": LITE | dict(head_dim=4),
     "kimi_k25": dict(
-        model_type="kimi_k25",
-        media_placeholder_token_id=5,
-        vision_config={},
-        text_config=V3 | dict(model_type="deepseek_v3"),
+        model_type="kimi_k25", media_placeholder_token_id=5, vision_config={}, text_config=V3 | dict(model_type="deepseek_v3")
     ),
     "mistral3": dict(model_type="mistral3", text_config=MISTRAL4),
     "deepseek_v3, keys that change nothing": V3 | dict(num_key_value_heads=2, head_dim=32),
@@ -94,9 +89,7 @@ def test_parameters_are_those_of_transformers(name):
 
 def test_runs_of_tokens_are_looked_up_as_longcat_does():
     """Its class is in no library that could be asked: the places in the tables by hand, a text at a time."""
-    config = LONGCAT | dict(
-        model_type="longcat_flash_ngram", emb_neighbor_num=3, emb_split_num=2, ngram_vocab_size_ratio=5, eos_token_id=2
-    )
+    config = LONGCAT | dict(model_type="longcat_flash_ngram", emb_neighbor_num=3, emb_split_num=2, ngram_vocab_size_ratio=5, eos_token_id=2)
     arch = from_hf(config)
     assert from_hf(to_hf(arch)) == arch
     live = core.build(arch, device="cpu")
@@ -121,14 +114,7 @@ def test_runs_of_tokens_are_looked_up_as_longcat_does():
 
 def test_sarvam_is_deepseek_v3_in_other_words():
     """Its class is in no library that could be asked."""
-    other = V3 | dict(
-        n_group=1,
-        topk_group=1,
-        q_lora_rank=None,
-        n_shared_experts=1,
-        first_k_dense_replace=1,
-        num_nextn_predict_layers=0,
-    )
+    other = V3 | dict(n_group=1, topk_group=1, q_lora_rank=None, n_shared_experts=1, first_k_dense_replace=1, num_nextn_predict_layers=0)
     other |= dict(rope_scaling=YARN | dict(mscale=1.0, mscale_all_dim=1.0))
     words = {"name": "x", "title": "x", "family": None, "model_type": None}
     arch = from_hf(SARVAM)

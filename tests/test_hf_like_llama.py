@@ -12,9 +12,7 @@ SMALL = dict(
     max_position_embeddings=64, pad_token_id=0,
 )  # fmt: skip
 VARIED = {  # beside the default switches of every family
-    "apertus": dict(
-        attention_bias=True, hidden_act="relu2", rope_parameters=dict(rope_type="default", rope_theta=500.0)
-    ),
+    "apertus": dict(attention_bias=True, hidden_act="relu2", rope_parameters=dict(rope_type="default", rope_theta=500.0)),
     "arcee": dict(attention_bias=True, mlp_bias=True, hidden_act="quick_gelu"),
     "bitnet": dict(attention_bias=True, hidden_act="silu"),
     "cohere": dict(logit_scale=0.3, attention_bias=True, use_qk_norm=True),
@@ -30,10 +28,7 @@ VARIED = {  # beside the default switches of every family
     "diffllama": dict(attention_bias=True, num_hidden_layers=3, rms_norm_eps=1e-3, num_attention_heads=8),
     "ernie4_5": dict(use_bias=True, tie_word_embeddings=False),
     "exaone4": dict(
-        sliding_window=5,
-        sliding_window_pattern="LLLG",
-        num_hidden_layers=4,
-        layer_types=["sliding_attention"] * 3 + ["full_attention"],
+        sliding_window=5, sliding_window_pattern="LLLG", num_hidden_layers=4, layer_types=["sliding_attention"] * 3 + ["full_attention"]
     ),
     "gemma": dict(attention_bias=True),
     "glm": dict(attention_bias=False, partial_rotary_factor=1.0),
@@ -70,9 +65,7 @@ VARIED = {  # beside the default switches of every family
     "hunyuan_v1_dense": dict(
         attention_bias=True,
         head_dim=16,
-        rope_parameters=dict(
-            rope_type="dynamic", rope_theta=1e4, alpha=1e3, factor=1.0, mscale=1.0, mscale_all_dim=1.0
-        ),
+        rope_parameters=dict(rope_type="dynamic", rope_theta=1e4, alpha=1e3, factor=1.0, mscale=1.0, mscale_all_dim=1.0),
     ),
 }
 TURNED = dict(rope_parameters=dict(full_attention=dict(rope_type="default", rope_theta=500.0)))

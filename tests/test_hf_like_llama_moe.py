@@ -40,17 +40,10 @@ VARIED = {
         tie_word_embeddings=True,
     ),
     "aria_text": dict(moe_topk=3, moe_num_shared_experts=1, mlp_bias=True, attention_bias=True, head_dim=32),
-    "dots1": dict(
-        n_group=4, topk_group=2, norm_topk_prob=True, first_k_dense_replace=1, max_window_layers=1, sliding_window=5
-    ),
-    "exaone_moe": dict(
-        num_shared_experts=2, first_k_dense_replace=2, sliding_window_pattern=2, n_group=2, norm_topk_prob=False
-    ),
+    "dots1": dict(n_group=4, topk_group=2, norm_topk_prob=True, first_k_dense_replace=1, max_window_layers=1, sliding_window=5),
+    "exaone_moe": dict(num_shared_experts=2, first_k_dense_replace=2, sliding_window_pattern=2, n_group=2, norm_topk_prob=False),
     "flint": dict(
-        layer_types=["full_attention"] * 4 + ["sliding_attention"],
-        norm_topk_prob=False,
-        mlp_only_layers=[3],
-        attention_bias=True,
+        layer_types=["full_attention"] * 4 + ["sliding_attention"], norm_topk_prob=False, mlp_only_layers=[3], attention_bias=True
     ),
     "granitemoe": dict(attention_multiplier=0.3, residual_multiplier=0.5, logits_scaling=2.0, embedding_multiplier=2.0),
     "granitemoeshared": dict(num_experts_per_tok=3, attention_bias=True),
@@ -61,9 +54,7 @@ VARIED = {
         rope_parameters=dict(rope_type="dynamic", rope_theta=1e4, alpha=1e3, factor=1.0, beta_fast=32, beta_slow=1),
     ),
     "hy_v3": dict(mlp_layer_types=["sparse", "dense", "sparse"], num_shared_experts=2, mlp_bias=True),
-    "kolibri1": dict(
-        layer_types=["full_attention"] * 6, norm_topk_prob=True, hidden_act="gelu", tie_word_embeddings=True
-    ),
+    "kolibri1": dict(layer_types=["full_attention"] * 6, norm_topk_prob=True, hidden_act="gelu", tie_word_embeddings=True),
     "mellum": dict(
         layer_types=["full_attention", "sliding_attention", "full_attention"],
         sliding_window=5,
@@ -73,12 +64,7 @@ VARIED = {
     "minimax_m2": dict(partial_rotary_factor=0.5),
     "olmoe": dict(norm_topk_prob=True, clip_qkv=0.6),
     "qwen2_moe": dict(
-        decoder_sparse_step=2,
-        norm_topk_prob=True,
-        qkv_bias=False,
-        use_sliding_window=True,
-        sliding_window=5,
-        max_window_layers=2,
+        decoder_sparse_step=2, norm_topk_prob=True, qkv_bias=False, use_sliding_window=True, sliding_window=5, max_window_layers=2
     ),
     "solar_open": dict(n_group=2, topk_group=1, attention_bias=True),
 }

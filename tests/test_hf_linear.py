@@ -15,9 +15,7 @@ NEXT = dict(
     linear_key_head_dim=8, linear_value_head_dim=12, num_experts=8, num_experts_per_tok=2, moe_intermediate_size=24,
     shared_expert_intermediate_size=32,
 )  # fmt: skip
-DENSE = {key: value for key, value in NEXT.items() if "expert" not in key and "moe" not in key} | dict(
-    model_type="qwen3_5_text"
-)
+DENSE = {key: value for key, value in NEXT.items() if "expert" not in key and "moe" not in key} | dict(model_type="qwen3_5_text")
 MOE = NEXT | dict(model_type="qwen3_5_moe_text", vocab_size=96)
 COMMON = dict(
     vocab_size=64, hidden_size=48, intermediate_size=40, num_hidden_layers=5, num_attention_heads=4, max_position_embeddings=64,
@@ -102,9 +100,7 @@ def test_minimax_is_read_by_its_authors_keys(model_type):
     names = {"full_attention": "full_attn", "linear_attention": "linear_attn", "mlp": "mlp"}
     factors = {ours: 2.0 for name in names.values() for ours in (f"{name}_alpha_factor", f"{name}_beta_factor")}
     theirs = {f"layernorm_{name}_{factor}": 2.0 for name in names for factor in ("alpha", "beta")}
-    published = (
-        MINIMAX | theirs | dict(model_type=model_type, attn_type_list=[1, 0, 1, 0, 1], postnorm=True, rotary_dim=12)
-    )
+    published = MINIMAX | theirs | dict(model_type=model_type, attn_type_list=[1, 0, 1, 0, 1], postnorm=True, rotary_dim=12)
     published |= dict(shared_intermediate_size=0, shared_moe_mode="sigmoid")
     assert from_hf(published).parts == from_hf(MINIMAX | factors).parts
     half = from_hf(published | dict(rotary_dim=6))
@@ -188,14 +184,7 @@ def test_published_files_fill_kimi_too():
 
 
 def test_lings_published_keys_change_nothing():
-    beside = dict(
-        no_kda_lora=True,
-        linear_silu=True,
-        use_qk_norm=True,
-        group_norm_size=1,
-        router_dtype="fp32",
-        rope_interleave=True,
-    )
+    beside = dict(no_kda_lora=True, linear_silu=True, use_qk_norm=True, group_norm_size=1, router_dtype="fp32", rope_interleave=True)
     assert from_hf(LING | beside) == from_hf(LING)
 
 

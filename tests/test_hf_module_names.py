@@ -11,14 +11,7 @@ from hypothesis import strategies as st
 import core
 from core.hf.weights.module_names import WRAPPED, Names, globs, tells_experts
 
-MODULES = (
-    "self_attn.q_proj",
-    "mlp.gate_proj",
-    "mlp.gate",
-    "mlp.experts.3.up_proj",
-    "mlp.experts.13.up_proj",
-    "mlp.shared_experts.up_proj",
-)
+MODULES = ("self_attn.q_proj", "mlp.gate_proj", "mlp.gate", "mlp.experts.3.up_proj", "mlp.experts.13.up_proj", "mlp.shared_experts.up_proj")
 NAMES = [f"model.layers.{layer}.{module}" for layer in (0, 1, 3, 10, 31) for module in MODULES]
 
 
@@ -33,9 +26,7 @@ def entries(draw) -> str:
     letters = list(draw(st.sampled_from(spelled(draw(st.sampled_from(NAMES))))))
     for _ in range(draw(st.integers(0, 4))):
         at, length = draw(st.integers(0, len(letters))), draw(st.integers(0, 8))
-        letters[at : at + length] = [
-            draw(st.sampled_from(["*", "?", "[0-9]", "[!a]", "**", ".", "[]", "[z-a]", "[", ""]))
-        ]
+        letters[at : at + length] = [draw(st.sampled_from(["*", "?", "[0-9]", "[!a]", "**", ".", "[]", "[z-a]", "[", ""]))]
     return "".join(letters)
 
 
@@ -46,30 +37,10 @@ def entries(draw) -> str:
 def test_globs_are_fnmatchs(given_entries):
     found = Names(**globs(given_entries))
     for name in NAMES:
-        assert (name in found) == any(
-            fnmatch.fnmatchcase(one, entry) for one in spelled(name) for entry in given_entries
-        )
+        assert (name in found) == any(fnmatch.fnmatchcase(one, entry) for one in spelled(name) for entry in given_entries)
 
 
-PIECES = [
-    "a",
-    "b",
-    ".",
-    r"\.",
-    r"\d",
-    r"\d+",
-    ".*",
-    "(a|b)",
-    "(?:a|ab)*",
-    "[ab]",
-    "[^a]",
-    "^",
-    "$",
-    "a?",
-    "b{1,2}",
-    r"\w+",
-    "x*",
-]
+PIECES = ["a", "b", ".", r"\.", r"\d", r"\d+", ".*", "(a|b)", "(?:a|ab)*", "[ab]", "[^a]", "^", "$", "a?", "b{1,2}", r"\w+", "x*"]
 
 
 @given(
@@ -93,9 +64,7 @@ def test_expressions_are_res(text, names):
         assert steps is None or (name in steps) == any(re.match(bounded, one) for one in spelled(name))
 
 
-@given(
-    st.lists(st.sampled_from(NAMES).map(lambda name: name.split(".", 2)[2]), min_size=1, max_size=3), st.integers(0, 2)
-)
+@given(st.lists(st.sampled_from(NAMES).map(lambda name: name.split(".", 2)[2]), min_size=1, max_size=3), st.integers(0, 2))
 def test_steps_below_and_ends(given_names, cut):
     pieces = [".".join(name.split(".")[cut:]) or name for name in given_names]
     within, ends = Names(within=pieces), Names(ends=pieces)
@@ -112,10 +81,7 @@ GLUE = [".", r"\.", "(", ")", "|", "*", "x*", ")*", ".", "1", "..", ""]
 
 @given(
     st.lists(
-        st.lists(st.sampled_from(WORDS).flatmap(lambda word: st.sampled_from(GLUE).map(word.__add__)), max_size=6).map(
-            "".join
-        ),
-        min_size=1,
+        st.lists(st.sampled_from(WORDS).flatmap(lambda word: st.sampled_from(GLUE).map(word.__add__)), max_size=6).map("".join), min_size=1
     )
 )
 @example([r"model\.layers\.\d+\.mlp\.experts\.1"])
@@ -150,12 +116,7 @@ def test_an_expression_that_is_not_read_is_refused(text):
         Names(begin=[text])
 
 
-MANY = [
-    f"model.layers.{layer}.mlp.experts.{e}.{m}"
-    for layer in range(40)
-    for e in range(384)
-    for m in ("gate_proj", "up_proj")
-]
+MANY = [f"model.layers.{layer}.mlp.experts.{e}.{m}" for layer in range(40) for e in range(384) for m in ("gate_proj", "up_proj")]
 LISTS = {
     "names": dict(exact=[name for name in MANY if name.endswith("up_proj")][:4_000]),
     "names of a wrapper": dict(below=[name.replace("model.", "model.language_model.") for name in MANY[:8_000:2]], ends=["lm_head"]),

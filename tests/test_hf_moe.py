@@ -29,9 +29,7 @@ LATENT = dict(
     n_shared_experts=2,
 )
 V2 = LATENT | dict(model_type="deepseek_v2", first_k_dense_replace=1, routed_scaling_factor=1.5)
-V3 = LATENT | dict(
-    model_type="deepseek_v3", first_k_dense_replace=2, n_group=4, topk_group=2, num_nextn_predict_layers=1
-)
+V3 = LATENT | dict(model_type="deepseek_v3", first_k_dense_replace=2, n_group=4, topk_group=2, num_nextn_predict_layers=1)
 V1 = dict(
     model_type="deepseek",
     vocab_size=96,
@@ -114,40 +112,18 @@ LOGITS = {
     "v3": V3,
     "v3 yarn on the softmax": V3 | dict(rope_scaling=YARN | dict(mscale=1.0, mscale_all_dim=1.0), attention_bias=True),
     "v3 halves, one group, no norm": V3
-    | dict(
-        rope_interleave=False,
-        n_group=1,
-        topk_group=1,
-        norm_topk_prob=False,
-        q_lora_rank=None,
-        routed_scaling_factor=1.0,
-    ),
-    "v3 tied, experts alone": V3
-    | dict(tie_word_embeddings=True, first_k_dense_replace=0, num_nextn_predict_layers=0, hidden_act="gelu"),
+    | dict(rope_interleave=False, n_group=1, topk_group=1, norm_topk_prob=False, q_lora_rank=None, routed_scaling_factor=1.0),
+    "v3 tied, experts alone": V3 | dict(tie_word_embeddings=True, first_k_dense_replace=0, num_nextn_predict_layers=0, hidden_act="gelu"),
     "glm": GLM,
     "glm plain": GLM
-    | dict(
-        use_qk_norm=False,
-        attention_bias=False,
-        norm_topk_prob=False,
-        partial_rotary_factor=1.0,
-        n_group=2,
-        topk_group=1,
-    ),
+    | dict(use_qk_norm=False, attention_bias=False, norm_topk_prob=False, partial_rotary_factor=1.0, n_group=2, topk_group=1),
     "gpt-oss": OSS,
     "gpt-oss plain rope": OSS
-    | dict(
-        rope_parameters={"rope_type": "default", "rope_theta": 5000.0},
-        swiglu_alpha=1.3,
-        swiglu_limit=0.5,
-        attention_bias=False,
-    ),
+    | dict(rope_parameters={"rope_type": "default", "rope_theta": 5000.0}, swiglu_alpha=1.3, swiglu_limit=0.5, attention_bias=False),
     "gpt-oss all layers in a window": OSS | dict(layer_types=["sliding_attention"] * 4, tie_word_embeddings=True),
     "llama 4": LLAMA4,
     "llama 4, two experts, no norm": LLAMA4
-    | dict(
-        num_experts_per_tok=2, use_qk_norm=False, attn_temperature_tuning=False, moe_layers=[0, 3], attention_bias=True
-    ),
+    | dict(num_experts_per_tok=2, use_qk_norm=False, attn_temperature_tuning=False, moe_layers=[0, 3], attention_bias=True),
     "llama 4, other patterns": LLAMA4
     | dict(
         no_rope_layers=[1, 0, 0, 1],
@@ -156,13 +132,7 @@ LOGITS = {
     ),
     "llama 4, empty band": LLAMA4
     | dict(
-        rope_scaling=dict(
-            rope_type="llama3",
-            factor=16.0,
-            low_freq_factor=1.0,
-            high_freq_factor=1.0,
-            original_max_position_embeddings=64,
-        )
+        rope_scaling=dict(rope_type="llama3", factor=16.0, low_freq_factor=1.0, high_freq_factor=1.0, original_max_position_embeddings=64)
     ),
 }
 

@@ -97,9 +97,7 @@ STEP = dict(
     attention_other_setting=dict(attention_type="sliding_attention", num_attention_heads=6, num_attention_groups=2, head_dim=16),
     rope_theta=[5e4, 1e3, 1e3, 5e4], partial_rotary_factors=[0.5, 1.0, 1.0, 0.5], use_head_wise_attn_gate=True, zero_centered=True,
 )  # fmt: skip
-LLAMA3 = dict(
-    rope_type="llama3", factor=2.0, original_max_position_embeddings=32, low_freq_factor=1.0, high_freq_factor=32.0
-)
+LLAMA3 = dict(rope_type="llama3", factor=2.0, original_max_position_embeddings=32, low_freq_factor=1.0, high_freq_factor=32.0)
 STEPS = {
     "plain": STEP,
     "cut": STEP
@@ -116,17 +114,13 @@ def test_step_is_transformers_text_model_with_a_head(name):
     from transformers.models.step3p7.modeling_step3p7 import Step3p7TextConfig, Step3p7TextModel
 
     torch.manual_seed(0)
-    settings = Step3p7TextConfig(
-        **{key: value for key, value in copy.deepcopy(STEPS[name]).items() if value is not None}
-    )
+    settings = Step3p7TextConfig(**{key: value for key, value in copy.deepcopy(STEPS[name]).items() if value is not None})
     settings._attn_implementation = "eager"
     theirs, head = Step3p7TextModel(settings).eval(), torch.randn(64, 64) / 8
     perturb(theirs)
     arch = from_hf(STEPS[name])
     ours = core.build(arch, device="cpu")
-    core.load_weights(
-        ours, {f"model.{key}": tensor for key, tensor in theirs.state_dict().items()} | {"lm_head.weight": head}
-    )
+    core.load_weights(ours, {f"model.{key}": tensor for key, tensor in theirs.state_dict().items()} | {"lm_head.weight": head})
     tokens = torch.randint(64, (2, 24))
     with torch.inference_mode():
         expected = theirs(tokens, use_cache=False).last_hidden_state @ head.T

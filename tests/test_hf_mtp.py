@@ -17,23 +17,10 @@ from core.model import build_mtp, parameters
 from core.spec import edited
 
 SMALL = dict(vocab_size=64, hidden_size=32, num_hidden_layers=2, max_position_embeddings=64, num_attention_heads=4)
-ROUTED = dict(
-    n_routed_experts=4, num_experts_per_tok=2, moe_intermediate_size=16, n_shared_experts=1, first_k_dense_replace=1
-)
-LATENT = dict(
-    q_lora_rank=16, kv_lora_rank=16, qk_nope_head_dim=8, qk_rope_head_dim=8, v_head_dim=8, n_group=1, topk_group=1
-)
-DEEPSEEK = (
-    dict(model_type="deepseek_v3", num_key_value_heads=4, intermediate_size=48, num_nextn_predict_layers=2)
-    | SMALL
-    | ROUTED
-    | LATENT
-)
-GLM = (
-    dict(model_type="glm4_moe", intermediate_size=48, num_key_value_heads=2, head_dim=8, num_nextn_predict_layers=1)
-    | SMALL
-    | ROUTED
-)
+ROUTED = dict(n_routed_experts=4, num_experts_per_tok=2, moe_intermediate_size=16, n_shared_experts=1, first_k_dense_replace=1)
+LATENT = dict(q_lora_rank=16, kv_lora_rank=16, qk_nope_head_dim=8, qk_rope_head_dim=8, v_head_dim=8, n_group=1, topk_group=1)
+DEEPSEEK = dict(model_type="deepseek_v3", num_key_value_heads=4, intermediate_size=48, num_nextn_predict_layers=2) | SMALL | ROUTED | LATENT
+GLM = dict(model_type="glm4_moe", intermediate_size=48, num_key_value_heads=2, head_dim=8, num_nextn_predict_layers=1) | SMALL | ROUTED
 
 
 INKLING = dict(
@@ -124,9 +111,7 @@ def test_a_file_is_verified_with_its_modules(tmp_path):
     assert "model.layers.2.eh_proj.weight: is missing" in str(
         verified({name: t for name, t in tensors.items() if "eh_proj" not in name}).differences
     )
-    assert "model.layers.2.more: is in the checkpoint" in str(
-        verified(tensors | {"model.layers.2.more": torch.zeros(3)}).differences
-    )
+    assert "model.layers.2.more: is in the checkpoint" in str(verified(tensors | {"model.layers.2.more": torch.zeros(3)}).differences)
 
 
 NAMES = {  # what some published files call the tensors of a module; a few of each
@@ -182,10 +167,7 @@ def test_a_tied_head_that_the_files_hold_again_counts_among_the_bytes():
     once = edited(arch, "head_twice", False)
     assert core.cost(arch).weight_bytes == 1_503_264_768  # of its model.safetensors
     assert core.cost(arch).weight_bytes - core.cost(once).weight_bytes == 151_936 * 1_024 * 2
-    assert (
-        core.cost(arch, core.Workload(weights="int4")).weight_bytes
-        == core.cost(once, core.Workload(weights="int4")).weight_bytes
-    )
+    assert core.cost(arch, core.Workload(weights="int4")).weight_bytes == core.cost(once, core.Workload(weights="int4")).weight_bytes
     assert core.from_hf(core.to_hf(arch)) == arch and not core.diff(arch, once).changes
 
 
@@ -201,9 +183,7 @@ def test_modules_may_run_on_one_stream_where_the_model_has_several():
 
 
 def test_modules_may_share_what_stands_around_their_blocks():
-    value = core.load("qwen3-next-80b-a3b").model_dump() | {
-        "mtp": {"count": 2, "block": ["attention", "moe"], "one_join": True}
-    }
+    value = core.load("qwen3-next-80b-a3b").model_dump() | {"mtp": {"count": 2, "block": ["attention", "moe"], "one_join": True}}
     arch = core.Architecture.model_validate(value)
     assert core.from_hf(core.to_hf(arch)) == arch
     modules = build_mtp(arch)

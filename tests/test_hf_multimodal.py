@@ -51,9 +51,7 @@ def default(wrapper: str) -> dict:
     return transformers.AutoConfig.for_model(wrapper).to_dict() | {"model_type": wrapper}
 
 
-@pytest.mark.parametrize(
-    "wrapper", [w for w in (*WRAPPERS, *OWN) if w not in (*REFUSED, "hunyuan_vl", "cohere_compass", "deepseek_ocr2")]
-)
+@pytest.mark.parametrize("wrapper", [w for w in (*WRAPPERS, *OWN) if w not in (*REFUSED, "hunyuan_vl", "cohere_compass", "deepseek_ocr2")])
 def test_the_text_model_of_every_wrapper_is_counted_as_transformers_does(wrapper):
     """But for three that transformers itself cannot build: without a head_dim, ropes, or which layers have experts."""
     config = default(wrapper)
@@ -144,25 +142,14 @@ def test_phi_4_multimodal_is_phi_3_beside_its_towers():
 def test_flat_files_are_the_text_models(wrapper, rope):
     keys = SMALL | dict(head_dim=16, rope_scaling=rope)
     arch = check_logits(dict(model_type=wrapper, tie_word_embeddings=True, text_config=keys))
-    assert (
-        from_hf(dict(model_type=wrapper, tie_word_embeddings=True, vision_config={}, image_token_id=5) | keys) == arch
-    )
+    assert from_hf(dict(model_type=wrapper, tie_word_embeddings=True, vision_config={}, image_token_id=5) | keys) == arch
 
 
 def test_fuyus_keys_may_stand_beside_its_text():
-    flat = dict(
-        hidden_size=64,
-        num_attention_heads=4,
-        num_hidden_layers=3,
-        intermediate_size=48,
-        vocab_size=64,
-        rope_theta=500.0,
-    )
+    flat = dict(hidden_size=64, num_attention_heads=4, num_hidden_layers=3, intermediate_size=48, vocab_size=64, rope_theta=500.0)
     text = transformers.AutoConfig.for_model("fuyu", **flat).get_text_config().to_dict()
     plain = from_hf(dict(model_type="fuyu", text_config=text, tie_word_embeddings=False))
-    fuyu = dict(
-        model_type="fuyu", tie_word_embeddings=False, qk_layernorm=True, partial_rotary_factor=0.5, image_size=300
-    )
+    fuyu = dict(model_type="fuyu", tie_word_embeddings=False, qk_layernorm=True, partial_rotary_factor=0.5, image_size=300)
     assert from_hf(fuyu | flat) == plain == from_hf(fuyu | flat | dict(text_config=text))
     with pytest.raises(core.Unsupported, match=r"^hidden_size: "):
         from_hf(fuyu | dict(hidden_size=99, text_config=text))
@@ -174,11 +161,7 @@ def test_what_some_wrappers_texts_leave_out_has_defaults_of_its_own(wrapper):
     arch = from_hf(dict(model_type=wrapper, text_config=dict(hidden_size=1_024)))
     part = arch.parts["attention"]
     assert (arch.d_model, arch.vocab_size, arch.depth) == (1_024, theirs.vocab_size, theirs.num_hidden_layers)
-    assert (part.heads, part.kv_heads, part.head_dim) == (
-        theirs.num_attention_heads,
-        theirs.num_key_value_heads,
-        theirs.head_dim,
-    )
+    assert (part.heads, part.kv_heads, part.head_dim) == (theirs.num_attention_heads, theirs.num_key_value_heads, theirs.head_dim)
     assert arch.parts["dense"].d_ff == theirs.intermediate_size
     assert arch.position.base == theirs.rope_parameters["rope_theta"]
 
@@ -188,9 +171,7 @@ def test_the_keys_of_older_files_stand_beside_the_wrappers():
         model_type="qwen2_5_vl", rope_scaling=dict(type="mrope", mrope_section=[2, 3, 3]), rope_theta=1e6, vision_config=dict(depth=32),
         image_token_id=60, vision_token_id=61, torch_dtype="bfloat16", use_sliding_window=False, sliding_window=32, max_window_layers=2,
     )  # fmt: skip
-    text = {key: value for key, value in flat.items() if key in SMALL or "rope" in key} | {
-        "model_type": "qwen2_5_vl_text"
-    }
+    text = {key: value for key, value in flat.items() if key in SMALL or "rope" in key} | {"model_type": "qwen2_5_vl_text"}
     arch = from_hf(flat)
     assert arch.position.base == 1e6 and arch.position.scaling is None
     assert from_hf(dict(model_type="qwen2_5_vl", text_config=text)) == arch

@@ -66,9 +66,7 @@ def test_what_cannot_be_both_is_refused_by_name(model_type, key, value):
 
 
 ONE_KIND = [("nemotron_h", dict(layers_block_type=[word] * 3)) for word in ("mamba", "mlp", "attention", "moe")]
-ONE_KIND += [
-    (family, dict(mlp_layer_types=["dense"] * 3)) for family in ("laguna", "mimo_v2_flash", "minimax_m3_vl_text")
-]
+ONE_KIND += [(family, dict(mlp_layer_types=["dense"] * 3)) for family in ("laguna", "mimo_v2_flash", "minimax_m3_vl_text")]
 
 
 @pytest.mark.parametrize(("model_type", "layers"), ONE_KIND)
@@ -78,13 +76,7 @@ def test_layers_may_all_be_of_one_kind(model_type, layers):
 
 
 def test_the_shared_expert_alone_has_biases_in_nemotron_h():
-    sizes = dict(
-        n_routed_experts=4,
-        moe_intermediate_size=24,
-        moe_shared_expert_intermediate_size=40,
-        mamba_num_heads=8,
-        mamba_head_dim=16,
-    )
+    sizes = dict(n_routed_experts=4, moe_intermediate_size=24, moe_shared_expert_intermediate_size=40, mamba_num_heads=8, mamba_head_dim=16)
     config = dict(
         model_type="nemotron_h", vocab_size=64, hidden_size=64, intermediate_size=48, num_attention_heads=4, num_key_value_heads=2,
         head_dim=16, max_position_embeddings=64, ssm_state_size=8, n_groups=2, chunk_size=8, mlp_bias=True, **sizes,
@@ -132,11 +124,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(
     ("model_type", "key", "value"),
-    [
-        ("nemotron", "layer_norm_eps", 1e-6),
-        ("gemma3n_text", "query_pre_attn_scalar", 256),
-        ("xlstm", "head_dim", 512),
-    ],
+    [("nemotron", "layer_norm_eps", 1e-6), ("gemma3n_text", "query_pre_attn_scalar", 256), ("xlstm", "head_dim", 512)],
 )
 def test_keys_that_a_class_does_not_look_at(model_type, key, value):
     config = default(model_type)
@@ -181,9 +169,7 @@ def test_published_wrappers_say_more_than_is_read(wrapper):
 
 def test_the_channels_of_three_axes_may_be_interleaved():
     text = dict(model_type="qwen3_vl_text", rope_theta=5e6)
-    rope = dict(
-        rope_type="default", type="default", interleaved=True, mrope_interleaved=True, mrope_section=[24, 20, 20]
-    )
+    rope = dict(rope_type="default", type="default", interleaved=True, mrope_interleaved=True, mrope_section=[24, 20, 20])
     plain = from_hf(dict(model_type="qwen3_vl", text_config=text))
     assert from_hf(dict(model_type="qwen3_vl", text_config=text | dict(rope_scaling=rope))) == plain
 
@@ -198,20 +184,7 @@ def test_heads_that_do_not_divide_the_stream_are_as_wide_as_they_fit():
 
 
 def test_opt_may_have_no_last_norm():
-    sizes = dict(
-        vocab_size=64,
-        hidden_size=32,
-        ffn_dim=48,
-        num_attention_heads=4,
-        word_embed_proj_dim=32,
-        max_position_embeddings=64,
-    )
+    sizes = dict(vocab_size=64, hidden_size=32, ffn_dim=48, num_attention_heads=4, word_embed_proj_dim=32, max_position_embeddings=64)
     for before in (True, False):
-        keys = dict(
-            model_type="opt",
-            num_hidden_layers=2,
-            do_layer_norm_before=before,
-            _remove_final_layer_norm=True,
-            pad_token_id=1,
-        )
+        keys = dict(model_type="opt", num_hidden_layers=2, do_layer_norm_before=before, _remove_final_layer_norm=True, pad_token_id=1)
         assert not check_logits(sizes | keys).head.norm

@@ -64,14 +64,7 @@ LING = SMALL | EPS | dict(
     head_dim=24, moe_intermediate_size=24, num_experts=8, num_experts_per_tok=3, num_shared_experts=2, first_k_dense_replace=1,
     use_bias=False, use_qkv_bias=True,
 )  # fmt: skip
-LING_2 = LING | dict(
-    model_type="bailing_moe_v2",
-    n_group=4,
-    topk_group=2,
-    use_qkv_bias=False,
-    use_qk_norm=True,
-    routed_scaling_factor=1.5,
-)
+LING_2 = LING | dict(model_type="bailing_moe_v2", n_group=4, topk_group=2, use_qkv_bias=False, use_qk_norm=True, routed_scaling_factor=1.5)
 DOTS = {key: value for key, value in LING.items() if not key.startswith(("num_experts", "num_shared", "use_"))} | dict(
     model_type="dots1", n_routed_experts=8, num_experts_per_tok=3, n_shared_experts=2, n_group=4, topk_group=2, norm_topk_prob=True,
     routed_scaling_factor=1.5, rope_theta=6e5,
@@ -215,9 +208,7 @@ def test_logits_are_those_of_the_type_that_computes_the_same(name):
 
 
 PLAIN = dict(hidden_act="silu", torch_dtype="bfloat16", tie_word_embeddings=False, use_cache=True)
-BAICHUAN_2 = PLAIN | dict(
-    model_type="baichuan", rms_norm_eps=1e-6, vocab_size=125_696, z_loss_weight=0, model_max_length=4_096
-)
+BAICHUAN_2 = PLAIN | dict(model_type="baichuan", rms_norm_eps=1e-6, vocab_size=125_696, z_loss_weight=0, model_max_length=4_096)
 CHATGLM_3 = dict(
     model_type="chatglm", add_bias_linear=False, add_qkv_bias=True, apply_query_key_layer_scaling=True, bias_dropout_fusion=True,
     apply_residual_connection_post_layernorm=False, attention_softmax_in_fp32=True, ffn_hidden_size=13_696, fp32_residual_connection=False,
@@ -299,11 +290,7 @@ def test_qwen_grows_its_base_in_steps_of_the_trained_context():
         (CHATGLM_3 | dict(num_hidden_layers=12), "num_hidden_layers"),
         (CHATGLM_3 | dict(rope_theta=5e5), "rope_theta"),
         (CHATGLM_3 | dict(position_encoding_2d=True), "position_encoding_2d"),
-        (
-            BAICHUAN_2
-            | dict(num_hidden_layers=2, hidden_size=64, intermediate_size=8, num_attention_heads=4, head_dim=8),
-            "head_dim",
-        ),
+        (BAICHUAN_2 | dict(num_hidden_layers=2, hidden_size=64, intermediate_size=8, num_attention_heads=4, head_dim=8), "head_dim"),
         (QWEN | dict(no_bias=False), "no_bias"),
         (MINICPM | dict(sparse_config={"block_size": 64}), "sparse_config"),
         (LING_2 | dict(use_bias=True), "use_bias"),
@@ -333,10 +320,7 @@ def test_arctic_s_experts_read_what_attention_reads_and_join_after_the_dense_net
             stored |= dict(zip(ways[-1].names, names[path], strict=True))
         else:
             stored[ways[0].names[0]] = names[path]
-    assert (
-        "model.layers.0.residual_layernorm.weight" in stored
-        and "model.layers.0.block_sparse_moe.experts.3.w2.weight" in stored
-    )
+    assert "model.layers.0.residual_layernorm.weight" in stored and "model.layers.0.block_sparse_moe.experts.3.w2.weight" in stored
     core.load_weights(live, stored)
     layer, positions = live.layers[0], torch.arange(5)
     x = torch.randn(1, 5, 64)
@@ -349,9 +333,7 @@ def test_arctic_s_experts_read_what_attention_reads_and_join_after_the_dense_net
 
 
 def test_arctic_without_experts_in_some_layers():
-    arch = from_hf(
-        ARCTIC | dict(num_hidden_layers=4, moe_layer_frequency=2, parallel_attn_mlp_res=False, use_residual=None)
-    )
+    arch = from_hf(ARCTIC | dict(num_hidden_layers=4, moe_layer_frequency=2, parallel_attn_mlp_res=False, use_residual=None))
     assert arch.pattern == "2 × ([attention, wide], [attention, moe])" and from_hf(to_hf(arch)) == arch
 
 
@@ -363,11 +345,7 @@ def test_grok_1():
     arch = from_hf(GROK)
     assert from_hf(to_hf(arch)) == arch and to_hf(arch)["model_type"] == "grok-1"
     names = {name for _, ways in BY_TYPE["grok-1"].sources(arch) for way in ways for name in way.names}
-    assert {
-        "model.layers.0.moe_block.experts.7.linear_v.weight",
-        "model.layers.1.post_moe_norm.scale",
-        "model.norm.scale",
-    } <= names
+    assert {"model.layers.0.moe_block.experts.7.linear_v.weight", "model.layers.1.post_moe_norm.scale", "model.norm.scale"} <= names
     assert core.cost(from_hf(dict(model_type="grok-1", is_causal=True))).parameters + 131_072 * 6_144 == 316_490_127_360
 
 
@@ -406,28 +384,11 @@ def test_ling_2_goes_by_the_type_of_its_first_generation():
         from_hf(said | dict(architectures=["BailingMoeForCausalLM"]))
 
 
-LLAVA = dict(
-    mm_hidden_size=1_024,
-    mm_projector_type="mlp2x_gelu",
-    mm_vision_tower="clip",
-    image_aspect_ratio="pad",
-    use_mm_proj=True,
-)
+LLAVA = dict(mm_hidden_size=1_024, mm_projector_type="mlp2x_gelu", mm_vision_tower="clip", image_aspect_ratio="pad", use_mm_proj=True)
 MINICPM_V = dict(
-    model_type="minicpmv",
-    query_num=64,
-    slice_mode=True,
-    slice_config={"max_slice_nums": 9},
-    vision_config={"hidden_size": 32},
+    model_type="minicpmv", query_num=64, slice_mode=True, slice_config={"max_slice_nums": 9}, vision_config={"hidden_size": 32}
 )
-KIMI = dict(
-    model_type="deepseek_v3",
-    n_routed_experts=4,
-    num_experts_per_tok=2,
-    n_group=1,
-    topk_group=1,
-    first_k_dense_replace=1,
-)
+KIMI = dict(model_type="deepseek_v3", n_routed_experts=4, num_experts_per_tok=2, n_group=1, topk_group=1, first_k_dense_replace=1)
 # A wrapper -> the language model that is read from it.
 SEEING = {
     "OpenGVLab/InternVL2-8B": (
@@ -504,18 +465,12 @@ VL2 = dict(
 
 def test_deepseek_s_models_that_see():
     """DeepSeek-OCR's decoder has plain attention (arXiv:2510.18234: 3B, of which 570M at work), DeepSeek-VL2's V3's router."""
-    outer = dict(
-        model_type="deepseek_vl_v2", tile_tag="2D", candidate_resolutions=[[1_024, 1_024]], vision_config={"a": 1}
-    )
+    outer = dict(model_type="deepseek_vl_v2", tile_tag="2D", candidate_resolutions=[[1_024, 1_024]], vision_config={"a": 1})
     ocr = from_hf(outer | OCR | dict(language_config=OCR))  # which says it twice
     assert ocr.parts["attention"].head_dim == 128 and ocr.parts["moe"].router.score == "softmax"
     assert core.cost(ocr).active_parameters - ocr.vocab_size * ocr.d_model == pytest.approx(570e6, rel=0.01)
     vl2 = from_hf(outer | dict(language_config=VL2))
-    assert (
-        vl2.parts["attention"].kv_rank == 512
-        and vl2.parts["moe"].router.selection_bias
-        and vl2.parts["moe"].router.scale == 2
-    )
+    assert vl2.parts["attention"].kv_rank == 512 and vl2.parts["moe"].router.selection_bias and vl2.parts["moe"].router.scale == 2
     with pytest.raises(core.Unsupported, match="topk_method"):
         from_hf(outer | dict(language_config=OCR | dict(topk_method="noaux_tc")))
     with pytest.raises(core.Unsupported, match="hidden_size"):
@@ -530,16 +485,11 @@ def test_weights_below_a_wrapper_s_names(text):
     for family, _ in core.hf.families_of(from_hf(config)):
         names = {way.names[0] for _, ways in family.sources(arch) for way in ways[:1]}
         break
-    seen = {f"language_model.{name}": name for name in names} | {
-        "mlp1.0.weight": "",
-        "vision_model.encoder.layers.0.norm1.weight": "",
-    }
+    seen = {f"language_model.{name}": name for name in names} | {"mlp1.0.weight": "", "vision_model.encoder.layers.0.norm1.weight": ""}
     family, plain = core.hf.family_for(arch, seen)
     assert text in family.TYPES or text == "qwen2"
     assert {name for name in plain if not family.ignored(name)} == names
-    assert sum(p.numel() for p in alone.parameters()) == sum(
-        p.numel() for p in core.build(arch, device="cpu").parameters()
-    )
+    assert sum(p.numel() for p in alone.parameters()) == sum(p.numel() for p in core.build(arch, device="cpu").parameters())
 
 
 def test_a_file_without_a_type_is_of_its_class_s():
@@ -612,13 +562,7 @@ def test_jais_as_its_paper_has_it():
     assert from_hf(to_hf(arch)) == arch and to_hf(arch)["model_type"] == "jais"
     torch.manual_seed(0)
     state = {"transformer.wte.weight": torch.randn(64, 48)}
-    shapes = {
-        "attn.c_attn": (48, 144),
-        "attn.c_proj": (48, 48),
-        "mlp.c_fc": (48, 40),
-        "mlp.c_fc2": (48, 40),
-        "mlp.c_proj": (40, 48),
-    }
+    shapes = {"attn.c_attn": (48, 144), "attn.c_proj": (48, 48), "mlp.c_fc": (48, 40), "mlp.c_fc2": (48, 40), "mlp.c_proj": (40, 48)}
     for layer in range(2):
         for name, shape in shapes.items():
             state[f"transformer.h.{layer}.{name}.weight"] = torch.randn(shape) * 0.2
@@ -641,22 +585,17 @@ def test_jais_as_its_paper_has_it():
     mask = torch.zeros(12, 12).masked_fill(distance < 0, -torch.inf) - slopes[:, None, None] * distance
     x = 9 * state["transformer.wte.weight"][tokens[0]]
     for at in ("transformer.h.0", "transformer.h.1"):
-        q, k, v = (
-            linear(norm(x, f"{at}.ln_1"), f"{at}.attn.c_attn").unflatten(-1, (3, 6, 8)).permute(1, 2, 0, 3)
-        )  # (3, H, T, 8)
+        q, k, v = linear(norm(x, f"{at}.ln_1"), f"{at}.attn.c_attn").unflatten(-1, (3, 6, 8)).permute(1, 2, 0, 3)  # (3, H, T, 8)
         mixed = ((q @ k.mT / 8 + mask).softmax(dim=-1) @ v).transpose(0, 1).flatten(1)
         x = x + linear(mixed, f"{at}.attn.c_proj")
         h = norm(x, f"{at}.ln_2")
-        x = x + linear(
-            linear(h, f"{at}.mlp.c_fc") * torch.nn.functional.silu(linear(h, f"{at}.mlp.c_fc2")), f"{at}.mlp.c_proj"
-        )
+        x = x + linear(linear(h, f"{at}.mlp.c_fc") * torch.nn.functional.silu(linear(h, f"{at}.mlp.c_fc2")), f"{at}.mlp.c_proj")
     logits = 0.5 * norm(x, "transformer.ln_f") @ state["transformer.wte.weight"].T
     with torch.inference_mode():
         torch.testing.assert_close(ours(tokens)[0], logits, atol=1e-4, rtol=1e-4)
     btlm = from_hf(JAIS | dict(model_type="btlm"))
     assert (
-        btlm.model_copy(update={word: getattr(arch, word) for word in core.spec.METADATA}) == arch
-        and to_hf(btlm)["model_type"] == "btlm"
+        btlm.model_copy(update={word: getattr(arch, word) for word in core.spec.METADATA}) == arch and to_hf(btlm)["model_type"] == "btlm"
     )
     with pytest.raises(core.Unsupported, match="alibi_scaling"):
         from_hf(JAIS | dict(alibi_scaling={"factor": 2.0}))
@@ -690,9 +629,7 @@ def test_mimo_predicts_ahead():
 
 def test_plamo_s_heads_share_keys_by_turns():
     """Against the formulas: one norm for both branches; key heads are tiled, so that query head i reads key i modulo their number."""
-    config = {key: said for key, said in SMALL.items() if key != "num_key_value_heads"} | dict(
-        model_type="plamo", n_shared_head=2
-    )
+    config = {key: said for key, said in SMALL.items() if key != "num_key_value_heads"} | dict(model_type="plamo", n_shared_head=2)
     arch = from_hf(config | dict(num_key_value_heads=4))  # which its class keeps, and does not read
     assert arch == from_hf(config) == from_hf(to_hf(arch)) and to_hf(arch)["model_type"] == "plamo"
     assert arch.parts["attention"].kv_heads == 2 and from_hf(config | dict(vocab_size=65)).vocab_size == 65
@@ -701,9 +638,7 @@ def test_plamo_s_heads_share_keys_by_turns():
         "self_attn.q_proj": (64, 64), "self_attn.k_proj": (32, 64), "self_attn.v_proj": (32, 64), "self_attn.o_proj": (64, 64),
         "mlp.gate_proj": (48, 64), "mlp.up_proj": (48, 64), "mlp.down_proj": (64, 48),
     }  # fmt: skip
-    state = {name: torch.randn(64, 64) for name in ("model.embed_tokens.weight", "lm_head.weight")} | {
-        "model.norm.weight": torch.randn(64)
-    }
+    state = {name: torch.randn(64, 64) for name in ("model.embed_tokens.weight", "lm_head.weight")} | {"model.norm.weight": torch.randn(64)}
     for layer in range(2):
         at = f"model.layers.layers.{layer}"
         state |= {f"{at}.{name}.weight": torch.randn(shape) * 0.2 for name, shape in shapes.items()}
@@ -718,17 +653,13 @@ def test_plamo_s_heads_share_keys_by_turns():
     def turned(x):  # (H, T, 16)
         angles = torch.arange(12)[:, None] * 10_000.0 ** (-torch.arange(8) / 8)
         first, second = x.chunk(2, dim=-1)
-        return torch.cat(
-            (first * angles.cos() - second * angles.sin(), second * angles.cos() + first * angles.sin()), dim=-1
-        )
+        return torch.cat((first * angles.cos() - second * angles.sin(), second * angles.cos() + first * angles.sin()), dim=-1)
 
     mask = torch.full((12, 12), -torch.inf).triu(1)
     x = state["model.embed_tokens.weight"][tokens[0]]
     for at in ("model.layers.layers.0", "model.layers.layers.1"):
         h = norm(x, f"{at}.norm")
-        q, k, v = (
-            (h @ state[f"{at}.self_attn.{n}_proj.weight"].T).unflatten(-1, (-1, 16)).transpose(0, 1) for n in "qkv"
-        )
+        q, k, v = ((h @ state[f"{at}.self_attn.{n}_proj.weight"].T).unflatten(-1, (-1, 16)).transpose(0, 1) for n in "qkv")
         scores = turned(q) @ turned(k.repeat(2, 1, 1)).mT / 4 + mask
         mixed = (scores.softmax(dim=-1) @ v.repeat(2, 1, 1)).transpose(0, 1).flatten(1)
         gate, up = (h @ state[f"{at}.mlp.{n}_proj.weight"].T for n in ("gate", "up"))
@@ -747,14 +678,7 @@ def test_four_bits_from_before_files_named_the_method():
     config = (
         ALONE
         | EPS
-        | dict(
-            model_type="baichuan",
-            model_max_length=64,
-            quantization_config=dict(load_in_4bit=True, bnb_4bit_quant_type="nf4"),
-        )
+        | dict(model_type="baichuan", model_max_length=64, quantization_config=dict(load_in_4bit=True, bnb_4bit_quant_type="nf4"))
     )
     named = config["quantization_config"] | dict(quant_method="bitsandbytes")
-    assert (
-        from_hf(config) == from_hf(config | dict(quantization_config=named))
-        and "nf4_fp32" in from_hf(config).precision.values()
-    )
+    assert from_hf(config) == from_hf(config | dict(quantization_config=named)) and "nf4_fp32" in from_hf(config).precision.values()

@@ -156,9 +156,7 @@ def test_a_method_says_what_is_stored_narrow(name):
 
 
 def test_experts_routers_and_gates():
-    arch = from_hf(
-        QWEN | {"quantization_config": compressed(["lm_head", "re:.*self_attn.*", "re:.*mlp.gate$"], **INT4)}
-    )
+    arch = from_hf(QWEN | {"quantization_config": compressed(["lm_head", "re:.*self_attn.*", "re:.*mlp.gate$"], **INT4)})
     shapes = {"experts.gate": (8, 128, 256), "shared.up": (256, 256)}
     assert all(arch.format(f"moe.{path}", shape) == "int4" for path, shape in shapes.items())
     for path in ("attention.q.weight", "moe.router.weight", "moe.shared_gate.weight", "embedding", "head"):
@@ -216,18 +214,9 @@ def test_bytes_that_cannot_be_told_are_all_that_is_refused(name):
     assert why in arch.unsized and arch.unsized.startswith("quantization_config") and "architecture" not in arch.unsized
     found = core.cost(arch)
     assert found.weight_bytes is None and found.unsized == arch.unsized == found.derivation("weight_bytes")
-    for figure in (
-        "parameters",
-        "active_parameters",
-        "kv_bytes_per_token",
-        "kv_bytes",
-        "prefill_flops",
-        "decode_flops",
-    ):
+    for figure in ("parameters", "active_parameters", "kv_bytes_per_token", "kv_bytes", "prefill_flops", "decode_flops"):
         assert getattr(found, figure) == getattr(plain, figure)
-    assert {row.weight_bytes for row in found.rows} == {None} and json.loads(json.dumps(found.to_dict()))[
-        "weight_bytes"
-    ] is None
+    assert {row.weight_bytes for row in found.rows} == {None} and json.loads(json.dumps(found.to_dict()))["weight_bytes"] is None
     given_format = core.Workload(weights="int4")
     assert core.cost(arch, given_format).weight_bytes == core.cost(from_hf(LLAMA), given_format).weight_bytes
     assert core.diff(from_hf(LLAMA), arch).figures == {"weight_bytes": (plain.weight_bytes, None)}
@@ -276,11 +265,7 @@ def test_names_that_lists_have_whatever_the_model_has_are_passed_over(entry):
 @pytest.mark.parametrize("entry", ["model.embed_tokens", "model.norm", "model.layers.0.input_layernorm", *WITHOUT])
 def test_what_is_said_to_be_narrow_is_sized_or_not_passed_over(entry):
     layers = {f"model.layers.{n}.mlp": {"quant_algo": "NVFP4"} for n in range(4)}
-    mixed = dict(
-        quant_method="modelopt",
-        quant_algo="MIXED_PRECISION",
-        quantized_layers=layers | {entry: {"quant_algo": "NVFP4"}},
-    )
+    mixed = dict(quant_method="modelopt", quant_algo="MIXED_PRECISION", quantized_layers=layers | {entry: {"quant_algo": "NVFP4"}})
     chosen = compressed() | {"config_groups": {"a": {"targets": ["Linear", entry], "weights": INT4}}}
     for config in (mixed, chosen):
         assert "that is stored narrow" in from_hf(LLAMA | {"quantization_config": config}).unsized
@@ -300,24 +285,16 @@ def test_nothing_said_of_stored_formats_is_nothing(key, nothing):
 )  # fmt: skip
 def test_a_word_for_the_bytes_that_is_not_known_leaves_the_rest(said):
     plain = core.cost(from_hf(LLAMA))
-    for config in (
-        LLAMA | said,
-        dict(model_type="llava", text_config=LLAMA) | said,
-        dict(model_type="llava", text_config=LLAMA | said),
-    ):
+    for config in (LLAMA | said, dict(model_type="llava", text_config=LLAMA) | said, dict(model_type="llava", text_config=LLAMA | said)):
         arch = from_hf(config)
         assert next(iter(said)) in arch.unsized and core.cost(arch).weight_bytes is None
         assert core.cost(arch).parameters == plain.parameters and core.cost(arch).kv_bytes == plain.kv_bytes
 
 
 def test_mlx_says_it_under_two_keys():
-    arch = from_hf(
-        LLAMA | {key: dict(group_size=64, bits=4, mode="affine") for key in ("quantization", "quantization_config")}
-    )
+    arch = from_hf(LLAMA | {key: dict(group_size=64, bits=4, mode="affine") for key in ("quantization", "quantization_config")})
     assert "MLX" in arch.unsized
-    other = from_hf(
-        LLAMA | dict(quantization=dict(group_size=64, bits=4), quantization_config=dict(quant_method="exl2"))
-    )
+    other = from_hf(LLAMA | dict(quantization=dict(group_size=64, bits=4), quantization_config=dict(quant_method="exl2")))
     assert "contradicts" in other.unsized
 
 
@@ -331,9 +308,7 @@ def test_four_bits_of_bitsandbytes_by_hand():
     assert core.cost(from_hf(LLAMA | {"quantization_config": double})).weight_bytes == plain - narrow * 11.875 / 8
 
 
-@pytest.mark.parametrize(
-    "model", [LLAMA, NEMOTRON, LLAMA | dict(model_type="qwen3")], ids=["llama", "nemotron_h", "qwen3"]
-)
+@pytest.mark.parametrize("model", [LLAMA, NEMOTRON, LLAMA | dict(model_type="qwen3")], ids=["llama", "nemotron_h", "qwen3"])
 def test_mxfp4_without_experts_is_not_sized(model):
     arch = from_hf(model | {"quantization_config": dict(quant_method="mxfp4")})
     assert "routed experts" in arch.unsized and core.cost(arch).weight_bytes is None
@@ -344,15 +319,9 @@ def test_mxfp4_of_more_than_the_experts_is_not_sized():
         model_type="gpt_oss", vocab_size=64, hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, head_dim=16, num_local_experts=4, num_experts_per_tok=2,
     )  # fmt: skip
-    sized = from_hf(
-        config
-        | {"quantization_config": dict(quant_method="mxfp4", modules_to_not_convert=["model.layers.*.self_attn"])}
-    )
+    sized = from_hf(config | {"quantization_config": dict(quant_method="mxfp4", modules_to_not_convert=["model.layers.*.self_attn"])})
     assert not sized.unsized and core.cost(sized).weight_bytes
-    arch = from_hf(
-        config
-        | {"quantization_config": dict(quant_method="mxfp4", modules_to_not_convert=["model.layers.0.mlp.experts"])}
-    )
+    arch = from_hf(config | {"quantization_config": dict(quant_method="mxfp4", modules_to_not_convert=["model.layers.0.mlp.experts"])})
     assert "experts" in arch.unsized and core.cost(arch).weight_bytes is None
 
 
@@ -391,16 +360,10 @@ def test_a_wrappers_layers_are_known_by_any_spelling(begin, glob):
     text = {k: v for k, v in LLAMA.items() if k != "model_type"} | {"model_type": "qwen2"}
     ignore = [
         "*lm_head",
-        *(
-            f"{begin}layers.{n}.mlp{'*' if glob else '.' + m}"
-            for n in range(4)
-            for m in ("gate_proj", "up_proj", "down_proj")
-        ),
+        *(f"{begin}layers.{n}.mlp{'*' if glob else '.' + m}" for n in range(4) for m in ("gate_proj", "up_proj", "down_proj")),
     ]
     config = dict(quant_method="modelopt", quant_algo="NVFP4", ignore=ignore)
-    arch = from_hf(
-        {"model_type": "llava_onevision", "text_config": text, "vision_config": {}, "quantization_config": config}
-    )
+    arch = from_hf({"model_type": "llava_onevision", "text_config": text, "vision_config": {}, "quantization_config": config})
     assert dict(arch.precision) == {"default": "bf16", "attention": "nvfp4"} and not arch.unsized
 
 
@@ -410,9 +373,7 @@ def test_a_state_space_models_own_names_are_known(begin):
     (2 * 512 + 2 * 64 + 8) * 256 values, which the list keeps at two."""
     ignore = ["lm_head", f"{begin}layers.0.mixer.in_proj"]
     kept = from_hf(NEMOTRON | {"quantization_config": dict(quant_method="modelopt", quant_algo="FP8", ignore=ignore)})
-    every = from_hf(
-        NEMOTRON | {"quantization_config": dict(quant_method="modelopt", quant_algo="FP8", ignore=ignore[:1])}
-    )
+    every = from_hf(NEMOTRON | {"quantization_config": dict(quant_method="modelopt", quant_algo="FP8", ignore=ignore[:1])})
     assert core.cost(kept).weight_bytes == 2_306_864
     assert core.cost(kept).weight_bytes - core.cost(every).weight_bytes == (3 * 512 + 2 * 64 + 8 - 512) * 256
 
@@ -423,22 +384,14 @@ def test_every_familys_own_names_are_known(model_type):
     arch = from_hf(transformers.AutoConfig.for_model(model_type).to_dict() | {"model_type": model_type})
     for path, ways in [*quantised._matrices(arch, family)][:8]:
         for name in (name.removesuffix(".weight") for way in ways for name in way.names):
-            assert (
-                name in Names(below=[name]) and name in Names(exact=[name]) and name in Names(whole=[re.escape(name)])
-            ), path
+            assert name in Names(below=[name]) and name in Names(exact=[name]) and name in Names(whole=[re.escape(name)]), path
 
 
 def test_an_experts_own_exception_is_seen():
     every = [f"model.layers.{n}.mlp.experts.{e}.up_proj" for n in range(4) for e in range(8)]
     kept = from_hf(QWEN | {"quantization_config": compressed(["lm_head", *every], **INT4)})
-    assert (
-        kept.format("moe.experts.up", (8, 128, 256)) == "bf16"
-        and kept.format("moe.experts.down", (8, 256, 128)) == "int4"
-    )
-    assert (
-        "moe.experts.up"
-        in from_hf(QWEN | {"quantization_config": compressed(["lm_head", *every[:-1]], **INT4)}).unsized
-    )
+    assert kept.format("moe.experts.up", (8, 128, 256)) == "bf16" and kept.format("moe.experts.down", (8, 256, 128)) == "int4"
+    assert "moe.experts.up" in from_hf(QWEN | {"quantization_config": compressed(["lm_head", *every[:-1]], **INT4)}).unsized
 
 
 def test_modules_that_predict_ahead_are_asked_too():
@@ -446,10 +399,7 @@ def test_modules_that_predict_ahead_are_asked_too():
     config = {k: v for k, v in config.items() if k not in ("strata", "quantization_config")}
     ahead = config["num_hidden_layers"]
     nvfp4 = dict(quant_method="modelopt", quant_algo="NVFP4", ignore=["lm_head", "*self_attn*"])
-    assert (
-        dict(from_hf(config | {"quantization_config": nvfp4}).precision).items()
-        >= {"moe": "nvfp4", "dense": "nvfp4"}.items()
-    )
+    assert dict(from_hf(config | {"quantization_config": nvfp4}).precision).items() >= {"moe": "nvfp4", "dense": "nvfp4"}.items()
     kept = {**nvfp4, "ignore": [*nvfp4["ignore"], f"model.layers.{ahead}*"]}
     assert "moe.experts" in from_hf(config | {"quantization_config": kept}).unsized
 
@@ -470,11 +420,7 @@ TEXT = dict(
 def test_a_wrappers_matrices_have_its_text_models_names(model_type, text):
     dense = text not in ("qwen3_vl_moe_text", "qwen3_omni_moe_text", "qwen3_moe")
     inner = {k: v for k, v in TEXT.items() if not (dense and ("expert" in k or "moe" in k))} | {"model_type": text}
-    outer = {
-        "model_type": model_type,
-        ("llm_config" if model_type == "internvl_chat" else "text_config"): inner,
-        "vision_config": {},
-    }
+    outer = {"model_type": model_type, ("llm_config" if model_type == "internvl_chat" else "text_config"): inner, "vision_config": {}}
     ignore = ["lm_head", "model.language_model.lm_head", "*.self_attn.*", "*.mlp.gate"]
     arch = from_hf(outer | {"quantization_config": dict(quant_method="modelopt", quant_algo="NVFP4", ignore=ignore)})
     (name,) = (name for name in arch.parts if name != "attention")
@@ -500,10 +446,7 @@ REST = 596_049_920 - ATTENTION - FEED_FORWARD
 
 def modelopt(ignore: list[str], algorithm: str = "NVFP4") -> dict:
     return dict(
-        quant_method="modelopt",
-        quant_algo=algorithm,
-        producer=dict(name="modelopt", version="0.41.0"),
-        ignore=["lm_head", *ignore],
+        quant_method="modelopt", quant_algo=algorithm, producer=dict(name="modelopt", version="0.41.0"), ignore=["lm_head", *ignore]
     )
 
 
@@ -535,12 +478,7 @@ def test_a_large_qwen_by_its_hf_quant_config_and_by_hand():
     assert found.parameters == 235_093_634_560 and round(found.weight_bytes / 1e9) == 134
 
 
-@given(
-    name=st.sampled_from(sorted(FORMATS)),
-    experts=st.integers(1, 5),
-    rows=st.integers(1, 300),
-    columns=st.integers(1, 300),
-)
+@given(name=st.sampled_from(sorted(FORMATS)), experts=st.integers(1, 5), rows=st.integers(1, 300), columns=st.integers(1, 300))
 def test_stacked_matrices_are_stored_one_by_one(name, experts, rows, columns):
     fmt = FORMATS[name]
     if rows * columns * fmt.bits % 8 == 0 and fmt.scale_bytes((rows, columns)) * 8 % max(fmt.scale_bits, 1) == 0:

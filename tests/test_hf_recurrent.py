@@ -12,9 +12,7 @@ GRIFFIN = dict(
     attention_window_size=7,
 )  # fmt: skip
 RWKV = dict(model_type="rwkv", vocab_size=64, hidden_size=48, num_hidden_layers=3, context_length=64)
-XLSTM = dict(
-    model_type="xlstm", vocab_size=64, hidden_size=48, num_hidden_layers=3, num_heads=4, ffn_round_up_to_multiple_of=16
-)
+XLSTM = dict(model_type="xlstm", vocab_size=64, hidden_size=48, num_hidden_layers=3, num_heads=4, ffn_round_up_to_multiple_of=16)
 BEAM = dict(
     model_type="beam", vocab_size=64, hidden_size=48, intermediate_size=72, moe_intermediate_size=24, num_hidden_layers=5,
     num_attention_heads=4, num_key_value_heads=2, head_dim=16, sliding_window=7, num_experts=8, num_experts_per_tok=2, n_group=2,

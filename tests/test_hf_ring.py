@@ -33,9 +33,7 @@ def test_ring_mini_is_what_its_makers_say():
     assert arch.model_dump(exclude=about) == preset.model_dump(exclude=about)
     cost = core.cost(arch)
     assert round(cost.parameters / 1e9, 1) == 16.4 and round(cost.active_parameters / 1e9, 1) == 1.6
-    assert (
-        round((cost.active_parameters - 2 * arch.vocab_size * arch.d_model) / 1e6) == 957
-    )  # as arXiv:2510.19338 counts
+    assert round((cost.active_parameters - 2 * arch.vocab_size * arch.d_model) / 1e6) == 957  # as arXiv:2510.19338 counts
     assert round(cost.weight_bytes / 1e9, 2) == 32.85  # its four files: 9.08, 9.94, 9.94 and 3.89 GB
     assert cost.state_bytes == 16 * 16 * 128 * 128 * 4
     kinds = [block[0].parts[0] for block in arch.sequence]
@@ -134,14 +132,10 @@ def test_lightning_attention_is_the_formula_from_the_published_names():
     x = torch.randn(1, 20, 64)
     for layer in (0, 1, 3, 4):
         own = f"model.layers.{layer}.attention."
-        weight = {
-            name.removeprefix(own).removesuffix(".weight"): t for name, t in state.items() if name.startswith(own)
-        }
+        weight = {name.removeprefix(own).removesuffix(".weight"): t for name, t in state.items() if name.startswith(own)}
         part = model.get_submodule(f"layers.{layer}.lightning")
         with torch.inference_mode():
-            torch.testing.assert_close(
-                part(x, torch.arange(20))[0], lightning(x[0], weight, layer), atol=1e-4, rtol=1e-4
-            )
+            torch.testing.assert_close(part(x, torch.arange(20))[0], lightning(x[0], weight, layer), atol=1e-4, rtol=1e-4)
     tokens = torch.randint(64, (2, 14))
     with torch.inference_mode():
         torch.testing.assert_close(stepwise(model, tokens), model(tokens), atol=1e-4, rtol=1e-4)
@@ -201,9 +195,7 @@ def test_ling_2_6_has_lightning_attention_beside_latent_attention():
     assert "gate" not in arch.parts["attention"].model_dump(exclude_defaults=True)
 
 
-@pytest.mark.parametrize(
-    "said", [{}, dict(q_lora_rank=None, num_shared_experts=2), dict(first_k_dense_replace=0), dict(topk_group=4)]
-)
+@pytest.mark.parametrize("said", [{}, dict(q_lora_rank=None, num_shared_experts=2), dict(first_k_dense_replace=0), dict(topk_group=4)])
 def test_ling_2_6_is_written_as_it_is_read(said):
     arch = from_hf(TINY | said)
     assert from_hf(to_hf(arch)) == arch and to_hf(arch)["architectures"] == ["BailingMoeV2_5ForCausalLM"]
@@ -225,17 +217,13 @@ def test_ling_2_6_from_the_published_names():
             state[name] = tensor
     for layer in (2, 5):
         state |= {f"model.layers.{layer}.{name}.weight": torch.randn(shape) / 8 for name, shape in shapes.items()}
-    state = {
-        name: t[:24] if "shared_experts.gate" in name or "shared_experts.up" in name else t for name, t in state.items()
-    }
+    state = {name: t[:24] if "shared_experts.gate" in name or "shared_experts.up" in name else t for name, t in state.items()}
     state = {name: t[:, :24] if "shared_experts.down" in name else t for name, t in state.items()}
     core.load_weights(model, state)
     tokens = torch.randint(64, (2, 14))
     with torch.inference_mode():
         torch.testing.assert_close(stepwise(model, tokens), model(tokens), atol=1e-4, rtol=1e-4)
-    assert model.get_parameter("layers.5.attention.kv_up.weight").equal(
-        state["model.layers.5.attention.kv_b_proj.weight"]
-    )
+    assert model.get_parameter("layers.5.attention.kv_up.weight").equal(state["model.layers.5.attention.kv_b_proj.weight"])
 
 
 OTHERWISE = {

@@ -62,9 +62,7 @@ def logits(tensors, arch, tokens):
     heads, eps = arch.parts["first"].heads, arch.norm.eps
 
     def norm(x, name):
-        return torch.nn.functional.layer_norm(
-            x, x.shape[-1:], tensors[f"{name}.weight"], tensors.get(f"{name}.bias"), eps
-        )
+        return torch.nn.functional.layer_norm(x, x.shape[-1:], tensors[f"{name}.weight"], tensors.get(f"{name}.bias"), eps)
 
     x, first = tensors["model.embeddings.weight"][tokens], None
     if arch.embedding.norm:
@@ -95,10 +93,7 @@ def checkpoint(arch) -> dict[str, torch.Tensor]:
         shapes |= {f"{at}.attn.r_k": (part.heads, part.head_dim), f"{at}.ffn.x_k": (d,)}
         shapes |= {f"{at}.ffn.key.weight": (d_ff, d), f"{at}.ffn.value.weight": (d, d_ff)}
         for name, rank in (ranks | ({"v": arch.parts["time_mix"].value_rank} if layer else {})).items():
-            shapes |= {
-                f"{at}.attn.{name}_lora.lora.0.weight": (rank, d),
-                f"{at}.attn.{name}_lora.lora.2.weight": (d, rank),
-            }
+            shapes |= {f"{at}.attn.{name}_lora.lora.0.weight": (rank, d), f"{at}.attn.{name}_lora.lora.2.weight": (d, rank)}
             shapes |= {f"{at}.attn.{name}_lora.lora.2.bias": (d,)} if name != "g" else {}
     kinds = ("weight", "bias") if arch.norm.bias else ("weight",)
     shapes |= {f"{name}.{kind}": (d,) for name in norms for kind in kinds}
@@ -106,9 +101,7 @@ def checkpoint(arch) -> dict[str, torch.Tensor]:
     return {name: torch.randn(shape) * 0.4 + name.endswith("norm.weight") for name, shape in shapes.items()}
 
 
-@pytest.mark.parametrize(
-    "change", [{}, {"norm_first": False}, {"norm_bias": False}, {"head_dim": None, "num_heads": 2}]
-)
+@pytest.mark.parametrize("change", [{}, {"norm_first": False}, {"norm_bias": False}, {"head_dim": None, "num_heads": 2}])
 @torch.inference_mode()
 def test_a_checkpoint_computes_what_the_paper_says(change):
     arch = core.from_hf(SMALL | change)
@@ -129,9 +122,7 @@ def test_older_checkpoints_hold_the_mixes_in_one_tensor():
     tensors, tokens = checkpoint(arch), torch.arange(9)
     older = {name: t for name, t in tensors.items() if ".attn.x_" not in name}
     for layer in range(3):
-        older[f"model.layers.{layer}.attn.x_x"] = torch.cat(
-            [tensors[f"model.layers.{layer}.attn.x_{c}"][0] for c in "rwkvag"]
-        )
+        older[f"model.layers.{layer}.attn.x_x"] = torch.cat([tensors[f"model.layers.{layer}.attn.x_{c}"][0] for c in "rwkvag"])
     models = []
     for given in (tensors, older):
         models.append(build(arch, device="cpu"))
@@ -156,14 +147,7 @@ def test_the_world_models_have_the_papers_parameters(config, total):
 
 
 @pytest.mark.parametrize(
-    "change",
-    [
-        {},
-        {"norm_first": False},
-        {"norm_bias": False},
-        {"tie_word_embeddings": True},
-        {"num_hidden_layers": 1, "value_dim": None},
-    ],
+    "change", [{}, {"norm_first": False}, {"norm_bias": False}, {"tie_word_embeddings": True}, {"num_hidden_layers": 1, "value_dim": None}]
 )
 def test_what_is_read_is_written(change):
     arch = core.from_hf(SMALL | change)
@@ -204,9 +188,7 @@ def test_values_are_read_only_from_a_layer_that_has_them():
 
 def test_the_state_does_not_grow():
     cost = core.cost(core.load("rwkv-7-world-2.9b"), core.Workload(context=1_000_000))
-    assert cost.kv_bytes == 0 and cost.state_bytes == 32 * (
-        2 * 2 * 2560 + 4 * 40 * 64 * 64
-    )  # two tokens in bf16, sums in float32
+    assert cost.kv_bytes == 0 and cost.state_bytes == 32 * (2 * 2 * 2560 + 4 * 40 * 64 * 64)  # two tokens in bf16, sums in float32
 
 
 def test_a_shrunk_one_still_mixes_values():
@@ -222,6 +204,4 @@ def test_a_shrunk_one_still_mixes_values():
 
 def test_values_need_a_width_for_their_weight():
     with pytest.raises(ValueError, match="value_rank"):
-        GooseTimeMix(
-            kind="rwkv7_time_mix", heads=2, decay_rank=4, rate_rank=4, gate_rank=4, value_from="first", norm=LayerNorm()
-        )
+        GooseTimeMix(kind="rwkv7_time_mix", heads=2, decay_rank=4, rate_rank=4, gate_rank=4, value_from="first", norm=LayerNorm())

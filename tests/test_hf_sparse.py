@@ -13,26 +13,14 @@ V32 = dict(
     first_k_dense_replace=1, max_position_embeddings=64, rms_norm_eps=1e-6,
 )  # fmt: skip
 GLM5 = V32 | dict(model_type="glm_moe_dsa", n_group=1)
-YARN = dict(
-    rope_type="yarn",
-    rope_theta=1e4,
-    factor=4.0,
-    original_max_position_embeddings=16,
-    beta_fast=32,
-    beta_slow=1,
-    mscale=1.0,
-)
-AXK2 = {key: value for key, value in V32.items() if key not in ("n_group", "topk_group")} | dict(
-    model_type="axk2", gated_norm_rank=4
-)
+YARN = dict(rope_type="yarn", rope_theta=1e4, factor=4.0, original_max_position_embeddings=16, beta_fast=32, beta_slow=1, mscale=1.0)
+AXK2 = {key: value for key, value in V32.items() if key not in ("n_group", "topk_group")} | dict(model_type="axk2", gated_norm_rank=4)
 DOTS = {key: value for key, value in V32.items() if key not in ("n_group", "topk_group")} | dict(
     model_type="dots3_note_text", num_hidden_layers=7, swa_num_attention_heads=2, swa_num_key_value_heads=2, swa_kv_lora_rank=12,
     swa_q_lora_rank=20, swa_head_dim=24, swa_qk_nope_head_dim=16, swa_v_head_dim=8, sliding_window=6, shared_experts_intermediate_size=16,
     pad_token_id=0,
 )  # fmt: skip
-PLAIN = {key: value for key, value in DOTS.items() if not key.startswith("swa_")} | dict(
-    num_hidden_layers=3, head_dim=24
-)
+PLAIN = {key: value for key, value in DOTS.items() if not key.startswith("swa_")} | dict(num_hidden_layers=3, head_dim=24)
 LOGITS = {
     "dots3_note_text": DOTS,
     "dots3_note_text, no indexer": DOTS | dict(use_dsa=False, n_group=2, topk_group=1, swa_rope_theta=1e3, rope_theta=1e4),
@@ -72,9 +60,6 @@ def test_a_choice_that_no_earlier_layer_made_is_refused():
 def test_the_text_model_that_hears_and_sees_stands_alone_or_beside_its_wrapper():
     same = {"name": "x", "title": "x", "family": None, "model_type": None}
     text = from_hf(DOTS).model_copy(update=same)
-    for config in (
-        dict(text_config=DOTS, vision_config={"hidden_size": 8}),
-        {k: v for k, v in DOTS.items() if k != "model_type"},
-    ):
+    for config in (dict(text_config=DOTS, vision_config={"hidden_size": 8}), {k: v for k, v in DOTS.items() if k != "model_type"}):
         arch = from_hf(config | {"model_type": "dots3_note"})
         assert arch.model_copy(update=same) == text

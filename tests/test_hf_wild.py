@@ -31,9 +31,7 @@ NEEDED["qwen4_exp"] = dict(text_config=NEEDED["qwen4_exp_text"])
 
 def default(model_type: str) -> dict:
     """What transformers' class of a type saves of its defaults."""
-    return transformers.AutoConfig.for_model(model_type, **NEEDED.get(model_type, {})).to_dict() | {
-        "model_type": model_type
-    }
+    return transformers.AutoConfig.for_model(model_type, **NEEDED.get(model_type, {})).to_dict() | {"model_type": model_type}
 
 
 def read(config: dict) -> core.Architecture | None:
@@ -51,14 +49,7 @@ def defaults() -> dict[str, tuple[dict, core.Architecture]]:
     found = {model_type: (config, read(config)) for model_type, config in found.items()}
     few = {model_type for model_type, (_, arch) in found.items() if arch is None}
     # What transformers cannot build either, heads that rope cannot turn, and sight of what follows.
-    assert few <= {
-        "cohere_compass",
-        "deepseek_ocr2",
-        "deepseek_ocr2_text",
-        "qwen3_omni_moe",
-        "qwen3_omni_moe_thinker",
-        "paligemma",
-    }
+    assert few <= {"cohere_compass", "deepseek_ocr2", "deepseek_ocr2_text", "qwen3_omni_moe", "qwen3_omni_moe_thinker", "paligemma"}
     return {model_type: both for model_type, both in found.items() if both[1]}
 
 
@@ -93,16 +84,8 @@ def test_every_class_without_one_is_refused_by_name(defaults):
     tried = 0
     for model_type, (config, _) in defaults.items():
         heads = named(model_type, WITH_HEAD)
-        stems = {
-            name.removesuffix(end)
-            for name in heads
-            for end in ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
-        }
-        made_up = {
-            f"{stem}{end}"
-            for stem in stems - heads
-            for end in ("Model", "ForProcessRewardModel", "ForRewardModel", "RewardModel")
-        }
+        stems = {name.removesuffix(end) for name in heads for end in ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")}
+        made_up = {f"{stem}{end}" for stem in stems - heads for end in ("Model", "ForProcessRewardModel", "ForRewardModel", "RewardModel")}
         for name in (named(model_type, WITHOUT) | made_up) - heads - classes.WHOLE:
             with pytest.raises(core.Unsupported, match=r"^architectures: "):
                 pytest.fail(f"{model_type}, {name}: {from_hf(config | {'architectures': [name]}).title}")
@@ -140,14 +123,7 @@ def test_a_class_of_which_nobody_knows_whether_it_has_a_head_is_read_where_a_hea
 
 def test_gemma_3_ties_as_its_wrapper_says():
     """transformers' Gemma3ForConditionalGeneration on the meta device; the text model's own word is not asked."""
-    text = dict(
-        model_type="gemma3_text",
-        hidden_size=64,
-        num_hidden_layers=1,
-        num_attention_heads=1,
-        num_key_value_heads=1,
-        head_dim=16,
-    )
+    text = dict(model_type="gemma3_text", hidden_size=64, num_hidden_layers=1, num_attention_heads=1, num_key_value_heads=1, head_dim=16)
     for said in ({}, dict(tie_word_embeddings=False), dict(tie_word_embeddings=True)):
         for own in ({}, dict(tie_word_embeddings=False), dict(tie_word_embeddings=True)):
             config = dict(model_type="gemma3", text_config=text | own) | said
@@ -223,9 +199,7 @@ def wrapped(defaults) -> dict[str, tuple[dict, str, dict]]:
     """Every wrapper, where its text model is, and that."""
     found = {model_type: (config, "text_config", config["text_config"]) for model_type, (config, _) in defaults.items()
              if isinstance(config.get("text_config"), dict)}  # fmt: skip
-    return found | {
-        model_type: ({"model_type": model_type, key: text}, key, text) for model_type, (key, text) in REMOTE.items()
-    }
+    return found | {model_type: ({"model_type": model_type, key: text}, key, text) for model_type, (key, text) in REMOTE.items()}
 
 
 def test_keys_that_every_wrapper_says_twice(defaults):
@@ -256,9 +230,7 @@ def test_what_is_said_twice_may_differ_where_it_changes_nothing():
     assert from_hf(FLAT | dict(text_config=text)) == from_hf(FLAT)
     for key, value in dict(sliding_window=16, use_sliding_window=True, max_window_layers=1).items():
         assert from_hf(FLAT | dict(text_config=text) | {key: value}) == from_hf(FLAT), key
-    for key, value in dict(
-        intermediate_size=96, rope_theta=5e5, hidden_act="gelu", vocab_size=128, num_key_value_heads=None
-    ).items():
+    for key, value in dict(intermediate_size=96, rope_theta=5e5, hidden_act="gelu", vocab_size=128, num_key_value_heads=None).items():
         refused(FLAT | dict(text_config=text) | {key: value}, key)
     refused(FLAT | dict(text_config=text | dict(num_hidden_layers=3, layer_types=None)), "num_hidden_layers")
 
@@ -266,9 +238,7 @@ def test_what_is_said_twice_may_differ_where_it_changes_nothing():
 def test_a_wrapper_may_count_fewer_tokens_than_its_table_has_rows():
     """PaliGemma: 257,152 tokens, 64 rows more."""
     text = LLAMA | dict(model_type="gemma", vocab_size=257_216)
-    config = dict(
-        model_type="paligemma", architectures=["ColPali"], _vocab_size=257_152, vocab_size=257_152, text_config=text
-    )
+    config = dict(model_type="paligemma", architectures=["ColPali"], _vocab_size=257_152, vocab_size=257_152, text_config=text)
     assert from_hf(config).vocab_size == 257_216
     refused(config | dict(vocab_size=257_217), "vocab_size")
     refused(config | dict(vocab_size=200_000), "vocab_size")
@@ -321,18 +291,7 @@ def test_keys_that_say_something_are_refused_in_every_family(key):
 
 def test_every_default_of_transformers_is_read_without_the_key(defaults):
     """A missing key means what the class says: of each type one key after the other, where the class itself can do without."""
-    for model_type in (
-        "llama",
-        "mistral",
-        "qwen2",
-        "phi",
-        "exaone4",
-        "gemma2",
-        "deepseek_v3",
-        "nemotron_h",
-        "minimax_m2",
-        "olmoe",
-    ):
+    for model_type in ("llama", "mistral", "qwen2", "phi", "exaone4", "gemma2", "deepseek_v3", "nemotron_h", "minimax_m2", "olmoe"):
         config, arch = defaults[model_type]
         for key in config.keys() - {"model_type"}:
             left = {name: value for name, value in config.items() if name != key}
@@ -366,13 +325,7 @@ def test_a_window_that_is_switched_off_is_none():
         refused({key: value for key, value in config.items() if key != "use_sliding_window"}, "max_window_layers")
 
 
-BARE = dict(
-    torch_dtype="bfloat16",
-    transformers_version="4.40.0",
-    bos_token_id=1,
-    use_cache=True,
-    architectures=["LlamaForCausalLM"],
-)
+BARE = dict(torch_dtype="bfloat16", transformers_version="4.40.0", bos_token_id=1, use_cache=True, architectures=["LlamaForCausalLM"])
 
 
 @pytest.mark.parametrize("more", [{}, BARE])
@@ -426,16 +379,7 @@ def test_yarns_attn_factor_is_not_looked_at():
 @pytest.mark.parametrize("model_type", ["mamba2", "nemotron_h", "bamba", "granitemoehybrid", "zamba2", "falcon_h1"])
 def test_infinity_has_many_names(defaults, model_type):
     config, arch = defaults[model_type]
-    for largest in (
-        math.inf,
-        "Infinity",
-        "inf",
-        {"__float__": "Infinity"},
-        1e308,
-        1.7976931348623157e308,
-        3.4028235e38,
-        None,
-    ):
+    for largest in (math.inf, "Infinity", "inf", {"__float__": "Infinity"}, 1e308, 1.7976931348623157e308, 3.4028235e38, None):
         assert from_hf(config | dict(time_step_limit=[0.0, largest])) == arch
     for limits in ([0.0, math.nan], [0.0, "x"], [0.0, {"a": 1}], [0.0, -math.inf], [0.0], [0.0, 1.0, 2.0]):
         refused(config | dict(time_step_limit=limits), "(time_step_limit|parts.mamba.step_max)")
@@ -455,21 +399,15 @@ def test_exaone_45_is_exaone_4_with_a_module_ahead():
     )  # fmt: skip
     config = dict(model_type="exaone4_5", text_config=text, tie_word_embeddings=False, vision_config={}, vocab_size=64)
     arch = from_hf(config)
-    plain = {
-        key: value for key, value in text.items() if "mtp" not in key and "nextn" not in key and key != "architectures"
-    }
+    plain = {key: value for key, value in text.items() if "mtp" not in key and "nextn" not in key and key != "architectures"}
     with torch.device("meta"):
-        assert core.cost(arch).parameters == parameters(
-            reference(plain | dict(model_type="exaone4", sliding_window_pattern=4))
-        )
+        assert core.cost(arch).parameters == parameters(reference(plain | dict(model_type="exaone4", sliding_window_pattern=4)))
     block = core.build(arch).layers[0]
     one, width = sum(p.numel() for p in block.parameters()), arch.d_model
     assert core.cost(arch).mtp_parameters == one + 2 * width * width + 3 * width
     assert from_hf(to_hf(arch)) == arch
     refused(config | dict(text_config=text | dict(_num_mtp_layers=2)), r"text_config\._num_mtp_layers")
-    refused(
-        config | dict(text_config=text | dict(num_nextn_predict_layers=2)), r"text_config\.num_nextn_predict_layers"
-    )
+    refused(config | dict(text_config=text | dict(num_nextn_predict_layers=2)), r"text_config\.num_nextn_predict_layers")
 
 
 def test_a_layer_of_nemotrons_search_without_any_part_is_not_there():
@@ -489,14 +427,7 @@ HUNYUAN = dict(
     rope_scaling=dict(alpha=1000.0, beta_fast=32, beta_slow=1, factor=1.0, mscale=1.0, mscale_all_dim=1.0, type="dynamic"),
     text_end_id=7, text_start_id=6, use_cla=False, use_qk_norm=True, use_rotary_pos_emb=True,
 )  # fmt: skip
-PHI = dict(
-    model_type="phi",
-    hidden_size=64,
-    num_attention_heads=4,
-    num_key_value_heads=4,
-    partial_rotary_factor=0.5,
-    rotary_dim=8,
-)
+PHI = dict(model_type="phi", hidden_size=64, num_attention_heads=4, num_key_value_heads=4, partial_rotary_factor=0.5, rotary_dim=8)
 MINIMAX = dict(
     num_hidden_layers=4, hidden_size=64, num_attention_heads=8, num_key_value_heads=4, head_dim=16, rotary_dim=8, partial_rotary_factor=0.5,
     moe_layer_freq=[0, 1, 1, 1], architectures=["MiniMaxM3SparseForCausalLM"], vocab_size=64,
@@ -509,10 +440,7 @@ MINIMAX = dict(
         (LLAMA | dict(internal_version="1.0", rope_scaling=None, pretraining_tp=1), {"internal_version"}),
         (LLAMA | dict(model_type="hunyuan_v1_dense") | HUNYUAN, {"pad_id"}),
         (LLAMA | PHI, {"rotary_dim"}),
-        (
-            dict(model_type="minimax_m3_vl", text_config=MINIMAX, num_reward_heads=0, multimodal_projector_bias=True),
-            {"num_reward_heads"},
-        ),
+        (dict(model_type="minimax_m3_vl", text_config=MINIMAX, num_reward_heads=0, multimodal_projector_bias=True), {"num_reward_heads"}),
     ],
 )
 def test_files_of_makers_that_say_more(config, without):
@@ -567,9 +495,7 @@ def test_another_file_is_named_as_what_it_is(what):
     assert what in str(refusal.value) and ("give" in str(refusal.value) or "Strata reads" in str(refusal.value))
 
 
-@pytest.mark.parametrize(
-    ("given", "named"), [("lama", "llama"), ("qwen3_mo", "qwen3_moe"), ("zq_splat", "llama, qwen3, deepseek_v3")]
-)
+@pytest.mark.parametrize(("given", "named"), [("lama", "llama"), ("qwen3_mo", "qwen3_moe"), ("zq_splat", "llama, qwen3, deepseek_v3")])
 def test_only_near_types_are_named_as_near(given, named):
     with pytest.raises(core.Unsupported, match=f"among them .*{named}"):
         from_hf(dict(model_type=given))
@@ -586,12 +512,7 @@ def test_what_is_no_mapping_of_names_to_a_model_asks_for_its_type():
 
 
 @pytest.mark.parametrize(
-    "config",
-    [
-        {"model_type": "mpt", "d_model": None},
-        {"model_type": "gpt2", "n_embd": None},
-        {"model_type": "opt", "ffn_dim": None},
-    ],
+    "config", [{"model_type": "mpt", "d_model": None}, {"model_type": "gpt2", "n_embd": None}, {"model_type": "opt", "ffn_dim": None}]
 )
 def test_a_size_that_is_null_is_refused_by_the_name_that_it_has(config):
     key = next(key for key in config if key != "model_type")

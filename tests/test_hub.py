@@ -132,9 +132,7 @@ def test_a_server_that_does_not_answer_is_not_waited_for(served, monkeypatch):
         core.load("hf:org/slow")
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"[1]", b"{", b"\xff\xfe", b"[" * 90_000, b'{"model_type": "llama"' + b" " * 1_100_000 + b"}"]
-)
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{", b"\xff\xfe", b"[" * 90_000, b'{"model_type": "llama"' + b" " * 1_100_000 + b"}"])
 def test_a_config_that_is_none_is_a_sentence(served, tmp_path, content):
     served["org/odd"] = tmp_path
     (tmp_path / "config.json").write_bytes(content)
@@ -281,9 +279,7 @@ def test_a_header_that_is_none_is_a_sentence(served, tmp_path, content, said):
 def test_headers_are_read_by_their_length(served, tmp_path):
     served["org/model"] = tmp_path
     tensors = {f"layer.{n}.weight": F32 for n in range(3_000)}  # a quarter of a megabyte
-    (tmp_path / "model.safetensors").write_bytes(
-        header(json.dumps(tensors | {"__metadata__": {"format": "pt"}}).encode()) + b"\0" * 64
-    )
+    (tmp_path / "model.safetensors").write_bytes(header(json.dumps(tensors | {"__metadata__": {"format": "pt"}}).encode()) + b"\0" * 64)
     assert hub.headers("hf:org/model") == dict.fromkeys(tensors, ("F32", (2, 2)))
 
 
@@ -323,9 +319,7 @@ def test_a_server_that_drips_is_left(served, monkeypatch):
 
 def test_a_format_that_cannot_be_sized_says_only_what_the_hub_has(served, tmp_path, capsys):
     served["org/model"] = saved(tmp_path, SMALL, max_shard_size="40KB")
-    (tmp_path / "config.json").write_text(
-        json.dumps(SMALL | {"quantization_config": {"quant_method": "exl3", "bits": 4}})
-    )
+    (tmp_path / "config.json").write_text(json.dumps(SMALL | {"quantization_config": {"quant_method": "exl3", "bits": 4}}))
     assert main(["import", "hf:org/model"]) == 0
     said = capsys.readouterr().out
     assert "# The bytes of the weights as shipped are not known" in said and "bytes of tensors." in said

@@ -70,12 +70,7 @@ def test_a_router_reads_the_one_before_and_the_picture_shows_it():
     with pytest.raises(Unsupported, match=r"parts\.then\.router\.carry: first keeps tensors of another shape"):
         parse(
             arch.model_dump(mode="json")
-            | {
-                "parts": {
-                    "first": EXPERTS | {"router": {"hidden": 16}},
-                    "then": arch.parts["then"].model_dump(mode="json"),
-                }
-            }
+            | {"parts": {"first": EXPERTS | {"router": {"hidden": 16}}, "then": arch.parts["then"].model_dump(mode="json")}}
         )
 
 

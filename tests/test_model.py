@@ -59,9 +59,7 @@ def unchanged_by_cache_or_future(model: Model, tokens: torch.Tensor) -> None:
     later = tokens.clone()
     later[:, -8:] = (later[:, -8:] + 1) % vocab_size
     changed = model(later)
-    assert (changed[:, :-8] - full[:, :-8]).abs().max() <= TOLERANCE * max(1.0, spread), (
-        "a later token changed an earlier one"
-    )
+    assert (changed[:, :-8] - full[:, :-8]).abs().max() <= TOLERANCE * max(1.0, spread), "a later token changed an earlier one"
     assert vocab_size == 1 or not torch.equal(changed[:, -8:], full[:, -8:])
 
 
@@ -70,9 +68,7 @@ def test_every_preset_runs_live(name):
     small = shrink(core.load(name))
     assert parameters(build(small)) < 40_000_000
     # Through dozens of layers with such weights rounding alone changes which experts are chosen.
-    fewer = small.model_dump() | {
-        "layers": [s.model_dump() | {"repeat": min(s.repeat, max(1, 4 // len(s.blocks)))} for s in small.layers]
-    }
+    fewer = small.model_dump() | {"layers": [s.model_dump() | {"repeat": min(s.repeat, max(1, 4 // len(s.blocks)))} for s in small.layers]}
     holds(parse(fewer))
 
 
@@ -90,15 +86,7 @@ def test_a_shrunk_model_has_the_same_structure(name):
     for part in arch.parts:
         full, little = arch.parts[part], small.parts[part]
         assert full.kind == little.kind
-        for field in (
-            "count",
-            "router",
-            "activation",
-            "qk_norm",
-            "scores",
-            "bias",
-            "weigh",
-        ):
+        for field in ("count", "router", "activation", "qk_norm", "scores", "bias", "weigh"):
             assert getattr(full, field, None) == getattr(little, field, None)
         if full.role == "experts":
             assert full.top_k == little.top_k
@@ -141,9 +129,7 @@ def test_layers_may_share_weights_and_caches():
     arch = parse(BASE | {"parts": parts, "layers": [{"repeat": 3, "blocks": [["a", "f"], ["r", "f"]]}]})
     holds(arch)
     one = core.cost(arch)
-    alone = core.cost(
-        parse(BASE | {"parts": parts | {"a": lender}, "layers": [{"repeat": 3, "blocks": [["a", "f"], ["r", "f"]]}]})
-    )
+    alone = core.cost(parse(BASE | {"parts": parts | {"a": lender}, "layers": [{"repeat": 3, "blocks": [["a", "f"], ["r", "f"]]}]}))
     projections = 16 * (16 + 8 + 8 + 16)
     assert alone.parameters - one.parameters == 2 * projections
     assert parameters(build(arch)) == one.parameters == core.graph(arch).nodes["model"]["parameters"]
@@ -158,11 +144,7 @@ def test_prediction_modules_run_and_count():
         stream = model.norm(model.stream(tokens))
         joined = ahead[0](stream[:, :-1], model.embedding(tokens[:, 1:]), torch.arange(tokens.shape[1] - 1))
         assert model.head(joined).shape == (2, tokens.shape[1] - 1, arch.vocab_size)
-    assert (
-        parameters(build_mtp(core.load("deepseek-v3")))
-        == core.cost(core.load("deepseek-v3")).mtp_parameters
-        == 11_610_067_968
-    )
+    assert parameters(build_mtp(core.load("deepseek-v3"))) == core.cost(core.load("deepseek-v3")).mtp_parameters == 11_610_067_968
 
 
 @pytest.mark.parametrize("name", core.presets())

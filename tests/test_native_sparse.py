@@ -64,9 +64,7 @@ def by_the_equations(part, m, x):
                 turned = turn(q[head], t)
                 fine = softmax_of(turned, [turn(sk[s, group], s) for s in read], [sv[s, group] for s in read], scale)[1]
                 last = softmax_of(turned, [turn(wk[s, group], s) for s in near], [wv[s, group] for s in near], scale)[1]
-                heads[head] = (
-                    gates[0, head] * coarse[head] + gates[1, head] * fine + gates[2, head] * last
-                )  # equation 5
+                heads[head] = gates[0, head] * coarse[head] + gates[1, head] * fine + gates[2, head] * last  # equation 5
         out.append(m.o(torch.cat(heads)))
     return torch.stack(out)
 
@@ -105,9 +103,7 @@ def test_pairs_are_counted():
 
 
 def test_its_cache_is_what_each_branch_keeps():
-    part = NativeSparseAttention(
-        kind="native_sparse_attention", heads=64, kv_heads=4, head_dim=192, v_head_dim=128, pool_hidden=512
-    )
+    part = NativeSparseAttention(kind="native_sparse_attention", heads=64, kv_heads=4, head_dim=192, v_head_dim=128, pool_hidden=512)
     kept = part.cache(65_536)
     assert kept["selected key"] == (65_536, 4, 192) and kept["window value"] == (512, 4, 128)
     assert kept["compressed key"] == (4_095, 4, 192)  # (65,536 − 32) / 16 + 1

@@ -39,11 +39,7 @@ def installed(tmp_path_factory):
 
 def test_nothing_is_left_out(installed):
     for name in FOLDERS:
-        files = {
-            path.relative_to(ROOT)
-            for path in (ROOT / name).rglob("*")
-            if path.is_file() and "__pycache__" not in path.parts
-        }
+        files = {path.relative_to(ROOT) for path in (ROOT / name).rglob("*") if path.is_file() and "__pycache__" not in path.parts}
         assert files == {path.relative_to(installed) for path in (installed / name).rglob("*") if path.is_file()}
     assert "strata = core.__main__:main" in next(installed.glob("*.dist-info/entry_points.txt")).read_text()
 
@@ -55,9 +51,7 @@ def test_it_runs_from_any_folder(installed, tmp_path):
         "sys.argv = ['strata', 'cost', 'gpt2']; from core.__main__ import main; main(); main(['show'])"
     )
     here = {**os.environ, "PYTHONPATH": str(installed)}
-    done = subprocess.run(
-        [sys.executable, "-c", said], cwd=tmp_path, env=here, capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-c", said], cwd=tmp_path, env=here, capture_output=True, text=True, timeout=60)
     first, *_, last = done.stdout.splitlines()
     assert first == f"{installed / 'core' / '__init__.py'} {len(cli.library.presets())} set()"
     assert "36,864 bytes" in last and done.stderr.endswith("see `strata show --help`\n")

@@ -30,9 +30,7 @@ def parts_of(arch: Architecture):
 def measured_flops(part, d_model: int, new: int) -> dict[str, int]:
     """FlopCounterMode's figures by submodule, on meta."""
     with torch.device("meta"):
-        return counted(
-            part.build(d_model), torch.empty(1, new, *part.of_stream(d_model)), **part.beside(1, new, d_model)
-        )
+        return counted(part.build(d_model), torch.empty(1, new, *part.of_stream(d_model)), **part.beside(1, new, d_model))
 
 
 def counted(module: torch.nn.Module, *inputs: torch.Tensor, **named: torch.Tensor) -> dict[str, int]:
@@ -40,19 +38,13 @@ def counted(module: torch.nn.Module, *inputs: torch.Tensor, **named: torch.Tenso
         module(*inputs, **named)
     counts = counter.get_flop_counts()
     root = type(module).__name__
-    return {
-        name.removeprefix(f"{root}."): sum(ops.values()) for name, ops in counts.items() if name.startswith(f"{root}.")
-    }
+    return {name.removeprefix(f"{root}."): sum(ops.values()) for name, ops in counts.items() if name.startswith(f"{root}.")}
 
 
 def check_flops(part, d_model: int) -> None:
     """The closed form, submodule by submodule. Attention is measured on the full square of queries and keys, of which
     the closed form counts the pairs that the mask leaves."""
-    closed = (
-        part.flops_forms(d_model, NEW, 0)["expanded"]
-        if isinstance(part, LatentAttention)
-        else part.flops(d_model, NEW, 0)
-    )
+    closed = part.flops_forms(d_model, NEW, 0)["expanded"] if isinstance(part, LatentAttention) else part.flops(d_model, NEW, 0)
     measured = measured_flops(part, d_model, NEW)
     for path, flops in closed.items():
         if path.split(".")[-1] == "core":
@@ -85,9 +77,7 @@ def check_flops(part, d_model: int) -> None:
         """Whether a closed figure is of this module, of one inside it, or of one around it."""
         return any(f"{p}.".startswith(f"{path}.") or path.startswith(f"{p}.") for p in closed)
 
-    assert not [path for path in measured if measured[path] and not known(path)], (
-        "FLOPs that the closed form does not know"
-    )
+    assert not [path for path in measured if measured[path] and not known(path)], "FLOPs that the closed form does not know"
 
 
 @given(architectures)
@@ -178,17 +168,13 @@ def test_traced_shapes_are_those_of_a_run(arch):
             module(x, **part.beside(batch, length, arch.d_model))
         for op in traced.operations:
             if op.path in shapes and not op.again:
-                expected = tuple(
-                    sizes.get(n, n) if n in sizes or isinstance(n, int) else shorter(n, length) for n in op.shape
-                )
+                expected = tuple(sizes.get(n, n) if n in sizes or isinstance(n, int) else shorter(n, length) for n in op.shape)
                 assert expected == tuple(shapes[op.path]), op.path
 
 
 @pytest.mark.parametrize("q_rank", [None, 24])
 def test_latent_attention_decodes_alike_in_both_forms(q_rank):
-    part = LatentAttention(
-        kind="latent_attention", heads=3, kv_rank=16, q_rank=q_rank, nope_dim=16, rope_dim=8, v_dim=12, position=Rope()
-    )
+    part = LatentAttention(kind="latent_attention", heads=3, kv_rank=16, q_rank=q_rank, nope_dim=16, rope_dim=8, v_dim=12, position=Rope())
     torch.manual_seed(0)
     module = part.build(32)
     perturb(module)
@@ -233,9 +219,7 @@ def test_norms_are_what_their_papers_say():
     assert torch.equal(offset.weight, torch.zeros(8)) and torch.allclose(offset(x), RMSNorm().build(8)(x))
     assert not list(RMSNorm(weight=False).build(8).parameters())
     layer = LayerNorm(eps=0.01).build(8)
-    assert torch.allclose(
-        layer(x), (x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + 0.01).sqrt(), atol=1e-6
-    )
+    assert torch.allclose(layer(x), (x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + 0.01).sqrt(), atol=1e-6)
 
 
 @pytest.mark.parametrize("interleaved", [False, True])
@@ -247,9 +231,7 @@ def test_rope_makes_scores_depend_on_distance_alone(interleaved):
     def score(m: int, n: int) -> float:
         return float((rotary(q, torch.tensor([m])) * rotary(k, torch.tensor([n]))).sum())
 
-    assert math.isclose(score(3, 1), score(40, 38), abs_tol=1e-4) and not math.isclose(
-        score(3, 1), score(4, 1), abs_tol=1e-3
-    )
+    assert math.isclose(score(3, 1), score(40, 38), abs_tol=1e-4) and not math.isclose(score(3, 1), score(4, 1), abs_tol=1e-3)
     assert torch.equal(rotary(q, torch.tensor([7]))[..., 8:], q[..., 8:])
 
 

@@ -24,15 +24,7 @@ from core.spec import edited, parse
 
 HOSTILE = "<script>alert(1)</script> & \"'] — Łódź σ → 2 × 4"
 FOREIGN = "通义 3.5 深度求索 🚀👩‍🚀 نموذج כבד"
-NAMES = [
-    "gpt2",
-    "deepseek-v3",
-    "gpt-oss-20b",
-    "rwkv-7-world-2.9b",
-    "gemma-3n-e2b",
-    "longcat-flash-chat",
-    "jamba-1.5-mini",
-]
+NAMES = ["gpt2", "deepseek-v3", "gpt-oss-20b", "rwkv-7-world-2.9b", "gemma-3n-e2b", "longcat-flash-chat", "jamba-1.5-mini"]
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +48,7 @@ def shown(browser, svg: str, dark: bool) -> tuple[np.ndarray, list[dict]]:
     """What a browser paints of the picture as it stands in the app, and where its words are."""
     width, height = (int(side) for side in re.search(r'width="(\d+)" height="(\d+)"', svg).groups())
     page = browser.new_page(viewport={"width": width, "height": height})
-    page.route(
-        "http://app/inter.woff2", lambda route: route.fulfill(path=FONT, headers={"Access-Control-Allow-Origin": "*"})
-    )
+    page.route("http://app/inter.woff2", lambda route: route.fulfill(path=FONT, headers={"Access-Control-Allow-Origin": "*"}))
     page.route("http://app/", lambda route: route.fulfill(content_type="text/html", body=body))
     body = (
         "<!doctype html><meta charset=utf-8><style>@font-face{font-family:Inter;src:url(/inter.woff2);font-weight:100 900}"
@@ -98,9 +88,7 @@ def alike(one: np.ndarray, other: np.ndarray) -> None:
     assert flat.mean() > 0.5 and off[1:-1, 1:-1][flat].max() <= 2, "a colour is another one"
 
 
-@pytest.mark.parametrize(
-    ("name", "dark"), [*((name, False) for name in NAMES), ("deepseek-v3", True), ("hostile", True)]
-)
+@pytest.mark.parametrize(("name", "dark"), [*((name, False) for name in NAMES), ("deepseek-v3", True), ("hostile", True)])
 def test_a_file_is_what_the_app_shows(browser, name, dark):
     """A browser with the app's font and palette, a browser with the file alone, and resvg paint one picture."""
     arch = architecture(name)
@@ -130,9 +118,7 @@ def test_a_file_needs_nothing(name):
         assert colours <= set((DARK if svg is file else LIGHT).values())
         assert len(svg) < 500_000
     words = {unescape(text) for text in re.findall(r"<text[^>]*>([^<]+)<", app)}
-    assert words <= {group.get("aria-label") for group in read.iter(f"{SVG}g")}, (
-        "what is written can still be read aloud"
-    )
+    assert words <= {group.get("aria-label") for group in read.iter(f"{SVG}g")}, "what is written can still be read aloud"
     said = [unescape(text) for text in re.findall(r"<text[^>]*>([^<]+)<", small)]
     assert "".join(said[2:4]).replace(" ", "").startswith(arch.title.replace(" ", "")[:12])
     assert {"parameters", "context"} <= set(said) and 'width="1200" height="630"' in small

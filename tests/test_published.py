@@ -5,13 +5,7 @@ import pytest
 import core
 from core.spec import METADATA
 
-COMMON = dict(
-    bos_token_id=1,
-    eos_token_id=2,
-    initializer_range=0.02,
-    use_cache=True,
-    transformers_version="4.44.0",
-)
+COMMON = dict(bos_token_id=1, eos_token_id=2, initializer_range=0.02, use_cache=True, transformers_version="4.44.0")
 FILES = {
     "starcoder2-15b": dict(
         model_type="starcoder2", architectures=["Starcoder2ForCausalLM"],

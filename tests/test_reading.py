@@ -62,24 +62,7 @@ def test_a_spec_may_begin_with_a_mark_and_be_indented():
 
 # ---- nesting ----
 
-UNITS = [
-    "- ",
-    "[",
-    "{a: ",
-    "? ",
-    "[? ",
-    "- ? ",
-    "- [",
-    '{"a":',
-    '[{"a":',
-    "&x [",
-    "[\n",
-    "- - ? [",
-    "{? ",
-    "a: {b: [",
-    "!t [",
-    ": ",
-]
+UNITS = ["- ", "[", "{a: ", "? ", "[? ", "- ? ", "- [", '{"a":', '[{"a":', "&x [", "[\n", "- - ? [", "{? ", "a: {b: [", "!t [", ": "]
 nested = st.builds(
     lambda units, count, end: ("".join(units) * count + end * count)[: reading.MAX_TEXT],
     st.lists(st.sampled_from(UNITS), min_size=1, max_size=3),
@@ -105,9 +88,7 @@ PASTES = ["- " * 25_000, "[" * 30_000 + "]" * 30_000, "? " * 29_999, '{"a":' * 4
 def test_nesting_of_every_kind_is_a_sentence_soon(texts):
     """In a process of its own: a stack that overflows would end this one."""
     texts = PASTES + texts
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD], input=json.dumps(texts), capture_output=True, text=True, env=HERE
-    )
+    done = subprocess.run([sys.executable, "-c", CHILD], input=json.dumps(texts), capture_output=True, text=True, env=HERE)
     assert done.returncode == 0, done.stderr[-500:]
     said = done.stdout.splitlines()
     assert len(said) == len(texts)
@@ -235,9 +216,7 @@ GPT2 = core.load("gpt2").model_dump(mode="json")
 @settings(max_examples=80, deadline=None)
 @given(
     st.sampled_from(["title", "note", "licence"]),
-    st.text(max_size=40)
-    | st.from_regex(r"[-+]?[0-9._:oxe]{1,8}", fullmatch=True)
-    | st.sampled_from(["no", "~", "null", "="]),
+    st.text(max_size=40) | st.from_regex(r"[-+]?[0-9._:oxe]{1,8}", fullmatch=True) | st.sampled_from(["no", "~", "null", "="]),
 )
 def test_a_text_that_the_spec_takes_survives_yaml_and_links(field, text):
     try:
@@ -280,9 +259,7 @@ def test_a_presets_name_and_link_open_it(name, around):
     assert parse_text(text) == core.load(text) == core.load("gpt2")
 
 
-@pytest.mark.parametrize(
-    "form", ["{}", "https://x.org/workbench?a={}", "https://x.org/?batch=2&a={}&part=x", "`{}`", "?a={}"]
-)
+@pytest.mark.parametrize("form", ["{}", "https://x.org/workbench?a={}", "https://x.org/?batch=2&a={}&part=x", "`{}`", "?a={}"])
 def test_a_link_that_holds_an_architecture_opens_it(form):
     text = form.format(core.encode(EDITED))
     assert parse_text(text) == core.load(text) == EDITED
@@ -383,12 +360,7 @@ def test_what_never_ends_is_cut():
     assert time.perf_counter() - began < 1
     with open("/dev/zero", "rb") as endless:
         done = subprocess.run(
-            [sys.executable, "-m", "core", "import", "-"],
-            stdin=endless,
-            capture_output=True,
-            text=True,
-            env=HERE,
-            timeout=60,
+            [sys.executable, "-m", "core", "import", "-"], stdin=endless, capture_output=True, text=True, env=HERE, timeout=60
         )
     assert done.returncode == 2 and "more than 200,000 characters" in done.stderr and done.stderr.count("\n") == 1
 

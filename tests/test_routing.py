@@ -55,10 +55,7 @@ def test_a_selection_bias_changes_choices_but_no_weights():
     before, after = (pair := balance(core.load("deepseek-v3"), steps=60, rate=1e-2)).before, pair.after
     mean = [np.mean([layer.max_violation for layer in r.layers]) for r in (before, after)]
     assert mean[1] < mean[0] / 2, "the busiest experts are relieved"
-    assert np.mean(pair.curves[:, -1]) < np.mean(pair.curves[:, 0]) / 2 and pair.curves.shape == (
-        len(before.layers),
-        61,
-    )
+    assert np.mean(pair.curves[:, -1]) < np.mean(pair.curves[:, 0]) / 2 and pair.curves.shape == (len(before.layers), 61)
     assert all(layer.changed_by_bias == 0 for layer in before.layers)
     assert any(layer.changed_by_bias > 0.1 for layer in after.layers)
     first = after.layers[0]

@@ -47,9 +47,7 @@ def test_a_damaged_link_is_a_sentence(arch, data):
     token = core.encode(arch)
     at = data.draw(st.integers(0, len(token) - 1))
     letter = data.draw(st.characters(codec="ascii"))
-    damaged = data.draw(
-        st.sampled_from([token[:at], token[:at] + letter + token[at + 1 :], token[at:], token + letter])
-    )
+    damaged = data.draw(st.sampled_from([token[:at], token[:at] + letter + token[at + 1 :], token[at:], token + letter]))
     if damaged == token:
         return
     try:
@@ -58,9 +56,7 @@ def test_a_damaged_link_is_a_sentence(arch, data):
         assert "\n" not in str(error)
 
 
-@given(
-    st.text() | st.binary().map(lambda raw: PREFIX + base64.urlsafe_b64encode(raw).decode()) | st.none() | st.integers()
-)
+@given(st.text() | st.binary().map(lambda raw: PREFIX + base64.urlsafe_b64encode(raw).decode()) | st.none() | st.integers())
 def test_anything_is_a_sentence(token):
     for read in (core.decode, core.load):
         with pytest.raises(Unsupported):

@@ -155,9 +155,7 @@ def test_a_part_that_no_layer_uses_is_refused():
         parse(SMALL | {"layers": [{"blocks": [["attention", "moe"]]}]})
 
 
-@pytest.mark.parametrize(
-    "name", ["forward", "train", "half", "moves", "training", "attention_norm", "dense_2", "Dense", ""]
-)
+@pytest.mark.parametrize("name", ["forward", "train", "half", "moves", "training", "attention_norm", "dense_2", "Dense", ""])
 def test_a_part_cannot_take_a_name_that_its_block_needs(name):
     parts = {name if key == "dense" else key: part for key, part in SMALL["parts"].items()}
     layers = [{"blocks": [["attention", name], ["attention", "moe"]]}]
@@ -203,9 +201,7 @@ def test_a_convolved_sum_takes_no_output_that_joins_later():
 
 
 # pydantic's own words, which are about types and not about models
-SCHEMA_WORDS = re.compile(
-    r"Input should|valid integer|valid number|greater than|less than|constrained|literal|function-"
-)
+SCHEMA_WORDS = re.compile(r"Input should|valid integer|valid number|greater than|less than|constrained|literal|function-")
 BESIDE = {  # of a preset: path, value -> what is said of it beside the other values
     ("mixtral-8x7b", "parts.moe.top_k", 9): "9 is more than the 8 experts; give 1 to 8",
     ("mixtral-8x7b", "parts.moe.top_k", 70_000): "70,000 is more than the 8 experts; give 1 to 8",

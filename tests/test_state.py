@@ -26,9 +26,7 @@ def asked(query: str) -> dict[str, str | list[str]]:
 
 @st.composite
 def states(draw) -> State:
-    archs = tuple(
-        draw(st.lists(architectures | st.sampled_from(core.presets()).map(preset), min_size=1, max_size=MOST))
-    )
+    archs = tuple(draw(st.lists(architectures | st.sampled_from(core.presets()).map(preset), min_size=1, max_size=MOST)))
     usual = workload({}, *archs)
     asked = usual.model_copy(update={"batch": draw(st.integers(1, 9)), "context": draw(st.integers(1, 10**6))})
     return State(archs, draw(st.sampled_from([usual, asked])), draw(st.sampled_from(["", "model"])), len(archs) - 1)

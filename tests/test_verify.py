@@ -132,11 +132,7 @@ def test_narrow_formats_are_unpacked_by_their_headers(tmp_path, name):
 
 def test_what_differs_is_said_tensor_by_tensor(tmp_path):
     saved(tmp_path, SMALL)
-    gone, wrong, extra = (
-        "model.layers.1.mlp.up_proj.weight",
-        "model.layers.0.self_attn.q_proj.weight",
-        "model.layers.0.extra.weight",
-    )
+    gone, wrong, extra = ("model.layers.1.mlp.up_proj.weight", "model.layers.0.self_attn.q_proj.weight", "model.layers.0.extra.weight")
 
     def broken(tensors):
         tensors.pop(gone)
@@ -191,9 +187,7 @@ def test_a_gguf_file_of_another_kind_is_said(tmp_path):
     assert "general.architecture: is 'qwen2', but the config.json says llama" in core.verify(file, PLAIN).differences
     file.write_bytes(gguf_of(tensors=tensor(), many=1) + bytes(64))
     assert "general.architecture" not in str(core.verify(file, PLAIN).differences)
-    assert "general.architecture" not in str(
-        core.verify(file, core.from_hf(SMALL | {"model_type": "mistral"})).differences
-    )
+    assert "general.architecture" not in str(core.verify(file, core.from_hf(SMALL | {"model_type": "mistral"})).differences)
     file.write_bytes(gguf_of().replace(said(b"llama"), said(b"clip")))
     with pytest.raises(core.Unsupported, match=r"encoder of a language model \(mmproj\)"):
         core.verify(file, PLAIN)
@@ -215,11 +209,7 @@ def test_what_cannot_be_sized_is_compared_by_names_and_the_shapes_that_are_known
     headers = {name: one for name, one in headers.items() if not name.startswith(gone)}
     found = compare("x", arch, headers | {"model.norm.weight": ("BF16", (3,)), "extra.weight": ("BF16", (3,))})
     assert len(found.differences) == 3
-    for words in (
-        f"{gone}.weight: is missing",
-        "model.norm.weight: has shape (3,)",
-        "extra.weight: is in the checkpoint",
-    ):
+    for words in (f"{gone}.weight: is missing", "model.norm.weight: has shape (3,)", "extra.weight: is in the checkpoint"):
         assert words in str(found.differences)
     saved(tmp_path, SMALL)
     (tmp_path / "config.json").write_text(json.dumps(SMALL | {"quantization": {"group_size": 64, "bits": 4}}))
@@ -286,11 +276,7 @@ def in_fp8(beside: str = "_scale_inv", **shapes: tuple) -> dict:
     """The headers of fp8 in blocks, but for some scales of another shape."""
     narrow = {name: ("F8_E4M3", shape) for name, (_, shape) in HEADERS.items() if "_proj" in name}
     blocks = {name: tuple(-(-n // 128) for n in shape) for name, (_, shape) in narrow.items()}
-    return (
-        narrow
-        | {f"{name}{beside}": ("F32", blocks[name]) for name in narrow}
-        | {n: ("F32", s) for n, s in shapes.items()}
-    )
+    return narrow | {f"{name}{beside}": ("F32", blocks[name]) for name in narrow} | {n: ("F32", s) for n, s in shapes.items()}
 
 
 def test_scales_have_one_value_a_block():
@@ -335,10 +321,7 @@ def test_each_format_says_the_shapes_and_types_of_its_scales(name):
             if not narrow:
                 headers[matrix] = HEADERS[matrix]
                 continue
-            headers[f"{base}.weight_packed" if name == "int4" else matrix] = (
-                dtype,
-                (size[0], size[1] // (8 if name == "int4" else 1)),
-            )
+            headers[f"{base}.weight_packed" if name == "int4" else matrix] = (dtype, (size[0], size[1] // (8 if name == "int4" else 1)))
             usual = {"fp8": (), "fp8_row": (size[0], 1), "int8": (size[0],), "int4": (size[0], size[1] // 32)}[name]
             headers[base + ending] = (kind, shape) if base == Q else ("F32", usual)
         return "\n".join(compare("x", arch, headers).differences)
@@ -365,11 +348,7 @@ def test_bitsandbytes_and_bitnet_have_what_they_have():
             bitnet[f"{name}_scale"] = ("BF16", (1,))
     assert compare("x", nf4, found).exact
     once = core.from_hf(SMALL | {"quantization_config": quantised | {"bnb_4bit_use_double_quant": False}})
-    wide = {
-        name: ("F32", head[1]) if name.endswith(".absmax") else head
-        for name, head in found.items()
-        if "nested" not in name
-    }
+    wide = {name: ("F32", head[1]) if name.endswith(".absmax") else head for name, head in found.items() if "nested" not in name}
     assert compare("x", once, wide).exact and not compare("x", once, found).exact and not compare("x", nf4, wide).exact
     one_less = found | {f"{Q}.weight": ("U8", (math.prod(HEADERS[f"{Q}.weight"][1]) // 2 - 1, 1))}
     assert f"{Q}.weight: has shape" in str(compare("x", nf4, one_less).differences)
@@ -413,13 +392,9 @@ def test_headers_that_no_checkpoint_has_are_refused(beside, words):
 
 ENDINGS = """.weight_packed .weight_scale .qweight .qzeros .scales .g_idx .weight_scale_inv .weight_shape .weight_zero_point .input_scale
     .SCB .weight.absmax .weight.quant_map .scale _scale _scale_inv .weight .weight.weight_scale .bias""".split()
-names = st.builds(
-    lambda base, ending: base.removesuffix(".weight") + ending, st.sampled_from(list(HEADERS)), st.sampled_from(ENDINGS)
-)
+names = st.builds(lambda base, ending: base.removesuffix(".weight") + ending, st.sampled_from(list(HEADERS)), st.sampled_from(ENDINGS))
 sizes = st.sampled_from([0, 1, 2, 3, 4, 8, 16, 64, 128, 300, 2**20, 2**31, 2**62, 2**63, -1])
-tensors = st.tuples(
-    st.sampled_from(["BF16", "F32", "U8", "I8", "I32", "F8_E4M3", "F4"]), st.lists(sizes, max_size=4).map(tuple)
-)
+tensors = st.tuples(st.sampled_from(["BF16", "F32", "U8", "I8", "I32", "F8_E4M3", "F4"]), st.lists(sizes, max_size=4).map(tuple))
 NARROW_ARCHS = [PLAIN, FP8] + [
     core.from_hf(SMALL | {"quantization_config": quantised})
     for quantised in (
@@ -430,11 +405,7 @@ NARROW_ARCHS = [PLAIN, FP8] + [
 
 
 @settings(max_examples=150, deadline=None)
-@given(
-    st.sampled_from(NARROW_ARCHS),
-    st.dictionaries(names, tensors, max_size=6),
-    st.sets(st.sampled_from(list(HEADERS)), max_size=2),
-)
+@given(st.sampled_from(NARROW_ARCHS), st.dictionaries(names, tensors, max_size=6), st.sets(st.sampled_from(list(HEADERS)), max_size=2))
 def test_odd_headers_are_said_or_refused(arch, changed, gone):
     headers = {name: one for name, one in (HEADERS | changed).items() if name not in gone}
     try:
@@ -487,10 +458,7 @@ def test_a_safetensors_file_that_lies_is_refused_at_once(tmp_path, header, claim
 
 @pytest.mark.parametrize("many", [4_000, 100_000])
 def test_a_file_of_other_tensors_without_end_is_said_at_once(tmp_path, many):
-    written(
-        tmp_path / "model.safetensors",
-        {f"t{n}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for n in range(many)},
-    )
+    written(tmp_path / "model.safetensors", {f"t{n}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for n in range(many)})
     core.to_hf(PLAIN)  # what is loaded once
     began = time.process_time()
     try:
@@ -513,11 +481,7 @@ def test_a_tensor_stands_in_one_file(tmp_path):
 @pytest.mark.parametrize("beside", ["consolidated", "consolidated-00001-of-00002", "adapter_model"])
 def test_the_makers_own_files_and_adapters_beside_a_model_are_no_part_of_it(tmp_path, index, beside):
     saved(tmp_path, SMALL, max_shard_size="40KB")
-    written(
-        tmp_path / f"{beside}.safetensors",
-        {"model.norm.weight": ONE, "layers.0.wq": ONE | {"data_offsets": [8, 16]}},
-        bytes(16),
-    )
+    written(tmp_path / f"{beside}.safetensors", {"model.norm.weight": ONE, "layers.0.wq": ONE | {"data_offsets": [8, 16]}}, bytes(16))
     if not index:
         (tmp_path / "model.safetensors.index.json").unlink()
     assert core.verify(tmp_path).exact
@@ -526,9 +490,7 @@ def test_the_makers_own_files_and_adapters_beside_a_model_are_no_part_of_it(tmp_
         assert core.verify(tmp_path).exact  # the index does not name it
 
 
-@pytest.mark.parametrize(
-    "says", ["", "[]", "{}", '{"weight_map": {"a": "../x.safetensors"}}', '{"weight_map": {"a": "b"}}']
-)
+@pytest.mark.parametrize("says", ["", "[]", "{}", '{"weight_map": {"a": "../x.safetensors"}}', '{"weight_map": {"a": "b"}}'])
 def test_an_index_that_lies_is_refused(tmp_path, says):
     saved(tmp_path, SMALL, max_shard_size="40KB")
     (tmp_path / "model.safetensors.index.json").write_text(says)
@@ -586,13 +548,9 @@ def listed(inner: int, count: int, rest: bytes = b"") -> bytes:
     return said(b"tokenizer.ggml.token_type") + struct.pack("<IIQ", 9, inner, count) + rest
 
 
-def tensor(
-    name: bytes = b"output.weight", shape: tuple = (2,), kind: int = 0, offset: int = 0, rank: int | None = None
-) -> bytes:
+def tensor(name: bytes = b"output.weight", shape: tuple = (2,), kind: int = 0, offset: int = 0, rank: int | None = None) -> bytes:
     sizes = struct.pack(f"<{len(shape)}Q", *shape)
-    return (
-        said(name) + struct.pack("<I", len(shape) if rank is None else rank) + sizes + struct.pack("<IQ", kind, offset)
-    )
+    return said(name) + struct.pack("<I", len(shape) if rank is None else rank) + sizes + struct.pack("<IQ", kind, offset)
 
 
 LIES = {
@@ -645,9 +603,7 @@ def test_a_gguf_file_of_another_architecture_is_named(tmp_path):
         core.verify(tmp_path / "model.gguf", PLAIN)
 
 
-VALID = gguf_of(
-    listed(8, 2, said(b"a") + said(b"b")), 1, tensor() + tensor(b"token_embd.weight", (32, 2), 2, 32), 2
-) + bytes(128)
+VALID = gguf_of(listed(8, 2, said(b"a") + said(b"b")), 1, tensor() + tensor(b"token_embd.weight", (32, 2), 2, 32), 2) + bytes(128)
 
 
 @settings(max_examples=200, deadline=None)

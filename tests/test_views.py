@@ -108,11 +108,7 @@ def test_the_palettes_say_the_same_roles():
     assert used <= set(ROLES)
     config = tomllib.loads(Path("app/.streamlit/config.toml").read_text())
     for palette, theme in ((LIGHT, config["theme"]["light"]), (DARK, config["theme"]["dark"])):
-        assert (theme["primaryColor"], theme["backgroundColor"], theme["textColor"]) == (
-            palette["accent"],
-            palette["page"],
-            palette["ink"],
-        )
+        assert (theme["primaryColor"], theme["backgroundColor"], theme["textColor"]) == (palette["accent"], palette["page"], palette["ink"])
 
 
 def contrast(a: str, b: str) -> float:
@@ -128,14 +124,7 @@ def contrast(a: str, b: str) -> float:
 @pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
 def test_words_can_be_read(palette):
     """WCAG AA for text on what it stands on."""
-    pairs = [
-        ("ink", "page"),
-        ("soft", "page"),
-        ("ink", "panel"),
-        ("accent", "page"),
-        ("bad", "page"),
-        ("accent", "accent-soft"),
-    ]
+    pairs = [("ink", "page"), ("soft", "page"), ("ink", "panel"), ("accent", "page"), ("bad", "page"), ("accent", "accent-soft")]
     pairs += [(f"{role}-ink", role) for role in ("attention", "experts", "feed_forward", "shared")]
     pairs += [
         ("ink", "linear"),

@@ -42,6 +42,4 @@ def picture(arch: core.Architecture) -> str:
     }
     ribbon(pen, [blocks[block] for block in arch.sequence], 0, 0, 240, 52)
     label = f"{arch.depth} layers: {escape(arch.pattern)}"
-    return (
-        f'<svg viewBox="0 0 240 52" preserveAspectRatio="none" role="img" aria-label="{label}">{"".join(pen.out)}</svg>'
-    )
+    return f'<svg viewBox="0 0 240 52" preserveAspectRatio="none" role="img" aria-label="{label}">{"".join(pen.out)}</svg>'

@@ -26,10 +26,7 @@ TOKENS = 48  # rows that are still readable
 
 def legend(roles: dict[str, str]) -> str:
     """A legend as HTML: coloured dots and their names, role -> words."""
-    dots = (
-        f'<span class="dot"><i style="background:var(--{role})"></i>{escape(words)}</span>'
-        for role, words in roles.items()
-    )
+    dots = (f'<span class="dot"><i style="background:var(--{role})"></i>{escape(words)}</span>' for role, words in roles.items())
     return f'<div class="legend">{"".join(dots)}</div>'
 
 
@@ -95,11 +92,7 @@ def cache_curve(arch: core.Architecture, workload: core.Workload, dark: bool) ->
         said = {"customdata": [size(n) for n in values], "hovertemplate": "%{customdata}<extra>" + words + "</extra>"}
         return {"type": "scatter", "mode": "lines", "x": contexts, "y": values} | said | look
 
-    traces = (
-        [line(plain, "plain multi-head", {"line": {"color": colours["soft"], "width": 1.6, "dash": "dash"}})]
-        if saves
-        else []
-    )
+    traces = [line(plain, "plain multi-head", {"line": {"color": colours["soft"], "width": 1.6, "dash": "dash"}})] if saves else []
     fill = {"fill": "tonexty", "fillcolor": colours["cache-tint"]} if saves else {}
     traces.append(line(held, "as built", {"line": {"color": colours["cache"], "width": 3}} | fill))
     spot = {"size": 11, "color": colours["cache"], "line": {"color": colours["page"], "width": 2}}

@@ -21,17 +21,14 @@ def component(name: str, html: str, root: str) -> Callable:
 
 _diagram = component(
     "diagram",
-    '<div class="strata-root"><div class="picture"></div>'
-    '<button class="png" type="button" title="Save the picture">PNG</button></div>',
+    '<div class="strata-root"><div class="picture"></div><button class="png" type="button" title="Save the picture">PNG</button></div>',
     ".strata-root",
 )
 _cards = component("cards", '<div class="strata-root"></div>', ".strata-root")
 _copy = component("copy", '<button type="button">Copy link</button>', "button")
 
 
-def show_diagram(
-    draw: Callable[[bool], str], name: str, word: str, on_click: Callable[[str], None], key: str = "diagram"
-) -> None:
+def show_diagram(draw: Callable[[bool], str], name: str, word: str, on_click: Callable[[str], None], key: str = "diagram") -> None:
     """The diagram, drawn wide (True) or narrow depending on the browser's width. `on_click` gets a clicked box's node before
     the page runs again. It is saved as `name`, from the server's file for the architecture's `word`."""
 

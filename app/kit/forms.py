@@ -57,9 +57,7 @@ def _field(name: str, field: dict, defs: dict, value: Any, path: str, around: di
     if len(options) != 1:
         return  # for example a number or a word, without fields to edit
     inner, label, words = options[0], name, field.get("description", "")
-    choices = [_resolve(o, defs) for o in inner.get("oneOf", [])] or (
-        [_resolve(inner, defs)] if "$ref" in inner else []
-    )
+    choices = [_resolve(o, defs) for o in inner.get("oneOf", [])] or ([_resolve(inner, defs)] if "$ref" in inner else [])
     choices = [c for c in choices if "properties" in c]
     if choices:
         yield from _nested(label, choices, defs, value, path, words, empty, around)
@@ -77,13 +75,9 @@ def _field(name: str, field: dict, defs: dict, value: Any, path: str, around: di
         yield Control(path, label, kind, value, words, least, most, empty=empty)
 
 
-def _nested(
-    label: str, choices: list[dict], defs: dict, value: Any, path: str, words: str, empty: bool, around: dict
-) -> Iterator[Control]:
+def _nested(label: str, choices: list[dict], defs: dict, value: Any, path: str, words: str, empty: bool, around: dict) -> Iterator[Control]:
     """A nested value: a heading, a choice between kinds, or a switch that turns it on; then its own fields."""
-    starters: dict[str, Any] = {
-        _kind(c) or "on": s for c in choices if (s := starter(c, defs, {**around, **(value or {})})) is not None
-    }
+    starters: dict[str, Any] = {_kind(c) or "on": s for c in choices if (s := starter(c, defs, {**around, **(value or {})})) is not None}
     now = value.get("kind", "on") if value else None
     if len(choices) > 1:
         options = tuple(dict.fromkeys((*(["none"] if empty else []), *starters, *([now] if now else []))))

@@ -35,14 +35,7 @@ def inspector(state: page.State) -> None:
     def choose() -> None:
         page.select(st.session_state["inspect"])
 
-    st.selectbox(
-        "Inspect",
-        list(options),
-        key="inspect",
-        format_func=options.__getitem__,
-        on_change=choose,
-        label_visibility="collapsed",
-    )
+    st.selectbox("Inspect", list(options), key="inspect", format_func=options.__getitem__, on_change=choose, label_visibility="collapsed")
     if state.selected in g and state.selected != node:
         _operation(g, state.selected)
     match g.nodes[node]["kind"]:
@@ -219,11 +212,7 @@ def _model(state: page.State) -> None:
     if arch.sources:
         folded("Sources", "o:sources", lambda: _listing(("", source) for source in arch.sources))
     items = core.checklist(arch)
-    folded(
-        "What an implementation must get right",
-        "o:checklist",
-        lambda: _listing((i.where, i.words) for i in items),
-    )
+    folded("What an implementation must get right", "o:checklist", lambda: _listing((i.where, i.words) for i in items))
 
 
 def _listing(items: Iterable[tuple[str, str]]) -> None:

@@ -49,9 +49,7 @@ def headline(state: page.State) -> None:
             row("Active per token", "active_parameters", words.figure, active),
             row("Cache per token", "kv_bytes_per_token", size, kept),
             row("Weights" if w.weights else "Weights as shipped", "weight_bytes", size, stored),
-            row(
-                "Decode per token", "decode_flops", lambda n: words.figure(n, "FLOP"), f"at {tokens(w.context)} context"
-            ),
+            row("Decode per token", "decode_flops", lambda n: words.figure(n, "FLOP"), f"at {tokens(w.context)} context"),
         ],
         below=edits(state),
     )
@@ -124,9 +122,7 @@ def memory(state: page.State) -> None:
     weights = "Weights of unknown size," if c.unsized else f"{size(c.weight_bytes)} of weights"
     title("Memory", f"{weights} and {size(c.kept_bytes)} of caches and states")
     if c.unsized:
-        lead(
-            f"The bytes of the weights as shipped are not known: {c.unsized}. Choose a format below to see the bytes in that format."
-        )
+        lead(f"The bytes of the weights as shipped are not known: {c.unsized}. Choose a format below to see the bytes in that format.")
     workload(state)
     _memory_charts(state.arch, state.workload)
 
@@ -136,9 +132,7 @@ def _memory_charts(arch: core.Architecture, w: core.Workload) -> None:
     sleep(PICTURE_FIRST)
     weights, caches = st.columns(2, gap="large")
     with weights:
-        sentence = (
-            "Weights by component, and the caches at the end of each bar. Dotted lines: the memory of accelerators."
-        )
+        sentence = "Weights by component, and the caches at the end of each bar. Dotted lines: the memory of accelerators."
         figure("", sentence, memory_chart(arch, w, dark()), key="memory")
         st.html(legend(memory_roles(arch)))
     with caches:
@@ -160,9 +154,7 @@ def routed(live: core.Architecture) -> Routing:
 @st.fragment(parallel=True)  # so that the picture does not wait for the live model
 def routing(arch: core.Architecture) -> None:
     """Which experts get which tokens, in a live model with random weights."""
-    title(
-        "Routing, live at a small size", "random weights: the structure is real, the preferences of the experts are not"
-    )
+    title("Routing, live at a small size", "random weights: the structure is real, the preferences of the experts are not")
     waiting = st.empty()
     waiting.caption("Running the routers …")
     try:
@@ -180,9 +172,7 @@ def routing(arch: core.Architecture) -> None:
     overview, one = st.columns(2, gap="large")
     with one:
         paths = {layer.path: layer for layer in layers}
-        chosen = st.selectbox(
-            "One layer, token by token", list(paths), key="layer", format_func=lambda path: f"layer {paths[path].layer}"
-        )
+        chosen = st.selectbox("One layer, token by token", list(paths), key="layer", format_func=lambda path: f"layer {paths[path].layer}")
         layer = paths.get(chosen, layers[0])
         figure("", "", routing_tokens(found, layer, dark()), key="tokens")
     with overview:

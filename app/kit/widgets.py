@@ -21,9 +21,7 @@ STEPS = {"batch": 1, "context": 1024}
 AS_SHIPPED = "as shipped"
 
 
-def number(
-    label: str, key: str, value: float | None, step: float | None, change: Callable[..., None], **more: Any
-) -> None:
+def number(label: str, key: str, value: float | None, step: float | None, change: Callable[..., None], **more: Any) -> None:
     """A field for a number. Whole numbers are also sent as floats, since for integers the browser would read 2.5 as 2 and 1e6 as 1."""
     st.session_state[key] = None if value is None else float(min(max(value, -LARGEST), LARGEST))
     step = None if step is None else float(step)
@@ -128,14 +126,7 @@ def _widget(control: Control, key: str, label: str) -> None:
     match control.kind:
         case "integer" | "number":
             step = _step(value) if control.kind == "integer" else None
-            number(
-                label,
-                value=value,
-                step=step,
-                change=more.pop("on_change"),
-                placeholder="none" if control.empty else None,
-                **more,
-            )
+            number(label, value=value, step=step, change=more.pop("on_change"), placeholder="none" if control.empty else None, **more)
         case "switch" | "optional":
             st.toggle(label, **more)
         case "choice":

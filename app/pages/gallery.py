@@ -9,16 +9,10 @@ SORTS = ("newest", "oldest", "largest", "smallest", "most active", "fewest activ
 tab("Architectures of large language models")
 first = st.container()
 title("Architectures of large language models", level=1)
-lead(
-    "Each is built as a real PyTorch model, and all pictures and figures are computed from it. Open one to look inside and change it."
-)
+lead("Each is built as a real PyTorch model, and all pictures and figures are computed from it. Open one to look inside and change it.")
 with st.container(horizontal=True, vertical_alignment="bottom"):
     wanted = st.text_input(
-        "Search",
-        placeholder="DeepSeek, latent attention, sliding window, OpenAI …",
-        key="q",
-        bind="query-params",
-        max_chars=80,
+        "Search", placeholder="DeepSeek, latent attention, sliding window, OpenAI …", key="q", bind="query-params", max_chars=80
     )
     order = st.selectbox("Sort", SORTS, key="sort", bind="query-params", width=190)
     own = st.popover("Open your own", icon=":material/add:", width="content")

@@ -46,9 +46,7 @@ class Column:
         facts = f"logits over {head['shape_out'][-1]:,} tokens"
         pen.box("head", cx, y + 21, 210, 42, KINDS["head"], head["label"], facts, head["explain"])
         y += 42
-        ahead = "mtp" in self.g and any(
-            t.startswith("mtp") for s in ("norm", "merge") if s in self.g for t in self.g[s]
-        )
+        ahead = "mtp" in self.g and any(t.startswith("mtp") for s in ("norm", "merge") if s in self.g for t in self.g[s])
         if ahead:  # it reads the input of the head
             self.ahead(top, y + 9)
         for name in (name for name in ("norm", "merge") if name in self.g):
@@ -150,9 +148,7 @@ class Column:
                 beneath, left = self.g.nodes["beneath"], cx - 136
                 pen.wire([(cx, y + 74), (cx, y + 86), (left, y + 86), (left, y + 66)])
                 facts = f"{beneath['shape_out'][-2]} × {beneath['shape_out'][-1]:,}"
-                pen.box(
-                    "beneath", left, y + 50, 64, 32, KINDS["embedding"], beneath["short"], facts, beneath["explain"]
-                )
+                pen.box("beneath", left, y + 50, 64, 32, KINDS["embedding"], beneath["short"], facts, beneath["explain"])
             pen.box("embedding", cx, y + 50, 186, 32, KINDS["embedding"], embedding["label"], tip=embedding["explain"])
             return y + 66
         right = cx + 112
@@ -292,11 +288,7 @@ class Column:
                     path = [(sx, upper(source)), (sx, out), (side, out), (side, y), (x + 10, y)]
                 else:
                     middle, apart = below + ROW / 2, abs(sx - x) > 1
-                    path = [
-                        (sx if apart else x, upper(source)),
-                        *([(sx, middle), (x, middle)] if apart else []),
-                        (x, below),
-                    ]
+                    path = [(sx if apart else x, upper(source)), *([(sx, middle), (x, middle)] if apart else []), (x, below)]
                 pen.wire(path, cls="stream" if stream else "wire")
         last = rows[-1][0]
         pen.wire([(cx, upper(last)), (cx, top - 6)], head=False, cls="stream")

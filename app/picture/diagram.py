@@ -90,14 +90,7 @@ def opened(
         while node is not None:
             boxes[node] += 1
             node = graph.nodes[node]["parent"]
-    parts.sort(
-        key=lambda part: (
-            not within(selected, part[0]),
-            part[1]["role"] != "experts",
-            -boxes[part[0]],
-            -part[1]["repeat"],
-        )
-    )
+    parts.sort(key=lambda part: (not within(selected, part[0]), part[1]["role"] != "experts", -boxes[part[0]], -part[1]["repeat"]))
     found: dict[str, str] = {}
     for node, data in parts:
         found.setdefault(data["kind"], node)
@@ -138,14 +131,9 @@ def callouts(pen: Pen, model: Column, insets: list[Inset], right: float) -> None
 def layers(graph: nx.DiGraph, pen: Pen, x: float, y: float, width: float) -> float:
     """Every layer as a column of the ribbon, and the pattern in words; returns the lower edge."""
     names = graph.graph["layers"]
-    kinds = {
-        block: [(part["role"], part["reach"] is not None) for part in column.parts(graph, block)]
-        for block in dict.fromkeys(names)
-    }
+    kinds = {block: [(part["role"], part["reach"] is not None) for part in column.parts(graph, block)] for block in dict.fromkeys(names)}
     pen.text(x, y + 12, "Layers", "b")
-    count = (
-        f"{len(names)} layer{'s' if len(names) > 1 else ''}, {len(kinds)} kind{'s' if len(kinds) > 1 else ''} of block"
-    )
+    count = f"{len(names)} layer{'s' if len(names) > 1 else ''}, {len(kinds)} kind{'s' if len(kinds) > 1 else ''} of block"
     pen.text(x + width, y + 12, count, "l e")
     tips = [f"layer {i}: {graph.nodes[name]['label']}" for i, name in enumerate(names)]
     ribbon(pen, [kinds[name] for name in names], x, y + 22, width, 30, tips, names)

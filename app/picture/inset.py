@@ -98,10 +98,7 @@ class Inset:
 
     def label(self, data: dict) -> tuple[str, str]:
         """A box's name and the size of its tensor, on two lines if there is little room."""
-        name, size = (
-            data["path"].rsplit(".", 1)[-1],
-            " × ".join(f"{n:,}" for n in data["shape_out"][2:] if isinstance(n, int)),
-        )
+        name, size = (data["path"].rsplit(".", 1)[-1], " × ".join(f"{n:,}" for n in data["shape_out"][2:] if isinstance(n, int)))
         match data["kind"]:
             case "linear":
                 words, size, join = name, data["label"].removeprefix("Linear "), " · "
@@ -111,9 +108,7 @@ class Inset:
                 own = name.removesuffix("cache").removesuffix("_").replace("_", " ")
                 own = {"k": "key", "v": "value"}.get(own, own)
                 words, join = (
-                    f"{own} cache".strip()
-                    if data["kind"] == "cache"
-                    else f"another layer's {own}" + "s" * (not own.endswith("s")),
+                    f"{own} cache".strip() if data["kind"] == "cache" else f"another layer's {own}" + "s" * (not own.endswith("s")),
                     " ",
                 )
             case _:

@@ -36,9 +36,7 @@ class Layout:
 
 
 @lru_cache(maxsize=256)  # most edits do not change most insets
-def layered(
-    sizes: tuple[tuple[str, float, float], ...], edges: tuple[tuple[str, str], ...], room: float = inf
-) -> Layout:
+def layered(sizes: tuple[tuple[str, float, float], ...], edges: tuple[tuple[str, str], ...], room: float = inf) -> Layout:
     """Lay out an acyclic graph of boxes (key, width, height) bottom-up: each edge goes from its source up to its target.
 
     Ranks that are wider than `room` are staggered: every second box is moved one rank lower."""
@@ -135,9 +133,7 @@ def _place(layout: Layout) -> None:
     links = _links(layout)
     leaves, enters = Counter(a for a, _ in links), Counter(b for _, b in links)
     for a, b in links:
-        pull = (
-            8 if leaves[a] == enters[b] == 1 else 1
-        )  # edges of a chain have the largest weight, so that it is a straight line
+        pull = 8 if leaves[a] == enters[b] == 1 else 1  # edges of a chain have the largest weight, so that it is a straight line
         near.setdefault(a, []).extend([b] * pull)
         near.setdefault(b, []).extend([a] * pull)
     for rank in layout.order:

@@ -86,9 +86,7 @@ class Pen:
                 f'L{back[0] - side[0]:.1f} {back[1] - side[1]:.1f}Z"/>'
             )
 
-    def box(
-        self, node: str, x: float, y: float, w: float, h: float, look: Look, label: str, facts: str = "", tip: str = ""
-    ) -> None:
+    def box(self, node: str, x: float, y: float, w: float, h: float, look: Look, label: str, facts: str = "", tip: str = "") -> None:
         """A labelled box centred at x, y; a click on it selects the node."""
         self.out.append(
             f'<g{self._on(node)} data-node="{escape(node)}" tabindex="0" role="button" aria-label="{escape(label)}">'
@@ -125,9 +123,7 @@ class Pen:
     def bar(self, x: float, y: float, w: float, h: float, fill: str, tip: str = "") -> None:
         """A filled rectangle of a chart."""
         inside = f"><title>{escape(tip)}</title></rect>" if tip else "/>"
-        self.out.append(
-            f'<rect x="{x:.2f}" y="{y:.2f}" width="{w:.2f}" height="{h:.2f}" style="fill:var(--{fill})"{inside}'
-        )
+        self.out.append(f'<rect x="{x:.2f}" y="{y:.2f}" width="{w:.2f}" height="{h:.2f}" style="fill:var(--{fill})"{inside}')
 
     def _on(self, node: str) -> str:
         return ' class="on"' if node and node == self.selected else ""

@@ -12,14 +12,7 @@ Layer = Sequence[tuple[str, bool]]
 
 
 def ribbon(
-    pen: Pen,
-    layers: Sequence[Layer],
-    x: float,
-    y: float,
-    width: float,
-    height: float,
-    tips: Sequence[str] = (),
-    nodes: Sequence[str] = (),
+    pen: Pen, layers: Sequence[Layer], x: float, y: float, width: float, height: float, tips: Sequence[str] = (), nodes: Sequence[str] = ()
 ) -> None:
     """Draw the layers side by side; a limited attention span is a shorter bar. A click on a layer selects its node."""
     step, half = width / len(layers), height / 2

@@ -44,9 +44,7 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
     if family is None:
         if model_type in other_files.KINDS or plain.get("is_encoder_decoder") is True:
             kind = other_files.KINDS.get(model_type, other_files.KINDS["t5"])
-            raise Unsupported(
-                f"model_type: {shown(model_type)} is not supported: it is {kind}; Strata reads only decoders"
-            )
+            raise Unsupported(f"model_type: {shown(model_type)} is not supported: it is {kind}; Strata reads only decoders")
         near = difflib.get_close_matches(model_type[:64], BY_TYPE, 3, cutoff=0.75) or ["llama", "qwen3", "deepseek_v3"]
         raise Unsupported(
             f"model_type: {shown(model_type)} is not one that Strata reads yet; it reads {len(BY_TYPE)}, among them {', '.join(near)}"
@@ -60,15 +58,8 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
     multimodal.said_twice(reader, value, lambda raw: _read(family, Config(raw), model_type))
     reader.finish(value)
     label = reader.raw.get("_name_or_path")
-    label = (
-        (label if isinstance(label, str) and label.isprintable() and label else model_type)
-        .rstrip("/")
-        .split("/")[-1][:64]
-    )
-    slug = (
-        "".join(c if c.isascii() and c.isalnum() or c in "._-" else "-" for c in label.lower()).strip("._-")
-        or "imported"
-    )
+    label = (label if isinstance(label, str) and label.isprintable() and label else model_type).rstrip("/").split("/")[-1][:64]
+    slug = "".join(c if c.isascii() and c.isalnum() or c in "._-" else "-" for c in label.lower()).strip("._-") or "imported"
     meta = {"name": slug, "title": label or "Imported", "family": model_type, "model_type": model_type}
     given = config.get("strata")
     if isinstance(given, Mapping):  # written by `to_hf`: metadata of the model, never its architecture
@@ -193,9 +184,7 @@ def to_hf(arch: Architecture) -> dict:
                 return config | said | {"strata": _metadata(arch)}
         except Unsupported:
             continue
-    raise Unsupported(
-        f"{arch.title}: no known config.json can represent this architecture; export it as JSON or YAML instead"
-    )
+    raise Unsupported(f"{arch.title}: no known config.json can represent this architecture; export it as JSON or YAML instead")
 
 
 def load_weights(model: Model | Ahead, tensors: Mapping[str, Tensor]) -> None:
@@ -209,12 +198,7 @@ def load_weights(model: Model | Ahead, tensors: Mapping[str, Tensor]) -> None:
     if isinstance(model, Ahead):  # only the multi-token-prediction modules
         own = {plain: name for plain, name in names.items() if ahead(plain, arch)}
         repeated = {name for _, name in mtp.copies(family, arch)}
-        fill(
-            model,
-            Reader(tensors, own),
-            mtp.sources(family, arch),
-            lambda name: name in repeated or family.ignored(name),
-        )
+        fill(model, Reader(tensors, own), mtp.sources(family, arch), lambda name: name in repeated or family.ignored(name))
         return
     own = {plain: name for plain, name in names.items() if not ahead(plain, arch)}
     fill(model, Reader(tensors, own), family.sources(arch), family.ignored)

@@ -35,9 +35,7 @@ from .softmax import ALL, OptionalGate, Scores, Sight, key_positions, masked_sof
 class QKNorm(Spec):
     """Queries and keys are normalised before the scores (arXiv:2010.04245), which keeps the scores small."""
 
-    across: Literal["head", "heads"] = Field(
-        "head", description="Normalise each head alone, or the channels of all heads together"
-    )
+    across: Literal["head", "heads"] = Field("head", description="Normalise each head alone, or the channels of all heads together")
     after_position: bool = Field(False, description="Normalise after the rotary embedding, not before it")
     own: bool = Field(False, description="Each head has its own norm weights (Command R+, StableLM 2)")
     norm: Norm | None = Field(None, description="Norm of queries and keys; the part's norm if empty")
@@ -62,9 +60,7 @@ class Attention(Mixer):
 
     kind: Literal["attention"] = "attention"
     heads: Heads = Field(description="Query heads", examples=[32])
-    kv_heads: Heads = Field(
-        description="Key and value heads: a divisor of the query heads, from 1 to all of them", examples=[8]
-    )
+    kv_heads: Heads = Field(description="Key and value heads: a divisor of the query heads, from 1 to all of them", examples=[8])
     head_dim: HeadDim = Field(description="Channels of a query or key head", examples=[128])
     v_head_dim: HeadDim | None = Field(None, description="Channels of a value head; head_dim if empty")
     sight: Sight = Field(ALL, description="Attention mask: which tokens a query sees")
@@ -79,13 +75,9 @@ class Attention(Mixer):
     value_scale: Positive = Field(1.0, description="Factor on the values (MiMo)")
     in_scale: Positive = Field(1.0, description="The input is multiplied by this (Falcon H1)")
     out_scale: Positive = Field(1.0, description="Factor on the output")
-    shared_kv: bool = Field(
-        False, description="Uses the key projection as the value, before norm and position (Gemma 4)"
-    )
+    shared_kv: bool = Field(False, description="Uses the key projection as the value, before norm and position (Gemma 4)")
     cache_from: str | None = Field(
-        None,
-        max_length=64,
-        description="Part whose key-value cache in the nearest earlier layer is read, or `previous`",
+        None, max_length=64, description="Part whose key-value cache in the nearest earlier layer is read, or `previous`"
     )
     norm: Inherited[Norm] = OF_MODEL
     position: Inherited[Position] = OF_MODEL
@@ -133,8 +125,7 @@ class Attention(Mixer):
     def reads(self, d_model: int) -> tuple[Read, ...]:
         borrowed = {"k_cache": self.head_dim, "v_cache": self.v_dim} if self.cache_from else {}
         return *super().reads(d_model), *(
-            Read(name, self.cache_from or "", (self.kv_heads, dim), name, "cache_from")
-            for name, dim in borrowed.items()
+            Read(name, self.cache_from or "", (self.kv_heads, dim), name, "cache_from") for name, dim in borrowed.items()
         )
 
     def lends(self, d_model: int) -> dict[str, Shape]:
@@ -180,9 +171,7 @@ class Attention(Mixer):
 
     def explain(self, d_model: int) -> str:
         per = self.heads // self.kv_heads
-        shared = (
-            "each with its own key and value" if per == 1 else f"{per} to each of {self.kv_heads} key and value heads"
-        )
+        shared = "each with its own key and value" if per == 1 else f"{per} to each of {self.kv_heads} key and value heads"
         words = f"{self.heads} query heads of {self.head_dim} channels, {shared}. "
         words += self.sight.explain(keeps=not self.cache_from)
         if self.cache_from:

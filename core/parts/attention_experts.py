@@ -50,9 +50,7 @@ class AttentionExperts(Mixer):
     @property
     def chosen(self) -> Attention:
         """The attention of one token's experts: K query heads to each key."""
-        return Attention(
-            heads=self.top_k * self.heads, kv_heads=self.heads, head_dim=self.head_dim, position=self.position
-        )
+        return Attention(heads=self.top_k * self.heads, kv_heads=self.heads, head_dim=self.head_dim, position=self.position)
 
     def build(self, d_model: int) -> nn.Module:
         return AttentionExpertsModule(self, d_model)

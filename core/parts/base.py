@@ -85,9 +85,7 @@ class Spec(BaseModel):
         """The channels of all heads together stay below the limit at which the size of a tensor of many tokens overflows."""
         heads = {name: getattr(self, name) or 0 for name in _marked(type(self), "heads")}
         dims = {name: getattr(self, name) or 0 for name in _marked(type(self), "of a head")}
-        check_channels(
-            max(heads, key=heads.__getitem__, default=""), max(heads.values(), default=0), sum(dims.values())
-        )
+        check_channels(max(heads, key=heads.__getitem__, default=""), max(heads.values(), default=0), sum(dims.values()))
         return self
 
     @model_serializer(mode="wrap")
@@ -159,9 +157,7 @@ class Part(Spec):
 
     kind: str
     tied: bool = Field(False, description="All layers with this part share one set of weights")
-    sets: Annotated[int, Field(ge=1, le=1_024)] = Field(
-        1, description="Sets of weights of a tied part, which its layers use in turn"
-    )
+    sets: Annotated[int, Field(ge=1, le=1_024)] = Field(1, description="Sets of weights of a tied part, which its layers use in turn")
 
     @model_validator(mode="after")
     def _in_turn(self):
@@ -187,9 +183,7 @@ class Part(Spec):
     def inherit(self, norm: "Spec", position: "Spec", vocab_size: int) -> Self:
         """This part with the model's norm and position if it has none of its own, and with the model's vocabulary size if it
         looks tokens up."""
-        given = {"norm": norm, "position": position} | (
-            {"vocab_size": vocab_size} if "tokens" in self.beside(1, 1, 1) else {}
-        )
+        given = {"norm": norm, "position": position} | ({"vocab_size": vocab_size} if "tokens" in self.beside(1, 1, 1) else {})
         missing = {k: v for k, v in given.items() if k in type(self).model_fields and getattr(self, k) is None}
         return self.model_copy(update=missing) if missing else self
 
@@ -516,9 +510,7 @@ def _marked(cls: type[Spec], mark: str) -> tuple[str, ...]:
 def check_channels(field: str, many: int, each: int) -> None:
     """Raise ValueError if `many` heads or streams of `each` channels have more than MOST_CHANNELS channels."""
     if many * each > MOST_CHANNELS:
-        raise ValueError(
-            f"{field}: {many:,} × {each:,} channels are {many * each:,} in total; give at most {MOST_CHANNELS:,}"
-        )
+        raise ValueError(f"{field}: {many:,} × {each:,} channels are {many * each:,} in total; give at most {MOST_CHANNELS:,}")
 
 
 def check_groups(field: str, whole: int, what: str, groups: int) -> None:

@@ -24,9 +24,7 @@ class BestKeyIndexer(BlockIndexer):
     @model_validator(mode="after")
     def _few(self):
         if self.local_blocks > self.top_blocks:
-            raise ValueError(
-                f"local_blocks: {self.local_blocks} is more than top_blocks; give at most {self.top_blocks}"
-            )
+            raise ValueError(f"local_blocks: {self.local_blocks} is more than top_blocks; give at most {self.top_blocks}")
         return self
 
 

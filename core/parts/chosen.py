@@ -61,11 +61,7 @@ class ChosenBlocksAttention(Attention):
 
     def flops(self, d_model: int, new: int, past: int) -> Flops:
         i, n = self.indexer.heads, self.indexer.dim
-        indexer = Flops(
-            index_q=2 * new * d_model * i * n,
-            index_k=2 * new * d_model * n,
-            indexer=2 * i * n * self.index_pairs(new, past),
-        )
+        indexer = Flops(index_q=2 * new * d_model * i * n, index_k=2 * new * d_model * n, indexer=2 * i * n * self.index_pairs(new, past))
         return Flops(super().flops(d_model, new, past) | indexer)
 
     def facts(self) -> Iterator[str]:
@@ -131,9 +127,7 @@ class LightningIndexer(Box):
         scores = F.relu(torch.einsum("btid,bsd->btis", q.float(), k.float()) * self.dim**-0.5)  # (B, T, I, S)
         weights = weights.float() * self.heads**-0.5
         total = (weights.unsqueeze(-2) @ scores).squeeze(-2)  # (B, T, S)
-        best = ordered(total.masked_fill(~whole(positions, k.shape[1], self.ratio), -torch.inf)).indices[
-            ..., : self.top_k
-        ]
+        best = ordered(total.masked_fill(~whole(positions, k.shape[1], self.ratio), -torch.inf)).indices[..., : self.top_k]
         return best[..., torch.arange(self.top_k, device=best.device).clamp(max=best.shape[-1] - 1)]
 
     def outline(self, q: Tensor, k: Tensor, weights: Tensor, positions: Tensor) -> Tensor:
@@ -144,9 +138,7 @@ def check_pooled(position: Position, head_dim: int) -> None:
     """Raise ValueError if the rotation of pooled keys, which are computed once and cached, is not possible."""
     check_turned(position, head_dim)
     if isinstance(getattr(position, "scaling", None), Dynamic | LongRope):
-        raise ValueError(
-            "position.scaling: pooled keys are rotated once; give a scaling that does not change with the text's length"
-        )
+        raise ValueError("position.scaling: pooled keys are rotated once; give a scaling that does not change with the text's length")
 
 
 def ordered(worth: Tensor) -> torch.return_types.sort:

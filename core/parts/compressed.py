@@ -70,9 +70,7 @@ class CompressedAttention(Mixer):
     def _consistent(self):
         check_groups("out_groups", self.heads, "heads", self.out_groups)
         if self.rope_dim > self.head_dim:
-            raise ValueError(
-                f"rope_dim: {self.rope_dim} is more than the {self.head_dim} channels of a head; give at most {self.head_dim}"
-            )
+            raise ValueError(f"rope_dim: {self.rope_dim} is more than the {self.head_dim} channels of a head; give at most {self.head_dim}")
         if self.ratio is None and (self.indexer or self.overlap):
             raise ValueError("ratio: it is empty, so there are no entries for the indexer or the overlap; give a ratio")
         if self.indexer and self.indexer.dim < self.rope_dim:
@@ -137,9 +135,7 @@ class CompressedAttention(Mixer):
         if self.ratio:
             flops |= dict.fromkeys(("compress.kv", "compress.gate"), 2 * new * d_model * wide * d)
             if index := self.indexer:
-                compress = dict.fromkeys(
-                    ("index_compress.kv", "index_compress.gate"), 2 * new * d_model * wide * index.dim
-                )
+                compress = dict.fromkeys(("index_compress.kv", "index_compress.gate"), 2 * new * d_model * wide * index.dim)
                 flops |= compress
                 flops["index_q"] = 2 * new * self.q_rank * index.heads * index.dim
                 flops["index_weights"] = 2 * new * d_model * index.heads
@@ -185,9 +181,7 @@ class CompressedAttention(Mixer):
         elif self.ratio:
             words += "Each token attends to all of them. "
         given = f"each of {self.out_groups} groups of heads" if self.out_groups > 1 else "all heads"
-        return (
-            words + f"The output of {given} is compressed to {self.out_rank:,} channels before the output projection."
-        )
+        return words + f"The output of {given} is compressed to {self.out_rank:,} channels before the output projection."
 
     def checklist(self, d_model: int) -> Iterator[str]:
         yield f"Keys are also the values: the last {self.rope_dim} channels of the output are rotated back by the query's position."
@@ -283,9 +277,7 @@ class Pool(Box):
         super().__init__()
         self.ratio, self.dim, self.sides = ratio, dim, 2 if part.overlap else 1
         self.bias = nn.Parameter(torch.zeros(ratio, self.sides * dim))
-        self.explain = (
-            f"Of {part.span} tokens one entry, for every {ratio}: in each channel a softmax weighs the tokens."
-        )
+        self.explain = f"Of {part.span} tokens one entry, for every {ratio}: in each channel a softmax weighs the tokens."
 
     def forward(self, x: Tensor, before: Tensor, past: int) -> tuple[Tensor, Tensor]:
         """(B, T, 2 wide), (B, span, 2 wide) -> the entries that are complete now (B, E, dim), and the last `span` tokens."""
@@ -297,9 +289,7 @@ class Pool(Box):
         first = past // self.ratio
         tokens = x[:, (first + 1) * self.ratio - past :].unfold(1, span, self.ratio)  # (B, E, 2 wide, span)
         tokens = tokens.unflatten(2, (2, self.sides, self.dim)).unflatten(-1, (self.sides, self.ratio))
-        tokens = tokens.diagonal(
-            dim1=3, dim2=5
-        )  # (B, E, 2, dim, ratio, sides): the tokens before give their first half
+        tokens = tokens.diagonal(dim1=3, dim2=5)  # (B, E, 2, dim, ratio, sides): the tokens before give their first half
         values, logits = tokens[:, :, 0], tokens[:, :, 1].float()
         logits = logits + self.bias.float().unflatten(1, (self.sides, self.dim)).permute(2, 0, 1)
         if self.sides == 2 and first == 0:  # nothing is before the first entry
@@ -329,9 +319,7 @@ class CompressedCore(Box):
         self.part = part
         self.sinks = nn.Parameter(torch.zeros(part.heads))
 
-    def forward(
-        self, q: Tensor, kv: Tensor, entries: Tensor | None, positions: Tensor, chosen: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, q: Tensor, kv: Tensor, entries: Tensor | None, positions: Tensor, chosen: Tensor | None = None) -> Tensor:
         """(B, T, H, D), (B, S, D), (B, E, D), (T,), (B, T, K) -> (B, T, H, D)."""
         keys = kv if entries is None else torch.cat((kv, entries), dim=1)  # (B, S + E, D)
         scores = torch.einsum("bthd,bsd->bhts", q, keys) * self.part.head_dim**-0.5  # (B, H, T, S + E)
@@ -345,9 +333,7 @@ class CompressedCore(Box):
         weights = masked_softmax(scores, seen, self.sinks).to(kv.dtype)
         return torch.einsum("bhts,bsd->bthd", weights, keys)
 
-    def outline(
-        self, q: Tensor, kv: Tensor, entries: Tensor | None, positions: Tensor, chosen: Tensor | None = None
-    ) -> Tensor:
+    def outline(self, q: Tensor, kv: Tensor, entries: Tensor | None, positions: Tensor, chosen: Tensor | None = None) -> Tensor:
         return torch.empty_like(q)
 
 

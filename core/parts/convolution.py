@@ -23,9 +23,7 @@ class CausalConvolution(Box):
 
     box = "convolution"
 
-    def __init__(
-        self, channels: int, kernel: int, bias: bool = False, activation: str | None = None, dilation: int = 1
-    ):
+    def __init__(self, channels: int, kernel: int, bias: bool = False, activation: str | None = None, dilation: int = 1):
         super().__init__()
         self.kernel, self.activation, self.dilation = kernel, activation, dilation
         weight = torch.empty(channels, 1, kernel)
@@ -69,11 +67,7 @@ class ShortConvolution(Recurrence):
         return {"inputs": (self.kernel - 1, d_model)}
 
     def flops(self, d_model: int, new: int, past: int) -> Flops:
-        flops = {
-            "project": 6 * new * d_model**2,
-            "convolve": 2 * new * d_model * self.kernel,
-            "o": 2 * new * d_model**2,
-        }
+        flops = {"project": 6 * new * d_model**2, "convolve": 2 * new * d_model * self.kernel, "o": 2 * new * d_model**2}
         return Flops(flops)
 
     def shrink(self, scale: float) -> Self:

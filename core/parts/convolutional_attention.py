@@ -138,13 +138,7 @@ class ConvolutionalAttentionModule(nn.Module):
         self.rotary = part.position.rotary(part.head_dim)
         self.k_cache, self.v_cache = Keep(part.reach), Keep(part.reach)
         self.core = CausalAttention(
-            Attention(
-                heads=part.heads,
-                kv_heads=part.kv_heads,
-                head_dim=part.head_dim,
-                sight=part.sight,
-                position=part.position,
-            )
+            Attention(heads=part.heads, kv_heads=part.kv_heads, head_dim=part.head_dim, sight=part.sight, position=part.position)
         )
         self.o = Linear(wide, d_model, part.bias)
 

@@ -48,10 +48,7 @@ class GatedDeltaNet(Recurrence):
     in_float32 = ("memory",)
 
     def state(self, d_model: int) -> dict[str, Shape]:
-        return {
-            "inputs": (self.kernel - 1, self.channels),
-            "memory": (self.heads, self.key_dim, self.value_dim),
-        }
+        return {"inputs": (self.kernel - 1, self.channels), "memory": (self.heads, self.key_dim, self.value_dim)}
 
     def flops(self, d_model: int, new: int, past: int) -> Flops:
         wide = self.heads * self.value_dim
@@ -67,9 +64,7 @@ class GatedDeltaNet(Recurrence):
 
     def shrink(self, scale: float) -> Self:
         groups = min(self.key_heads, 2)
-        return self.model_copy(
-            update={"heads": self.heads // self.key_heads * groups, "key_heads": groups, "key_dim": 16, "value_dim": 16}
-        )
+        return self.model_copy(update={"heads": self.heads // self.key_heads * groups, "key_heads": groups, "key_dim": 16, "value_dim": 16})
 
     def facts(self) -> Iterator[str]:
         yield f"{self.heads} heads · {self.key_dim} × {self.value_dim} each"
@@ -136,9 +131,7 @@ class DeltaRule(Box):
         self.A_log = nn.Parameter(torch.zeros(heads))
         self.dt_bias = nn.Parameter(torch.ones(heads))
 
-    def forward(
-        self, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, decay: Tensor, state: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, decay: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, G, K) twice, (B, T, H, V), (B, T, H) twice, (B, H, K, V) -> (B, T, H, V) and the state after."""
         each = v.shape[2] // q.shape[2]
         q = unit(q).repeat_interleave(each, dim=2) * q.shape[-1] ** -0.5  # (B, T, H, K)
@@ -147,9 +140,7 @@ class DeltaRule(Box):
         fade = torch.exp(-self.A_log.float().exp() * F.softplus(decay.float() + self.dt_bias))  # (B, T, H)
         return delta_rule(q, k, v, beta, fade[..., None], state)
 
-    def outline(
-        self, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, decay: Tensor, state: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def outline(self, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, decay: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         return v.new_empty(v.shape), state
 
 

@@ -9,22 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .attention import shrunk_dim
-from .base import (
-    OF_MODEL,
-    Box,
-    Flops,
-    HeadDim,
-    Heads,
-    Inherited,
-    Keep,
-    Linear,
-    Mixer,
-    Read,
-    Shape,
-    causal_pairs,
-    check_groups,
-    normal,
-)
+from .base import OF_MODEL, Box, Flops, HeadDim, Heads, Inherited, Keep, Linear, Mixer, Read, Shape, causal_pairs, check_groups, normal
 from .norm import Norm, RMSNorm
 from .position import Position, Rope, check_turned
 from .softmax import ALL, masked_softmax

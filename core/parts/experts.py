@@ -37,9 +37,7 @@ from .router import Count, Router, RouterModule
 class Shared(Spec):
     """A feed-forward network that every token passes, in addition to its routed experts."""
 
-    d_ff: Width = Field(
-        description="Hidden size; several shared experts form one network of their summed width", examples=[1024]
-    )
+    d_ff: Width = Field(description="Hidden size; several shared experts form one network of their summed width", examples=[1024])
     count: Count = Field(1, description="Shared experts that this width holds")
     gate: bool = Field(False, description="Multiplies its output by a sigmoid gate (Qwen 2)")
     scored: bool = Field(False, description="The router also scores and weights each shared expert (Inkling)")
@@ -75,33 +73,25 @@ class Experts(Activated, Part):
     out_bias: bool = Field(False, description="A bias on the sum of the routed experts (JetMoE)")
     router: Router = Field(Router(), description="How experts are chosen and weighted")
     shared: Shared | None = Field(None, description="A feed-forward network that every token passes")
-    weigh: Literal["after", "before"] = Field(
-        "after", description="Routing weights multiply an expert's output, or its input (Llama 4)"
-    )
+    weigh: Literal["after", "before"] = Field("after", description="Routing weights multiply an expert's output, or its input (Llama 4)")
     latent: Width | None = Field(
         None, description="Routed experts work on a projection of the stream to this many channels (Nemotron 3 Super)"
     )
-    branch_norms: bool = Field(
-        False, description="Routed experts and shared network each have an input and an output norm (Gemma 4)"
+    branch_norms: bool = Field(False, description="Routed experts and shared network each have an input and an output norm (Gemma 4)")
+    vocab_size: Annotated[Inherited[Vocabulary], Field(description="Rows of a hashed router's table; the model's vocabulary if empty")] = (
+        OF_MODEL
     )
-    vocab_size: Annotated[
-        Inherited[Vocabulary], Field(description="Rows of a hashed router's table; the model's vocabulary if empty")
-    ] = OF_MODEL
     norm: Inherited[PartNorm] = OF_MODEL
 
     @model_validator(mode="after")
     def _consistent(self):
         r = self.router
         if self.activation == "xielu":
-            raise ValueError(
-                "activation: xielu has learned slopes per layer, which experts do not support; give another activation"
-            )
+            raise ValueError("activation: xielu has learned slopes per layer, which experts do not support; give another activation")
         if self.branch_norms or r.hidden:
             check_plain("branch_norms" if self.branch_norms else "router.hidden", self.norm)
         if self.shared and self.scored and (r.over != "all" or r.expert_scale or self.shared.d_ff % self.scored):
-            raise ValueError(
-                "shared.scored: give a d_ff that its count divides, router.over all, and no router.expert_scale"
-            )
+            raise ValueError("shared.scored: give a d_ff that its count divides, router.over all, and no router.expert_scale")
         if self.skip and not self.zero:
             raise ValueError("skip: there are no zero-computation experts; give zero")
         if self.zero and self.latent:
@@ -116,9 +106,7 @@ class Experts(Activated, Part):
                 f"give 1 to {within}"
             )
         if r.each_group and self.top_k % r.groups:
-            raise ValueError(
-                f"top_k: {self.top_k} experts cannot be split evenly over {r.groups} groups; give a multiple of {r.groups}"
-            )
+            raise ValueError(f"top_k: {self.top_k} experts cannot be split evenly over {r.groups} groups; give a multiple of {r.groups}")
         if r.groups > 1 and r.group_score == "top2" and self.choices // r.groups < 2:
             raise ValueError("router.group_score: groups of one expert have no best two; give max")
         return self
@@ -180,16 +168,9 @@ class Experts(Activated, Part):
 
     def shrink(self, scale: float) -> Self:
         equal = 8 * max(1, self.scored)  # a width that divides into this many experts
-        shared = self.shared and self.shared.model_copy(
-            update={"d_ff": scaled(self.shared.d_ff, scale, multiple=equal)}
-        )
+        shared = self.shared and self.shared.model_copy(update={"d_ff": scaled(self.shared.d_ff, scale, multiple=equal)})
         latent = self.latent and scaled(self.latent, scale)
-        small = {
-            "d_ff": scaled(self.d_ff, scale),
-            "shared": shared,
-            "latent": latent,
-            "vocab_size": None,
-        }
+        small = {"d_ff": scaled(self.d_ff, scale), "shared": shared, "latent": latent, "vocab_size": None}
         return self.model_copy(update=small)
 
     def facts(self):

@@ -23,14 +23,7 @@ PLAIN: dict[str, Callable[[Tensor], Tensor]] = {
     "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
 }
 Plain = Literal["relu", "relu2", "gelu", "gelu_tanh", "silu"]
-GATED = {
-    "reglu": "relu",
-    "reglu2": "relu2",
-    "geglu": "gelu",
-    "geglu_tanh": "gelu_tanh",
-    "swiglu": "silu",
-    "quick_geglu": "quick_gelu",
-}
+GATED = {"reglu": "relu", "reglu2": "relu2", "geglu": "gelu", "geglu_tanh": "gelu_tanh", "swiglu": "silu", "quick_geglu": "quick_gelu"}
 Activation = Literal[
     "relu",
     "relu2",
@@ -67,9 +60,7 @@ class Activated(Spec):
     activation: Activation = Field("swiglu", description="Activation function; the -glu kinds multiply two projections")
     clamp: Positive = Field(7.0, description="Limit at which clamped_swiglu and capped_swiglu clamp")
     swish_slope: Positive = Field(1.702, description="Slope of clamped_swiglu's swish")
-    limit: Positive | None = Field(
-        None, description="Clamps the gate to at most this and the up projection to ± this (DeepSeek-V4)"
-    )
+    limit: Positive | None = Field(None, description="Clamps the gate to at most this and the up projection to ± this (DeepSeek-V4)")
     gate_scale: Positive = Field(1.0, description="Factor on the gate before its activation (Falcon H1)")
 
     @property
@@ -232,9 +223,7 @@ class Activate(Box):
         super().__init__()
         self.part = part
         self.label = NAMES[part.activation]
-        self.explain = f"{self.label}, element by element" + (
-            ": one projection gates the other." if part.gated else "."
-        )
+        self.explain = f"{self.label}, element by element" + (": one projection gates the other." if part.gated else ".")
 
     def forward(self, up: Tensor, gate: Tensor | None = None) -> Tensor:
         return self.part.activate(up, gate)

@@ -44,9 +44,7 @@ class GatedMerge(Box):
 
     box = "read"
     label = "Gate streams"
-    explain = (
-        "The mean of the normalised streams, each channel times a gate computed from all of them through a low rank."
-    )
+    explain = "The mean of the normalised streams, each channel times a gate computed from all of them through a low rank."
 
     def __init__(self, residual: GatedStreams, d_model: int):
         super().__init__()

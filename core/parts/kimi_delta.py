@@ -27,9 +27,7 @@ class KimiDelta(Recurrence):
     heads: Heads = Field(description="Heads, each with its own state", examples=[32])
     head_dim: HeadDim = Field(description="Channels of a query, key or value head", examples=[128])
     whole: bool = Field(False, description="Decay and output gate are full-rank projections (Ling 3.0)")
-    floor: Floor | None = Field(
-        None, description="Lowest log decay, reached by a sigmoid instead of a softplus (Ling 3.0)"
-    )
+    floor: Floor | None = Field(None, description="Lowest log decay, reached by a sigmoid instead of a softplus (Ling 3.0)")
     kernel: Kernel = Field(4, description="Kernel size of the convolution on queries, keys and values")
     activation: Plain = Field("silu", description="Activation after the convolution")
     norm: Inherited[Norm] = OF_MODEL
@@ -110,9 +108,7 @@ class KimiDeltaModule(nn.Module):
         qkv, last = self.convolve(qkv, self.inputs.before(qkv))
         self.inputs(last)
         q, k, v = (t.unflatten(-1, (part.heads, part.head_dim)) for t in qkv.chunk(3, dim=-1))  # (B, T, H, D) each
-        decay = self.decay(x if self.decay_down is None else self.decay_down(x)).unflatten(
-            -1, (part.heads, part.head_dim)
-        )
+        decay = self.decay(x if self.decay_down is None else self.decay_down(x)).unflatten(-1, (part.heads, part.head_dim))
         y, after = self.rule(q, k, v, self.beta(x), decay, self.memory.before(v))
         self.memory(after)
         gate = self.gate(x if self.gate_down is None else self.gate_down(x))  # (B, T, H D)
@@ -135,9 +131,7 @@ class ChannelDeltaRule(Box):
         self.A_log = nn.Parameter(torch.zeros(part.heads))
         self.dt_bias = nn.Parameter(torch.ones(part.wide))
 
-    def forward(
-        self, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, decay: Tensor, state: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, decay: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, H, D) three times, (B, T, H), (B, T, H, D), (B, H, D, D) -> (B, T, H, D) and the state after."""
         q, k = unit(q) * q.shape[-1] ** -0.5, unit(k)  # (B, T, H, D)
         pace = self.A_log.float().exp()[:, None]  # (H, 1)
@@ -145,7 +139,5 @@ class ChannelDeltaRule(Box):
         fade = -pace * F.softplus(decay) if self.floor is None else self.floor * torch.sigmoid(pace * decay)
         return delta_rule(q, k, v, torch.sigmoid(beta), fade.exp(), state)
 
-    def outline(
-        self, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, decay: Tensor, state: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def outline(self, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, decay: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         return v.new_empty(v.shape), state

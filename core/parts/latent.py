@@ -27,24 +27,18 @@ class LatentAttention(Mixer):
     title = "Multi-head latent attention"
 
     kind: Literal["latent_attention"]
-    heads: Heads = Field(
-        description="Query heads; each has its own key and value, projected up from the latent", examples=[32]
-    )
+    heads: Heads = Field(description="Query heads; each has its own key and value, projected up from the latent", examples=[32])
     kv_rank: Rank = Field(description="Rank of the latent that is cached for each token", examples=[512])
     q_rank: Rank | None = Field(None, description="Rank of the query projection; full rank if empty")
     nope_dim: HeadDim = Field(description="Channels of a query or key head without rotary embedding", examples=[128])
-    rope_dim: HeadDim = Field(
-        description="Rotary channels of a query head, and of the one shared rotary key", examples=[64]
-    )
+    rope_dim: HeadDim = Field(description="Rotary channels of a query head, and of the one shared rotary key", examples=[64])
     v_dim: HeadDim = Field(description="Channels of a value head", examples=[128])
     bias: bool = Field(False, description="Biases on the down projections and on the output projection")
     sight: Sight = Field(ALL, description="Attention mask: which tokens a query sees")
     scores: Scores = Field(Scores(), description="Changes to the attention scores before the softmax")
     gate: OptionalGate = Field(None, description="Multiplies the output by a gate computed from the input")
     rank_norm: Norm = Field(RMSNorm(eps=1e-6), description="Norm on the compressed queries and on the latent")
-    scaled_ranks: bool = Field(
-        False, description="Multiplies compressed queries and latent by sqrt(d_model / rank) (LongCat)"
-    )
+    scaled_ranks: bool = Field(False, description="Multiplies compressed queries and latent by sqrt(d_model / rank) (LongCat)")
     key_norm: bool = Field(False, description="Normalises the rotary key before its rotation (dots3)")
     position: Inherited[Position] = OF_MODEL
     norm: Inherited[PartNorm] = OF_MODEL

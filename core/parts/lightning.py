@@ -30,9 +30,7 @@ class LightningAttention(Recurrence):
         NoPosition(), description="Rotary embedding of queries and keys, independent of the model's"
     )
     scaled: bool = Field(False, description="Divides queries by sqrt(head_dim)")
-    full_at: Literal[0, 1] = Field(
-        0, description="First layer, 0 or 1, with ALiBi's full slopes; later layers have smaller ones"
-    )
+    full_at: Literal[0, 1] = Field(0, description="First layer, 0 or 1, with ALiBi's full slopes; later layers have smaller ones")
     out_norm: Norm = Field(RMSNorm(eps=1e-6), description="Norm on the output of all heads together")
     groups: Heads = Field(1, description="Groups of channels that the output norm normalises separately")
     wide_state: bool = Field(False, description="Keeps the state in float32 for any dtype of the model")

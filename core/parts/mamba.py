@@ -75,9 +75,7 @@ class Mamba(Recurrence):
         )
 
     def shrink(self, scale: float) -> Self:
-        return self.model_copy(
-            update={"inner": scaled(self.inner, scale, 8 * self.heads), "step_rank": min(self.step_rank, 8)}
-        )
+        return self.model_copy(update={"inner": scaled(self.inner, scale, 8 * self.heads), "step_rank": min(self.step_rank, 8)})
 
     def facts(self) -> Iterator[str]:
         yield f"{self.inner:,} channels × {self.state_size}"

@@ -8,22 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import (
-    OF_MODEL,
-    Box,
-    Eps,
-    Flops,
-    HeadDim,
-    Inherited,
-    Linear,
-    Positive,
-    Recurrence,
-    Shape,
-    Spec,
-    State,
-    check_groups,
-    times,
-)
+from .base import OF_MODEL, Box, Eps, Flops, HeadDim, Inherited, Linear, Positive, Recurrence, Shape, Spec, State, check_groups, times
 from .convolution import CausalConvolution, Kernel
 from .feedforward import NAMES, Plain
 from .norm import GatedRMSNorm, Norm
@@ -90,10 +75,7 @@ class Mamba2(Recurrence):
     in_float32 = ("memory",)
 
     def state(self, d_model: int) -> dict[str, Shape]:
-        return {
-            "inputs": (self.kernel - 1, self.channels),
-            "memory": (self.heads, self.head_dim, self.state_size),
-        }
+        return {"inputs": (self.kernel - 1, self.channels), "memory": (self.heads, self.head_dim, self.state_size)}
 
     def flops(self, d_model: int, new: int, past: int) -> Flops:
         return Flops(
@@ -175,8 +157,7 @@ class Mamba2Module(nn.Module):
         part, shared = self.part, self.part.groups * self.part.state_size
         widths = (part.inner, part.inner, shared, shared, part.heads)
         scales = [
-            torch.full((n,), scale, dtype=like.dtype, device=like.device)
-            for n, (_, scale) in zip(widths, part.scales or (), strict=True)
+            torch.full((n,), scale, dtype=like.dtype, device=like.device) for n, (_, scale) in zip(widths, part.scales or (), strict=True)
         ]
         return torch.cat(scales)
 

@@ -52,8 +52,7 @@ class ManifoldRead(Box):
     box = "read"
     label = "Read streams"
     explain = (
-        "From all its streams, each token computes what the part reads, each stream's share of the output, "
-        "and how the streams are mixed."
+        "From all its streams, each token computes what the part reads, each stream's share of the output, and how the streams are mixed."
     )
 
     def __init__(self, residual: ManifoldHyperConnections, d_model: int):
@@ -69,9 +68,7 @@ class ManifoldRead(Box):
         """(B, T, n, d_model) -> (B, T, d_model), (B, T, n) and, if streams are mixed, (B, T, n, n)."""
         spec = self.residual
         logits = manifold_logits(stream, self.weight, spec.norm_eps).split(self.sizes, dim=-1)
-        logits = [
-            x * scale + base for x, scale, base in zip(logits, self.scale, self.base.split(self.sizes), strict=True)
-        ]
+        logits = [x * scale + base for x, scale, base in zip(logits, self.scale, self.base.split(self.sizes), strict=True)]
         read, take = logits[0].sigmoid() + spec.eps, spec.reach * logits[1].sigmoid()
         x = (read.unsqueeze(-1) * stream).sum(dim=2).to(stream.dtype)
         if not spec.iterations:

@@ -23,9 +23,7 @@ class MLSTM(Recurrence):
     key_dim: HeadDim = Field(description="Channels of a query or key head", examples=[256])
     value_dim: HeadDim = Field(description="Channels of a value head", examples=[512])
     gate_cap: Positive | None = Field(None, description="Soft cap c on both gates: c * tanh(gate / c)")
-    bias: bool = Field(
-        False, description="Biases on the projections and on the heads' norm; both gates always have one"
-    )
+    bias: bool = Field(False, description="Biases on the projections and on the heads' norm; both gates always have one")
     eps: Eps = Field(1e-6, description="Epsilon, added to the divisor of the output")
     norm: Inherited[Norm] = OF_MODEL
 
@@ -35,22 +33,11 @@ class MLSTM(Recurrence):
     in_float32 = ("memory", "total", "peak")
 
     def state(self, d_model: int) -> dict[str, Shape]:
-        return {
-            "memory": (self.heads, self.key_dim, self.value_dim),
-            "total": (self.heads, self.key_dim),
-            "peak": (self.heads, 1),
-        }
+        return {"memory": (self.heads, self.key_dim, self.value_dim), "total": (self.heads, self.key_dim), "peak": (self.heads, 1)}
 
     def flops(self, d_model: int, new: int, past: int) -> Flops:
         keys, values = self.heads * self.key_dim, self.heads * self.value_dim
-        flops = {
-            "q": keys,
-            "k": keys,
-            "v": values,
-            "out_gate": values,
-            "input_gate": self.heads,
-            "forget_gate": self.heads,
-        }
+        flops = {"q": keys, "k": keys, "v": values, "out_gate": values, "input_gate": self.heads, "forget_gate": self.heads}
         flops = {name: 2 * new * d_model * width for name, width in flops.items()}
         return Flops(flops, cell=4 * new * keys * self.value_dim, o=2 * new * values * d_model)
 
@@ -106,9 +93,7 @@ class Cell(Box):
 
     box = "recurrence"
     label = "Matrix memory"
-    explain = (
-        "Token by token: the matrix decays, adds key times value with an exponential gate, and the query reads it."
-    )
+    explain = "Token by token: the matrix decays, adds key times value with an exponential gate, and the query reads it."
 
     def __init__(self, part: MLSTM):
         super().__init__()

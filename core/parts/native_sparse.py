@@ -52,9 +52,7 @@ class NativeSparseAttention(Mixer):
 
     kind: Literal["native_sparse_attention"]
     heads: Heads = Field(description="Query heads", examples=[64])
-    kv_heads: Heads = Field(
-        description="Key and value heads of each branch; each chooses blocks for its query heads", examples=[4]
-    )
+    kv_heads: Heads = Field(description="Key and value heads of each branch; each chooses blocks for its query heads", examples=[4])
     head_dim: HeadDim = Field(description="Channels of a query or key head", examples=[192])
     v_head_dim: HeadDim | None = Field(None, description="Channels of a value head; head_dim if empty")
     block: int = Field(32, ge=2, le=65_536, description="Tokens per pooled key")
@@ -63,9 +61,7 @@ class NativeSparseAttention(Mixer):
     select_block: Length = Field(64, description="Tokens in a block of the selected branch")
     top_blocks: Blocks = Field(16, description="Selected blocks per token, the first and last ones included")
     first_blocks: int = Field(1, ge=0, le=1_000_000, description="Blocks at the start that are always chosen")
-    local_blocks: int = Field(
-        2, ge=1, le=1_000_000, description="Last blocks that are always chosen, a token's own included"
-    )
+    local_blocks: int = Field(2, ge=1, le=1_000_000, description="Last blocks that are always chosen, a token's own included")
     window: Length = Field(512, description="Sliding window of the third branch, the token itself included")
     position: Inherited[Position] = OF_MODEL
     norm: Inherited[PartNorm] = OF_MODEL
@@ -77,9 +73,7 @@ class NativeSparseAttention(Mixer):
             if getattr(self, field) % self.stride:
                 raise ValueError(f"{field}: is not a multiple of the stride; give a multiple of {self.stride}")
         if self.first_blocks + self.local_blocks > self.top_blocks:
-            raise ValueError(
-                f"top_blocks: {self.first_blocks} + {self.local_blocks} blocks are always chosen; give at least that many"
-            )
+            raise ValueError(f"top_blocks: {self.first_blocks} + {self.local_blocks} blocks are always chosen; give at least that many")
         return self
 
     @property
@@ -185,9 +179,7 @@ class NativeSparseModule(nn.Module):
         self.part = part
         h, d, v = part.heads, part.head_dim, part.v_dim
         self.q = Linear(d_model, h * d)
-        self.compressed_kv, self.selected_kv, self.window_kv = (
-            Linear(d_model, part.kv_heads * (d + v)) for _ in range(3)
-        )
+        self.compressed_kv, self.selected_kv, self.window_kv = (Linear(d_model, part.kv_heads * (d + v)) for _ in range(3))
         self.pending = State(part.block - 1, part.kv_heads * (d + v))
         self.compress = Compress(part)
         self.rotary = part.position.rotary(d)
@@ -218,10 +210,7 @@ class NativeSparseModule(nn.Module):
         selected = self.selected_core(q, k, v, positions, chosen)  # (B, T, H V)
 
         k, v = self.split(self.window_kv(x))
-        k, v = (
-            self.window_k_cache(self.rotary(k, positions)),
-            self.window_v_cache(v),
-        )  # (B, window, G, D), (B, window, G, V)
+        k, v = (self.window_k_cache(self.rotary(k, positions)), self.window_v_cache(v))  # (B, window, G, D), (B, window, G, V)
         near = self.window_core(q, k, v, positions)  # (B, T, H V)
         return self.o(self.mix(self.gate(x), compressed, selected, near))
 
@@ -248,9 +237,7 @@ class Compress(Box):
             self.register_parameter(f"{name}_places", normal(part.block, dim))
             self.add_module(f"{name}_up", Linear(part.block * dim, part.pool_hidden))
             self.add_module(f"{name}_down", Linear(part.pool_hidden, dim))
-        self.explain = (
-            f"Every {part.stride} tokens, {part.block} tokens become one key and one value, each by a small network."
-        )
+        self.explain = f"Every {part.stride} tokens, {part.block} tokens become one key and one value, each by a small network."
 
     def forward(self, kv: Tensor, before: Tensor, past: int) -> tuple[Tensor, Tensor, Tensor]:
         """(B, T, G (D + V)) and those of the tokens before, (B, block - 1, G (D + V)) -> keys and values of the blocks that are complete
@@ -261,9 +248,7 @@ class Compress(Box):
         if not self.made(new, past):
             return *self.empty(kv, 0), left
         start = part.entries(past) * part.stride - past + part.block - 1  # where the next block begins
-        blocks = (
-            kv[:, start:].unfold(1, part.block, part.stride).unflatten(2, (part.kv_heads, -1))
-        )  # (B, E, G, D + V, block)
+        blocks = kv[:, start:].unfold(1, part.block, part.stride).unflatten(2, (part.kv_heads, -1))  # (B, E, G, D + V, block)
         k, v = blocks.transpose(-1, -2).split((part.head_dim, part.v_dim), dim=-1)  # (B, E, G, block, D or V)
         key = self.key_down(F.relu(self.key_up((k + self.key_places).flatten(-2))))
         value = self.value_down(F.relu(self.value_up((v + self.value_places).flatten(-2))))
@@ -374,9 +359,7 @@ class GatedSum(Box):
     label = "Gated sum"
     explain = "The sum of the three branches, each multiplied by a sigmoid gate of the input for each head."
 
-    def forward(
-        self, gates: Tensor, *branches: Tensor
-    ) -> Tensor:  # (B, T, 3 H), (B, T, H V) three times -> (B, T, H V)
+    def forward(self, gates: Tensor, *branches: Tensor) -> Tensor:  # (B, T, 3 H), (B, T, H V) three times -> (B, T, H V)
         gates = torch.sigmoid(gates).unflatten(-1, (3, -1, 1))  # (B, T, 3, H, 1)
         y = torch.stack(branches, dim=2).unflatten(-1, (gates.shape[3], -1))  # (B, T, 3, H, V)
         return (gates * y).sum(dim=2).flatten(2)

@@ -18,16 +18,12 @@ class NGrams(Spec):
     token's own vector and all vectors found, each projected by its table's own matrix.
     """
 
-    longest: Annotated[int, Field(ge=2, le=8)] = Field(
-        4, description="Tokens of the longest n-gram, the last one included"
-    )
+    longest: Annotated[int, Field(ge=2, le=8)] = Field(4, description="Tokens of the longest n-gram, the last one included")
     tables: Annotated[int, Field(ge=1, le=8)] = Field(4, description="Tables for each n-gram length")
     rows: Annotated[int, Field(ge=2, le=2**31)] = Field(
         description="Rows of the first table; each further table has two more", examples=[4096]
     )
-    end: Annotated[int, Field(ge=0, lt=16_777_216)] | None = Field(
-        None, description="End-of-text token; no n-gram reaches past it"
-    )
+    end: Annotated[int, Field(ge=0, lt=16_777_216)] | None = Field(None, description="End-of-text token; no n-gram reaches past it")
 
     @property
     def count(self) -> int:

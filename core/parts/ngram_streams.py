@@ -11,22 +11,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import (
-    OF_MODEL,
-    Box,
-    Embedding,
-    Eps,
-    Flops,
-    Inherited,
-    Linear,
-    Mixer,
-    Read,
-    Shape,
-    State,
-    Vocabulary,
-    Width,
-    scaled,
-)
+from .base import OF_MODEL, Box, Embedding, Eps, Flops, Inherited, Linear, Mixer, Read, Shape, State, Vocabulary, Width, scaled
 from .convolution import CausalConvolution, Kernel
 from .ngram import Recent, earlier
 from .residual import Streams
@@ -48,28 +33,20 @@ class NGramStreams(Mixer):
     kind: Literal["ngram_streams"]
     streams: Streams = 4
     width: Width = Field(description="Channels of all vectors found for a token together", examples=[2560])
-    longest: Annotated[int, Field(ge=2, le=8)] = Field(
-        3, description="Tokens of the longest n-gram; also the dilation of the convolution"
-    )
+    longest: Annotated[int, Field(ge=2, le=8)] = Field(3, description="Tokens of the longest n-gram; also the dilation of the convolution")
     tables: Annotated[int, Field(ge=1, le=16)] = Field(8, description="Tables for each n-gram length")
-    rows: Annotated[int, Field(ge=2, le=2**31)] = Field(
-        20_000_000, description="Least rows; table sizes are the primes from here on"
-    )
+    rows: Annotated[int, Field(ge=2, le=2**31)] = Field(20_000_000, description="Least rows; table sizes are the primes from here on")
     multiple: Annotated[int, Field(ge=1, le=65_536)] = Field(
         128, description="All tables are stored as one, padded to a multiple of this many rows"
     )
-    place: Annotated[int, Field(ge=0, le=15)] = Field(
-        0, description="Number of such parts before this one; sets its primes and constants"
-    )
+    place: Annotated[int, Field(ge=0, le=15)] = Field(0, description="Number of such parts before this one; sets its primes and constants")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(1234, description="Random seed of the hash constants")
-    end: Annotated[int, Field(ge=0, lt=16_777_216)] = Field(
-        description="End-of-text token; no n-gram reaches past it", examples=[2]
-    )
+    end: Annotated[int, Field(ge=0, lt=16_777_216)] = Field(description="End-of-text token; no n-gram reaches past it", examples=[2])
     kernel: Kernel = Field(4, description="Kernel size: tokens that the convolution reads, the current one included")
     norm_eps: Eps = Field(1e-6, description="Epsilon of the norms on each stream")
-    vocab_size: Annotated[
-        Inherited[Vocabulary], Field(description="Vocabulary size that bounds the constants; the model's if empty")
-    ] = OF_MODEL
+    vocab_size: Annotated[Inherited[Vocabulary], Field(description="Vocabulary size that bounds the constants; the model's if empty")] = (
+        OF_MODEL
+    )
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -122,9 +99,7 @@ class NGramStreams(Mixer):
 
     def flops(self, d_model: int, new: int, past: int) -> Flops:
         wide = self.streams * d_model
-        return Flops(
-            value=2 * new * self.width * d_model, key=2 * new * self.width * wide, convolve=2 * new * self.kernel * wide
-        )
+        return Flops(value=2 * new * self.width * d_model, key=2 * new * self.width * wide, convolve=2 * new * self.kernel * wide)
 
     def shrink(self, scale: float) -> Self:
         end = self.end if self.end < SMALL else 0

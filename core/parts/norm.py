@@ -179,9 +179,7 @@ class GatedRMSNorm(Box):
         self.groups, self.eps, self.gate_first = groups, eps, gate_first
         self.weight = nn.Parameter(torch.ones(dim))
         act, when = "a sigmoid" if sigmoid else "SiLU", "first" if gate_first else "last"
-        self.explain = (
-            f"Divided by its root mean square and multiplied by {act} of a gate from the input; the gate {when}."
-        )
+        self.explain = f"Divided by its root mean square and multiplied by {act} of a gate from the input; the gate {when}."
 
     def forward(self, x: Tensor, gate: Tensor) -> Tensor:  # (..., dim) twice
         gate = torch.sigmoid(gate.float()) if self.sigmoid else F.silu(gate.float())

@@ -24,9 +24,7 @@ class PerLayerEmbedding(Activated, Part):
 
     kind: Literal["per_layer_embedding"]
     width: Width = Field(description="Embedding size of a token per layer", examples=[256])
-    rows: int = Field(
-        ge=1, le=16_777_216, description="Rows of the embedding table; further tokens read row 0", examples=[262_144]
-    )
+    rows: int = Field(ge=1, le=16_777_216, description="Rows of the embedding table; further tokens read row 0", examples=[262_144])
     activation: Literal["reglu", "geglu", "geglu_tanh", "swiglu"] = Field("geglu_tanh", description="The gate's")
     norm: Inherited[Norm] = OF_MODEL
 

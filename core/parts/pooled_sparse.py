@@ -49,12 +49,7 @@ class PooledSparseAttention(ChosenBlocksAttention):
 
     def shrink(self, scale: float) -> Self:
         small, i = super().shrink(scale), self.indexer
-        few = {
-            "heads": min(i.heads, 4),
-            "dim": small.head_dim,
-            "block": min(i.block, 4),
-            "top_blocks": min(i.top_blocks, 3),
-        }
+        few = {"heads": min(i.heads, 4), "dim": small.head_dim, "block": min(i.block, 4), "top_blocks": min(i.top_blocks, 3)}
         return small.model_copy(update={"indexer": i.model_copy(update=few)})
 
     def explain(self, d_model: int) -> str:
@@ -92,9 +87,7 @@ class BlockMeans(Box):
     def __init__(self, block: int):
         super().__init__()
         self.block = block
-        self.explain = (
-            f"The keys of {block} tokens become one, their mean; tokens after the last complete block have none yet."
-        )
+        self.explain = f"The keys of {block} tokens become one, their mean; tokens after the last complete block have none yet."
 
     def forward(self, k: Tensor) -> Tensor:  # (B, S, N) -> (B, E, N)
         blocks = k.shape[1] // self.block

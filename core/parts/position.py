@@ -33,9 +33,7 @@ class Dynamic(Spec):
     kind: Literal["dynamic"] = "dynamic"
     factor: Positive = Field(description="How fast the base grows", examples=[4])
     original_context: Length = Field(description="Context length of pretraining", examples=[4096])
-    doubling: bool = Field(
-        False, description="Grows in steps: rounds the length up to the trained context times a power of 2"
-    )
+    doubling: bool = Field(False, description="Grows in steps: rounds the length up to the trained context times a power of 2")
 
     def frequencies(self, plain: Tensor, rope: "Rope", dim: int, length: Tensor) -> Tensor:
         length = length.clamp(min=self.original_context)
@@ -61,16 +59,10 @@ class Yarn(Spec):
     kind: Literal["yarn"] = "yarn"
     factor: Positive = Field(description="Factor by which the context becomes longer", examples=[4])
     original_context: Length = Field(description="Context length of pretraining", examples=[4096])
-    beta_fast: Positive = Field(
-        32, description="Rotations over the trained context above which a frequency does not change"
-    )
+    beta_fast: Positive = Field(32, description="Rotations over the trained context above which a frequency does not change")
     beta_slow: Positive = Field(1, description="Rotations below which a frequency is interpolated")
-    mscale: float | None = Field(
-        None, ge=0, le=100, description="Weight of the correction to cosine and sine (DeepSeek)"
-    )
-    mscale_all_dim: float | None = Field(
-        None, ge=0, le=100, description="Weight of the correction to the softmax scale (DeepSeek)"
-    )
+    mscale: float | None = Field(None, ge=0, le=100, description="Weight of the correction to cosine and sine (DeepSeek)")
+    mscale_all_dim: float | None = Field(None, ge=0, le=100, description="Weight of the correction to the softmax scale (DeepSeek)")
     attention_factor: Positive | None = Field(None, description="Factor on cosine and sine; computed if empty")
     truncate: bool = Field(True, description="The ramp begins and ends at whole dimensions")
 
@@ -99,20 +91,14 @@ class Llama3(Spec):
 
     kind: Literal["llama3"] = "llama3"
     factor: Positive = Field(description="Factor by which the context becomes longer", examples=[4])
-    low_freq_factor: Positive = Field(
-        1, description="Frequencies with wavelengths above original_context / this are divided"
-    )
-    high_freq_factor: Positive = Field(
-        4, description="Frequencies with wavelengths below original_context / this do not change"
-    )
+    low_freq_factor: Positive = Field(1, description="Frequencies with wavelengths above original_context / this are divided")
+    high_freq_factor: Positive = Field(4, description="Frequencies with wavelengths below original_context / this do not change")
     original_context: Length = Field(description="Context length of pretraining", examples=[4096])
 
     @model_validator(mode="after")
     def _ordered(self):
         if self.high_freq_factor < self.low_freq_factor:
-            raise ValueError(
-                f"high_freq_factor: is smaller than low_freq_factor; give at least {self.low_freq_factor:g}"
-            )
+            raise ValueError(f"high_freq_factor: is smaller than low_freq_factor; give at least {self.low_freq_factor:g}")
         return self
 
     def frequencies(self, plain: Tensor, rope: "Rope", dim: int, length: Tensor) -> Tensor:
@@ -131,12 +117,8 @@ class LongRope(Spec):
     kind: Literal["longrope"] = "longrope"
     factor: Positive = Field(description="Factor by which the context becomes longer")
     original_context: Annotated[int, Field(ge=2, le=1_000_000_000)] = Field(description="Context length of pretraining")
-    short_factor: tuple[Positive, ...] = Field(
-        max_length=4096, description="Divisors of the frequencies up to the trained context"
-    )
-    long_factor: tuple[Positive, ...] = Field(
-        max_length=4096, description="Divisors of the frequencies past the trained context"
-    )
+    short_factor: tuple[Positive, ...] = Field(max_length=4096, description="Divisors of the frequencies up to the trained context")
+    long_factor: tuple[Positive, ...] = Field(max_length=4096, description="Divisors of the frequencies past the trained context")
     attention_factor: Positive | None = Field(None, description="Factor on cosine and sine; computed if empty")
 
     def frequencies(self, plain: Tensor, rope: "Rope", dim: int, length: Tensor) -> Tensor:
@@ -192,9 +174,7 @@ class Rope(_Position):
 
     kind: Literal["rope"] = "rope"
     base: Annotated[float, Field(gt=1, le=1e12)] = Field(10_000.0, description="Ratio of slowest to fastest wavelength")
-    fraction: Annotated[float, Field(gt=0, le=1)] = Field(
-        1.0, description="Share of each head's channels that is rotated"
-    )
+    fraction: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="Share of each head's channels that is rotated")
     interleaved: bool = Field(False, description="Pairs are neighbours (x0, x1), not halves (x0, x_d/2)")
     reverse: bool = Field(False, description="Rotates by negative angles (nanochat)")
     scaling: Scaling | None = Field(None, description="Method that extends the trained context")
@@ -223,9 +203,7 @@ class Rope(_Position):
             for name in ("short_factor", "long_factor"):
                 given = len(getattr(self.scaling, name))
                 if given != dim // 2:
-                    raise ValueError(
-                        f"{name} has {given} entries; {dim // 2} are needed, one for each pair of channels"
-                    )
+                    raise ValueError(f"{name} has {given} entries; {dim // 2} are needed, one for each pair of channels")
 
     def frequencies(self, head_dim: int, length: Tensor) -> Tensor:
         """Radians per position, (dim / 2,), for a text of `length` tokens."""
@@ -289,9 +267,7 @@ class Sinusoidal(_Position):
 
     @property
     def added(self) -> str:
-        return (
-            "Sines and cosines of the position, at wavelengths from a few tokens to many thousands: nothing is learned."
-        )
+        return "Sines and cosines of the position, at wavelengths from a few tokens to many thousands: nothing is learned."
 
     def table(self, d_model: int) -> nn.Module:
         return Sinusoids(self, d_model)

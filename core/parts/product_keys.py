@@ -20,11 +20,7 @@ class ProductKeyExperts(Activated, Part):
 
     title = "Product-key experts"
     role = "experts"
-    components = {
-        "router": ("router", "product keys"),
-        "shared": ("shared", "network of every token"),
-        "experts": ("experts", "neurons"),
-    }
+    components = {"router": ("router", "product keys"), "shared": ("shared", "network of every token"), "experts": ("experts", "neurons")}
 
     kind: Literal["product_key_experts"]
     count: Annotated[int, Field(ge=1, le=16_777_216)] = Field(description="Neurons", examples=[16_384])
@@ -38,10 +34,7 @@ class ProductKeyExperts(Activated, Part):
         if self.top_k > self.keys**2:
             raise ValueError(f"top_k: {self.top_k} is more than the {self.keys**2} neurons; give 1 to {self.keys**2}")
         if self.activation not in GATED.values() and self.activation not in GATED:
-            raise ValueError(
-                "activation: the neurons need a gated activation, whose gate they leave out; give one of  "
-                + ", ".join(GATED)
-            )
+            raise ValueError("activation: the neurons need a gated activation, whose gate they leave out; give one of  " + ", ".join(GATED))
         return self
 
     @property
@@ -59,11 +52,7 @@ class ProductKeyExperts(Activated, Part):
     def shrink(self, scale: float) -> Self:
         count = min(self.count, 256)
         return self.model_copy(
-            update={
-                "d_ff": scaled(self.d_ff, scale),
-                "count": count,
-                "top_k": min(self.top_k, 8, math.isqrt(count) ** 2),
-            }
+            update={"d_ff": scaled(self.d_ff, scale), "count": count, "top_k": min(self.top_k, 8, math.isqrt(count) ** 2)}
         )
 
     def facts(self) -> Iterator[str]:

@@ -21,9 +21,7 @@ class RelativeAttention(Attention):
 
     kind: Literal["relative_attention"]  # type: ignore[assignment]
     relative_dim: HeadDim = Field(description="Numbers per head that weight the shared profiles", examples=[16])
-    extent: Length = Field(
-        description="Distances that the profile covers; nothing is added beyond them", examples=[1024]
-    )
+    extent: Length = Field(description="Distances that the profile covers; nothing is added beyond them", examples=[1024])
     kernel: Kernel | None = Field(None, description="Kernel size of the convolutions on keys and values; none if empty")
 
     @model_validator(mode="after")
@@ -114,9 +112,7 @@ class Profile(Box):
         self.heads = part.heads
         self.weight = normal(part.relative_dim, part.extent)
         self.label = f"Profile over {part.extent:,} distances"
-        self.explain = (
-            f"Each head's {part.relative_dim} numbers weight {part.relative_dim} learned profiles that all heads share."
-        )
+        self.explain = f"Each head's {part.relative_dim} numbers weight {part.relative_dim} learned profiles that all heads share."
 
     def forward(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)) @ self.weight

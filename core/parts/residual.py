@@ -22,21 +22,16 @@ Placement = Literal["pre", "post", "output", "sandwich", "none"]
 
 class _Residual(Spec):
     norm: Placement = Field(
-        "pre",
-        description="pre: x + f(norm x); post: norm(x + f x); output: x + norm(f x); sandwich: x + norm(f(norm x))",
+        "pre", description="pre: x + f(norm x); post: norm(x + f x); output: x + norm(f x); sandwich: x + norm(f(norm x))"
     )
-    after_eps: Eps | None = Field(
-        None, description="Epsilon of the norms on parts' outputs; the model's if empty (Muse Glimmer)"
-    )
+    after_eps: Eps | None = Field(None, description="Epsilon of the norms on parts' outputs; the model's if empty (Muse Glimmer)")
     scale: Annotated[float, Field(gt=0, le=1e3)] = Field(1.0, description="Factor on the output of each part")
     layer_scale: bool = Field(False, description="Multiplies a layer's output by a learned number (Gemma 4)")
 
     @model_validator(mode="after")
     def _after(self):
         if self.after_eps and self.norm not in ("output", "sandwich"):
-            raise ValueError(
-                "after_eps: parts have no norm on their output; remove it, or give norm output or sandwich"
-            )
+            raise ValueError("after_eps: parts have no norm on their output; remove it, or give norm output or sandwich")
         return self
 
     def check_block(self, steps: Sequence["_Residual"], delayed: bool) -> None:
@@ -87,15 +82,9 @@ class Residual(_Residual):
     arXiv:2408.00118)."""
 
     kind: Literal["plain"] = "plain"
-    levelled: bool = Field(
-        False, description="Divides the sum of n outputs, the embedding included, by √n at each step (Beam)"
-    )
-    kernel: Kernel | None = Field(
-        None, description="Kernel size of a short convolution on each part's output; none if empty (Inkling)"
-    )
-    weighted: bool = Field(
-        False, description="Multiplies the stream by a learned weight per channel before each sum (Doge)"
-    )
+    levelled: bool = Field(False, description="Divides the sum of n outputs, the embedding included, by √n at each step (Beam)")
+    kernel: Kernel | None = Field(None, description="Kernel size of a short convolution on each part's output; none if empty (Inkling)")
+    weighted: bool = Field(False, description="Multiplies the stream by a learned weight per channel before each sum (Doge)")
     affine: bool = Field(False, description="Shifts and scales each channel of the stream and of each output (ZAYA)")
 
     @model_validator(mode="after")
@@ -106,9 +95,7 @@ class Residual(_Residual):
 
     def check_block(self, steps: Sequence[_Residual], delayed: bool) -> None:
         if delayed and any(getattr(step, "kernel", None) for step in steps):
-            raise ValueError(
-                "kernel: an output that is added later would pass the convolution twice; remove shortcut and aside"
-            )
+            raise ValueError("kernel: an output that is added later would pass the convolution twice; remove shortcut and aside")
 
     @property
     def streams(self) -> int:
@@ -157,9 +144,7 @@ class Add(Box):
 
 
 class WeightedAdd(Add):
-    explain = (
-        "The part's output is added to the residual stream, whose channels are first multiplied by learned weights."
-    )
+    explain = "The part's output is added to the residual stream, whose channels are first multiplied by learned weights."
 
     def __init__(self, scale: float, d_model: int):
         super().__init__(scale)

@@ -8,21 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import (
-    OF_MODEL,
-    Box,
-    Flops,
-    Heads,
-    Inherited,
-    Linear,
-    Recurrence,
-    Shape,
-    State,
-    Width,
-    check_groups,
-    normal,
-    scaled,
-)
+from .base import OF_MODEL, Box, Flops, Heads, Inherited, Linear, Recurrence, Shape, State, Width, check_groups, normal, scaled
 from .convolution import CausalConvolution, Kernel
 from .feedforward import Activate, Activated, Activation
 from .norm import Norm
@@ -47,9 +33,7 @@ class RGLRU(Recurrence):
         if Activated(activation=self.activation).gated:
             raise ValueError("activation: this branch is a gate already; give one that is not a -glu")
         if self.activation == "xielu":
-            raise ValueError(
-                "activation: xielu has learned slopes per layer, which this branch does not support; give another activation"
-            )
+            raise ValueError("activation: xielu has learned slopes per layer, which this branch does not support; give another activation")
         return self
 
     def build(self, d_model: int) -> nn.Module:

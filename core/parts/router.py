@@ -21,34 +21,21 @@ Count = Annotated[int, Field(ge=1, le=4_096)]
 class Router(Spec):
     """How a token's scores become a choice of experts and their weights."""
 
-    score: Literal["softmax", "sigmoid", "sqrt_softplus"] = Field(
-        "softmax", description="Function from logits to scores"
-    )
+    score: Literal["softmax", "sigmoid", "sqrt_softplus"] = Field("softmax", description="Function from logits to scores")
     over: Literal["all", "chosen", "near"] = Field(
-        "all",
-        description="Score over all experts, the chosen ones, or for each choice the remaining near ones",
+        "all", description="Score over all experts, the chosen ones, or for each choice the remaining near ones"
     )
-    near: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.02, description="Largest distance of a near logit, relative to the larger one"
-    )
+    near: Annotated[float, Field(gt=0, le=1)] = Field(0.02, description="Largest distance of a near logit, relative to the larger one")
     normalise: bool = Field(False, description="Divides the chosen scores by their sum")
     scale: Positive = Field(1.0, description="Factor on the weights")
     groups: Count = Field(1, description="Equal groups of experts")
     top_groups: Count = Field(1, description="Groups that a token may choose from")
     each_group: bool = Field(False, description="Chooses the same number of experts from each group (arXiv:2505.21411)")
-    group_score: Literal["max", "top2"] = Field(
-        "max", description="Score of a group: its best expert score, or the sum of its best two"
-    )
-    outside_zero: bool = Field(
-        False, description="Experts outside the best groups score zero instead of minus infinity (A.X K2)"
-    )
-    selection_bias: bool = Field(
-        False, description="Load-balancing bias per expert, which changes the choice but not the weight"
-    )
+    group_score: Literal["max", "top2"] = Field("max", description="Score of a group: its best expert score, or the sum of its best two")
+    outside_zero: bool = Field(False, description="Experts outside the best groups score zero instead of minus infinity (A.X K2)")
+    selection_bias: bool = Field(False, description="Load-balancing bias per expert, which changes the choice but not the weight")
     counted: bool = Field(False, description="Counts the selection bias as parameters (AFMoE, ERNIE 4.5, Laguna)")
-    hashed: bool = Field(
-        False, description="A fixed table assigns each token's experts; scores only weight them (arXiv:2106.04426)"
-    )
+    hashed: bool = Field(False, description="A fixed table assigns each token's experts; scores only weight them (arXiv:2106.04426)")
     bias: bool = Field(False, description="A bias on the logits")
     softcap: Positive | None = Field(None, description="Logits pass through c * tanh(logit / c)")
     norm: bool = Field(False, description="RMSNorm on the input, with a learned scale and a factor 1 / sqrt(d_model)")
@@ -62,13 +49,9 @@ class Router(Spec):
     @model_validator(mode="after")
     def _consistent(self):
         if self.top_groups > self.groups:
-            raise ValueError(
-                f"top_groups: {self.top_groups} is more than the {self.groups} groups; give 1 to {self.groups}"
-            )
+            raise ValueError(f"top_groups: {self.top_groups} is more than the {self.groups} groups; give 1 to {self.groups}")
         if self.each_group and not 1 < self.groups == self.top_groups:
-            raise ValueError(
-                "each_group: a token chooses from all groups; give groups of 2 or more, and the same top_groups"
-            )
+            raise ValueError("each_group: a token chooses from all groups; give groups of 2 or more, and the same top_groups")
         if self.carry and not self.hidden:
             raise ValueError("carry: needs a router with hidden layers; give hidden")
         if self.hidden and self.norm:
@@ -76,9 +59,7 @@ class Router(Spec):
         if self.counted and not self.selection_bias:
             raise ValueError("counted: there is no selection bias to count; set selection_bias")
         if self.over == "near" and self.score != "softmax":
-            raise ValueError(
-                "over: near needs score softmax, since other scores treat each expert separately; give all or chosen"
-            )
+            raise ValueError("over: near needs score softmax, since other scores treat each expert separately; give all or chosen")
         if self.hashed and (self.selection_bias or self.groups > 1 or self.over != "all"):
             raise ValueError("hashed: a table leaves no choice; remove selection_bias and groups, and give over: all")
         return self
@@ -151,9 +132,7 @@ class RouterModule(Lends, Box):
         hidden = part.router.hidden
         self.weight = normal(part.choices + self.scored, hidden or d_model)
         if hidden:
-            self.explain = (
-                "The token is projected to fewer channels and passes two layers before each expert's row of weights."
-            )
+            self.explain = "The token is projected to fewer channels and passes two layers before each expert's row of weights."
             self.down, self.norm = Linear(d_model, hidden, bias=True), part.norm.build(hidden)
             self.first, self.second = Linear(hidden, hidden, bias=True), Linear(hidden, hidden, bias=True)
             if part.router.carry:

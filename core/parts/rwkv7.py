@@ -32,9 +32,7 @@ class GooseTimeMix(Recurrence):
     gate_rank: Rank = Field(description="Rank of the output gate's projection", examples=[320])
     value_rank: Rank | None = Field(None, description="Rank of the weight on the earlier layer's value", examples=[64])
     value_from: str | None = Field(
-        None,
-        max_length=64,
-        description="Part whose values in the nearest earlier layer are mixed in, or `previous`",
+        None, max_length=64, description="Part whose values in the nearest earlier layer are mixed in, or `previous`"
     )
     norm: Inherited[Norm] = OF_MODEL
 
@@ -64,12 +62,7 @@ class GooseTimeMix(Recurrence):
     def flops(self, d_model: int, new: int, past: int) -> Flops:
         w = self.width
         flops = Flops(dict.fromkeys(("receptance", "k", "v", "o"), 2 * new * d_model * w))
-        ranks = {
-            "decay": self.decay_rank,
-            "rate": self.rate_rank,
-            "gate": self.gate_rank,
-            "value_weight": self.value_rank,
-        }
+        ranks = {"decay": self.decay_rank, "rate": self.rate_rank, "gate": self.gate_rank, "value_weight": self.value_rank}
         for name, rank in ranks.items():
             if rank:
                 flops[name] = 2 * new * rank * (d_model + w)
@@ -89,11 +82,7 @@ class GooseTimeMix(Recurrence):
             "all, whatever the length of the text. Each token decays its columns, removes part of what the matrix returns for its key and "
             "writes its value for that key. "
         )
-        return words + (
-            "Its values are mixed with those of an earlier layer."
-            if self.value_from
-            else "Later layers may read its values."
-        )
+        return words + ("Its values are mixed with those of an earlier layer." if self.value_from else "Later layers may read its values.")
 
     def checklist(self, d_model: int) -> Iterator[str]:
         yield SHIFT
@@ -133,10 +122,7 @@ class GooseTimeMixModule(nn.Module):
         value = self.v(v)  # (B, T, W)
         if self.part.value_from:
             value = self.mix(value, self.value(x), self.value_weight(v))
-        heads = (
-            t.unflatten(-1, (self.part.heads, -1))
-            for t in (self.receptance(r), self.k(k), value, self.decay(w), self.rate(a))
-        )
+        heads = (t.unflatten(-1, (self.part.heads, -1)) for t in (self.receptance(r), self.k(k), value, self.decay(w), self.rate(a)))
         y, bonus, after = self.rule(*heads, self.memory.before(x))  # (B, T, H, N) twice, (B, H, N, N)
         self.memory(after)
         return self.o((self.out_norm(y) + bonus).flatten(-2) * self.gate(g))
@@ -160,9 +146,7 @@ class GooseRule(Box):
         self.write = nn.Parameter(torch.ones(shape))  # α
         self.bonus = nn.Parameter(torch.zeros(shape))  # ρ
 
-    def forward(
-        self, r: Tensor, k: Tensor, v: Tensor, decay: Tensor, rate: Tensor, state: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, r: Tensor, k: Tensor, v: Tensor, decay: Tensor, rate: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, T, H, N) five times, (B, H, N values, N keys) -> the output and the bonus, (B, T, H, N) each, and the state after."""
         dtype = v.dtype
         r, k, v, a = r.float(), k.float(), v.float(), torch.sigmoid(rate.float())
@@ -178,9 +162,7 @@ class GooseRule(Box):
         y = torch.stack(out, dim=1).squeeze(-1)
         return y.to(dtype), ((r * k * self.bonus).sum(dim=-1, keepdim=True) * v).to(dtype), state
 
-    def outline(
-        self, r: Tensor, k: Tensor, v: Tensor, decay: Tensor, rate: Tensor, state: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def outline(self, r: Tensor, k: Tensor, v: Tensor, decay: Tensor, rate: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return v.new_empty(v.shape), v.new_empty(v.shape), state
 
 

@@ -32,12 +32,8 @@ class SharedBlock(Mixer):
     tied: bool = Field(True, description="All layers with this part share one set of weights")
     attention: Attention = Field(description="Attention over twice the stream's channels")
     feed_forward: FeedForward = Field(description="Feed-forward network on the attention's output")
-    adapter_rank: Rank | None = Field(
-        None, description="Rank of each use's adapter on gate and up projections; none if empty (Zamba2)"
-    )
-    attention_adapters: bool = Field(
-        False, description="Adds adapters of that rank to query, key and value projections"
-    )
+    adapter_rank: Rank | None = Field(None, description="Rank of each use's adapter on gate and up projections; none if empty (Zamba2)")
+    attention_adapters: bool = Field(False, description="Adds adapters of that rank to query, key and value projections")
     norm: Inherited[Norm] = OF_MODEL
 
     @model_validator(mode="after")
@@ -55,9 +51,7 @@ class SharedBlock(Mixer):
         return self.attention.reach
 
     def inherit(self, norm, position, vocab_size: int) -> Self:
-        inner = {
-            name: getattr(self, name).inherit(norm, position, vocab_size) for name in ("attention", "feed_forward")
-        }
+        inner = {name: getattr(self, name).inherit(norm, position, vocab_size) for name in ("attention", "feed_forward")}
         return super().inherit(norm, position, vocab_size).model_copy(update=inner)
 
     def each(self, path: str) -> bool:
@@ -83,11 +77,7 @@ class SharedBlock(Mixer):
         flops = a.flops(2 * d_model, new, past).under("attention")
         flops["attention.o"] = 2 * new * a.heads * a.v_dim * d_model
         if self.attention_adapters and rank:
-            for name, width in (
-                ("q", a.heads * a.head_dim),
-                ("k", a.kv_heads * a.head_dim),
-                ("v", a.kv_heads * a.v_dim),
-            ):
+            for name, width in (("q", a.heads * a.head_dim), ("k", a.kv_heads * a.head_dim), ("v", a.kv_heads * a.v_dim)):
                 flops[f"attention.{name}.plain"] = flops.pop(f"attention.{name}")
                 flops[f"attention.{name}.adapter_down"] = 4 * new * d_model * rank
                 flops[f"attention.{name}.adapter_up"] = 2 * new * rank * width
@@ -149,9 +139,7 @@ class SharedBlockModule(nn.Module):
             self.adapter_down, self.adapter_up = Linear(d_model, rank), Linear(rank, 2 * ff.d_ff)
         self.leave = Linear(d_model, d_model)
 
-    def forward(
-        self, x: Tensor, positions: Tensor, embedded: Tensor
-    ) -> Tensor:  # (B, T, d_model), (T,), (B, T, d_model)
+    def forward(self, x: Tensor, positions: Tensor, embedded: Tensor) -> Tensor:  # (B, T, d_model), (T,), (B, T, d_model)
         x = self.attention_norm(torch.cat((x, embedded), dim=-1))  # (B, T, 2 d_model)
         x = self.feed_forward_norm(self.attention(x, positions))  # (B, T, d_model)
         ff = self.feed_forward

@@ -18,9 +18,7 @@ class Sight(Spec):
     """Which tokens a query sees: itself and all before it, a sliding window of them (arXiv:2004.05150, section 3.1), or those of
     its own chunk (Llama 4)."""
 
-    window: Length | None = Field(
-        None, description="Sliding window: each token sees only the last this many, itself included"
-    )
+    window: Length | None = Field(None, description="Sliding window: each token sees only the last this many, itself included")
     chunk: Length | None = Field(None, description="Each token sees only its own chunk of this many tokens")
 
     @model_validator(mode="after")
@@ -82,9 +80,7 @@ class Scores(Spec):
     scale: Positive | None = Field(None, description="Factor on the scores; 1 / sqrt(channels of a query) if empty")
     softcap: Positive | None = Field(None, description="Soft cap c on the scores: c * tanh(score / c)")
     temperature: Temperature | None = Field(None, description="Scores grow with the query's position")
-    sinks: bool = Field(
-        False, description="Attention sinks: one learned logit per head in the softmax, without a value"
-    )
+    sinks: bool = Field(False, description="Attention sinks: one learned logit per head in the softmax, without a value")
 
     def factor(self, channels: int) -> float:
         return self.scale or channels**-0.5
@@ -136,9 +132,7 @@ class Gate(Spec):
 
     per: Literal["channel", "head"] = Field("channel", description="One gate per channel, or one per head")
     activation: Literal["sigmoid", "softplus"] = Field("sigmoid", description="Activation of the gate")
-    bias: bool | Literal["head"] | None = Field(
-        None, description="Bias on the gate, or one per head (Beam); same as the queries' if empty"
-    )
+    bias: bool | Literal["head"] | None = Field(None, description="Bias on the gate, or one per head (Beam); same as the queries' if empty")
 
     def width(self, heads: int, channels: int) -> int:
         return heads * (channels if self.per == "channel" else 1)

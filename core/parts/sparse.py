@@ -59,9 +59,7 @@ class SparseLatentAttention(LatentAttention):
     q_rank: Rank = Field(description="Rank of the query projection, shared with the indexer", examples=[1536])
     indexer: TokenIndexer = Field(description="Chooses the tokens")
     choice_from: str | None = Field(
-        None,
-        max_length=64,
-        description="Part whose indexer in the nearest earlier layer is used, or `previous`",
+        None, max_length=64, description="Part whose indexer in the nearest earlier layer is used, or `previous`"
     )
 
     @model_validator(mode="after")

@@ -27,9 +27,7 @@ class LogTemperature(Spec):
     times log(position + first) / log(length)."""
 
     kind: Literal["log"]
-    length: Annotated[int, Field(ge=2, le=1_000_000_000)] = Field(
-        description="Position up to which scores do not change", examples=[1024]
-    )
+    length: Annotated[int, Field(ge=2, le=1_000_000_000)] = Field(description="Position up to which scores do not change", examples=[1024])
     first: Literal[0, 1] = Field(0, description="Number of the first position (Qwen: 1)")
 
     def factor(self, positions: Tensor) -> Tensor:
@@ -59,6 +57,4 @@ class LateTemperature(Spec):
         return 1 + self.scale * ((positions + 1) / self.length).clamp(min=1).log()
 
 
-Temperature = Annotated[
-    StepTemperature | LogTemperature | PowerTemperature | LateTemperature, Field(discriminator="kind")
-]
+Temperature = Annotated[StepTemperature | LogTemperature | PowerTemperature | LateTemperature, Field(discriminator="kind")]

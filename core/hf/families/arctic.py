@@ -36,9 +36,7 @@ def read(config: Config, model_type: str) -> dict:
     config.expect("use_residual", beside)
     config.expect("head_dim", said["d_model"] // said["attention"]["heads"])
     moe["router"] = {"over": "chosen"} if moe["top_k"] > 1 else {}
-    said |= {
-        name: {"kind": "feed_forward", "d_ff": d} for name, d in (("dense", said["d_model"]), ("wide", moe["d_ff"]))
-    }
+    said |= {name: {"kind": "feed_forward", "d_ff": d} for name, d in (("dense", said["d_model"]), ("wide", moe["d_ff"]))}
     blocks = [
         ["attention", "wide"] if (layer + 1) % every else [BESIDE, "dense"] if beside else ["attention", "moe"]
         for layer in range(said["depth"])

@@ -65,9 +65,7 @@ def sources(arch: Architecture) -> Sources:
     def mixer(path, at, part):
         fused = {"q_b_proj": "q_gate_proj"}
         for (name, ways), (_, published) in zip(
-            tensors.renamed(v32.sparse_sources(path, at, part), **fused),
-            v32.sparse_sources(path, at, part),
-            strict=True,
+            tensors.renamed(v32.sparse_sources(path, at, part), **fused), v32.sparse_sources(path, at, part), strict=True
         ):
             yield name, ways + [way for way in published if way.names not in [w.names for w in ways]]
         yield from gate(f"{path}_norm", f"{at}.input_layernorm", part.norm)

@@ -73,9 +73,7 @@ def write(arch: Architecture) -> dict:
     written = pieces.write_model(arch, "BailingHybrid", "bailing_hybrid", (*KEYS, v3.LatentTurning()))
     written |= {
         "hidden_act": keys.write_activation((dense or moe).activation),
-        "layer_types": [
-            "linear_attention" if block[0].parts == ("delta",) else "full_attention" for block in arch.sequence
-        ],
+        "layer_types": ["linear_attention" if block[0].parts == ("delta",) else "full_attention" for block in arch.sequence],
         "mlp_layer_types": pieces.write_sparse_layers(arch),
     }
     written.pop("q_lora_rank", None)
@@ -97,9 +95,7 @@ def sources(arch: Architecture) -> Sources:
         yield one(f"{path}.gate.weight", f"{at}.self_attn.g_proj.weight")
 
     def ff(path, at, part):
-        return (tensors.experts_sources if isinstance(part, Experts) else tensors.dense_sources)(
-            path, f"{at}.mlp", part
-        )
+        return (tensors.experts_sources if isinstance(part, Experts) else tensors.dense_sources)(path, f"{at}.mlp", part)
 
     def named(**names: str) -> Sources:
         return tensors.renamed(tensors.llama_sources(arch, mixer, ff), **names)

@@ -192,9 +192,7 @@ def _granite_sources(arch: Architecture) -> Sources:
         at_experts = f"{at}.block_sparse_moe"
         published = {
             f"{path}.router.weight": Source((f"{at_experts}.router.layer.weight",)),
-            f"{path}.experts.gate": Source(
-                (f"{at_experts}.input_linear.weight",), lambda both: both.chunk(2, dim=1)[0]
-            ),
+            f"{path}.experts.gate": Source((f"{at_experts}.input_linear.weight",), lambda both: both.chunk(2, dim=1)[0]),
             f"{path}.experts.up": Source((f"{at_experts}.input_linear.weight",), lambda both: both.chunk(2, dim=1)[1]),
             f"{path}.experts.down": Source((f"{at_experts}.output_linear.weight",)),
         }

@@ -19,9 +19,7 @@ Split = Callable[[str, Attention], Callable[[Tensor], Tensor]]
 
 
 GPT = "n_embd n_positions n_layer"  # what GPT-2 and others call d_model, context and depth
-ACTIVATION = Form(
-    keys.PLAIN_ACTIVATION.read, lambda name: "gelu_new" if name == "gelu_tanh" else keys.write_activation(name)
-)
+ACTIVATION = Form(keys.PLAIN_ACTIVATION.read, lambda name: "gelu_new" if name == "gelu_tanh" else keys.write_activation(name))
 UNSCALED = Form(lambda on: 1.0, lambda scale: False)  # scores that are not divided by the root of a head's channels
 LAYER_EPS = {"kind": "layer", "eps": 1e-5, "eps_key": "layer_norm_epsilon"}
 
@@ -37,11 +35,7 @@ def heads(key: str, count: int, **always: Any) -> Keys:
             raise config.refuse(name, f"a stream of {d_model:,} does not divide into so many heads")
         part |= {"kv_heads": part.get("kv_heads", part["heads"]), "head_dim": d_model // part["heads"]}
 
-    return (
-        Always("attention", **{"kind": "attention"} | always),
-        keys.named(key, "attention.heads", count),
-        Rule(divide),
-    )
+    return (Always("attention", **{"kind": "attention"} | always), keys.named(key, "attention.heads", count), Rule(divide))
 
 
 def dense(d_ff: Any, act: str, usual: str, bias: Any = True, width: str = "intermediate_size") -> Keys:
@@ -70,10 +64,7 @@ class Rotary(Entry):
 
     def write(self, of: Writing) -> dict:
         position = of.arch.position
-        return rotary.write_rope(position, of.arch.context) | {
-            "rotary_pct": position.fraction,
-            "rotary_emb_base": position.base,
-        }
+        return rotary.write_rope(position, of.arch.context) | {"rotary_pct": position.fraction, "rotary_emb_base": position.base}
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
         yield "rotary_emb_base", "position.base", "10000"
@@ -117,9 +108,7 @@ class Names:
     qk_norm: tuple[str, str] = ("", "")
     turned: bool = False  # matrices are (in, out)
 
-    def matrix(
-        self, ours: str, theirs: str, bias: bool, make: Callable = lambda t: t
-    ) -> Iterator[tuple[str, list[Source]]]:
+    def matrix(self, ours: str, theirs: str, bias: bool, make: Callable = lambda t: t) -> Iterator[tuple[str, list[Source]]]:
         """A linear map's weight and, where it has one, its bias."""
         yield one(f"{ours}.weight", f"{theirs}.weight", make=lambda w: make(w.t() if self.turned else w))
         if bias:

@@ -23,9 +23,7 @@ sources = partial(before_llama.sources, names=NAMES)
 
 
 KEYS = (
-    *keys.sizes(
-        250_880, 64, CONTEXT, 2, tied=True, names="hidden_size/n_embed seq_length n_layer", **before_llama.LAYER_EPS
-    ),
+    *keys.sizes(250_880, 64, CONTEXT, 2, tied=True, names="hidden_size/n_embed seq_length n_layer", **before_llama.LAYER_EPS),
     *before_llama.heads("n_head", 8, bias=True),
     Always("dense", kind="feed_forward", activation="gelu_tanh", bias=True),
     Always("position", kind="alibi"),

@@ -20,9 +20,7 @@ ROOTS = ("transformer.",)
 
 
 KEYS = (
-    *keys.sizes(
-        32_000, 2_048, 2_048, 24, names="d_model max_seq_len n_layers", kind="layer", bias=False, eps_key="", eps=1e-5
-    ),
+    *keys.sizes(32_000, 2_048, 2_048, 24, names="d_model max_seq_len n_layers", kind="layer", bias=False, eps_key="", eps=1e-5),
     *before_llama.heads("n_heads", 16),
     Only("tie_word_embeddings", False),
     Unread("emb_pdrop num_key_value_heads"),
@@ -34,16 +32,7 @@ ATTENTION = (
     Unread("tie_word_embeddings"),
 )
 EXPERTS = (
-    *keys.experts(
-        4,
-        1,
-        3_584,
-        names="moe_num_experts",
-        chosen="moe_top_k",
-        width="ffn_hidden_size",
-        act="",
-        router={"score": "softmax"},
-    ),
+    *keys.experts(4, 1, 3_584, names="moe_num_experts", chosen="moe_top_k", width="ffn_hidden_size", act="", router={"score": "softmax"}),
     Only("uniform_expert_assignment", False),
     Unread("moe_jitter_eps moe_loss_weight hidden_size tie_word_embeddings"),
 )

@@ -26,9 +26,7 @@ def read(config: Config, model_type: str) -> dict:
     biases = {name: unless(False, bias=config.take(f"{name}_bias", bool, False)) for name in ("attention", "mlp")}
     activation = unless("swiglu", activation=pieces.activation(config))
     config.ignore("num_key_value_heads")  # what each layer says goes before it
-    groups, widths = (
-        _listed(config, heads, depth, d_model) if config.has("block_configs") else _deci(config, heads, depth)
-    )
+    groups, widths = _listed(config, heads, depth, d_model) if config.has("block_configs") else _deci(config, heads, depth)
     parts, blocks = {}, []
     alike, even = len({*groups} - {0}) == 1, len({*widths} - {0}) == 1
     for kv_heads, width in zip(groups, widths, strict=True):
@@ -98,9 +96,7 @@ def write(arch: Architecture) -> dict:
     dense = [next((arch.parts[n] for s in b for n in s.parts if not arch.parts[n].mixes), None) for b in arch.sequence]
     mixer, wide = next(filter(None, mixers), None), next(filter(None, dense), None)
     if not mixer or not wide:
-        raise Unsupported(
-            "layers: this family needs layers with attention and layers with a feed-forward network; give both"
-        )
+        raise Unsupported("layers: this family needs layers with attention and layers with a feed-forward network; give both")
     listed = [
         {
             "attention": {"n_heads_in_group": m.heads // m.kv_heads} if m else {"no_op": True},

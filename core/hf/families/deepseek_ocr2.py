@@ -41,8 +41,6 @@ def read(config: Config, model_type: str) -> dict:
 
 def write(arch: Architecture) -> dict:
     pieces.made_of(arch, {"attention": Attention} | pieces.FEEDS)
-    written = (
-        {"num_experts_per_tok": 1} | pieces.write_model(arch, "", "deepseek_ocr2_text", KEYS) | v2.write_groups(arch)
-    )
+    written = {"num_experts_per_tok": 1} | pieces.write_model(arch, "", "deepseek_ocr2_text", KEYS) | v2.write_groups(arch)
     del written["architectures"]
     return written | {"mlp_layer_types": pieces.write_sparse_layers(arch), "mlp_bias": v2.biased(arch)}

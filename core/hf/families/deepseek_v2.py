@@ -55,9 +55,7 @@ def write_groups(arch: Architecture) -> dict:
 def write(arch: Architecture) -> dict:
     pieces.made_of(arch, {"attention": LatentAttention} | pieces.FEEDS)
     written = {"num_experts_per_tok": 1}  # asked for even where no layer has experts
-    written |= pieces.write_model(
-        arch, "DeepseekV2", "deepseek_v2", KEYS, leading=pieces.first_routed(arch), biased=biased(arch)
-    )
+    written |= pieces.write_model(arch, "DeepseekV2", "deepseek_v2", KEYS, leading=pieces.first_routed(arch), biased=biased(arch))
     return written | write_groups(arch) | {"norm_topk_prob": False, "scoring_func": "softmax"}
 
 

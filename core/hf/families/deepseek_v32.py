@@ -80,8 +80,7 @@ def _shared(config: Config, depth: int) -> list[bool]:
         return [max(layer - offset + 1, 0) % max(every, 1) != 0 for layer in range(depth)]
     if len(words) < depth or not set(words) <= {"full", "shared"}:
         raise config.refuse(
-            "indexer_types" if config.has("indexer_types") else "index_topk_pattern",
-            f"give full or shared for each of the {depth} layers",
+            "indexer_types" if config.has("indexer_types") else "index_topk_pattern", f"give full or shared for each of the {depth} layers"
         )
     return [word == "shared" for word in words[:depth]]
 

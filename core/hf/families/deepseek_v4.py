@@ -18,18 +18,9 @@ from . import deepseek_v3 as v3
 
 TYPES = ("deepseek_v4",)
 AHEAD = mtp.Names(
-    "mtp.{module}",
-    "mtp.{module}.enorm",
-    "mtp.{module}.hnorm",
-    ("mtp.{module}.e_proj", "mtp.{module}.h_proj"),
-    "mtp.{module}.norm",
-    {},
+    "mtp.{module}", "mtp.{module}.enorm", "mtp.{module}.hnorm", ("mtp.{module}.e_proj", "mtp.{module}.h_proj"), "mtp.{module}.norm", {}
 )
-SLIDING, SPARSE, HEAVY = ATTENTION = (
-    "sliding_attention",
-    "compressed_sparse_attention",
-    "heavily_compressed_attention",
-)
+SLIDING, SPARSE, HEAVY = ATTENTION = ("sliding_attention", "compressed_sparse_attention", "heavily_compressed_attention")
 RATIOS = {0: SLIDING, 4: SPARSE, 128: HEAVY}  # the older words of a layer
 NAMES = {SLIDING: "local", SPARSE: "sparse", HEAVY: "heavy"}
 SCORES = {"sqrtsoftplus": "sqrt_softplus", "sigmoid": "sigmoid"}
@@ -65,9 +56,7 @@ def read(config: Config, model_type: str) -> dict:
         "moe": experts(config),
     }
     parts["hash_moe"] = parts["moe"] | {"router": parts["moe"]["router"] | {"selection_bias": False, "hashed": True}}
-    blocks = [
-        [NAMES[word], feed] for word, feed in zip(attention_types(config, depth), feeds(config, depth), strict=True)
-    ]
+    blocks = [[NAMES[word], feed] for word, feed in zip(attention_types(config, depth), feeds(config, depth), strict=True)]
     config.expect("topk_method", "noaux_tc")
     config.expect("rope_interleave", True)
     # The class has one key, one shared expert, weights that sum to one and no bias in attention, whatever these say.
@@ -76,12 +65,7 @@ def read(config: Config, model_type: str) -> dict:
     used = {name for block in blocks for name in block} | ({"local", "moe"} if ahead else set())
     parts = {name: part for name, part in parts.items() if name in used}
     value |= {"position": far, "residual": residual(config, value["norm"]["eps"])}
-    return (
-        value
-        | {"parts": parts, "layers": folded(blocks)}
-        | mtp.modules(ahead, ["local", "moe"])
-        | precision(config, parts)
-    )
+    return value | {"parts": parts, "layers": folded(blocks)} | mtp.modules(ahead, ["local", "moe"]) | precision(config, parts)
 
 
 def ropes(config: Config, context: int) -> tuple[dict, dict, int]:
@@ -115,10 +99,7 @@ def ropes(config: Config, context: int) -> tuple[dict, dict, int]:
         if scaling and scaling["scaling"]["kind"] == "yarn":
             scaling["scaling"].setdefault("attention_factor", 1.0)
         scalings = [{}, scaling]
-    found = [
-        {"kind": "rope", "base": base, "interleaved": True} | scaling
-        for base, scaling in zip(bases, scalings, strict=True)
-    ]
+    found = [{"kind": "rope", "base": base, "interleaved": True} | scaling for base, scaling in zip(bases, scalings, strict=True)]
     return *found, int(head_dim * share)
 
 
@@ -207,17 +188,11 @@ def _pooled(part: Mapping[str, Any]) -> list[str]:
 
 
 def write(arch: Architecture) -> dict:
-    made = dict.fromkeys(NAMES.values(), CompressedAttention | None) | dict.fromkeys(
-        ("moe", "hash_moe"), Experts | None
-    )
+    made = dict.fromkeys(NAMES.values(), CompressedAttention | None) | dict.fromkeys(("moe", "hash_moe"), Experts | None)
     *mixers, moe, hashed = pieces.made_of(arch, made)
     kinds = dict(zip(NAMES, mixers, strict=True))
     part, moe = next(filter(None, mixers)), moe or hashed
-    if (
-        not isinstance(arch.residual, ManifoldHyperConnections)
-        or not moe.shared
-        or moe.router.score not in SCORES.values()
-    ):
+    if not isinstance(arch.residual, ManifoldHyperConnections) or not moe.shared or moe.router.score not in SCORES.values():
         raise Unsupported("residual: this family needs several streams, and a shared expert")
     near = arch.position if not kinds[SLIDING] else arch.part("local").position
     share = part.rope_dim / part.head_dim

@@ -167,9 +167,7 @@ def write(arch: Architecture) -> dict:
     usual = _write_latent(arch, main)
     own = {word: dict(_write_latent(arch, part).items() - usual.items()) for word, part in parts.items()}
     written["per_layer_config"] = {str(layer): own[word] for layer, word in enumerate(types) if own[word]}
-    written["rope_parameters"] = {
-        word: rotary.write_dictionary(part.position, arch.context) for word, part in parts.items()
-    }
+    written["rope_parameters"] = {word: rotary.write_dictionary(part.position, arch.context) for word, part in parts.items()}
     return written
 
 

@@ -54,9 +54,7 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    attention, _ = pieces.made_of(
-        arch, {"attention": Attention, "dense": FeedForward}, Rope | Alibi, pieces.abreast(arch)
-    )
+    attention, _ = pieces.made_of(arch, {"attention": Attention, "dense": FeedForward}, Rope | Alibi, pieces.abreast(arch))
     step, alibi = arch.sequence[0][0], arch.position.kind == "alibi"
     grouped = step.own_norms or attention.kv_heads not in (1, attention.heads)
     single, side = attention.kv_heads == 1 and not grouped, len(step.parts) == 2

@@ -32,9 +32,7 @@ def read(config: Config, model_type: str) -> dict:
     without_null_ropes(config)
     near, far = rotary.ropes(config, said["context"], 1e6, config.take("rope_local_base_freq", float, 1e4))
     said["position"] = position = far if "full_attention" in types else near
-    mixers, order = pieces.windowed(
-        types, attention, window(config, types), {} if near == position else {"position": near}
-    )
+    mixers, order = pieces.windowed(types, attention, window(config, types), {} if near == position else {"position": near})
     return pieces.model(config, said | mixers, [[name, "dense"] for name in order])
 
 
@@ -52,8 +50,6 @@ def write(arch: Architecture) -> dict:
     named = write_gemma(arch, "Gemma3", "gemma3_text", KEYS)
     older = isinstance(near, Rope) and near.scaling is None
     ropes = (
-        {"rope_local_base_freq": near.base} | rotary.write_rope(far, arch.context)
-        if older
-        else rotary.write_ropes(near, far, arch.context)
+        {"rope_local_base_freq": near.base} | rotary.write_rope(far, arch.context) if older else rotary.write_ropes(near, far, arch.context)
     )
     return named | ropes

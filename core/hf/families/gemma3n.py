@@ -14,17 +14,7 @@ from ..weights import tensors
 from ..weights.checkpoint import Sources
 from ..weights.tensors import one
 from .gemma3 import without_null_ropes
-from .gemma4 import (
-    GLOBAL,
-    KINDS,
-    LOCAL,
-    attention_sources,
-    beneath_sources,
-    borrowed,
-    lenders,
-    per_layer_sources,
-    write_attention,
-)
+from .gemma4 import GLOBAL, KINDS, LOCAL, attention_sources, beneath_sources, borrowed, lenders, per_layer_sources, write_attention
 from .gemma4 import ignored as ignored
 
 TYPES = ("gemma3n_text", "gemma3n")
@@ -34,10 +24,7 @@ def read(config: Config, model_type: str) -> dict:
     if model_type == "gemma3n":
         return wrapped(config, read, "gemma3n_text")
     value = pieces.sizes(config, vocab_size=262_400, d_model=2_048, context=32_768, tied=True, eps=1e-6)
-    value |= {
-        "embedding": {"scale": "sqrt_d_model"},
-        "head": {"softcap": config.take("final_logit_softcapping", float, 30.0)},
-    }
+    value |= {"embedding": {"scale": "sqrt_d_model"}, "head": {"softcap": config.take("final_logit_softcapping", float, 30.0)}}
     altup = {
         "kind": "altup",
         "streams": config.count("altup_num_inputs", 4, least=2, most=16),
@@ -56,9 +43,7 @@ def read(config: Config, model_type: str) -> dict:
     without_null_ropes(config)
     near, far = rotary.ropes(config, value["context"], 1e6, config.take("rope_local_base_freq", float, 1e4))
     part = {"kind": "attention"} | pieces.heads(config, value["d_model"], heads=8, kv_heads=2, head_dim=256)
-    part |= {"scale": 1.0, "qk_norm": {}, "v_norm": True} | unless(
-        False, bias=config.take("attention_bias", bool, False)
-    )
+    part |= {"scale": 1.0, "qk_norm": {}, "v_norm": True} | unless(False, bias=config.take("attention_bias", bool, False))
     position = far if GLOBAL in types else near
     window = config.count("sliding_window", 512)
     mixers = {LOCAL: part | {"window": window} | unless(position, position=near), GLOBAL: part}
@@ -66,14 +51,8 @@ def read(config: Config, model_type: str) -> dict:
 
     networks, kinds = _networks(config, depth)
     own = {"kind": "per_layer_embedding", "width": config.count("hidden_size_per_layer_input", 256)}
-    own |= {"rows": config.count("vocab_size_per_layer_input", 262_144)} | unless(
-        "geglu_tanh", activation=networks["dense"]["activation"]
-    )
-    parts = (
-        mixers
-        | networks
-        | {"layer_embedding": own, "laurel": {"kind": "laurel", "rank": config.count("laurel_rank", 64)}}
-    )
+    own |= {"rows": config.count("vocab_size_per_layer_input", 262_144)} | unless("geglu_tanh", activation=networks["dense"]["activation"])
+    parts = mixers | networks | {"layer_embedding": own, "laurel": {"kind": "laurel", "rank": config.count("laurel_rank", 64)}}
     blocks = [
         [{"parts": [mixer, "laurel"], "unnormed": ["laurel"]} | enter, {"parts": [network]} | leave, "layer_embedding"]
         for mixer, network in zip(order, kinds, strict=True)

@@ -29,9 +29,7 @@ def read(config: Config, model_type: str) -> dict:
     if not model_type.endswith("_text"):
         return wrapped(config, read, f"{model_type}_text")
     unified = "unified" in model_type
-    value = pieces.sizes(
-        config, vocab_size=262_144, d_model=2_304, context=262_144 if unified else 131_072, tied=True, eps=1e-6
-    )
+    value = pieces.sizes(config, vocab_size=262_144, d_model=2_304, context=262_144 if unified else 131_072, tied=True, eps=1e-6)
     config.expect("use_bidirectional_attention", "vision")  # text is causal, images are not
     cap = config.take("final_logit_softcapping", float, None)
     value |= {"embedding": {"scale": "sqrt_d_model"}} | ({} if cap is None else {"head": {"softcap": cap}})
@@ -94,19 +92,14 @@ def _heads(config: Config, types: list[str]) -> dict[str, dict]:
         raise config.refuse("per_layer_config", f"its keys are the numbers of {len(types)} layers")
     for layer, kind in enumerate(types):
         one = given.get(layer, Config({}))
-        widths = {
-            "head_dim": one.count("head_dim", usual["head_dim"]),
-            "kv_heads": one.count("num_key_value_heads", usual["kv_heads"]),
-        }
+        widths = {"head_dim": one.count("head_dim", usual["head_dim"]), "kv_heads": one.count("num_key_value_heads", usual["kv_heads"])}
         one.finish()
         if found.setdefault(kind, widths) != widths:
             raise config.refuse("per_layer_config", f"layers of {kind} differ from one another")
     return found
 
 
-def borrowed(
-    config: Config, types: list[str], mixers: dict[str, dict], default: int
-) -> tuple[dict[str, dict], list[str], list[bool]]:
+def borrowed(config: Config, types: list[str], mixers: dict[str, dict], default: int) -> tuple[dict[str, dict], list[str], list[bool]]:
     """The kinds of attention, which one each layer has, and whether it borrows: the last num_kv_shared_layers read what
     the last layer of their type before them keeps."""
     depth = len(types)

@@ -35,9 +35,7 @@ KEYS = (
 
 def read(config: Config, model_type: str) -> dict:
     said = keys.read(config, KEYS)
-    return pieces.model(
-        config, said, [["attention", "dense"]] * said["depth"], "fp32"
-    )  # older than the key that says so
+    return pieces.model(config, said, [["attention", "dense"]] * said["depth"], "fp32")  # older than the key that says so
 
 
 def write(arch: Architecture) -> dict:

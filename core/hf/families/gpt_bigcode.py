@@ -20,9 +20,7 @@ KEYS = (
     before_llama.LEARNED,
     Key("multi_query", "attention.kv_heads", True, none=False, form=ONE_KEY),
     *before_llama.heads("n_head", 12, bias=True),
-    *keys.feed_forward(
-        Of("d_model", times=4), "activation_function", "gelu_pytorch_tanh", False, True, width="n_inner"
-    ),
+    *keys.feed_forward(Of("d_model", times=4), "activation_function", "gelu_pytorch_tanh", False, True, width="n_inner"),
     Key("scale_attn_weights", "attention.scores.scale", True, none=True, form=before_llama.UNSCALED),
     *keys.only(add_cross_attention=False),
     Unread("inference_runner max_batch_size pad_key_length pre_allocate_kv_cache validate_runner_input"),

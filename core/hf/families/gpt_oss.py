@@ -42,9 +42,7 @@ def read(config: Config, model_type: str) -> dict:
     said = keys.read(config, KEYS)
     said["position"] = rotary.rope(config, said["context"], theta=1.5e5)
     if config.raw.get("rope_parameters") is None and not config.raw.get("rope_scaling"):
-        said["position"]["scaling"] = YARN | {
-            "original_context": config.raw.get("original_max_position_embeddings") or 4_096
-        }
+        said["position"]["scaling"] = YARN | {"original_context": config.raw.get("original_max_position_embeddings") or 4_096}
     depth, part = said["depth"], said.pop("attention")
     types = pieces.layer_types(config, depth, (["sliding_attention", "full_attention"] * depth)[:depth], *KINDS)
     window = config.count("sliding_window", 128, null=None)
@@ -59,9 +57,7 @@ def write(arch: Architecture) -> dict:
     written = pieces.write_model(arch, "GptOss", "gpt_oss", KEYS, attention=local or far) | {
         "hidden_act": "silu",
         "layer_types": pieces.write_layer_types(arch),
-        "rope_parameters": rotary.write_dictionary(
-            arch.position, arch.context
-        ),  # without it the family's scaling would hold
+        "rope_parameters": rotary.write_dictionary(arch.position, arch.context),  # without it the family's scaling would hold
     }
     return written | ({"sliding_window": local.sight.window} if local else {})
 
@@ -78,17 +74,11 @@ def _experts(path: str, at: str, part: Experts) -> Iterator[tuple[str, list[Sour
     """Gate and up are the even and odd rows of one matrix, which lies (in, out), or (out, in) in mxfp4."""
     for name in ("weight", "bias"):
         yield one(f"{path}.router.{name}", f"{at}.mlp.router.{name}")
-    rows = {
-        "gate": ("gate_up_proj", slice(0, None, 2)),
-        "up": ("gate_up_proj", slice(1, None, 2)),
-        "down": ("down_proj", slice(None)),
-    }
+    rows = {"gate": ("gate_up_proj", slice(0, None, 2)), "up": ("gate_up_proj", slice(1, None, 2)), "down": ("down_proj", slice(None))}
     for ours, (name, which) in rows.items():
         theirs = f"{at}.mlp.experts.{name}"
         plain = Source((theirs,), lambda m, which=which: m.mT[:, which])
-        packed = Source(
-            (f"{theirs}_blocks", f"{theirs}_scales"), lambda b, s, which=which: mxfp4(b[:, which], s[:, which])
-        )
+        packed = Source((f"{theirs}_blocks", f"{theirs}_scales"), lambda b, s, which=which: mxfp4(b[:, which], s[:, which]))
         yield f"{path}.experts.{ours}", [plain, packed]
         yield one(f"{path}.experts.{ours}_bias", f"{theirs}_bias", make=lambda b, which=which: b[:, which])
 

@@ -19,9 +19,7 @@ from ..weights import tensors
 from ..weights.checkpoint import Sources
 
 TYPES = ("grok-1", "git")
-PLAIN_ROPE = (
-    "scaling_factor extrapolation_factor attn_factor beta_fast beta_slow original_max_position_embeddings".split()
-)
+PLAIN_ROPE = "scaling_factor extrapolation_factor attn_factor beta_fast beta_slow original_max_position_embeddings".split()
 
 
 def sqrt_of_width(config: Config, said: dict) -> None:
@@ -36,15 +34,7 @@ KEYS = {
         *keys.heads(48, 8),
         Key("attn_output_multiplier", "attention.scores.scale", 0.08838834764831845),
         Key("max_attn_value", "attention.scores.softcap", 30.0),
-        *keys.experts(
-            8,
-            2,
-            32_768,
-            names="num_experts/num_local_experts",
-            width="intermediate_size",
-            act="",
-            activation="geglu_tanh",
-        ),
+        *keys.experts(8, 2, 32_768, names="num_experts/num_local_experts", width="intermediate_size", act="", activation="geglu_tanh"),
         Key("embedding_multiplier_scale", "embedding.scale", 78.38367176906169),
         Key("output_multiplier_scale", "head.scale", 0.5773502691896257),
         Always("residual", norm="sandwich"),
@@ -92,15 +82,11 @@ def read(config: Config, model_type: str) -> dict:
 def write(arch: Architecture) -> dict:
     if "dense" not in arch.parts:
         pieces.made_of(arch, {"attention": Attention, "moe": Experts})
-        return pieces.write_model(arch, "Grok1Model", "grok-1", KEYS["grok-1"]) | {
-            "architectures": ["Grok1ModelForCausalLM"]
-        }
+        return pieces.write_model(arch, "Grok1Model", "grok-1", KEYS["grok-1"]) | {"architectures": ["Grok1ModelForCausalLM"]}
     kinds = {"attention": Attention, "dense": FeedForward, "moe": Experts}
     attention, *_ = pieces.made_of(arch, kinds, layer=(Attention, (FeedForward, Experts)))
     if not isinstance(attention.scores.temperature, LogTemperature):
-        raise Unsupported(
-            "parts.attention.scores.temperature: this model's scores grow with the logarithm of the length; give kind log"
-        )
+        raise Unsupported("parts.attention.scores.temperature: this model's scores grow with the logarithm of the length; give kind log")
     written = pieces.write_model(arch, "Grok1", "git", KEYS["git"])
     return written | {"residual_moe": True, "embedding_multiplier_scale": arch.embedding_scale}
 

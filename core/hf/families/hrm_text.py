@@ -63,8 +63,7 @@ def _stack(stack: str, depth: int, residual: dict) -> list[list[dict]]:
         return {"parts": [f"{stack}_{kind}"], "residual": own | edge}
 
     return [
-        [step(n, "attention", unless(False, enter=n == 0)), step(n, "dense", unless(False, leave=n + 1 == depth))]
-        for n in range(depth)
+        [step(n, "attention", unless(False, enter=n == 0)), step(n, "dense", unless(False, leave=n + 1 == depth))] for n in range(depth)
     ]
 
 
@@ -76,9 +75,7 @@ def write(arch: Architecture) -> dict:
     stacks = [block[0].parts[0] for block in arch.sequence]
     fast, slow = (stacks.count(f"{stack}_attention") // depth for stack in ("low", "high"))
     if not slow or fast % slow:
-        raise Unsupported(
-            "layers: this family runs the low stack equally often for each run of the high one; give equal repeats"
-        )
+        raise Unsupported("layers: this family runs the low stack equally often for each run of the high one; give equal repeats")
     return pieces.write_model(arch, "HrmText", "hrm_text", KEYS, attention=attention, dense=dense) | {
         "num_layers_per_stack": depth, "H_cycles": slow, "L_cycles": fast // slow, "embedding_scale": arch.embedding_scale,
     }  # fmt: skip

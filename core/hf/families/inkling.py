@@ -70,8 +70,7 @@ def read(config: Config, model_type: str) -> dict:
         "embedding": {"norm": True},
         "norm": {"kind": "rms", "eps": config.take("rms_norm_eps", float, 1e-6)},
         "residual": {"kernel": _count(config, "conv_kernel_size", 4)},
-        "head": {"scale": 1 / _number(config, "logits_mup_width_multiplier", 24.0)}
-        | ({"kept": kept} if kept < vocabulary else {}),
+        "head": {"scale": 1 / _number(config, "logits_mup_width_multiplier", 24.0)} | ({"kept": kept} if kept < vocabulary else {}),
     }
     activation = unless("swiglu", activation=pieces.activation(config))
     parts = _attention(config, value["residual"]["kernel"]) | {
@@ -174,11 +173,7 @@ def write(arch: Architecture) -> dict:
     }  # fmt: skip
     if arch.mtp:
         near = [module for module, block in enumerate(arch.mtp.each) if block[0].parts == ("local",)]
-        written |= {
-            "num_mtp_layers": v3.write_mtp(arch),
-            "mtp_local_layer_ids": near,
-            "chain_hidden_post_norm": arch.mtp.norm,
-        }
+        written |= {"num_mtp_layers": v3.write_mtp(arch), "mtp_local_layer_ids": near, "chain_hidden_post_norm": arch.mtp.norm}
     for prefix, part in (("swa_", local), ("", far)):
         written |= {f"{prefix}{key}": value for key, value in pieces.write_heads(part).items()} if part else {}
     if local:
@@ -186,9 +181,7 @@ def write(arch: Architecture) -> dict:
     if far:
         late = far.scores.temperature
         if not isinstance(late, LateTemperature | None):
-            raise Unsupported(
-                f"temperature: this family's scores grow past a length, not by {late.kind}; give kind late"
-            )
+            raise Unsupported(f"temperature: this family's scores grow past a length, not by {late.kind}; give kind late")
         written |= {"rel_extent": far.extent, "log_scaling_n_floor": late and late.length}
         written |= {"log_scaling_alpha": late.scale} if late else {}
     if dense:
@@ -230,16 +223,8 @@ def sources(arch: Architecture) -> Sources:
         yield from tensors.experts_sources(path, f"{at}.mlp", part.model_copy(update={"shared": None}))
         yield one(f"{path}.router.all_scale", f"{at}.mlp.gate.global_scale")
         for name in ("gate", "up"):
-            yield one(
-                f"{path}.shared.{name}.weight",
-                f"{at}.mlp.shared_experts.{name}_proj",
-                make=lambda each: each.flatten(0, 1),
-            )
-        yield one(
-            f"{path}.shared.down.weight",
-            f"{at}.mlp.shared_experts.down_proj",
-            make=lambda each: torch.cat(tuple(each), 1),
-        )
+            yield one(f"{path}.shared.{name}.weight", f"{at}.mlp.shared_experts.{name}_proj", make=lambda each: each.flatten(0, 1))
+        yield one(f"{path}.shared.down.weight", f"{at}.mlp.shared_experts.down_proj", make=lambda each: torch.cat(tuple(each), 1))
 
 
 def ignored(name: str) -> bool:

@@ -25,9 +25,7 @@ from .like_llama_moe import typed
 TYPES = ("kimi_linear",)
 
 
-def experts(
-    count: Any, d_ff: Any, scale: Any, groups: Any, best: Any, normalise: str = "moe_renormalize/norm_topk_prob"
-) -> Keys:
+def experts(count: Any, d_ff: Any, scale: Any, groups: Any, best: Any, normalise: str = "moe_renormalize/norm_topk_prob") -> Keys:
     """Routed and shared experts and their router; the arguments are the family's defaults."""
     return (
         *keys.experts(
@@ -71,11 +69,7 @@ def read(config: Config, model_type: str) -> dict:
     said = keys.read(config, KEYS)
     depth, linear = said["depth"], config.nested("linear_attn_config")
     words = _kinds(config, linear, depth)
-    other = {
-        "linear_num_heads": "num_heads",
-        "linear_head_dim": "head_dim",
-        "linear_conv_kernel_dim": "short_conv_kernel_size",
-    }
+    other = {"linear_num_heads": "num_heads", "linear_head_dim": "head_dim", "linear_conv_kernel_dim": "short_conv_kernel_size"}
     keys.read(config, DELTA, said)
     keys.read(linear, [replace(key, name=other[key.name], default=keys.get(said, key.field)) for key in DELTA], said)
     linear.finish()
@@ -95,9 +89,7 @@ def _kinds(config: Config, linear: Config, depth: int) -> list[str]:
     if not config.has("layer_types") and None not in numbers.values():
         named = {number: word for word, those in numbers.items() for number in those}
         if sorted(named) != list(range(1, depth + 1)) or len(named) != sum(map(len, numbers.values())):
-            raise linear.refuse(
-                "kda_layers", f"with full_attn_layers it must name each of the layers 1 to {depth} once"
-            )
+            raise linear.refuse("kda_layers", f"with full_attn_layers it must name each of the layers 1 to {depth} once")
         usual = [named[number] for number in range(1, depth + 1)]
     return pieces.layer_types(config, depth, usual, *lists)
 
@@ -107,9 +99,7 @@ def write(arch: Architecture) -> dict:
     _, _, dense, moe = pieces.made_of(arch, kinds, NoPosition)
     return pieces.write_model(arch, "KimiLinear", "kimi_linear", KEYS + DELTA) | {
         "hidden_act": keys.write_activation((dense or moe).activation),
-        "layer_types": [
-            "linear_attention" if block[0].parts == ("delta",) else "full_attention" for block in arch.sequence
-        ],
+        "layer_types": ["linear_attention" if block[0].parts == ("delta",) else "full_attention" for block in arch.sequence],
         "mlp_layer_types": pieces.write_sparse_layers(arch),
     }
 

@@ -24,9 +24,7 @@ def _keys(d_model: int, *own: Entry) -> Keys:
         *keys.heads(32, 8),
         *own,
         Turning(1e6),
-        Unread(
-            "theta block_dim block_mlp_init_scale block_norm_eps block_out_init_scale block_use_swiglu block_use_xavier_init"
-        ),
+        Unread("theta block_dim block_mlp_init_scale block_norm_eps block_out_init_scale block_use_swiglu block_use_xavier_init"),
         Unread("conv_dim conv_dim_out conv_use_xavier_init num_heads use_pos_enc"),
     )
 
@@ -76,7 +74,7 @@ def write(arch: Architecture) -> dict:
     _, _, dense, moe = pieces.made_of(arch, made)
     name, model_type = ("Lfm2Moe", "lfm2_moe") if moe else ("Lfm2", "lfm2")
     written = pieces.write_model(arch, name, model_type, KEYS[model_type], leading=pieces.first_routed(arch)) | {
-        "layer_types": ["full_attention" if block[0].parts == ("attention",) else "conv" for block in arch.sequence],
+        "layer_types": ["full_attention" if block[0].parts == ("attention",) else "conv" for block in arch.sequence]
     }
     written |= {"intermediate_size": dense.d_ff} if dense else {}
     return written | ({} if moe else {"block_auto_adjust_ff_dim": False})

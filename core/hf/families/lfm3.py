@@ -37,9 +37,7 @@ def read(config: Config, model_type: str) -> dict:
     said = keys.read(config, KEYS)
     said["norm"]["eps"] = config.take("norm_eps", float, config.take("rms_norm_eps", float, 1e-5))
     depth = said["depth"]
-    usual = [
-        "full_attention" if n % 4 == 2 else "conv" if n % 4 or not n else "sliding_attention" for n in range(depth)
-    ]
+    usual = ["full_attention" if n % 4 == 2 else "conv" if n % 4 or not n else "sliding_attention" for n in range(depth)]
     words = pieces.layer_types(config, depth, usual, *WORDS)
     far, near = reversed(rotary.ropes(config, said["context"], 1e6, 1e4, usual=ROPES))
     attends = [word for word in words if word != "conv"]

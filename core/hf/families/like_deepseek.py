@@ -209,9 +209,7 @@ def _normed(plain: Callable[[], Sources], arch: Architecture) -> Sources:
 
 
 def ignored(name: str) -> bool:
-    return tensors.ignored(name) or name.endswith(
-        "post_mlp_layernorm.weight"
-    )  # of dense layers, which have no such norm
+    return tensors.ignored(name) or name.endswith("post_mlp_layernorm.weight")  # of dense layers, which have no such norm
 
 
 FAMILIES = [

@@ -38,9 +38,7 @@ class LikeLlama:
     rope: Mapping[str, Any] = field(default_factory=dict)  # what the position always says
     scaled: Mapping[str, Any] = field(default_factory=dict)  # the usual rope_parameters, where no scaling is given
     typed: bool = False  # rope_parameters says how each kind of layer turns, null where it does not
-    local_base: float | None = (
-        None  # layers in a window turn by a rope of their own, with this base and never scaled by default
-    )
+    local_base: float | None = None  # layers in a window turn by a rope of their own, with this base and never scaled by default
     fraction: float | None = None  # default share of channels that turn; None where all do
     magnitudes: bool = False  # a scaled rope gives its magnitude for short texts and for long ones
     alpha: bool = False  # a dynamic rope may have a fixed alpha
@@ -49,18 +47,14 @@ class LikeLlama:
     residual: Mapping[str, Any] = field(default_factory=dict)
     parallel: tuple[str, bool] | bool = False  # attention and feed-forward behind one norm
     more: Keys = ()  # keys of its own
-    window: Callable[[Config, int, int | None], list[str]] | None = (
-        None  # the usual layer_types, where there are windows
-    )
+    window: Callable[[Config, int, int | None], list[str]] | None = None  # the usual layer_types, where there are windows
     sliding: int | None = None  # the usual window
     switch: str = ""  # a key that must be true for windows to count
     needed: bool = False  # layers of sliding_attention are refused where there is no window
     unseen: bool = False  # layers without a window have no position, where there is a window at all
     ignored: str = ""  # keys that change nothing
     tensors: Mapping[str, str] = field(default_factory=dict)  # llama's name of a module -> the family's
-    mixer: Callable[[str, str, Any], Sources] | None = (
-        None  # where attention's own tensors are, where not at llama's names
-    )
+    mixer: Callable[[str, str, Any], Sources] | None = None  # where attention's own tensors are, where not at llama's names
     ahead: str | None = None  # the key of how many modules predict ahead; of a dense model one like its first layer
     named_ahead: mtp.Names = mtp.LAYERS
 
@@ -69,9 +63,7 @@ class LikeLlama:
         """Of all but the feed-forward side."""
         vocabulary, width, _, depth, context = self.sizes
         return (
-            *keys.sizes(
-                vocabulary, width, context, depth, tied=self.tied, eps=self.eps[1], eps_key=self.eps[0], **self.norm
-            ),
+            *keys.sizes(vocabulary, width, context, depth, tied=self.tied, eps=self.eps[1], eps_key=self.eps[0], **self.norm),
             Always("attention", **{"kind": "attention"} | self.attention),
             *keys.heads(*self.heads),
             *keys.switch("attention.bias", self.bias),
@@ -96,11 +88,7 @@ class OutBias(Entry):
     says: tuple[str, bool] | bool | None
 
     def read(self, config: Config, said: dict) -> None:
-        part = (
-            keys.read(config, keys.switch("out_bias", self.says))
-            if isinstance(self.says, tuple)
-            else {"out_bias": self.says}
-        )
+        part = keys.read(config, keys.switch("out_bias", self.says)) if isinstance(self.says, tuple) else {"out_bias": self.says}
         if part["out_bias"] not in (None, said["attention"]["bias"]):
             said["attention"] |= part
 
@@ -158,9 +146,7 @@ def every(fourth: int) -> Callable[[Config, int, int | None], list[str]]:
     def types(config: Config, depth: int, window: int | None) -> list[str]:
         if isinstance(words := config.raw.get("sliding_window_pattern"), str):  # "LLLG", again and again
             if not words or set(words) - set("LG"):
-                raise config.refuse(
-                    "sliding_window_pattern", "give a number, or L and G for layers in a window and others"
-                )
+                raise config.refuse("sliding_window_pattern", "give a number, or L and G for layers in a window and others")
             return ["sliding_attention" if words[n % len(words)] == "L" else "full_attention" for n in range(depth)]
         pattern = config.count("sliding_window_pattern", fourth, least=0) if window else 0
         return ["sliding_attention" if pattern and (n + 1) % pattern else "full_attention" for n in range(depth)]
@@ -244,10 +230,7 @@ COHERE = (
     Unread("model_max_length"),
     Rule(lambda config, said: config.expect("layer_switch", config.raw.get("sliding_window_pattern") or 4)),
 )
-RESIDUAL_STREAM = (
-    Key("embedding_multiplier", "embedding.scale", 1.0),
-    Key("residual_multiplier", "residual.scale", 1.0),
-)
+RESIDUAL_STREAM = (Key("embedding_multiplier", "embedding.scale", 1.0), Key("residual_multiplier", "residual.scale", 1.0))
 MULTIPLIERS = (  # Granite's
     Key("attention_multiplier", "attention.scores.scale", 1.0, spare=1.0),
     *RESIDUAL_STREAM,
@@ -258,9 +241,7 @@ HUNYUAN = (  # what Hunyuan's files say beside the architecture
     *keys.only(use_cla=False, use_rotary_pos_emb=True),
     Only("norm_type", "rms", "hf_rms"),
     Again("org_vocab_size", "vocab_size"),  # in Hunyuan-VL
-    Unread(
-        "cla_share_factor class_num dense_list pool_type enable_lm_head_fp32 num_media_embeds im_newline_id mask_init_id"
-    ),
+    Unread("cla_share_factor class_num dense_list pool_type enable_lm_head_fp32 num_media_embeds im_newline_id mask_init_id"),
 )
 PAIRS = {"interleaved": True}
 LAYER = {"kind": "layer"}
@@ -481,9 +462,7 @@ def _say_how_they_turn(config: Config, types: list[str]) -> None:
         raise config.refuse("rope_parameters", f"say how {kind} turns, or null where it does not")
 
 
-def _layered(
-    config: Config, part: dict, position: dict, windows: list[int | None]
-) -> tuple[dict[str, dict], list[str]]:
+def _layered(config: Config, part: dict, position: dict, windows: list[int | None]) -> tuple[dict[str, dict], list[str]]:
     """The kinds of attention of layers that each have a window or none, and a base of its own or no position (0)."""
     bases = config.listing("layer_rope_theta", (int, float)) or [position["base"]] * len(windows)
     if len(bases) < len(windows):
@@ -509,9 +488,7 @@ def write(row: LikeLlama, model_type: str, arch: Architecture) -> dict:
     return written | ({row.ahead: arch.mtp.count} if row.ahead and arch.mtp else {})
 
 
-def write_frame(
-    arch: Architecture, model_type: str, row: LikeLlama, beside: Mapping[str, pieces.Kind], **parts: Any
-) -> dict:
+def write_frame(arch: Architecture, model_type: str, row: LikeLlama, beside: Mapping[str, pieces.Kind], **parts: Any) -> dict:
     """All but the feed-forward side; `beside` is what layers are made of beside the attention of this row."""
     mixer = PARTS[row.attention.get("kind", "attention")]
     names = ("local*", "global*") if row.layered else ("local", "global") if row.window else ()
@@ -536,9 +513,7 @@ def write_frame(
 
 def sources(row: LikeLlama, arch: Architecture) -> Sources:
     names = row.tensors
-    if (
-        arch.residual.norm != "sandwich" and "pre_feedforward_layernorm" in names
-    ):  # HyperCLOVA X without its second norms
+    if arch.residual.norm != "sandwich" and "pre_feedforward_layernorm" in names:  # HyperCLOVA X without its second norms
         names = {ours: theirs for ours, theirs in names.items() if not ours.endswith("layernorm")}
     return tensors.renamed(tensors.llama_sources(arch, mixer=row.mixer), **names)
 

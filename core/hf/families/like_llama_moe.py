@@ -23,9 +23,7 @@ Count = tuple[str, int]  # a key and its default
 def typed(first: int) -> Callable[[Config, int], list[bool]]:
     """As mlp_layer_types says; usually all but the first."""
 
-    return lambda config, depth: pieces.sparse_layers(
-        config, depth, config.count("first_k_dense_replace", first, least=0)
-    )
+    return lambda config, depth: pieces.sparse_layers(config, depth, config.count("first_k_dense_replace", first, least=0))
 
 
 def exaone_sparse(config: Config, depth: int) -> list[bool]:
@@ -54,13 +52,8 @@ def spaced(config: Config, depth: int) -> list[bool]:
 def prefixed(config: Config, depth: int, window: int | None) -> list[str]:
     """Command A+: the first dense layers and the rest, each with every so-manieth layer outside a window."""
     first = min(config.count("first_k_dense_replace", 0, least=0), depth)
-    runs = (
-        (first, config.count("prefix_dense_sliding_window_pattern", 1)),
-        (depth - first, config.count("sliding_window_pattern", 4)),
-    )
-    return [
-        "sliding_attention" if (n + 1) % every else "full_attention" for length, every in runs for n in range(length)
-    ]
+    runs = ((first, config.count("prefix_dense_sliding_window_pattern", 1)), (depth - first, config.count("sliding_window_pattern", 4)))
+    return ["sliding_attention" if (n + 1) % every else "full_attention" for length, every in runs for n in range(length)]
 
 
 def after_two(config: Config, depth: int) -> list[bool]:
@@ -93,9 +86,7 @@ class LikeLlamaMoe(LikeLlama):
         None  # of all that was read, each layer's attention, and experts or not
     )
     written: Callable[[Architecture, Experts, dict], Mapping[str, Any]] | None = None  # the keys for what `after` reads
-    fixed: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # keys of published files that say only what the family does anyway
+    fixed: Mapping[str, Any] = field(default_factory=dict)  # keys of published files that say only what the family does anyway
     count: Count = ("num_experts", 64)
     top_k: Count = ("num_experts_per_tok", 8)
     d_ff: Count = ("moe_intermediate_size", 1_408)
@@ -116,9 +107,7 @@ class LikeLlamaMoe(LikeLlama):
     shared_tensors: Mapping[str, str] = field(default_factory=dict)
     turned: bool = False  # stacked experts are (experts, in, out)
     others: Mapping[str, Any] = field(default_factory=dict)  # further mixers that another module reads and writes
-    also: Mapping[str, str] = field(
-        default_factory=dict
-    )  # pieces of names that published files have in the place of the class's
+    also: Mapping[str, str] = field(default_factory=dict)  # pieces of names that published files have in the place of the class's
 
     @cached_property
     def experts(self) -> Keys:
@@ -131,9 +120,7 @@ class LikeLlamaMoe(LikeLlama):
             *keys.switch("moe.router.normalise", self.normalise),
             *((Key(self.scale[0], "moe.router.scale", self.scale[1]),) if self.scale else ()),
             *((keys.Groups(1, 1, alone=True),) if self.groups else ()),
-            Key(
-                self.count[0], "moe.count", self.count[1], also=" ".join(name for name in same if name != self.count[0])
-            ),
+            Key(self.count[0], "moe.count", self.count[1], also=" ".join(name for name in same if name != self.count[0])),
             Key(self.top_k[0], "moe.top_k", self.top_k[1]),
             Key(self.activation[0], "moe.activation", self.activation[1], form=keys.GATED_ACTIVATION),
             *((SharedExperts(self),) if self.shared else ()),
@@ -437,20 +424,13 @@ def write(row: LikeLlamaMoe, model_type: str, arch: Architecture) -> dict:
     written |= keys.write(arch, row.experts, moe=moe)
     sparse = [any("moe" in step.parts for step in block) for block in arch.sequence]
     if row.sparse in (stepped, after_two):
-        written |= {
-            "decoder_sparse_step": 1,
-            "mlp_only_layers": [layer for layer, routed in enumerate(sparse) if not routed],
-        }
+        written |= {"decoder_sparse_step": 1, "mlp_only_layers": [layer for layer, routed in enumerate(sparse) if not routed]}
     elif row.first:
         written[row.first[0]] = sparse.index(True) if any(sparse) else arch.depth
     elif row.sparse is spaced:
         routed = [layer for layer, here in enumerate(sparse) if here] or [arch.depth]
         steps = {after - before for before, after in pairwise(routed)} or {1}
-        written |= {
-            "moe_layer_start_index": routed[0],
-            "moe_layer_end_index": routed[-1],
-            "moe_layer_interval": min(steps),
-        }
+        written |= {"moe_layer_start_index": routed[0], "moe_layer_end_index": routed[-1], "moe_layer_interval": min(steps)}
     elif row.sparse is not LikeLlamaMoe.sparse:
         written["mlp_layer_types"] = ["sparse" if routed else "dense" for routed in sparse]
     if row.ahead:

@@ -59,17 +59,14 @@ def read(config: Config, model_type: str) -> dict:
     config.expect("qk_head_dim", attention["nope_dim"] + attention["rope_dim"])
     config.expect("moe_shared_expert_intermediate_size", config.raw["moe_intermediate_size"])
     if depth % group:
-        raise config.refuse(
-            "layer_group_size", f"{depth} layers are not whole groups, and of those left over code differs"
-        )
+        raise config.refuse("layer_group_size", f"{depth} layers are not whole groups, and of those left over code differs")
     if said["leading"] >= depth:
         raise config.refuse("first_k_dense_replace", f"give 0 to {depth - 1:,}")
     moe["router"]["normalise"] &= moe["top_k"] > 1  # one chosen expert keeps its score
     said["lightning"] = ring.lightning(config, said, heads, width, position)
     said["position"] = {key: value for key, value in position.items() if key != "fraction"} | {"interleaved": True}
     blocks = [
-        ["lightning" if (layer + 1) % group else "attention", "dense" if layer < said["leading"] else "moe"]
-        for layer in range(depth)
+        ["lightning" if (layer + 1) % group else "attention", "dense" if layer < said["leading"] else "moe"] for layer in range(depth)
     ]
     return pieces.model(config, said, blocks)
 

@@ -52,10 +52,7 @@ def _read_text(config: Config, outer: Config) -> dict:
         "shared": {"d_ff": d_ff},
         "weigh": "before",
     } | activation  # fmt: skip
-    blocks = [
-        [_name(rope, chunk), "moe" if moe else "dense"]
-        for rope, chunk, moe in zip(turned, chunked, sparse, strict=True)
-    ]
+    blocks = [[_name(rope, chunk), "moe" if moe else "dense"] for rope, chunk, moe in zip(turned, chunked, sparse, strict=True)]
     parts = {name: part for name, part in parts.items() if any(name in block for block in blocks)}
     own = not any(outer.has(key) for key in ("dtype", "torch_dtype", "quantization_config"))
     return value | {"parts": parts, "layers": folded(blocks)} | pieces.precision(config if own else outer, parts)
@@ -69,11 +66,7 @@ def _patterns(config: Config, depth: int) -> tuple[list[bool], list[bool], list[
         raise config.refuse("no_rope_layers", f"it has {len(rope)} entries for {depth} layers")
     turned = [bool(flag) for flag in rope[:depth]]  # 1 is a layer with rope, in spite of the name
     words = pieces.layer_types(
-        config,
-        depth,
-        ["chunked_attention" if flag else "full_attention" for flag in turned],
-        "chunked_attention",
-        "full_attention",
+        config, depth, ["chunked_attention" if flag else "full_attention" for flag in turned], "chunked_attention", "full_attention"
     )
     moe = config.listing("moe_layers", int)
     sparse = set(range(step - 1, depth, step) if moe is None else moe)
@@ -96,9 +89,7 @@ def _attention(config: Config, value: dict, rope: bool, chunk: bool) -> dict:
         raise config.refuse("attention_chunk_size", "layers see only their chunk")
     part |= {"chunk": size} if chunk else {}
     if rope:
-        return part | (
-            {"qk_norm": {"after_position": True, "norm": value["norm"] | {"weight": False}}} if normed else {}
-        )
+        return part | ({"qk_norm": {"after_position": True, "norm": value["norm"] | {"weight": False}}} if normed else {})
     steps = {"kind": "steps"} | unless(0.1, scale=scale) | unless(8_192, length=length)
     return part | ({"temperature": steps} if grows and scale else {}) | {"position": {"kind": "none"}}
 
@@ -110,9 +101,7 @@ def write(arch: Architecture) -> dict:
     turned = [mixer.position is None for mixer in mixers]
     temperature = next((m.scores.temperature for m in mixers if m.scores.temperature), None)
     if not isinstance(temperature, StepTemperature | None):
-        raise Unsupported(
-            f"temperature: this family's scores grow in steps, not by {temperature.kind}; give kind steps"
-        )
+        raise Unsupported(f"temperature: this family's scores grow in steps, not by {temperature.kind}; give kind steps")
     written = {
         "attention_bias": mixers[0].bias,
         "attention_chunk_size": next((m.sight.chunk for m in mixers if m.sight.chunk), None),
@@ -161,10 +150,6 @@ def _feed(path: str, at: str, part) -> Iterator[tuple[str, list[Source]]]:
         return
     yield one(f"{path}.router.weight", f"{at}.router.weight")
     for half, ours in enumerate(("gate", "up")):
-        yield one(
-            f"{path}.experts.{ours}",
-            f"{at}.experts.gate_up_proj",
-            make=lambda both, half=half: both.chunk(2, dim=-1)[half].mT,
-        )
+        yield one(f"{path}.experts.{ours}", f"{at}.experts.gate_up_proj", make=lambda both, half=half: both.chunk(2, dim=-1)[half].mT)
     yield one(f"{path}.experts.down", f"{at}.experts.down_proj", make=lambda down: down.mT)
     yield from tensors.dense_sources(f"{path}.shared", f"{at}.shared_expert", part)

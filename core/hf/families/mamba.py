@@ -72,11 +72,7 @@ MAMBA = (
 )
 KEYS = {
     "mamba": MAMBA,
-    "falcon_mamba": (
-        *MAMBA,
-        Always("mamba.inner_norm", kind="rms", weight=False),
-        Key("mixer_rms_eps", "mamba.inner_norm.eps", 1e-6),
-    ),
+    "falcon_mamba": (*MAMBA, Always("mamba.inner_norm", kind="rms", weight=False), Key("mixer_rms_eps", "mamba.inner_norm.eps", 1e-6)),
     "jamba": (
         *keys.sizes(65_536, 4_096, 262_144, 32),
         *selective("mamba_d_state", "mamba_dt_rank", "mamba_d_conv", "mamba_proj_bias", "mamba_conv_bias"),
@@ -106,8 +102,7 @@ def read(config: Config, model_type: str) -> dict:
     )
     several = said["moe"]["count"] > 1
     blocks = [
-        ["attention" if attend else "mamba", "moe" if route and several else "dense"]
-        for attend, route in zip(attends, routes, strict=True)
+        ["attention" if attend else "mamba", "moe" if route and several else "dense"] for attend, route in zip(attends, routes, strict=True)
     ]
     if {name for block in blocks for name in block} == {"mamba", "dense"}:
         raise config.refuse("attn_layer_period", "without attention and experts it is no Jamba")

@@ -39,14 +39,7 @@ KEYS = (
     Key("sliding_window", "attention.sight.window", None),
     Always("lightning", kind="lightning_attention"),
     Key("hidden_act", "lightning.activation", "silu", form=keys.PLAIN_ACTIVATION),
-    *keys.experts(
-        8,
-        2,
-        14_336,
-        names="num_local_experts",
-        width="intermediate_size",
-        router={"score": "softmax", "over": "chosen"},
-    ),
+    *keys.experts(8, 2, 14_336, names="num_local_experts", width="intermediate_size", router={"score": "softmax", "over": "chosen"}),
     Turning(1e6),
     Unread("block_size"),  # how a prompt is cut for speed
 )

@@ -54,9 +54,7 @@ def read(config: Config, model_type: str) -> dict:
     if model_type == "minimax_m3_vl":
         config.ignore("merged_hidden_size", "img_token_compression_config", "process_image_mode")
         tie = config.take("tie_word_embeddings", bool, False) or None  # where either says so
-        return wrapped(
-            config, read, "minimax_m3_vl_text", "minimax_m3_vl_text", "minimax_m3_text", "minimax_m3", tie=tie
-        )
+        return wrapped(config, read, "minimax_m3_vl_text", "minimax_m3_vl_text", "minimax_m3_text", "minimax_m3", tie=tie)
     said = keys.read(config, KEYS)
     depth, full, chosen = said["depth"], said["attention"], said["sparse"]
     given = config.nested("sparse_attention_config")
@@ -110,9 +108,7 @@ def sources(arch: Architecture) -> Sources:
         if part.kind != "experts":
             yield from tensors.part_sources(path, at, part)
             return
-        yield from tensors.experts_sources(
-            path, f"{at}.mlp", part, names=("w1", "w3", "w2"), each=f"{at}.block_sparse_moe"
-        )
+        yield from tensors.experts_sources(path, f"{at}.mlp", part, names=("w1", "w3", "w2"), each=f"{at}.block_sparse_moe")
 
     return tensors.also_named(tensors.llama_sources(arch, mixer=mixer, ff=experts), PUBLISHED)
 

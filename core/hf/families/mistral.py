@@ -25,9 +25,7 @@ YARN = {
 }  # fmt: skip
 
 
-def _keys(
-    vocab_size: int, context: int, depth: int, eps: float, head_dim: int | None, window: int | None, rope: Entry
-) -> Keys:
+def _keys(vocab_size: int, context: int, depth: int, eps: float, head_dim: int | None, window: int | None, rope: Entry) -> Keys:
     return (
         *keys.sizes(vocab_size, 4_096, context, depth, eps=eps),
         Always("attention", kind="attention"),

@@ -19,14 +19,7 @@ KEYS = (
     Always("attention", kind="attention"),
     *keys.heads(32, 8),
     Key("sliding_window", "attention.sight.window", None),
-    *keys.experts(
-        8,
-        2,
-        14_336,
-        names="num_local_experts",
-        width="intermediate_size",
-        router={"score": "softmax", "over": "chosen"},
-    ),
+    *keys.experts(8, 2, 14_336, names="num_local_experts", width="intermediate_size", router={"score": "softmax", "over": "chosen"}),
     Turning(1e6),
 )
 

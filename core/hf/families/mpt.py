@@ -25,24 +25,18 @@ SCORES = (
     Key("softmax_scale", "attention.scores.scale", None, float, quiet=True),
 )
 KEYS = (
-    *keys.sizes(
-        50_368, 2_048, 2_048, 24, tied=True, names="d_model max_seq_len n_layers", **before_llama.LAYER_EPS, bias=False
-    ),
+    *keys.sizes(50_368, 2_048, 2_048, 24, tied=True, names="d_model max_seq_len n_layers", **before_llama.LAYER_EPS, bias=False),
     *before_llama.heads("n_heads", 16),
     Always("dense", kind="feed_forward", activation="gelu"),
     Always("position", kind="alibi"),
     *keys.only(no_bias=True, expansion_ratio=4),
-    Unread(
-        "learned_pos_emb emb_pdrop init_device init_config verbose embedding_fraction norm_type use_cache logit_scale tokenizer_name"
-    ),
+    Unread("learned_pos_emb emb_pdrop init_device init_config verbose embedding_fraction norm_type use_cache logit_scale tokenizer_name"),
 )
 
 
 def read(config: Config, model_type: str) -> dict:
     said, inner = keys.read(config, KEYS), config.nested("attn_config")
-    keys.read(
-        inner, keys.only(attn_type="multihead_attention", alibi=True, qk_ln=False, prefix_lm=False, alibi_bias_max=8)
-    )
+    keys.read(inner, keys.only(attn_type="multihead_attention", alibi=True, qk_ln=False, prefix_lm=False, alibi_bias_max=8))
     inner.ignore("attn_impl", "attn_uses_sequence_id")
     said["attention"] |= {key: value for key, value in keys.read(inner, SCORES).get("attention", {}).items() if value}
     inner.finish()

@@ -43,24 +43,10 @@ EITHER = (  # where the wrapper or its text model says so
     "qwen2_5_vl", "qwen2_vl", "shieldgemma2", "video_llama_3",
 )  # fmt: skip
 INNER = ("blip-2", "instructblip", "instructblipvideo", "nemotron_h_omni")  # as the text model alone says
-NEVER = (
-    "audioflamingo3",
-    "nemo_speechlm",
-    "qwen2_audio",
-    "vibevoice_asr",
-    "voxtral",
-)  # never: the head has a matrix of its own
+NEVER = ("audioflamingo3", "nemo_speechlm", "qwen2_audio", "vibevoice_asr", "voxtral")  # never: the head has a matrix of its own
 TIED = ("granite_docling", "hunyuan_vl", "paddleocr_vl")  # the classes of OWN that tie by default
-THINKERS = {
-    "qwen2_5_omni": "qwen2_5_omni_thinker",
-    "qwen3_omni_moe": "qwen3_omni_moe_thinker",
-}  # what speaks stands beside
-FLAT = (
-    "hunyuan_vl",
-    "paddleocr_vl",
-    "qwen2_vl",
-    "qwen2_5_vl",
-)  # older files have the text model's keys beside the wrapper's
+THINKERS = {"qwen2_5_omni": "qwen2_5_omni_thinker", "qwen3_omni_moe": "qwen3_omni_moe_thinker"}  # what speaks stands beside
+FLAT = ("hunyuan_vl", "paddleocr_vl", "qwen2_vl", "qwen2_5_vl")  # older files have the text model's keys beside the wrapper's
 PADDING = 1_024  # rows that a text model's table may have beyond the tokens that its wrapper counts
 # Fuyu's files have these beside the wrapper's keys; they hold where there is no text_config.
 FUYU = """vocab_size max_position_embeddings hidden_size intermediate_size num_hidden_layers num_attention_heads hidden_act layer_norm_eps
@@ -87,9 +73,7 @@ class Text:
     unread: str = ""
 
 
-def _sizes(
-    vocabulary: int, width: int, d_ff: int, depth: int, heads: int, kv_heads: int | None, context: int, **more: Any
-) -> dict:
+def _sizes(vocabulary: int, width: int, d_ff: int, depth: int, heads: int, kv_heads: int | None, context: int, **more: Any) -> dict:
     return {
         "vocab_size": vocabulary, "hidden_size": width, "intermediate_size": d_ff, "num_hidden_layers": depth,
         "num_attention_heads": heads, "num_key_value_heads": kv_heads, "max_position_embeddings": context,
@@ -217,14 +201,10 @@ def read_text(text: Config, kind: str) -> dict:
     return value
 
 
-def said_twice(
-    config: Config, value: Mapping[str, Any], read: Callable[[Mapping[str, Any]], Mapping[str, Any]]
-) -> None:
+def said_twice(config: Config, value: Mapping[str, Any], read: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
     """Keys of the language model that a wrapper says itself too, as transformers 4.52 to 4.55 saved them: passed over where the
     model would be the `value` that was read with them as well, refused by name where they contradict it."""
-    inner = next(
-        (key for key in TEXT_KEYS if isinstance(config.raw.get(key), Mapping) and key not in config.left), None
-    )
+    inner = next((key for key in TEXT_KEYS if isinstance(config.raw.get(key), Mapping) and key not in config.left), None)
     if inner is None:
         return
     text, alone = config.raw[inner], {key: said for key, said in config.raw.items() if key not in config.left}

@@ -72,9 +72,7 @@ def _by_version(config: Config) -> str:
     try:
         return VERSIONS[float(version)]
     except (ValueError, KeyError):
-        raise config.refuse(
-            "version", f"those with a known language model are {', '.join(map(str, VERSIONS))}"
-        ) from None
+        raise config.refuse("version", f"those with a known language model are {', '.join(map(str, VERSIONS))}") from None
 
 
 def _deepseek(text: Config) -> tuple[Config, str]:
@@ -93,9 +91,7 @@ def _deepseek(text: Config) -> tuple[Config, str]:
         raw = {k: v for k, v in raw.items() if k not in (*LATENT, "topk_method", "routed_scaling_factor")}
     elif kind == "deepseek_v2":
         text.expect("norm_topk_prob", False)  # transformers' class never renormalises
-    return Config(
-        {k: v for k, v in raw.items() if k not in ("use_mla", "lm_head", "rm_head", "ep_size")}, text.where
-    ), kind
+    return Config({k: v for k, v in raw.items() if k not in ("use_mla", "lm_head", "rm_head", "ep_size")}, text.where), kind
 
 
 def write(arch: Architecture) -> dict:

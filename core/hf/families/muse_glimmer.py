@@ -29,16 +29,13 @@ def read(config: Config, model_type: str) -> dict:
     attention["qk_norm"] = {"norm": {"kind": "rms", "eps": said["norm"]["eps"], "weight": False}}
     attention["gate"] = {"bias": False} if attention["bias"] else True
     last = [(depth - 1 - layer) % 4 == 0 for layer in range(depth)]  # of each four layers, from the end
-    types = pieces.layer_types(
-        config, depth, ["full_attention" if far else "sliding_attention" for far in last], *KINDS
-    )
+    types = pieces.layer_types(config, depth, ["full_attention" if far else "sliding_attention" for far in last], *KINDS)
     bases = config.listing("layer_rope_theta", (int, float)) or [0.0 if far else 1.0 for far in last]
     if len(bases) != depth:
         raise config.refuse("layer_rope_theta", f"it has {len(bases)} entries for {depth} layers")
     near = {"window": window(config, types, 2_048)}
     layers = [
-        attention | (near if kind == "sliding_attention" else {}) | ({} if base else NOPE)
-        for kind, base in zip(types, bases, strict=True)
+        attention | (near if kind == "sliding_attention" else {}) | ({} if base else NOPE) for kind, base in zip(types, bases, strict=True)
     ]
     names = [_name(kind, base) for kind, base in zip(types, bases, strict=True)]
     return pieces.model(config, said | dict(zip(names, layers, strict=True)), [[name, "dense"] for name in names])

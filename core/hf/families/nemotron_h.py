@@ -85,9 +85,7 @@ KEYS = {
         Always("attention", kind="attention"),
         *keys.heads(32, 8, 128),
         *keys.feed_forward(21_504, "mlp_hidden_act", "relu2", False, ("mlp_bias", False)),
-        *keys.experts(
-            8, 2, 7_688, names="n_routed_experts", act="", router={"score": "sigmoid", "selection_bias": True}
-        ),
+        *keys.experts(8, 2, 7_688, names="n_routed_experts", act="", router={"score": "sigmoid", "selection_bias": True}),
         Key("mlp_hidden_act", "moe.activation", "relu2", form=keys.PLAIN_ACTIVATION),
         Key("moe_shared_expert_intermediate_size", "moe.shared.d_ff", 7_688),
         Key("mlp_bias", "moe.shared.bias", False),  # alone: those that tokens are sent to never have any
@@ -227,11 +225,7 @@ def _part(path: str, at: str, part) -> Sources:
 def mamba2_sources(path: str, at: str, part: Mamba2) -> Sources:
     """Mamba-2's own names."""
     out_bias = part.bias if part.out_bias is None else part.out_bias
-    for ours, theirs, bias in (
-        ("project", "in_proj", part.bias),
-        ("convolve", "conv1d", part.conv_bias),
-        ("o", "out_proj", out_bias),
-    ):
+    for ours, theirs, bias in (("project", "in_proj", part.bias), ("convolve", "conv1d", part.conv_bias), ("o", "out_proj", out_bias)):
         for kind in ("weight", "bias") if bias else ("weight",):
             yield one(f"{path}.{ours}.{kind}", f"{at}.{theirs}.{kind}")
     for name in ("A_log", "dt_bias", "D"):

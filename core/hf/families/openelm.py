@@ -30,9 +30,7 @@ def read(config: Config, model_type: str) -> dict:
         _divisible(d_model * share, dim * groups) // dim for share in _shares(config, "qkv_multipliers", 1.0, depth, d_model, False)
     ]  # fmt: skip
     step = config.count("ffn_dim_divisor", 256)
-    widths = [
-        _divisible(share * d_model, step) for share in _shares(config, "ffn_multipliers", 4.0, depth, d_model, True)
-    ]
+    widths = [_divisible(share * d_model, step) for share in _shares(config, "ffn_multipliers", 4.0, depth, d_model, True)]
     for key, said in (("num_query_heads", heads), ("num_kv_heads", [h // groups for h in heads])):
         config.expect(key, said)
     norms = {"qk_norm": {}} if config.take("normalize_qk_projections", bool, False) else {}
@@ -109,10 +107,7 @@ def _line(heads: list[int], dim: int, groups: int, d_model: int) -> list[float]:
     """The first and the last share of a straight line that gives each layer these heads."""
     steps = [step / 20 for step in range(1, 81)]
     for start, end in product(steps, steps):
-        if (
-            _divisible(d_model * start, dim * groups) == heads[0] * dim
-            and _divisible(d_model * end, dim * groups) == heads[-1] * dim
-        ):
+        if _divisible(d_model * start, dim * groups) == heads[0] * dim and _divisible(d_model * end, dim * groups) == heads[-1] * dim:
             line = _straight(start, end, len(heads))
             if [_divisible(d_model * share, dim * groups) // dim for share in line] == heads:
                 return [start, end]

@@ -54,14 +54,8 @@ def _whole_head(config: Config) -> dict:
     heads = config.count("num_attention_heads", 32)
     ratio = config.take("rope_ratio", float, 1.0)
     if ratio != 1 and "chatglm2" in config.take("_name_or_path", str, "").lower():
-        raise config.refuse(
-            "rope_ratio", "ChatGLM2's class divides positions by it, where those after it multiply the base"
-        )
-    return {
-        "rope_theta": 1e4 * ratio,
-        "num_attention_heads": heads,
-        "num_key_value_heads": groups if shared else heads,
-    }
+        raise config.refuse("rope_ratio", "ChatGLM2's class divides positions by it, where those after it multiply the base")
+    return {"rope_theta": 1e4 * ratio, "num_attention_heads": heads, "num_key_value_heads": groups if shared else heads}
 
 
 def _write_whole_head(arch: Architecture, written: dict) -> dict:
@@ -130,9 +124,7 @@ def _ahead(config: Config, value: dict) -> None:
     """MiMo: modules like its own layers predict further tokens."""
     count = config.count("num_nextn_predict_layers", 0, least=0, most=16)
     if count and "attention" not in value["parts"]:
-        raise config.refuse(
-            "num_nextn_predict_layers", "beside layers with a window it is not known which they are like"
-        )
+        raise config.refuse("num_nextn_predict_layers", "beside layers with a window it is not known which they are like")
     value |= mtp.modules(count, ["attention", "dense"])
 
 
@@ -243,18 +235,12 @@ def by_group(path: str, at: str, part: Attention) -> Sources:
     """Attention whose one matrix holds each group's queries, then its key, then its value."""
     for name in "qkv":
         for kind in ("weight", "bias") if part.bias else ("weight",):
-            yield tensors.one(
-                f"{path}.{name}.{kind}", f"{at}.self_attn.qkv_proj.{kind}", make=before_llama.by_group(name, part)
-            )
+            yield tensors.one(f"{path}.{name}.{kind}", f"{at}.self_attn.qkv_proj.{kind}", make=before_llama.by_group(name, part))
     for kind in ("weight", "bias") if part.bias else ("weight",):
         yield tensors.one(f"{path}.o.{kind}", f"{at}.self_attn.o_proj.{kind}")
 
 
-GPT_LAYERS = {
-    "model.layers.": "transformer.h.",
-    "model.embed_tokens": "transformer.wte",
-    "model.norm": "transformer.ln_f",
-}
+GPT_LAYERS = {"model.layers.": "transformer.h.", "model.embed_tokens": "transformer.wte", "model.norm": "transformer.ln_f"}
 PHI_MSFT = before_llama.Names(
     embedding="transformer.embd.wte", layer="transformer.h.{}", norm="lm_head.ln", mixer_norm="ln", qkv="mixer.Wqkv",
     o="mixer.out_proj", up="mlp.fc1", down="mlp.fc2", head="lm_head.linear",
@@ -479,19 +465,14 @@ class Family:
         row, unread, declared = self.row, self.row.unread.split(), getattr(self.like, "KEYS", ())
         declared = declared.get(self.like.TYPES[0], ()) if isinstance(declared, dict) else declared
         kept = (entry for entry in declared if getattr(entry, "name", None) not in unread)
-        called = (
-            replace(entry, name=row.keys.get(entry.name, entry.name)) if isinstance(entry, Key) else entry
-            for entry in kept
-        )
+        called = (replace(entry, name=row.keys.get(entry.name, entry.name)) if isinstance(entry, Key) else entry for entry in kept)
         return (*called, *keys.only(**row.fixed), Unread(row.ignored))
 
     def read(self, config: Config, model_type: str) -> dict:
         row, like = self.row, self.like
         for name in classes.names(config):
             if name in row.classes:
-                return next(family for family in FAMILIES if family.model_type == row.classes[name]).read(
-                    config, model_type
-                )
+                return next(family for family in FAMILIES if family.model_type == row.classes[name]).read(config, model_type)
         for key, said in row.fixed.items():
             config.expect(key, said)
         config.ignore(*row.ignored.split())
@@ -524,10 +505,7 @@ class Family:
             yield from self.row.sources(arch)
             return
         for path, ways in self.like.sources(arch):
-            yield (
-                path,
-                [Source(tuple(tensors.reworded(name, self.row.names) for name in way.names), way.make) for way in ways],
-            )
+            yield (path, [Source(tuple(tensors.reworded(name, self.row.names) for name in way.names), way.make) for way in ways])
 
     def ignored(self, name: str) -> bool:
         return tensors.ignored(name) or name.endswith("inv_freq") or ".vision." in name

@@ -36,9 +36,7 @@ DENSE = keys.feed_forward(...)
 def read(config: Config, model_type: str) -> dict:
     said = keys.read(config, KEYS)
     part, depth = said["attention"], said["depth"]
-    part["head_dim"] = (
-        config.count("head_dim", said["d_model"] // part["heads"], null=None) or said["d_model"] // part["heads"]
-    )
+    part["head_dim"] = config.count("head_dim", said["d_model"] // part["heads"], null=None) or said["d_model"] // part["heads"]
     config.expect("head_dim", said["d_model"] // part["heads"])
     plain = set(config.listing("mlp_only_layers", int, [], most=depth))
     if plain:

@@ -28,9 +28,7 @@ def _base_again(config: Config, said: dict) -> None:
     config.expect("rotary_emb_base", config.raw.get("rope_theta"))
 
 
-def _keys(
-    d_model: int, heads: int, d_ff: int, depth: int, vocab_size: int, context: int, act: str, norms: bool, *own: Entry
-) -> Keys:
+def _keys(d_model: int, heads: int, d_ff: int, depth: int, vocab_size: int, context: int, act: str, norms: bool, *own: Entry) -> Keys:
     return (
         *keys.sizes(vocab_size, d_model, context, depth, kind="layer", eps=1e-5, eps_key="layer_norm_eps"),
         *before_llama.heads("num_attention_heads", heads, bias=True),

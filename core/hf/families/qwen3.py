@@ -60,6 +60,4 @@ def write(arch: Architecture) -> dict:
     written = pieces.write_model(arch, name, model_type, KEYS[model_type], **parts) | {"sliding_window": window}
     if model_type == "qwen3":
         return written | {"layer_types": types}
-    return written | {
-        "mlp_only_layers": [n for n, word in enumerate(pieces.write_sparse_layers(arch)) if word == "dense"]
-    }
+    return written | {"mlp_only_layers": [n for n, word in enumerate(pieces.write_sparse_layers(arch)) if word == "dense"]}

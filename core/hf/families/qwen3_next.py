@@ -82,9 +82,7 @@ def read(config: Config, model_type: str) -> dict:
     kinds = ["delta" if word == "linear_attention" else "attention" for word in types]
     blocks = [[kind, "moe" if routed else "dense"] for kind, routed in zip(kinds, sparse, strict=True)]
     modules = keys.get(said, "mtp.count") or 0
-    return pieces.model(
-        config, said, blocks, **mtp.foretold(said, ["attention", feed], **unless(False, one_join=modules > 1))
-    )
+    return pieces.model(config, said, blocks, **mtp.foretold(said, ["attention", feed], **unless(False, one_join=modules > 1)))
 
 
 def plain_rope(config: Config) -> Config:
@@ -114,9 +112,7 @@ def write_layers(arch: Architecture, delta: GatedDeltaNet | None, attention: Att
     entries = DENSE + KEYS[model_type]
     parts = {"delta": delta, "attention": attention, "dense": dense, "moe": moe}
     written = pieces.write_model(arch, names[model_type], model_type, entries, **parts)
-    written["layer_types"] = [
-        "linear_attention" if b[0].parts == ("delta",) else "full_attention" for b in arch.sequence
-    ]
+    written["layer_types"] = ["linear_attention" if b[0].parts == ("delta",) else "full_attention" for b in arch.sequence]
     if model_type == "qwen3_next":
         written |= {"decoder_sparse_step": 1, "mlp_only_layers": [n for n, routed in enumerate(sparse) if not routed]}
     return written

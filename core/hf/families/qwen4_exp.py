@@ -51,9 +51,7 @@ def read(config: Config, model_type: str) -> dict:
     delta = keys.read(config, qwen3_next.DELTA)["delta"] | unless(False, sigmoid_gate=gate == "sigmoid")
     parts = {"delta": delta, "moe": keys.read(config, qwen3_next.experts(512, 10, True))["moe"]}
     if "attention" in order:
-        parts["attention"] = (
-            attention | {"kind": "pooled_sparse_attention", "qk_norm": {}, "gate": True} | indexer(config)
-        )
+        parts["attention"] = attention | {"kind": "pooled_sparse_attention", "qk_norm": {}, "gate": True} | indexer(config)
     # Nothing reads these.
     config.ignore("mamba_ssm_dtype", "mtp", "mtp_num_hidden_layers", "mtp_use_dedicated_embeddings")
     config.ignore("indexer_n_heads", "indexer_kv_heads", "indexer_head_dim", "indexer_budget", "indexer_compress_ratio")
@@ -116,9 +114,7 @@ def write(arch: Architecture) -> dict:
     written = qwen3_next.write_layers(arch, delta, part, None, moe) | {
         "architectures": ["Qwen4ExpForCausalLM"],
         "model_type": "qwen4_exp_text",
-        "layer_types": [
-            "linear_attention" if b[-2].parts == ("delta",) else "indexed_attention" for b in arch.sequence
-        ],
+        "layer_types": ["linear_attention" if b[-2].parts == ("delta",) else "indexed_attention" for b in arch.sequence],
         "norm_topk_prob": moe.router.normalise,
         "hc_count": arch.residual.streams,
         "hc_lowrank": arch.residual.rank,

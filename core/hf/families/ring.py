@@ -54,10 +54,7 @@ def lightning(config: Config, value: dict, heads: int, head_dim: int, position: 
 
 def _written(arch: Architecture, written: dict) -> dict:
     part, mixers = arch.parts.get("lightning"), [block[0].parts[0] for block in arch.sequence]
-    own = {
-        "layer_group_size": (*mixers, "attention").index("attention") + 1,
-        "group_norm_size": part.groups if part else 1,
-    }
+    own = {"layer_group_size": (*mixers, "attention").index("attention") + 1, "group_norm_size": part.groups if part else 1}
     return dict(LING.written(arch, written)) | own
 
 

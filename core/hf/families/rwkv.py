@@ -35,9 +35,7 @@ KEYS = (
 
 def read(config: Config, model_type: str) -> dict:
     if 0 < config.take("rescale_every", int, 6) < 6:
-        raise config.refuse(
-            "rescale_every", "halved so often, the norms' epsilon would count; give 6 or more, or 0 for never"
-        )
+        raise config.refuse("rescale_every", "halved so often, the norms' epsilon would count; give 6 or more, or 0 for never")
     said = keys.read(config, KEYS)
     return pieces.model(config, said, [["time_mix", "channel_mix"]] * said["depth"])
 

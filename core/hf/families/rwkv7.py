@@ -25,9 +25,7 @@ KEYS = (
     Key("norm_first", "embedding.norm", True),
     Always("position", kind="none"),
     Only("hidden_act", "sqrelu", written=True),
-    Unread(
-        "attn_mode fuse_norm fuse_cross_entropy fuse_linear_cross_entropy use_l2warp"
-    ),  # how it is computed, not what
+    Unread("attn_mode fuse_norm fuse_cross_entropy fuse_linear_cross_entropy use_l2warp"),  # how it is computed, not what
 )
 
 
@@ -93,10 +91,7 @@ def sources(arch: Architecture) -> Sources:
         at, path = f"model.layers.{layer}.attn", f"layers.{layer}.{name}"
         yield from tensors.norm_sources(arch, f"{path}_norm", f"model.layers.{layer}.attn_norm")
         mixes = tuple(f"{at}.x_{mix}" for mix in SHIFTS)
-        yield (
-            f"{path}.shift.weight",
-            [Source(mixes, _rows), Source((f"{at}.x_x",), lambda x: x.reshape(len(SHIFTS), -1))],
-        )
+        yield (f"{path}.shift.weight", [Source(mixes, _rows), Source((f"{at}.x_x",), lambda x: x.reshape(len(SHIFTS), -1))])
         for ours, theirs in (("receptance", "r"), ("k", "k"), ("v", "v"), ("o", "o")):
             yield one(f"{path}.{ours}.weight", f"{at}.{theirs}_proj.weight")
         for ours, theirs in (("decay", "w"), ("rate", "a"), ("gate", "g"), ("value_weight", "v")):

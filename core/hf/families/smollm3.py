@@ -29,9 +29,7 @@ def read(config: Config, model_type: str) -> dict:
     said = keys.read(config, KEYS)
     depth, every = said["depth"], config.count("no_rope_layer_interval", 4)
     turned = config.listing("no_rope_layers", int)  # despite its name, 1 is a layer with rope
-    turned = (
-        [(layer + 1) % every != 0 for layer in range(depth)] if turned is None else [bool(t) for t in turned[:depth]]
-    )
+    turned = [(layer + 1) % every != 0 for layer in range(depth)] if turned is None else [bool(t) for t in turned[:depth]]
     if len(turned) < depth:
         raise config.refuse("no_rope_layers", f"it has {len(turned)} entries for {depth} layers")
     window = said.get("window") if said["windows"] else None

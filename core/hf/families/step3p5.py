@@ -23,9 +23,7 @@ ALWAYS = dict(
     norm_expert_weight=True, moe_router_activation="sigmoid", use_moe_router_bias=True, att_impl_type="GQA",
     yarn_only_types=["full_attention"],    use_bidirectional_attention=False, moe_dynamic_exp_p=1,
 )  # fmt: skip
-AHEAD = mtp.Names(
-    norm="layers.{layer}.transformer.shared_head.norm", copies={"head": "layers.{layer}.transformer.shared_head.output"}
-)
+AHEAD = mtp.Names(norm="layers.{layer}.transformer.shared_head.norm", copies={"head": "layers.{layer}.transformer.shared_head.output"})
 PUBLISHED = {
     "mlp.gate.e_score_correction_bias": "moe.router_bias", "mlp.gate.weight": "moe.gate.weight", "mlp.shared_experts": "share_expert",
     "mlp.experts.down_proj": "moe.down_proj.weight",
@@ -34,9 +32,7 @@ PUBLISHED = {
 
 def read(config: Config, model_type: str) -> dict:
     if model_type == "step3p7":
-        config.ignore(
-            "projector_bias", "projector_config", "understand_projector_stride", "image_token_len", "patch_token_len"
-        )
+        config.ignore("projector_bias", "projector_config", "understand_projector_stride", "image_token_len", "patch_token_len")
         return wrapped(config, read, "step3p5")
     for key, says in ALWAYS.items():
         config.expect(key, says)
@@ -58,9 +54,7 @@ def read(config: Config, model_type: str) -> dict:
     return pieces.assemble(config, value, attentions["far"], mixers | feeds, blocks[:depth], **modules)
 
 
-def _listed(
-    config: Config, key: str, kind: type | tuple, depth: int, ahead: int, more: str | None = None
-) -> list | None:
+def _listed(config: Config, key: str, kind: type | tuple, depth: int, ahead: int, more: str | None = None) -> list | None:
     """A list with an entry for every layer and every module that predicts ahead, which may stand in `more` or be missing."""
     given, rest = config.listing(key, kind), config.listing(more, kind) if more else None
     if given is None:
@@ -119,10 +113,7 @@ def _ropes(config: Config, types: list[str], context: int) -> dict[str, dict]:
     scaling = config.nested("rope_scaling")
     found = {}
     for kind in KINDS:
-        base, share = (
-            _of_kind(config, key, kind, types, usual)
-            for key, usual in (("rope_theta", 1e4), ("partial_rotary_factors", 1.0))
-        )
+        base, share = (_of_kind(config, key, kind, types, usual) for key, usual in (("rope_theta", 1e4), ("partial_rotary_factors", 1.0)))
         inner = Config(scaling.raw if kind == "full_attention" else {}, "rope_scaling")
         found[kind] = {"kind": "rope", "base": base} | unless(1.0, fraction=share) | rotary.rope_scaling(inner, context)
     return found
@@ -178,10 +169,7 @@ def _limits(config: Config, key: str, depth: int, ahead: int) -> list[float] | N
     if given is None:
         return None
     numbers = [0.0 if limit is None else limit for limit in given[: depth + ahead]]
-    if not all(type(n) in (int, float) and 0 <= n <= 1e6 for n in numbers) or len(numbers) not in (
-        depth,
-        depth + ahead,
-    ):
+    if not all(type(n) in (int, float) and 0 <= n <= 1e6 for n in numbers) or len(numbers) not in (depth, depth + ahead):
         raise config.refuse(key, f"give a number or null for each of the {depth} layers")
     return [*map(float, numbers), *[0.0] * (depth + ahead - len(numbers))]
 
@@ -249,8 +237,7 @@ def write(arch: Architecture) -> dict:
             "mlp_bias": dense.bias if dense else bool(moe.shared and moe.shared.bias),
             "swiglu_limits": [limit(part) if part.kind == "experts" else 0.0 for part in beside],
             "swiglu_limits_shared": [
-                limit(part if part.kind == "feed_forward" else part.beside_all if part.shared else None)
-                for part in beside
+                limit(part if part.kind == "feed_forward" else part.beside_all if part.shared else None) for part in beside
             ],
         }
         | (_write_experts(moe) if moe else {})

@@ -144,9 +144,7 @@ def _write(arch: Architecture, name: str) -> dict:
     """What the two say alike."""
     blocks = _blocks(arch)
     if "mamba" in blocks:
-        raise Unsupported(
-            "layers: this family has the shared block before the state space, once in a layer; give such layers"
-        )
+        raise Unsupported("layers: this family has the shared block before the state space, once in a layer; give such layers")
     shared = next((arch.parts[name] for name in blocks if name), None)
     written = {"architectures": [f"{name}ForCausalLM"], "model_type": name.lower()} | pieces.write_precision(arch)
     written |= pieces.write_sizes(arch)
@@ -202,10 +200,7 @@ def _whole(tensor: Tensor) -> Tensor:
     return tensor
 
 
-NORMS = (
-    ("attention_norm.weight", "input_layernorm.weight", _whole),
-    ("feed_forward_norm.weight", "pre_ff_layernorm.weight", _whole),
-)
+NORMS = (("attention_norm.weight", "input_layernorm.weight", _whole), ("feed_forward_norm.weight", "pre_ff_layernorm.weight", _whole))
 
 
 def _zamba_shared(part, use: int) -> Iterator[tuple[str, str, Callable]]:

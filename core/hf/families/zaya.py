@@ -24,9 +24,7 @@ KEYS = (
     Key("cca_time0", "attention.kernel", 2),
     Key("cca_time1", "attention.head_kernel", 2),
     Key("attention_bias", "attention.bias", False),
-    *keys.experts(
-        16, 1, 2_048, names="num_experts", router={"score": "softmax", "selection_bias": True}, zero=1, skip=True
-    ),
+    *keys.experts(16, 1, 2_048, names="num_experts", router={"score": "softmax", "selection_bias": True}, zero=1, skip=True),
     Key("router_hidden_size", "moe.router.hidden", 256),
     Only("num_experts_per_tok", 1),
     Key("lm_head_bias", "head.bias", False),
@@ -111,9 +109,7 @@ def sources(arch: Architecture) -> Sources:
         yield one(f"{router}.norm.weight", f"{gate}.router_mlp.norm.weight")
         if part.router.carry:
             yield one(f"{router}.carried", f"{gate}.router_states_scale")
-        yield from tensors.experts_sources(
-            path, f"{at}.mlp", part, router="gate.router_mlp.out_proj", bias="gate.balancing_biases"
-        )
+        yield from tensors.experts_sources(path, f"{at}.mlp", part, router="gate.router_mlp.out_proj", bias="gate.balancing_biases")
         yield from added(path, f"{at}.post_mlp_residual_scale")
 
     yield one("embedding_norm.weight", "model.input_hidden_states_scale")

@@ -73,9 +73,7 @@ def headed(config: Config, model_type: str) -> None:
     """Refuse a class that gives no token's logits, or gives them for another model."""
     for name in names(config):
         if _DRAFTS.search(name) and not _DRAFTS.search(model_type):
-            raise _refused(
-                config, name, "it is a draft for another model; give the config.json of the model that it drafts for"
-            )
+            raise _refused(config, name, "it is a draft for another model; give the config.json of the model that it drafts for")
         if not _HEADS.search(name) and _HEADLESS.search(name) and name not in WHOLE:
             why = "it names a model without a language-model head, or with another; remove the key to read the language model"
             raise _refused(config, name, why)
@@ -103,11 +101,7 @@ def _agree(config: Config, name: str, model_type: str, value: Mapping[str, Any] 
         return
     read = _whole(value or _read(config.raw, model_type))
     if read is None or not any(_whole(_read(config.raw, other)) == read for other in sorted(named)):
-        raise _refused(
-            config,
-            name,
-            f"model_type says {shown(model_type)}, and a model of that class is another; correct one of them",
-        )
+        raise _refused(config, name, f"model_type says {shown(model_type)}, and a model of that class is another; correct one of them")
 
 
 def _read(raw: Mapping[str, Any], model_type: str) -> dict | None:

@@ -84,13 +84,9 @@ class Config:
 
     what = "this family's architecture"  # that cannot be known without a key
 
-    def __init__(
-        self, raw: Mapping[str, Any], where: str = "", said: Mapping[str, str] | None = None, own: Mapping | None = None
-    ):
+    def __init__(self, raw: Mapping[str, Any], where: str = "", said: Mapping[str, str] | None = None, own: Mapping | None = None):
         if not isinstance(raw, Mapping) or not all(isinstance(key, str) for key in raw):
-            raise Unsupported(
-                f"{where or 'config.json'}: expected an object of keys and values, not {type(raw).__name__}"
-            )
+            raise Unsupported(f"{where or 'config.json'}: expected an object of keys and values, not {type(raw).__name__}")
         self.raw, self.where = raw, where
         self.known: set[str] = set()  # the keys that were requested, present or not
         self.said = said or {}  # what messages call a key, where not by its name
@@ -104,12 +100,7 @@ class Config:
             if self.has(ours) and not (self.has(theirs) and says(self.raw[ours], self.raw[theirs])):
                 raise self.refuse(ours, f"this family calls it {theirs}; use that name")
         for ours, value in given.items():
-            if (
-                self.has(ours)
-                and names.get(ours, ours) == ours
-                and ours in self.left
-                and not says(self.raw[ours], value)
-            ):
+            if self.has(ours) and names.get(ours, ours) == ours and ours in self.left and not says(self.raw[ours], value):
                 raise self.refuse(ours, f"other keys of the file make it {shown(value)}")
         back = {theirs: ours for ours, theirs in names.items()}
         raw = {back.get(key, key): value for key, value in self.raw.items()} | dict(given)
@@ -154,9 +145,7 @@ class Config:
                 raise self.refuse(key, "give a finite number")
             return float(value)
         if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
-            raise Unsupported(
-                f"{self._path(key)}: {shown(value)} is not of type {' or '.join(k.__name__ for k in wanted)}"
-            )
+            raise Unsupported(f"{self._path(key)}: {shown(value)} is not of type {' or '.join(k.__name__ for k in wanted)}")
         return value
 
     def count(self, key: str, default: Any = ..., null: Any = SAME, least: int = 1, most: int = 2**31) -> Any:
@@ -179,9 +168,7 @@ class Config:
     def listing(self, key: str, kind: type | tuple[type, ...], default: Any = None, most: int = 4096) -> Any:
         """A list whose entries are all of type `kind`."""
         value = self.take(key, (list, tuple), default)
-        if value is not default and (
-            len(value) > most or not all(isinstance(v, kind) and type(v) is not bool for v in value)
-        ):
+        if value is not default and (len(value) > most or not all(isinstance(v, kind) and type(v) is not bool for v in value)):
             words = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
             raise self.refuse(key, f"expected a list of {words}, at most {most:,} long")
         return value
@@ -246,11 +233,7 @@ def _again(read: Mapping[str, Any]) -> dict[str, Any]:
     parts = [part for part in read.get("parts", {}).values() if isinstance(part, Mapping)]
     position = read.get("position", {})
     said = {field: read.get(field) for field in ("d_model", "vocab_size", "context")}
-    said |= {
-        "eps": read.get("norm", {}).get("eps"),
-        "base": position.get("base"),
-        "fraction": position.get("fraction", 1.0),
-    }
+    said |= {"eps": read.get("norm", {}).get("eps"), "base": position.get("base"), "fraction": position.get("fraction", 1.0)}
     said["depth"] = sum(segment["repeat"] * len(segment["blocks"]) for segment in read.get("layers", ()))
     for field in ("heads", "kv_heads", "head_dim"):
         sizes = {part[field] for part in parts if part.get("kind", "").endswith("attention") and field in part}
@@ -261,9 +244,7 @@ def _again(read: Mapping[str, Any]) -> dict[str, Any]:
         said["turned"] = int(said["head_dim"] * said["fraction"])
     if position.get("kind") != "rope":
         said["fraction"] = None
-    return {
-        name: said[field] for field, names in _AGAIN.items() if said.get(field) is not None for name in names.split()
-    }
+    return {name: said[field] for field, names in _AGAIN.items() if said.get(field) is not None for name in names.split()}
 
 
 def shown(value: Any) -> str:

@@ -85,13 +85,7 @@ class Key(Entry):
             kind = int if self.default in (..., None) or isinstance(self.default, Of) else type(self.default)
         if self.also:
             name = next(filter(config.has, (name, *self.also.split())), name)
-        if (
-            name in config.raw
-            and config.raw[name] is None
-            and type(self.default) is int
-            and self.null is SAME
-            and self.is_size
-        ):
+        if name in config.raw and config.raw[name] is None and type(self.default) is int and self.null is SAME and self.is_size:
             raise config.refuse(name, "it is a size; give a whole number")
         if kind is int:
             value = config.count(name, self.default, self.null, self.least, self.most)

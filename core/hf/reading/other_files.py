@@ -6,14 +6,7 @@ from typing import Any
 from .config import shown
 
 CONFIG = "give the model's config.json"
-_DRAFTING = {
-    "medusa_num_heads",
-    "hydra_num_heads",
-    "speculators_model_type",
-    "draft_vocab_size",
-    "eagle_config",
-    "dflash_config",
-}
+_DRAFTING = {"medusa_num_heads", "hydra_num_heads", "speculators_model_type", "draft_vocab_size", "eagle_config", "dflash_config"}
 # A key that only one kind of file has -> what that file is.
 _BY_KEY = {
     "weight_map": "the index of a checkpoint's files (model.safetensors.index.json)",
@@ -42,13 +35,7 @@ _BY_KEY = {
     "temperature": "a generation_config.json",
     "_from_model_config": "a generation_config.json",
 }
-_BESIDE_IDS = {
-    "transformers_version",
-    "max_length",
-    "min_length",
-    "pad_token",
-    "cache_implementation",
-}  # in short generation configs
+_BESIDE_IDS = {"transformers_version", "max_length", "min_length", "pad_token", "cache_implementation"}  # in short generation configs
 _ENCODERS = """
     albert bert camembert deberta deberta-v2 distilbert electra ernie esm eurobert flaubert funnel gte_bert ibert jina_bert
     layoutlm layoutlmv3 lilt longformer luke megatron-bert mobilebert modernbert mpnet neobert new nomic_bert nystromformer

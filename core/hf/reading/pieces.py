@@ -37,9 +37,7 @@ def write_sizes(arch: Architecture) -> dict:
     return keys.write(arch, keys.sizes(..., ..., ..., ...))
 
 
-def heads(
-    config: Config, d_model: int, *, heads: int, kv_heads: int | None = None, head_dim: int | None = None
-) -> dict:
+def heads(config: Config, d_model: int, *, heads: int, kv_heads: int | None = None, head_dim: int | None = None) -> dict:
     """heads, kv_heads and head_dim; the arguments are the family's defaults, None where they follow from the others."""
     return keys.read(config, keys.heads(heads, kv_heads, head_dim), {"d_model": d_model})["attention"]
 
@@ -79,10 +77,7 @@ FEEDS = {"dense": FeedForward | None, "moe": Experts | None}
 
 
 def made_of(
-    arch: Architecture,
-    kinds: Mapping[str, Kind],
-    position: Kind = Rope,
-    layer: Sequence[Kind | tuple[Kind, ...]] = (Mixer, Activated),
+    arch: Architecture, kinds: Mapping[str, Kind], position: Kind = Rope, layer: Sequence[Kind | tuple[Kind, ...]] = (Mixer, Activated)
 ) -> list[Any]:
     """What a family's layers are made of: the parts of these names, in this order, for a writer to read their fields.
 
@@ -106,9 +101,7 @@ def made_of(
     wanted = [step if isinstance(step, tuple) else (step,) for step in layer]
     for steps in _orders(arch) if layer else ():
         parts = [[arch.parts[name] for name in names] for names in steps]
-        if [*map(len, parts)] != [*map(len, wanted)] or not all(
-            isinstance(*pair) for step in zip(parts, wanted) for pair in zip(*step)
-        ):
+        if [*map(len, parts)] != [*map(len, wanted)] or not all(isinstance(*pair) for step in zip(parts, wanted) for pair in zip(*step)):
             raise Unsupported("layers: this family has other parts, or another order of them")
     return found
 
@@ -147,14 +140,10 @@ def assemble(
     steps = [step["parts"] if isinstance(step, dict) else step for block in every for step in block]
     used = {name for step in steps for name in ([step] if isinstance(step, str) else step)}
     parts = {name: part for name, part in parts.items() if name in used}
-    return (
-        value | {"position": position} | more | {"parts": parts, "layers": segments} | precision(config, parts, plain)
-    )
+    return value | {"position": position} | more | {"parts": parts, "layers": segments} | precision(config, parts, plain)
 
 
-def model(
-    config: Config, said: Mapping[str, Any], blocks: Sequence[Sequence[Any]], plain: str = "bf16", **more: Any
-) -> dict:
+def model(config: Config, said: Mapping[str, Any], blocks: Sequence[Sequence[Any]], plain: str = "bf16", **more: Any) -> dict:
     """The spec's mapping out of what keys said, of the model and of its parts, and the block of every layer; `plain` is the format
     of a model that names none."""
     value = {name: field for name, field in said.items() if name in Architecture.model_fields}
@@ -165,9 +154,7 @@ def model(
 def write_model(arch: Architecture, name: str, model_type: str, entries: keys.Keys, **parts: Any) -> dict:
     """A config.json: the class `name`ForCausalLM, what the keys say of the model and its parts, and how it is stored."""
     name = name if name.endswith("Model") else f"{name}ForCausalLM"
-    return (
-        {"architectures": [name], "model_type": model_type} | keys.write(arch, entries, **parts) | write_precision(arch)
-    )
+    return {"architectures": [name], "model_type": model_type} | keys.write(arch, entries, **parts) | write_precision(arch)
 
 
 def windowed(
@@ -187,9 +174,7 @@ def named_kinds(attentions: Sequence[dict]) -> tuple[dict[str, dict], list[str]]
     `local` and `global`, with their heads where there are several of a sort."""
     distinct = [part for n, part in enumerate(attentions) if part not in attentions[:n]]
     sorts = ["local" if part.get("window") else "global" for part in distinct]
-    names = [
-        sort if sorts.count(sort) == 1 else f"{sort}{part['heads']}" for sort, part in zip(sorts, distinct, strict=True)
-    ]
+    names = [sort if sorts.count(sort) == 1 else f"{sort}{part['heads']}" for sort, part in zip(sorts, distinct, strict=True)]
     names = names if len(distinct) > 1 else ["attention"]
     return dict(zip(names, distinct, strict=True)), [names[distinct.index(part)] for part in attentions]
 
@@ -219,11 +204,7 @@ def routed(words: Sequence[str]) -> list[str]:
 
 def near_and_far(arch: Architecture) -> tuple[Position, Position]:
     """The rope of the layers in a window, and of the others: the model's own where no layer says otherwise."""
-    own = {
-        bool(part.sight.window): part.position
-        for part in arch.parts.values()
-        if isinstance(part, Attention) and part.position
-    }
+    own = {bool(part.sight.window): part.position for part in arch.parts.values() if isinstance(part, Attention) and part.position}
     return own.get(True, arch.position), own.get(False, arch.position)
 
 
@@ -275,16 +256,8 @@ def _mxfp4(quantisation: Config, parts: Mapping[str, Mapping], plain: str) -> di
     quantisation.expect("quant_method", "mxfp4")
     quantisation.ignore("dequantize", "use_kernel")
     for entry in quantisation.listing("modules_to_not_convert", str, ()):
-        if entry.removesuffix(".weight").split(".")[-1] not in (
-            "self_attn",
-            "router",
-            "embed_tokens",
-            "lm_head",
-            "norm",
-        ):
-            raise quantisation.refuse(
-                "modules_to_not_convert", f"{entry[:60]!r} is stored in a way that the spec cannot represent"
-            )
+        if entry.removesuffix(".weight").split(".")[-1] not in ("self_attn", "router", "embed_tokens", "lm_head", "norm"):
+            raise quantisation.refuse("modules_to_not_convert", f"{entry[:60]!r} is stored in a way that the spec cannot represent")
     quantisation.finish()
     if not (formats := mxfp4_experts(parts, plain)):
         raise quantisation.refuse("quant_method", "it stores only routed experts, and this model has none")
@@ -308,11 +281,7 @@ def write_precision(arch: Architecture) -> dict:
     if dtype is None:
         raise Unsupported(f"precision.default: {plain} is not a dtype of a config.json")
     written: dict[str, Any] = {"torch_dtype": dtype}
-    narrow = {
-        path: fmt
-        for path, fmt in arch.precision.items()
-        if fmt != plain and not path.endswith(("default", "selection_bias"))
-    }
+    narrow = {path: fmt for path, fmt in arch.precision.items() if fmt != plain and not path.endswith(("default", "selection_bias"))}
     if "mxfp4" in narrow.values():
         written["quantization_config"] = {"quant_method": "mxfp4"}
     return written

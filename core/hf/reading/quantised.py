@@ -123,24 +123,14 @@ def _told(arch: Architecture, family: Any, config: Config) -> dict[str, str]:
 
 
 # The keys of lists that keep modules wide, and of what names those that are narrow.
-_KEPT = (
-    "ignore",
-    "exclude_modules",
-    "modules_to_not_convert",
-    "ignored_layers",
-    "llm_int8_skip_modules",
-    "extra_config",
-)
+_KEPT = ("ignore", "exclude_modules", "modules_to_not_convert", "ignored_layers", "llm_int8_skip_modules", "extra_config")
 _CHOSEN = ("quantized_layers", "targets")
 # What lists name whether a model has it or not: what sees, hears or predicts ahead, and what no tool stores narrow.
 _BESIDE = re.compile(
     r"visi|visual|image|audio|speech|sound|video|projector|modality|multi_modal|merger|resampler|connector|aligner|talker|2wav"
     r"|(^|\.)(vpm|apm|tts|vit|mlp1|mtp|nextn|sam_model)($|\.)"
 )
-_NEVER = re.compile(
-    r"(^|[._])(lm_head|linear|wte|wpe|gate|bias)$|embed|router|norm|conv\dd|rotary|(^|\.)(eh_proj|ln_\w+)$",
-    re.IGNORECASE,
-)
+_NEVER = re.compile(r"(^|[._])(lm_head|linear|wte|wpe|gate|bias)$|embed|router|norm|conv\dd|rotary|(^|\.)(eh_proj|ln_\w+)$", re.IGNORECASE)
 
 
 def _all_known(arch: Architecture, family: Any, config: Config) -> None:
@@ -150,13 +140,7 @@ def _all_known(arch: Architecture, family: Any, config: Config) -> None:
     if _method(config) == "compressed-tensors":
         levels += config.nested("config_groups").raw.values()
     for keys, chosen in ((_KEPT, False), (_CHOSEN, True)):
-        listed = [
-            (key, entry)
-            for level in levels
-            if isinstance(level, Mapping)
-            for key in keys
-            for entry in level.get(key) or ()
-        ]
+        listed = [(key, entry) for level in levels if isinstance(level, Mapping) for key in keys for entry in level.get(key) or ()]
         listed = [
             (key, entry) for key, entry in listed
             if not (entry.startswith("re:") or is_expression(entry) or chosen and entry == "Linear" or _BESIDE.search(entry))
@@ -170,9 +154,7 @@ def _all_known(arch: Architecture, family: Any, config: Config) -> None:
             if expert and int(expert[0]) < most:
                 name = f"{name[: expert.start()]}0{name[expert.end() :]}"
             if name not in below and name not in within:
-                raise config.refuse(
-                    key, f"{entry[:100]!r} is no module of this model{' that is stored narrow' if chosen else ''}"
-                )
+                raise config.refuse(key, f"{entry[:100]!r} is no module of this model{' that is stored narrow' if chosen else ''}")
 
 
 def _modules(arch: Architecture, family: Any, narrow: bool) -> tuple[set[str], set[str]]:
@@ -253,10 +235,7 @@ def _words(said: Any) -> Iterator[str]:
 
 
 def _of_one_expert(arch: Architecture) -> dict[str, Part]:
-    return {
-        name: part.model_copy(update={"count": 1}) if hasattr(part, "count") else part
-        for name, part in arch.parts.items()
-    }
+    return {name: part.model_copy(update={"count": 1}) if hasattr(part, "count") else part for name, part in arch.parts.items()}
 
 
 def _in_short(arch: Architecture) -> Architecture:
@@ -264,9 +243,7 @@ def _in_short(arch: Architecture) -> Architecture:
     return _with(arch, layers=tuple(Segment(blocks=(block,)) for block in arch.distinct()))
 
 
-def _in_parts(
-    arch: Architecture, sources: Iterable[tuple[str, Sequence]], within: str
-) -> Iterator[tuple[str, Sequence]]:
+def _in_parts(arch: Architecture, sources: Iterable[tuple[str, Sequence]], within: str) -> Iterator[tuple[str, Sequence]]:
     narrow = {(name, path) for name in arch.parts for path in _linear(arch, name)}
     for path, ways in sources:
         layer = re.match(r"layers\.\d+\.(.*)" if within == "layers" else r"\d+\.block\.(.*)", path)
@@ -345,9 +322,7 @@ def _method(config: Config) -> str:
         if telling:
             return telling
         if config.raw.keys() >= {"bits", "group_size"}:
-            raise Unsupported(
-                f"{config.where}: {shown(dict(config.raw))} is the layout of MLX, whose bytes Strata does not know"
-            )
+            raise Unsupported(f"{config.where}: {shown(dict(config.raw))} is the layout of MLX, whose bytes Strata does not know")
         raise Unsupported(f"{config.where}: {shown(dict(config.raw))} does not say how the weights are quantised")
     name = said.lower().replace("compressed_tensors", "compressed-tensors")
     if name in ("modelopt_fp4", "modelopt_mixed"):
@@ -469,9 +444,7 @@ def _auto_round(config: Config, plain: str) -> Stored:
     )  # fmt: skip
     config.expect("data_type", "int")
     config.expect("act_bits", 16, 32)
-    config.expect(
-        "packing_format", "auto_round:auto_gptq", "auto_round:auto_awq", "auto_round:gptqmodel", "auto_gptq", "auto_awq"
-    )
+    config.expect("packing_format", "auto_round:auto_gptq", "auto_round:auto_awq", "auto_round:gptqmodel", "auto_gptq", "auto_awq")
     kept = config.nested("extra_config").raw
     for name, changes in kept.items():
         bits = changes.get("bits") if isinstance(changes, Mapping) else None
@@ -489,9 +462,7 @@ def _packed(config: Config) -> str:
 
 
 def _compressed(config: Config, plain: str) -> Stored:
-    config.ignore(
-        "global_compression_ratio", "quantization_status", "version", "kv_cache_scheme", "run_compressed", "provider"
-    )
+    config.ignore("global_compression_ratio", "quantization_status", "version", "kv_cache_scheme", "run_compressed", "provider")
     config.expect("format", *_LAYOUTS)
     for key in ("sparsity_config", "transform_config"):
         config.expect(key, None, {})
@@ -501,9 +472,7 @@ def _compressed(config: Config, plain: str) -> Stored:
     linear = {fmt for fmt, targets, _ in groups if "Linear" in targets}
     classes = {name for _, targets, _ in groups for name in targets if re.fullmatch("[A-Z]\\w*", name)} - {"Linear"}
     if classes or len(linear) > 1:
-        raise config.refuse(
-            "config_groups", f"{shown(sorted(classes) or ['Linear', 'Linear'])} as targets are not read"
-        )
+        raise config.refuse("config_groups", f"{shown(sorted(classes) or ['Linear', 'Linear'])} as targets are not read")
 
     def said(name: str) -> str | None:
         if every or name in wide:
@@ -614,9 +583,7 @@ _ALGORITHMS = {
 
 
 def _bitsandbytes(config: Config, plain: str) -> Stored:
-    config.ignore(
-        *(key for key in config.raw if key.startswith(("bnb_4bit_compute", "llm_int8", "bnb_4bit_quant_storage")))
-    )
+    config.ignore(*(key for key in config.raw if key.startswith(("bnb_4bit_compute", "llm_int8", "bnb_4bit_quant_storage"))))
     config.ignore("_load_in_4bit", "_load_in_8bit")
     narrow, wide = config.take("load_in_4bit", bool, False), config.take("load_in_8bit", bool, False)
     config.expect("bnb_4bit_quant_type", "nf4", "fp4")  # the second is the default, and as large
@@ -678,12 +645,7 @@ def written(arch: Architecture, family: Any) -> dict:
     if len(narrow) > 1:
         raise Unsupported(f"precision: a config.json has one narrow format, not {' and '.join(sorted(narrow))}")
     name = narrow.pop()
-    kept = {
-        _everywhere(way.names[0])
-        for path, ways in _matrices(arch, family)
-        if formats[path] == plain
-        for way in ways[:1]
-    }
+    kept = {_everywhere(way.names[0]) for path, ways in _matrices(arch, family) if formats[path] == plain for way in ways[:1]}
     if name == "fp8_block":
         config = {"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
         return {"quantization_config": config | ({"modules_to_not_convert": sorted(kept)} if kept else {})}
@@ -694,9 +656,7 @@ def written(arch: Architecture, family: Any) -> dict:
         raise Unsupported(f"precision: no quantization_config is written for {name}")
     groups = {"group_0": {"targets": ["Linear"], "weights": {"symmetric": True} | _WEIGHTS[name]}}
     ignore = sorted(f"re:{pattern}" for pattern in kept)
-    ignore += [
-        _head(arch, family)[0].names[0].removesuffix(".weight") for path in _own_head(arch) if formats[path] == plain
-    ]
+    ignore += [_head(arch, family)[0].names[0].removesuffix(".weight") for path in _own_head(arch) if formats[path] == plain]
     return {"quantization_config": {"quant_method": "compressed-tensors", "config_groups": groups, "ignore": ignore}}
 
 

@@ -17,9 +17,7 @@ _ROPE_KEYS = frozenset(
 )
 
 
-def rope(
-    config: Config, context: int, *, theta: float = 10_000.0, fraction: float | None = None, magnitudes: bool = False
-) -> dict:
+def rope(config: Config, context: int, *, theta: float = 10_000.0, fraction: float | None = None, magnitudes: bool = False) -> dict:
     """The position that rope_theta, rope_scaling and partial_rotary_factor, or rope_parameters in their place, describe.
 
     `fraction` is the family's default share of channels that turn; None where the family turns them all, whatever is said.
@@ -32,15 +30,9 @@ def rope(
         raise inner.refuse("rope_type", "it needs a separate rope for each of layer_types")
     original = config.count("original_max_position_embeddings", None)
     base = inner.take("rope_theta", float, config.take("rope_theta", float, theta))
-    share = inner.take(
-        "partial_rotary_factor",
-        float,
-        config.take("partial_rotary_factor", float, 1.0 if fraction is None else fraction),
-    )
+    share = inner.take("partial_rotary_factor", float, config.take("partial_rotary_factor", float, 1.0 if fraction is None else fraction))
     if fraction is None and share != 1:
-        raise (inner if inner.has("partial_rotary_factor") else config).refuse(
-            "partial_rotary_factor", "this family rotates all channels"
-        )
+        raise (inner if inner.has("partial_rotary_factor") else config).refuse("partial_rotary_factor", "this family rotates all channels")
     magnitude = _magnitude(inner) if magnitudes else {}
     scaling = rope_scaling(inner, context, original)
     if scaling:
@@ -138,9 +130,7 @@ def write_temperature(temperature: StepTemperature | None) -> dict:
     if temperature is None:
         return {}
     if not isinstance(temperature, StepTemperature):
-        raise Unsupported(
-            f"temperature: this family's scores grow in steps, not by {temperature.kind}; give kind steps"
-        )
+        raise Unsupported(f"temperature: this family's scores grow in steps, not by {temperature.kind}; give kind steps")
     return {"llama_4_scaling_beta": temperature.scale, "original_max_position_embeddings": temperature.length}
 
 
@@ -152,9 +142,7 @@ def rope_scaling(inner: Config, context: int, original: int | None = None) -> di
     kind = inner.take("rope_type", str, None) or inner.take("type", str, "default")
     kind = {"deepseek_yarn": "yarn", "su": "longrope"}.get(kind, kind)  # their old names
     inner.what = f"a rope of type {kind[:40]}"
-    if (
-        kind == "yarn"
-    ):  # others read these; transformers' classes do not, whose attention_factor follows from the factor
+    if kind == "yarn":  # others read these; transformers' classes do not, whose attention_factor follows from the factor
         inner.ignore("attn_factor")
         inner.expect("extrapolation_factor", 1.0)
     for key in sorted(inner.left - _ROPE_KEYS):
@@ -191,8 +179,7 @@ def rope_scaling(inner: Config, context: int, original: int | None = None) -> di
             scaling = {"fraction": number("partial_rotary_factor", 1.0), "factor": number("factor", 1.0)}
         case _:
             raise inner.refuse(
-                "rope_type" if inner.has("rope_type") else "type",
-                "it has default, linear, dynamic, yarn, llama3, longrope, proportional",
+                "rope_type" if inner.has("rope_type") else "type", "it has default, linear, dynamic, yarn, llama3, longrope, proportional"
             )
     return {"scaling": {"kind": kind} | scaling}
 
@@ -223,9 +210,7 @@ def write_rope_scaling(position: Rope, context: int) -> dict:
     if isinstance(scaling, Proportional):
         return {"rope_type": scaling.kind, "partial_rotary_factor": scaling.fraction, "factor": scaling.factor}
     if isinstance(scaling, Dynamic) and scaling.original_context != context:
-        raise Unsupported(
-            f"dynamic scaling from {scaling.original_context:,} tokens: a config.json scales from its context, {context:,}"
-        )
+        raise Unsupported(f"dynamic scaling from {scaling.original_context:,} tokens: a config.json scales from its context, {context:,}")
     written = scaling.model_dump(mode="json", exclude_defaults=not isinstance(scaling, Yarn), exclude_none=True)
     written.pop("kind")
     trained = written.pop("original_context", None)
@@ -237,12 +222,7 @@ def write_rope_scaling(position: Rope, context: int) -> dict:
 
 
 def ropes(
-    config: Config,
-    context: int,
-    far: float,
-    near: float,
-    fraction: float | None = None,
-    usual: Mapping[str, Mapping] | None = None,
+    config: Config, context: int, far: float, near: float, fraction: float | None = None, usual: Mapping[str, Mapping] | None = None
 ) -> tuple[dict, dict]:
     """The rope of layers in a window, and of those that see everything; `near` and `far` are their usual bases.
 
@@ -291,9 +271,7 @@ def write_ropes(near: Position, far: Position, context: int) -> dict:
     both = {"sliding_attention": near, "full_attention": far}
     return {
         "rope_parameters": {
-            kind: unless(1.0, partial_rotary_factor=rope.fraction) | write_dictionary(rope, context)
-            if isinstance(rope, Rope)
-            else None
+            kind: unless(1.0, partial_rotary_factor=rope.fraction) | write_dictionary(rope, context) if isinstance(rope, Rope) else None
             for kind, rope in both.items()
         }
     }

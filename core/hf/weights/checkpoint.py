@@ -117,9 +117,7 @@ def fill(model: nn.Module, checkpoint: Reader, sources: Sources, ignored: Callab
         with torch.no_grad():
             target.copy_(value)
     if own.keys() - _tied(model):
-        raise Unsupported(
-            f"{sorted(own)[0]}: its tensor names are not known for this family, so a checkpoint cannot fill it"
-        )
+        raise Unsupported(f"{sorted(own)[0]}: its tensor names are not known for this family, so a checkpoint cannot fill it")
     left = sorted(name for name in checkpoint.names if name not in checkpoint.used and not ignored(name))
     left = [name for name in left if checkpoint.holds(name)]
     if left:
@@ -191,9 +189,7 @@ class Checkpoint(Mapping[str, Tensor]):
             opened = open_file(file)
             for name in opened.keys():  # noqa: SIM118 - not a mapping
                 if name in self.where:
-                    raise Unsupported(
-                        f"{file}: has {name[:200]!r}, which another file of the folder also has; remove one"
-                    )
+                    raise Unsupported(f"{file}: has {name[:200]!r}, which another file of the folder also has; remove one")
                 self.where[name] = opened
 
     def headers(self) -> dict[str, tuple[str, tuple[int, ...]]]:

@@ -127,9 +127,7 @@ def globs(entries: Iterable[str]) -> dict[str, list[str]]:
     for entry in entries:
         inner, open_end = entry.strip("*"), entry.endswith("*")
         if "[" in entry:
-            text = (
-                fnmatch.translate(entry).removesuffix(r"\Z").replace("(?>", "(?:")
-            )  # the same, where yes or no is asked
+            text = fnmatch.translate(entry).removesuffix(r"\Z").replace("(?>", "(?:")  # the same, where yes or no is asked
             found["whole"].append(text.replace("(?!)", r"[^\x00-\x{10FFFF}]"))  # a set of no characters
         elif "*" in inner or "?" in inner or (entry.startswith("*") and open_end):
             text = ".*".join(re.escape(piece).replace(r"\?", ".") for piece in re.split(r"\*+", entry.rstrip("*")))

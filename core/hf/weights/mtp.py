@@ -85,9 +85,7 @@ def sources(family: Any, arch: Architecture) -> Sources:
                 continue
             here = named(names.block, step=step) + "."
             own = f"model.layers.{arch.depth + step}." if layer else "model."
-            moved = [
-                Source(tuple(_moved(name, own, here, names.renamed) for name in way.names), way.make) for way in ways
-            ]
+            moved = [Source(tuple(_moved(name, own, here, names.renamed) for name in way.names), way.make) for way in ways]
             yield f"{module}.block.{layer[2]}" if layer else f"{module}.{path}", moved
 
 

@@ -28,9 +28,7 @@ def one(path: str, *names: str, make: Callable[..., Tensor] = lambda tensor: ten
     return path, [Source((name,), make) for name in names]
 
 
-def llama_sources(
-    arch: Architecture, mixer: Callable | None = None, ff: Callable | None = None
-) -> Iterator[tuple[str, list[Source]]]:
+def llama_sources(arch: Architecture, mixer: Callable | None = None, ff: Callable | None = None) -> Iterator[tuple[str, list[Source]]]:
     """Every tensor of a model with llama's names; `mixer(path, at, part)` and `ff(path, at, part)` give one part's own.
 
     `path` is the part's module in our model and `at` the layer's prefix in the checkpoint, `model.layers.3`.
@@ -81,9 +79,7 @@ def reworded(name: str, names: Mapping[str, str]) -> str:
     return name
 
 
-def also_named(
-    sources: Iterator[tuple[str, list[Source]]], names: Mapping[str, str]
-) -> Iterator[tuple[str, list[Source]]]:
+def also_named(sources: Iterator[tuple[str, list[Source]]], names: Mapping[str, str]) -> Iterator[tuple[str, list[Source]]]:
     """The same sources for checkpoints that may call some tensors otherwise: `names` are pieces of a name and what stands there
     in their place."""
     for path, ways in sources:
