@@ -85,7 +85,7 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def _modules(config: Config) -> dict:
-    """The modules that predict ahead: dense, some in a window, without a norm before the head, or one for all."""
+    """The multi-token-prediction modules: dense, some in a window, without a norm before the head, or one for all."""
     count = config.count("num_mtp_layers", 0, least=0, most=16)
     near = config.listing("mtp_local_layer_ids", int, ())
     chained = config.take("chain_hidden_post_norm", bool, False)

@@ -48,7 +48,7 @@ class LikeDeepSeek:
     head_dim: bool = False  # another name of qk_rope_head_dim, which goes before it
     yarn: Mapping[str, Any] | None = None  # the usual rope dictionary
     ignored: str = ""
-    copies: tuple[str, ...] = ()  # what the files of modules that predict ahead repeat
+    copies: tuple[str, ...] = ()  # what the files of multi-token-prediction modules repeat
 
     @cached_property
     def keys(self) -> Keys:

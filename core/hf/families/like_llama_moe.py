@@ -50,7 +50,7 @@ def spaced(config: Config, depth: int) -> list[bool]:
 
 
 def prefixed(config: Config, depth: int, window: int | None) -> list[str]:
-    """Command A+: the first dense layers and the rest, each with every so-manieth layer outside a window."""
+    """Command A+: the kind of each layer; in the first dense layers and in the rest, every n-th layer has no window."""
     first = min(config.count("first_k_dense_replace", 0, least=0), depth)
     runs = ((first, config.count("prefix_dense_sliding_window_pattern", 1)), (depth - first, config.count("sliding_window_pattern", 4)))
     return ["sliding_attention" if (n + 1) % every else "full_attention" for length, every in runs for n in range(length)]

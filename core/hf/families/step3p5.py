@@ -1,7 +1,7 @@
 """Step 3.5 Flash and the language model of Step 3.7 Flash (StepFun, arXiv:2602.10604): a gate on every head, more query heads in
 a window than elsewhere, a rope for each kind of layer, and an activation that is cut in the last layers.
 
-Lists that say something of every layer go on to the modules that predict ahead.
+Lists that say something of every layer go on to the multi-token-prediction modules.
 """
 
 from ...parts.attention import Attention

@@ -113,7 +113,7 @@ def beginning(name: str) -> str:
 
 
 def _spelled(name: str, plain: str) -> Iterator[str]:
-    """A name in every spelling; `plain` is it without its beginning, as modules that predict ahead are named. What has none,
+    """A name in every spelling; `plain` is it without its beginning, as multi-token-prediction modules are named. What has none,
     as the head, gets none but a wrapper's."""
     yield name
     yield plain
