@@ -12,13 +12,13 @@ from core.hf.reading.keys import Entry
 HERE = Path(__file__).resolve().parent
 ABOUT = """# Keys of a config.json
 
-`make keys` writes this page from the lists of keys in [core/hf/families](../core/hf/families). A declared key is read, written and
-listed here by one line of code: its name (and its other names), the field of the spec that it is, and what that is when the key is
-absent. `a / b` and `2 × a` are made of other fields. A field of a part is named after what the family's file calls the part; a word
-that is no field (`leading`, `every`, `windows`) says in which order the layers have their parts.
+`make keys` writes this page from the lists of keys in [core/hf/families](../core/hf/families). One line of code reads,
+writes and lists a declared key: its name (and other names), its field in the spec, and the value of the field if the key is
+absent. `a / b` and `2 × a` are computed from other fields. A part's fields begin with the part's name in the family's file. Words
+that are not fields (`leading`, `every`, `windows`) give the order of the parts in the layers.
 
-A key that is not listed refuses the import, unless it says that there is nothing of it (null, false, 0, empty), says again what another
-key says, or is bookkeeping that is the same in all families: {neutral}.
+A key that is not listed refuses the import, unless it means "nothing" (null, false, 0, empty), repeats the value of another
+key, or is one of the keys without effect that all families share: {neutral}.
 """
 
 

@@ -10,9 +10,9 @@ HERE = Path(__file__).resolve().parent
 ENTRIES = yaml.safe_load((HERE / "sizes.yaml").read_text())
 ABOUT = """# Weights as shipped
 
-`make sizes` writes this table from [sizes.yaml](sizes.yaml). Ours are the bytes of every tensor that the preset describes,
-scales and multi-token-prediction modules included; published are those of the checkpoint's files, and beside are those
-that belong to no text model. `tests/test_sizes.py` holds the difference under 1 %.
+`make sizes` writes this table from [sizes.yaml](sizes.yaml). "Ours" are the bytes of every tensor that the preset describes,
+with scales and multi-token-prediction modules; "published" are those of the checkpoint's files; "beside" are those that are
+not part of the text model. `tests/test_sizes.py` checks that the difference is under 1 %.
 
 | model | formats | ours, GB | published, GB | beside, GB | difference | source |
 | --- | --- | ---: | ---: | ---: | ---: | --- |
