@@ -481,7 +481,7 @@ class Borrow(Box):
     """A tensor that another layer keeps or lends, read instead of computed again (Gemma 3n and 4). The model sets `source`."""
 
     box = "borrowed"
-    label = "Another layer's"
+    label = "From an earlier layer"
     explain = "Read from an earlier layer, which lends it: this layer does not compute it again."
 
     def __init__(self, *width: int, dtype: torch.dtype | None = None):
