@@ -13,7 +13,7 @@ HERE = Path(__file__).resolve().parent
 ABOUT = """# Keys of a config.json
 
 `make keys` writes this page from the lists of keys in [core/hf/families](../core/hf/families). One line of code reads,
-writes and lists a declared key: its name (and other names), its field in the spec, and the value of the field if the key is
+writes and lists a declared key: its name (and other names), its field in the spec, and the value assumed for the key if it is
 absent. `a / b` and `2 × a` are computed from other fields. A part's fields begin with the part's name in the family's file. Words
 that are not fields (`leading`, `every`, `windows`) give the order of the parts in the layers.
 
