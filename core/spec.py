@@ -53,7 +53,7 @@ class _Frozen(dict):
     """A dict that is a value: immutable, and hashable by its content."""
 
     def _refuse(self, *_: Any, **__: Any) -> None:
-        raise TypeError("an architecture is immutable; make another one with model_copy(update=...)")
+        raise TypeError("an architecture is an immutable value; make another one with model_copy(update=...)")
 
     __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
 

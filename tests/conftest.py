@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 import core
 
 torch.set_num_threads(1)
-for name, examples in {"strata": 60, "sweep": 1500, "quick": 3}.items():
+for name, examples in {"strata": 40, "sweep": 1500, "quick": 3}.items():
     settings.register_profile(
         name, deadline=None, max_examples=examples, derandomize=name != "sweep", suppress_health_check=list(HealthCheck)
     )

@@ -27,7 +27,6 @@ from core.parts.differential import DifferentialAttention
 from core.parts.dynamic_mask import DynamicMaskAttention
 from core.parts.experts import Experts, Shared
 from core.parts.feedforward import FeedForward
-from core.parts.joint_sparse import JointSparseAttention
 from core.parts.kimi_delta import KimiDelta
 from core.parts.latent import LatentAttention
 from core.parts.mamba import Mamba
@@ -46,6 +45,7 @@ from core.parts.rglru import RGLRU
 from core.parts.router import Router
 from core.parts.shared_block import SharedBlock
 from core.parts.sparse import SparseLatentAttention, TokenIndexer
+from core.parts.sparse_gated_latent import SparseGatedLatentAttention
 from core.spec import Architecture, Head, MultiTokenPrediction, Step, Unsupported, parse
 
 VOCABULARY, CONTEXT = 48, 64
@@ -224,7 +224,7 @@ BASES = {
     SparseLatentAttention: latents(
         "sparse_latent_attention", q_rank=st.just(12), indexer=drawn(TokenIndexer),
     ),
-    JointSparseAttention: latents("joint_sparse_attention", q_rank=st.just(12), indexer=drawn(TokenIndexer)),
+    SparseGatedLatentAttention: latents("sparse_gated_latent_attention", q_rank=st.just(12), indexer=drawn(TokenIndexer)),
     TokenIndexer: given(heads=st.integers(1, 3), dim=INDEX_DIMS, top_k=st.integers(1, 20)),
     BestKeyIndexer: given(heads=st.just(1), dim=INDEX_DIMS, block=st.integers(1, 5), top_blocks=st.integers(2, 4)),
     PooledIndexer: given(

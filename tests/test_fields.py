@@ -22,7 +22,7 @@ NEVER = {
     "PooledSparseAttention.sight": "the indexer chooses what is read",
     "PooledSparseAttention.cache_from": "the indexer chooses what is read",
     "SparseLatentAttention.sight": "the indexer chooses what is read",
-    "JointSparseAttention.sight": "the indexer chooses what is read",
+    "SparseGatedLatentAttention.sight": "the indexer chooses what is read",
     "RelativeAttention.shared_kv": "keys and values each have their own convolution",
     "RelativeAttention.cache_from": "keys and values each have their own convolution",
 }

@@ -465,7 +465,7 @@ def test_a_file_of_other_tensors_without_end_is_said_at_once(tmp_path, many):
         found = core.verify(tmp_path / "model.safetensors", PLAIN)
         assert many == 4_000 and len(found.differences) > many
     except core.Unsupported as error:
-        assert many == 100_000 and "100,000 tensors" in str(error) and "another model's" in str(error)
+        assert many == 100_000 and "100,000 tensors" in str(error) and "another model" in str(error)
     assert time.process_time() - began < 2
 
 
@@ -473,7 +473,7 @@ def test_a_tensor_stands_in_one_file(tmp_path):
     saved(tmp_path, SMALL, max_shard_size="40KB")
     (tmp_path / "model.safetensors.index.json").unlink()
     written(tmp_path / "model-more.safetensors", {"model.norm.weight": ONE}, bytes(8))
-    with pytest.raises(core.Unsupported, match=r"'model\.norm\.weight', which another file of its folder has too"):
+    with pytest.raises(core.Unsupported, match=r"'model\.norm\.weight', which another file of the folder also has"):
         core.verify(tmp_path)
 
 
@@ -494,7 +494,7 @@ def test_the_makers_own_files_and_adapters_beside_a_model_are_no_part_of_it(tmp_
 def test_an_index_that_lies_is_refused(tmp_path, says):
     saved(tmp_path, SMALL, max_shard_size="40KB")
     (tmp_path / "model.safetensors.index.json").write_text(says)
-    with pytest.raises(core.Unsupported, match=r"index\.json: (is no index|names)"):
+    with pytest.raises(core.Unsupported, match=r"index\.json: (is not an index|names)"):
         core.verify(tmp_path)
 
 

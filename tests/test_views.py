@@ -165,7 +165,7 @@ def test_every_part_has_a_form_and_a_starting_value(kind):
 
 
 IN_THE_WAY = re.compile(
-    r"reads what only the model's own layers are given|per-layer embeddings already|lends what it names|of another shape|leave it empty"
+    r"reads what only the model's own layers get|per-layer embeddings already|lends what it names|of another shape|leave it empty"
 )
 
 

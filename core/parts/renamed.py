@@ -53,7 +53,7 @@ def _gated(kind: str, part: Mapping[str, Any]) -> Mapping[str, Any]:
     elif isinstance(part.get("gate"), Mapping) and channels is not None:
         part["gate"] = {**part["gate"], "per": "channel" if channels else "head"}
     if part.get("joint_gate") is False or (part.get("joint_gate") is True and kind == "sparse_latent_attention"):
-        part |= {"kind": "joint_sparse_attention"} if part.pop("joint_gate") else {}
+        part |= {"kind": "sparse_gated_latent_attention"} if part.pop("joint_gate") else {}
     return part
 
 

@@ -1,7 +1,7 @@
 """A.X K2 (SK Telecom 2026): sparse latent attention whose queries bring a gate with them, and norms that gate themselves."""
 
-from ...parts.joint_sparse import JointSparseAttention
 from ...parts.norm import SelfGatedRMSNorm
+from ...parts.sparse_gated_latent import SparseGatedLatentAttention
 from ...spec import Architecture, Unsupported
 from ..reading import keys, pieces
 from ..reading.config import Config
@@ -20,7 +20,7 @@ KEYS = (
     *keys.sizes(163_840, 2_048, 131_072, 48),
     *v3.latent(32, (384, 128), (64, 32, 64)),
     *v32.indexer(16),
-    Always("attention", kind="joint_sparse_attention"),
+    Always("attention", kind="sparse_gated_latent_attention"),
     Always("attention.norm", kind="self_gated_rms"),
     Key("gated_norm_rank", "attention.norm.rank", 16),
     *keys.feed_forward(5_120),
@@ -50,7 +50,7 @@ def read(config: Config, model_type: str) -> dict:
 
 
 def write(arch: Architecture) -> dict:
-    part, *_ = pieces.made_of(arch, {"attention": JointSparseAttention} | pieces.FEEDS)
+    part, *_ = pieces.made_of(arch, {"attention": SparseGatedLatentAttention} | pieces.FEEDS)
     if not isinstance(part.norm, SelfGatedRMSNorm):
         raise Unsupported("parts.attention.norm: this family has a self-gated norm; give one")
     written = pieces.write_model(arch, "AXK2", "axk2", KEYS, leading=pieces.first_routed(arch))

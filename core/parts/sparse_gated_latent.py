@@ -10,20 +10,20 @@ from .base import times
 from .sparse import SparseLatentAttention, SparseLatentModule
 
 
-class JointSparseAttention(SparseLatentAttention):
+class SparseGatedLatentAttention(SparseLatentAttention):
     """The query projection reads the compressed queries twice, after and before their norm, and outputs for each head a query
     and then the logits of a sigmoid gate on the attention's output."""
 
     title = "Sparse latent attention, gated queries"
 
-    kind: Literal["joint_sparse_attention"]  # type: ignore[assignment]
+    kind: Literal["sparse_gated_latent_attention"]  # type: ignore[assignment]
 
     @property
     def of_query(self) -> tuple[int, ...]:
         return *super().of_query, self.v_dim
 
     def build(self, d_model: int) -> nn.Module:
-        return JointSparseModule(self, d_model)
+        return SparseGatedLatentModule(self, d_model)
 
     def query_width(self, d_model: int) -> int:
         return 2 * self.q_rank
@@ -34,7 +34,7 @@ class JointSparseAttention(SparseLatentAttention):
         yield from super().checklist(d_model)
 
 
-class JointSparseModule(SparseLatentModule):
+class SparseGatedLatentModule(SparseLatentModule):
     def queries(self, x: Tensor) -> tuple[Tensor, Tensor]:  # (B, T, d_model) -> (B, T, Q), (B, T, H, N + R + V)
         raw = self.q_down(x)
         compressed = times(self.q_norm(raw), self.q_scale)
