@@ -182,7 +182,8 @@ def _used(tree: dict[str, Any]) -> Architecture:
 
 def _blocks(arch: Architecture) -> list[Block]:
     """The block of every layer, in the form of the spec."""
-    return [_plain(block) for block in arch.sequence]
+    plain = {block: _plain(block) for block in arch.distinct()}
+    return [plain[block] for block in arch.sequence]
 
 
 def _plain(block: Sequence[Step]) -> Block:

@@ -9,9 +9,11 @@ Operations that only rearrange a tensor (view, split, transpose) are not boxes: 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from threading import Lock
 from typing import Literal
 
 import torch
+from cachetools import LRUCache, cached
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
@@ -195,7 +197,12 @@ def _per_token(shape: tuple[int, ...]) -> int:
     return total // (B * T) if total % B == 0 else 0
 
 
-@lru_cache(maxsize=1024)  # some 30 KB each; all presets have 530
+def _weight(traced: Traced) -> int:
+    """The approximate bytes of a trace, most of them for its modules and operations."""
+    return 8_000 + 2_000 * len(traced.operations) + 1_000 * len(traced.parameters)
+
+
+@cached(LRUCache(64_000_000, getsizeof=_weight), lock=Lock())
 def trace_part(part: Part, d_model: int) -> Traced:
     """One part on its own. A part is a value, so equal parts of all models are traced once."""
     with torch.device("meta"):
@@ -219,61 +226,49 @@ class Stub(Box):
         return x
 
 
-@dataclass(frozen=True)
-class _Of:
-    """What is traced, and everything its dataflow depends on: other edits, such as inside a part, keep the cached trace."""
-
-    kind: Literal["frame", "block", "ahead"]
-    key: tuple
-    arch: Architecture = field(compare=False, repr=False)
-    steps: tuple[Step, ...] = ()
-
-
 def trace_frame(arch: Architecture) -> Traced:
     """The frame around the layers, with all layers as one box."""
     beneath = arch.fed and (arch.part(arch.fed[0]), len(arch.fed[1]))
     sizes = arch.vocab_size, arch.d_model, arch.embedding, arch.tied_embeddings, arch.head
-    return _trace(_Of("frame", (*sizes, arch.position.added and arch.position, arch.norm, arch.residual, beneath), arch))
+    return _trace("frame", (*sizes, arch.position.added and arch.position, arch.norm, arch.residual, beneath), arch)
 
 
 def trace_block(arch: Architecture, steps: tuple[Step, ...]) -> Traced:
     """A block with its parts as boxes."""
-    return _trace(_Of("block", _wiring(arch, steps), arch, steps))
+    return _trace("block", _wiring(arch, steps), arch, steps)
 
 
 def trace_ahead(arch: Architecture, steps: tuple[Step, ...]) -> Traced:
     """One multi-token-prediction module with its parts as boxes."""
-    return _trace(_Of("ahead", (*_wiring(arch.ahead, steps), arch.mtp and arch.mtp.norm), arch.ahead, steps))
+    return _trace("ahead", (*_wiring(arch.ahead, steps), arch.mtp and arch.mtp.norm), arch.ahead, steps)
 
 
 def _wiring(arch: Architecture, steps: tuple[Step, ...]) -> tuple:
     """What the dataflow between a block's parts depends on."""
     names = {name for step in steps for name in step.parts}
     used = [(name, arch.parts[name]) for name in sorted(names)]
-    parts = ((name, part.kind, getattr(part, "norm", None), _widths(part, arch.d_model)) for name, part in used)
-    return arch.d_model, arch.norm, arch.residual, *parts
+    d = arch.d_model
+    given = {name: tuple((read.name, read.shape) for read in part.reads(d) if read.given) for name, part in used}
+    return d, arch.norm, arch.residual, *((name, part.kind, getattr(part, "norm", None), given[name]) for name, part in used)
 
 
-def _widths(part: Part, d_model: int) -> tuple[tuple[str | int, ...], ...]:
-    return tuple((name, *tensor.shape[2:]) for name, tensor in part.beside(1, 1, d_model).items())
-
-
-@lru_cache(maxsize=1024)
-def _trace(of: _Of) -> Traced:
-    arch, d = of.arch, of.arch.d_model
+@cached(LRUCache(64_000_000, getsizeof=_weight), key=lambda kind, key, arch, steps=(): (kind, key, steps), lock=Lock())
+def _trace(kind: Literal["frame", "block", "ahead"], key: tuple, arch: Architecture, steps: tuple[Step, ...] = ()) -> Traced:
+    """`key` is everything that the dataflow depends on: other edits, such as inside a part, keep the cached trace."""
+    d = arch.d_model
 
     def stub(name: str) -> Stub:
         return Stub(name, arch.parts[name].title, ("x", *arch.parts[name].given))
 
     with torch.device("meta"):
         inputs = {"tokens": torch.empty(B, T, dtype=torch.long), "positions": torch.empty(T, dtype=torch.long)}
-        if of.kind == "frame":
+        if kind == "frame":
             module: nn.Module = Frame(arch, lambda _: Stub("layers", "Layers", arguments(Layers.forward)))
         else:
-            block = Block(arch, of.steps, stub)
-            module = block if of.kind == "block" else PredictAhead(arch, block)
+            block = Block(arch, steps, stub)
+            module = block if kind == "block" else PredictAhead(arch, block)
             streams = () if arch.residual.streams == 1 else (arch.residual.streams,)
             inputs |= {"stream": torch.empty(B, T, *streams, d), "ahead": torch.empty(B, T, d)}
-            for name in (name for step in of.steps for name in step.parts):
+            for name in (name for step in steps for name in step.parts):
                 inputs |= arch.parts[name].beside(B, T, d)
     return trace(module, inputs)  # outside the device context, which would slow every operation

@@ -21,7 +21,6 @@ from torch import Tensor
 
 from ..frame import Ahead
 from ..model import Model
-from ..parts.renamed import today
 from ..reading import bounded
 from ..spec import METADATA, Architecture, Unsupported, parse
 from .families import BY_TYPE, FAMILIES, multimodal
@@ -52,10 +51,10 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
     reader.rename(OTHER_NAMES.get(model_type, {}))
     classes.headed(reader, model_type)
     bare = not reader.left
-    value = _read(family, reader, model_type)
+    value = family.read(reader, model_type)
     classes.agree(reader, model_type, value)
     _sized(reader, model_type, bare)
-    multimodal.said_twice(reader, value, lambda raw: _read(family, Config(raw), model_type))
+    multimodal.said_twice(reader, value, lambda raw: family.read(Config(raw), model_type))
     reader.finish(value)
     label = reader.raw.get("_name_or_path")
     label = (label if isinstance(label, str) and label.isprintable() and label else model_type).rstrip("/").split("/")[-1][:64]
@@ -66,12 +65,6 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
         meta |= {key: given[key] for key in METADATA if key in given}
     arch = parse(meta | value)
     return quantised.quantised(arch, family, narrow, config) if narrow else arch
-
-
-def _read(family: Any, config: Config, model_type: str) -> dict:
-    """The spec's mapping that a family reads; it may use the flat names of windows and sinks."""
-    value = family.read(config, model_type)
-    return value | {"parts": {name: today(part) for name, part in value["parts"].items()}}
 
 
 _SIZES = ("hidden_size", "vocab_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
@@ -127,7 +120,7 @@ def _value(config: Config) -> dict:
     """The spec's mapping that a family reads in what it has written itself."""
     model_type = config.raw["model_type"]
     config.rename(OTHER_NAMES.get(model_type, {}))
-    return _read(BY_TYPE[model_type], config, model_type)
+    return BY_TYPE[model_type].read(config, model_type)
 
 
 def _says(value: Mapping[str, Any], tree: Mapping[str, Any]) -> bool:

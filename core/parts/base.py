@@ -183,7 +183,7 @@ class Part(Spec):
     def inherit(self, norm: "Spec", position: "Spec", vocab_size: int) -> Self:
         """This part with the model's norm and position if it has none of its own, and with the model's vocabulary size if it
         looks tokens up."""
-        given = {"norm": norm, "position": position} | ({"vocab_size": vocab_size} if "tokens" in self.beside(1, 1, 1) else {})
+        given = {"norm": norm, "position": position} | ({"vocab_size": vocab_size} if "tokens" in self.given else {})
         missing = {k: v for k, v in given.items() if k in type(self).model_fields and getattr(self, k) is None}
         return self.model_copy(update=missing) if missing else self
 

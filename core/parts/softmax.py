@@ -98,7 +98,7 @@ class Scores(Spec):
 
     def explain(self) -> str:
         words = "A learned sink in each head lets it attend to nothing. " if self.sinks else ""
-        return words + (f"Scores have a soft cap of {self.softcap:g}.  " if self.softcap else "")
+        return words + (f"Scores have a soft cap of {self.softcap:g}. " if self.softcap else "")
 
     def checklist(self, channels: int) -> Iterator[str]:
         if self.scale:

@@ -108,7 +108,7 @@ def _falcon(config: Config, model_type: str) -> dict:
     said = _read(config, model_type, config.count("mamba_d_ssm", 1_024, null=None))
     attention, mamba, dense = (said[name] for name in ("attention", "mamba", "dense"))
     scale = config.take("key_multiplier", float, 1.0)
-    attention |= {} if scale == 1 else {"scale": rounded(scale * attention["head_dim"] ** -0.5)}
+    attention |= {} if scale == 1 else {"scores": {"scale": rounded(scale * attention["head_dim"] ** -0.5)}}
     out_bias = config.take("projectors_bias", bool, False)
     mamba |= {} if out_bias == mamba["bias"] else {"out_bias": out_bias}
     gate = "last" if config.take("mamba_norm_before_gate", bool, True) else "first"

@@ -37,7 +37,7 @@ def read(config: Config, model_type: str) -> dict:
     said |= {name: part | positions[kind] for name, kind in KINDS.items()}
     if "sliding_attention" in types and "window" not in said:
         raise config.refuse("sliding_window", "some layers are of sliding_attention")
-    said["local"]["window"] = said.get("window")
+    said["local"] |= pieces.sight(said.get("window"))
     sparse = pieces.sparse_layers(config, depth, 3)
     blocks = [
         ["local" if word == "sliding_attention" else "global", "moe" if routed else "dense"]
@@ -58,7 +58,7 @@ def _positions(config: Config, context: int) -> dict[str, dict]:
             found[kind] = {"position": rope | rotary.rope_scaling(inner, context)}
         else:
             given.ignore(kind)
-            found[kind] = {"temperature": {"kind": "power"}}
+            found[kind] = {"scores": {"temperature": {"kind": "power"}}}
     given.finish()
     config.ignore("rope_parameters")
     return found

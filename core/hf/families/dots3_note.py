@@ -64,7 +64,7 @@ def read(config: Config, model_type: str) -> dict:
         part = keys.read(inner, LATENT + INDEXER * (word == "indexed_attention"))["attention"]
         part["rank_norm"] = {"kind": "rms", "eps": said["norm"]["eps"]}
         if word == "sliding_attention":
-            part["window"] = config.count("sliding_window", config.count("sliding_window_size", 512))
+            part |= pieces.sight(config.count("sliding_window", config.count("sliding_window_size", 512)))
         parts[NAMES[word]] = part | {"position": ropes[word]}
     config.ignore("num_attention_heads", "attention_bias", "sliding_window", "sliding_window_size")
     config.ignore("num_key_value_heads", "head_dim", "qk_head_dim", "q_lora_rank", "kv_lora_rank", "v_head_dim")

@@ -43,10 +43,10 @@ def read(config: Config, model_type: str) -> dict:
     without_null_ropes(config)
     near, far = rotary.ropes(config, value["context"], 1e6, config.take("rope_local_base_freq", float, 1e4))
     part = {"kind": "attention"} | pieces.heads(config, value["d_model"], heads=8, kv_heads=2, head_dim=256)
-    part |= {"scale": 1.0, "qk_norm": {}, "v_norm": True} | unless(False, bias=config.take("attention_bias", bool, False))
+    part |= {"scores": {"scale": 1.0}, "qk_norm": {}, "v_norm": True} | unless(False, bias=config.take("attention_bias", bool, False))
     position = far if GLOBAL in types else near
     window = config.count("sliding_window", 512)
-    mixers = {LOCAL: part | {"window": window} | unless(position, position=near), GLOBAL: part}
+    mixers = {LOCAL: part | pieces.sight(window) | unless(position, position=near), GLOBAL: part}
     mixers, order, _ = borrowed(config, types, mixers, 15)
 
     networks, kinds = _networks(config, depth)

@@ -39,10 +39,10 @@ def read(config: Config, model_type: str) -> dict:
     types = pieces.layer_types(config, depth, usual, *KINDS)
     types[-1] = GLOBAL  # whatever is said
     near, far = rotary.ropes(config, value["context"], 1e6, 1e4, usual=ROPES)
-    part = {"kind": "attention", "heads": config.count("num_attention_heads", 8), "scale": 1.0, "qk_norm": {}}
+    part = {"kind": "attention", "heads": config.count("num_attention_heads", 8), "scores": {"scale": 1.0}, "qk_norm": {}}
     part |= {"v_norm": True} | unless(False, bias=config.take("attention_bias", bool, False))
     mixers = {
-        LOCAL: part | {"window": config.count("sliding_window", 1_024 if unified else 512), "position": near},
+        LOCAL: part | pieces.sight(config.count("sliding_window", 1_024 if unified else 512)) | {"position": near},
         GLOBAL: part | unless(False, shared_kv=config.take("attention_k_eq_v", bool, False)),
     }
     for kind, widths in _heads(config, types).items():

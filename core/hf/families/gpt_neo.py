@@ -24,7 +24,7 @@ sources = partial(before_llama.sources, names=NAMES)
 KEYS = (
     *keys.sizes(50_257, 2_048, 2_048, 24, tied=True, names="hidden_size max_position_embeddings num_layers", **before_llama.LAYER_EPS),
     before_llama.LEARNED,
-    *before_llama.heads("num_heads", 16, out_bias=True, scale=1.0),
+    *before_llama.heads("num_heads", 16, out_bias=True, scores={"scale": 1.0}),
     *before_llama.dense(Of("d_model", times=4), "activation_function", "gelu_new"),
     Key("window_size", "local.sight.window", 256),
     Unread("embed_dropout classifier_dropout"),

@@ -48,7 +48,7 @@ def read(config: Config, model_type: str) -> dict:
     window = config.count("sliding_window", 128, null=None)
     if window is None and "sliding_attention" in types:
         raise config.refuse("sliding_window", "layer_types has layers with a window")
-    said |= {KINDS["sliding_attention"]: part | {"window": window}, KINDS["full_attention"]: part}
+    said |= {KINDS["sliding_attention"]: part | pieces.sight(window), KINDS["full_attention"]: part}
     return pieces.model(config, said, [[KINDS[word], "moe"] for word in types])
 
 

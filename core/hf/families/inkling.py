@@ -129,14 +129,14 @@ def _attention(config: Config, kernel: int) -> dict[str, dict]:
             "kv_heads": config.count(f"{prefix}num_key_value_heads", kv_heads),
             "head_dim": head_dim,
             "qk_norm": {},
-            "scale": 1 / head_dim,
+            "scores": {"scale": 1 / head_dim},
             "relative_dim": config.count("d_rel", 16),
             "extent": extent if name == "global" else window,
             "kernel": kernel,
         }
-    parts["local"]["window"] = window
+    parts["local"] |= pieces.sight(window)
     if floor is not None:
-        parts["global"]["temperature"] = {"kind": "late", "scale": alpha, "length": floor}
+        parts["global"]["scores"]["temperature"] = {"kind": "late", "scale": alpha, "length": floor}
     return parts
 
 

@@ -50,7 +50,7 @@ def read(config: Config, model_type: str) -> dict:
     if len(heads) != depth or min(heads) < 1:
         raise config.refuse("num_attention_heads_per_layer", f"give a number for each of the {depth} layers")
     near, said["position"] = rotary.ropes(config, said["context"], 5e5, 1e4, 1.0, USUAL)
-    window = {"window": config.count("sliding_window", 512)} | ({} if near == said["position"] else {"position": near})
+    window = pieces.sight(config.count("sliding_window", 512)) | ({} if near == said["position"] else {"position": near})
     own = {"full_attention": {}, "sliding_attention": window}
     parts, order = pieces.named_kinds([part | {"heads": n} | own[word] for n, word in zip(heads, types, strict=True)])
     sparse = pieces.sparse_layers(config, depth, 1)

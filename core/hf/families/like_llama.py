@@ -13,7 +13,6 @@ from ...spec import Architecture, Unsupported
 from ..reading import keys, pieces, rotary
 from ..reading.config import Config
 from ..reading.keys import Again, Always, Entry, Has, Key, Keys, Only, Rule, Unread, Writing
-from ..reading.pieces import unless
 from ..weights import mtp, tensors
 from ..weights.checkpoint import Sources
 
@@ -325,7 +324,7 @@ MODELS = {
     "granite": LikeLlama("Granite", **GRANITE, more=MULTIPLIERS),
     "granite_swa": LikeLlama(
         "GraniteSWA", (100_352, 2_560, 8_192, 24, 8_192), (20, 4, None), tied=True, eps=("rms_norm_eps", 1e-5),
-        mlp_bias=("mlp_bias", False), attention={"sinks": True}, window=first_of(4), sliding=128,
+        mlp_bias=("mlp_bias", False), attention={"scores": {"sinks": True}}, window=first_of(4), sliding=128,
         layered=True,
         more=(*MULTIPLIERS,),
     ),
@@ -452,7 +451,7 @@ def frame(config: Config, model_type: str, row: LikeLlama) -> tuple[dict, dict, 
     mixers, order = pieces.windowed(types, part, window, own)
     if row.unseen:
         nowhere = {"position": {"kind": "none"}}
-        mixers = {name: mixer if mixer.get("window") else mixer | nowhere for name, mixer in mixers.items()}
+        mixers = {name: mixer if mixer.get("sight") else mixer | nowhere for name, mixer in mixers.items()}
     return said, mixers, order
 
 
@@ -477,7 +476,7 @@ def _layered(config: Config, part: dict, position: dict, windows: list[int | Non
             count = sum(name.startswith(word) for name in mixers)
             names[kind] = word + (f"_{chr(ord('a') + count)}" if count else "")
             own = {"kind": "none"} if not base else position | {"base": float(base)}
-            mixers[names[kind]] = part | unless(None, window=window) | ({} if own == position else {"position": own})
+            mixers[names[kind]] = part | pieces.sight(window) | ({} if own == position else {"position": own})
     if len(mixers) == 1:
         return {"attention": mixers.popitem()[1]}, ["attention"] * len(windows)
     return mixers, [names[kind] for kind in kinds]

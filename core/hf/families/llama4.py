@@ -87,11 +87,11 @@ def _attention(config: Config, value: dict, rope: bool, chunk: bool) -> dict:
     scale, length = config.take("attn_scale", float, 0.1), config.count("floor_scale", 8_192)
     if chunk and size is None:
         raise config.refuse("attention_chunk_size", "layers see only their chunk")
-    part |= {"chunk": size} if chunk else {}
+    part |= {"sight": {"chunk": size}} if chunk else {}
     if rope:
         return part | ({"qk_norm": {"after_position": True, "norm": value["norm"] | {"weight": False}}} if normed else {})
     steps = {"kind": "steps"} | unless(0.1, scale=scale) | unless(8_192, length=length)
-    return part | ({"temperature": steps} if grows and scale else {}) | {"position": {"kind": "none"}}
+    return part | ({"scores": {"temperature": steps}} if grows and scale else {}) | {"position": {"kind": "none"}}
 
 
 def write(arch: Architecture) -> dict:

@@ -30,14 +30,14 @@ def read(config: Config, model_type: str) -> dict:
     said = keys.read(config, KEYS[model_type])
     depth = said["depth"]
     usual = ["full_attention" if n == 0 or (n + 1) % 6 == 0 else "sliding_attention" for n in range(depth)]
-    types = pieces.layer_types(config, depth, _pattern(config, "hybrid_layer_pattern", depth, KINDS) or usual, *KINDS)
-    frequency = _pattern(config, "moe_layer_freq", depth, ("dense", "sparse"))
+    types = pieces.layer_types(config, depth, pieces.patterned(config, "hybrid_layer_pattern", depth, KINDS) or usual, *KINDS)
+    frequency = pieces.patterned(config, "moe_layer_freq", depth, ("dense", "sparse"))
     sparse = pieces.sparse_layers(config, depth, 1)
     if frequency and not config.has("mlp_layer_types"):
         sparse = [word == "sparse" for word in frequency]
     full, window = said["attention"], config.count("sliding_window_size", None)
     full |= {"out_bias": False} if full["bias"] else {}
-    local = full | said["local"] | ({"window": window + 1} if window else {})
+    local = full | said["local"] | pieces.sight(window and window + 1)
     for part in (full, local):
         if part["v_head_dim"] == part["head_dim"]:
             del part["v_head_dim"]
@@ -49,16 +49,6 @@ def read(config: Config, model_type: str) -> dict:
     block = [order[types.index("sliding_attention")], "dense"] if "mtp" in said else []
     blocks = [[name, "moe" if routed else "dense"] for name, routed in zip(order, sparse, strict=True)]
     return pieces.model(config, said | parts, blocks, **mtp.foretold(said, block))
-
-
-def _pattern(config: Config, key: str, depth: int, words: tuple[str, str]) -> list[str] | None:
-    """Xiaomi's lists of 0 and 1 in words."""
-    given = config.listing(key, int)
-    if given is None:
-        return None
-    if len(given) != depth or not set(given) <= {0, 1}:
-        raise config.refuse(key, f"give 0 or 1 for each of the {depth} layers")
-    return [words[which] for which in given]
 
 
 def _epsilon(config: Config, said: dict) -> None:
@@ -84,7 +74,7 @@ def _keys(twice: bool) -> Keys:
         Key("swa_head_dim", "local.head_dim", Of("attention.head_dim")),
         Key("swa_v_head_dim", "local.v_head_dim", Of("attention.v_head_dim")),
         Key("add_swa_attention_sink_bias", "local.scores.sinks", True),
-        Key("sliding_window", "local.window", 129),
+        Key("sliding_window", "local.sight.window", 129),
         *keys.feed_forward(16_384),
         *keys.experts(256, 8, 2_048),
         *v3.balanced(1, 1, 1.0),

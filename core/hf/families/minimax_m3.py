@@ -58,7 +58,7 @@ def read(config: Config, model_type: str) -> dict:
     said = keys.read(config, KEYS)
     depth, full, chosen = said["depth"], said["attention"], said["sparse"]
     given = config.nested("sparse_attention_config")
-    frequency = _pattern(given, "sparse_attention_freq", depth, KINDS)
+    frequency = pieces.patterned(given, "sparse_attention_freq", depth, KINDS)
     types = pieces.layer_types(config, depth, frequency or ["full_attention"] * depth, *KINDS)
     for field, theirs in PUBLISHED_INDEXER.items():  # these go first, as in transformers
         chosen["indexer"][field] = given.count(theirs, chosen["indexer"][field], least=0)
@@ -67,23 +67,13 @@ def read(config: Config, model_type: str) -> dict:
         given.expect(key, says)
     given.expect("sparse_disable_index_value", [int(word == KINDS[1]) for word in types], [1] * depth)
     given.finish()
-    words = _pattern(config, "moe_layer_freq", depth, ("dense", "sparse"))
+    words = pieces.patterned(config, "moe_layer_freq", depth, ("dense", "sparse"))
     sparse = pieces.sparse_layers(config, depth, 0)
     if words and not config.has("mlp_layer_types"):
         sparse = [word == "sparse" for word in words]
     names = {"full_attention": "attention", "minimax_m3_sparse": "sparse"}
     blocks = [[names[kind], "moe" if routed else "dense"] for kind, routed in zip(types, sparse, strict=True)]
     return pieces.model(config, said, blocks)
-
-
-def _pattern(config: Config, key: str, depth: int, words: tuple[str, str]) -> list[str] | None:
-    """MiniMax's lists of 0 and 1 in words."""
-    given = config.listing(key, int)
-    if given is None:
-        return None
-    if len(given) != depth or not set(given) <= {0, 1}:
-        raise config.refuse(key, f"give 0 or 1 for each of the {depth} layers")
-    return [words[which] for which in given]
 
 
 def write(arch: Architecture) -> dict:

@@ -33,7 +33,7 @@ def read(config: Config, model_type: str) -> dict:
     bases = config.listing("layer_rope_theta", (int, float)) or [0.0 if far else 1.0 for far in last]
     if len(bases) != depth:
         raise config.refuse("layer_rope_theta", f"it has {len(bases)} entries for {depth} layers")
-    near = {"window": window(config, types, 2_048)}
+    near = pieces.sight(window(config, types, 2_048))
     layers = [
         attention | (near if kind == "sliding_attention" else {}) | ({} if base else NOPE) for kind, base in zip(types, bases, strict=True)
     ]

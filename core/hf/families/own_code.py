@@ -160,7 +160,7 @@ def _qwen(config: Config, value: dict) -> None:
     if config.take("use_dynamic_ntk", bool, True):
         value["position"]["scaling"] = {"kind": "dynamic", "factor": 2.0, "original_context": length, "doubling": True}
     if config.take("use_logn_attn", bool, True):
-        value["parts"]["attention"]["temperature"] = {"kind": "log", "length": length, "first": 1}
+        value["parts"]["attention"]["scores"] = {"temperature": {"kind": "log", "length": length, "first": 1}}
 
 
 def _write_qwen(arch: Architecture, written: dict) -> dict:

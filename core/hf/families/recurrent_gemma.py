@@ -47,7 +47,7 @@ def read(config: Config, model_type: str) -> dict:
     attention, unit = said["attention"], said["recurrence"]
     window = config.count("sliding_window", config.count("attention_window_size", 2_048))
     config.expect("attention_window_size", window)
-    attention |= {"window": window} | ({} if attention["bias"] else {"out_bias": True})
+    attention |= pieces.sight(window) | ({} if attention["bias"] else {"out_bias": True})
     unit["blocks"] = attention["heads"]
     said |= {"context": CONTEXT, "embedding": {"scale": _scale(said["d_model"])}}
     said["position"] = rotary.rope(config, CONTEXT, fraction=0.5)

@@ -79,7 +79,7 @@ def _attention(config: Config, types: list[str], context: int) -> dict[str, dict
     } | unless(False, bias=config.take("attention_bias", bool, False))
     config.expect("num_attention_groups", part["kv_heads"])
     scalar = config.positive("query_pre_attn_scalar", part["head_dim"])
-    part |= {} if scalar == part["head_dim"] else {"scale": scalar**-0.5}
+    part |= {} if scalar == part["head_dim"] else {"scores": {"scale": scalar**-0.5}}
     other = config.nested("attention_other_setting")
     heads = config.count("num_sliding_attention_heads", other.count("num_attention_heads", part["heads"]))
     other.expect("attention_type", "sliding_attention")
@@ -97,7 +97,7 @@ def _attention(config: Config, types: list[str], context: int) -> dict[str, dict
     found = {"full_attention": part, "far": far}
     if "sliding_attention" in types:
         near = {} if ropes["sliding_attention"] == far else {"position": ropes["sliding_attention"]}
-        found["sliding_attention"] = part | {"heads": heads, "window": config.count("sliding_window")} | near
+        found["sliding_attention"] = part | {"heads": heads} | pieces.sight(config.count("sliding_window")) | near
     config.ignore("sliding_window")
     return found
 

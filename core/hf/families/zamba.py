@@ -62,7 +62,7 @@ def _shared(config: Config, d_model: int, *, heads: int, kv_heads: int | None, d
         "heads": heads,
         "kv_heads": config.count("num_key_value_heads", heads if kv_heads is None else kv_heads),
         "head_dim": head_dim,
-        "scale": (head_dim / 2) ** -0.5,
+        "scores": {"scale": (head_dim / 2) ** -0.5},
     }
     feed_forward = keys.read(config, keys.feed_forward(d_ff, usual="gelu"))["dense"] | unless(False, bias=bias)
     return {"kind": "shared_block", "attention": attention, "feed_forward": feed_forward}

@@ -42,7 +42,7 @@ def read(config: Config, model_type: str) -> dict:
         raise config.refuse("sliding_window", "layers of hybrid_sliding need one")
     ropes = _ropes(config, said["context"], set(types))
     far = "hybrid" if "hybrid" in types else "hybrid_sliding"
-    local = {"window": said.get("window")} | unless(ropes[far], position=ropes.get("hybrid_sliding", ropes[far]))
+    local = pieces.sight(said.get("window")) | unless(ropes[far], position=ropes.get("hybrid_sliding", ropes[far]))
     said |= {"local": said["attention"] | local, "first": moe, "position": ropes[far]}
     said["moe"] = moe | {"router": moe["router"] | {"carry": True}}
     mixers = ["local" if word == "hybrid_sliding" else "attention" for word in types]

@@ -157,13 +157,28 @@ def write_model(arch: Architecture, name: str, model_type: str, entries: keys.Ke
     return {"architectures": [name], "model_type": model_type} | keys.write(arch, entries, **parts) | write_precision(arch)
 
 
+def sight(window: int | None) -> dict[str, dict]:
+    """A sliding window, where there is one."""
+    return {"sight": {"window": window}} if window else {}
+
+
+def patterned(config: Config, key: str, depth: int, words: tuple[str, str]) -> list[str] | None:
+    """A list of 0 and 1 for each layer, in words; None if the key is absent."""
+    given = config.listing(key, int)
+    if given is None:
+        return None
+    if len(given) != depth or not set(given) <= {0, 1}:
+        raise config.refuse(key, f"give 0 or 1 for each of the {depth} layers")
+    return [words[which] for which in given]
+
+
 def windowed(
     types: Sequence[str], part: dict, window: int | None, local: Mapping[str, Any] | None = None
 ) -> tuple[dict[str, dict], list[str]]:
     """The kinds of attention that layer_types asks for, and which one each layer has: `attention` where all are alike,
     else `local` (in a window, with whatever else `local` says) and `global`."""
     sliding = [word == "sliding_attention" for word in types]
-    seen = {True: {**part, "window": window, **(local or {})}, False: part}
+    seen = {True: {**part, **sight(window), **(local or {})}, False: part}
     if len(set(sliding)) == 1:
         return {"attention": seen[sliding[0]]}, ["attention"] * len(types)
     return {"local": seen[True], "global": seen[False]}, ["local" if s else "global" for s in sliding]
@@ -173,7 +188,7 @@ def named_kinds(attentions: Sequence[dict]) -> tuple[dict[str, dict], list[str]]
     """A name for every distinct attention of the layers, and which one each layer has: `attention` where all are alike, else
     `local` and `global`, with their heads where there are several of a sort."""
     distinct = [part for n, part in enumerate(attentions) if part not in attentions[:n]]
-    sorts = ["local" if part.get("window") else "global" for part in distinct]
+    sorts = ["local" if part.get("sight") else "global" for part in distinct]
     names = [sort if sorts.count(sort) == 1 else f"{sort}{part['heads']}" for sort, part in zip(sorts, distinct, strict=True)]
     names = names if len(distinct) > 1 else ["attention"]
     return dict(zip(names, distinct, strict=True)), [names[distinct.index(part)] for part in attentions]
