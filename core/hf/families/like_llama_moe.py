@@ -308,14 +308,16 @@ MODELS = {
         residual={"norm": "output"}, count=("num_experts", 7), top_k=("num_experts_per_tok", 5), d_ff=("intermediate_size", 11_008),
     ),
     "flint": LikeLlamaMoe(
-        "Flint", (150_144, 2_048, 6_144, 49, 262_144), (32, 4, 128), attention={"qk_norm": {}, "scores": {"sinks": True}}, window=flint_types,
+        "Flint", (150_144, 2_048, 6_144, 49, 262_144), (32, 4, 128), attention={"qk_norm": {}, "scores": {"sinks": True}},
+        window=flint_types,
         sliding=513, unseen=True, count=("num_experts", 256), top_k=("num_experts_per_tok", 6), d_ff=("moe_intermediate_size", 512),
         router={"score": "sigmoid"}, normalise=("norm_topk_prob", True), shared=("shared_expert_intermediate_size", 1_024),
         sparse=after_two, shared_at="mlp.shared_expert",
     ),
     "granitemoe": LikeLlamaMoe("GraniteMoe", **GRANITE),
     "granitemoe_swa": LikeLlamaMoe(
-        "GraniteMoeSWA", **GRANITE, **GRANITE_SHARED, attention={"scores": {"sinks": True}}, window=like_llama.first_of(4), sliding=128, layered=True,
+        "GraniteMoeSWA", **GRANITE, **GRANITE_SHARED, attention={"scores": {"sinks": True}}, window=like_llama.first_of(4),
+        sliding=128, layered=True,
     ),
     "granitemoeshared": LikeLlamaMoe("GraniteMoeShared", **GRANITE, **GRANITE_SHARED),
     "hunyuan_v1_moe": LikeLlamaMoe(
