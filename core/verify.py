@@ -358,7 +358,8 @@ def _check(found: Headers) -> None:
 def _unpacked(found: Headers, ternary: bool) -> dict[str, Stored]:
     """Tensors with the names and shapes of a plain checkpoint; the bytes of a matrix include those of the tensors beside it."""
     matrices: dict[str, Stored] = {}
-    ending = {name: next((ending for ending in BESIDE if name.endswith(ending)), "") for name in found}
+    some = tuple(BESIDE)
+    ending = {name: next(one for one in some if name.endswith(one)) if name.endswith(some) else "" for name in found}
     for name in (name for name in found if not ending[name]):
         dtype, shape = found[name]
         plain, unpacked, flat = _plain(name, dtype, shape, found, ternary)

@@ -466,7 +466,7 @@ def test_a_file_of_other_tensors_without_end_is_said_at_once(tmp_path, many):
         assert many == 4_000 and len(found.differences) > many
     except core.Unsupported as error:
         assert many == 100_000 and "100,000 tensors" in str(error) and "another model" in str(error)
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 5  # five times what it takes on a quiet machine
 
 
 def test_a_tensor_stands_in_one_file(tmp_path):
