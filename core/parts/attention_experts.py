@@ -7,11 +7,11 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .attention import Attention, CausalAttention
+from .attention import Attention, CausalAttention, shrunk_dim
 from .base import OF_MODEL, Box, Flops, HeadDim, Heads, Inherited, Keep, Linear, Mixer, Shape, causal_pairs, normal
 from .experts import grouped_linear
 from .norm import Norm
-from .position import Position, Rope
+from .position import Position
 from .router import Count, Router, RouterModule
 
 
@@ -76,8 +76,7 @@ class AttentionExperts(Mixer):
         )
 
     def shrink(self, scale: float) -> Self:
-        dim = 16 if not isinstance(self.position, Rope) or self.position.fraction >= 0.25 else 64
-        return self.model_copy(update={"heads": min(self.heads, 2), "head_dim": dim})
+        return self.model_copy(update={"heads": min(self.heads, 2), "head_dim": shrunk_dim(self.position)})
 
     def facts(self) -> Iterator[str]:
         yield f"{self.top_k} of {self.count} · {self.heads} heads each"

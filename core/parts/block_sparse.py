@@ -1,7 +1,6 @@
 """Block-sparse attention with an indexer (MiniMax-M3, 2026): a few narrow heads choose the blocks of keys that grouped-query
 attention reads, separately for each group of query heads."""
 
-import math
 from collections.abc import Iterator
 from typing import Literal, Self
 
@@ -16,7 +15,7 @@ from .softmax import ALL
 
 
 class BestKeyIndexer(BlockIndexer):
-    """The score of a block is that of its best key for one of I narrow queries."""
+    """The score of a block is that of its best key for one of I narrow queries; the last `local_blocks` are always chosen."""
 
     block: Length = Field(128, description="Keys in a block")
     local_blocks: int = Field(1, ge=0, le=1_000_000, description="Last blocks that are always attended to")
@@ -27,10 +26,35 @@ class BestKeyIndexer(BlockIndexer):
             raise ValueError(f"local_blocks: {self.local_blocks} is more than top_blocks; give at most {self.top_blocks}")
         return self
 
+    def build(self) -> Box:
+        return BestBlocks(self)
+
+    def pairs(self, new: int, past: int) -> int:
+        return block_pairs(new, past, self.block, self.top_blocks)
+
+    def scored(self, new: int, past: int) -> int:
+        return causal_pairs(new, past)
+
+    def shrink(self, heads: int, dim: int) -> Self:
+        small = super().shrink(heads, dim)
+        return small.model_copy(update={"local_blocks": min(self.local_blocks, small.top_blocks)})
+
+    def explain(self) -> str:
+        return (
+            f"An indexer of {self.heads} narrow heads scores every earlier token by a key of {self.dim} values; each of its "
+            f"heads selects the {self.top_blocks} blocks of {self.block} tokens with the best tokens."
+        )
+
+    def checklist(self, heads: int) -> Iterator[str]:
+        yield f"Blocks begin at multiples of {self.block}; the score of a block is that of its best token, without scale or softmax."
+        if self.local_blocks:
+            yield f"The last {self.local_blocks} of a token's blocks, its own included, are always chosen."
+        yield f"Each of the indexer's heads chooses for {heads // self.heads} query heads."
+        yield "The indexer's queries and key have their own norms and the rotary embedding of the attention."
+
 
 class BlockSparseAttention(ChosenBlocksAttention):
-    """Attention to the `top_blocks` blocks of keys whose best key scores highest for one of the indexer's queries; the last
-    `local_blocks` are always chosen. I = indexer.heads, N = indexer.dim, K = indexer.top_blocks."""
+    """Attention to the blocks of keys whose best key scores highest for one of the indexer's queries."""
 
     title = "Block-sparse attention"
 
@@ -45,41 +69,8 @@ class BlockSparseAttention(ChosenBlocksAttention):
     def build(self, d_model: int) -> nn.Module:
         return BlockSparseModule(self, d_model)
 
-    def pairs(self, new: int, past: int) -> int:
-        return block_pairs(new, past, self.indexer.block, self.indexer.top_blocks)
-
-    def index_pairs(self, new: int, past: int) -> int:
-        return causal_pairs(new, past)
-
-    def shrink(self, scale: float) -> Self:
-        small, i = super().shrink(scale), self.indexer
-        top = min(i.top_blocks, 4)
-        few = {"heads": math.gcd(i.heads, small.heads), "dim": small.head_dim, "top_blocks": top}
-        few |= {"block": min(i.block, 4), "local_blocks": min(i.local_blocks, top)}
-        return small.model_copy(update={"indexer": i.model_copy(update=few)})
-
-    def explain(self, d_model: int) -> str:
-        i = self.indexer
-        return (
-            f"An indexer of {i.heads} narrow heads scores every earlier token by a key of {i.dim} values; each of its "
-            f"heads selects the {i.top_blocks} blocks of {i.block} tokens with the best tokens. {super().explain(d_model)}"
-        )
-
-    def checklist(self, d_model: int) -> Iterator[str]:
-        i = self.indexer
-        yield f"Blocks begin at multiples of {i.block}; the score of a block is that of its best token, without scale or softmax."
-        if i.local_blocks:
-            yield f"The last {i.local_blocks} of a token's blocks, its own included, are always chosen."
-        yield f"Each of the indexer's heads chooses for {self.heads // i.heads} query heads."
-        yield "The indexer's queries and key have their own norms and the rotary embedding of the attention."
-        yield from super().checklist(d_model)
-
 
 class BlockSparseModule(ChosenBlocksModule):
-    def __init__(self, part: BlockSparseAttention, d_model: int):
-        super().__init__(part, d_model)
-        self.indexer = BestBlocks(part.indexer)
-
     def index_keys(self, x: Tensor, positions: Tensor) -> Tensor:
         """A key a token, (B, S, N)."""
         k = self.index_k_norm(self.index_k(x)).unsqueeze(2)  # (B, T, 1, N)

@@ -1,8 +1,9 @@
 """What the sparse attentions share: the scores of an indexer, the choice of the best, and grouped-query
 attention to the chosen blocks of keys."""
 
+import math
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Self
 
 import torch
 import torch.nn.functional as F
@@ -18,12 +19,41 @@ Blocks = Annotated[int, Field(ge=1, le=4_096)]
 
 
 class BlockIndexer(Spec):
-    """Chooses blocks of keys with narrow query heads and one key per token. I = heads, N = dim, K = top_blocks."""
+    """Chooses the blocks of keys that attention reads, with narrow query heads and one key per token. I = heads, N = dim,
+    K = top_blocks."""
 
     heads: Heads = Field(description="Query heads of the indexer", examples=[4])
     dim: HeadDim = Field(description="Channels of its queries, and of the one key that is cached", examples=[128])
     block: Length = Field(description="Tokens in a block", examples=[128])
     top_blocks: Blocks = Field(description="Blocks that each token attends to", examples=[16])
+
+    def build(self) -> Box:
+        """The box that scores the keys and chooses: (B, T, I, N), its keys, (T,) -> (B, T, heads with a choice of their own, K)."""
+        raise NotImplementedError
+
+    def pairs(self, new: int, past: int) -> int:
+        """How many (query, key) pairs of `new` queries after `past` keys are in the chosen blocks."""
+        raise NotImplementedError
+
+    def scored(self, new: int, past: int) -> int:
+        """How many (query, key) pairs each head of the indexer scores."""
+        raise NotImplementedError
+
+    def flops(self, d_model: int, new: int, past: int) -> Flops:
+        i, n = self.heads, self.dim
+        return Flops(index_q=2 * new * d_model * i * n, index_k=2 * new * d_model * n, indexer=2 * i * n * self.scored(new, past))
+
+    def shrink(self, heads: int, dim: int) -> Self:
+        """The same choice, for a small attention with this many query heads and channels in each."""
+        few = {"heads": math.gcd(self.heads, heads), "dim": dim, "block": min(self.block, 4), "top_blocks": min(self.top_blocks, 4)}
+        return self.model_copy(update=few)
+
+    def explain(self) -> str:
+        raise NotImplementedError
+
+    def checklist(self, heads: int) -> Iterator[str]:
+        """Details of the choice for attention with this many query heads."""
+        raise NotImplementedError
 
 
 class ChosenBlocksAttention(Attention):
@@ -46,6 +76,9 @@ class ChosenBlocksAttention(Attention):
     def build_core(self) -> CausalAttention:
         return ChosenBlocksCore(self)
 
+    def pairs(self, new: int, past: int) -> int:
+        return self.indexer.pairs(new, past)
+
     def check(self, d_model: int, context: int) -> None:
         super().check(d_model, context)
         turned = self.position.turned(self.head_dim) if isinstance(self.position, Rope) else 0
@@ -55,23 +88,27 @@ class ChosenBlocksAttention(Attention):
     def cache(self, length: int) -> dict[str, Shape]:
         return super().cache(length) | {"index key": (length, self.indexer.dim)}
 
-    def index_pairs(self, new: int, past: int) -> int:
-        """How many (query, key) pairs each head of the indexer scores."""
-        raise NotImplementedError
-
     def flops(self, d_model: int, new: int, past: int) -> Flops:
-        i, n = self.indexer.heads, self.indexer.dim
-        indexer = Flops(index_q=2 * new * d_model * i * n, index_k=2 * new * d_model * n, indexer=2 * i * n * self.index_pairs(new, past))
-        return Flops(super().flops(d_model, new, past) | indexer)
+        return Flops(super().flops(d_model, new, past) | self.indexer.flops(d_model, new, past))
+
+    def shrink(self, scale: float) -> Self:
+        small = super().shrink(scale)
+        return small.model_copy(update={"indexer": self.indexer.shrink(small.heads, small.head_dim)})
 
     def facts(self) -> Iterator[str]:
         yield from super().facts()
         yield f"best {self.indexer.top_blocks} blocks of {self.indexer.block}"
 
+    def explain(self, d_model: int) -> str:
+        return f"{self.indexer.explain()} {super().explain(d_model)}"
+
+    def checklist(self, d_model: int) -> Iterator[str]:
+        yield from self.indexer.checklist(self.heads)
+        yield from super().checklist(d_model)
+
 
 class ChosenBlocksModule(AttentionModule):
     part: ChosenBlocksAttention
-    indexer: Box
 
     def __init__(self, part: ChosenBlocksAttention, d_model: int):
         super().__init__(part, d_model)
@@ -83,6 +120,7 @@ class ChosenBlocksModule(AttentionModule):
         share = {"fraction": min(1.0, (turned + 0.5) / dim)} if turned else {}
         self.index_rotary = part.position.model_copy(update=share).rotary(dim)
         self.index_cache = Keep()
+        self.indexer = i.build()
 
     def choose(self, x: Tensor, positions: Tensor, v: Tensor) -> tuple[Tensor]:
         """The blocks that each token attends to, (B, T, heads with a choice of their own, K)."""

@@ -45,6 +45,17 @@ class EntryIndexer(Spec):
     dim: HeadDim = Field(description="Channels of its queries, and of the key cached for each entry", examples=[128])
     top_k: Width = Field(description="Entries that each token attends to", examples=[512])
 
+    def flops(self, q_rank: int, d_model: int, new: int, pairs: int) -> Flops:
+        """`pairs` counts the (query, entry) pairs that each head scores."""
+        return Flops(
+            index_q=2 * new * q_rank * self.heads * self.dim,
+            index_weights=2 * new * d_model * self.heads,
+            choose=2 * self.heads * (self.dim + 1) * pairs,
+        )
+
+    def shrink(self) -> "EntryIndexer":
+        return EntryIndexer(heads=min(self.heads, 4), dim=16, top_k=min(self.top_k, 3))
+
 
 class CompressedAttention(Mixer):
     """All heads attend to the same vectors, each of which is both key and value: those of the last `window` tokens, and
@@ -135,18 +146,12 @@ class CompressedAttention(Mixer):
         if self.ratio:
             flops |= dict.fromkeys(("compress.kv", "compress.gate"), 2 * new * d_model * wide * d)
             if index := self.indexer:
-                compress = dict.fromkeys(("index_compress.kv", "index_compress.gate"), 2 * new * d_model * wide * index.dim)
-                flops |= compress
-                flops["index_q"] = 2 * new * self.q_rank * index.heads * index.dim
-                flops["index_weights"] = 2 * new * d_model * index.heads
-                flops["choose"] = 2 * index.heads * (index.dim + 1) * entry_pairs(new, past, self.ratio)
+                flops |= dict.fromkeys(("index_compress.kv", "index_compress.gate"), 2 * new * d_model * wide * index.dim)
+                flops |= index.flops(self.q_rank, d_model, new, entry_pairs(new, past, self.ratio))
         return Flops(flops)
 
     def shrink(self, scale: float) -> Self:
-        groups, index = min(self.out_groups, 2), self.indexer
-        if index:
-            few = {"heads": min(index.heads, 4), "dim": 16, "top_k": min(index.top_k, 3)}
-            index = index.model_copy(update=few)
+        groups = min(self.out_groups, 2)
         return self.model_copy(
             update={
                 "heads": groups * min(self.heads // self.out_groups, 4),
@@ -155,7 +160,7 @@ class CompressedAttention(Mixer):
                 "q_rank": 24,
                 "window": min(self.window, 8),
                 "ratio": self.ratio and min(self.ratio, 8),
-                "indexer": index,
+                "indexer": self.indexer and self.indexer.shrink(),
                 "out_groups": groups,
                 "out_rank": 16,
             }

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .attention import Attention, CausalAttention
+from .attention import Attention, CausalAttention, shrunk_dim
 from .base import OF_MODEL, Box, Flops, HeadDim, Heads, Inherited, Keep, Linear, Mixer, Shape, State, check_groups
 from .convolution import Kernel
-from .position import Position, Rope
+from .position import Position
 from .softmax import ALL, Sight
 
 
@@ -98,8 +98,7 @@ class ConvolutionalAttention(Mixer):
 
     def shrink(self, scale: float) -> Self:
         groups = min(self.kv_heads, 2)
-        dim = 16 if not isinstance(self.position, Rope) or self.position.fraction >= 0.25 else 64
-        few = {"heads": self.heads // self.kv_heads * groups, "kv_heads": groups, "head_dim": dim}
+        few = {"heads": self.heads // self.kv_heads * groups, "kv_heads": groups, "head_dim": shrunk_dim(self.position)}
         return self.model_copy(update=few | {"sight": self.sight.shrink()})
 
     def facts(self) -> Iterator[str]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .attention import shrunk_dim
 from .base import OF_MODEL, Box, Flops, HeadDim, Heads, Inherited, Keep, Linear, Mixer, Read, Shape, causal_pairs, check_groups, normal
 from .norm import Norm, RMSNorm
-from .position import Position, Rope, check_turned
+from .position import Position, check_turned
 from .softmax import ALL, masked_softmax
 
 
@@ -63,7 +63,7 @@ class DifferentialAttention(Mixer):
         )
 
     def shrink(self, scale: float) -> Self:
-        dim = shrunk_dim(self.position) if isinstance(self.position, Rope) else 16
+        dim = shrunk_dim(self.position)
         heads = self.heads // self.kv_heads * 2
         return self.model_copy(update={"heads": heads, "kv_heads": 2, "head_dim": dim})
 

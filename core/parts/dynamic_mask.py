@@ -43,7 +43,7 @@ class DynamicMaskAttention(Attention):
 
     def flops(self, d_model: int, new: int, past: int) -> Flops:
         flops = super().flops(d_model, new, past)
-        keys = new + (min(past, self.reach - 1) if self.reach else past)
+        keys = self.sight.kept(past + 1) + new - 1
         return Flops(flops | {"weigh": 2 * keys * self.kv_heads * self.v_dim * self.kv_heads})
 
     def shrink(self, scale: float) -> Self:

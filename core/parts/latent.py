@@ -97,7 +97,7 @@ class LatentAttention(Mixer):
         """The expanded form projects every latent up to keys and values; the absorbed form merges the up projection into the query and
         the output, and attends directly to the latents (section 2.1.2)."""
         h, n, r, v, c = self.heads, self.nope_dim, self.rope_dim, self.v_dim, self.kv_rank
-        pairs, seen = self.pairs(new, past), new + (min(past, self.reach - 1) if self.reach else past)
+        pairs, seen = self.pairs(new, past), self.sight.kept(past + 1) + new - 1  # the first query sees the kept ones
         own = Flops()
         if self.q_rank:
             own["q_down"] = 2 * new * d_model * self.q_rank

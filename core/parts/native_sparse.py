@@ -39,7 +39,7 @@ from .base import (
 )
 from .chosen import Blocks, best_blocks, block_pairs, check_pooled, within
 from .norm import PartNorm
-from .position import Position, Rope
+from .position import Position
 from .softmax import Sight, masked_softmax
 
 
@@ -127,7 +127,7 @@ class NativeSparseAttention(Mixer):
 
     def shrink(self, scale: float) -> Self:
         groups, stride = min(self.kv_heads, 2), min(self.stride, 2)
-        dim = shrunk_dim(self.position) if isinstance(self.position, Rope) else 16
+        dim = shrunk_dim(self.position)
         first, local = min(self.first_blocks, 1), min(self.local_blocks, 2)
         return self.model_copy(
             update={

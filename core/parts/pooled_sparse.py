@@ -2,7 +2,7 @@
 tokens' keys, and grouped-query attention reads the best blocks and the one that is not complete yet."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,16 +14,43 @@ from .chosen import BlockIndexer, Blocks, ChosenBlocksAttention, ChosenBlocksMod
 
 
 class PooledIndexer(BlockIndexer):
-    """The score of a block is the sum over I narrow queries of ReLU(q k), where k is the mean of its tokens' keys."""
+    """The score of a block is the sum over I narrow queries of ReLU(q k), where k is the mean of its tokens' keys; the block
+    that is not complete yet is always chosen. E = complete blocks so far."""
 
     heads: Heads = Field(description="Query heads of the indexer; their scores are summed", examples=[4])
     block: Annotated[int, Field(ge=1, le=512)] = Field(description="Tokens in a block", examples=[16])
     top_blocks: Blocks = Field(description="Blocks that each token attends to", examples=[128])
 
+    def build(self) -> Box:
+        return BestPooled(self)
+
+    def pairs(self, new: int, past: int) -> int:
+        """A token attends to its chosen blocks, and to the tokens since the last complete one."""
+
+        def rest(n: int) -> int:  # the sum of m % block for m = 1 ... n
+            full, left = divmod(n + 1, self.block)
+            return full * self.block * (self.block - 1) // 2 + left * (left - 1) // 2
+
+        chosen = self.block * entry_pairs(new, past, self.block, self.top_blocks)
+        return chosen + rest(past + new) - rest(past)
+
+    def scored(self, new: int, past: int) -> int:
+        return entry_pairs(new, past, self.block)
+
+    def explain(self) -> str:
+        return (
+            f"The keys of every {self.block} tokens are pooled into one of {self.dim} values; an indexer of {self.heads} "
+            f"narrow heads scores these, and attention reads the tokens of the best {self.top_blocks} blocks."
+        )
+
+    def checklist(self, heads: int) -> Iterator[str]:
+        yield f"A block's key is the mean of its {self.block} tokens' keys, then normalised, then rotated as its first token."
+        yield "The indexer's scores pass ReLU and are summed over its heads; all heads read the same blocks."
+        yield "Tokens after the last complete block are always attended to, including the token itself."
+
 
 class PooledSparseAttention(ChosenBlocksAttention):
-    """Attention to the `top_blocks` complete blocks with the best scores, and to the tokens so far of the next one.
-    I = indexer.heads, N = indexer.dim, K = indexer.top_blocks, E = complete blocks so far."""
+    """Attention to the complete blocks with the best pooled keys, and to the tokens so far of the next one."""
 
     title = "Pooled sparse attention"
 
@@ -33,44 +60,11 @@ class PooledSparseAttention(ChosenBlocksAttention):
     def build(self, d_model: int) -> nn.Module:
         return PooledSparseModule(self, d_model)
 
-    def pairs(self, new: int, past: int) -> int:
-        """A token attends to its chosen blocks, and to the tokens since the last complete one."""
-        block = self.indexer.block
-
-        def rest(n: int) -> int:  # the sum of m % block for m = 1 ... n
-            full, left = divmod(n + 1, block)
-            return full * block * (block - 1) // 2 + left * (left - 1) // 2
-
-        chosen = block * entry_pairs(new, past, block, self.indexer.top_blocks)
-        return chosen + rest(past + new) - rest(past)
-
-    def index_pairs(self, new: int, past: int) -> int:
-        return entry_pairs(new, past, self.indexer.block)
-
-    def shrink(self, scale: float) -> Self:
-        small, i = super().shrink(scale), self.indexer
-        few = {"heads": min(i.heads, 4), "dim": small.head_dim, "block": min(i.block, 4), "top_blocks": min(i.top_blocks, 3)}
-        return small.model_copy(update={"indexer": i.model_copy(update=few)})
-
-    def explain(self, d_model: int) -> str:
-        i = self.indexer
-        return (
-            f"The keys of every {i.block} tokens are pooled into one of {i.dim} values; an indexer of {i.heads} "
-            f"narrow heads scores these, and attention reads the tokens of the best {i.top_blocks} blocks. {super().explain(d_model)}"
-        )
-
-    def checklist(self, d_model: int) -> Iterator[str]:
-        yield f"A block's key is the mean of its {self.indexer.block} tokens' keys, then normalised, then rotated as its first token."
-        yield "The indexer's scores pass ReLU and are summed over its heads; all heads read the same blocks."
-        yield "Tokens after the last complete block are always attended to, including the token itself."
-        yield from super().checklist(d_model)
-
 
 class PooledSparseModule(ChosenBlocksModule):
     def __init__(self, part: PooledSparseAttention, d_model: int):
         super().__init__(part, d_model)
         self.pool = BlockMeans(part.indexer.block)
-        self.indexer = BestPooled(part.indexer)
 
     def index_keys(self, x: Tensor, positions: Tensor) -> Tensor:
         """One key per complete block, (B, E, N)."""

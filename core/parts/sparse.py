@@ -31,6 +31,9 @@ class TokenIndexer(Spec):
         turned = position.model_copy(update={"interleaved": self.interleaved})
         return (TurnLast if self.last else Rotary)(turned, rope_dim)
 
+    def pairs(self, new: int, past: int) -> int:
+        return causal_pairs(new, past, self.top_k)
+
     def flops(self, q_rank: int, d_model: int, new: int, past: int) -> Flops:
         return Flops(
             index_q=2 * new * q_rank * self.heads * self.dim,
@@ -42,6 +45,12 @@ class TokenIndexer(Spec):
     def shrink(self) -> "TokenIndexer":
         few = {"heads": min(self.heads, 4), "dim": 16, "top_k": min(self.top_k, 12)}
         return self.model_copy(update=few)
+
+    def explain(self) -> str:
+        return (
+            f"An indexer of {self.heads} narrow heads scores every earlier token by a key of {self.dim} values, and "
+            f"latent attention reads only the best {self.top_k:,}."
+        )
 
     def checklist(self, rope_dim: int) -> Iterator[str]:
         yield "The indexer's scores pass ReLU before the weighted sum over its heads; the choice needs no softmax."
@@ -74,7 +83,7 @@ class SparseLatentAttention(LatentAttention):
         return SparseLatentModule(self, d_model)
 
     def pairs(self, new: int, past: int) -> int:
-        return causal_pairs(new, past, self.indexer.top_k)
+        return self.indexer.pairs(new, past)
 
     def cache(self, length: int) -> dict[str, Shape]:
         return super().cache(length) | ({} if self.choice_from else {"index key": (length, self.indexer.dim)})
@@ -99,14 +108,8 @@ class SparseLatentAttention(LatentAttention):
         yield f"best {self.indexer.top_k:,}"
 
     def explain(self, d_model: int) -> str:
-        i = self.indexer
-        chosen = (
-            f"It reads the {i.top_k:,} tokens that an earlier layer's indexer chose; this layer has no indexer."
-            if self.choice_from
-            else f"An indexer of {i.heads} narrow heads scores every earlier token by a key of {i.dim} values, and "
-            f"latent attention reads only the best {i.top_k:,}."
-        )
-        return f"{chosen} {super().explain(d_model)}"
+        borrowed = f"It reads the {self.indexer.top_k:,} tokens that an earlier layer's indexer chose; this layer has no indexer."
+        return f"{borrowed if self.choice_from else self.indexer.explain()} {super().explain(d_model)}"
 
     def checklist(self, d_model: int) -> Iterator[str]:
         if self.choice_from:
