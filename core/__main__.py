@@ -30,6 +30,26 @@ from .spec import Architecture, Unsupported, Workload, edited, sentence
 from .verify import verify
 from .words import figure, percent, size, table, tokens
 
+# The edits of the command line: their names, arguments and help. See `EDITS` for what they do.
+PLACE = "LAYER, SEGMENT: or SEGMENT:BLOCK"
+EDIT_WORDS = (
+    ("every", ("N[:K]", "PART[:OTHERS]"), "give every N-th layer, from layer K on, this part in place of its own, and other layers OTHERS"),
+    ("first", ("K", "PART"), "give only the first K layers this part; a part that is not there yet is NAME=KIND or NAME=PART"),
+    ("first-dense", ("K",), "give the first K layers a feed-forward network in place of experts"),
+    ("variant", ("PART", "NAME", "FIELD=VALUE", "N"),
+     "give every N-th layer with the part a copy with one other field and its own name"),
+    ("put", ("PART", "WHERE", "HOW"), "put a part into blocks: after, before, after:OTHER, before:OTHER, beside:OTHER or instead:OTHER"),
+    ("take", ("PART", "WHERE"), "take a part out of blocks; WHERE is all, LAYER, FIRST-LAST, SEGMENT: or SEGMENT:BLOCK"),
+    ("parallel", ("WHERE", "ON"), "on: a mixer and the part after it side by side; off: one after the other"),
+    ("repeat", ("SEGMENT[:BLOCK]", "TIMES"), "set the repeats of a segment, or of a block in it; 0 removes it"),
+    ("duplicate", ("PLACE",), f"repeat a place once more behind itself; PLACE is {PLACE}, all counted from 0"),
+    ("insert", ("PLACE", "PARTS"), "add a layer, segment or block of these parts, such as attention,dense, before this one"),
+    ("remove", ("PLACE",), "remove a layer, segment or block"),
+    ("move", ("PLACE", "TO"), "move a layer, segment or block"),
+    ("rename", ("PART", "NAME"), "rename a part"),
+    ("mtp", ("COUNT",), "modules for multi-token prediction, each with the last block; 0 removes them"),
+)  # fmt: skip
+
 GRAPHS = {"graphml": to_graphml, "dot": to_dot, "mermaid": to_mermaid}
 
 
@@ -78,28 +98,8 @@ def parser() -> Parser:
     one.set_defaults(edits=[])
     one.add_argument("--format", choices=("yaml", "link"), default="yaml")
     one.add_argument("--set", action=_Edit, metavar="PATH=VALUE", help="a field, such as parts.moe.top_k=4")
-    one.add_argument("--every", action=_Edit, nargs=2, metavar=("N", "PART"), help="give every N-th layer this part, in place of its own")
-    one.add_argument("--first", action=_Edit, nargs=2, metavar=("K", "PART"), help="give only the first K layers this part")
-    one.add_argument(
-        "--variant",
-        action=_Edit,
-        nargs=4,
-        metavar=("PART", "NAME", "FIELD=VALUE", "N"),
-        help="give every N-th layer with the part a copy with one other field and its own name",
-    )
-    one.add_argument(
-        "--repeat", action=_Edit, nargs=2, metavar=("SEGMENT", "TIMES"), help="set the repeats of a segment of layers; 0 removes it"
-    )
-    one.add_argument(
-        "--insert",
-        action=_Edit,
-        nargs=2,
-        metavar=("LAYER", "PARTS"),
-        help="add a layer of these parts, such as attention,dense, before this one",
-    )
-    one.add_argument("--remove", action=_Edit, metavar="LAYER", help="remove a layer; layers count from 0")
-    one.add_argument("--move", action=_Edit, nargs=2, metavar=("LAYER", "TO"), help="move a layer")
-    one.add_argument("--rename", action=_Edit, nargs=2, metavar=("PART", "NAME"), help="rename a part")
+    for option, names, words in EDIT_WORDS:
+        one.add_argument(f"--{option}", action=_Edit, nargs=len(names), metavar=names, help=words)
     one = named(command("route", "run a text through the architecture's own routers, at a small live size", run_route), "name")
     one.add_argument("--text", metavar="FILE", help="a text to read instead of the built-in one, or - for standard input")
     one.add_argument("--seed", type=seed, default=0, help="seed of the random weights")
@@ -310,6 +310,54 @@ def _variant(arch: Architecture, part: str, new: str, words: str, n: str) -> Arc
     return _set(edits.variant(arch, part, new, {}, nth), f"parts.{new}.{words}")
 
 
+def _every(arch: Architecture, rhythm: str, words: str) -> Architecture:
+    (n, _, start), (part, _, others) = rhythm.partition(":"), words.partition(":")
+    name, new = _part(arch, part)
+    otherwise, more = _part(arch, others) if others else (None, {})
+    return edits.every(arch, _whole(n), name, otherwise, _whole(start) if start else None, new | more)
+
+
+def _first(arch: Architecture, count: str, word: str) -> Architecture:
+    name, new = _part(arch, word)
+    return edits.first(arch, _whole(count), name, new=new)
+
+
+def _put(arch: Architecture, word: str, where: str, words: str) -> Architecture:
+    (name, new), (how, _, of) = _part(arch, word), words.partition(":")
+    return edits.put(arch, name, _where(arch, where), how, of or None, new)
+
+
+def _parallel(arch: Architecture, where: str, word: str) -> Architecture:
+    if word not in ("on", "off"):
+        raise Unsupported(f"parallel: give on or off (not {word[:40]!r})")
+    return edits.parallel(arch, _where(arch, where), word == "on")
+
+
+def _part(arch: Architecture, word: str) -> tuple[str, dict[str, Any]]:
+    """A part's name, and its value if it is new: NAME=KIND, or NAME=PART for a copy."""
+    name, given, like = word.partition("=")
+    if not given:
+        return name, {}
+    return name, {name: arch.parts[like].model_dump(mode="json") if like in arch.parts else {"kind": like}}
+
+
+def _place(word: str) -> edits.Place | int:
+    """A layer, `4`; a segment, `1:`; or a block of a segment, `1:0`."""
+    segment, within, block = word.partition(":")
+    return edits.Place(_whole(segment), _whole(block) if block else None) if within else _whole(segment)
+
+
+def _where(arch: Architecture, word: str) -> edits.Where:
+    """Blocks: `all`, a layer, the layers `3-7`, or a place."""
+    if word == "all":
+        return range(arch.depth)
+    start, several, last = word.partition("-")
+    if several:
+        return range(_whole(start), min(_whole(last), arch.depth) + 1)
+    place = _place(word)
+    return [place] if isinstance(place, int) else place
+
+
 def _whole(word: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", word):
         raise Unsupported(f"{word[:40]!r} is not a whole number; give one such as 4")
@@ -318,14 +366,20 @@ def _whole(word: str) -> int:
 
 EDITS: dict[str, Callable[..., Architecture]] = {
     "set": _set,
-    "every": lambda arch, n, part: edits.every(arch, _whole(n), part),
-    "first": lambda arch, n, part: edits.first(arch, _whole(n), part),
+    "every": _every,
+    "first": _first,
+    "first_dense": lambda arch, count: edits.first_dense(arch, _whole(count)),
     "variant": _variant,
-    "repeat": lambda arch, segment, times: edits.repeated(arch, _whole(segment), _whole(times)),
-    "insert": lambda arch, layer, parts: edits.inserted(arch, _whole(layer), parts.split(",")),
-    "remove": lambda arch, layer: edits.removed(arch, _whole(layer)),
-    "move": lambda arch, layer, to: edits.moved(arch, _whole(layer), _whole(to)),
+    "put": _put,
+    "take": lambda arch, part, where: edits.taken(arch, part, _where(arch, where)),
+    "parallel": _parallel,
+    "repeat": lambda arch, place, times: edits.repeated(arch, edits.Place(*map(_whole, place.rstrip(":").split(":", 1))), _whole(times)),
+    "duplicate": lambda arch, place: edits.duplicated(arch, _place(place)),
+    "insert": lambda arch, place, parts: edits.inserted(arch, _place(place), parts.split(",")),
+    "remove": lambda arch, place: edits.removed(arch, _place(place)),
+    "move": lambda arch, place, to: edits.moved(arch, _place(place), _place(to)),
     "rename": edits.renamed,
+    "mtp": lambda arch, count: edits.predicting(arch, _whole(count)),
 }
 
 

@@ -1,46 +1,91 @@
 """Edits of an architecture: its layers and parts are changed in the way a person describes it.
 
 Every function returns a new architecture, or raises Unsupported with a sentence that says what is accepted. Parts that no
-layer uses any more are removed. Layers are counted from 0.
+layer uses any more are removed. Layers are counted from 0. `new` gives parts that the architecture does not have yet, by name.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from itertools import groupby
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from .parts import PARTS, Mixer
+from .parts.experts import Experts
+from .parts.feedforward import FeedForward
 from .spec import FRAME, MAX_LAYERS, Architecture, Segment, Step, Unsupported, parse
 
 Block = list[Any]  # steps as the spec writes them: names, lists of names, mappings
+Parts = Mapping[str, Mapping[str, Any]]  # parts as the spec writes them, by name
+Formats = Mapping[str, str]  # formats by module path
+NONE: Mapping[str, Any] = MappingProxyType({})
+HOW = ("after", "before", "beside", "instead")
 
 
-def every(arch: Architecture, n: int, name: str, otherwise: str | None = None) -> Architecture:
-    """Every n-th layer (n - 1, 2 n - 1, ...) gets the part `name` in place of its mixer, or of its other part if `name` is no mixer.
-    Other layers that have it now get `otherwise`, or the part that most layers have there."""
-    return _placed(arch, name, nth(arch, n).__contains__, otherwise)
+class Place(NamedTuple):
+    """A segment of the layers, or one of its blocks. Equal neighbours in a segment are one block that stands there several times."""
+
+    segment: int
+    block: int | None = None
 
 
-def nth(arch: Architecture, n: int) -> range:
-    """Every n-th layer."""
+Where = Place | Sequence[int]  # blocks to change: those of a place, or those of these layers
+
+
+# ---- parts by a rule ----
+
+
+def every(arch: Architecture, n: int, name: str, otherwise: str | None = None, start: int | None = None, new: Parts = NONE) -> Architecture:
+    """Every n-th layer (n - 1, 2 n - 1, ..., or from `start` on) gets the part `name` in place of its mixer, or of its other part if
+    `name` is no mixer. All other layers get `otherwise`. Without it, only those that have `name` now change, to the part that most
+    layers have there."""
+    return _placed(arch, name, nth(arch, n, start).__contains__, otherwise, new)
+
+
+def nth(arch: Architecture, n: int, start: int | None = None) -> range:
+    """Every n-th layer. The first of them is layer `start`, or n - 1."""
     if not 1 <= n <= arch.depth:
         raise Unsupported(f"every: give 1 to {arch.depth:,}, the number of layers (not {n:,})")
-    return range(n - 1, arch.depth, n)
+    if start is not None:
+        _within("from layer", start, arch.depth)
+    return range(n - 1 if start is None else start, arch.depth, n)
 
 
-def first(arch: Architecture, count: int, name: str, otherwise: str | None = None) -> Architecture:
+def first(arch: Architecture, count: int, name: str, otherwise: str | None = None, new: Parts = NONE) -> Architecture:
     """The first `count` layers get the part `name` in the place that `every` uses; 0 removes it from all layers."""
     if not 0 <= count <= arch.depth:
         raise Unsupported(f"first: give 0 to {arch.depth:,}, the number of layers (not {count:,})")
-    return _placed(arch, name, lambda layer: layer < count, otherwise)
+    return _placed(arch, name, lambda layer: layer < count, otherwise, new)
 
 
-def _placed(arch: Architecture, name: str, here: Callable[[int], bool], otherwise: str | None) -> Architecture:
+def first_dense(arch: Architecture, count: int) -> Architecture:
+    """The first `count` layers with a feed-forward network in place of the experts; 0 gives experts to all layers. A model without
+    one gets it as wide as the experts of one token together, as DeepSeek-V3's is."""
+    counts = uses(arch)
+    experts = [name for name, part in arch.parts.items() if isinstance(part, Experts) and counts[name]]
+    dense = [name for name, part in arch.parts.items() if isinstance(part, FeedForward) and counts[name]]
+    if not experts or len(dense) > 1:
+        raise Unsupported("first layers dense: the model needs experts and at most one other feed-forward part; use `first` with a part")
+    if dense or not count:
+        return first(arch, count, dense[0]) if dense else arch
+    most = arch.parts[max(experts, key=counts.__getitem__)]
+    assert isinstance(most, Experts)
+    alike = most.model_dump(mode="json", exclude_defaults=True, include=set(FeedForward.model_fields))
+    wide = most.top_k * most.d_ff + (most.shared.d_ff if most.shared else 0)
+    name = unused(arch, "dense")
+    return first(arch, count, name, new={name: alike | {"kind": "feed_forward", "d_ff": wide}})
+
+
+def _placed(arch: Architecture, name: str, here: Callable[[int], bool], otherwise: str | None, new: Parts) -> Architecture:
     """The part `name` in these layers only, in place of the part with the same task there."""
-    _known(arch, name)
-    mixes = arch.parts[name].mixes
-    alike = {other for other, part in arch.parts.items() if part.mixes is mixes}
+    mixes = {part: value.mixes for part, value in arch.parts.items()}
+    mixes |= {part: issubclass(PARTS[value["kind"]], Mixer) for part, value in _new(arch, new).items()}
+    if name not in mixes:
+        _known(arch, name)
+    alike = {other for other in mixes if mixes[other] is mixes[name]}
     if otherwise and otherwise not in alike - {name}:
         raise Unsupported(f"otherwise: give a part that stands in the same place ({', '.join(sorted(alike - {name})) or 'there is none'})")
     counts = Counter(p for block in arch.sequence for step in block for p in step.parts if p in alike - {name})
@@ -50,90 +95,211 @@ def _placed(arch: Architecture, name: str, here: Callable[[int], bool], otherwis
         found = [part for step in block for part in _names(step) if part in alike]
         if not here(layer) and found == [name] and usual is None:
             raise Unsupported(f"layers: all layers have {name} in this place; add another part first")
-        wanted = name if here(layer) else usual if found == [name] else None
+        wanted = name if here(layer) else usual if found == [name] else otherwise if found else None
         if wanted is None or found == [wanted]:
             blocks.append(block)
             continue
         if len(found) != 1:
-            what = "mixers" if mixes else "parts that are not mixers"
+            what = "mixers" if mixes[name] else "parts that are not mixers"
             raise Unsupported(f"layers: layer {layer} has {len(found)} {what}, so it is not clear which to replace; give its whole block")
         blocks.append([_renamed(step, found[0], wanted) for step in block])
-    return layered(arch, blocks)
+    return _with(_tree(arch), folded(blocks), _new(arch, new))
+
+
+# ---- layers, segments and blocks ----
 
 
 def layered(arch: Architecture, blocks: Sequence[Block]) -> Architecture:
     """The architecture with these blocks, one for each layer; repeated blocks are written once."""
-    tree = arch.model_dump(mode="json", exclude_defaults=True)
-    return _used(tree | {"layers": folded(blocks)})
+    return _with(_tree(arch), folded(blocks))
 
 
-def repeated(arch: Architecture, segment: int, times: int) -> Architecture:
-    """One segment with another number of repeats; 0 removes it."""
-    tree = arch.model_dump(mode="json", exclude_defaults=True)
-    segments = tree["layers"]
-    _within("segment", segment, len(segments))
+def repeated(arch: Architecture, place: Place, times: int) -> Architecture:
+    """A segment, or a block of one, with another number of repeats; 0 removes it."""
     if not 0 <= times <= MAX_LAYERS:
         raise Unsupported(f"repeat: give 0 to {MAX_LAYERS:,} (not {times:,})")
-    if times == 0:
-        return _used(tree | {"layers": [*segments[:segment], *segments[segment + 1 :]]})
-    segments[segment]["repeat"] = times
-    return _used(tree)
+    return _changed(arch, place, lambda items, at: items[at].__setitem__(1, times))
 
 
-def inserted(arch: Architecture, layer: int, block: Block) -> Architecture:
-    """A new layer before this one; if `layer` is the depth, it becomes the last."""
-    _within("layer", layer, arch.depth + 1)
+def duplicated(arch: Architecture, place: Place | int) -> Architecture:
+    """A layer, segment or block, and behind it another one."""
+    return _changed(arch, place, lambda items, at: items.insert(at, items[at]))
+
+
+def inserted(arch: Architecture, place: Place | int, block: Block) -> Architecture:
+    """A new layer before this one, or a new segment or block. If the place is one past the end, it becomes the last."""
     try:
         steps = Segment(blocks=(block,)).blocks[0] if isinstance(block, list | tuple) else None
     except ValidationError:
         steps = None
     if steps is None:
         raise Unsupported(f"block: give a list of parts, such as [{', '.join(parts_of(arch.sequence[0]))}]")
-    blocks = _blocks(arch)
-    return layered(arch, [*blocks[:layer], _plain(steps), *blocks[layer:]])
+    one = _plain(steps)
+    item = one if isinstance(place, int) else [[[one, 1]], 1] if place.block is None else [one, 1]
+    return _changed(arch, place, lambda items, at: items.insert(at, item), end=1)
 
 
-def removed(arch: Architecture, layer: int) -> Architecture:
-    """The architecture without one layer."""
-    _within("layer", layer, arch.depth)
-    blocks = _blocks(arch)
-    return layered(arch, [*blocks[:layer], *blocks[layer + 1 :]])
+def removed(arch: Architecture, place: Place | int) -> Architecture:
+    """The architecture without one layer, segment or block."""
+    return _changed(arch, place, lambda items, at: items.pop(at))
 
 
-def moved(arch: Architecture, layer: int, to: int) -> Architecture:
-    """One layer moved to another place."""
-    for place in (layer, to):
-        _within("layer", place, arch.depth)
-    blocks = _blocks(arch)
-    block = blocks.pop(layer)
-    return layered(arch, [*blocks[:to], block, *blocks[to:]])
+def moved(arch: Architecture, place: Place | int, to: Place | int) -> Architecture:
+    """One layer, segment or block moved: `to` is its place afterwards. A block can move into another segment, or between
+    segments, where it becomes a segment of its own."""
+    if isinstance(place, int) and isinstance(to, int):
+        _within("layer", to, arch.depth)
+        return _changed(arch, place, lambda items, at: items.insert(to, items.pop(at)))
+    if isinstance(place, int) or isinstance(to, int) or (place.block is None and to.block is not None):
+        raise Unsupported("to: a layer moves to a layer, a segment to a segment, a block to a block or a segment; give such a place")
+    segments = _segments(arch)
+    items, at = _found(segments, place)
+    others, index = _found(segments, to, end=1)
+    if others is items:
+        _within("to", index, len(items))
+        items.insert(index, items.pop(at))
+    else:
+        block, times = items[at]
+        others.insert(index, [[[block, 1]], times * segments[place.segment][1]] if to.block is None else [block, times])
+        items.pop(at)
+    return _with(_tree(arch), _written(segments))
 
 
-def variant(arch: Architecture, name: str, new: str, fields: dict[str, Any], layers: Sequence[int]) -> Architecture:
-    """A copy of the part `name` with some other fields, which replaces it in these layers."""
+def layers_of(arch: Architecture, place: Place) -> list[int]:
+    """The layers of a segment or block."""
+    _found(_segments(arch), place)
+    segment = arch.layers[place.segment]
+    begin = sum(before.repeat * len(before.blocks) for before in arch.layers[: place.segment])
+    runs = [index for index, (_, times) in enumerate(cycle(segment)) for _ in range(times)] * segment.repeat
+    return [begin + n for n, block in enumerate(runs) if place.block in (None, block)]
+
+
+def cycle(segment: Segment) -> list[tuple[tuple[Step, ...], int]]:
+    """The blocks of a segment, each with the number of times that it stands there in a row."""
+    return [(block, len(list(run))) for block, run in groupby(segment.blocks)]
+
+
+def _changed(arch: Architecture, place: Place | int, change: Callable[[list, int], Any], end: int = 0) -> Architecture:
+    """The architecture after a change of the list that a place is in: of all layers, of the segments, or of a segment's blocks."""
+    if isinstance(place, int):
+        _within("layer", place, arch.depth + end)
+        change(blocks := _blocks(arch), place)
+        return layered(arch, blocks)
+    segments = _segments(arch)
+    change(*_found(segments, place, end))
+    return _with(_tree(arch), _written(segments))
+
+
+def _segments(arch: Architecture) -> list[list]:
+    """The segments to be changed, each [blocks, repeat], and its blocks each [block, times]."""
+    plain = {block: _plain(block) for block in arch.distinct()}
+    return [[[[plain[block], times] for block, times in cycle(segment)], segment.repeat] for segment in arch.layers]
+
+
+def _written(segments: list[list]) -> list[dict]:
+    """Segments as the spec writes them, without those that are empty."""
+    layers = [{"repeat": repeat, "blocks": [block for block, times in blocks for _ in range(times)]} for blocks, repeat in segments]
+    return [segment for segment in layers if segment["repeat"] and segment["blocks"]]
+
+
+def _found(segments: list[list], place: Place, end: int = 0) -> tuple[list, int]:
+    """The list that a place is in, and its index there."""
+    _within("segment", place.segment, len(segments) + (end if place.block is None else 0))
+    if place.block is None:
+        return segments, place.segment
+    blocks = segments[place.segment][0]
+    _within("block", place.block, len(blocks) + end)
+    return blocks, place.block
+
+
+# ---- parts in blocks ----
+
+
+def put(
+    arch: Architecture, name: str, where: Where, how: str = "after", of: str | None = None, new: Parts = NONE, formats: Formats = NONE
+) -> Architecture:
+    """The part `name` in more blocks: as a step of its own after or before the part `of`, beside it in its step, or instead of it.
+    Without `of` it is the last or first step. `formats` says how a new part is stored."""
+    if name not in arch.parts.keys() | new.keys():
+        _known(arch, name)
+    if how not in HOW:
+        raise Unsupported(f"put: give {', '.join(HOW[:-1])} or {HOW[-1]} (not {how[:40]!r})")
+    if not of and how in ("beside", "instead"):
+        raise Unsupported(f"put: {name} {how} which part? Give one of {', '.join(arch.parts)}")
+
+    def change(block: Block) -> Block:
+        at = _step(block, of) if of else 0 if how == "before" else len(block) - 1
+        if of and how == "instead":
+            return [_renamed(step, of, name) for step in block]
+        if how == "beside":
+            wider = [*_names(block[at]), name]
+            return [*block[:at], block[at] | {"parts": wider} if isinstance(block[at], dict) else wider, *block[at + 1 :]]
+        at += how == "after"
+        return [*block[:at], name, *block[at:]]
+
+    layers = _mapped(arch, where, change)
+    tree = _tree(arch)
+    if of and of not in {part for segment in layers for block in segment["blocks"] for step in block for part in _names(step)}:
+        _follow(tree, arch, of, name)  # no layer has what they read by the old name
+    return _with(tree, layers, _new(arch, new), formats)
+
+
+def taken(arch: Architecture, name: str, where: Where) -> Architecture:
+    """Blocks without the part `name`."""
     _known(arch, name)
-    _free(arch, new)
-    if not layers:
+
+    def change(block: Block) -> Block:
+        _step(block, name)
+        left = [_without(step, name) for step in block if _names(step) != [name]]
+        if not left:
+            raise Unsupported(f"{name} stands alone in a block; remove the block, or put another part in place of {name}")
+        return left
+
+    return _with(_tree(arch), _mapped(arch, where, change))
+
+
+def parallel(arch: Architecture, where: Where, on: bool) -> Architecture:
+    """Blocks whose mixer and the part after it read the same input, in one step side by side (GPT-J), or one after the other."""
+
+    def change(block: Block) -> Block:
+        steps = [step if isinstance(step, dict) else {"parts": _names(step)} for step in block]
+        if own := next((field for step in steps for field in step if field not in ("parts", "scale", "residual", "own_norms")), None):
+            raise Unsupported(f"parallel: a step of this block has {own}, which says where its output goes; remove {own} first")
+        out: list[dict] = []
+        for step in steps:
+            mixes = [arch.parts[name].mixes for name in step["parts"]]
+            if not on:
+                rest = {field: value for field, value in step.items() if field != "own_norms"}
+                out += [rest | {"parts": [name]} for name in step["parts"]]
+            elif out and not any(mixes) and all(arch.parts[name].mixes for name in out[-1]["parts"]):
+                if out[-1].keys() != {"parts"} or step.keys() != {"parts"}:
+                    raise Unsupported("parallel: these steps have settings of their own; remove their scale and residual first")
+                out[-1] = {"parts": out[-1]["parts"] + step["parts"]}
+            else:
+                out.append(step)
+        return out
+
+    after = _with(_tree(arch), _mapped(arch, where, change))
+    if after.sequence == arch.sequence:
+        what = "a mixer with another part after it" if on else "a step with several parts"
+        raise Unsupported(f"parallel: nothing changes in these blocks; choose blocks with {what}")
+    return after
+
+
+def variant(arch: Architecture, name: str, new: str, fields: Mapping[str, Any], where: Where) -> Architecture:
+    """A copy of the part `name` with some other fields, which replaces it in these layers, stored in the same formats."""
+    _known(arch, name)
+    if not where:
         raise Unsupported(f"parts.{new}: give at least one layer for it")
-    blocks = _blocks(arch)
-    for layer in layers:
-        _within("layer", layer, arch.depth)
-        if name not in parts_of(arch.sequence[layer]):
-            raise Unsupported(f"layers: layer {layer} does not have {name}")
-        blocks[layer] = [_renamed(step, name, new) for step in blocks[layer]]
-    tree = arch.model_dump(mode="json", exclude_defaults=True)
-    tree["parts"][new] = tree["parts"][name] | fields
-    tree["precision"] = _formats(tree, name, new) | tree.get("precision", {})
-    if all(name not in [part for step in block for part in _names(step)] for block in blocks):
-        _follow(tree, arch, name, new)  # no layer has what they read by the old name
-    return _used(tree | {"layers": folded(blocks)})
+    tree = _tree(arch)
+    return put(arch, new, where, "instead", name, {new: tree["parts"][name] | fields}, _formats(tree, name, new))
 
 
 def renamed(arch: Architecture, name: str, new: str) -> Architecture:
     """A part with another name, changed everywhere it is named."""
     _known(arch, name)
     _free(arch, new)
-    tree = arch.model_dump(mode="json", exclude_defaults=True)
+    tree = _tree(arch)
 
     def block(steps: Block) -> Block:
         return [_renamed(step, name, new) for step in steps]
@@ -150,6 +316,68 @@ def renamed(arch: Architecture, name: str, new: str) -> Architecture:
         others = {path: fmt for path, fmt in tree["precision"].items() if path.partition(".")[0] != name}
         tree["precision"] = others | _formats(tree, name, new)
     return parse(tree)
+
+
+# ---- around the layers ----
+
+
+def predicting(arch: Architecture, count: int) -> Architecture:
+    """Modules that predict `count` tokens beyond the next one, each with the model's last block, as DeepSeek-V3's has it. Modules that
+    are there stay; 0 removes them."""
+    if not 0 <= count <= 16:
+        raise Unsupported(f"mtp: give 0 to 16 tokens (not {count:,})")
+    tree = _tree(arch)
+    mtp = tree.pop("mtp", None) or {"block": _plain(arch.sequence[-1])}
+    if further := mtp.pop("further", None):
+        mtp["further"] = [*further, *[further[-1]] * count][: count - 1]
+    return _used(tree | ({"mtp": mtp | {"count": count}} if count else {}))
+
+
+# ---- what the spec writes ----
+
+
+def _tree(arch: Architecture) -> dict[str, Any]:
+    return arch.model_dump(mode="json", exclude_defaults=True)
+
+
+def _with(tree: dict[str, Any], layers: list[dict], new: Parts = NONE, formats: Formats = NONE) -> Architecture:
+    """The architecture with these layers and new parts."""
+    return _used(tree | {"layers": layers, "parts": tree["parts"] | new, "precision": {**formats, **tree.get("precision", {})}})
+
+
+def _new(arch: Architecture, new: Parts) -> Parts:
+    """New parts, if their names are free and their kinds known."""
+    for name, value in new.items():
+        _free(arch, name)
+        if value.get("kind") not in PARTS:
+            raise Unsupported(f"parts.{name}.kind: give one of {', '.join(PARTS)}")
+    return new
+
+
+def _mapped(arch: Architecture, where: Where, change: Callable[[Block], Block]) -> list[dict]:
+    """The layers with some of their blocks changed."""
+    if isinstance(where, Place):
+        segments = _segments(arch)
+        items, at = _found(segments, where)
+        for item in [items[at]] if where.block is not None else items[at][0]:
+            item[0] = change(item[0])
+        return _written(segments)
+    blocks = _blocks(arch)
+    for layer in where:
+        _within("layer", layer, arch.depth)
+        try:
+            blocks[layer] = change(blocks[layer])
+        except Unsupported as error:
+            raise Unsupported(f"layer {layer}: {error}") from None
+    return folded(blocks)
+
+
+def _step(block: Block, name: str) -> int:
+    """The step of a block that has this part."""
+    for at, step in enumerate(block):
+        if name in _names(step):
+            return at
+    raise Unsupported(f"this block does not have {name}; it has {', '.join(name for step in block for name in _names(step))}")
 
 
 def _formats(tree: dict[str, Any], name: str, new: str) -> dict[str, str]:
@@ -206,6 +434,24 @@ def _renamed(step: Any, name: str, new: str) -> Any:
         return step | lists | ({"shortcut": shortcut} if shortcut else {})
     names = [new if part == name else part for part in _names(step)]
     return names[0] if isinstance(step, str) else names
+
+
+def _without(step: Any, name: str) -> Any:
+    if isinstance(step, dict):
+        shortcut = {part: delay for part, delay in step.get("shortcut", {}).items() if part != name}
+        lists = {field: [part for part in step[field] if part != name] for field in ("parts", "unnormed") if field in step}
+        return step | lists | ({"shortcut": shortcut} if "shortcut" in step else {})
+    return [part for part in _names(step) if part != name]
+
+
+def uses(arch: Architecture) -> Counter[str]:
+    """The number of layers that have each part."""
+    return Counter({name: sum(count for block, count in arch.distinct().items() if name in parts_of(block)) for name in arch.parts})
+
+
+def unused(arch: Architecture, word: str) -> str:
+    """A name like this word that no part has: dense, dense2, dense3."""
+    return next(name for n in range(1, len(arch.parts) + 2) if (name := word if n == 1 else f"{word}{n}") not in arch.parts)
 
 
 def _known(arch: Architecture, name: str) -> None:

@@ -3,13 +3,14 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import architectures
 
 import core
 from core import edits
 from core.__main__ import main
+from core.edits import Place
 from core.spec import Unsupported
 
 
@@ -44,7 +45,7 @@ def test_layers_come_and_go():
     arch = core.load("gpt-oss-20b")
     assert edits.removed(edits.inserted(arch, 5, ["local", "moe"]), 5) == arch
     assert edits.moved(edits.moved(arch, 3, 20), 20, 3) == arch
-    assert edits.repeated(edits.repeated(arch, 0, 5), 0, 12) == arch
+    assert edits.repeated(edits.repeated(arch, Place(0), 5), Place(0), 12) == arch
     assert edits.inserted(arch, arch.depth, ["local"]).depth == 25
 
 
@@ -56,6 +57,95 @@ def test_a_name_changes_wherever_it_stands():
     moe = edits.renamed(core.load("deepseek-v3"), "moe", "sparse")
     assert moe.precision["sparse.router.selection_bias"] == "fp32" and moe.mtp.block[1].parts == ("sparse",)
     assert core.cost(moe).weight_bytes == core.cost(core.load("deepseek-v3")).weight_bytes
+
+
+def test_segments_and_blocks_come_and_go():
+    arch = core.load("qwen3-next-80b-a3b")
+    delta, attention = Place(0, 0), Place(0, 1)
+    assert edits.layers_of(arch, attention) == list(range(3, 48, 4)) and edits.layers_of(arch, Place(0)) == list(range(48))
+    assert edits.repeated(arch, delta, 5).pattern == "12 × (5 × [delta, moe], [attention, moe])"
+    assert edits.moved(arch, attention, delta).pattern == "12 × ([attention, moe], 3 × [delta, moe])"
+    assert edits.moved(edits.moved(arch, attention, delta), delta, attention) == arch
+    assert edits.duplicated(arch, attention).pattern == "12 × (3 × [delta, moe], 2 × [attention, moe])"
+    twice = edits.duplicated(arch, Place(0))
+    assert twice.depth == 96 and edits.removed(twice, Place(1)) == arch
+    apart = edits.moved(arch, delta, Place(0))
+    assert apart.pattern == "36 × [delta, moe], 12 × [attention, moe]" and apart.depth == arch.depth, "no layer is lost"
+    assert edits.moved(twice, Place(1, 1), Place(0, 0)).pattern.startswith("12 × ([attention, moe], 3 × [delta, moe], [attention, moe])")
+    assert edits.inserted(arch, Place(0, 2), ["moe"]).pattern == "12 × (3 × [delta, moe], [attention, moe], [moe])"
+    assert edits.inserted(arch, Place(1), ["attention"]).pattern.endswith(", [attention]")
+    assert edits.removed(arch, delta).pattern == "12 × [attention, moe]" and "delta" not in edits.removed(arch, delta).parts
+
+
+def test_a_part_comes_into_blocks_and_out_of_them():
+    arch = core.load("qwen3-next-80b-a3b")
+    dense = {"dense": {"kind": "feed_forward", "d_ff": 512}}
+    assert edits.put(arch, "dense", Place(0, 1), new=dense).pattern.endswith("[attention, moe, dense])")
+    beside = edits.put(arch, "dense", Place(0, 1), "beside", "moe", dense)
+    assert beside.pattern.endswith("[attention, moe+dense])") and edits.taken(beside, "dense", Place(0, 1)) == arch
+    assert edits.put(arch, "dense", [0], "before", new=dense).pattern.startswith("[dense, delta, moe], ")
+    assert (
+        edits.put(arch, "attention", Place(0), "before", "moe").pattern == "12 × (3 × [delta, attention, moe], [attention, attention, moe])"
+    )
+    all_of_it = edits.put(arch, "dense", Place(0), "instead", "moe", dense)
+    assert all_of_it.pattern == "12 × (3 × [delta, dense], [attention, dense])" and all_of_it.mtp == arch.mtp
+
+
+def test_parallel_blocks():
+    gptj = core.load("gpt-j-6b")
+    apart = edits.parallel(gptj, Place(0), on=False)
+    assert apart.pattern == "28 × [attention, dense]" and edits.parallel(apart, range(28), on=True) == gptj
+    assert edits.parallel(core.load("deepseek-v3"), Place(0), on=True).pattern == "3 × [attention+dense], 58 × [attention, moe]"
+
+
+def test_the_first_layers_dense():
+    arch = core.load("qwen3-next-80b-a3b")
+    four = edits.first_dense(arch, 4)
+    assert four.parts["dense"].d_ff == 11 * 512, "as wide as ten experts and the shared one"
+    assert edits.uses(four) == {"delta": 36, "attention": 12, "moe": 44, "dense": 4}
+    assert edits.first_dense(four, 0) == arch and edits.first_dense(arch, 0) == arch
+    assert edits.first_dense(core.load("deepseek-v3"), 1) == edits.first(core.load("deepseek-v3"), 1, "dense")
+
+
+def test_modules_that_predict_further():
+    v3 = core.load("deepseek-v3")
+    none = edits.predicting(v3, 0)
+    assert none.mtp is None and core.cost(none).parameters == core.cost(v3).parameters
+    assert edits.predicting(none, 1).mtp.block == v3.mtp.block and edits.predicting(v3, 2).mtp.count == 2
+    inkling = core.load("inkling")
+    assert edits.predicting(inkling, 3).mtp.each == inkling.mtp.each[:3]
+    assert edits.predicting(inkling, 12).mtp.each[-1] == inkling.mtp.each[-1]
+
+
+def test_every_nth_layer_from_a_layer_on_and_the_others():
+    arch = core.load("llama-3-8b")
+    delta = {"delta": {"kind": "gated_delta_net", "heads": 32, "key_heads": 16, "key_dim": 128, "value_dim": 128}}
+    made = edits.every(arch, 8, "attention", "delta", 7, delta)
+    assert made.pattern == "4 × (7 × [delta, dense], [attention, dense])" and made.parts["attention"] == arch.parts["attention"]
+    assert edits.uses(edits.every(made, 4, "attention", "delta", 0)) == {"attention": 8, "dense": 32, "delta": 24}
+
+
+@settings(max_examples=20)
+@given(architectures, st.data())
+def test_edits_of_places_on_random_architectures(arch, data):
+    segment = data.draw(st.integers(0, len(arch.layers) - 1))
+    block = data.draw(st.integers(0, len(edits.cycle(arch.layers[segment])) - 1))
+    here = Place(segment, block)
+    layers = {arch.sequence[n] for n in edits.layers_of(arch, here)}
+    assert len(layers) == 1 and len(edits.layers_of(arch, Place(segment))) == arch.layers[segment].repeat * len(arch.layers[segment].blocks)
+    for change in (
+        lambda: edits.repeated(arch, here, data.draw(st.integers(0, 3))),
+        lambda: edits.removed(arch, here),
+        lambda: edits.duplicated(arch, Place(segment)),
+        lambda: edits.moved(arch, here, Place(data.draw(st.integers(0, len(arch.layers))))),
+        lambda: edits.taken(arch, data.draw(st.sampled_from(sorted(arch.parts))), here),
+        lambda: edits.parallel(arch, here, data.draw(st.booleans())),
+        lambda: edits.predicting(arch, data.draw(st.integers(0, 2))),
+    ):
+        try:
+            assert change().depth >= 1
+        except Unsupported as error:
+            assert str(error)
 
 
 @given(architectures, st.data())
@@ -74,9 +164,28 @@ def test_a_random_architecture_and_back(arch, data):
         (lambda a: edits.every(a, 2, "moe"), "parts.moe: GPT-2 small has no such part; it has attention, dense"),
         (lambda a: edits.first(a, 13, "attention"), "first: give 0 to 12"),
         (lambda a: edits.first(a, 3, "attention"), "all layers have attention in this place"),
-        (lambda a: edits.repeated(a, 0, 0), "layers: a model needs at least one"),
-        (lambda a: edits.repeated(a, 1, 2), "segment: give 0 to 0"),
+        (lambda a: edits.repeated(a, Place(0), 0), "layers: a model needs at least one"),
+        (lambda a: edits.repeated(a, Place(1), 2), "segment: give 0 to 0"),
         (lambda a: edits.removed(a, 12), "layer: give 0 to 11"),
+        (lambda a: edits.removed(a, Place(0)), "layers: a model needs at least one"),
+        (lambda a: edits.removed(a, Place(0, 1)), "block: give 0 to 0"),
+        (lambda a: edits.moved(a, Place(0, 0), Place(0, 1)), "to: give 0 to 0"),
+        (lambda a: edits.moved(a, Place(0), Place(0, 1)), "to: a layer moves to a layer, a segment to a segment"),
+        (lambda a: edits.moved(a, 3, Place(0)), "to: a layer moves to a layer"),
+        (lambda a: edits.repeated(a, Place(0), 1025), "repeat: give 0 to 1,024"),
+        (lambda a: edits.duplicated(edits.repeated(a, Place(0), 600), Place(0)), "layers: 1,200 layers are too many; give at most 1,024"),
+        (lambda a: edits.every(a, 2, "attention", start=12), "from layer: give 0 to 11"),
+        (lambda a: edits.put(a, "moe", [0]), "parts.moe: GPT-2 small has no such part"),
+        (lambda a: edits.put(a, "dense", [0], "instead"), "put: dense instead which part"),
+        (lambda a: edits.put(a, "dense", [0], "under"), "put: give after, before, beside or instead"),
+        (lambda a: edits.put(a, "dense", [12]), "layer: give 0 to 11"),
+        (lambda a: edits.put(a, "dense", [3], "after", "moe"), "layer 3: this block does not have moe; it has attention, dense"),
+        (lambda a: edits.put(a, "dense", [0], "beside", "dense"), "a part can occur only once in a step"),
+        (lambda a: edits.put(a, "moe", [0], new={"moe": {"kind": "x"}}), "parts.moe.kind: give one of"),
+        (lambda a: edits.taken(edits.taken(a, "dense", Place(0)), "attention", Place(0)), "attention stands alone in a block"),
+        (lambda a: edits.parallel(a, Place(0), False), "parallel: nothing changes .* a step with several parts"),
+        (lambda a: edits.first_dense(a, 1), "the model needs experts"),
+        (lambda a: edits.predicting(a, 17), "mtp: give 0 to 16"),
         (lambda a: edits.moved(a, 0, 12), "layer: give 0 to 11"),
         (lambda a: edits.inserted(a, 0, ["moe"]), "moe is not one of the parts"),
         (lambda a: edits.renamed(a, "attention", "dense"), "this name is in use"),
@@ -100,6 +209,17 @@ def test_the_command_line_has_them(capsys):
     assert arch.parts["sparse"].top_k == 4 and arch.pattern == "[attention, dense], 60 × [attention, sparse]"
     assert main(["edit", "gpt2", "--insert", "0", "attention,dense", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["layers"] == [{"repeat": 13, "blocks": [["attention", "dense"]]}]
+    asked = "edit qwen3-next-80b-a3b --move 0:1 0:0 --duplicate 0: --repeat 1 2 --repeat 1:0 2 --remove 1:1 --mtp 0 --first-dense 1"
+    assert main([*asked.split(), "--format", "link"]) == 0
+    arch = core.decode(capsys.readouterr().out.strip())
+    assert arch.pattern == "[attention, dense], 12 × (3 × [delta, moe], [attention, moe]), 3 × [attention, moe]"
+    asked = "edit llama-3-8b --every 4:3 attention:local=attention --put near=local 0-2 instead:local --parallel 3 on --take dense 0"
+    assert main([*asked.split(), "--format", "link"]) == 0
+    arch = core.decode(capsys.readouterr().out.strip())
+    assert arch.pattern == "[near], 2 × [near, dense], [attention+dense], 7 × (3 × [local, dense], [attention, dense])"
+    for wrong in (["--take", "x", "all"], ["--put", "dense", "0-99999", "in"], ["--parallel", "0", "yes"], ["--remove", "0:9"]):
+        assert main(["edit", "gpt2", *wrong]) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
     for wrong in (["--set", "x"], ["--every", "x", "attention"], ["--remove", "12"], ["--set", "parts.attention.heads=7.5"]):
         assert main(["edit", "gpt2", *wrong]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1
@@ -121,7 +241,7 @@ def test_readers_follow_a_variant_that_takes_the_place_of_what_they_read():
 
 def test_what_is_said_of_a_part_that_is_gone_goes_with_it():
     arch = core.spec.edited(core.load("deepseek-v3"), "precision", {"dense": "fp8_block"})
-    assert edits.repeated(arch, 0, 0).precision == {"default": "bf16"}
+    assert edits.repeated(arch, Place(0), 0).precision == {"default": "bf16"}
 
 
 @pytest.mark.parametrize("name", ["default", "embedding", "head", "norm", "mtp", "streams", "previous"])
