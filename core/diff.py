@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from .cost import Cost, cost
+from .parts.base import Spec
 from .spec import METADATA, Architecture, Workload
 from .words import number, table
 
@@ -34,7 +35,7 @@ class Change:
         if self.path.count(".") == 1 and self.path != name and None in (self.before, self.after):  # a whole part
             part = self.after or self.before
             return f"{name} {'removed' if self.after is None else 'added'} ({part['kind'].replace('_', ' ')})"
-        return f"{name} {_words(self.before)} → {_words(self.after)}"
+        return f"{name} {said(self.before)} → {said(self.after)}"
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ def diff(a: Architecture, b: Architecture, workload: Workload | None = None) -> 
     return Diff(tuple(changes), (a, b), workload)
 
 
+def differences(a: Spec, b: Spec) -> list[Change]:
+    """The fields in which two values of one class differ."""
+    return list(_changes(a.model_dump(mode="json"), b.model_dump(mode="json"), ""))
+
+
 def _changes(before: Any, after: Any, path: str) -> Iterator[Change]:
     """Leaf by leaf, down to where the two sides have different kinds."""
     if before == after:
@@ -110,7 +116,8 @@ def _layers(a: Architecture, b: Architecture) -> Iterator[Change]:
             yield Change("layers.repeat" if len(a.layers) == 1 else f"layers.{index}.repeat", old.repeat, new.repeat)
 
 
-def _words(value: Any) -> str:
+def said(value: Any) -> str:
+    """A value in words."""
     match value:
         case None:
             return "none"
@@ -121,10 +128,10 @@ def _words(value: Any) -> str:
         case {"kind": str(kind)}:
             return kind.replace("_", " ")
         case Mapping():
-            said = ", ".join(f"{key} {_words(inner)}" for key, inner in value.items() if inner not in (None, False))
-            return f"({said})" if said else "on"
+            fields = ", ".join(f"{key} {said(inner)}" for key, inner in value.items() if inner not in (None, False))
+            return f"({fields})" if fields else "on"
         case list():
-            return f"({', '.join(map(_words, value[:4]))}{', …' if len(value) > 4 else ''})"
+            return f"({', '.join(map(said, value[:4]))}{', …' if len(value) > 4 else ''})"
     return str(value)
 
 

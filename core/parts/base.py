@@ -180,6 +180,11 @@ class Part(Spec):
         """The name on its box."""
         return self.title
 
+    @property
+    def brief(self) -> str:
+        """A few words for it in a list of edits."""
+        return self.kind.replace("_", " ")
+
     def inherit(self, norm: "Spec", position: "Spec", vocab_size: int) -> Self:
         """This part with the model's norm and position if it has none of its own, and with the model's vocabulary size if it
         looks tokens up."""

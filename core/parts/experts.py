@@ -134,6 +134,10 @@ class Experts(Activated, Part):
         """How many of a token's experts have weights: the average if all are chosen equally often, and at least one."""
         return max(1, round(self.top_k * self.count / self.choices))
 
+    @property
+    def brief(self) -> str:
+        return f"{self.count:,} experts, {self.top_k:,} per token" + (f", {self.shared.count:,} shared" if self.shared else "")
+
     def expert_parameters(self, d_model: int) -> int:
         """Parameters of one routed expert."""
         width = self.latent or d_model

@@ -130,6 +130,10 @@ class FeedForward(Activated, Part):
         return self
 
     @property
+    def brief(self) -> str:
+        return "feed-forward"
+
+    @property
     def label(self) -> str:
         return f"Feed-forward, {NAMES[self.activation]}"
 

@@ -1,0 +1,530 @@
+"""The difference of two architectures, split into single edits.
+
+A patch changes as little as has a name of its own: a field, the number of layers, one part in place of another in some layers,
+a step more in a block. A patch that is valid alone is an edit; patches that are valid only together are one edit.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+from .diff import Change, diff, differences, said
+from .edits import _renamed as renamed_in
+from .edits import folded
+from .spec import METADATA, Architecture, Step, Unsupported, parse
+from .words import tokens
+
+MOST_EDITS = 24  # what differs beyond this is one more edit
+MOST_TRIES = 96  # validations for one difference, at most some milliseconds each
+MOST_WORDS = 120  # characters of an edit
+
+Block = tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One edit in words, and the architecture before and after it."""
+
+    words: str
+    before: Architecture
+    after: Architecture
+
+
+def split(base: Architecture, arch: Architecture) -> tuple[Edit, ...]:
+    """The edits that lead from `base` to `arch` in this order; each of them leaves a valid architecture."""
+    return _Split(base, arch).edits()
+
+
+def without(base: Architecture, arch: Architecture, index: int) -> Architecture:
+    """`arch` without one of its edits against `base`; Unsupported, with the edit that needs it, if there is no such architecture."""
+    found = _Split(base, arch)
+    groups = found.groups()
+    if not 0 <= index < len(groups):
+        raise Unsupported(f"edit: give 0 to {len(groups) - 1:,}, one of the {len(groups):,} edits (not {index:,})")
+    rest = found.all - groups[index]
+    if (left := found.at(rest)) is not None:
+        return left
+    words = found.words(groups[index])
+    for group in reversed(groups):
+        if group != groups[index] and found.at(rest - group) is not None:
+            raise Unsupported(f"“{words}” is needed by “{found.words(group)}”; drop that first")
+    raise Unsupported(f"“{words}” is needed by several other edits together; drop those first")
+
+
+# ---- in which layers ----
+
+
+@dataclass(frozen=True)
+class _Where:
+    """Some of `depth` layers, as a rule that can also be read for another depth."""
+
+    layers: frozenset[int]
+    depth: int
+
+    def has(self, layer: int, depth: int) -> bool:
+        if depth == self.depth:
+            return layer in self.layers
+        if period := self.period:
+            return layer % period in self.layers
+        if self.begins:
+            return layer < len(self.layers)
+        if self.ends:
+            return layer >= min(self.layers)
+        return layer * self.depth // depth in self.layers  # at the same height
+
+    @property
+    def period(self) -> int:
+        """The number of layers after which the rule repeats; 0 if it does not."""
+        tried = (1, *range(2, min(self.depth // 2, 64) + 1))
+        return next((p for p in tried if all((n in self.layers) == (n % p in self.layers) for n in range(self.depth))), 0)
+
+    @property
+    def begins(self) -> bool:
+        return self.layers == frozenset(range(len(self.layers)))
+
+    @property
+    def ends(self) -> bool:
+        return self.layers == frozenset(range(self.depth - len(self.layers), self.depth))
+
+    def __str__(self) -> str:
+        """Empty for all layers, and for none: modules beside the layers."""
+        count, last = len(self.layers), self.depth - 1
+        if count in (0, self.depth):
+            return ""
+        if count == 1:
+            return f"layer {min(self.layers):,}"
+        if self.begins:
+            return f"first {count:,} layers"
+        if self.ends:
+            return f"layers {min(self.layers):,} to {last:,}"
+        if period := self.period:
+            each, start = sum(n < period for n in self.layers), min(self.layers)
+            begin = f", from layer {start:,}" if start != period - 1 else ""
+            return f"every {_nth(period)} layer{begin}" if each == 1 else f"{each:,} of every {period:,} layers"
+        first, last = min(self.layers), max(self.layers)
+        return f"layers {first:,} to {last:,}" if last - first == count - 1 else f"{count:,} of {self.depth:,} layers"
+
+
+def _nth(n: int) -> str:
+    return f"{n:,}{'th' if 10 <= n % 100 <= 20 else {1: 'st', 2: 'nd', 3: 'rd'}.get(n % 10, 'th')}"
+
+
+# ---- patches ----
+
+
+@dataclass(frozen=True, eq=False)
+class _Patch:
+    words: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Field(_Patch):
+    """A field of the model or of a part that both sides have."""
+
+    path: str
+    value: Any
+
+
+@dataclass(frozen=True, eq=False)
+class _Together(_Patch):
+    """Fields that are taken from the other side together, in their own form."""
+
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Repeat(_Patch):
+    """The number of repeats of a segment."""
+
+    segment: int
+    times: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Depth(_Patch):
+    """Another number of layers: the block of each, which at first is one of the old ones."""
+
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Swap(_Patch):
+    """A part in place of another in some layers, at these places of old blocks (step, number in it); and in the modules ahead."""
+
+    old: str
+    new: str
+    where: _Where
+    places: frozenset[tuple[Block, tuple[int, int]]]
+    ahead: bool
+
+    def here(self, block: Block, step: int, number: int) -> bool:
+        return (block, (step, number)) in self.places or all(block != known for known, _ in self.places)
+
+
+@dataclass(frozen=True, eq=False)
+class _Way(_Patch):
+    """Other fields of a step, by old block and step, in some layers."""
+
+    where: _Where
+    fields: Mapping[tuple[Block, int], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Steps(_Patch):
+    """Other steps in the blocks of some layers, by old block and -1: those that are gone, and those that follow one (-1: come first)."""
+
+    where: _Where
+    changes: Mapping[tuple[Block, int], tuple[tuple[int, ...], tuple[tuple[int, Step], ...]]]
+
+
+class _Split:
+    """The patches between two architectures, and what some of them lead to."""
+
+    def __init__(self, base: Architecture, arch: Architecture):
+        self.base, self.arch = base, arch
+        self.ours, self.theirs = base.model_dump(mode="json"), arch.model_dump(mode="json")
+        self.text = json.dumps(self.ours)  # to be read anew for every try
+        self.changes = diff(base, arch).changes
+        self.tried: dict[frozenset[int], Architecture | None] = {}
+        layers = list(self._layers())
+        self.patches: list[_Patch] = [*self._fields(), *layers, *self._parts(), *self._rest()]
+        layered = ("layers", "parts", "mtp", "precision")
+        words = f"layers {arch.pattern}" if base.pattern != arch.pattern else "other parts"
+        for fields in (list(self._fields()), []):
+            if len(self.patches) > 1 and self._made(self.patches) != arch:  # too tangled to be told one by one
+                self.patches = [*fields, _Together(words, (*layered, *METADATA) if fields else tuple(self.theirs))]
+        self.all = frozenset(range(len(self.patches)))
+
+    # ---- what differs ----
+
+    def _fields(self) -> Iterator[_Patch]:
+        """Fields of the model."""
+        for change in self.changes:
+            if change.path.split(".")[0] not in ("parts", "layers", "precision", "mtp"):
+                yield _Field(_of_field(change), change.path, change.after)
+
+    def _parts(self) -> Iterator[_Patch]:
+        """Fields of the parts that both have, and parts of another kind."""
+        for change in self.changes:
+            head, _, path = change.path.partition(".")
+            name, _, inner = path.partition(".")
+            if head == "parts" and name in self.base.parts and name in self.arch.parts:
+                yield _Field(_of_field(change) if inner else self._instead(name, name), change.path, change.after)
+
+    def _rest(self) -> Iterator[_Patch]:
+        """The modules ahead, the stored formats, and what describes the model."""
+        told = ("mtp.block", "mtp.further") if self._ahead else ()
+        for change in self.changes:
+            if change.path.split(".")[0] == "mtp" and change.path not in told:
+                whole = {self.base.mtp: "multi-token prediction", self.arch.mtp: "no multi-token prediction"}.get(None)
+                yield _Field(whole or str(change), change.path, change.after)
+        before, after = self.base.precision, self.arch.precision
+        changed = [path for path in after | before if before.get(path) != after.get(path) and not self._comes(path)]
+        if changed:
+            first = changed[0]
+            alone = f"{'weights' if first == 'default' else first} stored in {after.get(first) or after.get('default', 'bf16')}"
+            yield _Together(alone if len(changed) == 1 else f"stored formats of {_few(changed)}", ("precision",))
+        if described := [name for name in METADATA if self.ours[name] != self.theirs[name]]:
+            words = f"title {self.arch.title}" if "title" in described else f"description: {described[0].replace('_', ' ')}"
+            yield _Together(words, tuple(described))
+
+    def _comes(self, path: str) -> bool:
+        """Whether a stored format is of a part that only one side has: it comes and goes with its part."""
+        root = path.partition(".")[0]
+        return (root in self.base.parts) != (root in self.arch.parts)
+
+    def _layers(self) -> Iterator[_Patch]:
+        """Their number; parts in place of others; steps that work in another way; other steps."""
+        base, arch = self.base, self.arch
+        self._ahead = self._swapped_ahead()
+        if base.sequence == arch.sequence and base.layers != arch.layers:
+            yield _Together("layers written in another way", ("layers",))
+        depth, self.rows = self._depth()
+        yield from depth
+        between = lru_cache(maxsize=None)(self._between)
+        swaps: dict[Any, tuple[set[int], dict]] = {names: (set(), {}) for names in self._ahead}
+        ways: dict[Any, tuple[set[int], dict]] = {}
+        steps: dict[Any, tuple[set[int], dict]] = {}
+        for layer, (old, new) in enumerate(zip(self.rows, arch.sequence, strict=True)):
+            for found, (key, place, value) in between(old, new) if old != new else ():
+                layers, values = {"swap": swaps, "way": ways, "steps": steps}[found].setdefault(key, (set(), {}))
+                layers.add(layer)
+                values[old, place] = value
+        for (a, b), (layers, places) in swaps.items():
+            where = _Where(frozenset(layers), arch.depth)
+            yield _Swap(self._swapped(a, b, where), a, b, where, frozenset(places), (a, b) in self._ahead)
+        for layers, fields in ways.values():
+            where = _Where(frozenset(layers), arch.depth)
+            words = ", ".join(f"{field.replace('_', ' ')} {said(value)}" for field, value in next(iter(fields.values())).items())
+            yield _Way(f"{str(where) or 'all layers'}: {words}", where, fields)
+        for (gone, come), (layers, changes) in steps.items():
+            where = _Where(frozenset(layers), arch.depth)
+            yield _Steps(self._more(gone, come, where, changes.values()), where, changes)
+
+    def _depth(self) -> tuple[list[_Patch], Sequence[Block]]:
+        """The patches that change the number of layers, and the old block that each layer then has."""
+        base, arch = self.base, self.arch
+        old, new = base.sequence, arch.sequence
+        if len(old) == len(new):
+            return [], old
+        pairs = list(zip(base.layers, arch.layers, strict=False))
+        if len(base.layers) == len(arch.layers) and all(len(a.blocks) == len(b.blocks) for a, b in pairs):
+            found: list[_Patch] = []
+            for n, (a, b) in enumerate(pairs):
+                if a.repeat != b.repeat:
+                    of = f" of {_and(dict.fromkeys(p for step in a.blocks[-1] for p in step.parts))}" if len(pairs) > 1 else ""
+                    found.append(_Repeat(f"layers{of} {a.repeat * len(a.blocks):,} → {b.repeat * len(a.blocks):,}", n, b.repeat))
+            return found, [block for a, b in pairs for _ in range(b.repeat) for block in a.blocks]
+        shorter = min(len(old), len(new))
+        start = next((n for n in range(shorter) if old[n] != new[n]), shorter)
+        end = next((n for n in range(shorter - start) if old[-1 - n] != new[-1 - n]), shorter - start)
+        middle, wanted = old[start : len(old) - end], new[start : len(new) - end]
+        if middle and wanted:  # the same pattern in more layers or fewer; of several patterns, each in as large a share
+            times = range(len(wanted))
+            one = len(base.layers) == 1
+            wanted = tuple(middle[n % len(middle) if one else n * len(middle) // len(wanted)] for n in times)
+        rows = (*old[:start], *wanted, *old[len(old) - end :])
+        return [_Depth(f"layers {len(old):,} → {len(new):,}", rows)], rows
+
+    def _between(self, old: Block, new: Block) -> list[tuple[str, tuple[Any, int | tuple[int, int], Any]]]:
+        """What differs between two blocks: the sort of patch; its key, its place in the old block, and what is there then."""
+        mixes = {name: part.mixes for name, part in (*self.base.parts.items(), *self.arch.parts.items())}
+        a, b = ([tuple(mixes[name] for name in step.parts) for step in block] for block in (old, new))
+        same = SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks()
+        pairs = {match.a + n: match.b + n for match in same for n in range(match.size)}
+        found: list[tuple[str, tuple[Any, int | tuple[int, int], Any]]] = []
+        for i, j in pairs.items():
+            plain = _plain(old[i])
+            for slot, names in enumerate(zip(old[i].parts, new[j].parts, strict=True)):
+                if names[0] != names[1]:
+                    found.append(("swap", (names, (i, slot), True)))
+                    plain = renamed_in(plain, *names)
+            then, now = (_spelled(side) for side in (plain, _plain(new[j])))
+            fields = {key: now.get(key) for key in then | now if key != "parts" and then.get(key) != now.get(key)}
+            if fields:
+                found.append(("way", (json.dumps(fields, sort_keys=True), i, fields)))
+        gone = tuple(i for i in range(len(old)) if i not in pairs)
+        after = {j: i for i, j in pairs.items()}
+        come = tuple((max((after[k] for k in range(j) if k in after), default=-1), new[j]) for j in range(len(new)) if j not in after)
+        if gone or come:
+            left, added = sorted(p for i in gone for p in old[i].parts), sorted(p for _, step in come for p in step.parts)
+            found.append(("steps", ((tuple(left), tuple(added)), -1, (gone, come))))
+        return found
+
+    def _swapped_ahead(self) -> frozenset[tuple[str, str]]:
+        """The parts that stand in place of others in the modules ahead, if nothing else differs in their blocks."""
+        a, b = self.base.mtp, self.arch.mtp
+        if not a or not b or len(a.each) != len(b.each) or bool(a.further) != bool(b.further):
+            return frozenset()
+        names = [[name for block in side.each for step in block for name in step.parts] for side in (a, b)]
+        swaps = dict(zip(*names, strict=False)) if len(names[0]) == len(names[1]) else {}
+        swapped = [[_plain(step, swaps) for step in block] for block in a.each]
+        same = swapped == [[_plain(step) for step in block] for block in b.each]
+        return frozenset((old, new) for old, new in swaps.items() if old != new) if same else frozenset()
+
+    # ---- in words ----
+
+    def _swapped(self, old: str, new: str, where: _Where) -> str:
+        """A part in place of another in some layers."""
+        places = f"{where}: " if str(where) else ""
+        if not where.layers:
+            return f"multi-token prediction with {new} in place of {old}"
+        if new in self.base.parts:
+            return f"{places}{new} in place of {old}"
+        a, b = self.base.parts[old] if old in self.base.parts else self.arch.parts[old], self.arch.parts[new]
+        if a.kind != b.kind:
+            return f"{places}{b.brief}" if places else self._instead(old, new)
+        changes = [_of_field(change) for change in differences(a, b)]
+        if not changes:
+            return f"{places * (old in self.arch.parts)}{old} renamed {new}"
+        return f"{places or f'{new}: '}{_few(changes)}"
+
+    def _instead(self, old: str, new: str) -> str:
+        brief = self.arch.parts[new].brief
+        return f"{brief}{',' * (',' in brief)} in place of {self.base.parts[old].brief.partition(',')[0]}"
+
+    def _more(self, gone: Sequence[str], come: Sequence[str], where: _Where, changes: Iterable[Any]) -> str:
+        """Other steps in a block."""
+        places = f"{where}: " if str(where) else ""
+        if gone == come:
+            beside = any(len(step.parts) > 1 for _, steps in changes for _, step in steps)
+            return f"{places}{_and(come)} {'in parallel' if beside else 'one after the other'}"
+        old, new = Counter(gone), Counter(come)
+        briefs = {name: part.brief.partition(",")[0] for name, part in (*self.base.parts.items(), *self.arch.parts.items())}
+        added, left = (_and(briefs[name] for name in found.elements()) for found in (new - old, old - new))
+        if added and left:
+            return f"{places}{added} in place of {left}"
+        return f"{places}{added} added" if added else f"{places}{left} removed"
+
+    # ---- some of them ----
+
+    def at(self, chosen: frozenset[int]) -> Architecture | None:
+        """The architecture with these patches; None if it is not valid, or if too many were tried."""
+        if not chosen or chosen == self.all:
+            return self.arch if chosen else self.base
+        if chosen not in self.tried:
+            patches = [self.patches[n] for n in sorted(chosen)]
+            self.tried[chosen] = self._made(patches) if len(self.tried) < MOST_TRIES else None
+        return self.tried[chosen]
+
+    def _made(self, patches: Sequence[_Patch]) -> Architecture | None:
+        return _valid(json.dumps(self._tree(patches)))
+
+    def _tree(self, patches: Sequence[_Patch]) -> dict[str, Any]:
+        tree = json.loads(self.text)
+        for patch in patches:
+            if isinstance(patch, _Field):
+                _put(tree, patch.path.split("."), patch.value)
+            elif isinstance(patch, _Together):
+                tree |= {name: self.theirs[name] for name in patch.fields}
+        if any(isinstance(patch, _Together) and "parts" in patch.fields for patch in patches):
+            return tree
+        swaps = {patch.old: patch.new for patch in patches if isinstance(patch, _Swap) and patch.ahead}
+        if swaps and tree["mtp"]:
+            blocks = [[_plain(step, swaps) for step in block] for block in self.base.mtp.each]  # type: ignore[union-attr]
+            tree["mtp"] |= {"block": blocks[0], "further": blocks[1:] if tree["mtp"]["further"] else []}
+        moves = [patch for patch in patches if isinstance(patch, _Repeat | _Depth | _Swap | _Way | _Steps)]
+        if moves:
+            rows, most = self._rows(moves), sum(isinstance(patch, _Repeat | _Depth | _Swap | _Way | _Steps) for patch in self.patches)
+            written = lru_cache(maxsize=None)(_written)
+            local = [patch for patch in moves if isinstance(patch, _Swap | _Way | _Steps)]
+            blocks = [written(row, tuple(p for p in local if p.where.has(layer, len(rows)))) for layer, row in enumerate(rows)]
+            tree["layers"] = self.theirs["layers"] if len(moves) == most else folded(blocks)
+        ahead = tree["mtp"] or {"block": (), "further": ()}
+        named = [block for segment in tree["layers"] for block in segment["blocks"]] + [ahead["block"], *ahead["further"]]
+        used = {name for block in named for step in block for name in _names(step)}
+        gone, come = tree["parts"].keys() - used, used - tree["parts"].keys()
+        tree["parts"] = {k: v for k, v in tree["parts"].items() if k in used} | {k: self.theirs["parts"].get(k) for k in come}
+        tree["precision"] = {path: fmt for path, fmt in tree["precision"].items() if path.partition(".")[0] not in gone}
+        tree["precision"] |= {path: fmt for path, fmt in self.theirs["precision"].items() if path.partition(".")[0] in come}
+        return tree
+
+    def _rows(self, patches: Sequence[_Patch]) -> Sequence[Block]:
+        """The old block of each layer, in the number of layers that these patches give."""
+        if any(isinstance(patch, _Depth) for patch in patches):
+            return self.rows
+        times = {patch.segment: patch.times for patch in patches if isinstance(patch, _Repeat)}
+        segments = enumerate(self.base.layers)
+        return [block for n, segment in segments for _ in range(times.get(n, segment.repeat)) for block in segment.blocks]
+
+    # ---- in order ----
+
+    def groups(self) -> list[frozenset[int]]:
+        """The patches of each edit, in order."""
+        found: list[frozenset[int]] = []
+        done: frozenset[int] = frozenset()
+        left = sorted(self.all)
+        while left:
+            one = next((n for n in left if self.at(done | {n}) is not None), None) if len(found) < MOST_EDITS - 1 else None
+            group = frozenset({one}) if one is not None else self._needed(done, left, len(found) >= MOST_EDITS - 1)
+            found.append(group)
+            done |= group
+            left = [n for n in left if n not in group]
+        return found
+
+    def _needed(self, done: frozenset[int], left: Sequence[int], whole: bool) -> frozenset[int]:
+        """The first of these patches, with as few others as make it valid; or all of them."""
+        group = frozenset(left)
+        for n in () if whole else reversed(left[1:]):
+            if self.at(done | group - {n}) is not None:
+                group -= {n}
+        return group
+
+    def words(self, group: Iterable[int]) -> str:
+        """An edit in words; of many fields the first ones."""
+        words = [self.patches[n].words for n in sorted(group)]
+        root = words[0].partition(" ")[0].rpartition(".")[0]  # attention.heads 32 → 30, kv_heads 8 → 5
+        said = [words[0], *(one.removeprefix(f"{root}.") if root else one for one in words[1:3])]
+        text = _few([*said, *words[3:]])
+        return text if len(text) <= MOST_WORDS else f"{text[: MOST_WORDS - 1].rstrip()}…"
+
+    def edits(self) -> tuple[Edit, ...]:
+        found, done, before = [], frozenset[int](), self.base
+        for group in self.groups():
+            done |= group
+            after = self.at(done)
+            assert after is not None  # it was valid when the group was found
+            found.append(Edit(self.words(group), before, after))
+            before = after
+        return tuple(found)
+
+
+@lru_cache(maxsize=64)
+def _valid(text: str) -> Architecture | None:
+    """The architecture of a tree as JSON; kept, since the next edit leaves most of the earlier ones as they are."""
+    try:
+        return parse(json.loads(text))
+    except Unsupported:
+        return None
+
+
+def _put(tree: Any, path: Sequence[str], value: Any) -> None:
+    *parents, last = path
+    for key in parents:
+        tree = tree[key]
+    tree[last] = value
+
+
+def _plain(step: Step, swaps: Mapping[str, str] = MappingProxyType({})) -> Any:
+    """A step as the spec writes it, with other names."""
+    plain = step.model_dump(mode="json", exclude_defaults=True)
+    for name in step.parts if swaps else ():
+        plain = renamed_in(plain, name, swaps.get(name, name))
+    return plain
+
+
+def _written(block: Block, patches: tuple[Any, ...]) -> list[Any]:
+    """A block as the spec writes it, after these patches."""
+    steps: list[list[Any]] = []
+    for n, step in enumerate(block):
+        plain = _plain(step)
+        for patch in patches:
+            if isinstance(patch, _Swap) and any(name == patch.old and patch.here(block, n, i) for i, name in enumerate(step.parts)):
+                plain = renamed_in(plain, patch.old, patch.new)
+        for fields in (patch.fields[block, n] for patch in patches if isinstance(patch, _Way) and (block, n) in patch.fields):
+            plain = {key: value for key, value in {**_spelled(plain), **fields}.items() if value is not None}
+        steps.append([plain])
+    first: list[Any] = []
+    for gone, come in (patch.changes[block, -1] for patch in patches if isinstance(patch, _Steps) and (block, -1) in patch.changes):
+        for n in gone:
+            steps[n] = steps[n][1:]
+        for n, step in come:
+            (first if n < 0 else steps[n]).append(_plain(step))
+    return [*first, *(step for found in steps for step in found)]
+
+
+def _spelled(step: Any) -> dict[str, Any]:
+    """A step with the names of its fields."""
+    return step if isinstance(step, dict) else {"parts": _names(step)}
+
+
+def _names(step: Any) -> list[str]:
+    return [step] if isinstance(step, str) else step if isinstance(step, list) else step["parts"]
+
+
+def _of_field(change: Change) -> str:
+    """A field's edit in words."""
+    before, after = change.before, change.after
+    name = change.path.removeprefix("parts.")
+    if change.path == "context":
+        return f"context {tokens(before)} → {tokens(after)}"
+    if isinstance(after, bool) and isinstance(before, bool):
+        return f"{name.replace('_', ' ') if '.' not in name else name} {said(after)}"
+    if before is None and isinstance(after, dict) or after is None and isinstance(before, dict):
+        return f"{name} {said(after).strip('()') if after else 'off'}"
+    return str(change)
+
+
+def _few(words: Sequence[str]) -> str:
+    """The first three."""
+    return ", ".join(words[:3]) + (f" and {len(words) - 3} more" if len(words) > 3 else "")
+
+
+def _and(names: Iterable[str]) -> str:
+    *others, last = [*names] or [""]
+    return f"{', '.join(others)} and {last}" if others else last

@@ -1,0 +1,119 @@
+"""The difference of two architectures as single edits: from one to the other in order, and without any one of them."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import architectures
+
+import core
+from core import edits
+from core.library import preset
+from core.spec import Unsupported, edited, parse
+from core.split import MOST_EDITS, MOST_TRIES, MOST_WORDS, _Split, split, without
+
+ANY = architectures | st.sampled_from(core.presets()).map(preset)
+
+
+@settings(max_examples=settings().max_examples // 4 + 1)
+@given(ANY, ANY, st.randoms(use_true_random=False))
+def test_all_in_order_lead_there_and_dropped_in_any_order_back(base, arch, dice):
+    found = _Split(base, arch)
+    steps = found.edits()
+    ends = [base, *(step.after for step in steps)]
+    assert ends[-1] == arch and [step.before for step in steps] == ends[:-1]
+    assert all(step.words and len(step.words) <= MOST_WORDS and step.before != step.after for step in steps)
+    assert all(parse(end.model_dump(mode="json")) == end for end in ends[1:-1]), "each is valid"
+    assert len(steps) <= MOST_EDITS and len(found.tried) <= MOST_TRIES
+    for _ in range(8):
+        if arch == base:
+            return
+        index = dice.randrange(len(split(base, arch)))
+        try:
+            left = without(base, arch, index)
+        except Unsupported as error:
+            assert "is needed by" in str(error)
+            return
+        assert left != arch
+        arch = left
+
+
+def test_nothing_differs():
+    assert split(preset("gpt2"), preset("gpt2")) == ()
+    with pytest.raises(Unsupported, match="edit: "):
+        without(preset("gpt2"), preset("gpt2"), 0)
+
+
+def hybrid() -> core.Architecture:
+    """Llama 3 8B with a longer context, a delta net in three of four layers, experts after the first four, and 36 layers."""
+    arch = edited(preset("llama-3-8b"), "context", 32_768)
+    tree = arch.model_dump(mode="json", exclude_defaults=True)
+    moe = {"kind": "experts", "count": 64, "top_k": 6, "d_ff": 1792}
+    delta = preset("qwen3-next-80b-a3b").parts["delta"].model_dump(mode="json")
+    mixers = ["attention" if layer % 4 == 3 else "delta" for layer in range(36)]
+    blocks = [[mixer, "dense" if layer < 4 else "moe"] for layer, mixer in enumerate(mixers)]
+    return parse(tree | {"parts": tree["parts"] | {"moe": moe, "delta": delta}, "layers": edits.folded(blocks)})
+
+
+def test_each_edit_has_the_words_of_a_person():
+    arch = edited(hybrid(), "parts.attention.heads", 30, {"parts.attention.kv_heads": 5})
+    words = [step.words for step in split(preset("llama-3-8b"), arch)]
+    assert words == [
+        "context 8K → 32K",
+        "layers 32 → 36",
+        "3 of every 4 layers: gated delta net",
+        "layers 4 to 35: 64 experts, 6 per token",
+        "attention.heads 32 → 30, kv_heads 8 → 5",
+    ]
+
+
+def test_one_is_dropped_and_the_others_stay():
+    base, arch = preset("llama-3-8b"), hybrid()
+    for index, step in enumerate(split(base, arch)):
+        rest = [one.words for one in split(base, without(base, arch, index))]
+        assert step.words not in rest and len(rest) == 3
+    fewer = without(base, arch, 1)
+    assert [n for n, block in enumerate(fewer.sequence) if "attention" in edits.parts_of(block)] == [*range(3, 32, 4)], "the rhythm stays"
+    assert "delta" not in without(base, arch, 2).parts
+
+
+V3 = preset("deepseek-v3")
+EIGHT = {"kind": "experts", "count": 8, "top_k": 2, "d_ff": 64}
+LAST = {"repeat": 1, "blocks": [["attention", "dense"]]}
+
+
+@pytest.mark.parametrize(
+    ("arch", "words"),
+    [
+        (edits.first(V3, 1, "dense"), "layers 1 to 2: moe in place of dense"),
+        (edits.repeated(V3, edits.Place(1), 20), "layers of attention and moe 58 → 20"),
+        (edits.renamed(V3, "moe", "sparse"), "moe renamed sparse"),
+        (edits.removed(V3, 30), "layers of attention and moe 58 → 57"),
+        (edited(V3, "mtp", None), "no multi-token prediction"),
+        (edited(V3, "precision.moe", "bf16"), "moe stored in bf16"),
+        (edited(V3, "tied_embeddings", True), "tied embeddings on"),
+        (edited(V3, "parts.moe.shared", None), "moe.shared off"),
+        (edited(V3, "parts.moe.router.bias", True), "moe.router.bias on"),
+        (edited(V3, "title", "Mine"), "title Mine"),
+        (edited(V3, "parts.dense", EIGHT), "8 experts, 2 per token, in place of feed-forward"),
+        (edits.variant(V3, "moe", "few", {"top_k": 4}, range(4, 61, 2)), "29 of 61 layers: top_k 8 → 4"),
+        (edited(V3, "layers.1.blocks.0", [["attention", "moe"]]), "layers 3 to 60: attention and moe in parallel"),
+        (edited(V3, "layers.1.blocks.0", ["attention", "moe", "dense"]), "layers 3 to 60: feed-forward added"),
+        (edited(V3, "layers.1.blocks.0", ["attention", {"parts": ["moe"], "scale": 0.5}]), "layers 3 to 60: scale 0.5"),
+        (edited(V3, "layers", [*V3.model_dump(mode="json")["layers"], LAST]), "layers 61 → 62"),
+    ],
+)  # fmt: skip
+def test_one_edit_is_one_edit(arch, words):
+    assert [step.words for step in split(V3, arch)] == [words]
+    assert without(V3, arch, 0) == V3
+
+
+def test_what_another_edit_needs_stays():
+    gemma = preset("gemma-3n-e2b")
+    arch = edits.renamed(gemma, "local", "near")
+    steps = split(gemma, arch)
+    assert len(steps) == 1, "its readers follow it"
+    two = edited(edited(preset("llama-3-8b"), "parts.attention.heads", 64), "parts.attention.kv_heads", 64)
+    assert [step.words for step in split(preset("llama-3-8b"), two)] == ["attention.heads 32 → 64", "attention.kv_heads 8 → 64"]
+    with pytest.raises(Unsupported, match=r"“attention\.heads 32 → 64” is needed by “attention\.kv_heads 8 → 64”; drop that first"):
+        without(preset("llama-3-8b"), two, 0)
+    assert without(preset("llama-3-8b"), two, 1).parts["attention"].kv_heads == 8
