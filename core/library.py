@@ -14,7 +14,7 @@ import yaml
 from . import hub
 from .hf import from_hf
 from .hf.reading.quantised import BESIDE, says_none
-from .reading import MARK, kind_of, read_file, read_value, read_yaml
+from .reading import MARK, is_gguf, kind_of, read_file, read_value, read_yaml
 from .share import PREFIX, decode
 from .spec import Architecture, Unsupported, parse
 
@@ -74,9 +74,9 @@ def _plain(words: str) -> str:
 
 
 def load(name: str | Path) -> Architecture:
-    """The Architecture of a preset's name, a share token or a link that has either, a YAML, JSON or config.json file's path
-    or its folder's, or a model on the Hugging Face Hub, `hf:organisation/model` or its page's address, of which only the
-    config.json is fetched.
+    """The Architecture of a preset's name, a share token or a link that has either, the path of a YAML, JSON, config.json or GGUF
+    file or of the folder of a config.json, or a model on the Hugging Face Hub, `hf:organisation/model` or its page's address, of
+    which only the config.json is fetched.
 
     Raises Unsupported, and nothing else, for what cannot be read or represented.
     """
@@ -95,6 +95,10 @@ def load(name: str | Path) -> Architecture:
     beside = os.path.join(os.path.dirname(name), BESIDE)
     if os.path.basename(name) == "config.json" and os.path.exists(beside):
         return from_hf(read_config(name))
+    if is_gguf(name):
+        from .hf.gguf import from_gguf  # slow to load
+
+        return from_gguf(name)
     return parse_text(read_file(name))
 
 

@@ -8,6 +8,8 @@ from typing import Literal, get_args
 FormatName = Literal[
     "fp32", "bf16", "fp16", "fp8", "fp8_block", "fp8_ue8m0", "fp8_row", "int8", "int8_g128", "q8_0", "int4", "int4_g64", "int4_g128",
     "uint4_g32", "uint4_g64", "uint4_g128", "mxfp4", "nvfp4", "nf4", "nf4_fp32", "ternary", "int64",
+    "q4_1", "q5_0", "q5_1", "q2_K", "q3_K", "q4_K", "q5_K", "q6_K", "iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "iq3_s",
+    "iq4_xs", "tq1_0", "tq2_0",
 ]  # fmt: skip
 
 
@@ -19,6 +21,7 @@ class Format:
     block: tuple[int, ...] = ()
     scale_bits: int = 0
     source: str = ""
+    offered: bool = True  # for a whole model; others are formats of single matrices in files
 
     @property
     def matrices_only(self) -> bool:
@@ -62,8 +65,19 @@ FORMATS: dict[str, Format] = {
     "ternary": Format(2, source="BitNet b1.58, arXiv:2504.12285: -1, 0 and 1, four to a byte; one scale a matrix, not counted"),
     "nf4": Format(4, (64,), 8, "QLoRA, arXiv:2305.14314: blocks of 64 with a scale that is quantised itself"),
     "nf4_fp32": Format(4, (64,), 32, "bitsandbytes without double quantisation: blocks of 64 with a 32-bit scale"),
-}
+    "q4_1": Format(4, (32,), 32, "llama.cpp: blocks of 32 with a 16-bit scale and a 16-bit minimum", False),
+    "q5_0": Format(5, (32,), 16, "llama.cpp: blocks of 32 with a 16-bit scale", False),
+    "q5_1": Format(5, (32,), 32, "llama.cpp: blocks of 32 with a 16-bit scale and a 16-bit minimum", False),
+} | {
+    name: Format(bits, (256,), beside, f"llama.cpp: blocks of 256 with {beside} bits of scales and the rest", False)
+    for name, bits, beside in (
+        ("q2_K", 2, 160), ("q3_K", 3, 112), ("q4_K", 4, 128), ("q5_K", 5, 128), ("q6_K", 6, 144), ("iq1_s", 1, 144), ("iq1_m", 1, 192),
+        ("iq2_xxs", 2, 16), ("iq2_xs", 2, 80), ("iq2_s", 2, 144), ("iq3_xxs", 3, 16), ("iq3_s", 3, 112), ("iq4_xs", 4, 64),
+        ("tq1_0", 1, 176), ("tq2_0", 2, 16),
+    )
+}  # fmt: skip
 assert set(FORMATS) == set(get_args(FormatName))
+OFFERED = [name for name, fmt in FORMATS.items() if fmt.offered]
 CACHE_FORMATS = [
-    name for name, fmt in FORMATS.items() if len(fmt.block) < 2 and fmt.bits <= 32
+    name for name in OFFERED if len(FORMATS[name].block) < 2 and FORMATS[name].bits <= 32
 ]  # a token's values have no second dimension

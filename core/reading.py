@@ -97,6 +97,17 @@ def read_file(name: str) -> str:
         raise Unsupported(f"{said}: is not UTF-8 (line {line}); save it as UTF-8") from None
 
 
+def is_gguf(name: str) -> bool:
+    """Whether a regular file begins as a GGUF file does."""
+    try:
+        if not os.path.isfile(name):
+            return False
+        with open(name, "rb") as opened:
+            return opened.read(4) == b"GGUF"
+    except OSError:
+        return False
+
+
 def what_begins(data: bytes) -> str | None:
     """The kind of a file with these first bytes, if it is one that people mistake for a config or for safetensors."""
     if data[4:8] == b"\0\0\0\0" and data[8:10] in (b'{"', b"{}"):

@@ -5,21 +5,18 @@ and its stored type are compared with ours. Differences are listed tensor by ten
 """
 
 import math
-import mmap
 import os
-import re
-import struct
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from .hf import ahead, family_for, from_hf
 from .hf.weights import mtp
 from .hf.weights.checkpoint import Checkpoint, Sources
+from .hf.weights.tensors import in_part
 from .hub import config, headers, is_name
 from .library import load
 from .model import build, build_mtp
@@ -95,6 +92,7 @@ class Verification:
     expected_bytes: int | None  # None if the architecture is `unsized`
     apart: dict[str, int]  # bytes outside the compared model: multi-token prediction, vision
     differences: tuple[str, ...]
+    against: str = "config.json"  # what the tensors were compared with; a GGUF file's own header says it too
 
     @property
     def exact(self) -> bool:
@@ -105,9 +103,9 @@ class Verification:
         if self.exact and self.architecture.unsized:
             return f"all {self.tensors:,} tensors exist, with the right shapes if these are known; stored types are not compared"
         if self.exact:
-            return f"all {self.tensors:,} tensors match the config.json: names, shapes and stored types"
+            return f"all {self.tensors:,} tensors match the {self.against}: names, shapes and stored types"
         many = len(self.differences)
-        return f"{many:,} {'things differ' if many > 1 else 'thing differs'} from the config.json"
+        return f"{many:,} {'things differ' if many > 1 else 'thing differs'} from the {self.against}"
 
     def to_dict(self) -> dict:
         names = ("source", "tensors", "parameters", "expected_parameters", "bytes", "expected_bytes", "apart", "exact")
@@ -117,8 +115,8 @@ class Verification:
 def verify(source: str | Path, arch: Architecture | None = None) -> Verification:
     """Compare a checkpoint's headers with the model that its config.json builds.
 
-    `source` is `hf:organisation/model`, a folder of safetensors files with its config.json, or one .safetensors or .gguf
-    file; `arch` replaces the config.json if there is none beside it. Raises Unsupported for input that cannot be read.
+    `source` is `hf:organisation/model`, a folder of safetensors files with its config.json, a .safetensors file, or a .gguf file,
+    whose header describes its model; `arch` is what to compare with instead. Raises Unsupported for input that cannot be read.
     """
     source = str(source)
     if is_name(source):
@@ -126,13 +124,13 @@ def verify(source: str | Path, arch: Architecture | None = None) -> Verification
     path = Path(source)
     if not os.path.exists(source):
         raise Unsupported(f"{source[:200]}: is not a folder, a file or hf:organisation/model; give one of them")
+    if path.suffix == ".gguf":
+        return compare_gguf(source, arch)
     folder = path if path.is_dir() else path.parent
     if arch is None:
         if not (folder / "config.json").exists():
             raise Unsupported(f"{source[:200]}: has no config.json beside it; give its architecture")
         arch = load(folder / "config.json")
-    if path.suffix == ".gguf":
-        return compare_gguf(source, arch)
     return compare(source, arch, Checkpoint(path).headers())
 
 
@@ -188,11 +186,9 @@ def _foretold(arch: Architecture, family, found: Mapping[str, Stored], names: Ma
 
 
 def _compared(
-    arch: Architecture, model: torch.nn.Module, sources: Sources, mine: Mapping[str, Stored], names: Mapping[str, str],
-    gguf: bool = False,
-) -> tuple[list[str], set[str]]:  # fmt: skip
-    """The differences, and the tensors that were compared. `names` maps plain names to the checkpoint's. A GGUF file has its own
-    types, and drops dimensions of size one."""
+    arch: Architecture, model: torch.nn.Module, sources: Sources, mine: Mapping[str, Stored], names: Mapping[str, str]
+) -> tuple[list[str], set[str]]:
+    """The differences, and the tensors that were compared. `names` maps plain names to the checkpoint's."""
     own = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers())
     differences: list[str] = []
     used: set[str] = set()
@@ -211,15 +207,15 @@ def _compared(
         try:
             with torch.device("meta"):
                 made = way.made(*(torch.empty(part.shape, dtype=_like(part.dtype)) for part in parts))
-            if not _alike(tuple(made.shape), wanted, any(part.flat for part in parts), gguf):
+            if not _alike(tuple(made.shape), wanted, any(part.flat for part in parts)):
                 differences.append(
                     f"{names[way.names[0]]}: has shape {parts[0].shape}, which gives {tuple(made.shape)}; the config.json says {wanted}"
                 )
         except Unsupported as error:
             differences.append(f"{names[way.names[0]]}: {error}; the config.json says {wanted}")
-        fmt = arch.format(_in_part(arch, path), wanted)
+        fmt = arch.format(in_part(arch, path), wanted)
         for name, part in zip(way.names, parts, strict=True):
-            if name in used or gguf or arch.unsized:
+            if name in used or arch.unsized:
                 continue
             if part.dtype not in STORED.get(fmt, PACKED):
                 other_types[part.dtype, fmt].append(names[name])
@@ -241,10 +237,8 @@ def _compared(
     return differences, used
 
 
-def _alike(made: tuple[int, ...], wanted: tuple[int, ...], flat: bool, gguf: bool) -> bool:
-    if flat:
-        return math.prod(made) == math.prod(wanted)
-    return made == wanted or gguf and [n for n in made if n > 1] == [n for n in wanted if n > 1]
+def _alike(made: tuple[int, ...], wanted: tuple[int, ...], flat: bool) -> bool:
+    return math.prod(made) == math.prod(wanted) if flat else made == wanted
 
 
 def _unscaled(name: str, one: Stored, fmt: str) -> bool:
@@ -302,10 +296,10 @@ def _belongs(ending: str, dtype: str, shape: tuple[int, ...], matrix: tuple[int,
 
 def _against(
     source: str, arch: Architecture, family, mine: Mapping[str, Stored], names: Mapping[str, str], apart: Mapping[str, int],
-    gguf: bool = False, more: Sequence[str] = (),
+    more: Sequence[str] = (),
 ) -> Verification:  # fmt: skip
     model = build(arch)
-    differences, used = _compared(arch, model, family.sources(arch), mine, names, gguf)
+    differences, used = _compared(arch, model, family.sources(arch), mine, names)
     parameters = sum(p.numel() for p in model.parameters())
     buffers = sum(b.numel() for b in model.buffers())
     held = sum(math.prod(mine[n].shape) * (2 if n.endswith("_blocks") else 1) for n in used if not n.endswith("_scales"))
@@ -320,22 +314,8 @@ def _against(
 
 def _bytes(arch: Architecture, own: Mapping[str, torch.Tensor]) -> int:
     """Bytes of these tensors in their stored formats."""
-    shapes = ((_in_part(arch, path), tuple(tensor.shape)) for path, tensor in own.items())
+    shapes = ((in_part(arch, path), tuple(tensor.shape)) for path, tensor in own.items())
     return sum(FORMATS[arch.format(path, shape)].bytes(shape) for path, shape in shapes)
-
-
-def _in_part(arch: Architecture, path: str) -> str:
-    """The path of a parameter in `precision`: layers.3.moe.router.weight -> moe.router.weight."""
-    if path.endswith(".join.weight"):
-        return "mtp.join.weight"
-    inner = re.sub(r"^(layers\.\d+|\d+(\.block)?)\.", "", path)
-    name = inner.split(".")[0]
-    if (inner == path and name != "merge") or name in arch.parts:
-        return inner
-    plain = re.sub(r"_\d+$", "", name)
-    if name == "merge" or name.endswith(("_read", "_add")):
-        return f"streams.{inner}"
-    return inner.replace(name, plain, 1) if plain in arch.parts else f"norm.{inner}"
 
 
 # ---- the tensors of a file ----
@@ -457,155 +437,42 @@ def _like(dtype: str) -> torch.dtype:
 
 # ---- GGUF ----
 
-_TEXT, _LIST = 8, 9  # type codes of a value
-_WIDTHS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # bytes of the other types
-MOST_TENSORS, MOST_KEYS = 50_000, 5_000  # in a header: published ones have about 20,000 and 1,000
-MOST_TEXTS = 1_500_000  # in all its lists: vocabularies and merges have about 300,000 each
+
+def compare_gguf(source: str, arch: Architecture | None = None) -> Verification:
+    """Compare a GGUF file's tensors with the architecture that its header describes, or with another one, by llama.cpp's names."""
+    from .hf.gguf import File, opened, read
+
+    header = read(source)
+    _language(source, header.arch)
+    file = opened(header) if arch is None else File(header, arch)
+    given, arch = arch, file.stored() if arch is None else arch
+    parameters = sum(parameter.numel() for parameter in file.model.parameters())
+    buffers = sum(buffer.numel() for buffer in file.model.buffers())
+    held = sum(math.prod(file.header.tensors[name].shape) for name in file.used)
+    return Verification(
+        source, arch, len(file.used), held - buffers, parameters, file.bytes, None if arch.unsized else _bytes(arch, file.parameters),
+        file.apart, (*file.differences, *(_other_kind(file.header.arch, given) if given else ())), "config.json" if given else "header",
+    )  # fmt: skip
 
 
-def compare_gguf(source: str, arch: Architecture) -> Verification:
-    """Compare a GGUF file's tensors with the architecture's, by llama.cpp's names; stored types are not compared."""
-    import gguf
+def _language(source: str, said: str) -> None:
+    from gguf import MODEL_ARCH_NAMES
 
-    try:
-        said, tensors = _gguf(source)
-    except (OSError, ValueError, struct.error) as error:
-        words = {struct.error: "it is cut short", UnicodeDecodeError: "a name in it is not text"}
-        raise Unsupported(f"{source}: cannot be read as GGUF ({words.get(type(error), str(error)[:200])})") from None
     if said in ("clip", "mmproj"):
         raise Unsupported(f"{source}: is the vision or audio encoder of a language model (mmproj); give the language model's GGUF file")
-    kind = next((kind for kind, name in gguf.MODEL_ARCH_NAMES.items() if name == said), None)
-    if kind is None:
+    if said not in MODEL_ARCH_NAMES.values():
         raise Unsupported(f"{source}: is of {said[:40]!r}, which is not an architecture that llama.cpp names")
-    more = _other_kind(said, arch, gguf.MODEL_ARCH_NAMES.values())
-    family, _ = family_for(arch, {})
-    known = gguf.get_tensor_name_map(kind, arch.depth)
-    mine, names = {}, {}
-    for plain in {name for _, ways in family.sources(arch) for way in ways for name in way.names}:
-        theirs, expert = _in_gguf(plain, known)
-        if theirs in tensors:
-            one = tensors[theirs]
-            share = one.shape[0] if expert else 1
-            mine[plain] = Stored(one.dtype, one.shape[1:] if expert else one.shape, one.bytes // share)
-            names[plain] = theirs
-    left = sum(t.bytes for name, t in tensors.items() if name not in names.values() and name.startswith("rope_"))
-    for name in tensors.keys() - set(names.values()):
-        if not name.startswith("rope_"):
-            mine[name], names[name] = tensors[name], name
-    return _against(source, arch, family, mine, names, {"other": left} if left else {}, gguf=True, more=more)
 
 
-def _other_kind(said: str, arch: Architecture, known: Collection[str]) -> list[str]:
+def _other_kind(said: str, arch: Architecture) -> list[str]:
     """A difference if llama.cpp has a name for the config.json's model_type, and the file has another name."""
+    from gguf import MODEL_ARCH_NAMES
+
     plain, own = said.translate(_DASHES), (arch.model_type or "").translate(_DASHES)
-    if own not in {name.translate(_DASHES) for name in known} or plain.startswith(own) or own.startswith(plain):
+    known = {name.translate(_DASHES) for name in MODEL_ARCH_NAMES.values()}
+    if own not in known or plain.startswith(own) or own.startswith(plain):
         return []
     return [f"general.architecture: is {said!r}, but the config.json says {arch.model_type}"]
 
 
 _DASHES = str.maketrans("", "", "-_")
-
-
-def _gguf(source: str) -> tuple[str, dict[str, Stored]]:
-    """The architecture in a GGUF file, and its tensors (github.com/ggml-org/ggml, docs/gguf.md). The header is read in
-    place, and no memory is allocated for the sizes it claims. ValueError or struct.error for an invalid one."""
-    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
-
-    if not Path(source).is_file():
-        raise ValueError("it is not a readable file")
-    with open(source, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
-        at, texts = 0, 0
-
-        def take(form: str) -> Any:
-            nonlocal at
-            (value,) = struct.unpack_from(f"<{form}", view, at)
-            at += struct.calcsize(f"<{form}")
-            return value
-
-        def skip(length: int) -> int:
-            nonlocal at
-            at += length
-            if at > len(view):
-                raise ValueError("it is shorter than its header says")
-            return at
-
-        def text(most: int) -> str:
-            length = take("Q")
-            if length > most:
-                raise ValueError(f"a name of {length:,} bytes")
-            return view[at : skip(length)].decode()
-
-        def counted(count: int, most: int, what: str) -> range:
-            if count > most:
-                raise ValueError(f"its header says {count:,} {what}; at most {most:,} are read")
-            return range(count)
-
-        def pass_over(kind: int, depth: int = 0) -> None:
-            nonlocal texts
-            if kind in _WIDTHS:
-                skip(_WIDTHS[kind])
-            elif kind == _TEXT:
-                skip(take("Q"))
-            elif kind == _LIST and depth < 4:
-                inner, count = take("I"), take("Q")
-                if inner in _WIDTHS:
-                    skip(_WIDTHS[inner] * count)
-                else:
-                    texts += count
-                    counted(texts, MOST_TEXTS, "texts in its lists")
-                    for _ in range(count):
-                        pass_over(inner, depth + 1)
-            else:
-                raise ValueError(f"a value of kind {kind}")
-
-        if view[skip(4) - 4 : at] != b"GGUF" or take("I") not in (2, 3):
-            raise ValueError("it does not begin as a GGUF file of version 2 or 3")
-        tensors, values = take("Q"), take("Q")
-        said: dict[str, Any] = {"general.alignment": 32}
-        keys = set()
-        for _ in counted(values, MOST_KEYS, "keys"):
-            key, kind = text(65_535), take("I")
-            if key in keys:
-                raise ValueError(f"{key[:80]!r} occurs twice in it")
-            keys.add(key)
-            if (key, kind) == ("general.architecture", _TEXT):
-                said[key] = text(64)
-            elif (key, kind) == ("general.alignment", 4):
-                said[key] = take("I")
-            else:
-                pass_over(kind)
-        found: dict[str, Stored] = {}
-        ends = []
-        for _ in counted(tensors, MOST_TENSORS, "tensors"):
-            name = text(1_000)
-            if name in found or not name.isprintable():
-                raise ValueError(f"the tensor {name[:80]!r} occurs twice in it, or is not a valid name")
-            rank = take("I")
-            if not 1 <= rank <= 4:
-                raise ValueError(f"{name} has {rank:,} dimensions")
-            shape = tuple(take("Q") for _ in range(rank))
-            kind, offset = GGMLQuantizationType(take("I")), take("Q")
-            block, width = GGML_QUANT_SIZES[kind]
-            if not 0 < math.prod(shape) <= MOST_VALUES or shape[0] % block:
-                raise ValueError(f"{name} has shape {shape} in {kind.name}")
-            size = math.prod(shape) // block * width
-            found[name] = Stored(kind.name, shape[::-1], size)
-            ends.append((offset, offset + size, name))
-        align = said["general.alignment"]
-        if not align:
-            raise ValueError("its alignment is 0")
-        start = at + -at % align
-        for (_, end, _), (offset, _, name) in zip([(0, 0, ""), *sorted(ends)], sorted(ends)):
-            if offset < end or offset % align:
-                raise ValueError(f"{name} overlaps another tensor, or is not aligned")
-        if ends and start + max(end for _, end, _ in ends) > len(view):
-            raise ValueError("it is shorter than its header says")
-    return said.get("general.architecture", ""), found
-
-
-def _in_gguf(plain: str, known) -> tuple[str | None, bool]:
-    """llama.cpp's name for a tensor, and whether it is one expert's share of a stacked one."""
-    name = re.sub(r"(\.experts)\.\d+\.", r"\1.", plain)
-    tried = (name, f"model.{name}", name.removesuffix("_bias"), name.removesuffix("_bias") + ".bias")
-    found = (known.get_name(one, try_suffixes=(".weight", ".bias")) for one in tried)
-    return next((one for one in found if one), None), name != plain

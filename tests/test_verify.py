@@ -177,7 +177,7 @@ def test_a_gguf_file_is_read_by_llama_cpps_names(tmp_path):
     assert found.exact, found.differences
     assert found.parameters == found.expected_parameters and found.bytes == 4 * found.parameters
     assert not core.verify(tmp_path / "model.gguf", core.from_hf(SMALL | {"num_hidden_layers": 3})).exact
-    with pytest.raises(core.Unsupported, match=r"no config\.json beside it"):
+    with pytest.raises(core.Unsupported, match=r"llama\.block_count: is missing from the header"):
         core.verify(tmp_path / "model.gguf")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.precision import CACHE_FORMATS, FORMATS
+from core.precision import CACHE_FORMATS, OFFERED
 
 from .. import state as page
 from .forms import Control
@@ -72,7 +72,7 @@ def _asked(name: str, words: str, value: Any) -> None:
         number(words, key, value, STEPS[name], change)
     else:
         st.session_state[key] = value or AS_SHIPPED
-        options = [AS_SHIPPED, *FORMATS] if name == "weights" else CACHE_FORMATS
+        options = [AS_SHIPPED, *OFFERED] if name == "weights" else CACHE_FORMATS
         st.selectbox(words, options, key=key, on_change=change)
 
 

@@ -98,12 +98,12 @@ def write(arch: Architecture) -> dict:
         "share_input_output_layers": arch.tied_embeddings, "ffn_with_glu": dense[0].gated,
         "activation_fn_name": {"silu": "swish"}.get(name := pieces.write_activation(dense[0].activation), name),
         "ffn_dim_divisor": math.gcd(*widths), "ffn_multipliers": [width / arch.d_model for width in widths],
-        "qkv_multipliers": _line([mixer.heads for mixer in mixers], first.head_dim, first.heads // first.kv_heads, arch.d_model),
+        "qkv_multipliers": line([mixer.heads for mixer in mixers], first.head_dim, first.heads // first.kv_heads, arch.d_model),
         "rope_freq_constant": arch.position.base,
     } | pieces.write_precision(arch)  # fmt: skip
 
 
-def _line(heads: list[int], dim: int, groups: int, d_model: int) -> list[float]:
+def line(heads: list[int], dim: int, groups: int, d_model: int) -> list[float]:
     """The first and the last share of a straight line that gives each layer these heads."""
     steps = [step / 20 for step in range(1, 81)]
     for start, end in product(steps, steps):

@@ -119,7 +119,7 @@ def _told(arch: Architecture, family: Any, config: Config) -> dict[str, str]:
     head = {"head": one.pop("head")} if one.get("head", plain) != plain else {}
     one.pop("head", None)
     given = {path: fmt for path, fmt in arch.precision.items() if path.endswith("selection_bias")}
-    return {"default": plain} | _shortest(arch, one, plain) | head | given
+    return {"default": plain} | shortest(arch, one, plain) | head | given
 
 
 # The keys of lists that keep modules wide, and of what names those that are narrow.
@@ -269,7 +269,7 @@ def _linear(arch: Architecture, name: str) -> Iterator[str]:
             yield path
 
 
-def _shortest(arch: Architecture, formats: Mapping[str, str], plain: str) -> dict[str, str]:
+def shortest(arch: Architecture, formats: Mapping[str, str], plain: str) -> dict[str, str]:
     """The same formats by as few paths as say them: a part's own format, then what differs inside it."""
     said: dict[str, str] = {}
     for name in arch.parts:

@@ -1,5 +1,6 @@
 """The tensor names of llama-like models in checkpoints, for `load_weights` and `verify`."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -197,3 +198,17 @@ SEEING = """vision_tower. vision_model. vision. visual. audio_tower. projector. 
 def ignored(name: str) -> bool:
     """Tensors that are no part of a language model: tables that are computed, and everything that sees images."""
     return name.endswith("rotary_emb.inv_freq") or any(piece in name for piece in SEEING)
+
+
+def in_part(arch: Architecture, path: str) -> str:
+    """The path of a parameter in `precision`: layers.3.moe.router.weight -> moe.router.weight."""
+    if path.endswith(".join.weight"):
+        return "mtp.join.weight"
+    inner = re.sub(r"^(layers\.\d+|\d+(\.block)?)\.", "", path)
+    name = inner.split(".")[0]
+    if (inner == path and name != "merge") or name in arch.parts:
+        return inner
+    plain = re.sub(r"_\d+$", "", name)
+    if name == "merge" or name.endswith(("_read", "_add")):
+        return f"streams.{inner}"
+    return inner.replace(name, plain, 1) if plain in arch.parts else f"norm.{inner}"

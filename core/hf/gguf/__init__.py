@@ -1,0 +1,227 @@
+"""GGUF files in: the architecture that a header describes, how its tensors are stored, and their values.
+
+`header` reads a file's header, `config` says it in the keys of a config.json, which the ordinary families read, and `tensors` knows
+which tensors each of our parameters is made of.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ...model import Model, build
+from ...precision import FORMATS
+from ...spec import Architecture, Unsupported
+from .. import from_hf
+from ..reading.quantised import shortest
+from ..weights.checkpoint import Reader, Source, fill
+from ..weights.tensors import in_part
+from . import tensors
+from .config import translate
+from .header import Header, of_bytes, read
+
+__all__ = ["File", "from_gguf", "of_bytes", "read"]
+
+# ggml's types -> the spec's formats. q4_0 and iq4_nl are blocks of 32 with a 16-bit scale, which is int4 here.
+TYPES = {
+    "F32": "fp32", "F16": "fp16", "BF16": "bf16", "MXFP4": "mxfp4", "NVFP4": "nvfp4", "Q4_0": "int4", "IQ4_NL": "int4", "I64": "int64",
+} | {name.upper(): name for name in FORMATS if re.match(r"i?q\d_|tq\d_", name)}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Found:
+    """One of our parameters: the tensors of the file that it is made of, or none."""
+
+    path: str
+    shape: tuple[int, ...]
+    way: Source | None
+    missing: str = ""  # the tensor that it needs, where the file does not have it
+
+
+@dataclass(frozen=True)
+class File:
+    """A GGUF file beside the architecture that its header describes, or that it is to be compared with."""
+
+    header: Header
+    architecture: Architecture
+
+    @cached_property
+    def model(self) -> Model:
+        return build(self.architecture)
+
+    @cached_property
+    def parameters(self) -> dict[str, Tensor]:
+        """Ours, and the buffers that files hold; a tied one by its first name."""
+        return dict(self.model.named_parameters()) | dict(self.model.named_buffers())
+
+    @cached_property
+    def found(self) -> list[Found]:
+        """Every parameter, and the first way in which the file holds it."""
+        names = self.header.tensors
+        out = []
+        for path, ways in tensors.sources(self.architecture, self.header.arch, self.parameters, names):
+            way = next((way for way in ways if way.names and self._fits(way, path)), None)
+            way = way or next((way for way in ways if all(name in names for name in way.names)), None)
+            if not ways[0].names:
+                continue
+            lost = "" if way else next((name for name in ways[0].names if name not in names), path)
+            out.append(Found(path, tuple(self.parameters[path].shape), way, lost))
+        return out
+
+    def _fits(self, way: Source, path: str) -> bool:
+        return all(name in self.header.tensors for name in way.names) and self.made(way) == tuple(self.parameters[path].shape)
+
+    def made(self, way: Source) -> tuple[int, ...] | None:
+        """The shape of what these tensors make; None where nothing can be made of them."""
+        try:
+            with torch.device("meta"):
+                return tuple(way.made(*(torch.empty(self.header.tensors[name].shape) for name in way.names)).shape)
+        except Unsupported:
+            return None
+
+    @cached_property
+    def used(self) -> set[str]:
+        return {name for one in self.found if one.way for name in one.way.names}
+
+    @cached_property
+    def differences(self) -> list[str]:
+        """What the tensors say otherwise than the architecture, a sentence each."""
+        said = []
+        for one in self.found:
+            if one.way is None:
+                said.append(f"{one.missing}: is missing ({one.path} needs it)")
+            elif (made := self.made(one.way)) is None or squeezed(made) != squeezed(one.shape):
+                shapes = " and ".join(str(self.header.tensors[name].shape) for name in one.way.names[:2])
+                said.append(f"{one.way.names[0]}: has shape {shapes}; the architecture needs {one.shape} for {one.path}")
+        left = sorted(name for name in self.header.tensors if name not in self.used and not self.idle(name))
+        return said + [f"{name}: is in the file, but not in the architecture" for name in left]
+
+    def idle(self, name: str) -> bool:
+        """Tensors that are no part of the compared model: tables of positions, modules that predict ahead, what nothing
+        reads: keys and values of layers that borrow a cache, RWKV's first value weights."""
+        layer = re.match(r"blk\.(\d{1,9})\.(.*)", name)
+        if layer and int(layer[1]) < self.architecture.depth:
+            mixer = self.architecture.parts[self.architecture.sequence[int(layer[1])][0].parts[0]]
+            borrows = getattr(mixer, "cache_from", None) and re.match(r"attn_(k|v|k_norm)\.weight$", layer[2])
+            unused = self.header.arch == "rwkv7" and layer[1] == "0" and layer[2].startswith("time_mix_v")
+            return bool(borrows) or unused or tensors.is_table(name)
+        return bool(layer) or tensors.is_table(name)
+
+    @cached_property
+    def bytes(self) -> int:
+        """Of the tensors that the model is made of."""
+        return sum(self.header.tensors[name].bytes for name in self.used)
+
+    @cached_property
+    def apart(self) -> dict[str, int]:
+        """Bytes of the tensors that are no part of the compared model."""
+        others = sum(one.bytes for name, one in self.header.tensors.items() if name not in self.used and self.idle(name))
+        return {"other": others} if others else {}
+
+    def stored(self) -> Architecture:
+        """The architecture with the formats of the file's tensors. Where layers or experts differ, `unsized` says so."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for one in self.found:
+            if one.way:
+                found[in_part(self.architecture, one.path)] |= {self.header.tensors[name].dtype for name in one.way.names}
+        value = self.architecture.model_dump()
+        try:
+            arch = Architecture.model_validate(value | {"precision": self._formats(found), "unsized": None})
+            shapes = ((in_part(arch, path), tuple(tensor.shape)) for path, tensor in self.parameters.items())
+            if (size := sum(FORMATS[arch.format(path, shape)].bytes(shape) for path, shape in shapes)) != self.bytes:
+                raise Unsupported(f"the file's tensors have {self.bytes:,} bytes, and these formats would have {size:,}")
+            return arch
+        except Unsupported as error:
+            size = f"its tensors have {self.bytes:,} bytes together"
+            return Architecture.model_validate(value | {"precision": {"default": "fp32"}, "unsized": f"{error}; {size}"[:1_000]})
+
+    def _formats(self, found: Mapping[str, set[str]]) -> dict[str, str]:
+        one: dict[str, str] = {}
+        for path, types in found.items():
+            if len(types) > 1:
+                raise Unsupported(f"{path} is in {' and '.join(sorted(types))}, by the layer; the spec says one format for all layers")
+            if (name := TYPES.get(dtype := next(iter(types)))) is None:
+                raise Unsupported(f"{path} is in {dtype}, whose size is not known here")
+            one[path] = name
+        shapes = {in_part(self.architecture, path): tensor.shape for path, tensor in self.parameters.items()}
+        vectors = [fmt for path, fmt in one.items() if len(shapes[path]) < 2]
+        plain = max(sorted(set(vectors)), key=vectors.count) if vectors else "fp32"
+        around = {}
+        for path, fmt in one.items():
+            name = path.partition(".")[0]
+            if name not in self.architecture.parts and fmt != plain:
+                around[name if name in ("embedding", "head", "positions") else path.removesuffix(".weight")] = fmt
+        return {"default": plain} | around | shortest(self.architecture, one, plain)
+
+    def values(self) -> "Values":
+        if self.header.arch in tensors.UNREADY:
+            raise Unsupported(
+                f"{self.header.arch}: its GGUF files hold some weights in another form, which is not read here yet; give safetensors"
+            )
+        return Values(self.header)
+
+    def fill(self, model: Model) -> None:
+        """Copy the file's weights into a built model; matrices in narrow formats are widened by gguf's own `dequantize`."""
+        if self.differences:
+            raise Unsupported(self.differences[0])
+        every = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers())
+        names = {name: name for name in self.header.tensors}
+        fill(model, Reader(self.values(), names), tensors.sources(self.architecture, self.header.arch, every, names), self.idle)
+
+
+class Values(Mapping[str, Tensor]):
+    """The tensors of a file in 32 bits, each read from disk when it is asked for."""
+
+    def __init__(self, header: Header):
+        self.tensors = header.tensors
+
+    def __getitem__(self, name: str) -> Tensor:
+        import numpy as np
+        from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, dequantize
+
+        one = self.tensors[name]
+        kind = GGMLQuantizationType[one.dtype]
+        data = np.fromfile(one.file, np.uint8, one.bytes, offset=one.at)
+        plain = {"F32": np.float32, "F16": np.float16}.get(one.dtype)
+        if plain is not None:
+            return torch.from_numpy(data.view(plain).astype(np.float32).reshape(one.shape))
+        block, width = GGML_QUANT_SIZES[kind]
+        try:
+            rows = dequantize(data.reshape(*one.shape[:-1], one.shape[-1] // block * width), kind)
+        except (NotImplementedError, ValueError) as error:
+            raise Unsupported(f"{name}: is in {one.dtype}, which gguf cannot widen ({str(error)[:80]})") from None
+        return torch.from_numpy(rows.astype(np.float32).reshape(one.shape))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+
+def from_gguf(source: str | Path | Header) -> Architecture:
+    """The Architecture that a GGUF file's header describes, its tensors' stored formats included.
+
+    Raises Unsupported for a header that cannot be read or represented, and where header and tensors contradict each other.
+    """
+    file = opened(source)
+    if file.differences:
+        more = f" ({len(file.differences):,} such differences)" if len(file.differences) > 1 else ""
+        raise Unsupported(f"the header and the tensors of this GGUF file contradict each other: {file.differences[0]}{more}")
+    return file.stored()
+
+
+def opened(source: str | Path | Header) -> File:
+    """A file with the architecture of its header alone."""
+    header = source if isinstance(source, Header) else read(source)
+    return File(header, from_hf(translate(header)))
+
+
+def squeezed(shape: Sequence[int]) -> list[int]:
+    """A shape without dimensions of one, which GGUF files drop and add."""
+    return [length for length in shape if length > 1]

@@ -1,0 +1,200 @@
+"""A GGUF header says what a config.json does: for every architecture of llama.cpp that is read, a header that is written by the
+converters' rules from a preset's config.json gives the same architecture."""
+
+import math
+import struct
+from functools import cache
+from typing import Any
+
+import gguf
+import pytest
+from headers import arch_of, written
+
+import core
+from core.hf import _STRUCTURE, BY_TYPE, from_hf
+from core.hf.gguf import from_gguf, of_bytes
+from core.hf.gguf.config import KINDS
+
+# What the converters leave out, because llama.cpp does not compute it, or write otherwise because the weights hold it.
+LOST: dict[str, dict[str, Any]] = {
+    "llama": {"sliding_window": None}, "starcoder2": {"sliding_window": None, "layer_types": None},
+    "qwen": {"use_dynamic_ntk": False, "use_logn_attn": False}, "internlm2": {"rope_scaling": None},
+    "gptneox": {"hidden_act": "gelu"},
+    "falcon-h1": {f"{name}_multiplier": 1.0 for name in "embedding lm_head attention_in attention_out ssm_in ssm_out key".split()}
+    | {"ssm_multipliers": [1.0] * 5, "mlp_multipliers": [1.0] * 2},
+}  # fmt: skip
+SIZES = {"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 4, "intermediate_size": 256, "vocab_size": 512}
+SMALL = {  # of families without a preset
+    "olmo": SIZES | {"clip_qkv": 8.0}, "granitemoe": SIZES | {"num_local_experts": 4, "num_experts_per_tok": 2, "attention_multiplier": 0.25},
+    "glm4": SIZES | {"head_dim": 16, "num_key_value_heads": 2}, "nemotron": SIZES, "orion": SIZES | {"num_key_value_heads": 4},
+    "xverse": SIZES, "jais2": SIZES, "minicpm3": SIZES | {"num_key_value_heads": 4, "q_lora_rank": 24, "kv_lora_rank": 16, "qk_nope_head_dim": 16,
+    "qk_rope_head_dim": 8, "v_head_dim": 16},
+    "exaone": {key: value for key, value in SIZES.items() if key != "num_hidden_layers"} | {"num_layers": 4},
+    "hunyuan_v1_dense": SIZES | {"head_dim": 16}, "ernie4_5": SIZES | {"head_dim": 16, "num_key_value_heads": 2},
+    "bailing_moe": SIZES | {"moe_intermediate_size": 32, "num_experts": 4, "num_shared_experts": 1,
+    "use_bias": False, "norm_topk_prob": True, "head_dim": 16},
+    "PanguEmbedded": SIZES | {"num_key_value_heads": 2, "bias": True},
+    "baichuan": SIZES | {"max_position_embeddings": 512, "rms_norm_eps": 1e-6},
+    "gpt_bigcode": {"n_embd": 64, "n_head": 4, "n_layer": 2, "n_inner": 256, "n_positions": 128, "vocab_size": 512, "multi_query": True},
+}  # fmt: skip
+
+
+@cache
+def cases() -> dict[str, dict[str, Any]]:
+    """A config.json for every kind: of the oldest preset that it has."""
+    found: dict[str, dict[str, Any]] = {}
+    for arch in map(core.load, core.presets()):
+        if arch.model_type in (None, "cohere_compass_text", "gptj", "grok-1"):
+            continue
+        try:
+            config = core.to_hf(arch)
+        except core.Unsupported:
+            continue
+        name = f"{arch_of(config)}, {config['model_type']}"
+        if arch_of(config) in KINDS and name not in found:
+            found[name] = {key: value for key, value in config.items() if key not in ("strata", "quantization_config", "torch_dtype")}
+    for kind, config in SMALL.items():
+        whole = BY_TYPE[kind].write(from_hf({"model_type": kind} | config))  # with what the class would have in its place
+        found[f"{arch_of({'model_type': kind})}, {kind}"] = {key: value for key, value in whole.items() if key != "torch_dtype"}
+    return found
+
+
+def alike(a: Any, b: Any) -> bool:
+    """Equal, but for what 32 bits keep of a number."""
+    if isinstance(a, float) and isinstance(b, float | int):
+        return math.isclose(a, b, rel_tol=1e-6)
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(alike(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(alike, a, b))
+    return a == b
+
+
+def stripped(arch: core.Architecture) -> dict[str, Any]:
+    """What is built: converters invent a context for some, and leave out what predicts ahead."""
+    return {name: value for name, value in arch.model_dump(mode="json", include=set(_STRUCTURE)).items() if name not in ("context", "mtp")}
+
+
+def test_every_architecture_has_a_header_in_the_tests():
+    assert {name.split(", ")[0] for name in cases()} >= set(KINDS) - {"plamo", "jais", "qwen2vl", "qwen3vl", "qwen3vlmoe", "phimoe"}
+
+
+@pytest.mark.parametrize("name", sorted(cases()))
+def test_a_header_says_what_the_config_says(tmp_path, name):
+    config = cases()[name] | LOST.get(arch_of(cases()[name]), {})
+    if config["model_type"] == "arcee":  # which means nothing without mscale_all_dim
+        config["rope_scaling"] = {key: value for key, value in config["rope_scaling"].items() if key != "mscale"}
+    wanted = from_hf({key: value for key, value in config.items() if value is not None or key == "sliding_window"})
+    found = from_gguf(of_bytes(written(tmp_path / "x.gguf", config, wanted)))
+    ours, theirs = stripped(found), stripped(wanted)
+    assert alike(ours, theirs), [(field, ours[field], theirs[field]) for field in ours if not alike(ours[field], theirs[field])]
+    a, b = core.cost(found, core.Workload(context=128)), core.cost(wanted, core.Workload(context=128))
+    assert (a.parameters, a.active_parameters, a.kv_bytes, a.state_bytes) == (b.parameters, b.active_parameters, b.kv_bytes, b.state_bytes)
+    boxes, theirs = ({node for node in core.graph(arch).nodes if not node.startswith("mtp")} for arch in (found, wanted))
+    assert boxes == theirs
+    assert found.unsized or set(found.precision.values()) == {"fp32"}
+
+
+def llama(**more: Any) -> dict[str, Any]:
+    return (
+        {"model_type": "llama", "num_key_value_heads": 2, "max_position_embeddings": 128, "rms_norm_eps": 1e-5}
+        | SIZES
+        | {"hidden_size": 256}
+        | more
+    )
+
+
+def test_stored_types_are_said_by_path_and_their_bytes_are_the_files(tmp_path):
+    wanted = from_hf(llama(tie_word_embeddings=True))
+    Q = gguf.GGMLQuantizationType
+    data = written(tmp_path / "x.gguf", llama(tie_word_embeddings=True), wanted, Q.Q4_K, {"token_embd.weight": Q.Q6_K})
+    found = from_gguf(of_bytes(data))
+    assert found.precision == {"default": "fp32", "embedding": "q6_K", "attention": "q4_K", "dense": "q4_K"}
+    assert core.cost(found).weight_bytes == sum(one.bytes for one in of_bytes(data).tensors.values())
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in gguf.GGML_QUANT_SIZES if kind.name not in ("Q8_1", "Q8_K", "I8", "I16", "I32", "I64", "F64")]
+)
+def test_every_type_of_a_matrix_has_its_bytes(tmp_path, kind):
+    found = from_gguf(of_bytes(data := written(tmp_path / "x.gguf", llama(), from_hf(llama()), kind)))
+    size = sum(one.bytes for one in of_bytes(data).tensors.values())
+    if kind.name == "Q1_0":
+        assert "Q1_0, whose size is not known here" in found.unsized and f"{size:,}" in found.unsized
+    else:
+        assert core.cost(found).weight_bytes == size
+
+
+def test_a_contradiction_is_named(tmp_path):
+    arch = from_hf(llama())
+    for change, words in (
+        (llama(num_hidden_layers=5), "block_count: 5 is not supported: the file has no tensors of layer 4"),
+        (llama(num_hidden_layers=3), "blk.3"),
+        (llama(intermediate_size=512), r"blk\.0\.ffn_gate\.weight: has shape \(256, 256\); the architecture needs \(512, 256\)"),
+        (llama(num_key_value_heads=4), r"blk\.0\.attn_k\.weight: has shape"),
+        (llama(vocab_size=500), "vocab_size: 500 is not supported: only 512"),
+    ):
+        data = with_shapes_of(tmp_path, change, arch)
+        if words == "blk.3":
+            assert from_gguf(of_bytes(data)).depth == 3  # further blocks are those that predict ahead
+        else:
+            with pytest.raises(core.Unsupported, match=words):
+                from_gguf(of_bytes(data))
+
+
+def with_shapes_of(tmp_path, config: dict[str, Any], arch: core.Architecture) -> bytes:
+    return written(tmp_path / "x.gguf", config, arch)
+
+
+def text(words: str) -> bytes:
+    return struct.pack("<Q", len(words)) + words.encode()
+
+
+def with_key(data: bytes, key: str, value: bytes) -> bytes:
+    """The same header with one key more: its kind and value."""
+    many = struct.unpack_from("<Q", data, 16)[0]
+    return data[:16] + struct.pack("<Q", many + 1) + text(key) + value + data[24:]
+
+
+def test_an_unknown_key_is_refused_and_others_say_what_would_do(tmp_path):
+    data = written(tmp_path / "x.gguf", llama(), from_hf(llama()))
+    one = struct.pack("<II", 4, 1)
+    assert from_gguf(of_bytes(with_key(data, "other.key", one)))
+    for key, value, words in (
+        ("llama.hyper_connections", one, "llama.hyper_connections: 1 is not a key that Strata knows"),
+        ("llama.attention.causal", struct.pack("<IB", 7, 0), "llama.attention.causal: False is not supported: only True"),
+        ("llama.rope.scaling.type", struct.pack("<I", 8) + text("ntk"), "rope.scaling.type: 'ntk' is not supported: give none, linear"),
+        ("general.type", struct.pack("<I", 8) + text("adapter"), "is of 'adapter', which stands beside a language model"),
+        ("llama.rope.scaling.factor", struct.pack("<If", 6, math.nan), "rope.scaling.factor: nan is not supported: give a number"),
+        ("llama.leading_dense_block_count", struct.pack("<I", 8) + text("x"), "first_k_dense_replace: 'x'"),
+    ):
+        with pytest.raises(core.Unsupported, match=words):
+            from_gguf(of_bytes(with_key(data, key, value)))
+
+
+def test_a_stretched_rope_needs_its_factors(tmp_path):
+    config = llama(rope_scaling={"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                                 "original_max_position_embeddings": 8_192})  # fmt: skip
+    data = written(tmp_path / "x.gguf", config, from_hf(config))
+    assert from_gguf(of_bytes(data)).position == from_hf(config).position
+    with pytest.raises(core.Unsupported, match=r"rope_freqs\.weight: says how positions are stretched, and its values are not"):
+        from_gguf(of_bytes(data.replace(b"strata.values.", b"strata.vallll.")))
+
+
+def test_a_model_in_several_files_is_read_from_all_of_them(tmp_path):
+    arch = from_hf(llama())
+    data = written(tmp_path / "x.gguf", llama(), arch)
+    size = max(one.at + one.bytes for one in of_bytes(data).tensors.values())
+    whole = with_key(data, "split.count", struct.pack("<IH", 2, 2))
+    size = max(one.at + one.bytes for one in of_bytes(whole).tensors.values())
+    (tmp_path / "m-00001-of-00002.gguf").write_bytes(whole + bytes(size - len(whole)))
+    with pytest.raises(core.Unsupported, match=r"m-00002-of-00002\.gguf: is missing; the model is in 2 files"):
+        core.load(tmp_path / "m-00001-of-00002.gguf")
+    writer = gguf.GGUFWriter(tmp_path / "m-00002-of-00002.gguf", "llama")
+    writer.add_uint16("split.count", 2)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    writer.close()
+    assert core.load(tmp_path / "m-00001-of-00002.gguf").depth == 4
+    assert core.verify(tmp_path / "m-00001-of-00002.gguf").exact
