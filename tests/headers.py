@@ -584,7 +584,7 @@ def written(path: Path, config: dict[str, Any], arch: Any, kind: Any = None, ten
                 writer.add_string(full, value)
             case _:
                 writer.add_array(full, value)
-    writer.add_array("tokenizer.ggml.tokens", [f"t{i}" for i in range(5_000)])
+    writer.add_array("tokenizer.ggml.tokens", ["a"] * 4_097)
     for key, values in ropes(config).items():
         writer.add_array(f"strata.values.{key}", [float(one) for one in values])
     F32 = gguf.GGMLQuantizationType.F32

@@ -313,7 +313,7 @@ def test_a_folder_is_read_by_its_config(tmp_path):
     ("name", "content", "words"),
     [
         ("model.safetensors", b"\x10\0\0\0\0\0\0\0" + b'{"a": {}}       ', "is a safetensors file"),
-        ("model.gguf", b"GGUF\3\0\0\0", "is a GGUF file"),
+        ("model.gguf", b"GGUF\3\0\0\0", "cannot be read as GGUF"),
         ("model.bin", b"PK\x03\x04\0\0", "is a zip archive"),
         ("model.pth", b"\x80\x02}q\0.", "is a Python pickle"),
         ("config.json.gz", b"\x1f\x8b\x08\0", "is a gzip archive"),

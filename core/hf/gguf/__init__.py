@@ -137,8 +137,8 @@ class File:
                 raise Unsupported(f"the file's tensors have {self.bytes:,} bytes, and these formats would have {size:,}")
             return arch
         except Unsupported as error:
-            size = f"its tensors have {self.bytes:,} bytes together"
-            return Architecture.model_validate(value | {"precision": {"default": "fp32"}, "unsized": f"{error}; {size}"[:1_000]})
+            said = f"{error}; its tensors have {self.bytes:,} bytes together"
+            return Architecture.model_validate(value | {"precision": {"default": "fp32"}, "unsized": said[:1_000]})
 
     def _formats(self, found: Mapping[str, set[str]]) -> dict[str, str]:
         one: dict[str, str] = {}

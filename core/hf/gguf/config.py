@@ -264,8 +264,8 @@ def translate(header: Header) -> Made:
     if not header.arch:
         raise Unsupported("general.architecture: is missing, so this GGUF file is no language model")
     if header.arch in ("clip", "mmproj") or header.said.get("general.type", "model") not in ("model", "vocab"):
-        kind = shown(header.said.get("general.type", header.arch))
-        raise Unsupported(f"the file is of {kind}, which stands beside a language model (mmproj, adapter); give the model's own GGUF file")
+        what = shown(header.said.get("general.type", header.arch))
+        raise Unsupported(f"the file is of {what}, which stands beside a language model (mmproj, adapter); give the model's own GGUF file")
     kind = KINDS.get(header.arch)
     if kind is None:
         raise Unsupported(
@@ -929,6 +929,10 @@ GPT = {
 TANH = {"hidden_activation": "gelu_pytorch_tanh"}
 BIAS = {"attention_bias": QKV}
 SPARSE = {"norm_topk_prob": True}
+EPSILON = {"rms_norm_eps": "layer_norm_epsilon", "layer_norm_eps": "layer_norm_epsilon"}
+NEMOTRON_H = Kind(
+    "nemotron_h", always={"use_bias": False, "mlp_bias": False}, biases={"use_conv_bias": "ssm_conv1d.bias"}, more=_nemotron_h, rope=False
+)
 KINDS: dict[str, Kind] = {
     "llama": Kind("llama", more=_llama),
     "llama4": Kind("llama4_text", more=_llama4, gating=(2,)),
@@ -973,7 +977,7 @@ KINDS: dict[str, Kind] = {
     "xverse": Kind("xverse"),
     "minicpm": Kind("minicpm", more=_minicpm),
     "minicpm3": Kind("minicpm3", more=_minicpm3),
-    "gemma": Kind("gemma", always={"hidden_act": "gelu"}, more=_gemma),
+    "gemma": Kind("gemma", always={"hidden_act": "gelu_pytorch_tanh"}, more=_gemma),
     "gemma2": Kind("gemma2", always=TANH, more=_gemma2),
     "gemma3": Kind("gemma3_text", always=TANH, more=_gemma3),
     "gemma3n": Kind("gemma3n_text", always=TANH | {"final_logit_softcapping": 30.0}, more=_gemma3n),
@@ -1014,14 +1018,16 @@ KINDS: dict[str, Kind] = {
     "jais": Kind("jais", GPT, {"activation_function": "swiglu", "position_embedding_type": "alibi"}, more=_jais, rope=False),
     "jais2": Kind("jais2", biases=BIAS | {"mlp_bias": "ffn_up.bias"}),
     "nemotron": Kind("nemotron", {"layer_norm_eps": "norm_eps"}, biases=BIAS | {"mlp_bias": "ffn_up.bias"}, more=_rope_fraction),
-    "nemotron_h": Kind("nemotron_h", always={"use_bias": False, "mlp_bias": False}, biases={"use_conv_bias": "ssm_conv1d.bias"}, more=_nemotron_h, rope=False),
-    "nemotron_h_moe": Kind("nemotron_h", always={"use_bias": False, "mlp_bias": False}, biases={"use_conv_bias": "ssm_conv1d.bias"}, more=_nemotron_h, rope=False),
-    "exaone": Kind("exaone", {"num_hidden_layers": "num_layers", "rms_norm_eps": "layer_norm_epsilon", "layer_norm_eps": "layer_norm_epsilon"}),
+    "nemotron_h": NEMOTRON_H,
+    "nemotron_h_moe": NEMOTRON_H,
+    "exaone": Kind("exaone", EPSILON | {"num_hidden_layers": "num_layers"}),
     "exaone4": Kind("exaone4", more=_exaone4),
     "exaone-moe": Kind("exaone_moe", more=_exaone_moe, gating=(2,)),
     "granite": Kind("granite", biases=BIAS | {"mlp_bias": "ffn_up.bias"}, more=_granite),
     "granitemoe": Kind("granitemoe", biases=BIAS, more=_granite),
-    "granitehybrid": Kind("granitemoehybrid", always={"mamba_proj_bias": False}, biases=BIAS | {"mamba_conv_bias": "ssm_conv1d.bias"}, more=_granite_hybrid),
+    "granitehybrid": Kind(
+        "granitemoehybrid", always={"mamba_proj_bias": False}, biases=BIAS | {"mamba_conv_bias": "ssm_conv1d.bias"}, more=_granite_hybrid,
+    ),
     "bailingmoe": Kind("bailing_moe", biases={"use_qkv_bias": QKV}, more=_bailing),
     "bailingmoe2": Kind("bailing_moe_v2", biases={"use_qkv_bias": "attn_qkv.bias"}, more=_bailing2, gating=(2,)),
     "dots1": Kind("dots1", biases=BIAS, more=_dots, gating=(2,)),

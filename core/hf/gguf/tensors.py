@@ -212,10 +212,7 @@ PARTS: dict[str, Callable[[Any], dict[str, Ways]]] = {
 
 def sources(arch: Architecture, kind: str, parameters: Collection[str], found: Collection[str]) -> Sources:
     """For each of these parameters the ways in which a file of llama.cpp's architecture `kind` may hold it; `found` are its tensors."""
-    parts = {
-        name: attention(arch.parts[name], kind in PAIRED) if isinstance(arch.parts[name], Attention) else _part(arch, name)
-        for name in arch.parts
-    }
+    parts = {name: _part(part, kind) for name, part in arch.parts.items()}
     shift = {"weight": lambda weight: weight - 1.0} if getattr(arch.norm, "unit_offset", False) else {}
     norms = [_norms(arch, layer, kind, found) for layer in range(arch.depth)]
     around = _around(arch)
@@ -241,9 +238,11 @@ def sources(arch: Architecture, kind: str, parameters: Collection[str], found: C
         yield path, [Source(tuple(f"blk.{layer}.{name}" for name in way.names), way.make) for way in them] or ways(path)
 
 
-def _part(arch: Architecture, name: str) -> dict[str, Ways]:
-    make = PARTS.get(arch.parts[name].kind)
-    return make(arch.parts[name]) if make else {}
+def _part(part: Any, kind: str) -> dict[str, Ways]:
+    if isinstance(part, Attention):
+        return attention(part, kind in PAIRED)
+    make = PARTS.get(part.kind)
+    return make(part) if make else {}
 
 
 def _around(arch: Architecture) -> dict[str, Ways]:
