@@ -8,10 +8,10 @@ from cachetools import LRUCache, cached
 
 import core
 from core import search
-from core.diff import Change
 from core.library import preset
 from core.parts.experts import Experts
 from core.routing import glimpse
+from core.split import split as split_of
 from core.words import figure, size, tokens
 
 from .picture.diagram import diagram
@@ -30,14 +30,10 @@ def weight(arch: core.Architecture) -> int:
 
 
 decoded = kept(32_000_000, weight)(core.decode)
+encoded = kept(8_000_000)(core.encode)
+split = kept(32_000_000, lambda edits: 1_000 + sum(weight(edit.after) for edit in edits))(split_of)
 cost = kept(64_000_000, lambda found: weight(found.architecture) + 1_500 * len(found.rows))(core.cost)
 graph = kept(100_000_000, lambda found: 2_200 * len(found))(core.graph)
-
-
-@kept(8_000_000, lambda changes: 1_000 * (1 + len(changes)))
-def changed(base: core.Architecture, arch: core.Architecture) -> tuple[Change, ...]:
-    """The changes of an edited architecture against its preset."""
-    return core.diff(base, arch).changes
 
 
 @kept(32_000_000)

@@ -17,5 +17,7 @@ page = st.navigation(
     ],
     position="top",
 )
+if st.session_state.get("page") != page.url_path:
+    st.session_state["page"], st.session_state["arrived"] = page.url_path, True
 page.run()
 RUNS.labels(page.url_path or "gallery").observe(perf_counter() - began)

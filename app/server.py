@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import streamlit as st
 from starlette.convertors import StringConvertor, register_url_convertor
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -72,9 +73,8 @@ async def page(request: Request) -> Response:
 
     title, about, picture = "Strata", ABOUT, ""
     if (asked := request.query_params) and request.url.path != "/":
-        params = dict(asked) | ({"m": asked.getlist("m")} if "m" in asked else {})
         try:
-            title, about, picture = await asyncio.to_thread(preview, params)
+            title, about, picture = await asyncio.to_thread(preview, asked)
         except core.Unsupported:
             return RedirectResponse(f"/?{request.url.query}")
     said = {"og:title": title, "og:description": about, "description": about, "og:url": str(request.url)}
@@ -118,12 +118,13 @@ async def nowhere(request: Request) -> Response:
     return HTMLResponse(f"<!doctype html><html lang=en>{head}{said}</html>", status_code=404)
 
 
-def preview(params: dict[str, str | list[str]]) -> tuple[str, str, str]:
+def preview(asked: QueryParams) -> tuple[str, str, str]:
     """Title, text and picture path of the architecture that a link opens; Unsupported if it does not open."""
     from app.facts import subtitle
-    from app.state import read, word
+    from app.state import REPEATED, read, word
 
-    arch = read(params).arch
+    several = {name: asked.getlist(name) for name in REPEATED if name in asked}
+    arch = read({**asked, **several}).arch
     return f"{arch.title} · Strata", subtitle(arch), f"card/{quote(word(arch), safe='')}.png"
 
 

@@ -1,11 +1,11 @@
-"""The one value that a page shares, kept in the URL: one or several architectures, a workload and what is selected.
+"""The one value that a page shares, kept in the URL: one or several architectures, a workload, snapshots and what is selected.
 
-Reading the URL gives the State; an edit writes the URL. Nothing else is stored except refused inputs for the value
-that the page shows, so the browser's back button is undo and a link shows what its sender saw.
+Reading the URL gives the State; an edit writes the URL. So the browser's back button is undo, and a link shows what its sender
+saw. The session also has refused inputs for the value that the page shows, and the steps that led to it.
 """
 
 import re
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -18,12 +18,16 @@ import core
 from core.library import called, parse_text, preset
 from core.share import PREFIX
 from core.spec import edited, sentence
+from core.split import without
 
-from .facts import decoded, graph
+from .facts import decoded, encoded, graph, split
 
 FIRST = "deepseek-v3"
 MOST = 4  # architectures on one page
-OURS = {"preset", "a", "m", "at", "part", *core.Workload.model_fields}  # the URL parameters of a State
+OURS = {"preset", "a", "from", "m", "at", "part", "keep", *core.Workload.model_fields}  # the URL parameters of a State
+REPEATED = ("m", "keep")
+MOST_KEPT, MOST_NAME, MOST_LETTERS = 6, 40, 12_000  # snapshots, characters of a name, characters of all in a link
+MOST_STEPS = 60  # that can be undone
 
 
 @dataclass(frozen=True)
@@ -34,28 +38,43 @@ class State:
     workload: core.Workload
     selected: str = ""  # a node of its graph, or nothing
     at: int = 0  # the index of the selected architecture
+    start: core.Architecture | None = None  # what the page's one architecture was edited from, if it is no preset of its name
+    kept: tuple[tuple[str, core.Architecture], ...] = ()  # snapshots and their names
 
     @property
     def arch(self) -> core.Architecture:
         return self.archs[self.at]
 
     @property
-    def base(self) -> core.Architecture | None:
-        """The preset that this architecture was edited from."""
-        return base_of(self.arch)
+    def base(self) -> core.Architecture:
+        """What this architecture was edited from: a preset, or what was opened."""
+        return self.start or base_of(self.arch)
 
     def holding(self, arch: core.Architecture) -> "State":
-        """The same page with another architecture instead of the selected one."""
-        return replace(self, archs=(*self.archs[: self.at], arch, *self.archs[self.at + 1 :]))
+        """The same page with the selected architecture edited."""
+        return self._with(arch, self.base if len(self.archs) == 1 else None)
+
+    def opening(self, arch: core.Architecture) -> "State":
+        """The same page with another architecture instead of the selected one, from which edits start."""
+        return self._with(arch, None)
+
+    def _with(self, arch: core.Architecture, start: core.Architecture | None) -> "State":
+        archs = (*self.archs[: self.at], arch, *self.archs[self.at + 1 :])
+        return replace(self, archs=archs, start=None if start == base_of(arch) else start)
 
 
-def base_of(arch: core.Architecture) -> core.Architecture | None:
-    return preset(arch.name) if arch.name in core.presets() else None
+def base_of(arch: core.Architecture) -> core.Architecture:
+    """The preset of this name, or the architecture itself."""
+    return preset(arch.name) if arch.name in core.presets() else arch
 
 
 def word(arch: core.Architecture) -> str:
     """An architecture in a link: a preset's name, or a token with the whole architecture."""
-    return arch.name if arch == base_of(arch) else core.encode(arch)
+    return arch.name if arch.name in core.presets() and arch == preset(arch.name) else encoded(arch)
+
+
+def of_word(given: str) -> core.Architecture:
+    return decoded(given) if given.startswith(PREFIX) else preset(given.strip())
 
 
 def opened(arch: core.Architecture, before: State | None = None) -> State:
@@ -63,7 +82,7 @@ def opened(arch: core.Architecture, before: State | None = None) -> State:
     stays, limited to what the models can read."""
     if before is None:
         return State((arch,), workload({}, arch))
-    after, asked = replace(before.holding(arch), selected=""), before.workload.context
+    after, asked = replace(before.opening(arch), selected=""), before.workload.context
     chosen = asked != workload({}, *before.archs).context
     context = min(asked, *(one.context for one in after.archs)) if chosen else workload({}, *after.archs).context
     return replace(after, workload=before.workload.model_copy(update={"context": context}))
@@ -72,17 +91,36 @@ def opened(arch: core.Architecture, before: State | None = None) -> State:
 def read(params: Mapping[str, Any]) -> State:
     """The State of a URL's parameters; Unsupported, with a sentence, if they are not valid.
 
-    `preset` (a name) or `a` (a token) gives one architecture; repeated `m`, each a name or a token, gives several.
+    `preset` (a name) or `a` (a token) gives one architecture, and `from` what it was edited from; repeated `m`, each a name or a
+    token, gives several. Each `keep` is a snapshot: its name, a colon, and a preset's name or a token.
     """
-    several = params.get("m") or []
-    several = [several] if isinstance(several, str) else several
+    several, kept = ([given] if isinstance(given := params.get(name) or [], str) else given for name in REPEATED)
     if len(several) > MOST:
         raise core.Unsupported(f"m: {len(several)} architectures are more than a page shows; give at most {MOST}")
-    archs = tuple(decoded(word) if word.startswith(PREFIX) else preset(word.strip()) for word in several)
+    archs = tuple(map(of_word, several))
     archs = archs or (decoded(params["a"]) if "a" in params else preset(params.get("preset", FIRST).strip()),)
     places = [str(i) for i in range(len(archs))]
     at = places.index(params["at"]) if params.get("at") in places else 0
-    return State(archs, workload(params, *archs), params.get("part", "")[:200], at)
+    state = State(archs, workload(params, *archs), params.get("part", "")[:200], at, kept=_kept(kept))
+    return state._with(state.arch, of_word(params["from"])) if "from" in params and len(archs) == 1 else state
+
+
+def _kept(words: Sequence[str]) -> tuple[tuple[str, core.Architecture], ...]:
+    """The snapshots of a URL."""
+    if len(words) > MOST_KEPT:
+        raise core.Unsupported(f"keep: {len(words)} snapshots are more than a link holds; give at most {MOST_KEPT}")
+    if sum(map(len, words)) > MOST_LETTERS:
+        raise core.Unsupported(f"keep: the snapshots have more than {MOST_LETTERS:,} characters; give fewer")
+    pairs = [word.rpartition(":") for word in words]
+    return tuple((named(name), of_word(token)) for name, _, token in pairs)
+
+
+def named(name: str) -> str:
+    """The name of a snapshot, on one line and without characters that cannot be shown."""
+    shown = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(name.split()))
+    if not 1 <= len(shown) <= MOST_NAME:
+        raise core.Unsupported(f"keep: give a snapshot a name of 1 to {MOST_NAME} characters, then a colon and an architecture")
+    return shown
 
 
 def workload(params: Mapping[str, Any], *archs: core.Architecture) -> core.Workload:
@@ -101,11 +139,13 @@ def _checked(fields: Mapping[str, Any]) -> core.Workload:
 def write(state: State) -> dict[str, str | list[str]]:
     """The URL parameters of a State, without defaults."""
     words = [word(arch) for arch in state.archs]
-    one = "preset" if state.arch == state.base else "a"
+    one = "a" if words[0].startswith(PREFIX) else "preset"
     params: dict[str, str | list[str]] = {"m": words} if len(words) > 1 else {one: words[0]}
+    params |= {"from": word(state.start)} if state.start else {}
     usual, given = workload({}, *state.archs), state.workload.model_dump(mode="json", exclude_none=True)
     params |= {name: str(value) for name, value in given.items() if value != getattr(usual, name)}
     params |= {"at": str(state.at)} if state.at else {}
+    params |= {"keep": [f"{name}:{word(arch)}" for name, arch in state.kept]} if state.kept else {}
     return params | ({"part": state.selected} if state.selected else {})
 
 
@@ -115,17 +155,26 @@ def link(state: State) -> str:
 
 
 def address() -> dict[str, str | list[str]]:
-    """The parameters of this page's URL; of repeated ones, all values of `m` and the last value of others."""
-    several = {"m": st.query_params.get_all("m")} if "m" in st.query_params else {}
+    """The parameters of this page's URL; all values of those that may be repeated, and the last value of others."""
+    several = {name: st.query_params.get_all(name) for name in REPEATED if name in st.query_params}
     return {**st.query_params.to_dict(), **several}
 
 
 def current() -> State:
-    """This page's State; an invalid URL leads to the gallery, which shows the reason."""
+    """This page's State; an invalid URL leads to the gallery, which shows the reason. A URL without a State stands for the one that
+    was left when the visitor came back to it."""
+    given = address()
     try:
-        return read(address())
+        return read(given if given.keys() & OURS else st.session_state.get("returned", {}))
     except core.Unsupported:
-        st.switch_page("pages/gallery.py", query_params=address())
+        st.switch_page("pages/gallery.py", query_params=given)
+
+
+def back_again() -> None:
+    """A visitor who comes back through the menu, whose links have no parameters, finds what was left."""
+    if st.session_state.pop("arrived", False) and not address().keys() & OURS and (left := st.session_state.get("left")):
+        st.session_state["returned"] = left
+        st.query_params.from_dict(left)
 
 
 def leave() -> str:
@@ -143,8 +192,75 @@ def leave() -> str:
 
 
 def show(state: State) -> None:
-    """Write a State to the URL; the browser's history keeps the previous one."""
+    """Write a State to the URL; the browser's history keeps the previous one, and so does `past` if the architecture is another."""
+    seen(current()).went(opened_of(state))
     st.query_params.from_dict(write(state))
+
+
+# ---- undo and redo ----
+
+
+Opened = tuple[tuple[str, ...], str]  # the part of a URL that counts for undo: the architectures, and what they were edited from
+
+
+@dataclass
+class Past:
+    """The steps of a session: what the page showed one after another, and which of it is shown now."""
+
+    steps: tuple[Opened, ...] = ()
+    at: int = 0
+
+    def went(self, now: Opened) -> None:
+        """A new step, if it is one; what was undone before it cannot be redone any more."""
+        if self.steps and self.steps[self.at] == now:
+            return
+        self.steps = (*self.steps[: self.at + 1], now)[-MOST_STEPS:]
+        self.at = len(self.steps) - 1
+
+    def found(self, now: Opened) -> None:
+        """What the address says, perhaps after the browser's own buttons: the nearest step that is equal; another start has no past."""
+        same = [n for n, step in enumerate(self.steps) if step == now]
+        if same:
+            self.at = min(same, key=lambda n: abs(n - self.at))
+        elif self.steps and start_of(self.steps[self.at]) == start_of(now):
+            self.went(now)
+        else:
+            self.steps, self.at = (now,), 0
+
+    def beside(self, by: int) -> Opened | None:
+        """The step before (-1) or after (1) the one that is shown."""
+        return self.steps[self.at + by] if 0 <= self.at + by < len(self.steps) else None
+
+
+def opened_of(state: State) -> Opened:
+    return tuple(map(word, state.archs)), word(state.start) if state.start else ""
+
+
+def start_of(opened: Opened) -> tuple[str, ...]:
+    """What the architectures of a step were edited from, as words of a link."""
+    return (opened[1],) if opened[1] else tuple(word(base_of(of_word(given))) for given in opened[0])
+
+
+def of_step(step: Opened, state: State) -> State:
+    """The page with the architectures of a step; workload, selection and snapshots stay."""
+    archs = tuple(map(of_word, step[0]))
+    return replace(state, archs=archs, at=min(state.at, len(archs) - 1), start=of_word(step[1]) if step[1] else None)
+
+
+def seen(state: State) -> Past:
+    """The session's steps, of which this State is the present one."""
+    past = st.session_state.setdefault("past", Past())
+    past.found(opened_of(state))
+    return past
+
+
+def step(by: int) -> None:
+    """Undo (-1) or redo (1)."""
+    state = current()
+    past = seen(state)
+    if to := past.beside(by):
+        past.at += by
+        st.query_params.from_dict(write(of_step(to, state)))
 
 
 # ---- refused inputs ----
@@ -171,7 +287,7 @@ def refusals(state: State) -> dict[str, dict[str, Refused]]:
     """All refused inputs of a page: of its fields, its text, its workload."""
     own = (state.at, state.arch)
     asked = (state.archs, state.workload)
-    return {form: refused(form, of) for form, of in {"fields": own, "text": own, "workload": asked}.items()}
+    return {form: refused(form, of) for form, of in {"fields": own, "text": own, "history": own, "workload": asked}.items()}
 
 
 def text_key(arch: core.Architecture) -> str:
@@ -180,12 +296,12 @@ def text_key(arch: core.Architecture) -> str:
 
 
 def reset() -> None:
-    """Go back to the preset, if this architecture was edited from one, and forget refused inputs."""
+    """Go back to what this architecture was edited from, and forget refused inputs."""
     state = current()
     for found in refusals(state).values():
         found.clear()
     st.session_state.pop(text_key(state.arch), None)
-    show(state.holding(state.base or state.arch))
+    show(state.holding(state.base))
 
 
 def edit(path: str, value: Any, shown: Any) -> None:
@@ -298,7 +414,54 @@ def rewrite(text: str) -> None:
     """Replace the selected architecture by the one that a text describes; workload and selection stay if possible."""
     state = current()
     if arch := opened_text(text, (state.at, state.arch), state.arch.name):
-        show(replace(state.holding(arch), selected=state.selected if state.selected in graph(arch) else ""))
+        after = state.holding(arch) if arch.name == state.arch.name else state.opening(arch)
+        show(replace(after, selected=state.selected if state.selected in graph(arch) else ""))
+
+
+def drop(words: str) -> None:
+    """The selected architecture without one of its edits, or the reason why it must stay."""
+    state = current()
+    edits = [edit.words for edit in split(state.base, state.arch)]
+    if words in edits:
+        try:
+            show(state.holding(without(state.base, state.arch, edits.index(words))))
+        except core.Unsupported as error:
+            refusals(state)["history"][""] = Refused(words, str(error))
+
+
+# ---- snapshots ----
+
+
+def keep(name: str) -> None:
+    """Keep the selected architecture as a snapshot in the page's link."""
+    state = current()
+    _keeping(state, (*state.kept, (name, state.arch)))
+
+
+def rename_kept(index: int, name: str) -> None:
+    state = current()
+    _keeping(state, tuple((name if n == index else old, arch) for n, (old, arch) in enumerate(state.kept)))
+
+
+def forget(index: int) -> None:
+    state = current()
+    _keeping(state, tuple(one for n, one in enumerate(state.kept) if n != index))
+
+
+def open_kept(index: int) -> None:
+    """Show a snapshot; it keeps the page's start if it is of the same model."""
+    state = current()
+    if 0 <= index < len(state.kept):
+        arch = state.kept[index][1]
+        show(state.holding(arch) if arch.name == state.arch.name else state.opening(arch))
+
+
+def _keeping(state: State, kept: tuple[tuple[str, core.Architecture], ...]) -> None:
+    try:
+        words = [f"{name}:{word(arch)}" for name, arch in kept]
+        show(replace(state, kept=_kept(words)))
+    except core.Unsupported as error:
+        refusals(state)["history"][""] = Refused(None, str(error))
 
 
 def select(node: str, at: int | None = None) -> None:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
+from test_history import ask, data
 
 import core
 from app import server
@@ -86,7 +87,7 @@ def shown(page: AppTest) -> core.Architecture:
 
 
 def resettable(page: AppTest) -> bool:
-    return not next(button for button in page.button if button.label == "Reset").disabled
+    return data(page)["reset"]
 
 
 def parts(arch: core.Architecture) -> dict[str, str]:
@@ -118,7 +119,7 @@ def test_what_was_refused_stays_with_its_field(workbench):
     give(page, "inspect", "layers.0.attention")
     assert wrong(page) == [REFUSED] and widgets(page)[KV].value == 5
     assert shown(page) == preset("llama-3-8b")
-    press(page, "Reset")
+    ask(page, "reset")
     assert wrong(page) == [] and widgets(page)[KV].value == 8 and not resettable(page)
 
 
@@ -154,7 +155,7 @@ def test_two_fields_that_only_fit_together(workbench):
         give(page, *two)
         assert (shown(page).parts["attention"].heads, shown(page).parts["attention"].kv_heads) == (30, 5)
         assert len(wrong(page)) == 1 and widgets(page)["f:parts.attention.head_dim"].value == 7
-        press(page, "Reset")
+        ask(page, "reset")
         assert shown(page) == preset("llama-3-8b")
 
 
@@ -229,7 +230,7 @@ def test_refused_text_stays_with_its_sentence(workbench):
     text_of(page).set_value(mine + "# more")
     calm(page.run())
     assert wrong(page) == [], "it was about another text"
-    press(page, "Reset")
+    ask(page, "reset")
     assert text_of(page).value == to_yaml(preset("gpt2")) and wrong(page) == []
 
 

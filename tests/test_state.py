@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 import core
 from app import facts
-from app.state import MOST, State, link, opened, read, workload
+from app.state import MOST, REPEATED, State, link, opened, read, workload
 from core.library import preset
 from core.spec import edited
 
@@ -21,7 +21,7 @@ KV = "f:parts.attention.kv_heads"
 def asked(query: str) -> dict[str, str | list[str]]:
     """A URL's parameters as pages read them."""
     given = parse_qs(query.removeprefix("?"), keep_blank_values=True)
-    return {name: values if name == "m" else values[-1] for name, values in given.items()}
+    return {name: values if name in REPEATED else values[-1] for name, values in given.items()}
 
 
 @st.composite

@@ -108,7 +108,7 @@ def _part(state: page.State, g: nx.DiGraph, node: str) -> None:
     title(data["label"], g.nodes[data["parent"]]["where"])
     lead(data["explain"])
     _kind(state, name)
-    base = state.base.parts.get(name) if state.base else None
+    base = state.base.parts.get(name)
     front, rest = _split(list(controls(arch.parts[name], f"parts.{name}")), arch.parts[name], base)
     was = {c.path: c.value for c in controls(base, f"parts.{name}")} if base and base.kind == part.kind else {}
     form(state, f"part-{name}", front, was)
@@ -183,7 +183,7 @@ def _block(state: page.State, g: nx.DiGraph, node: str) -> None:
     repeats = []
     for i, segment in enumerate(arch.layers):
         repeats.append(Control(f"layers.{i}.repeat", f"repeat of {segment.pattern}", "integer", segment.repeat))
-    was = {f"layers.{i}.repeat": s.repeat for i, s in enumerate(state.base.layers)} if state.base else {}
+    was = {f"layers.{i}.repeat": s.repeat for i, s in enumerate(state.base.layers)}
     form(state, "layers", repeats, was)
     table(_figures(data))
     folded("Table from torchinfo", "o:torchinfo", lambda: mono(_listed(arch, node)))
@@ -201,7 +201,7 @@ def _model(state: page.State) -> None:
     if arch.note:
         lead(arch.note)
     own = list(controls(arch, ""))
-    was = {c.path: c.value for c in controls(state.base, "")} if state.base else {}
+    was = {c.path: c.value for c in controls(state.base, "")}
     form(state, "model", [c for c in own if c.path.split(".")[0] in MODEL_FRONT], was)
     rest = [c for c in own if c.path.split(".")[0] in MODEL_REST]
     folded("Norm, residual stream, positions, head", "o:rest", lambda: form(state, "model-rest", rest, was))

@@ -37,9 +37,8 @@ def frame() -> None:
         st.html(f"<style>{variables(':root', dark())}{CSS}</style>")
 
 
-def figures(rows: list[tuple[str, str, str, str]], below: str = "") -> None:
-    """Cards of (words, figure, note, direction), with direction up, down or nothing. HTML below them is in the same element, so
-    that the rest of the page does not move if it is empty."""
+def figures(rows: list[tuple[str, str, str, str]]) -> None:
+    """Cards of (words, figure, note, direction), with direction up, down or nothing."""
 
     def card(words: str, value: str, note: str, way: str) -> str:
         note = escape(note)
@@ -48,7 +47,7 @@ def figures(rows: list[tuple[str, str, str, str]], below: str = "") -> None:
             f'<div class="d {way}" title="{note}">{note}</div></div>'
         )
 
-    st.html(f'<div class="figures">{"".join(card(*row) for row in rows)}</div>{below}')
+    st.html(f'<div class="figures">{"".join(card(*row) for row in rows)}</div>')
 
 
 def table(rows: dict[str, str]) -> None:

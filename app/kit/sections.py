@@ -1,8 +1,7 @@
-"""The workbench's sections around the picture: figures, edits, export, memory, routing."""
+"""The workbench's sections around the picture: figures, export, memory, routing."""
 
 import json
 from collections.abc import Callable
-from html import escape
 from threading import Lock
 from time import sleep
 from typing import Any
@@ -17,21 +16,20 @@ from core.routing import LayerRouting, Routing
 from core.words import percent, size, tokens
 
 from .. import state as page
-from ..facts import changed, cost, graph, kept, picture_file
+from ..facts import cost, graph, kept, picture_file
 from .charts import cache_curve, legend, memory_roles, routing_layers, routing_tokens
 from .charts import memory as memory_chart
 from .page import dark, figure, figures, how, lead, table, title
 from .widgets import workload
 
-MOST_EDITS = 12  # shown one by one
 PICTURE_FIRST = 0.03  # seconds for the browser to paint the picture before the slower charts
 
 
 def headline(state: page.State) -> None:
-    """Five figures and the effect of the edits on each; below them the edits."""
+    """Five figures and the effect of the edits on each."""
     arch, w = state.arch, state.workload.model_copy(update={"batch": 1})
     now = cost(arch, w)
-    then = cost(state.base, w) if state.base not in (None, arch) else None
+    then = cost(state.base, w) if state.base != arch else None
     some = now.active_parameters != now.parameters
     active = f"{percent(now.active_parameters / now.parameters)} of all" if some else "all of them"
     kept = f"and {size(now.state_bytes)} of states" if now.state_bytes else f"{now.kv_bytes_per_token:,} bytes"
@@ -50,8 +48,7 @@ def headline(state: page.State) -> None:
             row("Cache per token", "kv_bytes_per_token", size, kept),
             row("Weights" if w.weights else "Weights as shipped", "weight_bytes", size, stored),
             row("Decode per token", "decode_flops", lambda n: words.figure(n, "FLOP"), f"at {tokens(w.context)} context"),
-        ],
-        below=edits(state),
+        ]
     )
 
 
@@ -61,20 +58,6 @@ def _change(now: int, then: int, show: Callable[[float], str]) -> tuple[str, str
         return "unchanged", ""
     share = f" ({(now - then) / then:+.1%})" if then else ""
     return f"{'+' if now > then else '−'}{show(abs(now - then))}{share}", "up" if now > then else "down"
-
-
-def edits(state: page.State) -> str:
-    """The edits against the preset as HTML, each as a name and its two values."""
-    if state.base is None:
-        return '<div class="edits"><span class="pill">Your own architecture</span> not one of the presets</div>'
-    changes = [str(change) for change in changed(state.base, state.arch)]
-    if not changes:
-        return ""
-    pill = f"{len(changes)} edit{'s' if len(changes) > 1 else ''} against {escape(state.base.title)}"
-    cut = (words if len(words) <= 110 else words[:108] + "…" for words in changes[:MOST_EDITS])
-    said = "".join(f'<span class="e">{escape(words)}</span>' for words in cut)
-    more = f" and {len(changes) - MOST_EDITS} more" if len(changes) > MOST_EDITS else ""
-    return f'<div class="edits"><span class="pill">{pill}</span> {said}{more}</div>'
 
 
 def export(arch: core.Architecture) -> None:

@@ -7,11 +7,13 @@ from app import state as page
 from app.facts import picture_of
 from app.kit.checkpoint import verify
 from app.kit.component import copy_button, show_diagram
+from app.kit.history import history, what_each_did
 from app.kit.inspector import inspector
 from app.kit.page import tab
 from app.kit.sections import export, headline, memory, routing
 from core.library import preset
 
+page.back_again()
 state = page.current()
 arch = state.arch
 tab(arch.title)
@@ -30,8 +32,6 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         "Architecture", names, key="start", format_func=lambda name: preset(name).title, placeholder=arch.title,
         on_change=start, label_visibility="collapsed",
     )  # fmt: skip
-    untouched = state.base in (None, arch) and not any(page.refusals(state).values())
-    st.button("Reset", disabled=untouched, help="Back to the preset", on_click=page.reset)
     verify(arch)
     export(arch)
     copy_button(page.link(state))
@@ -39,6 +39,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 if said := st.session_state.pop("said", ""):  # about a model that was opened by its id
     st.toast(said, icon=":material/compare_arrows:", duration="long")
 headline(state)
+history(state)
 picture, controls = st.columns([2.6, 1], gap="medium")
 with picture, st.container(border=True):
     show_diagram(lambda wide: picture_of(arch, state.selected, wide), arch.name, page.word(arch), page.select)
@@ -46,6 +47,9 @@ with controls, st.container(border=True, key="inspector"):
     inspector(state)
 with st.container(border=True):
     memory(state)
+if arch != state.base:
+    with st.container(border=True):
+        what_each_did(state)
 if any(part.kind == "experts" for part in arch.parts.values()):
     with st.container(border=True):
         routing(arch)

@@ -1,0 +1,135 @@
+"""The workbench's history: undo, redo and reset, snapshots, the edits one by one, and what each of them did."""
+
+from collections.abc import Callable
+from html import escape
+from time import sleep
+from typing import Any
+
+import streamlit as st
+
+import core
+from core.words import figure, size, tokens
+
+from .. import state as page
+from ..facts import cost, split
+from .component import component
+from .page import title, wrong
+from .sections import PICTURE_FIRST
+
+MOST_WORDS = 60  # characters of an edit on a button
+_history = component("history", '<div class="strata-root"></div>', ".strata-root")
+
+
+def history(state: page.State) -> None:
+    """Undo, redo and reset, each with what it does; the snapshots; and the edits, each to be dropped."""
+    past, base, arch = page.seen(state), state.base, state.arch
+    st.session_state["left"] = page.write(state)
+    edits = [edit.words for edit in split(base, arch)]
+    refused = page.refusals(state)
+    data = {
+        "undo": _between(past.beside(-1), page.opened_of(state)),
+        "redo": _between(page.opened_of(state), past.beside(1)),
+        "base": base.title,
+        "edits": edits,
+        "reset": bool(edits) or any(refused.values()),
+        "kept": [[name, one == arch] for name, one in state.kept],
+        "room": len(state.kept) < page.MOST_KEPT,
+    }
+    _history(key="history", data=data, on_asked_change=lambda: _do(st.session_state["history"].asked))
+    for problem in refused["history"].values():
+        wrong(problem.words)
+
+
+def _do(asked: Any) -> None:
+    """What a visitor asked for: a word, and what it is about."""
+    match asked:
+        case ["undo", _]:
+            page.step(-1)
+        case ["redo", _]:
+            page.step(1)
+        case ["reset", _]:
+            page.reset()
+        case ["drop", str(words)]:
+            page.drop(words)
+        case ["keep", _]:
+            page.keep(_name(page.current()))
+        case ["rename", [int(index), str(name)]]:
+            page.rename_kept(index, name)
+        case ["open", int(index)]:
+            page.open_kept(index)
+        case ["forget", int(index)]:
+            page.forget(index)
+
+
+def _between(before: page.Opened | None, after: page.Opened | None) -> str | None:
+    """What leads from one step to the next, in words; None if there is no such step."""
+    if before is None or after is None:
+        return None
+    if len(before[0]) != len(after[0]) or page.start_of(before) != page.start_of(after):
+        return f"opening {page.of_word(after[0][0]).title}"
+    a, b = next(((a, b) for a, b in zip(before[0], after[0], strict=True) if a != b), (before[0][0], after[0][0]))
+    edits = [edit.words for edit in split(page.of_word(a), page.of_word(b))]
+    if len(edits) > 1 and b in page.start_of(after):
+        return "reset"
+    return _short(edits[0] if len(edits) == 1 else f"{len(edits)} edits") if edits else "opening"
+
+
+def _short(words: str, most: int = MOST_WORDS) -> str:
+    return words if len(words) <= most else f"{words[: most - 1].rstrip()}…"
+
+
+def _name(state: page.State) -> str:
+    """A name for a snapshot: what differs from the start, or the start itself; no two are the same."""
+    edits = [edit.words for edit in split(state.base, state.arch)]
+    words = _short(", ".join(reversed(edits)) or state.base.title, page.MOST_NAME)
+    names, number = {name for name, _ in state.kept}, 2
+    name = words
+    while name in names:
+        name, number = f"{_short(words, page.MOST_NAME - 3)} {number}", number + 1
+    return name
+
+
+# ---- what each edit did ----
+
+
+@st.fragment(parallel=True)  # so that the picture does not wait for it
+def what_each_did(state: page.State) -> None:
+    """A row for each edit, in order: its effect on each figure. The first row is the start, the last one is now."""
+    sleep(PICTURE_FIRST)
+    w = state.workload.model_copy(update={"batch": 1})
+    title("What each edit did", f"in order, at {tokens(w.context)}")
+    columns: dict[str, tuple[str, Callable[[float], str]]] = {
+        "Parameters": ("parameters", figure),
+        "Active": ("active_parameters", figure),
+        "Weights": ("weight_bytes", size),
+        "Caches": ("kept_bytes", size),
+        "Decode": ("decode_flops", lambda n: figure(n, "FLOP")),
+    }
+
+    def values(arch: core.Architecture) -> list[float | None]:
+        found = cost(arch, w)
+        return [getattr(found, name) for name, _ in columns.values()]
+
+    def cell(value: float | None, before: float | None, show: Callable[[float], str]) -> str:
+        if value is None or before is None:
+            return "<td>not known</td>"
+        if value == before:
+            return '<td class="same">same</td>'
+        return f"<td>{'+' if value > before else '−'}{escape(show(abs(value - before)))}</td>"
+
+    shows = [show for _, show in columns.values()]
+
+    def whole(words: str, arch: core.Architecture) -> str:
+        cells = (f"<td>{'not known' if n is None else escape(show(n))}</td>" for n, show in zip(values(arch), shows, strict=True))
+        return f'<tr class="whole"><th scope="row">{escape(words)}</th>{"".join(cells)}</tr>'
+
+    rows = [whole(state.base.title, state.base)]
+    for edit in split(state.base, state.arch):
+        cells = map(cell, values(edit.after), values(edit.before), shows)
+        rows.append(f'<tr><th scope="row">{escape(edit.words)}</th>{"".join(cells)}</tr>')
+    rows.append(whole("Now", state.arch))
+    heads = "".join(f'<th scope="col">{name}</th>' for name in columns)
+    table = (
+        f'<table><thead><tr><th scope="col"><span class="aloud">Edit</span></th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    )
+    st.html(f'<div class="did" tabindex="0" role="region" aria-label="What each edit did">{table}</div>')
