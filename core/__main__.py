@@ -78,7 +78,7 @@ def parser() -> Parser:
             one.add_argument(
                 name,
                 metavar=name.upper(),
-                help="a preset, a link or its token, a YAML, JSON or config.json file, hf:organisation/model, or - for standard input",
+                help="a preset, a link or its token, a YAML, JSON, config.json or GGUF file, hf:organisation/model, or -",
             )
         return one
 
@@ -105,10 +105,13 @@ def parser() -> Parser:
     one.add_argument("--seed", type=seed, default=0, help="seed of the random weights")
     one = command("verify", "a checkpoint's headers against the model that its config.json builds", run_verify)
     one.add_argument("source", metavar="SOURCE", help="hf:organisation/model, a folder, or a .safetensors or .gguf file")
-    one.add_argument("--as", dest="name", metavar="NAME", help="the architecture, if there is no config.json beside the file")
-    one = named(command("generate", "continue a prompt with a checkpoint's weights", run_generate), "name")
-    one.add_argument("--weights", required=True, metavar="DIR", help="a folder of safetensors with their tokenizer.json")
-    one.add_argument("--prompt", required=True)
+    one.add_argument(
+        "--as", dest="name", metavar="NAME", help="the architecture to compare with, if not that of the config.json or the GGUF header"
+    )
+    one = named(command("generate", "continue a text with a checkpoint's weights", run_generate), "name")
+    one.add_argument("text", nargs="?", metavar="TEXT", help="the text to continue; or --prompt")
+    one.add_argument("--weights", metavar="PATH", help="a folder of safetensors and its tokenizer.json, or a GGUF file (default: NAME)")
+    one.add_argument("--prompt", help="the text to continue")
     one.add_argument("--tokens", type=int, default=64, help="number of tokens to generate")
     one.add_argument("--temperature", type=float, default=0.0, help="0 takes the most likely token")
     one.add_argument("--seed", type=seed, default=0)
@@ -405,7 +408,7 @@ def run_verify(args: argparse.Namespace, out: Console) -> Any:
         ("bytes", counted(found.bytes), counted(found.expected_bytes)),
         *((f"{name}, not compared", f"{kept:,} bytes", "") for name, kept in found.apart.items()),
     ]
-    out.print(table(("", "in the files>", "of the config.json>"), rows))
+    out.print(table(("", "in the files>", f"of the {found.against}>"), rows))
     for difference in found.differences:
         out.print(difference)
     return found.to_dict()
@@ -414,14 +417,17 @@ def run_verify(args: argparse.Namespace, out: Console) -> Any:
 def run_generate(args: argparse.Namespace, out: Console) -> Any:
     from .generate import generate
 
+    prompt = args.prompt if args.text is None else args.text
+    if prompt is None or None not in (args.prompt, args.text):
+        raise Unsupported("give one text to continue, as TEXT or with --prompt")
     pieces = []
-    for piece in generate(opened(args.name), args.weights, args.prompt, args.tokens, args.temperature, args.seed):
+    for piece in generate(opened(args.name), args.weights or args.name, prompt, args.tokens, args.temperature, args.seed):
         pieces.append(piece)
         if not args.json:
             print(piece, end="", flush=True)
     if not args.json:
         print()
-    return {"prompt": args.prompt, "text": "".join(pieces)}
+    return {"prompt": prompt, "text": "".join(pieces)}
 
 
 def run_app(args: argparse.Namespace, out: Console) -> NoReturn:

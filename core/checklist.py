@@ -54,6 +54,7 @@ def _model(arch: Architecture) -> Iterator[str]:
         yield f"Layers with {name} use its {sets} sets of weights in turn, the n-th layer set n modulo {sets}; each has its own cache."
     narrow = sorted({fmt for fmt in arch.precision.values() if FORMATS[fmt].bits < 16})
     if narrow:
-        yield f"The published weights are stored in {', '.join(narrow)}; norms, biases and embeddings are not."
+        wide = "norms and biases" if "embedding" in arch.precision else "norms, biases and embeddings"
+        yield f"The published weights are stored in {', '.join(narrow)}; {wide} are not."
     if arch.mtp:
         yield "The multi-token-prediction modules are not part of the main model's forward pass."

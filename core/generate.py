@@ -11,33 +11,43 @@ from .hf import load_weights
 from .hf.weights.checkpoint import Checkpoint
 from .library import load
 from .model import Model, build
-from .reading import read_file, read_yaml
+from .reading import is_gguf, read_file, read_yaml
 from .spec import Architecture, Unsupported
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 
 
 def generate(
-    arch: Architecture, folder: str | Path, prompt: str, tokens: int = 64, temperature: float = 0.0, seed: int = 0
+    arch: Architecture, source: str | Path, prompt: str, tokens: int = 64, temperature: float = 0.0, seed: int = 0
 ) -> Iterator[str]:
     """Continue `prompt` by at most `tokens` tokens, yielding the text piece by piece; greedy at temperature 0.
 
-    `folder` holds safetensors files and their tokenizer.json. Raises Unsupported if something is missing, or if
-    the folder's config.json describes another architecture.
+    `source` is a folder of safetensors files and their tokenizer.json, or a GGUF file, which holds its tokenizer. Raises Unsupported
+    if something is missing, or if the source describes another architecture.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise Unsupported(f"{folder}: is not a folder; give one with safetensors files and a tokenizer.json")
+    source = Path(source)
     if tokens < 1 or not 0 <= temperature < math.inf:
         raise Unsupported(f"{tokens} tokens at temperature {temperature}: give at least 1 token and a temperature of at least 0")
-    stop = _checked(arch, folder)
-    tokenizer = _tokenizer(folder)
+    if is_gguf(str(source)):
+        from .hf.gguf import opened, read
+        from .hf.gguf.tokenizer import WHOLE, ends
+        from .hf.gguf.tokenizer import tokenizer as tokenizer_of
+
+        file = opened(read(source, WHOLE))
+        if changes := diff(file.stored(), arch).changes:
+            raise Unsupported(f"{source} describes another architecture than {arch.title}: {changes[0]}")
+        stop, tokenizer = ends(file.header), tokenizer_of(file.header)
+        filled = file.filled
+    else:
+        if not source.is_dir():
+            raise Unsupported(f"{source}: is not a folder or a GGUF file; give a folder with safetensors files and a tokenizer.json")
+        stop, tokenizer, filled = _checked(arch, source), _tokenizer(source), lambda: read_model(arch, source)
     ids = tokenizer.encode(prompt).ids
     if not ids or max(ids) >= arch.vocab_size:
         raise Unsupported(f"the tokenizer and the vocabulary of {arch.vocab_size:,} do not fit, or the prompt is empty")
     if len(ids) + tokens > arch.context:
         raise Unsupported(f"{len(ids):,} + {tokens:,} tokens are more than {arch.title} reads: at most {arch.context:,}")
-    model = read_model(arch, folder)
+    model = filled()
     made, said = [], ""
     for new in model.generate(torch.tensor([ids]), tokens, temperature, seed):
         if int(new) in stop:

@@ -8,12 +8,17 @@ from typing import Any
 
 import gguf
 import pytest
-from headers import arch_of, written
+import torch
+from headers import arch_of, metadata, written
+from parity import perturb, reference
 
 import core
+from core.__main__ import main
 from core.hf import _STRUCTURE, BY_TYPE, from_hf
-from core.hf.gguf import from_gguf, of_bytes
+from core.hf.gguf import from_gguf, of_bytes, opened, read
 from core.hf.gguf.config import KINDS
+from core.hf.gguf.header import Header, Long
+from core.hf.gguf.tokenizer import WHOLE, tokenizer
 
 # What the converters leave out, because llama.cpp does not compute it, or write otherwise because the weights hold it.
 LOST: dict[str, dict[str, Any]] = {
@@ -181,6 +186,90 @@ def test_a_stretched_rope_needs_its_factors(tmp_path):
     assert from_gguf(of_bytes(data)).position == from_hf(config).position
     with pytest.raises(core.Unsupported, match=r"rope_freqs\.weight: says how positions are stretched, and its values are not"):
         from_gguf(of_bytes(data.replace(b"strata.values.", b"strata.vallll.")))
+
+
+@pytest.fixture
+def speaking(tmp_path) -> tuple[Any, Any]:
+    """A small llama of transformers, and a GGUF file of it as its converter writes it, with a tokenizer of letters."""
+    torch.manual_seed(0)
+    model = reference(SMALL_LLAMA)
+    perturb(model)
+    known = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, 2)
+    writer = gguf.GGUFWriter(path := tmp_path / "speaks.gguf", "llama")
+    for key, value in metadata(SMALL_LLAMA).items():
+        (writer.add_float32 if isinstance(value, float) else writer.add_uint32)(f"llama.{key}", value)
+    letters = [chr(code) for code in range(33, 127)] + ["\u0120", "th", "<end>"]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(letters)
+    writer.add_token_types([1] * 96 + [3])
+    writer.add_token_merges(["t h"])
+    writer.add_eos_token_id(96)
+    for name, tensor in model.state_dict().items():
+        if name.endswith(("q_proj.weight", "k_proj.weight")):
+            heads = 4 if "q_proj" in name else 2
+            tensor = tensor.reshape(heads, 2, -1, tensor.shape[1]).swapaxes(1, 2).reshape(tensor.shape)
+        writer.add_tensor(known.get_name(name, try_suffixes=(".weight",)), tensor.float().numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return model, path
+
+
+SMALL_LLAMA = {
+    "model_type": "llama", "hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2, "num_hidden_layers": 2, "head_dim": 8,
+    "intermediate_size": 64, "vocab_size": 97, "max_position_embeddings": 128, "rms_norm_eps": 1e-5, "rope_theta": 10_000.0,
+    "tie_word_embeddings": False,
+}  # fmt: skip
+
+
+def test_a_file_speaks_as_the_model_that_it_was_made_of(speaking, capsys):
+    model, path = speaking
+    text = "the river"
+    file = opened(read(path, WHOLE))
+    ids = tokenizer(file.header).encode(text).ids
+    assert ids[0] == 95 and len(ids) == 8 and tokenizer(file.header).decode(ids) == text
+    prompt = torch.tensor([ids])
+    with torch.inference_mode():
+        assert torch.allclose(file.filled()(prompt), model(prompt).logits, atol=1e-5)
+        expected = model.generate(
+            prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=9, do_sample=False, eos_token_id=96, pad_token_id=0
+        )
+    words = tokenizer(file.header).decode(expected[0].tolist())[len(text) :]
+    assert main(["generate", str(path), text, "--tokens", "9"]) == 0
+    assert capsys.readouterr().out == words + "\n"
+    assert main(["generate", str(path), "--prompt", text, "--weights", str(path), "--tokens", "9"]) == 0
+    for wrong in (
+        ["generate", str(path)],
+        ["generate", str(path), text, "--prompt", text],
+        ["generate", "gpt2", text, "--weights", str(path)],
+    ):
+        assert main(wrong) == 2
+    assert "describes another architecture than GPT-2" in capsys.readouterr().err
+
+
+def test_a_tokenizer_that_is_not_known_is_named():
+    lists = {"tokenizer.ggml.tokens": ["a", "b"], "tokenizer.ggml.merges": [], "tokenizer.ggml.model": "gpt2"}
+    for change, words in (
+        ({"tokenizer.ggml.model": "bert"}, "'bert' is not supported; only gpt2 and llama"),
+        ({"tokenizer.ggml.pre": "x"}, "'x' is not one that"),
+        ({"tokenizer.ggml.tokens": ["a", "a"]}, "a token occurs twice"), ({"tokenizer.ggml.tokens": Long(9)}, "is missing from the header"),
+        ({"tokenizer.ggml.merges": ["a c"]}, "the lists are no tokenizer"),
+        ({"tokenizer.ggml.model": "llama"}, "give a score for each of the 2"),
+        ({"tokenizer.ggml.token_type": [1]}, "give a type for each of the 2"),
+    ):  # fmt: skip
+        with pytest.raises(core.Unsupported, match=words):
+            tokenizer(Header(lists | change, {}))
+
+
+def test_sentencepiece_joins_by_score():
+    pieces = ["<unk>", "<s>", *(f"<0x{byte:02X}>" for byte in range(256)), "\u2581", "a", "b", "ab", "\u2581a", "\u2581ab"]
+    scores = [0.0] * 259 + [-9.0, -9.0, -1.0, -2.0, -3.0]
+    said = {"tokens": pieces, "scores": scores, "token_type": [2, 3] + [6] * 256 + [1] * 6, "model": "llama", "bos_token_id": 1}
+    made = tokenizer(Header({f"tokenizer.ggml.{key}": value for key, value in said.items()}, {}))
+    assert [pieces[one] for one in made.encode("ab a\u00e9").ids] == ["<s>", "\u2581ab", "\u2581a", "<0xC3>", "<0xA9>"]
+    assert made.decode(made.encode("ab a\u00e9").ids) == "ab a\u00e9"
 
 
 def test_a_model_in_several_files_is_read_from_all_of_them(tmp_path):

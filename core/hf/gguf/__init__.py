@@ -165,13 +165,16 @@ class File:
             )
         return Values(self.header)
 
-    def fill(self, model: Model) -> None:
-        """Copy the file's weights into a built model; matrices in narrow formats are widened by gguf's own `dequantize`."""
+    def filled(self) -> Model:
+        """The model on the processor with the file's weights in 32 bits; narrow matrices are widened by gguf's own `dequantize`."""
         if self.differences:
             raise Unsupported(self.differences[0])
+        values = self.values()
+        model = build(self.architecture).to_empty(device="cpu")
         every = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers())
         names = {name: name for name in self.header.tensors}
-        fill(model, Reader(self.values(), names), tensors.sources(self.architecture, self.header.arch, every, names), self.idle)
+        fill(model, Reader(values, names), tensors.sources(self.architecture, self.header.arch, every, names), self.idle)
+        return model
 
 
 class Values(Mapping[str, Tensor]):
