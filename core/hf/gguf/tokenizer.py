@@ -67,7 +67,7 @@ def _bytes(header: Header, vocabulary: dict[str, int]) -> Tokenizer:
     pre = header.said.get("tokenizer.ggml.pre", "gpt-2")
     if pre not in _CUTS:
         raise Unsupported(f"tokenizer.ggml.pre: {str(pre)[:40]!r} is not one that Strata knows; it knows {', '.join(sorted(_CUTS))}")
-    pairs = [tuple(merge.split(" ", 1)) for merge in _texts(header, "merges")]
+    pairs = [(first, second) for first, _, second in (merge.partition(" ") for merge in _texts(header, "merges"))]
     made = Tokenizer(models.BPE(vocab=vocabulary, merges=pairs))
     cut, plain = _CUTS[pre], pre_tokenizers.ByteLevel(add_prefix_space=False)
     if cut == "digits":
