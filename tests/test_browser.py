@@ -494,12 +494,11 @@ def test_routing_and_memory_follow(visitor):
     expect(page.locator(".wrong")).to_contain_text("at most 163,840 tokens")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])  # no width depends on the theme, no colour on the width
 @pytest.mark.parametrize("path", ["/", "/workbench?preset=deepseek-v3", "/workbench?preset=gpt2"])
 def test_pages_fit_their_screens(visitor, path, width, theme):
     page = visitor(path, width, theme)
-    workbench(page) if "workbench" in path else expect(page.locator("a.card").first).to_be_visible()
+    workbench(page) if "workbench" in path else expect(page.locator("a.card").first).to_be_visible(timeout=WAIT)
     main = page.get_by_test_id("stMain")
     assert main.evaluate("e => e.scrollWidth - e.clientWidth") <= 1, "nothing stands out sideways"
     background = page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor")

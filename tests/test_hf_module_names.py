@@ -139,4 +139,4 @@ def test_long_lists_and_evil_ones_take_no_time(name):
         assert "more than Strata reads" in str(error)
     else:
         assert found or name in ("stars", "repeats")
-    assert time.process_time() - begun < 3  # a hundredth of what backtracking takes; three times what it takes
+    assert time.process_time() - begun < 5  # a fiftieth of what backtracking takes; five times what it takes

@@ -453,7 +453,7 @@ def test_a_safetensors_file_that_lies_is_refused_at_once(tmp_path, header, claim
     began = time.perf_counter()
     with pytest.raises(core.Unsupported, match=r"model\.safetensors"):
         core.verify(tmp_path / "model.safetensors", PLAIN)
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < 3
 
 
 @pytest.mark.parametrize("many", [4_000, 100_000])
@@ -466,7 +466,7 @@ def test_a_file_of_other_tensors_without_end_is_said_at_once(tmp_path, many):
         assert many == 4_000 and len(found.differences) > many
     except core.Unsupported as error:
         assert many == 100_000 and "100,000 tensors" in str(error) and "another model" in str(error)
-    assert time.process_time() - began < 5  # five times what it takes on a quiet machine
+    assert time.process_time() - began < 10  # four times what it takes on a quiet machine
 
 
 def test_a_tensor_stands_in_one_file(tmp_path):
@@ -594,7 +594,7 @@ def test_a_gguf_file_that_lies_is_refused_at_once(tmp_path, name):
     began = time.perf_counter()
     with pytest.raises(core.Unsupported, match=r"model\.gguf: (cannot be read as GGUF|is of '')"):
         core.verify(tmp_path / "model.gguf", PLAIN)
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < 3
 
 
 def test_a_gguf_file_of_another_architecture_is_named(tmp_path):
