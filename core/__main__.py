@@ -17,7 +17,7 @@ import torch
 from pydantic import ValidationError
 from rich.console import Console
 
-from . import edits, hf, hub, library
+from . import budget, edits, hf, hub, library
 from .checklist import checklist
 from .cost import cost
 from .diff import diff
@@ -47,6 +47,7 @@ EDIT_WORDS = (
     ("remove", ("PLACE",), "remove a layer, segment or block"),
     ("move", ("PLACE", "TO"), "move a layer, segment or block"),
     ("rename", ("PART", "NAME"), "rename a part"),
+    ("fit", ("BUDGET",), "scale to parameters=8B or active=3B; experts alone to active=start, keys and values alone to cache=2GB@32K"),
     ("mtp", ("COUNT",), "modules for multi-token prediction, each with the last block; 0 removes them"),
 )  # fmt: skip
 
@@ -293,9 +294,9 @@ def run_export(args: argparse.Namespace, out: Console) -> Any:
 
 
 def run_edit(args: argparse.Namespace, out: Console) -> Any:
-    arch = opened(args.name)
+    start = arch = opened(args.name)
     for what, values in args.edits:
-        arch = EDITS[what](arch, *values)
+        arch = _fit(arch, start, *values) if what == "fit" else EDITS[what](arch, *values)
     if not args.json:
         print(library.to_yaml(arch).rstrip("\n") if args.format == "yaml" else encode(arch))
     return arch.model_dump(mode="json", exclude_defaults=True)
@@ -306,6 +307,32 @@ def _set(arch: Architecture, words: str) -> Architecture:
     if not given:
         raise Unsupported(f"--set {words[:80]}: give a field and its value, such as parts.moe.top_k=4")
     return edited(arch, path.strip(), read_value(value))
+
+
+def _fit(arch: Architecture, start: Architecture, words: str) -> Architecture:
+    """parameters=8B, active=3B, cache=2GB@32K; with `start` as the amount, as many as before the edits, by one thing alone."""
+    (what, _, rest), known = words.partition("="), "parameters=8B, active=3B, active=start, cache=2GB@32K or cache=start@32K"
+    asked, at, context = rest.partition("@")
+    if what not in ("parameters", "active", "cache") or not asked or at and what != "cache":
+        raise Unsupported(f"--fit {words[:80]}: give {known}")
+    try:
+        w = Workload(context=length(context)) if at else Workload()
+    except ValidationError as error:
+        raise Unsupported(sentence(error)) from None
+    then = cost(start, w)
+    match what, asked:
+        case "parameters", "start":
+            fit = budget.scaled(arch, parameters=then.parameters)
+        case "active", "start":
+            fit = budget.with_active(arch, then.active_parameters, start)
+        case "parameters", _:
+            fit = budget.scaled(arch, parameters=budget.amount(asked))
+        case "active", _:
+            fit = budget.scaled(arch, active_parameters=budget.amount(asked))
+        case _:
+            fit = budget.with_cache(arch, then.kept_bytes if asked == "start" else budget.amount(asked), w)
+    print(f"{budget.WORDS[fit.figure]}: {fit}", file=sys.stderr)
+    return fit.architecture
 
 
 def _variant(arch: Architecture, part: str, new: str, words: str, n: str) -> Architecture:

@@ -9,7 +9,6 @@ from app.kit.checkpoint import verify
 from app.kit.component import copy_button, show_diagram
 from app.kit.history import history, what_each_did
 from app.kit.inspector import inspector
-from app.kit.opening import open_file, refusal
 from app.kit.page import tab
 from app.kit.sections import export, headline, memory, routing
 from core.library import preset
@@ -33,15 +32,10 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         "Architecture", names, key="start", format_func=lambda name: preset(name).title, placeholder=arch.title,
         on_change=start, label_visibility="collapsed",
     )  # fmt: skip
-    found = open_file((state.at, arch), 130)
     verify(arch)
     export(arch)
     copy_button(page.link(state))
 
-if found:
-    page.show(page.opened(found, state))
-    st.rerun()
-refusal((state.at, arch))
 if said := st.session_state.pop("said", ""):  # about a model that was opened by its id
     st.toast(said, icon=":material/compare_arrows:", duration="long")
 headline(state)

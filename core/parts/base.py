@@ -20,12 +20,15 @@ from ..words import divisors
 Shape = tuple[int, ...]
 
 # The bounds of the spec: far above any published model, low enough that no link can make the analysis slow or large.
-Width = Annotated[int, Field(ge=1, le=1_048_576)]
+# The marks say what a field is: a width or a rank grows with the stream, heads grow in number and not in width, a window is in tokens.
+Width = Annotated[int, Field(ge=1, le=1_048_576), "width"]
+Rank = Annotated[int, Field(ge=1, le=65_536), "width"]
 Heads = Annotated[int, Field(ge=1, le=1_024), "heads"]
 HeadDim = Annotated[int, Field(ge=1, le=8_192), "of a head"]
 MOST_CHANNELS = 262_144  # of all heads together, or of all streams together
 Vocabulary = Annotated[int, Field(ge=1, le=16_777_216)]
 Length = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Window = Annotated[Length, "window"]
 Eps = Annotated[float, Field(gt=0, le=1e-2)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 # What no export can hold: control characters, separators that some programs read as the end of a line, surrogates, and
@@ -83,8 +86,8 @@ class Spec(BaseModel):
     @model_validator(mode="after")
     def _countable(self):
         """The channels of all heads together stay below the limit at which the size of a tensor of many tokens overflows."""
-        heads = {name: getattr(self, name) or 0 for name in _marked(type(self), "heads")}
-        dims = {name: getattr(self, name) or 0 for name in _marked(type(self), "of a head")}
+        heads = {name: getattr(self, name) or 0 for name in marked(type(self), "heads")}
+        dims = {name: getattr(self, name) or 0 for name in marked(type(self), "of a head")}
         check_channels(max(heads, key=heads.__getitem__, default=""), max(heads.values(), default=0), sum(dims.values()))
         return self
 
@@ -503,7 +506,7 @@ class Borrow(Box):
 
 
 @lru_cache(maxsize=1_024)
-def _marked(cls: type[Spec], mark: str) -> tuple[str, ...]:
+def marked(cls: type[Spec], mark: str) -> tuple[str, ...]:
     """The fields of this class whose type has the mark."""
 
     def has(annotation: object) -> bool:

@@ -17,20 +17,19 @@ from .base import (
     Heads,
     Inherited,
     Keep,
-    Length,
     Linear,
     Mixer,
+    Rank,
     Shape,
     Spec,
     State,
-    Width,
+    Window,
     causal_pairs,
     check_groups,
     entry_pairs,
     normal,
 )
 from .chosen import LightningIndexer, check_pooled, whole
-from .latent import Rank
 from .norm import Norm, RMSNorm
 from .position import Position, Rope, TurnLast, Unturned
 from .softmax import Sight, masked_softmax
@@ -43,7 +42,7 @@ class EntryIndexer(Spec):
 
     heads: Heads = Field(description="Query heads of the indexer", examples=[64])
     dim: HeadDim = Field(description="Channels of its queries, and of the key cached for each entry", examples=[128])
-    top_k: Width = Field(description="Entries that each token attends to", examples=[512])
+    top_k: Annotated[int, Field(ge=1, le=1_048_576)] = Field(description="Entries that each token attends to", examples=[512])
 
     def flops(self, q_rank: int, d_model: int, new: int, pairs: int) -> Flops:
         """`pairs` counts the (query, entry) pairs that each head scores."""
@@ -68,7 +67,7 @@ class CompressedAttention(Mixer):
     head_dim: HeadDim = Field(description="Channels of a query head, and of the shared key and value", examples=[512])
     rope_dim: HeadDim = Field(description="Channels of these with rotary embedding, the last ones", examples=[64])
     q_rank: Rank = Field(description="Rank of the query projection, shared with the indexer", examples=[1024])
-    window: Length = Field(128, description="Size of the sliding window, the token itself included")
+    window: Window = Field(128, description="Size of the sliding window, the token itself included")
     ratio: Ratio | None = Field(None, description="Tokens per pooled entry; no entries if empty")
     overlap: bool = Field(False, description="Each entry is also pooled from the `ratio` tokens before its own")
     indexer: EntryIndexer | None = Field(None, description="Chooses the entries; attention reads all of them if empty")

@@ -1,14 +1,14 @@
 """Gated residual streams (Qwen 4): several streams, each read through a gate on every channel."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from .base import Box, Eps, normal
+from .base import Box, Eps, Rank, normal
 from .manifold_hyper import ManifoldWrite
 from .residual import CopyStreams, Streams, _Residual
 
@@ -20,7 +20,7 @@ class GatedStreams(_Residual):
     kind: Literal["gated_streams"]
     norm: Literal["none"] = Field("none", description="No norm before a part except the norm on the streams")
     streams: Streams = 4
-    rank: Annotated[int, Field(ge=1, le=65_536)] = Field(320, description="Rank of the gates' projections")
+    rank: Rank = Field(320, description="Rank of the gates' projections")
     norm_eps: Eps = Field(1e-6, description="Epsilon of the norm on each stream")
 
     def split(self, d_model: int) -> nn.Module:

@@ -2,18 +2,16 @@
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from .base import OF_MODEL, Box, Flops, HeadDim, Heads, Inherited, Keep, Linear, Mixer, Shape, times
+from .base import OF_MODEL, Box, Flops, HeadDim, Heads, Inherited, Keep, Linear, Mixer, Rank, Shape, times
 from .norm import Norm, PartNorm, RMSNorm
 from .position import Position, Yarn, check_turned, yarn_magnitude
 from .softmax import ALL, OptionalGate, Scores, Sight, masked_softmax
-
-Rank = Annotated[int, Field(ge=1, le=65_536)]
 
 
 class LatentAttention(Mixer):

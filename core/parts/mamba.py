@@ -16,6 +16,7 @@ from .base import (
     HeadDim,
     Inherited,
     Linear,
+    Rank,
     Recurrence,
     Shape,
     State,
@@ -29,7 +30,6 @@ from .feedforward import NAMES, Plain
 from .norm import Norm
 
 Many = Annotated[int, Field(ge=1, le=1_024)]
-Rank = Annotated[int, Field(ge=1, le=65_536)]
 
 
 class Mamba(Recurrence):
@@ -39,7 +39,7 @@ class Mamba(Recurrence):
     title = "Mamba"
 
     kind: Literal["mamba"]
-    inner: int = Field(ge=1, le=MOST_CHANNELS, description="Channels of the state space", examples=[8192])
+    inner: Annotated[int, Field(ge=1, le=MOST_CHANNELS), "width"] = Field(description="Channels of the state space", examples=[8192])
     state_size: HeadDim = Field(16, description="State size: values kept for each channel")
     heads: Many = Field(1, description="Equal groups of channels, each with its own step, B and C (Zamba)")
     step_rank: Rank = Field(description="Rank of the step's projection", examples=[256])

@@ -31,6 +31,7 @@ from .base import (
     Shape,
     State,
     Width,
+    Window,
     causal_pairs,
     check_groups,
     entry_pairs,
@@ -62,7 +63,7 @@ class NativeSparseAttention(Mixer):
     top_blocks: Blocks = Field(16, description="Selected blocks per token, the first and last ones included")
     first_blocks: int = Field(1, ge=0, le=1_000_000, description="Blocks at the start that are always chosen")
     local_blocks: int = Field(2, ge=1, le=1_000_000, description="Last blocks that are always chosen, a token's own included")
-    window: Length = Field(512, description="Sliding window of the third branch, the token itself included")
+    window: Window = Field(512, description="Sliding window of the third branch, the token itself included")
     position: Inherited[Position] = OF_MODEL
     norm: Inherited[PartNorm] = OF_MODEL
 

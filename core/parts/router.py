@@ -40,7 +40,7 @@ class Router(Spec):
     softcap: Positive | None = Field(None, description="Logits pass through c * tanh(logit / c)")
     norm: bool = Field(False, description="RMSNorm on the input, with a learned scale and a factor 1 / sqrt(d_model)")
     all_scale: bool = Field(False, description="Multiplies all weights by one learned number (Inkling)")
-    hidden: Annotated[int, Field(ge=1, le=2_048)] | None = Field(
+    hidden: Annotated[int, Field(ge=1, le=2_048), "width"] | None = Field(
         None, description="Hidden size of a router with two layers; a single linear map if empty (ZAYA)"
     )
     carry: bool = Field(False, description="Adds the previous layer's hidden router input, times learned scales (ZAYA)")

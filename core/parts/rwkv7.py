@@ -10,9 +10,8 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import OF_MODEL, Borrow, Box, Flops, HeadDim, Heads, Inherited, Lends, Linear, Read, Recurrence, Shape, State
+from .base import OF_MODEL, Borrow, Box, Flops, HeadDim, Heads, Inherited, Lends, Linear, Rank, Read, Recurrence, Shape, State
 from .feedforward import Activate, Activated
-from .latent import Rank
 from .norm import Norm
 from .rwkv import SHIFT, ChannelMix, TokenShift
 

@@ -2,18 +2,16 @@
 layers of a state space model share."""
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .attention import Attention, AttentionModule
-from .base import OF_MODEL, Flops, Inherited, Linear, Mixer, Read, Shape
+from .base import OF_MODEL, Flops, Inherited, Linear, Mixer, Rank, Read, Shape
 from .feedforward import FeedForward, FeedForwardModule
 from .norm import Norm
-
-Rank = Annotated[int, Field(ge=1, le=65_536)]
 
 
 class SharedBlock(Mixer):

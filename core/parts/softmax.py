@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor, nn
 
 from ..words import tokens
-from .base import Length, Linear, Positive, Spec, causal_pairs
+from .base import Linear, Positive, Spec, Window, causal_pairs
 from .temperature import Temperature
 
 
@@ -18,8 +18,8 @@ class Sight(Spec):
     """Which tokens a query sees: itself and all before it, a sliding window of them (arXiv:2004.05150, section 3.1), or those of
     its own chunk (Llama 4)."""
 
-    window: Length | None = Field(None, description="Sliding window: each token sees only the last this many, itself included")
-    chunk: Length | None = Field(None, description="Each token sees only its own chunk of this many tokens")
+    window: Window | None = Field(None, description="Sliding window: each token sees only the last this many, itself included")
+    chunk: Window | None = Field(None, description="Each token sees only its own chunk of this many tokens")
 
     @model_validator(mode="after")
     def _one(self):

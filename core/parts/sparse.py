@@ -2,15 +2,15 @@
 reads, for its own layer or also for the following layers (arXiv:2603.12201)."""
 
 from collections.abc import Iterator
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Borrow, Box, Eps, Flops, HeadDim, Heads, Keep, Lends, Linear, Read, Shape, Spec, Width, causal_pairs
+from .base import Borrow, Box, Eps, Flops, HeadDim, Heads, Keep, Lends, Linear, Rank, Read, Shape, Spec, causal_pairs
 from .chosen import LightningIndexer
-from .latent import LatentAttention, LatentAttentionModule, Rank
+from .latent import LatentAttention, LatentAttentionModule
 from .norm import LayerNorm
 from .position import Position, Rope, Rotary, TurnLast, Unturned
 
@@ -20,7 +20,7 @@ class TokenIndexer(Spec):
 
     heads: Heads = Field(description="Query heads of the indexer", examples=[64])
     dim: HeadDim = Field(description="Channels of its queries, and of the key that is cached", examples=[128])
-    top_k: Width = Field(description="Tokens that each token attends to", examples=[2048])
+    top_k: Annotated[int, Field(ge=1, le=1_048_576)] = Field(description="Tokens that each token attends to", examples=[2048])
     interleaved: bool = Field(False, description="Rotary pairs are neighbours (x0, x1), not halves (GLM-5)")
     last: bool = Field(False, description="Rotates the last channels, not the first (Hy4)")
     eps: Eps = Field(1e-6, description="Epsilon of the norm of its key")
