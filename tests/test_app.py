@@ -508,3 +508,34 @@ def test_a_hostile_title_is_text_in_a_preview(visitor):
     answer = visitor.get("/workbench", params={"a": core.encode(hostile())})
     assert answer.status_code == 200 and "<img src=x" not in answer.text and "&lt;img" in answer.text
     assert json.loads(visitor.get(f"/api/architecture/{core.encode(hostile())}").text)["title"] == hostile().title
+
+
+# ---- a budget ----
+
+
+def told(page: AppTest) -> str:
+    return " ".join(unescape(element.proto.body) for element in page.get("html"))
+
+
+def test_a_budget_shows_its_candidate_and_is_applied_as_one_edit(workbench):
+    workbench.session_state["budget"] = True
+    visit(workbench, {"preset": "deepseek-v3"})
+    assert "The model is there already" in told(workbench)
+    give(workbench, "fit:parameters", "100B")
+    assert all(words in told(workbench) for words in (" of 100 B asked, ", "<td>layers</td>", "<td>moe.d_ff</td>"))
+    press(workbench, "Apply")
+    assert abs(core.cost(shown(workbench)).parameters / 100e9 - 1) < 0.05
+    workbench.session_state["budget"] = True  # closed since
+    workbench.run()
+    give(workbench, "fit:what", "same_cache")
+    assert "DeepSeek-V3 keeps 287.8 MB" in told(workbench) and "<td>attention.kv_rank</td>" in told(workbench)
+    press(workbench, "Apply")
+    caches = [core.cost(arch).kept_bytes for arch in (shown(workbench), preset("deepseek-v3"))]
+    assert abs(caches[0] / caches[1] - 1) < 0.05
+
+
+@pytest.mark.parametrize("words", ("", "many", "-3", "9e99", "<b>8B</b>", "1"))
+def test_what_is_no_budget_is_said_and_offers_nothing(workbench, words):
+    workbench.session_state["budget"], workbench.session_state["fit:parameters"] = True, words
+    visit(workbench, {"preset": "gpt2"})
+    assert len(wrong(workbench)) == 1 and not [button for button in workbench.button if button.label == "Apply"]

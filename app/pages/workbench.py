@@ -5,6 +5,7 @@ import streamlit as st
 import core
 from app import state as page
 from app.facts import picture_of
+from app.kit.budget import budget
 from app.kit.checkpoint import verify
 from app.kit.component import copy_button, show_diagram
 from app.kit.history import history, what_each_did
@@ -32,6 +33,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         "Architecture", names, key="start", format_func=lambda name: preset(name).title, placeholder=arch.title,
         on_change=start, label_visibility="collapsed",
     )  # fmt: skip
+    budget(state)
     verify(arch)
     export(arch)
     copy_button(page.link(state))
