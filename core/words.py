@@ -4,7 +4,7 @@ import bisect
 import io
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 
 def number(value: float) -> str:
@@ -45,6 +45,17 @@ def percent(share: float) -> str:
     if share >= 0.9995 or share == 0:
         return f"{share * 100:.0f} %"
     return f"{share * 100:.1f} %" if share >= 0.01 else f"{share * 100:.2f} %"
+
+
+def change(now: float | None, then: float | None, show: Callable[[float], str]) -> str:
+    """How a figure moved: 5.45×, 0.26×; a move of less than a tenth as a difference, +1.8 M. Empty if it did not move, or if one
+    of the two is not known."""
+    if now is None or then is None or now == then:
+        return ""
+    ratio = now / then if then else 0
+    if ratio and abs(ratio - 1) >= 0.1:
+        return f"{ratio:,.0f}×" if ratio >= 100 else f"{ratio:.2f}×" if ratio >= 0.1 else f"{ratio:.2g}×"
+    return f"{'+' if now > then else '−'}{show(abs(now - then))}"
 
 
 def divisors(whole: int, near: int) -> str:

@@ -246,7 +246,7 @@ def test_another_kind_of_part_can_stand_there(visitor):
     page.get_by_role("option", name="Attention", exact=True).click()
     expect(page.locator(".edits")).to_contain_text("attention in place of latent attention")
     expect(page.locator(".picture svg")).to_contain_text("Grouped-query attention")
-    expect(page.locator(".figures")).to_contain_text("Cache per token")
+    expect(page.locator(".figures")).to_contain_text("All caches at 4K")
 
 
 def test_what_was_refused_waits_in_its_field_and_goes_with_its_model(visitor):

@@ -5,7 +5,7 @@ own st.error, st.caption and labels read texts as Markdown, which can load pictu
 """
 
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 import streamlit as st
@@ -37,17 +37,30 @@ def frame() -> None:
         st.html(f"<style>{variables(':root', dark())}{CSS}</style>")
 
 
-def figures(rows: list[tuple[str, str, str, str]]) -> None:
-    """Cards of (words, figure, note, direction), with direction up, down or nothing."""
+class Card(NamedTuple):
+    """A figure, and its foot: how the edits moved it (empty if they did not; None without edits), and what it was."""
 
-    def card(words: str, value: str, note: str, way: str) -> str:
-        note = escape(note)
+    words: str
+    value: str
+    note: str
+    moved: str | None = None
+    was: str = ""
+
+
+def figures(cards: list[Card], above: str = "") -> None:
+    """Cards with figures, below a sentence if there is one."""
+
+    def drawn(card: Card) -> str:
+        words, value, note, moved, was = (escape(text or "") for text in card)
+        still = "" if moved else " still"
+        foot = "" if card.moved is None else f'<div class="foot{still}"><b>{moved or "same"}</b> <span>{was}</span></div>'
         return (
-            f'<div class="figure"><div class="k">{escape(words)}</div><div class="v">{escape(value)}</div>'
-            f'<div class="d {way}" title="{note}">{note}</div></div>'
+            f'<div class="figure"><div class="k">{words}</div><div class="v">{value}</div>'
+            f'<div class="d" title="{note}">{note}</div>{foot}</div>'
         )
 
-    st.html(f'<div class="figures">{"".join(card(*row) for row in rows)}</div>')
+    answer = f'<p class="answer">{escape(above)}</p>' if above else ""
+    st.html(f'{answer}<div class="figures">{"".join(map(drawn, cards))}</div>')
 
 
 def table(rows: dict[str, str]) -> None:

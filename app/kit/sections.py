@@ -1,63 +1,25 @@
-"""The workbench's sections around the picture: figures, export, memory, routing."""
+"""The workbench's sections around the picture: export, memory, routing."""
 
 import json
-from collections.abc import Callable
 from threading import Lock
 from time import sleep
-from typing import Any
 
 import streamlit as st
 
 import core
-from core import library, words
+from core import library
 from core.graph import to_dot, to_graphml, to_json, to_mermaid
-from core.precision import FORMATS
 from core.routing import LayerRouting, Routing
-from core.words import percent, size, tokens
+from core.words import percent, size
 
 from .. import state as page
 from ..facts import cost, graph, kept, picture_file
 from .charts import cache_curve, legend, memory_roles, routing_layers, routing_tokens
 from .charts import memory as memory_chart
-from .page import dark, figure, figures, how, lead, table, title
+from .page import dark, figure, how, lead, table, title
 from .widgets import workload
 
 PICTURE_FIRST = 0.03  # seconds for the browser to paint the picture before the slower charts
-
-
-def headline(state: page.State) -> None:
-    """Five figures and the effect of the edits on each."""
-    arch, w = state.arch, state.workload.model_copy(update={"batch": 1})
-    now = cost(arch, w)
-    then = cost(state.base, w) if state.base != arch else None
-    some = now.active_parameters != now.parameters
-    active = f"{percent(now.active_parameters / now.parameters)} of all" if some else "all of them"
-    kept = f"and {size(now.state_bytes)} of states" if now.state_bytes else f"{now.kv_bytes_per_token:,} bytes"
-    formats = sorted(set(arch.precision.values()), key=lambda name: FORMATS[name].bits)
-    stored = "see Memory for the reason" if now.unsized else w.weights or ", ".join(formats)
-
-    def row(label: str, name: str, show: Callable[[Any], str], note: str) -> tuple[str, str, str, str]:
-        value, before = getattr(now, name), getattr(then, name, None)
-        change = (note, "") if value is None or before is None else _change(value, before, show)
-        return label, show(value), *change
-
-    figures(
-        [
-            row("Parameters", "parameters", words.figure, f"{now.parameters:,}"),
-            row("Active per token", "active_parameters", words.figure, active),
-            row("Cache per token", "kv_bytes_per_token", size, kept),
-            row("Weights" if w.weights else "Weights as shipped", "weight_bytes", size, stored),
-            row("Decode per token", "decode_flops", lambda n: words.figure(n, "FLOP"), f"at {tokens(w.context)} context"),
-        ]
-    )
-
-
-def _change(now: int, then: int, show: Callable[[float], str]) -> tuple[str, str]:
-    """The effect of the edits on a figure: its text and its direction."""
-    if now == then:
-        return "unchanged", ""
-    share = f" ({(now - then) / then:+.1%})" if then else ""
-    return f"{'+' if now > then else '−'}{show(abs(now - then))}{share}", "up" if now > then else "down"
 
 
 def export(arch: core.Architecture) -> None:

@@ -8,10 +8,11 @@ from app.facts import picture_of
 from app.kit.budget import budget
 from app.kit.checkpoint import verify
 from app.kit.component import copy_button, show_diagram
+from app.kit.headline import headline
 from app.kit.history import history, what_each_did
 from app.kit.inspector import inspector
 from app.kit.page import tab
-from app.kit.sections import export, headline, memory, routing
+from app.kit.sections import export, memory, routing
 from core.library import preset
 
 page.back_again()

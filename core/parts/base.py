@@ -154,6 +154,7 @@ class Part(Spec):
 
     title: ClassVar[str]
     short: ClassVar[str] = ""  # a short title, for a part with a module below the layers
+    proper: ClassVar[bool] = False  # whether its title begins with a name, which has a capital in a sentence too
     role: ClassVar[str]  # "attention", "recurrence", "feed_forward" or "experts": each has one colour in every chart
     # Submodules that get their own row in the cost: path prefix -> (role, words).
     components: ClassVar[dict[str, tuple[str, str]]] = {}
@@ -187,6 +188,11 @@ class Part(Spec):
     def brief(self) -> str:
         """A few words for it in a list of edits."""
         return self.kind.replace("_", " ")
+
+    @property
+    def noun(self) -> str:
+        """The label within a sentence; abbreviations such as RWKV keep their capitals."""
+        return self.label if self.proper or self.label[1:2].isupper() else self.label[0].lower() + self.label[1:]
 
     def inherit(self, norm: "Spec", position: "Spec", vocab_size: int) -> Self:
         """This part with the model's norm and position if it has none of its own, and with the model's vocabulary size if it

@@ -22,6 +22,7 @@ class KimiDelta(Recurrence):
     and the output gate are computed from the input through a rank of D. H = heads, D = head_dim."""
 
     title = "Kimi delta attention"
+    proper = True
 
     kind: Literal["kimi_delta"]
     heads: Heads = Field(description="Heads, each with its own state", examples=[32])

@@ -37,6 +37,7 @@ class Mamba(Recurrence):
     the channels. E = inner, N = state_size, R = step_rank."""
 
     title = "Mamba"
+    proper = True
 
     kind: Literal["mamba"]
     inner: Annotated[int, Field(ge=1, le=MOST_CHANNELS), "width"] = Field(description="Channels of the state space", examples=[8192])

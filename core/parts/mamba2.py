@@ -31,6 +31,7 @@ class Mamba2(Recurrence):
     H = heads, P = head_dim, G = groups, N = state_size."""
 
     title = "Mamba-2"
+    proper = True
 
     kind: Literal["mamba2"]
     heads: Many = Field(description="Heads, each with its own state", examples=[64])
