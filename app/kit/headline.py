@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import core
 from core.about import about
 from core.cost import Cost
 from core.precision import FORMATS
