@@ -284,10 +284,11 @@ def refused(form: str, of: Hashable) -> dict[str, Refused]:
 
 
 def refusals(state: State) -> dict[str, dict[str, Refused]]:
-    """All refused inputs of a page: of its fields, its text, its workload."""
+    """All refused inputs of a page: of its fields, its layers, its text, its workload."""
     own = (state.at, state.arch)
     asked = (state.archs, state.workload)
-    return {form: refused(form, of) for form, of in {"fields": own, "text": own, "history": own, "workload": asked}.items()}
+    forms = {"fields": own, "edits": own, "text": own, "history": own, "workload": asked}
+    return {form: refused(form, of) for form, of in forms.items()}
 
 
 def text_key(arch: core.Architecture) -> str:
@@ -314,6 +315,23 @@ def edit(path: str, value: Any, shown: Any) -> None:
         _wait(found["fields"], waiting["fields"], path, lambda field, given: edited(arch, field, given))
         _wait(found["workload"], waiting["workload"], path, lambda field, given: change_of(after, field, given))
         show(after)
+
+
+def change(control: str, make: Callable[[core.Architecture], core.Architecture], shown: Any = None, select: Callable | None = None) -> bool:
+    """Apply one of `core.edits` to the selected architecture. If it is refused, the architecture stays, and the reason stays beside the
+    control. `select` gives the node to select afterwards; otherwise the selected one stays if it is still there."""
+    state = current()
+    found = refusals(state)["edits"]
+    found.clear()
+    try:
+        arch = make(state.arch)
+    except core.Unsupported as error:
+        found[control] = Refused(shown, str(error))
+        return False
+    node = select(arch) if select else state.selected
+    after = replace(state.holding(arch), selected=node if node in graph(arch) else "")
+    show(after)
+    return True
 
 
 def first_that_stands(arch: core.Architecture, path: str, *values: Any) -> Any:
