@@ -46,6 +46,7 @@ EDIT_WORDS = (
     ("insert", ("PLACE", "PARTS"), "add a layer, segment or block of these parts, such as attention,dense, before this one"),
     ("remove", ("PLACE",), "remove a layer, segment or block"),
     ("move", ("PLACE", "TO"), "move a layer, segment or block"),
+    ("kind", ("PART", "KIND"), "make a part another kind, such as latent_attention, multi_query or experts; what both have carries over"),
     ("rename", ("PART", "NAME"), "rename a part"),
     ("fit", ("BUDGET",), "scale to parameters=8B or active=3B; experts alone to active=start, keys and values alone to cache=2GB@32K"),
     ("mtp", ("COUNT",), "modules for multi-token prediction, each with the last block; 0 removes them"),
@@ -408,6 +409,7 @@ EDITS: dict[str, Callable[..., Architecture]] = {
     "insert": lambda arch, place, parts: edits.inserted(arch, _place(place), parts.split(",")),
     "remove": lambda arch, place: edits.removed(arch, _place(place)),
     "move": lambda arch, place, to: edits.moved(arch, _place(place), _place(to)),
+    "kind": edits.swapped,
     "rename": edits.renamed,
     "mtp": lambda arch, count: edits.predicting(arch, _whole(count)),
 }

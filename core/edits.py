@@ -4,6 +4,7 @@ Every function returns a new architecture, or raises Unsupported with a sentence
 layer uses any more are removed. Layers are counted from 0. `new` gives parts that the architecture does not have yet, by name.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -11,8 +12,10 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import torch
 from pydantic import ValidationError
 
+from . import kinds
 from .parts import PARTS, Mixer
 from .parts.experts import Experts
 from .parts.feedforward import FeedForward
@@ -380,6 +383,77 @@ def _step(block: Block, name: str) -> int:
     raise Unsupported(f"this block does not have {name}; it has {', '.join(name for step in block for name in _names(step))}")
 
 
+# ---- another kind ----
+
+
+def swapped(arch: Architecture, name: str, kind: str) -> Architecture:
+    """A part as another kind, or with a setting that has a name of its own (`kinds.choices`: multi_query, sliding_window).
+
+    What both kinds have carries over; other fields come from their examples and defaults. A name that says the old kind changes too.
+    """
+    _known(arch, name)
+    part = arch.parts[name]
+    try:
+        choice = kinds.choice(part, kind)
+    except ValueError as error:
+        raise Unsupported(f"parts.{name}.kind: {error}") from None
+    made = arch if choice.keeps(part) else _remade(arch, name, choice.kind)
+    if choice.form and not choice.form.holds(made.part(name)):
+        tree = _tree(made)
+        tree["parts"][name] |= choice.form.fields(made.part(name), arch.context)
+        made = parse(tree)
+    new = kinds.renamed(name, made.parts[name].kind)
+    if new == name or made is arch:
+        return made
+    return renamed(made, name, unused(arch, new))
+
+
+def _remade(arch: Architecture, name: str, kind: str) -> Architecture:
+    """A part as another kind with all fields that both have, except those that are refused there. Parts that read from it what the
+    new kind does not have compute it themselves."""
+    tree = _tree(arch)
+    like = kinds.carried(arch.parts[name], kind)
+    readers = {f"parts.{other}.{read.field}" for other, part in arch.parts.items() for read in part.reads(arch.d_model) if read.lender}
+    alone: set[str] = set()
+    movable = "position" in PARTS[kind].model_fields  # it may need another position than the model's
+    while True:
+        tree["parts"][name] = kinds.first_value(kind, like)
+        try:
+            made = parse(tree)
+            break
+        except Unsupported as error:
+            where, words = str(error).partition(": ")[::2]
+            named = [field for field in like if re.search(rf"\b{field}\b", words)]
+            if where in readers and not where.startswith(f"parts.{name}."):
+                readers.remove(where)
+                alone.add(where.rpartition(".")[0])
+                _forget(tree, where)
+            elif where in alone:  # a field that only says how it reads
+                alone.remove(where)
+                _forget(tree, f"{where}.{words.partition(':')[0]}")
+            elif words.startswith("position") and movable:
+                like["position"], movable = {"kind": "rope"}, False
+            elif like:
+                del like[named[0] if named else next(reversed(like))]
+            else:
+                raise
+    own = [path for path in made.precision if path.startswith(f"{name}.")]
+    if not own:
+        return made
+    with torch.device("meta"):
+        inner = {path for path, _ in made.part(name).build(made.d_model).named_children()}
+    formats = {path: fmt for path, fmt in made.precision.items() if path not in own or path.split(".")[1] in inner}
+    return parse(made.model_dump(mode="json") | {"precision": formats})
+
+
+def _forget(tree: dict[str, Any], path: str) -> None:
+    """Give a field its default."""
+    *parents, last = path.split(".")
+    for key in parents:
+        tree = tree.get(key, {})
+    tree.pop(last, None)
+
+
 def _formats(tree: dict[str, Any], name: str, new: str) -> dict[str, str]:
     """What is said of a part's stored formats, as said of another one."""
     paths = [(path.partition("."), fmt) for path, fmt in tree.get("precision", {}).items()]
@@ -449,10 +523,9 @@ def uses(arch: Architecture) -> Counter[str]:
     return Counter({name: sum(count for block, count in arch.distinct().items() if name in parts_of(block)) for name in arch.parts})
 
 
-def unused(arch: Architecture, word: str, besides: Parts = NONE) -> str:
+def unused(arch: Architecture, word: str) -> str:
     """A name like this word that no part has: dense, dense2, dense3."""
-    names = (word if n == 1 else f"{word[:30]}{n}" for n in range(1, len(arch.parts) + len(besides) + 2))
-    return next(name for name in names if name not in {*arch.parts, *besides})
+    return next(name for n in range(1, len(arch.parts) + 2) if (name := word if n == 1 else f"{word}{n}") not in arch.parts)
 
 
 def _known(arch: Architecture, name: str) -> None:

@@ -30,8 +30,8 @@ import torch
 
 import core
 from app.facts import picture_file, picture_of
-from app.kit.forms import part_starter, schema
 from core.graph import to_dot, to_graphml, to_json, to_mermaid
+from core.kinds import carried, first_value, schema
 from core.library import parse_text, preset, to_yaml
 from core.model import build, shrink
 from core.parts import PARTS
@@ -62,7 +62,7 @@ def extremes(dice: random.Random) -> Any:
     """A small model around one part, some of whose fields stand at their bounds."""
     kind = dice.choice(sorted(PARTS))
     like = PARTS["attention"](heads=4, kv_heads=2, head_dim=16)
-    part = part_starter(kind, like)
+    part = first_value(kind, carried(like, kind))
     around = dice.choice([{"kind": "feed_forward", "d_ff": 64}, {"kind": "attention", "heads": 4, "kv_heads": 2, "head_dim": 16}])
     value = {
         "name": "extreme", "title": "Extreme", "vocab_size": 512, "d_model": dice.choice([1, 8, 64, 64, 64, 4_096, 262_144]),
@@ -237,7 +237,8 @@ def _kind(dice: random.Random, value: dict) -> None:
     """A part of another kind in a part's place."""
     name = dice.choice(sorted(value.get("parts") or ["x"]))
     like = PARTS[value["parts"][name]["kind"]].model_validate(value["parts"][name])
-    value["parts"][name] = part_starter(dice.choice(sorted(PARTS)), like)
+    kind = dice.choice(sorted(PARTS))
+    value["parts"][name] = first_value(kind, carried(like, kind))
 
 
 def _blocks(dice: random.Random, value: dict) -> None:

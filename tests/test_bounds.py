@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import core
-from app.kit.forms import part_starter
+from core.kinds import carried, first_value
 from core.model import LIVE_PARAMETERS, LIVE_PARTS, build, shrink
 from core.parts import PARTS
 from core.routing import route
@@ -62,7 +62,7 @@ def test_tensors_of_every_part_can_be_counted(kind):
     """With its fields at their bounds a part is refused, or none of its widths is so large that the trace takes it for a length."""
     dice, traced = random.Random(kind), 0
     for _ in range(40):
-        part = part_starter(kind, PARTS["attention"].model_validate(ATTENTION | {"head_dim": 64}))
+        part = first_value(kind, carried(PARTS["attention"].model_validate(ATTENTION | {"head_dim": 64}), kind))
         d_model = dice.choice([1, 64, 4_096, 262_144])
         value = small([{"repeat": dice.choice([1, 1_024]), "blocks": [["part"]]}], d_model, part=part)
         for _ in range(dice.randint(0, 3)):

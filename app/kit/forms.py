@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from math import gcd
 from typing import Any
 
-from core.parts import PARTS
-from core.parts.base import Mixer, Part, Spec
+from core.kinds import kind_of, resolve, schema, starter
+from core.parts.base import Spec
 
 
 @dataclass(frozen=True)
@@ -27,11 +25,6 @@ class Control:
     options: tuple[str, ...] = ()
     empty: bool = False  # whether it may be empty
     starters: dict[str, Any] | None = None  # the value that each option, or switching on, sets
-
-
-@lru_cache(maxsize=256)
-def schema(cls: type[Spec]) -> dict:
-    return cls.model_json_schema()
 
 
 def controls(spec: Spec, path: str, skip: tuple[str, ...] = ()) -> Iterator[Control]:
@@ -57,12 +50,12 @@ def _field(name: str, field: dict, defs: dict, value: Any, path: str, around: di
     if len(options) != 1:
         return  # for example a number or a word, without fields to edit
     inner, label, words = options[0], name, field.get("description", "")
-    choices = [_resolve(o, defs) for o in inner.get("oneOf", [])] or ([_resolve(inner, defs)] if "$ref" in inner else [])
+    choices = [resolve(o, defs) for o in inner.get("oneOf", [])] or ([resolve(inner, defs)] if "$ref" in inner else [])
     choices = [c for c in choices if "properties" in c]
     if choices:
         yield from _nested(label, choices, defs, value, path, words, empty, around)
         return
-    inner = _resolve(inner, defs)
+    inner = resolve(inner, defs)
     kind = {"integer": "integer", "number": "number", "boolean": "switch"}.get(inner.get("type", ""))
     if "enum" in inner:
         yield Control(path, label, "choice", value, words, options=tuple(inner["enum"]), empty=empty)
@@ -77,7 +70,7 @@ def _field(name: str, field: dict, defs: dict, value: Any, path: str, around: di
 
 def _nested(label: str, choices: list[dict], defs: dict, value: Any, path: str, words: str, empty: bool, around: dict) -> Iterator[Control]:
     """A nested value: a heading, a choice between kinds, or a switch that turns it on; then its own fields."""
-    starters: dict[str, Any] = {_kind(c) or "on": s for c in choices if (s := starter(c, defs, {**around, **(value or {})})) is not None}
+    starters: dict[str, Any] = {kind_of(c) or "on": s for c in choices if (s := starter(c, defs, {**around, **(value or {})})) is not None}
     now = value.get("kind", "on") if value else None
     if len(choices) > 1:
         options = tuple(dict.fromkeys((*(["none"] if empty else []), *starters, *([now] if now else []))))
@@ -89,52 +82,6 @@ def _nested(label: str, choices: list[dict], defs: dict, value: Any, path: str, 
     else:
         yield Control(path, label, "section", None, words)
     if value:
-        mine = next((c for c in choices if _kind(c) in (None, now)), None)
+        mine = next((c for c in choices if kind_of(c) in (None, now)), None)
         if mine:
             yield from _fields(mine, defs, value, path, ("kind",))
-
-
-def _resolve(field: dict, defs: dict) -> dict:
-    return defs[field["$ref"].rsplit("/", 1)[1]] if "$ref" in field else field
-
-
-def _kind(object_schema: dict) -> str | None:
-    return object_schema.get("properties", {}).get("kind", {}).get("const")
-
-
-def starter(object_schema: dict, defs: dict, like: dict) -> dict | None:
-    """A first value: defaults are left out, other fields come from a field of the same name in `like` or from their example.
-
-    None if a required field has no example, as for LongRoPE's lists of factors.
-    """
-    out: dict[str, Any] = {"kind": _kind(object_schema)} if _kind(object_schema) else {}
-    for name in object_schema.get("required", ()):
-        if name == "kind":
-            continue
-        field = object_schema["properties"][name]
-        known = like.get(name)
-        if isinstance(known, int | float) and not isinstance(known, bool) and known <= field.get("maximum", known):
-            out[name] = known
-        elif "examples" in field:
-            out[name] = field["examples"][0]
-            served = out.get("heads", like.get("heads"))
-            if name.endswith("heads") and served:  # in equal groups
-                out[name] = gcd(out[name], served)
-        elif "properties" in (inner := _resolve(field, defs)):
-            out[name] = starter(inner, defs, known if isinstance(known, dict) else like)
-        if out.get(name) is None:
-            return None
-    return out
-
-
-def part_kinds(part: Part) -> dict[str, str]:
-    """The kinds that could replace this part, and their titles: mixers for a mixer, other parts for other parts, and
-    only those that read the same number of streams."""
-    alike = [kind for kind, cls in PARTS.items() if cls.of_stream is type(part).of_stream]
-    return {kind: PARTS[kind].title for kind in alike if issubclass(PARTS[kind], Mixer) == part.mixes}
-
-
-def part_starter(kind: str, like: Part | None = None) -> dict:
-    """A part of another kind that keeps the fields that both kinds have; no fields, if `like` is None."""
-    tree = schema(PARTS[kind])
-    return starter(tree, tree.get("$defs", {}), like.model_dump(mode="json") if like else {}) or {"kind": kind}

@@ -7,6 +7,7 @@ import streamlit as st
 
 import core
 from core.cost import sentences
+from core.kinds import choices
 from core.library import to_yaml
 from core.model import summary
 from core.parts import Part
@@ -14,7 +15,7 @@ from core.words import figure
 
 from .. import state as page
 from ..facts import cost, graph, kept
-from .forms import Control, controls, part_kinds, part_starter
+from .forms import Control, controls
 from .page import how, lead, mono, table, title, wrong
 from .widgets import folded, form
 
@@ -131,14 +132,13 @@ def _derived(state: page.State, name: str, part: Part) -> None:
 
 def _kind(state: page.State, name: str) -> None:
     """The kind of a part: choosing another kind replaces the part and keeps the fields that both kinds have."""
-    arch, part = state.arch, state.arch.parts[name]
-    key, titles, path = f"k:{name}", part_kinds(part), f"parts.{name}"
-    problem = page.refusals(state)["fields"].get(path)
-    st.session_state[key] = problem.shown if problem else part.kind
+    part = state.arch.parts[name]
+    titles = {choice.name: choice.title for choice in choices(part)}
+    key, problem = f"k:{name}", page.refusals(state)["fields"].get(f"parts.{name}")
+    st.session_state[key] = problem.shown if problem else next(c.name for c in choices(part) if c.holds(state.arch.part(name)))
 
     def choose() -> None:
-        kind = st.session_state[key]
-        page.edit(path, page.first_that_stands(arch, path, part_starter(kind, part), part_starter(kind)), kind)
+        page.swap(name, st.session_state[key])
 
     st.selectbox("kind", list(titles), key=key, format_func=titles.__getitem__, on_change=choose)
     if problem:

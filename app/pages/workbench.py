@@ -13,7 +13,6 @@ from app.kit.history import history, what_each_did
 from app.kit.inspector import inspector
 from app.kit.page import tab
 from app.kit.sections import export, memory, routing
-from app.kit.strip import strip
 from core.library import preset
 
 page.back_again()
@@ -44,8 +43,6 @@ if said := st.session_state.pop("said", ""):  # about a model that was opened by
     st.toast(said, icon=":material/compare_arrows:", duration="long")
 headline(state)
 history(state)
-with st.container(border=True, key="segments"):
-    strip(state)
 picture, controls = st.columns([2.6, 1], gap="medium")
 with picture, st.container(border=True):
     show_diagram(lambda wide: picture_of(arch, state.selected, wide), arch.name, page.word(arch), page.select)

@@ -13,6 +13,7 @@ from .base import (
     Borrow,
     Box,
     Flops,
+    Form,
     HeadDim,
     Heads,
     Inherited,
@@ -52,11 +53,51 @@ class QKNorm(Spec):
         return norm.build(head_dim if self.across == "head" else heads * head_dim)
 
 
+def _grouped(heads: int) -> int:
+    """Key and value heads for a quarter of the query heads each, or for the nearest share that divides them."""
+    return next((heads // per for per in (4, 8, 2, 3, 5) if heads % per == 0 and heads > per), 1)
+
+
 class Attention(Mixer):
     """Each of `heads` query heads scores every visible key and averages the values; each of the `kv_heads` groups of query heads shares
     a key and a value head. H = heads, G = kv_heads, D = head_dim."""
 
     title = "Attention"
+    line = "queries score keys; their softmax weighs the values"
+    forms = {
+        "multi_head": Form(
+            "Multi-head",
+            "each query head has its own key and value head",
+            lambda part: part.kv_heads == part.heads,
+            lambda part, context: {"kv_heads": part.heads},
+        ),
+        "grouped_query": Form(
+            "Grouped-query",
+            "query heads share fewer key and value heads",
+            lambda part: 1 < part.kv_heads < part.heads,
+            lambda part, context: {"kv_heads": _grouped(part.heads)},
+        ),
+        "multi_query": Form(
+            "Multi-query",
+            "all query heads share one key and value head",
+            lambda part: part.kv_heads == 1,
+            lambda part, context: {"kv_heads": 1},
+        ),
+        "all_tokens": Form(
+            "Full",
+            "sees every earlier token; the cache grows with the text",
+            lambda part: part.reach is None,
+            lambda part, context: {"sight": {}},
+            keeps="sight",
+        ),
+        "sliding_window": Form(
+            "Sliding window",
+            "sees the last n tokens; the cache stops there",
+            lambda part: part.sight.window is not None,
+            lambda part, context: {"sight": {"window": max(1, min(4_096, context // 4))}},
+            keeps="sight",
+        ),
+    }
 
     kind: Literal["attention"] = "attention"
     heads: Heads = Field(description="Query heads", examples=[32])

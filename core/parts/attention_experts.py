@@ -20,6 +20,7 @@ class AttentionExperts(Mixer):
     A token's `top_k` experts attend side by side. E = count, K = top_k, H = heads, D = head_dim."""
 
     title = "Mixture of attention heads"
+    line = "a router picks a few heads for each token"
 
     kind: Literal["attention_experts"]
     count: Count = Field(description="Experts", examples=[8])

@@ -133,6 +133,16 @@ else:
 OF_MODEL: Any = None
 
 
+class Form(NamedTuple):
+    """A setting of a part that people know by a name of its own: multi-query attention is attention with one key and value head."""
+
+    title: str
+    line: str
+    holds: Callable[[Any], Any]  # whether a part has this setting
+    fields: Callable[[Any, int], dict[str, Any]]  # the fields that give it to a part, in a model with this context
+    keeps: str = ""  # a part of the same group that has this field keeps its kind
+
+
 class Flops(dict[str, int]):
     """FLOPs by submodule path, two for each multiply-add; only matrix products count, as torch's FlopCounterMode does."""
 
@@ -155,6 +165,10 @@ class Part(Spec):
     title: ClassVar[str]
     short: ClassVar[str] = ""  # a short title, for a part with a module below the layers
     proper: ClassVar[bool] = False  # whether its title begins with a name, which has a capital in a sentence too
+    line: ClassVar[str] = ""  # what it is, in at most 60 characters
+    group: ClassVar[str] = ""  # its group in the list of kinds (`GROUPS` in kinds.py); its role if empty
+    called: ClassVar[str] = ""  # the usual name of such a part in a model; its kind if empty
+    forms: ClassVar[dict[str, "Form"]] = {}  # settings of this class that people know by their own names
     role: ClassVar[str]  # "attention", "recurrence", "feed_forward" or "experts": each has one colour in every chart
     # Submodules that get their own row in the cost: path prefix -> (role, words).
     components: ClassVar[dict[str, tuple[str, str]]] = {}
@@ -286,6 +300,7 @@ class Mixer(Part):
     """A part that mixes information between positions; its module's forward takes (x, positions)."""
 
     role: ClassVar[str] = "attention"
+    called: ClassVar[str] = "attention"
 
     def reads(self, d_model: int) -> tuple[Read, ...]:
         return (Read("positions", "positions"),)
@@ -295,6 +310,7 @@ class Recurrence(Mixer):
     """A mixer that keeps a state of constant size instead of all earlier keys and values."""
 
     role: ClassVar[str] = "recurrence"
+    called: ClassVar[str] = ""
 
 
 class Box(nn.Module):

@@ -57,6 +57,7 @@ class BlockSparseAttention(ChosenBlocksAttention):
     """Attention to the blocks of keys whose best key scores highest for one of the indexer's queries."""
 
     title = "Block-sparse attention"
+    line = "whole blocks of keys, chosen by their best key"
 
     kind: Literal["block_sparse_attention"]
     indexer: BestKeyIndexer = Field(description="Chooses the blocks; its heads are a divisor of the attention's heads")

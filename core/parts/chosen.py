@@ -59,6 +59,8 @@ class BlockIndexer(Spec):
 class ChosenBlocksAttention(Attention):
     """Attention to the keys of the blocks that an indexer chooses."""
 
+    group = "sparse"
+
     kind: str  # type: ignore[assignment]
     indexer: BlockIndexer = Field(description="Chooses the blocks")
 

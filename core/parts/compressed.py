@@ -61,6 +61,8 @@ class CompressedAttention(Mixer):
     entries that are pooled from `ratio` tokens each. H = heads, D = head_dim, R = rope_dim, E = entries so far."""
 
     title = "Compressed attention"
+    line = "pooled entries of older tokens, and a window"
+    group = "sparse"
 
     kind: Literal["compressed_attention"]
     heads: Heads = Field(description="Query heads", examples=[64])

@@ -51,6 +51,8 @@ class ShortConvolution(Recurrence):
     and C and the value x all projected from the input."""
 
     title = "Gated short convolution"
+    line = "a short filter between two gates; sees few tokens"
+    called = "convolution"
 
     kind: Literal["short_convolution"] = "short_convolution"
     kernel: Kernel = Field(3, description="Kernel size: tokens that one output reads, itself included")

@@ -20,6 +20,7 @@ class ConvolutionalAttention(Mixer):
     """As in ZAYA1. H = heads, G = kv_heads, D = head_dim, C = (H + G) D."""
 
     title = "Compressed convolutional attention"
+    line = "narrow queries and keys, mixed by convolutions"
 
     kind: Literal["convolutional_attention"]
     heads: Heads = Field(description="Query heads", examples=[8])

@@ -19,6 +19,8 @@ class GatedDeltaNet(Recurrence):
     key_dim × value_dim. H = heads, G = key_heads, K = key_dim, V = value_dim."""
 
     title = "Gated delta net"
+    line = "a state that forgets, and corrects what a key holds"
+    called = "delta"
 
     kind: Literal["gated_delta_net"]
     heads: Heads = Field(description="Value heads, each with its own state", examples=[32])

@@ -20,6 +20,7 @@ class DifferentialAttention(Mixer):
     side by side. lambda is learned and starts higher in deeper layers. H = heads, G = kv_heads, D = head_dim."""
 
     title = "Differential attention"
+    line = "two softmax maps, one taken from the other"
 
     kind: Literal["differential_attention"]
     heads: Heads = Field(description="Query heads, an even number; half of them are subtracted", examples=[32])

@@ -18,6 +18,8 @@ class DynamicMaskAttention(Attention):
     `keep` keys with the largest numbers."""
 
     title = "Dynamic mask attention"
+    line = "each head keeps only its highest-scored keys"
+    group = "sparse"
 
     kind: Literal["dynamic_mask_attention"]  # type: ignore[assignment]
     keep: Length = Field(2_048, description="Most keys that a query sees: those with the largest weights")

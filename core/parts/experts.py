@@ -52,6 +52,8 @@ class Experts(Activated, Part):
     """`top_k` of `count` experts for each token, each a feed-forward network of width `d_ff`. E = count, K = top_k."""
 
     title = "Mixture of experts"
+    line = "a router picks a few of many networks per token"
+    called = "moe"
     role = "experts"
     components = {
         "router": ("router", "router"),

@@ -109,6 +109,8 @@ class FeedForward(Activated, Part):
     """d_model -> d_ff -> d_model, at each position separately; gated kinds multiply two projections of width d_ff."""
 
     title = "Feed-forward"
+    line = "widens each token, then narrows it: SwiGLU and others"
+    called = "dense"
     role = "feed_forward"
 
     kind: Literal["feed_forward"]

@@ -23,6 +23,8 @@ class KimiDelta(Recurrence):
 
     title = "Kimi delta attention"
     proper = True
+    line = "gated delta net with a decay for each channel"
+    called = "delta"
 
     kind: Literal["kimi_delta"]
     heads: Heads = Field(description="Heads, each with its own state", examples=[32])

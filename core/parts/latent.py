@@ -23,6 +23,7 @@ class LatentAttention(Mixer):
     """
 
     title = "Multi-head latent attention"
+    line = "keys and values are rebuilt from one narrow latent"
 
     kind: Literal["latent_attention"]
     heads: Heads = Field(description="Query heads; each has its own key and value, projected up from the latent", examples=[32])

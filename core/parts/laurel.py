@@ -14,6 +14,7 @@ class Laurel(Part):
     """A second path beside a part: the part's input, plus a normalised low-rank map of it."""
 
     title = "Laurel"
+    line = "a low-rank path beside another part"
     role = "feed_forward"
 
     kind: Literal["laurel"]

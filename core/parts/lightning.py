@@ -20,6 +20,8 @@ class LightningAttention(Recurrence):
     normalised and rotated. H = heads, D = head_dim."""
 
     title = "Lightning attention"
+    line = "linear attention with a fixed decay for each head"
+    called = "lightning"
 
     kind: Literal["lightning_attention"]
     heads: Heads = Field(description="Heads, each with its own state", examples=[64])

@@ -38,6 +38,7 @@ class Mamba(Recurrence):
 
     title = "Mamba"
     proper = True
+    line = "a state space whose step depends on the token"
 
     kind: Literal["mamba"]
     inner: Annotated[int, Field(ge=1, le=MOST_CHANNELS), "width"] = Field(description="Channels of the state space", examples=[8192])

@@ -32,6 +32,8 @@ class Mamba2(Recurrence):
 
     title = "Mamba-2"
     proper = True
+    line = "one decay for each head, the state is a matrix"
+    called = "mamba"
 
     kind: Literal["mamba2"]
     heads: Many = Field(description="Heads, each with its own state", examples=[64])

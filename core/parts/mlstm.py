@@ -17,6 +17,7 @@ class MLSTM(Recurrence):
     decays the matrix, one number per head each. H = heads, K = key_dim, V = value_dim."""
 
     title = "mLSTM"
+    line = "a matrix memory with input and forget gates"
 
     kind: Literal["mlstm"]
     heads: Heads = Field(description="Heads, each with its own state", examples=[8])

@@ -50,6 +50,8 @@ class NativeSparseAttention(Mixer):
     H = heads, G = kv_heads, D = head_dim, V = v_dim, E = pooled blocks so far, K = top_blocks."""
 
     title = "Native sparse attention"
+    line = "summaries, chosen blocks and a window"
+    group = "sparse"
 
     kind: Literal["native_sparse_attention"]
     heads: Heads = Field(description="Query heads", examples=[64])

@@ -28,6 +28,8 @@ class NGramStreams(Mixer):
     """
 
     title = "N-grams in the streams"
+    line = "looks up the last few tokens in hashed tables"
+    called = "ngrams"
     role: ClassVar[str] = "embedding"
 
     kind: Literal["ngram_streams"]

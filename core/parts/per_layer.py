@@ -18,6 +18,8 @@ class PerLayerEmbedding(Activated, Part):
     layers, and mixed with a projection of the token's embedding. L = layers, P = width."""
 
     title = "Per-layer embedding"
+    line = "each layer adds its own embedding of the token"
+    called = "layer_embedding"
     short = "PLE"
     role = "embedding"
     beneath_rows = {"table": "per-layer embedding table", "context": "per-layer projection"}

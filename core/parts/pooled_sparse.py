@@ -53,6 +53,7 @@ class PooledSparseAttention(ChosenBlocksAttention):
     """Attention to the complete blocks with the best pooled keys, and to the tokens so far of the next one."""
 
     title = "Pooled sparse attention"
+    line = "whole blocks of keys, chosen by their mean key"
 
     kind: Literal["pooled_sparse_attention"]
     indexer: PooledIndexer = Field(description="Chooses the blocks")

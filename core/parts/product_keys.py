@@ -19,6 +19,8 @@ class ProductKeyExperts(Activated, Part):
     scores rank all pairs, so that 2 n scores rank n² neurons. E = count, K = top_k."""
 
     title = "Product-key experts"
+    line = "millions of single neurons, found by two short lists"
+    called = "moe"
     role = "experts"
     components = {"router": ("router", "product keys"), "shared": ("shared", "network of every token"), "experts": ("experts", "neurons")}
 

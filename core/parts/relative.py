@@ -18,6 +18,7 @@ class RelativeAttention(Attention):
     and values pass a short convolution first. R = relative_dim, L = extent, K = kernel."""
 
     title = "Relative attention"
+    line = "learned weights by distance in place of rotation"
 
     kind: Literal["relative_attention"]  # type: ignore[assignment]
     relative_dim: HeadDim = Field(description="Numbers per head that weight the shared profiles", examples=[16])

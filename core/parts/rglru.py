@@ -19,6 +19,8 @@ class RGLRU(Recurrence):
     adds; a second branch through an activation gates the output. W = width, N = blocks."""
 
     title = "RG-LRU"
+    line = "one decaying value for each channel, with two gates"
+    called = "recurrence"
 
     kind: Literal["rg_lru"]
     width: Width = Field(description="Channels of the recurrence, each with one value of state", examples=[2560])

@@ -42,6 +42,8 @@ class TimeMix(Recurrence):
     sigmoid, the receptance, gates the output. A = width."""
 
     title = "RWKV time mix"
+    line = "a decaying average of values for each channel"
+    called = "time_mix"
 
     kind: Literal["rwkv_time_mix"]
     width: Width = Field(description="Channels of the recurrence, each with its own average", examples=[4096])
@@ -138,6 +140,8 @@ class ChannelMix(Mixer):
     gates the output. It reads each token mixed with the one before, so it also keeps one token."""
 
     title = "RWKV channel mix"
+    line = "squared ReLU and a gate; sees the token before"
+    called = "channel_mix"
     role = "feed_forward"
 
     kind: Literal["rwkv_channel_mix"]

@@ -21,6 +21,8 @@ class GooseTimeMix(Recurrence):
     channel at its own rate, what the matrix returns for a key; and writes its value for that key. H = heads, N = head_dim, W = H N."""
 
     title = "RWKV-7 time mix"
+    line = "delta rule with a decay for each channel"
+    called = "time_mix"
     in_float32 = ("memory",)
 
     kind: Literal["rwkv7_time_mix"]
@@ -232,6 +234,7 @@ class GooseChannelMix(ChannelMix):
     It has no gate."""
 
     title = "RWKV-7 channel mix"
+    line = "squared ReLU without a gate; sees the token before"
 
     kind: Literal["rwkv7_channel_mix"]  # type: ignore[assignment]
 

@@ -19,6 +19,8 @@ class SharedBlock(Mixer):
     2 × d_model channels. Each use has its own projection back to the stream. r = adapter_rank."""
 
     title = "Shared block"
+    line = "attention and feed-forward, one set of weights for all"
+    called = "shared"
     components: ClassVar = {
         "attention": ("attention", "attention of the shared block"),
         "feed_forward": ("feed_forward", "feed-forward of the shared block"),

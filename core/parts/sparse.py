@@ -63,6 +63,8 @@ class SparseLatentAttention(LatentAttention):
     """Latent attention to the best tokens by its own indexer, or by that of an earlier layer."""
 
     title = "Sparse latent attention"
+    line = "latent attention to the tokens an indexer picks"
+    group = "sparse"
 
     kind: Literal["sparse_latent_attention"]  # type: ignore[assignment]
     q_rank: Rank = Field(description="Rank of the query projection, shared with the indexer", examples=[1536])

@@ -15,6 +15,7 @@ class SparseGatedLatentAttention(SparseLatentAttention):
     and then the logits of a sigmoid gate on the attention's output."""
 
     title = "Sparse latent attention, gated queries"
+    line = "sparse latent attention with a gate on its output"
 
     kind: Literal["sparse_gated_latent_attention"]  # type: ignore[assignment]
 
