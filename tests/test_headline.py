@@ -7,6 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import core
+from app.kit import charts, memory
 from app.state import word
 from core.about import about
 from core.library import preset
@@ -58,7 +59,7 @@ def test_figures_are_those_of_the_workload(page):
 def test_a_window_that_halves_the_caches_is_never_said_to_change_nothing(page):
     windowed = edited(LLAMA, "parts.attention.sight.window", 16_384)
     answer, cards = read(page, windowed, context="32768")
-    assert cards["All caches at 32K"] == ("2.1 GB", "65,536 bytes per token on average", "0.50×", "was 4.3 GB")
+    assert cards["All caches at 32K"] == ("2.1 GB", "mean 65,536 bytes per token", "0.50×", "was 4.3 GB")
     assert cards["Parameters"][2:] == ("same",)
     assert "0.50× the caches at 32K" in answer
     beyond = edited(LLAMA, "parts.attention.sight.window", 4_100)
@@ -87,6 +88,20 @@ def test_ones_own_architecture_has_nothing_to_be_compared_with(page):
 def test_weights_of_unknown_size_are_not_compared(page):
     _, cards = read(page, edited(LLAMA, "unsized", "their format has no known size"))
     assert cards["Weights as shipped"] == ("not known", "see Memory for the reason", "—", "was 16.1 GB")
+
+
+def test_memory_shows_the_start_below_the_bar_that_it_became():
+    w = core.Workload(context=32_768)
+    now, then = core.cost(edited(LLAMA, "parts.attention.sight.window", 8_192), w), core.cost(LLAMA, w)
+    weights, caches = memory._bars(now, then).split('<div class="row">')[1:]
+    assert ">same<" in weights
+    assert '"now" style="width:25.00%"' in caches and '"then" style="width:100.00%"' in caches and ">was 4.3 GB<" in caches
+    assert "then" not in memory._bars(then, None) and ">same<" not in memory._bars(then, None)
+    hybrid = core.cost(preset("qwen3-next-80b-a3b"), w)
+    assert "Caches, 12 layers" in memory._bars(hybrid, then) and "States, 36 layers" in memory._bars(hybrid, then)
+    assert ">was none<" in memory._bars(hybrid, then)
+    start = charts.cache_curve(now.architecture, w, False, LLAMA).data[-1]
+    assert start.line.dash == "dash" and start.y[-1] == then.kept_bytes and start.x[-1] == 32_768
 
 
 def test_what_a_model_is():

@@ -80,10 +80,11 @@ def memory(arch: core.Architecture, workload: core.Workload, dark: bool) -> go.F
 
 
 @drawn()
-def cache_curve(arch: core.Architecture, workload: core.Workload, dark: bool) -> go.Figure:
-    """Bytes of caches and states against context, and what they would be without windows, latents and shared heads."""
-    colours, top = palette(dark), max(arch.context, 512)
-    at = min(workload.context, top)
+def cache_curve(arch: core.Architecture, workload: core.Workload, dark: bool, start: core.Architecture | None = None) -> go.Figure:
+    """Bytes of caches and states against context, what they would be without windows, latents and shared heads, and what they
+    were at the start of the edits."""
+    colours, at = palette(dark), workload.context
+    top = max(arch.context, at, 512)
     contexts = sorted({at, *(int(n) for n in np.geomspace(256, top, 40))})
     held, plain = cost(arch, workload).kept_at(contexts)
     saves = plain[-1] > held[-1]
@@ -92,13 +93,16 @@ def cache_curve(arch: core.Architecture, workload: core.Workload, dark: bool) ->
         said = {"customdata": [size(n) for n in values], "hovertemplate": "%{customdata}<extra>" + words + "</extra>"}
         return {"type": "scatter", "mode": "lines", "x": contexts, "y": values} | said | look
 
-    traces = [line(plain, "plain multi-head", {"line": {"color": colours["soft"], "width": 1.6, "dash": "dash"}})] if saves else []
+    traces = [line(plain, "plain multi-head", {"line": {"color": colours["soft"], "width": 1.6, "dash": "dot"}})] if saves else []
     fill = {"fill": "tonexty", "fillcolor": colours["cache-tint"]} if saves else {}
     traces.append(line(held, "as built", {"line": {"color": colours["cache"], "width": 3}} | fill))
     spot = {"size": 11, "color": colours["cache"], "line": {"color": colours["page"], "width": 2}}
     point = {"type": "scatter", "mode": "markers", "x": [at], "y": [held[contexts.index(at)]], "hoverinfo": "skip"}
     traces.append(point | {"marker": spot})
-    known = [n for n in (*held, *plain) if n] or [1]
+    began = cost(start, workload).kept_at(contexts)[0] if start else []
+    if began:
+        traces.append(line(began, "at the start", {"line": {"color": colours["line"], "width": 2, "dash": "dash"}}))
+    known = [n for n in (*held, *plain, *began) if n] or [1]
     low, high = log10(min(known)), log10(max(known))
     between = (1,) if high - low > 2 else (1, 2, 5)
     rounded = [10.0**d * m for d in range(floor(low), ceil(high) + 1) for m in between]

@@ -123,6 +123,6 @@ def _kept(c: Cost) -> str:
     """Bytes per token, on average where windows limit the caches, and the states."""
     whole, per_token = c.workload.batch * c.workload.context, c.kv_bytes_per_token
     even = c.kv_bytes == whole * per_token
-    caches = f"{per_token:,} bytes per token" if even else f"{c.kv_bytes / whole:,.0f} bytes per token on average"
+    caches = f"{per_token:,} bytes per token" if even else f"mean {c.kv_bytes / whole:,.0f} bytes per token"
     said = [caches] if c.kv_bytes else []
     return " + ".join([*said, *([f"{size(c.state_bytes)} of states"] if c.state_bytes and said else [])]) or "the same at any length"

@@ -13,8 +13,7 @@ from core.words import figure, size, tokens
 from .. import state as page
 from ..facts import cost, split
 from .component import component
-from .page import title, wrong
-from .sections import PICTURE_FIRST
+from .page import PICTURE_FIRST, title, wrong
 
 MOST_WORDS = 60  # characters of an edit on a button
 _history = component("history", '<div class="strata-root"></div>', ".strata-root")

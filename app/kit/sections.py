@@ -1,8 +1,7 @@
-"""The workbench's sections around the picture: export, memory, routing."""
+"""The workbench's sections around the picture: export, routing."""
 
 import json
 from threading import Lock
-from time import sleep
 
 import streamlit as st
 
@@ -10,16 +9,11 @@ import core
 from core import library
 from core.graph import to_dot, to_graphml, to_json, to_mermaid
 from core.routing import LayerRouting, Routing
-from core.words import percent, size
+from core.words import percent
 
-from .. import state as page
 from ..facts import cost, graph, kept, picture_file
-from .charts import cache_curve, legend, memory_roles, routing_layers, routing_tokens
-from .charts import memory as memory_chart
-from .page import dark, figure, how, lead, table, title
-from .widgets import workload
-
-PICTURE_FIRST = 0.03  # seconds for the browser to paint the picture before the slower charts
+from .charts import routing_layers, routing_tokens
+from .page import dark, figure, lead, table, title
 
 
 def export(arch: core.Architecture) -> None:
@@ -59,31 +53,6 @@ def config_of(arch: core.Architecture) -> str:
         return json.dumps(core.to_hf(arch), indent=2, allow_nan=False)
     except core.Unsupported:
         return ""
-
-
-def memory(state: page.State) -> None:
-    """Weights and caches in bytes, with the workload's own controls."""
-    c = cost(state.arch, state.workload)
-    weights = "Weights of unknown size," if c.unsized else f"{size(c.weight_bytes)} of weights"
-    title("Memory", f"{weights} and {size(c.kept_bytes)} of caches and states")
-    if c.unsized:
-        lead(f"The bytes of the weights as shipped are not known: {c.unsized}. Choose a format below to see the bytes in that format.")
-    workload(state)
-    _memory_charts(state.arch, state.workload)
-
-
-@st.fragment(parallel=True)  # so that the picture does not wait for the charts
-def _memory_charts(arch: core.Architecture, w: core.Workload) -> None:
-    sleep(PICTURE_FIRST)
-    weights, caches = st.columns(2, gap="large")
-    with weights:
-        sentence = "Weights by component, and the caches at the end of each bar. Dotted lines: the memory of accelerators."
-        figure("", sentence, memory_chart(arch, w, dark()), key="memory")
-        st.html(legend(memory_roles(arch)))
-    with caches:
-        sentence = "Caches and states as the context grows. Dashed: plain multi-head attention without windows."
-        figure("", sentence, cache_curve(arch, w, dark()), key="curve")
-        how("", cost(arch, w).kept)
 
 
 _one_live_model = Lock()  # a live model takes 90 MB, so visitors' models run one at a time

@@ -11,8 +11,9 @@ from app.kit.component import copy_button, show_diagram
 from app.kit.headline import headline
 from app.kit.history import history, what_each_did
 from app.kit.inspector import inspector
+from app.kit.memory import memory
 from app.kit.page import tab
-from app.kit.sections import export, memory, routing
+from app.kit.sections import export, routing
 from core.library import preset
 
 page.back_again()
