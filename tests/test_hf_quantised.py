@@ -346,7 +346,7 @@ def test_the_page_and_the_command_line_say_that_bytes_are_not_known(tmp_path, ca
     page = AppTest.from_file(str(Path(charts.__file__).parents[1] / "pages" / "workbench.py"), default_timeout=60)
     page.query_params["a"] = core.encode(core.load(config))
     pieces = [piece.proto.body for piece in page.run().get("html")]
-    assert not page.exception and sum("known" in piece for piece in pieces) == 3  # a figure, a title and why
+    assert not page.exception and sum("known" in piece for piece in pieces) == 2  # a figure, and why
     bars = charts.memory(core.load(config), core.Workload(), False).data
     assert all(list(bar.y) == ["bf16", "fp8", "int4"] and all(n >= 0 for n in bar.x) for bar in bars)
 
