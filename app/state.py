@@ -15,7 +15,6 @@ import streamlit as st
 from pydantic import ValidationError
 
 import core
-from core.edits import swapped
 from core.library import called, parse_text, preset
 from core.share import PREFIX
 from core.spec import edited, sentence
@@ -285,10 +284,11 @@ def refused(form: str, of: Hashable) -> dict[str, Refused]:
 
 
 def refusals(state: State) -> dict[str, dict[str, Refused]]:
-    """All refused inputs of a page: of its fields, its text, its workload."""
+    """All refused inputs of a page: of its fields, its layers, its text, its workload."""
     own = (state.at, state.arch)
     asked = (state.archs, state.workload)
-    return {form: refused(form, of) for form, of in {"fields": own, "text": own, "history": own, "workload": asked}.items()}
+    forms = {"fields": own, "edits": own, "text": own, "history": own, "workload": asked}
+    return {form: refused(form, of) for form, of in forms.items()}
 
 
 def text_key(arch: core.Architecture) -> str:
@@ -317,23 +317,21 @@ def edit(path: str, value: Any, shown: Any) -> None:
         show(after)
 
 
-def swap(name: str, kind: str) -> None:
-    """Make a part of the selected architecture another kind; it may get another name, and it stays selected."""
-    state, path = current(), f"parts.{name}"
-    found = refusals(state)
+def change(control: str, make: Callable[[core.Architecture], core.Architecture], shown: Any = None, select: Callable | None = None) -> bool:
+    """Apply one of `core.edits` to the selected architecture. If it is refused, the architecture stays, and the reason stays beside the
+    control. `select` gives the node to select afterwards; otherwise the selected one stays if it is still there."""
+    state = current()
+    found = refusals(state)["edits"]
+    found.clear()
     try:
-        arch = swapped(state.arch, name, kind)
+        arch = make(state.arch)
     except core.Unsupported as error:
-        found["fields"][path] = Refused(kind, str(error).removeprefix(f"{path}: "))
-        return
-    new = next((other for other in arch.parts if other not in state.arch.parts), name)
-    boxes = [node for node, data in graph(arch).nodes(data=True) if data.get("part") == new and "role" in data]
-    after = replace(state.holding(arch), selected=next((n for n in boxes if n.rpartition(".")[0] in state.selected), boxes[0]))
-    found["fields"].pop(path, None)
-    waiting = refusals(after)
-    _wait(found["fields"], waiting["fields"], path, lambda field, given: edited(arch, field, given))
-    _wait(found["workload"], waiting["workload"], path, lambda field, given: change_of(after, field, given))
+        found[control] = Refused(shown, str(error))
+        return False
+    node = select(arch) if select else state.selected
+    after = replace(state.holding(arch), selected=node if node in graph(arch) else "")
     show(after)
+    return True
 
 
 def change_workload(name: str, value: Any, shown: Any) -> None:

@@ -523,9 +523,10 @@ def uses(arch: Architecture) -> Counter[str]:
     return Counter({name: sum(count for block, count in arch.distinct().items() if name in parts_of(block)) for name in arch.parts})
 
 
-def unused(arch: Architecture, word: str) -> str:
+def unused(arch: Architecture, word: str, besides: Parts = NONE) -> str:
     """A name like this word that no part has: dense, dense2, dense3."""
-    return next(name for n in range(1, len(arch.parts) + 2) if (name := word if n == 1 else f"{word}{n}") not in arch.parts)
+    names = (word if n == 1 else f"{word[:30]}{n}" for n in range(1, len(arch.parts) + len(besides) + 2))
+    return next(name for name in names if name not in {*arch.parts, *besides})
 
 
 def _known(arch: Architecture, name: str) -> None:

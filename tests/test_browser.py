@@ -242,6 +242,7 @@ def test_a_click_opens_a_box(visitor):
 def test_another_kind_of_part_can_stand_there(visitor):
     page = visitor("/workbench?preset=deepseek-v3&part=layers.3.attention")
     workbench(page)
+    page.locator(".st-key-k-attention input").evaluate("field => field.scrollIntoView({block: 'center'})")
     page.locator(".st-key-k-attention input").fill("Attention")  # the list is long, and scrolls to what is chosen now
     page.get_by_role("option", name="Attention", exact=True).click()
     expect(page.locator(".edits")).to_contain_text("attention in place of latent attention")
@@ -576,3 +577,59 @@ def test_visitors_do_not_see_each_other(visitor, browser: Browser):
     two.reload()
     workbench(two)
     expect(two.locator(".edits")).to_have_count(0)
+
+
+# ---- the strip of layers ----
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_layers_are_edited_in_place(visitor, width):
+    page = visitor("/workbench?preset=llama-3-8b&part=layers.0.attention", width)
+    workbench(page)
+    strip = page.locator(".strip")
+    page.get_by_role("button", name="Every n-th layer").click()
+    fields = page.locator(".st-key-drawer")
+    expect(fields.locator(".effect")).to_contain_text("attention 32 → 8")
+    settled(page)
+    fields.get_by_label("the others are").fill("Gated delta")
+    page.get_by_role("option", name="new: Gated delta net", exact=True).click()
+    expect(fields.locator(".effect")).to_contain_text("attention 32 → 8 · gated_delta_net 0 → 24")
+    fields.get_by_role("button", name="Apply").click()
+    expect(strip.locator(".block")).to_have_count(2)
+    expect(fields).to_have_count(0)
+    times = strip.locator(".block input").first
+    times.fill("5")
+    times.press("Enter")
+    expect(strip.locator(".where")).to_have_text("layers 0-47")
+    last = strip.locator(".block .part").last
+    last.click()
+    expect(strip.locator(".part.on")).to_have_count(1)
+    last.press("Alt+ArrowLeft")
+    expect(strip.locator(".block").first).to_have_class("block on")
+    expect(strip.locator(".part.on")).to_be_focused()
+    strip.locator(".part.on").press("Alt+ArrowRight")
+    expect(strip.locator(".block").last).to_have_class("block on")
+    if width > 640:
+        strip.locator(".block").first.drag_to(strip.locator(".gap.between").last)
+        expect(strip.locator(".segment")).to_have_count(2)
+    else:
+        page.get_by_role("button", name="Remove", exact=True).click()
+        expect(strip.locator(".block")).to_have_count(1)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "only the strip scrolls sideways"
+    page.go_back()
+    expect(strip.locator(".segment")).to_have_count(1)
+    expect(strip.locator(".block")).to_have_count(2)
+
+
+def test_an_impossible_repeat_stays_in_its_field(visitor):
+    page = visitor("/workbench?preset=gpt2")
+    workbench(page)
+    times = page.locator(".segment input").first
+    times.fill("5000")
+    times.press("Enter")
+    expect(page.locator(".wrong")).to_contain_text("give 0 to 1,024 (not 5,000)")
+    expect(times).to_have_value("5000")
+    times.fill("6")
+    times.press("Enter")
+    expect(page.locator(".wrong")).to_have_count(0)
+    expect(page.locator(".where")).to_have_text("layers 0-5")

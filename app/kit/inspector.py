@@ -7,6 +7,7 @@ import streamlit as st
 
 import core
 from core.cost import sentences
+from core.edits import swapped
 from core.kinds import choices
 from core.library import to_yaml
 from core.model import summary
@@ -134,15 +135,26 @@ def _kind(state: page.State, name: str) -> None:
     """The kind of a part: choosing another kind replaces the part and keeps the fields that both kinds have."""
     part = state.arch.parts[name]
     titles = {choice.name: choice.title for choice in choices(part)}
-    key, problem = f"k:{name}", page.refusals(state)["fields"].get(f"parts.{name}")
+    key, control = f"k:{name}", f"kind.{name}"
+    problem = page.refusals(state)["edits"].get(control)
     st.session_state[key] = problem.shown if problem else next(c.name for c in choices(part) if c.holds(state.arch.part(name)))
 
     def choose() -> None:
-        page.swap(name, st.session_state[key])
+        _swap(state.arch, control, name, st.session_state[key])
 
     st.selectbox("kind", list(titles), key=key, format_func=titles.__getitem__, on_change=choose)
     if problem:
         wrong(problem.words)
+
+
+def _swap(arch: core.Architecture, control: str, name: str, kind: str) -> None:
+    """Another kind for a part, which stays selected, also by another name."""
+
+    def select(made: core.Architecture) -> str:
+        new = next((part for part in made.parts if part not in arch.parts), name)
+        return next((node for node, data in graph(made).nodes(data=True) if data.get("part") == new and "role" in data), "")
+
+    page.change(control, lambda before: swapped(before, name, kind), kind, select)
 
 
 def _split(own: list[Control], part: Part, base: Part | None) -> tuple[list[Control], list[Control]]:

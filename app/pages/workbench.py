@@ -14,6 +14,7 @@ from app.kit.inspector import inspector
 from app.kit.memory import memory
 from app.kit.page import tab
 from app.kit.sections import export, routing
+from app.kit.strip import strip
 from core.library import preset
 
 page.back_again()
@@ -44,6 +45,8 @@ if said := st.session_state.pop("said", ""):  # about a model that was opened by
     st.toast(said, icon=":material/compare_arrows:", duration="long")
 headline(state)
 history(state)
+with st.container(border=True, key="segments"):
+    strip(state)
 picture, controls = st.columns([2.6, 1], gap="medium")
 with picture, st.container(border=True):
     show_diagram(lambda wide: picture_of(arch, state.selected, wide), arch.name, page.word(arch), page.select)

@@ -1,0 +1,59 @@
+export default function ({ data, parentElement, setTriggerValue }) {
+  const root = parentElement.querySelector('.strata-root');
+  themed(root);
+  if (root.shown !== data) {
+    const active = root.getRootNode().activeElement;
+    const key = active?.dataset?.key;
+    const within = active?.closest?.('.block') && active.matches('.part');
+    const at = root.querySelector('.strip')?.scrollLeft;
+    root.innerHTML = data;
+    root.shown = data;
+    if (at) root.querySelector('.strip').scrollLeft = at;
+    const same = () => [...root.querySelectorAll('[data-key]')].find((each) => each.dataset.key === key);
+    const again = (within && root.querySelector('.part.on')) || (key && same());
+    again?.focus({ preventScroll: Boolean(!within) });
+  }
+
+  const act = (element, value, more) => setTriggerValue('acted', {
+    do: element.dataset.do, place: element.dataset.place, node: element.dataset.node, value: value ?? numbered(element.dataset.value), ...more,
+  });
+  const numbered = (word) => (word && /^-?\d+$/.test(word) ? Number(word) : word);
+
+  root.onclick = (event) => {
+    const control = event.target.closest('[data-do]');
+    if (control && !control.matches('input')) act(control);
+  };
+  root.onchange = (event) => {
+    if (event.target.matches('input[data-do]') && event.target.value !== '') act(event.target, Number(event.target.value));
+  };
+  root.onkeydown = (event) => {
+    const way = { ArrowLeft: 'earlier', ArrowUp: 'earlier', ArrowRight: 'later', ArrowDown: 'later' }[event.key];
+    const frame = event.target.closest('[draggable]');
+    if (!way || !event.altKey || !frame) return;
+    event.preventDefault();
+    act(frame, undefined, { do: way });
+  };
+
+  // A block or a segment is dropped on one of the gaps.
+  root.ondragstart = (event) => {
+    const frame = event.target.closest?.('[draggable]');
+    if (!frame) return;
+    root.dragged = frame.dataset.place;
+    root.classList.add('dragging');
+    event.dataTransfer.effectAllowed = 'move';
+    event.dataTransfer.setData('text/plain', frame.dataset.place);
+  };
+  root.ondragend = () => { root.classList.remove('dragging'); root.dragged = null; over(null); };
+  const over = (gap) => root.querySelectorAll('.gap').forEach((each) => each.classList.toggle('over', each === gap));
+  root.ondragover = (event) => {
+    const gap = root.dragged && event.target.closest('.gap');
+    over(gap);
+    if (gap) event.preventDefault();
+  };
+  root.ondrop = (event) => {
+    const gap = root.dragged && event.target.closest('.gap');
+    if (!gap) return;
+    event.preventDefault();
+    setTriggerValue('acted', { do: 'move', place: root.dragged, value: gap.dataset.place });
+  };
+}
