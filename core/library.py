@@ -11,8 +11,7 @@ from urllib.parse import parse_qs
 
 import yaml
 
-from . import hub
-from .hf import from_hf
+from . import hf, hub
 from .hf.reading.quantised import BESIDE, says_none
 from .reading import MARK, is_gguf, kind_of, read_file, read_value, read_yaml
 from .share import PREFIX, decode
@@ -94,7 +93,7 @@ def load(name: str | Path) -> Architecture:
             raise Unsupported(f"{os.path.dirname(name)[:200]}: is a folder without a config.json; give a file")
     beside = os.path.join(os.path.dirname(name), BESIDE)
     if os.path.basename(name) == "config.json" and os.path.exists(beside):
-        return from_hf(read_config(name))
+        return hf.opened(read_config(name))
     if is_gguf(name):
         from .hf.gguf import from_gguf  # slow to load
 
@@ -122,7 +121,7 @@ def parse_text(text: str) -> Architecture:
         raise Unsupported(f"expected a mapping of the spec's fields, such as `d_model: 4096`, not {kind_of(value)}")
     ours = value.keys() <= Architecture.model_fields.keys() or {"parts", "layers", "d_model"} & value.keys()
     theirs = {"model_type", "architectures"} & value.keys() and not {"parts", "layers"} & value.keys()
-    return parse(value) if ours and not theirs else from_hf(value)
+    return parse(value) if ours and not theirs else hf.opened(value)
 
 
 def _named(word: str) -> Architecture | None:
@@ -132,7 +131,7 @@ def _named(word: str) -> Architecture | None:
     if word.startswith(PREFIX):
         return decode(word)
     if hub.is_name(word):
-        return from_hf(hub.config(word))
+        return hf.opened(hub.config(word))
     if not re.match(r"(\w+://|[\w./:-]*\?)\S+$", word):
         return None
     asked = parse_qs(word.partition("?")[2].partition("#")[0])

@@ -14,6 +14,7 @@ A module with a table of families has `FAMILIES`, a list of such objects; one wi
 import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -23,9 +24,10 @@ from ..frame import Ahead
 from ..model import Model
 from ..reading import bounded
 from ..spec import METADATA, Architecture, Unsupported, parse
+from ..words import number
 from .families import BY_TYPE, FAMILIES, multimodal
 from .reading import classes, other_files, quantised
-from .reading.config import OTHER_NAMES, Config, shown
+from .reading.config import FILLED, OTHER_NAMES, TEXT_KEYS, Config, shown
 from .weights import mtp
 from .weights.checkpoint import Reader, fill, misfits, plain_names
 
@@ -65,6 +67,62 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
         meta |= {key: given[key] for key in METADATA if key in given}
     arch = parse(meta | value)
     return quantised.quantised(arch, family, narrow, config) if narrow else arch
+
+
+@dataclass(frozen=True)
+class Default:
+    """A key that a config.json leaves out, and what the model's class takes for it."""
+
+    key: str
+    value: int | float | str
+
+    @property
+    def said(self) -> str:
+        return self.value if isinstance(self.value, str) else str(self.value).lower() if self.value in (True, False) else number(self.value)
+
+    def __str__(self) -> str:
+        return f"{self.key} is not in the file; {self.said} is the class's default"
+
+
+def defaults(config: Mapping[str, Any]) -> tuple[Default, ...]:
+    """The sizes, counts and kinds that shape the model of a config.json but are not in it, with the class's defaults that `from_hf`
+    takes for them. What is off, empty or 1 by default is left out, except whether embeddings are tied."""
+    reader = Config(quantised.taken(config)[0])
+    model_type = _type(reader)
+    reader.rename(OTHER_NAMES.get(model_type, {}))
+    filled: dict[str, Any] = {}
+    token = FILLED.set(filled)
+    try:
+        BY_TYPE[model_type].read(reader, model_type)
+    finally:
+        FILLED.reset(token)
+    return tuple(Default(path, value) for path, value in filled.items() if _shapes(path, value, filled))
+
+
+def _shapes(path: str, value: Any, filled: Mapping[str, Any]) -> bool:
+    where, _, key = path.rpartition(".")
+    if not isinstance(value, int | float | str) or not set(where.split(".")) <= {"", *TEXT_KEYS}:
+        return False
+    if key in ("sliding_window", "max_window_layers") and filled.get(path.removesuffix(key) + "use_sliding_window") is False:
+        return False
+    return key == "tie_word_embeddings" or value not in (0, 1, -1, "", "auto", "default")
+
+
+def opened(config: Mapping[str, Any]) -> Architecture:
+    """The Architecture of somebody's config.json, whose note lists the defaults in it: a link then says them too."""
+    arch, found = from_hf(config), defaults(config)
+    if not found or arch.note:
+        return arch
+    words, left = "Not in the config.json, so defaults of the model's class:", len(found)
+    for one in found:
+        longer = f"{words}{',' * (left < len(found))} {one.key} {one.said}"
+        if len(longer) > MOST_WORDS:
+            break
+        words, left = longer, left - 1
+    return arch.model_copy(update={"note": f"{words}{f' and {left} more' * (left > 0)}."})
+
+
+MOST_WORDS = 900  # a note's characters
 
 
 _SIZES = ("hidden_size", "vocab_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")

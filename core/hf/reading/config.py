@@ -5,6 +5,7 @@ import math
 import re
 import reprlib
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from ...spec import MAX_LAYERS, Unsupported
@@ -76,7 +77,20 @@ OTHER_NAMES = {
     "xglm": {"hidden_size": "d_model", "num_attention_heads": "attention_heads", "num_hidden_layers": "num_layers"},
     "zamba": {"head_dim": "attention_head_dim", "layer_types": "layers_block_type"}, "zamba2": {"layer_types": "layers_block_type"},
 }  # fmt: skip
+# Keys that say by other means what an absent one says: one of these in the file, and the absent key stands for nothing.
+INSTEAD = {
+    "block_ff_dim": "intermediate_size", "compress_rate_csa": "compress_rates", "compress_rate_hca": "compress_rates",
+    "full_attention_interval": "layer_types", "global_head_dim": "layer_types", "layer_norm_eps": "rms_norm_eps layer_norm_epsilon",
+    "layernorm_epsilon": "rms_norm_eps", "max_window_layers": "layer_types", "model_max_length": "max_position_embeddings",
+    "num_hash_layers": "mlp_layer_types", "num_hidden_layers": "num_layers", "num_local_experts": "n_routed_experts num_experts",
+    "rms_norm_eps": "norm_eps layer_norm_eps", "rope_local_base_freq": "rope_parameters", "rotary_emb_base": "rope_parameters",
+    "rotary_pct": "rope_parameters", "sconv_kernel_size": "conv_kernel_size", "seq_length": "max_position_embeddings",
+    "sliding_window": "sliding_window_size attention_window_size", "sliding_window_pattern": "layer_types",
+    "sliding_window_size": "sliding_window", "swa_rope_theta": "rope_parameters",
+}  # fmt: skip
 SAME = object()  # null means the same as absent
+# What a reading took for keys that are not in the file, by their paths; nothing is recorded while nobody asks.
+FILLED: ContextVar[dict[str, Any] | None] = ContextVar("filled", default=None)
 
 
 class Config:
@@ -138,6 +152,7 @@ class Config:
                 return False if null is SAME else null
             if default is ...:
                 raise Unsupported(f"{self._path(key)}: is missing, and {self.what} cannot be known without it")
+            self.fill(key, default)
             return default
         wanted = kind if isinstance(kind, tuple) else (kind,)
         if float in wanted and _is_number(value):
@@ -147,6 +162,14 @@ class Config:
         if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
             raise Unsupported(f"{self._path(key)}: {shown(value)} is not of type {' or '.join(k.__name__ for k in wanted)}")
         return value
+
+    def fill(self, key: str, value: Any) -> None:
+        """Record what is taken for a key that is not in the file."""
+        filled = FILLED.get()
+        if filled is None or key in self.raw or not self.raw or _inside(self.raw.get("rope_parameters"), key):
+            return
+        if not any(other in self.raw or other in self.own for other in INSTEAD.get(key, "").split()):
+            filled[self._path(key)] = value
 
     def count(self, key: str, default: Any = ..., null: Any = SAME, least: int = 1, most: int = 2**31) -> Any:
         """A whole number within bounds, or any default."""
@@ -245,6 +268,11 @@ def _again(read: Mapping[str, Any]) -> dict[str, Any]:
     if position.get("kind") != "rope":
         said["fraction"] = None
     return {name: said[field] for field, names in _AGAIN.items() if said.get(field) is not None for name in names.split()}
+
+
+def _inside(value: Any, key: str) -> bool:
+    """Whether a key is in a mapping or in one of its mappings: transformers 5 moved those of positions into rope_parameters."""
+    return isinstance(value, Mapping) and (key in value or any(_inside(inner, key) for inner in value.values() if inner is not value))
 
 
 def shown(value: Any) -> str:

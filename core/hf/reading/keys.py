@@ -97,6 +97,8 @@ class Key(Entry):
             config.expect(other, value)
         if isinstance(value, Of):
             usual, value = value, value(lambda field: get(said, field))
+            if not usual.over:  # that one is no choice: a head's width, say
+                config.fill(name, value)
             if usual.too_many and value < self.least:
                 raise config.refuse(usual.too_many, f"give at most hidden_size, {said['d_model']:,}")
         if value is None or (self.none is not None and value == self.none):
