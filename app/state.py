@@ -310,28 +310,31 @@ def edit(path: str, value: Any, shown: Any) -> None:
     state = current()
     found = refusals(state)
     if arch := _tried(found["fields"], path, value, shown, lambda also: edited(state.arch, path, value, also)):
-        after = state.holding(arch)
-        waiting = refusals(after)
-        _wait(found["fields"], waiting["fields"], path, lambda field, given: edited(arch, field, given))
-        _wait(found["workload"], waiting["workload"], path, lambda field, given: change_of(after, field, given))
-        show(after)
+        _showing(state.holding(arch), found, path)
 
 
 def change(control: str, make: Callable[[core.Architecture], core.Architecture], shown: Any = None, select: Callable | None = None) -> bool:
     """Apply one of `core.edits` to the selected architecture. If it is refused, the architecture stays, and the reason stays beside the
     control. `select` gives the node to select afterwards; otherwise the selected one stays if it is still there."""
     state = current()
-    found = refusals(state)["edits"]
-    found.clear()
+    found = refusals(state)
+    found["edits"].clear()
     try:
         arch = make(state.arch)
     except core.Unsupported as error:
-        found[control] = Refused(shown, str(error))
+        found["edits"][control] = Refused(shown, str(error))
         return False
     node = select(arch) if select else state.selected
-    after = replace(state.holding(arch), selected=node if node in graph(arch) else "")
-    show(after)
+    _showing(replace(state.holding(arch), selected=node if node in graph(arch) else ""), found, control)
     return True
+
+
+def _showing(after: State, found: Mapping[str, dict[str, Refused]], changed: str) -> None:
+    """Show the page after an edit; other inputs that were refused before it stay in their fields."""
+    waiting = refusals(after)
+    _wait(found["fields"], waiting["fields"], changed, lambda field, given: edited(after.arch, field, given))
+    _wait(found["workload"], waiting["workload"], changed, lambda field, given: change_of(after, field, given))
+    show(after)
 
 
 def change_workload(name: str, value: Any, shown: Any) -> None:

@@ -369,7 +369,8 @@ def _part(arch: Architecture, word: str) -> tuple[str, dict[str, Any]]:
     name, given, like = word.partition("=")
     if not given:
         return name, {}
-    return name, {name: arch.parts[like].model_dump(mode="json") if like in arch.parts else {"kind": like}}
+    (value,) = [arch.parts[like].model_dump(mode="json")] if like in arch.parts else edits.fresh(arch, like).values()
+    return name, {name: value}
 
 
 def _place(word: str) -> edits.Place | int:

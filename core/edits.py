@@ -408,6 +408,21 @@ def swapped(arch: Architecture, name: str, kind: str) -> Architecture:
     return renamed(made, name, unused(arch, new))
 
 
+def fresh(arch: Architecture, kind: str, besides: Parts = NONE) -> dict[str, Any]:
+    """A new part of a kind, or with a setting of `kinds.choices`: its name and value. It takes over what it can of the most used part
+    that it could stand for."""
+    chosen = next((choice for choice in kinds.choices() if kind in (choice.name, choice.kind)), None)
+    if not chosen:
+        raise Unsupported(f"{kind[:40]!r} is no kind of part; give one of {', '.join(choice.name for choice in kinds.choices())}")
+    like = next((name for name, _ in uses(arch).most_common() if kinds.stands(chosen.kind, arch.parts[name])), None)
+    name = unused(arch, chosen.name if chosen.form and kind == chosen.name else PARTS[chosen.kind].called or chosen.kind, besides)
+    if like is None:
+        return {name: kinds.first_value(chosen.kind, {})}
+    made = swapped(arch, like, kind)
+    (became,) = made.parts.keys() - (arch.parts.keys() - {like})
+    return {name: _tree(made)["parts"][became]}
+
+
 def _remade(arch: Architecture, name: str, kind: str) -> Architecture:
     """A part as another kind with all fields that both have, except those that are refused there. Parts that read from it what the
     new kind does not have compute it themselves."""

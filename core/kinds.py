@@ -93,9 +93,9 @@ def _listed() -> tuple[Choice, ...]:
     return tuple(sorted(found, key=lambda choice: (order.index(choice.group), choice.form is None)))
 
 
-def choices(part: Part) -> tuple[Choice, ...]:
-    """What could stand where this part stands, group by group."""
-    return tuple(choice for choice in _listed() if stands(choice.kind, part))
+def choices(part: Part | None = None) -> tuple[Choice, ...]:
+    """What could stand where this part stands, group by group; all kinds without one."""
+    return tuple(choice for choice in _listed() if part is None or stands(choice.kind, part))
 
 
 def choice(part: Part, name: str) -> Choice:

@@ -243,8 +243,8 @@ def test_another_kind_of_part_can_stand_there(visitor):
     page = visitor("/workbench?preset=deepseek-v3&part=layers.3.attention")
     workbench(page)
     page.locator(".st-key-k-attention input").evaluate("field => field.scrollIntoView({block: 'center'})")
-    page.locator(".st-key-k-attention input").fill("Attention")  # the list is long, and scrolls to what is chosen now
-    page.get_by_role("option", name="Attention", exact=True).click()
+    page.locator(".st-key-k-attention input").fill("Grouped")  # the list is long, and scrolls to what is chosen now
+    page.get_by_role("option", name="Grouped-query", exact=True).click()
     expect(page.locator(".edits")).to_contain_text("attention in place of latent attention")
     expect(page.locator(".picture svg")).to_contain_text("Grouped-query attention")
     expect(page.locator(".figures")).to_contain_text("All caches at 4K")
@@ -592,8 +592,8 @@ def test_layers_are_edited_in_place(visitor, width):
     expect(fields.locator(".effect")).to_contain_text("attention 32 → 8")
     settled(page)
     fields.get_by_label("the others are").fill("Gated delta")
-    page.get_by_role("option", name="new: Gated delta net", exact=True).click()
-    expect(fields.locator(".effect")).to_contain_text("attention 32 → 8 · gated_delta_net 0 → 24")
+    page.get_by_role("option", name="new · Recurrent · Gated delta net", exact=True).click()
+    expect(fields.locator(".effect")).to_contain_text("attention 32 → 8 · delta 0 → 24")
     fields.get_by_role("button", name="Apply").click()
     expect(strip.locator(".block")).to_have_count(2)
     expect(fields).to_have_count(0)

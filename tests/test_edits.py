@@ -213,7 +213,7 @@ def test_the_command_line_has_them(capsys):
     assert main([*asked.split(), "--format", "link"]) == 0
     arch = core.decode(capsys.readouterr().out.strip())
     assert arch.pattern == "[attention, dense], 12 × (3 × [delta, moe], [attention, moe]), 3 × [attention, moe]"
-    asked = "edit llama-3-8b --every 4:3 attention:local=attention --put near=local 0-2 instead:local --parallel 3 on --take dense 0"
+    asked = "edit llama-3-8b --every 4:3 attention:local=sliding_window --put near=local 0-2 instead:local --parallel 3 on --take dense 0"
     assert main([*asked.split(), "--format", "link"]) == 0
     arch = core.decode(capsys.readouterr().out.strip())
     assert arch.pattern == "[near], 2 × [near, dense], [attention+dense], 7 × (3 × [local, dense], [attention, dense])"

@@ -7,10 +7,9 @@ from typing import Any
 import streamlit as st
 
 import core
-from core import edits
+from core import edits, kinds
 from core.cost import layers_in_words
 from core.edits import Parts, Place
-from core.kinds import carried, first_value, stands
 from core.parts import PARTS, Mixer
 from core.words import figure, size, tokens
 
@@ -34,10 +33,10 @@ def every(state: page.State, place: Place, close: Close) -> None:
     with _fields():
         n = int(st.number_input("Every … layers", 1, arch.depth, n, key="d:n", width=130))
         k = int(st.number_input("from layer", 0, arch.depth - 1, k, key="d:k", width=130))
-        one = _choose("one is", arch, [own, *mine, *arch.parts], mine, "d:one")
+        one = _choose("one is", arch, [own, *mine, *arch.parts], own, "d:one")
         alike = [name for name, _ in edits.uses(arch).most_common() if arch.parts[name].mixes is _mixes(arch, one)]
         rest = [name for name in alike if name != one]
-        others = _choose("the others are", arch, rest, alike[:1] or mine, f"d:others:{one}")
+        others = _choose("the others are", arch, rest, alike[0] if alike else own, f"d:others:{one}")
 
     def make(arch: core.Architecture) -> core.Architecture:
         name, new = _resolved(arch, one)
@@ -51,20 +50,22 @@ def part(state: page.State, place: Place, close: Close) -> None:
     """A part, new or not, comes into blocks."""
     arch, mine = state.arch, _parts(state.arch, place)
     with _fields():
-        chosen = _choose("Part", arch, [name for name in arch.parts if name not in mine], mine, "d:part")
+        own = _selected(state) if _selected(state) in mine else mine[-1]
+        chosen = _choose("Part", arch, [name for name in arch.parts if name not in mine], own, "d:part")
         fresh = chosen[0] in NEW + COPY
         same = [name for name in mine if fresh and arch.parts[name].mixes is _mixes(arch, chosen)]
         ways = [*(f"in place of {name}" for name in same), *(f"{way} {name}" for way in WAYS for name in reversed(mine))]
         way, _, of = st.selectbox("Where in the block", list(dict.fromkeys(ways)), key=f"d:way:{chosen}", width=210).rpartition(" ")
         wheres = dict(_wheres(arch, place, of))
         where = wheres[st.selectbox("In which layers", list(wheres), key=f"d:where:{of}", width=260)]
-        given = _name(arch, chosen) if fresh else chosen
+        given = _named(arch, chosen) if fresh else chosen
         name = st.text_input("Name", given, max_chars=32, key=f"d:name:{chosen}", width=150) if fresh else chosen
 
     def make(arch: core.Architecture) -> core.Architecture:
         if chosen == COPY + of and way == "in place of":
             return edits.variant(arch, of, name, {}, where)
-        return edits.put(arch, name, where, WAYS[way], of, {name: _value(arch, chosen)} if fresh else {})
+        new = {name: _resolved(arch, chosen)[1].popitem()[1]} if fresh else {}
+        return edits.put(arch, name, where, WAYS[way], of, new)
 
     _offer(state, make, close, lambda arch: _node_of(arch, name))
 
@@ -150,43 +151,40 @@ def effect(before: core.Architecture, after: core.Architecture, workload: core.W
 # ---- parts to choose from ----
 
 
-def _choose(label: str, arch: core.Architecture, names: list[str], likes: list[str], key: str, first: str | None = None) -> str:
-    """One of these parts, a copy of one, or a new part of a kind that could stand where one of `likes` stands."""
-    kinds = {f"{NEW}{kind}": cls.title for like in likes for kind, cls in PARTS.items() if stands(kind, arch.parts[like])}
-    copies = [f"{COPY}{name}" for name in dict.fromkeys((*likes, *arch.parts))]
-    options = list(dict.fromkeys((*names, *kinds, *copies)))
+def _choose(label: str, arch: core.Architecture, names: list[str], like: str, key: str) -> str:
+    """One of these parts, a copy of one, or a new part: first of the kinds that could stand where `like` stands."""
+    first = kinds.choices(arch.parts[like])
+    new = {f"{NEW}{choice.name}": choice for choice in (*first, *kinds.choices())}
+    copies = [f"{COPY}{name}" for name in dict.fromkeys((like, *arch.parts))]
 
     def words(option: str) -> str:
-        return f"new: {kinds[option]}" if option in kinds else f"a copy of {option[1:]}" if option[0] == COPY else option
+        if option in new:
+            return f"new · {kinds.GROUPS[new[option].group].title} · {new[option].title}"
+        return f"a copy of {option[1:]}" if option[0] == COPY else option
 
-    index = options.index(first) if first in options else 0
-    return st.selectbox(label, options, index, key=key, format_func=words, width=230)
+    return st.selectbox(label, list(dict.fromkeys((*names, *copies[:1], *new, *copies))), key=key, format_func=words, width=250)
 
 
 def _mixes(arch: core.Architecture, option: str) -> bool:
-    return issubclass(PARTS[option[1:]], Mixer) if option[0] == NEW else arch.parts[option.lstrip(COPY)].mixes
+    kind = next((choice.kind for choice in kinds.choices() if NEW + choice.name == option), "")
+    return issubclass(PARTS[kind], Mixer) if kind else arch.parts[option.lstrip(COPY)].mixes
 
 
-def _resolved(arch: core.Architecture, option: str, besides: Parts = edits.NONE) -> tuple[str, Parts]:
+def _named(arch: core.Architecture, option: str) -> str:
+    """The name that a new part is offered; a part that cannot be is refused when it is previewed."""
+    try:
+        return _resolved(arch, option)[0]
+    except core.Unsupported:
+        return option[1:]
+
+
+def _resolved(arch: core.Architecture, option: str, besides: Parts = edits.NONE) -> tuple[str, dict[str, Any]]:
     """The name of a chosen part, and its value if it is new."""
-    if option[0] not in NEW + COPY:
-        return option, {}
-    name = _name(arch, option, besides)
-    return name, {name: _value(arch, option)}
-
-
-def _name(arch: core.Architecture, option: str, besides: Parts = edits.NONE) -> str:
-    return edits.unused(arch, option[1:], besides)
-
-
-def _value(arch: core.Architecture, option: str) -> dict:
-    """A copy of a part, or a part of a kind that is like the most used part with the same task."""
     if option[0] == COPY:
-        return arch.parts[option[1:]].model_dump(mode="json", exclude_defaults=True)
-    counts = edits.uses(arch)
-    alike = [part for name, part in arch.parts.items() if part.mixes is _mixes(arch, option) and counts[name]]
-    most = max(alike, key=lambda part: max(counts[n] for n in arch.parts if arch.parts[n] == part), default=None)
-    return first_value(option[1:], carried(most, option[1:]) if most else {})
+        part = arch.parts[option[1:]].model_dump(mode="json", exclude_defaults=True)
+        return (name := edits.unused(arch, option[1:], besides)), {name: part}
+    new = edits.fresh(arch, option[1:], besides) if option[0] == NEW else {}
+    return next(iter(new), option), new
 
 
 def _node_of(arch: core.Architecture, name: str) -> str:

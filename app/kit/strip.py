@@ -37,7 +37,8 @@ def strip(state: page.State) -> None:
         and not part_of(state.arch, state.selected, state.arch.parts)
     ):
         drawer = ""
-    refused = {control: (one.shown, one.words) for control, one in page.refusals(state)["edits"].items()}
+    found = page.refusals(state)["edits"].items()
+    refused = {control: (one.shown, one.words) for control, one in found if ":" in control or control in ("dense", "mtp")}
     html = _html(state.arch, place, state.selected, drawer if where == place else "", tuple(refused.items()))
     _strip(key="strip", data=html, on_acted_change=lambda: act(st.session_state["strip"].acted))
     if drawer:
