@@ -95,8 +95,8 @@ def _name(state: page.State) -> str:
 def what_each_did(state: page.State) -> None:
     """A row for each edit, in order: its effect on each figure. The first row is the start, the last one is now."""
     sleep(PICTURE_FIRST)
-    w = state.workload.model_copy(update={"batch": 1})
-    title("What each edit did", f"in order, at {tokens(w.context)}")
+    w = state.workload
+    title("What each edit did", f"in order, at {f'{w.batch:,} × ' if w.batch > 1 else ''}{tokens(w.context)}")
     columns: dict[str, tuple[str, Callable[[float], str]]] = {
         "Parameters": ("parameters", figure),
         "Active": ("active_parameters", figure),
@@ -128,7 +128,5 @@ def what_each_did(state: page.State) -> None:
         rows.append(f'<tr><th scope="row">{escape(edit.words)}</th>{"".join(cells)}</tr>')
     rows.append(whole("Now", state.arch))
     heads = "".join(f'<th scope="col">{name}</th>' for name in columns)
-    table = (
-        f'<table><thead><tr><th scope="col"><span class="aloud">Edit</span></th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-    )
+    table = f'<table><thead><tr><th scope="col">Edit</th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
     st.html(f'<div class="did" tabindex="0" role="region" aria-label="What each edit did">{table}</div>')
