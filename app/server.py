@@ -28,6 +28,11 @@ STATIC = Path(st.__file__).parent / "static"
 INDEX = (STATIC / "index.html").read_text(encoding="utf-8")
 # The server's address, given in advance: otherwise Streamlit's page first looks for it below its own path.
 BASE = "<script>window.__streamlit = {BACKEND_BASE_URL: location.origin + '/'};</script>"
+# The menu of a phone, which lies over the page, closes when a page is chosen in it.
+MENU = (
+    "<script>addEventListener('click', (event) => { if (innerWidth < 768 && event.target.closest('[data-testid=stSidebarNavLink]')) "
+    "setTimeout(() => document.querySelector('[data-testid=stSidebarCollapseButton] button')?.click()); });</script>"
+)
 HERE = Path(__file__).resolve().parent
 FONT = HERE / "kit" / "assets" / "inter.woff2"
 LETTERS = (
@@ -81,7 +86,7 @@ async def page(request: Request) -> Response:
     if picture:
         said |= {"og:image": f"{request.base_url}{picture}", "og:image:width": "1200", "og:image:height": "630"}
         said |= {"twitter:card": "summary_large_image"}
-    head = f"<title>{escape(title)}</title>{BASE}{LETTERS}" + "".join(
+    head = f"<title>{escape(title)}</title>{BASE}{MENU}{LETTERS}" + "".join(
         f'<meta property="{name}" content="{escape(value)}">' for name, value in said.items()
     )
     return HTMLResponse(INDEX.replace("<title>Streamlit</title>", head), headers={"Cache-Control": "no-cache"})

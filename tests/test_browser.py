@@ -204,6 +204,8 @@ def test_edits_are_undone_dropped_and_kept(visitor, width):
     page.get_by_role("link", name="Gallery").click()
     expect(page.locator("a.card").first).to_be_visible()
     settled(page)
+    if width == 390:
+        page.get_by_test_id("stExpandSidebarButton").click()
     page.get_by_role("link", name="Workbench").first.click()
     expect(page.locator(".edits li")).to_have_text(["moe.d_ff 2,048 → 1,024"])
     assert page.url == left
@@ -489,7 +491,7 @@ def test_routing_and_memory_follow(visitor):
     assert f"{size(total.kept_bytes)} after 32,768 tokens" in said[1] and len(set(said)) == 4
     kept = core.cost(core.load("deepseek-v3"), core.Workload(context=32768, batch=2)).kv_bytes
     assert kept == 2 * 32768 * 70272
-    expect(page.get_by_text(f"{kept / 1e9:.1f} GB of cache")).to_be_visible()
+    expect(page.locator(".keeps")).to_contain_text(f"{kept / 1e9:.1f} GB")
     page.get_by_label("Tokens in each").fill("1000000")
     page.get_by_label("Tokens in each").press("Enter")
     expect(page.locator(".wrong")).to_contain_text("at most 163,840 tokens")
@@ -506,6 +508,39 @@ def test_pages_fit_their_screens(visitor, path, width, theme):
     assert background == ("rgb(255, 255, 255)" if theme == "light" else "rgb(16, 19, 26)")
     if "workbench" in path:
         expect(page.locator(".picture svg")).to_have_attribute("width", re.compile("400" if width == 390 else "[0-9]{4}"))
+
+
+def test_on_a_phone_the_inspector_is_a_sheet_and_the_effect_stays_in_sight(visitor):
+    page = visitor("/workbench?preset=deepseek-v3", 390)
+    workbench(page)
+    bar, sheet, box = page.locator(".moved"), page.locator(".st-key-inspector"), page.locator('.picture [data-node="layers.3.moe"]').first
+    expect(bar).to_have_count(0)
+    expect(field(page, "parts.moe.top_k")).to_be_hidden()  # nothing is selected
+    box.click()
+    expect(field(page, "parts.moe.top_k")).to_be_visible()
+    expect(sheet).to_have_css("position", "fixed")
+    page.wait_for_function("document.querySelector('[data-testid=stMain]').scrollTop > 0")
+    page.wait_for_timeout(700)  # the page scrolls to it
+    change(page, "parts.moe.top_k", "4")
+    expect(bar).to_contain_text(re.compile("moe.top_k 8 → 4.*Active.*27.3 B.*0.73×.*Decode.*0.86×"))
+    settled(page)
+    screen, above, low = page.viewport_size["height"], sheet.bounding_box(), bar.bounding_box()
+    assert low["y"] + low["height"] == pytest.approx(screen) and above["y"] + above["height"] == pytest.approx(low["y"], abs=1)
+    tapped = box.bounding_box()
+    assert tapped["y"] > 0 and tapped["y"] + tapped["height"] < above["y"], "the box stays in sight above the sheet"
+    small = bar.get_by_role("button", name="Undo: moe.top_k 8 → 4")
+    for target in (small, page.get_by_role("button", name="Close the inspector"), sheet.get_by_test_id("stNumberInputStepUp").first):
+        assert min(target.bounding_box()["width"], target.bounding_box()["height"]) >= 39.5
+    small.click()
+    expect(bar).to_have_count(0)
+    expect(field(page, "parts.moe.top_k")).to_have_value("8")
+    page.get_by_role("button", name="Close the inspector").click()
+    expect(field(page, "parts.moe.top_k")).to_be_hidden()
+    assert page.url.endswith("/workbench?preset=deepseek-v3")
+    page.get_by_test_id("stExpandSidebarButton").click()
+    page.get_by_role("link", name="Gallery").click()
+    expect(page.locator("a.card").first).to_be_visible()
+    expect(page.get_by_role("link", name="Gallery")).not_to_be_in_viewport()
 
 
 def get(server: str, path: str) -> tuple[int, str, bytes]:

@@ -28,7 +28,9 @@ _cards = component("cards", '<div class="strata-root"></div>', ".strata-root")
 _copy = component("copy", '<button type="button">Copy link</button>', "button")
 
 
-def show_diagram(draw: Callable[[bool], str], name: str, word: str, on_click: Callable[[str], None], key: str = "diagram") -> None:
+def show_diagram(
+    draw: Callable[[bool], str], name: str, word: str, selected: str, on_click: Callable[[str], None], key: str = "diagram"
+) -> None:
     """The diagram, drawn wide (True) or narrow depending on the browser's width. `on_click` gets a clicked box's node before
     the page runs again. It is saved as `name`, from the server's file for the architecture's `word`."""
 
@@ -37,7 +39,7 @@ def show_diagram(draw: Callable[[bool], str], name: str, word: str, on_click: Ca
             on_click(node)
 
     narrow = bool(st.session_state.get(key, {}).get("narrow"))
-    data = {"svg": draw(not narrow), "narrow": narrow, "name": name, "file": word}
+    data = {"svg": draw(not narrow), "narrow": narrow, "name": name, "file": word, "selected": selected}
     _diagram(key=key, on_clicked_change=clicked, on_narrow_change=lambda: None, data=data)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import core
 from core.about import about
 from core.cost import Cost
 from core.precision import FORMATS
@@ -11,6 +12,8 @@ from core.words import change, figure, percent, size, tokens
 from .. import state as page
 from ..facts import cost, edited
 from .page import Card, figures
+
+SHORT = ("Parameters", "Active", "Weights", "Caches", "Decode")  # the figures on a phone
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Figure:
 
 def headline(state: page.State) -> None:
     """The answer in a sentence, and five figures."""
-    found, begun = _figures(state), state.base != state.arch
+    found, begun = _figures(state.arch, state.base, state.workload), state.base != state.arch
     figures([one.card(begun) for one in found], _answer(state, found if begun else []))
 
 
@@ -67,9 +70,14 @@ def _answer(state: page.State, found: list[Figure]) -> str:
     return f"{what} It has {said}{'' if base.title == arch.title else f', against {base.title}'}."
 
 
-def _figures(state: page.State) -> list[Figure]:
-    """The five figures at the page's workload."""
-    arch, base, w = state.arch, state.base, state.workload
+def moves(arch: core.Architecture, before: core.Architecture, w: core.Workload) -> list[tuple[str, str, str]]:
+    """The figures that differ, as (words, figure, how it moved), at most four: the weights' follow the parameters."""
+    found = [(words, one.show(one.now), one.moved) for words, one in zip(SHORT, _figures(arch, before, w), strict=True) if one.moved]
+    return [move for move in found if len(found) <= 4 or move[0] != "Weights"]
+
+
+def _figures(arch: core.Architecture, base: core.Architecture, w: core.Workload) -> list[Figure]:
+    """The five figures at a workload, and what they were."""
     now, then = cost(arch, w), cost(base, w)
     at = f" at {tokens(w.context)}" if w.batch == 1 else f", {w.batch:,} × {tokens(w.context)}"
     formats = sorted(set(arch.precision.values()), key=lambda name: FORMATS[name].bits)

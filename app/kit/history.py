@@ -13,6 +13,7 @@ from core.words import figure, size, tokens
 from .. import state as page
 from ..facts import cost, split
 from .component import component
+from .headline import moves
 from .page import PICTURE_FIRST, title, wrong
 
 MOST_WORDS = 60  # characters of an edit on a button
@@ -33,6 +34,7 @@ def history(state: page.State) -> None:
         "reset": bool(edits) or any(refused.values()),
         "kept": [[name, one == arch] for name, one in state.kept],
         "room": len(state.kept) < page.MOST_KEPT,
+        "last": _last(state, past.beside(-1)),
     }
     _history(key="history", data=data, on_asked_change=lambda: _do(st.session_state["history"].asked))
     for problem in refused["history"].values():
@@ -58,6 +60,17 @@ def _do(asked: Any) -> None:
             page.open_kept(index)
         case ["forget", int(index)]:
             page.forget(index)
+
+
+def _last(state: page.State, before: page.Opened | None) -> dict[str, Any] | None:
+    """What the last edit moved, for the bar on a phone; of a link that is opened edited, what all its edits moved. None without edits."""
+    edited = before and len(before[0]) == len(state.archs) and page.start_of(before) == page.start_of(page.opened_of(state))
+    if not edited and state.arch == state.base:
+        return None
+    began = page.of_word(before[0][state.at]) if before and edited else state.base
+    edits = [edit.words for edit in split(began, state.arch)]
+    words = edits[0] if len(edits) == 1 else f"{len(edits)} edits"
+    return {"words": words, "at": tokens(state.workload.context), "moves": moves(state.arch, began, state.workload)} if edits else None
 
 
 def _between(before: page.Opened | None, after: page.Opened | None) -> str | None:

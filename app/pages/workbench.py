@@ -49,7 +49,7 @@ with st.container(border=True, key="segments"):
     strip(state)
 picture, controls = st.columns([2.6, 1], gap="medium")
 with picture, st.container(border=True):
-    show_diagram(lambda wide: picture_of(arch, state.selected, wide), arch.name, page.word(arch), page.select)
+    show_diagram(lambda wide: picture_of(arch, state.selected, wide), arch.name, page.word(arch), state.selected, page.select)
 with controls, st.container(border=True, key="inspector"):
     inspector(state)
 with st.container(border=True):

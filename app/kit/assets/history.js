@@ -78,9 +78,33 @@ export default function ({ data, parentElement, setTriggerValue }) {
     }
     parts.push(list);
   }
+  let bar = null;
+  if (data.last) { // on a phone, at the lower edge: what the last edit moved
+    bar = make('div', 'moved', '');
+    bar.setAttribute('role', 'status');
+    const top = make('div', 'top', '');
+    top.append(make('b', 'words', data.last.words));
+    if (data.undo !== null) {
+      const undo = button('act', '', `Undo: ${data.last.words}`, () => ask('undo'));
+      undo.append(icon(UNDO), make('b', '', 'Undo'));
+      top.append(undo);
+    }
+    const list = make('div', 'moves', data.last.moves.length ? '' : `moves none of the figures at ${data.last.at}`);
+    for (const [words, value, moved] of data.last.moves) {
+      const one = make('div', '', '');
+      one.append(make('span', '', words), make('b', '', value), make('em', '', moved));
+      list.append(one);
+    }
+    bar.append(top, list);
+    parts.push(bar);
+  }
   const label = root.getRootNode().activeElement?.getAttribute('aria-label');
   root.replaceChildren(...parts);
   if (label) [...root.querySelectorAll('button')].find((other) => other.getAttribute('aria-label') === label)?.focus();
+
+  const page = document.documentElement.style; // what stands at the lower edge leaves room for the bar
+  const height = bar ? bar.offsetHeight : 0;
+  page.setProperty('--bar', `${height}px`);
 
   root.keys?.abort();
   root.keys = new AbortController();
@@ -94,5 +118,5 @@ export default function ({ data, parentElement, setTriggerValue }) {
     event.preventDefault();
     ask(what);
   }, { signal: root.keys.signal });
-  return () => root.keys.abort();
+  return () => { root.keys.abort(); page.removeProperty('--bar'); };
 }
