@@ -10,7 +10,7 @@ from strategies import architectures
 from streamlit.testing.v1 import AppTest
 
 import core
-from app.kit import strip
+from app.kit import forms, strip
 from app.state import read
 from core import edits
 from core.edits import Place
@@ -179,3 +179,102 @@ def test_the_strip_of_a_random_architecture(arch, data):
     place = data.draw(st.sampled_from(places))
     html = strip._html(arch, place, strip.nodes(arch)[place], "", ())
     assert html.count('class="block"') == len(places) - 1 and html.count('class="block on"') == 1
+
+
+# ---- from one model to another by controls alone ----
+
+
+def fields(page: AppTest, target: core.Architecture) -> None:
+    """Each field that differs gets the target's value, if it has a control."""
+    for _ in range(6):  # what a control turns on has fields of its own
+        arch = shown(page)
+        paths = {c.path: c for c in forms.controls(arch, "")}
+        for name, part in arch.parts.items():
+            paths |= {c.path: c for c in forms.controls(part, f"parts.{name}")}
+        wanted = target.model_dump(mode="json")
+        changes = [c.path for c in core.diff(arch, target) if c.path.split(".")[0] not in ("layers", "precision", "mtp")]
+        if not changes:
+            return
+        for path in changes:
+            path = path if path in paths else path.removesuffix(".kind")
+            assert path in paths, f"{path} has no control"
+            value = wanted
+            for key in path.split("."):
+                value = value[key]
+            page.session_state["field"] = (path, value)
+            calm(page.run())
+    raise AssertionError(f"{changes} of {target.name} are not reached")
+
+
+def with_fields() -> None:
+    import streamlit as st
+
+    from app import state
+    from app.kit import inspector, strip
+
+    if action := st.session_state.pop("asked", None):
+        strip.act(action)
+    if edit := st.session_state.pop("field", None):
+        state.edit(*edit, None)
+    if swap := st.session_state.pop("swap", None):
+        inspector._swap(state.current().arch, "kind", *swap)
+    strip.strip(state.current())
+
+
+def swap(page: AppTest, name: str, kind: str) -> None:
+    page.session_state["swap"] = (name, kind)
+    calm(page.run())
+
+
+def rename(page: AppTest, place: str, name: str, new: str) -> None:
+    places = strip.nodes(shown(page))
+    ask(page, "select", place, node=f"{places[strip._read(place)]}.{name}")
+    ask(page, "rename", place)
+    choose(page, "d:rename", new)
+    press(page, "Apply")
+
+
+def to_gpt_oss(page: AppTest) -> None:
+    swap(page, "dense", "experts")
+    ask(page, "select", "0:0", node="layers.0.attention")
+    ask(page, "every", "0:0")
+    choose(page, "d:n", 2)
+    choose(page, "d:k", 1)
+    choose(page, "d:others", "+sliding_window")
+    press(page, "Apply")
+    ask(page, "repeat", "0:", 18)
+    rename(page, "0:1", "attention", "global")
+    rename(page, "0:0", "sliding_window", "local")
+
+
+def to_qwen3_next(page: AppTest) -> None:
+    swap(page, "dense", "experts")
+    ask(page, "select", "0:0", node="layers.0.attention")
+    ask(page, "every", "0:0")
+    choose(page, "d:others", "+gated_delta_net")
+    press(page, "Apply")
+    ask(page, "repeat", "0:", 12)
+    ask(page, "mtp", value=1)
+
+
+def to_deepseek_v3(page: AppTest) -> None:
+    swap(page, "attention", "latent_attention")
+    swap(page, "dense", "experts")
+    ask(page, "repeat", "0:", 61)
+    ask(page, "dense", value=3)
+    ask(page, "mtp", value=1)
+
+
+@pytest.mark.parametrize(
+    "name, steps", [("gpt-oss-120b", to_gpt_oss), ("qwen3-next-80b-a3b", to_qwen3_next), ("deepseek-v3", to_deepseek_v3)]
+)
+def test_llama_becomes_another_model_by_controls_alone(name, steps):
+    page, target = AppTest.from_function(with_fields, default_timeout=60), preset(name)
+    visit(page, preset="llama-3-8b", part="layers.0.attention")
+    steps(page)
+    assert shown(page).layers == target.layers
+    fields(page, target)
+    made = shown(page)
+    assert made.parts == target.parts and made.layers == target.layers
+    assert core.cost(made).parameters == core.cost(target).parameters and core.cost(made).kv_bytes == core.cost(target).kv_bytes
+    assert (made.mtp and made.mtp.block) == (target.mtp and target.mtp.block)
