@@ -284,6 +284,8 @@ def values(arch: core.Architecture, key: str, widget) -> list:
             return [None, -1, 0, 1, 3, 5, (widget.value or 1) * 2, 2**53 - 1]
         case "Toggle":
             return [not widget.value]
+        case "TextInput":
+            return ["", "on", "previous", "sqrt_d_model", "3", "1e300", "<b>", "-"]
     return [choice.name for choice in choices(arch.parts[key[2:]])] if key.startswith("k:") else list(widget.options)
 
 

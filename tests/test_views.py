@@ -156,8 +156,7 @@ def test_every_part_has_a_form_and_a_starting_value(kind):
     name = next((part for part in arch.parts if part not in base.parts), name)
     found = list(forms.controls(arch.parts[name], f"parts.{name}"))
     named = {control.path.split(".")[2] for control in found}
-    skipped = {"kind", "cache_from", "choice_from", "value_from"}
-    assert named >= set(PARTS[kind].model_fields) - skipped
+    assert named >= set(PARTS[kind].model_fields) - {"kind"}
     for control in found:
         assert control.label and (control.kind == "section" or control.help or "." in control.path)
 
@@ -166,6 +165,8 @@ def values(control: forms.Control) -> list:
     match control.kind:
         case "integer":
             return [control.value, (control.value or 1) * 2, 1, 0, -1, 10**12]
+        case "word":
+            return [control.value, "previous", "nothing", 2, True, None]
         case "number":
             return [control.value, 0.5, 1e9, 0.0, -1.0]
         case "switch":

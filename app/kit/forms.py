@@ -12,7 +12,7 @@ from core.parts.base import Spec
 class Control:
     """One field that can be edited: `path` is its place in the architecture, `kind` is the kind of widget.
 
-    kind: "integer", "number", "switch", "choice", "optional" (on or off, its fields follow) or "section" (a heading).
+    kind: "integer", "number", "word", "switch", "choice", "optional" (on or off, its fields follow) or "section" (a heading).
     """
 
     path: str
@@ -25,6 +25,9 @@ class Control:
     options: tuple[str, ...] = ()
     empty: bool = False  # whether it may be empty
     starters: dict[str, Any] | None = None  # the value that each option, or switching on, sets
+
+
+WORDS = ("string", "number", "integer", "boolean")  # what a field for words takes: a part's name, or a number or a word
 
 
 def controls(spec: Spec, path: str, skip: tuple[str, ...] = ()) -> Iterator[Control]:
@@ -47,8 +50,10 @@ def _fields(object_schema: dict, defs: dict, values: dict, path: str, skip: tupl
 def _field(name: str, field: dict, defs: dict, value: Any, path: str, around: dict) -> Iterator[Control]:
     options = [o for o in field.get("anyOf", [field]) if o.get("type") != "null"]
     empty = len(options) < len(field.get("anyOf", [field]))
+    if all(o.get("type") in WORDS and "enum" not in o for o in options) and any(o["type"] == "string" for o in options):
+        yield Control(path, name, "word", value, field.get("description", ""), empty=empty)
     if len(options) != 1:
-        return  # for example a number or a word, without fields to edit
+        return
     inner, label, words = options[0], name, field.get("description", "")
     choices = [resolve(o, defs) for o in inner.get("oneOf", [])] or ([resolve(inner, defs)] if "$ref" in inner else [])
     choices = [c for c in choices if "properties" in c]

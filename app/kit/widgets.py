@@ -4,6 +4,7 @@ A widget's key is the path of what it changes, so that it keeps its identity whi
 value from the URL, or the refused value above the reason.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -115,6 +116,8 @@ def _widget(control: Control, key: str, label: str) -> None:
         given = shown = st.session_state[key]
         if control.kind in ("integer", "number"):
             given = typed(key)
+        elif control.kind == "word":
+            given = _value(shown)
         elif control.kind == "optional":
             given = control.starters["on"] if shown and control.starters else None
         elif control.kind == "choice":
@@ -127,6 +130,9 @@ def _widget(control: Control, key: str, label: str) -> None:
         case "integer" | "number":
             step = _step(value) if control.kind == "integer" else None
             number(label, value=value, step=step, change=more.pop("on_change"), placeholder="none" if control.empty else None, **more)
+        case "word":
+            st.session_state[key] = value if isinstance(value, str) else "" if value is None else _said(value).replace(",", "")
+            st.text_input(label, placeholder="none" if control.empty else None, max_chars=64, **more)
         case "switch" | "optional":
             st.toggle(label, **more)
         case "choice":
@@ -137,6 +143,14 @@ def _widget(control: Control, key: str, label: str) -> None:
                 st.segmented_control(label, options, required=True, width="stretch", **more)
             else:
                 st.selectbox(label, options, **more)
+
+
+def _value(word: str) -> str | float | bool | None:
+    """What a word says: a number, on, off, nothing, or the word itself."""
+    word = word.strip()
+    if re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{0,15})?(e[-+]?[0-9]{1,2})?", word):
+        return float(word)
+    return {"": None, "on": True, "off": False}.get(word, word)
 
 
 def _step(value: float | None) -> int:
