@@ -172,6 +172,13 @@ def test_the_strip_of_any_preset():
         assert len(set(keys)) == len(keys), "each control is found again after an edit"
 
 
+@pytest.mark.parametrize(
+    "name, offered", [("deepseek-v3", 1), ("qwen3-next-80b-a3b", 1), ("gpt2", 0), ("nemotron-3-nano-30b-a3b", 0), ("llama-4-maverick", 0)]
+)
+def test_first_layers_dense_is_offered_where_it_makes_sense(name, offered):
+    assert strip._html(preset(name), None, "", "", ()).count(">First ") == offered
+
+
 @settings(max_examples=10)
 @given(architectures, st.data())
 def test_the_strip_of_a_random_architecture(arch, data):

@@ -235,6 +235,8 @@ def _first_dense(arch: core.Architecture, said: Mapping) -> str:
     if not any(part.role == "experts" and not part.mixes for part in arch.parts.values()) or len(dense) > 1:
         return ""
     blocks = [edits.parts_of(block) for block in arch.sequence]
+    if all(arch.parts[name].mixes for name in blocks[0]):
+        return ""  # there is nothing to replace at the start
     count = next((n for n, parts in enumerate(blocks) if not set(dense) & set(parts)), len(blocks))
     if edits.uses(arch)[dense[0]] != count if dense else False:
         return ""  # they are elsewhere too
