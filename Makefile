@@ -28,7 +28,7 @@ coverage: .venv/.test
 	$(BIN)/pytest -n auto --dist loadfile --cov=core --cov=app --cov-report=term:skip-covered
 
 sweep: .venv/.test
-	$(BIN)/pytest -n auto --hypothesis-profile sweep -m hypothesis
+	$(BIN)/pytest -n auto --hypothesis-profile sweep -m 'hypothesis or long'
 
 fuzz: .venv/.test
 	$(BIN)/python tests/fuzz.py --seconds $(FUZZ) --seed $(SEED)

@@ -1,6 +1,8 @@
 """Tests share two cores with each other: one thread each, and one way to draw examples. `make test` draws the same ones at
 every run, so that what fails has changed; `make sweep` draws others, and many; `make quick` draws few."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
@@ -25,15 +27,33 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A quick run leaves out the presets whose kinds of parts are all in older ones."""
-    if not config.getoption("quick"):
-        return
-    seen, others = set(), set()
-    for arch in map(core.load, core.presets()):
-        kinds = {part.kind for part in arch.parts.values()} | {arch.position.kind, arch.residual.kind}
-        if kinds <= seen:
-            others.add(arch.name)
-        seen |= kinds
-    left = [item for item in items if hasattr(item, "callspec") and item.callspec.params.get("name") in others]
+    """A quick run leaves out the presets whose kinds of parts are all in older ones. Tests that are marked as long leave out
+    those whose parts set no other fields than older ones, except in a sweep."""
+    quick, sweep = config.getoption("quick"), config.getoption("--hypothesis-profile") == "sweep"
+    alike, others = seen_before(kinds) if quick else set(), set() if sweep else seen_before(fields)
+
+    def skipped(item: pytest.Item) -> bool:
+        name = item.callspec.params.get("name") if hasattr(item, "callspec") else None
+        return name in alike or (name in others and item.get_closest_marker("long") is not None)
+
+    left = [item for item in items if skipped(item)]
     config.hook.pytest_deselected(items=left)
     items[:] = [item for item in items if item not in left]
+
+
+def kinds(arch: core.Architecture) -> set[str]:
+    return {part.kind for part in arch.parts.values()} | {arch.position.kind, arch.residual.kind}
+
+
+def fields(arch: core.Architecture) -> set[str]:
+    return {f"{part.kind}.{name}" for part in arch.parts.values() for name in part.model_dump(exclude_defaults=True)} | kinds(arch)
+
+
+def seen_before(of: Callable[[core.Architecture], set[str]]) -> set[str]:
+    """The presets with nothing that no older preset has."""
+    seen, found = set(), set()
+    for arch in map(core.load, core.presets()):
+        if of(arch) <= seen:
+            found.add(arch.name)
+        seen |= of(arch)
+    return found

@@ -238,6 +238,7 @@ def test_refused_text_stays_with_its_sentence(workbench):
 # ---- every fold, every pair of edits ----
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", core.presets())
 def test_every_fold_of_every_part_opens(inspector, name):
     arch = preset(name)

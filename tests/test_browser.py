@@ -27,6 +27,7 @@ from test_verify import SMALL, saved
 import core
 from app import facts
 from app.picture.standalone import png
+from core.hf import opened
 from core.share import MAX_TOKEN
 from core.spec import edited
 from core.words import size
@@ -403,7 +404,7 @@ def test_a_config_of_ones_own_is_opened_or_explained(visitor):
     page.get_by_test_id("stBaseButton-primary").click()
     workbench(page)
     expect(page.locator(".edits")).to_have_count(0)  # it is where edits start
-    assert core.decode(re.search(r"a=([\w.-]+)", page.url)[1]) == core.from_hf(config)
+    assert core.decode(re.search(r"a=([\w.-]+)", page.url)[1]) == opened(config)
 
 
 def test_a_model_is_opened_by_its_id_and_verified(visitor):

@@ -63,6 +63,7 @@ def unchanged_by_cache_or_future(model: Model, tokens: torch.Tensor) -> None:
     assert vocab_size == 1 or not torch.equal(changed[:, -8:], full[:, -8:])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", core.presets())
 def test_every_preset_runs_live(name):
     small = shrink(core.load(name))
@@ -147,6 +148,7 @@ def test_prediction_modules_run_and_count():
     assert parameters(build_mtp(core.load("deepseek-v3"))) == core.cost(core.load("deepseek-v3")).mtp_parameters == 11_610_067_968
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", core.presets())
 def test_the_table_view_adds_up(name):
     """Each layer's table holds all that the layer computes with; the cost's rows hold what layers share once."""

@@ -12,6 +12,7 @@ from core.spec import Unsupported, edited, parse
 MOE = [name for name in core.presets() if any(p.kind == "experts" for p in core.load(name).parts.values())]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", MOE)
 def test_every_mixture_of_experts_is_recorded(name):
     arch = core.load(name)
