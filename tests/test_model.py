@@ -95,6 +95,17 @@ def test_a_shrunk_model_has_the_same_structure(name):
             assert full.heads // full.kv_heads == little.heads // little.kv_heads
 
 
+@pytest.mark.parametrize(("name", "part"), [("deepseek-v3.2", "attention"), ("zaya1-8b", "attention"), ("jetmoe-8b", "attention")])
+def test_a_shrunk_model_fits_the_lists_of_its_scaling(name, part):
+    value = core.load(name).model_dump()
+    rope, own = value["position"], value["parts"][part]
+    lists = [1.0] * (int(own.get("rope_dim", own.get("head_dim")) * rope["fraction"]) // 2)
+    scaling = {"kind": "longrope", "factor": 4.0, "original_context": 4096, "short_factor": lists, "long_factor": lists}
+    own["position"] = rope | {"scaling": scaling}
+    small = shrink(parse(value))
+    assert small.parts[part].position.scaling == parse(value).parts[part].position.scaling
+
+
 @pytest.mark.parametrize("name", ["gpt2", "deepseek-v3"])
 def test_generate_is_what_the_logits_say(name):
     arch = shrink(core.load(name))

@@ -29,7 +29,7 @@ from .base import (
     times,
 )
 from .norm import HeadNorms, Norm, RMSNorm
-from .position import Alibi, LongRope, Position, Rope
+from .position import Alibi, Position
 from .softmax import ALL, OptionalGate, Scores, Sight, key_positions, masked_softmax
 
 
@@ -192,7 +192,7 @@ class Attention(Mixer):
 
     def shrink(self, scale: float) -> Self:
         groups = min(self.kv_heads, 2)
-        dim = shrunk_dim(self.position)
+        dim = self.position.shrunk(self.head_dim)
         return self.model_copy(
             update={
                 "heads": self.heads // self.kv_heads * groups,
@@ -256,15 +256,6 @@ class Attention(Mixer):
         if self.cache_from:
             yield "This layer projects no keys or values: it reads an earlier layer's."
         yield from self.position.checklist(self.head_dim)
-
-
-def shrunk_dim(position: Position) -> int:
-    """The width of a small head that fits the same rotary embedding: 16 channels, or as many as the lists of factors need."""
-    if not isinstance(position, Rope):
-        return 16
-    if isinstance(position.scaling, LongRope):
-        return round(2 * len(position.scaling.short_factor) / position.fraction)
-    return 16 if position.fraction >= 0.25 else 64
 
 
 class AttentionModule(nn.Module):

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .attention import Attention, CausalAttention, shrunk_dim
+from .attention import Attention, CausalAttention
 from .base import OF_MODEL, Box, Flops, HeadDim, Heads, Inherited, Keep, Linear, Mixer, Shape, causal_pairs, normal
 from .experts import grouped_linear
 from .norm import Norm
@@ -77,7 +77,7 @@ class AttentionExperts(Mixer):
         )
 
     def shrink(self, scale: float) -> Self:
-        return self.model_copy(update={"heads": min(self.heads, 2), "head_dim": shrunk_dim(self.position)})
+        return self.model_copy(update={"heads": min(self.heads, 2), "head_dim": self.position.shrunk(self.head_dim)})
 
     def facts(self) -> Iterator[str]:
         yield f"{self.top_k} of {self.count} · {self.heads} heads each"

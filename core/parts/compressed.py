@@ -52,8 +52,8 @@ class EntryIndexer(Spec):
             choose=2 * self.heads * (self.dim + 1) * pairs,
         )
 
-    def shrink(self) -> "EntryIndexer":
-        return EntryIndexer(heads=min(self.heads, 4), dim=16, top_k=min(self.top_k, 3))
+    def shrink(self, rope_dim: int) -> "EntryIndexer":
+        return EntryIndexer(heads=min(self.heads, 4), dim=max(16, rope_dim), top_k=min(self.top_k, 3))
 
 
 class CompressedAttention(Mixer):
@@ -152,16 +152,16 @@ class CompressedAttention(Mixer):
         return Flops(flops)
 
     def shrink(self, scale: float) -> Self:
-        groups = min(self.out_groups, 2)
+        groups, rope_dim = min(self.out_groups, 2), self.position.shrunk(self.rope_dim, 8)
         return self.model_copy(
             update={
                 "heads": groups * min(self.heads // self.out_groups, 4),
-                "head_dim": 16,
-                "rope_dim": 8,
+                "head_dim": max(16, rope_dim),
+                "rope_dim": rope_dim,
                 "q_rank": 24,
                 "window": min(self.window, 8),
                 "ratio": self.ratio and min(self.ratio, 8),
-                "indexer": self.indexer and self.indexer.shrink(),
+                "indexer": self.indexer and self.indexer.shrink(rope_dim),
                 "out_groups": groups,
                 "out_rank": 16,
             }

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .attention import Attention, CausalAttention, shrunk_dim
+from .attention import Attention, CausalAttention
 from .base import OF_MODEL, Box, Flops, HeadDim, Heads, Inherited, Keep, Linear, Mixer, Shape, State, check_groups
 from .convolution import Kernel
 from .position import Position
@@ -99,7 +99,7 @@ class ConvolutionalAttention(Mixer):
 
     def shrink(self, scale: float) -> Self:
         groups = min(self.kv_heads, 2)
-        few = {"heads": self.heads // self.kv_heads * groups, "kv_heads": groups, "head_dim": shrunk_dim(self.position)}
+        few = {"heads": self.heads // self.kv_heads * groups, "kv_heads": groups, "head_dim": self.position.shrunk(self.head_dim)}
         return self.model_copy(update=few | {"sight": self.sight.shrink()})
 
     def facts(self) -> Iterator[str]:

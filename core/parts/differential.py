@@ -8,7 +8,6 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .attention import shrunk_dim
 from .base import OF_MODEL, Box, Flops, HeadDim, Heads, Inherited, Keep, Linear, Mixer, Read, Shape, causal_pairs, check_groups, normal
 from .norm import Norm, RMSNorm
 from .position import Position, check_turned
@@ -64,7 +63,7 @@ class DifferentialAttention(Mixer):
         )
 
     def shrink(self, scale: float) -> Self:
-        dim = shrunk_dim(self.position)
+        dim = self.position.shrunk(self.head_dim)
         heads = self.heads // self.kv_heads * 2
         return self.model_copy(update={"heads": heads, "kv_heads": 2, "head_dim": dim})
 

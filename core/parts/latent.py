@@ -111,7 +111,7 @@ class LatentAttention(Mixer):
 
     def shrink(self, scale: float) -> Self:
         few = {"heads": min(self.heads, 4), "kv_rank": 16, "q_rank": self.q_rank and 24, "sight": self.sight.shrink()}
-        return self.model_copy(update=few | {"nope_dim": 16, "rope_dim": 8, "v_dim": 16})
+        return self.model_copy(update=few | {"nope_dim": 16, "rope_dim": self.position.shrunk(self.rope_dim, 8), "v_dim": 16})
 
     def facts(self) -> Iterator[str]:
         yield f"{self.heads} heads · latent {self.kv_rank} + {self.rope_dim}"

@@ -76,8 +76,8 @@ class LightningAttention(Recurrence):
         )
 
     def shrink(self, scale: float) -> Self:
-        heads = min(self.heads, 4)
-        return self.model_copy(update={"heads": heads, "head_dim": 16, "groups": math.gcd(self.groups, heads)})
+        heads, dim = min(self.heads, 4), self.position.shrunk(self.head_dim)
+        return self.model_copy(update={"heads": heads, "head_dim": dim, "groups": math.gcd(self.groups, heads)})
 
     def facts(self) -> Iterator[str]:
         yield f"{self.heads} heads · {self.head_dim} × {self.head_dim} each"

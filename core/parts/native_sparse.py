@@ -16,7 +16,6 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ..words import tokens
-from .attention import shrunk_dim
 from .base import (
     OF_MODEL,
     Box,
@@ -130,7 +129,7 @@ class NativeSparseAttention(Mixer):
 
     def shrink(self, scale: float) -> Self:
         groups, stride = min(self.kv_heads, 2), min(self.stride, 2)
-        dim = shrunk_dim(self.position)
+        dim = self.position.shrunk(self.head_dim)
         first, local = min(self.first_blocks, 1), min(self.local_blocks, 2)
         return self.model_copy(
             update={

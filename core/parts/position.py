@@ -155,6 +155,16 @@ class _Position(Spec):
     def check(self, head_dim: int) -> None:
         """Raise ValueError if a head of this width cannot be rotated."""
 
+    def shrunk(self, head_dim: int, least: int = 16) -> int:
+        """The width of a small model's heads instead of `head_dim`: the first of `least` and four times that which can be rotated."""
+        for dim in (least, 4 * least):
+            try:
+                self.check(dim)
+            except ValueError:  # too few channels for the fraction, or not those of the lists of factors
+                continue
+            return dim
+        return head_dim
+
     def rotary(self, head_dim: int) -> nn.Module:
         """The module that rotates queries and keys: (B, T, heads, head_dim), (T,) -> the same."""
         return Unturned()

@@ -42,8 +42,8 @@ class TokenIndexer(Spec):
             indexer=2 * self.heads * (self.dim + 1) * causal_pairs(new, past),
         )
 
-    def shrink(self) -> "TokenIndexer":
-        few = {"heads": min(self.heads, 4), "dim": 16, "top_k": min(self.top_k, 12)}
+    def shrink(self, rope_dim: int) -> "TokenIndexer":
+        few = {"heads": min(self.heads, 4), "dim": max(16, rope_dim), "top_k": min(self.top_k, 12)}
         return self.model_copy(update=few)
 
     def explain(self) -> str:
@@ -103,7 +103,8 @@ class SparseLatentAttention(LatentAttention):
         return {form: Flops(own | choice) for form, own in super().flops_forms(d_model, new, past).items()}
 
     def shrink(self, scale: float) -> Self:
-        return super().shrink(scale).model_copy(update={"indexer": self.indexer.shrink()})
+        small = super().shrink(scale)
+        return small.model_copy(update={"indexer": self.indexer.shrink(small.rope_dim)})
 
     def facts(self) -> Iterator[str]:
         yield f"latent {self.kv_rank} + {self.rope_dim}"
