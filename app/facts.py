@@ -7,7 +7,7 @@ from typing import Any
 from cachetools import LRUCache, cached
 
 import core
-from core import search
+from core import offers, search
 from core.library import preset
 from core.parts.experts import Experts
 from core.routing import glimpse
@@ -42,6 +42,7 @@ def picture_of(arch: core.Architecture, selected: str = "", wide: bool = True) -
     return diagram(graph(arch), parameters(arch), subtitle(arch), selected, glimpses(arch), wide)
 
 
+would_do = kept(4_000_000, lambda found: 1_000 + sum(weight(offer.architecture) for offer in found))(offers.offers)
 searched = kept(4_000_000)(search.text)
 
 

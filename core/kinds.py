@@ -21,7 +21,7 @@ class Group(NamedTuple):
 
 # The groups in the order of the list. A part says its group if that is not its role.
 GROUPS = {
-    "attention": Group("Softmax", "weighs all earlier tokens, or a window"),
+    "attention": Group("Softmax", "all earlier tokens, or a window"),
     "sparse": Group("Sparse", "chooses which tokens to weigh"),
     "recurrence": Group("Recurrent", "a state of fixed size, no cache"),
     "feed_forward": Group("Feed-forward", "one network for every token"),
@@ -89,8 +89,13 @@ def _listed() -> tuple[Choice, ...]:
         own = vars(cls).get("forms", {})
         found += [Choice(name, kind, form.title, form.line, form) for name, form in own.items()]
         found += [] if own else [Choice(kind, kind, cls.title, cls.line)]
-    order = [*GROUPS]
-    return tuple(sorted(found, key=lambda choice: (order.index(choice.group), choice.form is None)))
+    order, first = [*GROUPS], {name: n for n, name in enumerate(FIRST)}
+
+    def place(choice: Choice) -> tuple:
+        own = () if choice.form else (first.get(choice.name, len(first)), choice.title)  # settings stay in the order of their class
+        return order.index(choice.group), own
+
+    return tuple(sorted(found, key=place))
 
 
 def choices(part: Part | None = None) -> tuple[Choice, ...]:

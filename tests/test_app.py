@@ -24,6 +24,7 @@ from core.library import parse_text, preset, to_yaml
 from core.spec import edited
 
 PAGES = Path(server.__file__).with_name("pages")
+TABS = ("Settings", "Figures")
 FOLDS = ("o:rest", "o:yaml", "o:sources", "o:checklist", "o:torchinfo")
 
 
@@ -179,10 +180,56 @@ def test_what_was_refused_waits_while_others_are_accepted(workbench):
     give(page, KV, 5)  # typed back
     assert wrong(page) == [] and shown(page) == wanted
     give(page, KV, 4)
-    give(page, "k:attention", "latent_attention")
+    visit(page, write(read({"a": core.encode(swapped(shown(page), "attention", "latent_attention")), "part": "layers.0.attention"})))
     assert wrong(page) == [], "there is no such field any more"
     visit(page, {"preset": "llama-3-8b", "part": "layers.0.attention"})
     assert wrong(page) == [] and widgets(page)[KV].value == 8
+
+
+def test_what_would_do_is_a_button(workbench):
+    link = {"preset": "llama-3-8b", "part": "layers.0.attention"}
+    page = give(visit(workbench, link), HEADS, 30)
+    pressed = [button.label.partition(" :")[0] for button in page.button if button.key and button.key.startswith("r:")]
+    assert pressed == ["heads 24", "kv_heads 6", "kv_heads 10", "keep 32"]
+    press_with(page, "kv_heads 6")
+    assert wrong(page) == [] and shown(page) == edited(preset("llama-3-8b"), HEADS[2:], 30, {KV[2:]: 6})
+    for words, heads in {"heads 24": 24, "keep 32": 32}.items():
+        press_with(give(visit(page, link), HEADS, 30), words)
+        assert wrong(page) == [] and shown(page) == edited(preset("llama-3-8b"), HEADS[2:], heads)
+    give(give(page, HEADS, 30), "f:parts.attention.head_dim", 7)
+    press_with(page, "kv_heads 10")
+    assert len(wrong(page)) == 1 and shown(page).parts["attention"].heads == 30, "another refused value waits"
+
+
+def press_with(page: AppTest, words: str) -> AppTest:
+    """Press the button whose label begins with these words."""
+    next(button for button in page.button if button.label.startswith(words)).click()
+    return calm(page.run())
+
+
+def a_swap() -> None:
+    import streamlit as st
+
+    from app import state
+    from app.kit.inspector import inspector, swap
+
+    now = state.current()
+    if asked := st.session_state.pop("swap", None):
+        swap(now.arch, *asked)
+        st.rerun()
+    inspector(now)
+
+
+def test_a_part_that_became_another_kind_stays_selected():
+    page = AppTest.from_function(a_swap, default_timeout=60)
+    visit(page, {"preset": "deepseek-v3", "part": "layers.0.dense"})
+    page.session_state["swap"] = ("dense", "experts")
+    calm(page.run())
+    assert shown(page) == swapped(preset("deepseek-v3"), "dense", "experts") and address(page)["part"] == "layers.0.moe2"
+    visit(page, {"preset": "gemma-3n-e2b", "part": "layers.0.local"})
+    page.session_state["swap"] = ("local", "multi_head")
+    calm(page.run())
+    assert shown(page) == preset("gemma-3n-e2b") and "keeps tensors of another shape" in wrong(page)[0]
 
 
 def test_a_refused_workload_stays_in_its_widget(workbench):
@@ -245,7 +292,9 @@ def test_every_fold_of_every_part_opens(inspector, name):
     folds = {*FOLDS, *(f"o:{fold}:{part}" for part in arch.parts for fold in ("more", "how"))}
     for fold in folds:
         inspector.session_state[fold] = True
-    for node in (*boxes(arch)[:2], *parts(arch).values()):
+    own = [*parts(arch).values()]
+    for tab, node in [*((TABS[0], node) for node in (*boxes(arch)[:2], *own)), *((TABS[1], node) for node in own)]:
+        inspector.session_state["tab"] = tab
         visit(inspector, {"preset": name, "part": node})
         assert all(fold.proto.expanded for fold in inspector.expander), "each was open"
         choices = widgets(inspector)["inspect"].options
@@ -278,7 +327,7 @@ def test_every_fold_opens_of_a_part_that_became_another_kind(inspector, swap):
     assert wrong(inspector) == []
 
 
-def values(arch: core.Architecture, key: str, widget) -> list:
+def values(widget) -> list:
     """What a visitor could do with a widget, sense and nonsense."""
     match type(widget).__name__:
         case "NumberInput":
@@ -287,7 +336,7 @@ def values(arch: core.Architecture, key: str, widget) -> list:
             return [not widget.value]
         case "TextInput":
             return ["", "on", "previous", "sqrt_d_model", "3", "1e300", "<b>", "-"]
-    return [choice.name for choice in choices(arch.parts[key[2:]])] if key.startswith("k:") else list(widget.options)
+    return list(widget.options)
 
 
 @given(st.sampled_from(core.presets()), st.sampled_from(core.presets()), st.randoms(use_true_random=False))
@@ -299,10 +348,10 @@ def test_edits_in_any_order_then_every_box_then_another_model(inspector, name, o
     for _ in range(2):
         before = shown(inspector)
         give(inspector, "inspect", dice.choice(boxes(before)))
-        own = {key: widget for key, widget in widgets(inspector).items() if key[:2] in ("f:", "k:")}
+        own = {key: widget for key, widget in widgets(inspector).items() if key.startswith("f:")}
         if own:
             key = dice.choice(sorted(own))
-            value = dice.choice(values(before, key, own[key]))
+            value = dice.choice(values(own[key]))
             give(inspector, key, value)
             assert shown(inspector) != before or wrong(inspector) or value == own[key].value, (key, value)
     for node in boxes(shown(inspector)):

@@ -242,17 +242,6 @@ def test_a_click_opens_a_box(visitor):
     expect(page.locator(".mono")).to_contain_text("Total params: 11,507,286,016")
 
 
-def test_another_kind_of_part_can_stand_there(visitor):
-    page = visitor("/workbench?preset=deepseek-v3&part=layers.3.attention")
-    workbench(page)
-    page.locator(".st-key-k-attention input").evaluate("field => field.scrollIntoView({block: 'center'})")
-    page.locator(".st-key-k-attention input").fill("Grouped")  # the list is long, and scrolls to what is chosen now
-    page.get_by_role("option", name="Grouped-query", exact=True).click()
-    expect(page.locator(".edits")).to_contain_text("attention in place of latent attention")
-    expect(page.locator(".picture svg")).to_contain_text("Grouped-query attention")
-    expect(page.locator(".figures")).to_contain_text("All caches at 4K")
-
-
 def test_what_was_refused_waits_in_its_field_and_goes_with_its_model(visitor):
     page = visitor("/workbench?preset=llama-3-8b&part=layers.0.attention")
     workbench(page)
@@ -669,3 +658,47 @@ def test_an_impossible_repeat_stays_in_its_field(visitor):
     times.press("Enter")
     expect(page.locator(".wrong")).to_have_count(0)
     expect(page.locator(".where")).to_have_text("layers 0-5")
+
+
+def test_a_part_becomes_another_kind_by_keyboard_and_by_a_short_cut(visitor):
+    page = visitor("/workbench?preset=llama-3-8b&part=layers.0.attention")
+    workbench(page)
+    inspector = page.locator(".st-key-inspector")
+    head = inspector.locator("button.head")
+    expect(head).to_have_text("Grouped-query attention")
+    head.click()
+    expect(inspector.locator("button.kind[aria-pressed=true] b")).to_have_text(["Grouped-query", "All tokens"])
+    find = inspector.get_by_label("Find a kind")
+    find.fill("delta")
+    expect(inspector.locator("button.kind:visible").first).to_contain_text("Gated delta net")
+    find.press("Enter")
+    expect(head).to_have_text("Gated delta net")
+    expect(page.locator(".picture svg")).to_contain_text("Gated delta net")
+    expect(page.locator(".edits")).to_contain_text("in place of attention")
+    expect(head).to_have_attribute("aria-expanded", "false")
+    head.press("Enter")
+    find.press("ArrowDown")
+    page.keyboard.press("Escape")
+    expect(find).to_have_count(0)
+    head.click()
+    inspector.locator(".first").get_by_text("Multi-query").click()
+    expect(head).to_have_text("Multi-query attention")
+    expect(field(page, "parts.attention.kv_heads")).to_have_value("1")
+    page.go_back()
+    expect(head).to_have_text("Gated delta net")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_refused_value_comes_with_values_that_would_do(visitor, width):
+    page = visitor("/workbench?preset=llama-3-8b&part=layers.0.attention", width)
+    workbench(page)
+    change(page, "parts.attention.heads", "30")
+    offer = page.get_by_role("button", name=re.compile("^kv_heads 6"))
+    expect(offer).to_contain_text("−25 % cache")
+    expect(field(page, "parts.attention.heads")).to_have_value("30")
+    left, right = (page.locator(f".st-key-f-parts-attention-{name}").bounding_box() for name in ("heads", "kv_heads"))
+    assert left["y"] == right["y"], "the reason stands below the row"
+    offer.click()
+    expect(page.locator(".wrong")).to_have_count(0)
+    expect(field(page, "parts.attention.kv_heads")).to_have_value("6")
+    expect(field(page, "parts.attention.heads")).to_have_value("30")

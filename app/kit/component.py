@@ -25,6 +25,7 @@ _diagram = component(
     ".strata-root",
 )
 _cards = component("cards", '<div class="strata-root"></div>', ".strata-root")
+_kinds = component("kinds", '<div class="strata-root"></div>', ".strata-root")
 _copy = component("copy", '<button type="button">Copy link</button>', "button")
 
 
@@ -46,6 +47,16 @@ def show_diagram(
 def show_cards(html: str, key: str = "cards") -> str | None:
     """The gallery's cards; returns the name of the opened one, if any."""
     return _cards(key=key, data=html, on_opened_change=lambda: None).opened
+
+
+def show_kinds(data: dict, key: str, on_choose: Callable[[str], None]) -> None:
+    """A part's kind as a heading that opens the list of kinds. `data`: now, role, first, groups, note (see inspector.py)."""
+
+    def chosen() -> None:
+        if name := st.session_state[key].chosen:
+            on_choose(name)
+
+    _kinds(key=key, data=data, on_chosen_change=chosen)
 
 
 def copy_button(link: str, key: str = "copy") -> None:

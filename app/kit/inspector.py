@@ -1,5 +1,6 @@
 """The inspector: a description of the selected box, and the controls that change it."""
 
+import re
 from collections.abc import Iterable
 
 import networkx as nx
@@ -8,7 +9,7 @@ import streamlit as st
 import core
 from core.cost import sentences
 from core.edits import swapped
-from core.kinds import choices
+from core.kinds import FIRST, GROUPS, choices
 from core.library import to_yaml
 from core.model import summary
 from core.parts import Part
@@ -16,6 +17,7 @@ from core.words import figure
 
 from .. import state as page
 from ..facts import cost, graph, kept
+from .component import show_kinds
 from .forms import Control, controls
 from .page import how, lead, mono, table, title, wrong
 from .widgets import folded, form
@@ -109,16 +111,26 @@ def _part(state: page.State, g: nx.DiGraph, node: str) -> None:
     arch, data = state.arch, g.nodes[node]
     name = data["part"]
     part = arch.part(name)
-    title(data["label"], g.nodes[data["parent"]]["where"])
-    lead(data["explain"])
-    _kind(state, name)
-    base = state.base.parts.get(name)
-    front, rest = _split(list(controls(arch.parts[name], f"parts.{name}")), arch.parts[name], base)
+    _kind(state, name, data["label"])
+    gist, *more = re.split(r"(?<=\.) (?=[A-Z])", data["explain"], maxsplit=1)
+    lead(gist)
+    settings, figures = st.tabs(["Settings", "Figures"], key="tab", on_change="rerun")
+    if settings.open:
+        with settings:
+            _settings(state, name)
+    if figures.open:
+        with figures:
+            lead(" ".join(more))
+            table(_figures(data) | {"In, out": _shape(data["shape_in"])})
+            folded("How these figures are computed", f"o:how:{name}", lambda: _derived(state, name, part))
+
+
+def _settings(state: page.State, name: str) -> None:
+    part, base = state.arch.parts[name], state.base.parts.get(name) if state.base else None
+    front, rest = _split(list(controls(part, f"parts.{name}")), part, base)
     was = {c.path: c.value for c in controls(base, f"parts.{name}")} if base and base.kind == part.kind else {}
     form(state, f"part-{name}", front, was)
     folded("More settings", f"o:more:{name}", lambda: form(state, f"more-{name}", rest, was))
-    table(_figures(data) | {"In, out": _shape(data["shape_in"])})
-    folded("How these figures are computed", f"o:how:{name}", lambda: _derived(state, name, part))
 
 
 def _derived(state: page.State, name: str, part: Part) -> None:
@@ -133,30 +145,31 @@ def _derived(state: page.State, name: str, part: Part) -> None:
     how("source", (type(part).__doc__ or "").strip().split("\n\n")[0])
 
 
-def _kind(state: page.State, name: str) -> None:
-    """The kind of a part: choosing another kind replaces the part and keeps the fields that both kinds have."""
-    part = state.arch.parts[name]
-    titles = {choice.name: choice.title for choice in choices(part)}
-    key, control = f"k:{name}", f"kind.{name}"
-    problem = page.refusals(state)["edits"].get(control)
-    st.session_state[key] = problem.shown if problem else next(c.name for c in choices(part) if c.holds(state.arch.part(name)))
-
-    def choose() -> None:
-        _swap(state.arch, control, name, st.session_state[key])
-
-    st.selectbox("kind", list(titles), key=key, format_func=titles.__getitem__, on_change=choose)
-    if problem:
+def _kind(state: page.State, name: str, label: str) -> None:
+    """The kind of a part, as the heading of the inspector; it opens the list of kinds that could stand there."""
+    part = state.arch.part(name)
+    listed = [(choice, {"name": choice.name, "title": choice.title, "line": choice.line, "role": choice.role, "on": choice.holds(part)})
+              for choice in choices(part)]  # fmt: skip
+    first = [told | {"title": FIRST[choice.name]} for choice, told in listed if choice.name in FIRST]
+    groups = [
+        {"title": group.title, "line": group.line, "kinds": kinds}
+        for key, group in GROUPS.items()
+        if (kinds := [told for choice, told in listed if choice.group == key])
+    ]
+    data = {"now": label, "role": part.role, "first": first, "groups": groups, "note": "Fields that both kinds have carry over."}
+    show_kinds(data, f"k:{name}", lambda kind: swap(state.arch, name, kind))
+    if problem := page.refusals(state)["edits"].get(f"kind.{name}"):
         wrong(problem.words)
 
 
-def _swap(arch: core.Architecture, control: str, name: str, kind: str) -> None:
+def swap(arch: core.Architecture, name: str, kind: str) -> None:
     """Another kind for a part, which stays selected, also by another name."""
 
     def select(made: core.Architecture) -> str:
         new = next((part for part in made.parts if part not in arch.parts), name)
         return next((node for node, data in graph(made).nodes(data=True) if data.get("part") == new and "role" in data), "")
 
-    page.change(control, lambda before: swapped(before, name, kind), kind, select)
+    page.change(f"kind.{name}", lambda before: swapped(before, name, kind), kind, select)
 
 
 def _split(own: list[Control], part: Part, base: Part | None) -> tuple[list[Control], list[Control]]:

@@ -103,6 +103,11 @@ def wrong(words: str) -> None:
     st.html(f'<p class="wrong" role="alert">{escape(words)}</p>')
 
 
+def still(words: str) -> None:
+    """What a refused edit leaves as it was."""
+    st.html(f'<p class="still">{escape(words)}</p>')
+
+
 def notice(words: str, way: str = "") -> None:
     """A message at the top of a page; `way` is "good", "bad" or nothing."""
     st.html(f'<p class="notice {way}" role="alert">{escape(words)}</p>')

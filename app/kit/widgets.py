@@ -13,13 +13,14 @@ import streamlit as st
 from core.precision import CACHE_FORMATS, OFFERED
 
 from .. import state as page
+from ..facts import would_do
 from .forms import Control
-from .page import wrong
+from .page import still, wrong
 
 LARGEST = 1e300  # the largest number shown in a browser
 WORKLOAD = {"batch": "Sequences in parallel", "context": "Tokens in each", "weights": "Weights in", "cache": "Cache in"}
 STEPS = {"batch": 1, "context": 1024}
-AS_SHIPPED = "as shipped"
+AS_SHIPPED, UNSET = "as shipped", "not set"
 
 
 def number(label: str, key: str, value: float | None, step: float | None, change: Callable[..., None], **more: Any) -> None:
@@ -83,23 +84,58 @@ def _asked(name: str, words: str, value: Any) -> None:
 def form(state: page.State, name: str, own: list[Control], was: Mapping[str, Any]) -> None:
     """Widgets for fields of the selected architecture; each edits its field. `was` has the preset's values by path."""
     refused = page.refusals(state)["fields"]
+    waiting: list[Control] = []  # refused fields, whose reasons follow their row
+    halves = 0
+
+    def row_ends() -> None:
+        nonlocal halves
+        halves = 0
+        for control in waiting:
+            _refused(state, control, refused[control.path])
+        waiting.clear()
+
     with st.container(key=f"form-{name}"):
         for control in own:
+            full = control.kind == "section" or _few(control)
+            if full or halves == 2:
+                row_ends()
             if control.kind == "section":
-                st.caption(control.label)
+                if sum(other.path.rpartition(".")[0] == control.path for other in own) > 1:  # one field needs no heading
+                    st.caption(control.label)
                 continue
             key, problem = f"f:{control.path}", refused.get(control.path)
             st.session_state[key] = problem.shown if problem else control.value
             changed = control.path in was and was[control.path] != control.value
             _widget(control, key, f"{control.label}, was {_said(was[control.path])}" if changed else control.label)
-            if problem:
-                wrong(problem.words)
+            waiting += [control] if problem else []
+            halves += 2 if full else 1
+        row_ends()
+
+
+def _refused(state: page.State, control: Control, problem: page.Refused) -> None:
+    """Why a value was refused, what the model still has, and buttons with values that would do."""
+
+    def take(path: str, value: Any) -> None:
+        page.edit(path, value, value)
+
+    with st.container(key=f"refused-{control.path}", gap="xsmall"):
+        wrong(problem.words)
+        if not isinstance(problem.value, int | float | str | None):
+            return
+        found = would_do(state.arch, control.path, problem.value, state.workload)
+        now = _said(control.value)
+        still(f"Not applied: {control.label} is still {now}." + " These would do:" * bool(found))
+        with st.container(horizontal=True, gap="xsmall"):
+            for offer in found:
+                label = f"{offer.words} :small[:gray[{offer.effect}]]" if offer.effect else offer.words
+                st.button(label, key=f"r:{control.path}:{offer.words}", on_click=take, args=(offer.path, offer.value))
+            st.button(f"keep {now}", key=f"r:{control.path}:keep", type="tertiary", on_click=take, args=(control.path, control.value))
 
 
 def _said(value: object) -> str:
     match value:
         case None:
-            return "not set"
+            return UNSET
         case bool():
             return "on" if value else "off"
         case int():
@@ -110,7 +146,7 @@ def _said(value: object) -> str:
 
 
 def _widget(control: Control, key: str, label: str) -> None:
-    value, unset = st.session_state[key], "not set"
+    value = st.session_state[key]
 
     def change() -> None:
         given = shown = st.session_state[key]
@@ -121,7 +157,7 @@ def _widget(control: Control, key: str, label: str) -> None:
         elif control.kind == "optional":
             given = control.starters["on"] if shown and control.starters else None
         elif control.kind == "choice":
-            chosen = None if shown == unset else shown
+            chosen = None if shown == UNSET else shown
             given = chosen if control.starters is None else control.starters.get(shown)
         page.edit(control.path, given, shown)
 
@@ -134,12 +170,12 @@ def _widget(control: Control, key: str, label: str) -> None:
             st.session_state[key] = value if isinstance(value, str) else "" if value is None else _said(value).replace(",", "")
             st.text_input(label, placeholder="none" if control.empty else None, max_chars=64, **more)
         case "switch" | "optional":
-            st.toggle(label, **more)
+            st.toggle(label.replace("_", "_\u200b"), **more)  # where a long name may break
         case "choice":
-            options = [*([unset] if control.empty and not control.starters else []), *control.options]
+            options = _options(control)
             if value not in options:
                 st.session_state[key] = options[0]
-            if len(options) <= 3 and sum(len(str(option)) for option in options) < 24:
+            if _few(control):
                 st.segmented_control(label, options, required=True, width="stretch", **more)
             else:
                 st.selectbox(label, options, **more)
@@ -151,6 +187,16 @@ def _value(word: str) -> str | float | bool | None:
     if re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{0,15})?(e[-+]?[0-9]{1,2})?", word):
         return float(word)
     return {"": None, "on": True, "off": False}.get(word, word)
+
+
+def _options(control: Control) -> list[str]:
+    return [*([UNSET] if control.empty and not control.starters else []), *control.options]
+
+
+def _few(control: Control) -> bool:
+    """Whether all options of a choice stand in one row."""
+    options = _options(control)
+    return control.kind == "choice" and len(options) <= 3 and sum(len(str(option)) for option in options) < 24
 
 
 def _step(value: float | None) -> int:

@@ -84,7 +84,7 @@ class Attention(Mixer):
             lambda part, context: {"kv_heads": 1},
         ),
         "all_tokens": Form(
-            "Full",
+            "All tokens",
             "sees every earlier token; the cache grows with the text",
             lambda part: part.reach is None,
             lambda part, context: {"sight": {}},
