@@ -224,7 +224,7 @@ def with_fields() -> None:
     if edit := st.session_state.pop("field", None):
         state.edit(*edit, None)
     if swap := st.session_state.pop("swap", None):
-        inspector._swap(state.current().arch, "kind", *swap)
+        inspector.swap(state.current().arch, *swap)
     strip.strip(state.current())
 
 
