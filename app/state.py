@@ -5,6 +5,7 @@ saw. The session also has refused inputs for the value that the page shows, and 
 """
 
 import re
+from base64 import b64decode
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -28,6 +29,7 @@ OURS = {"preset", "a", "from", "m", "at", "part", "keep", *core.Workload.model_f
 REPEATED = ("m", "keep")
 MOST_KEPT, MOST_NAME, MOST_LETTERS = 6, 40, 12_000  # snapshots, characters of a name, characters of all in a link
 MOST_STEPS = 60  # that can be undone
+MOST_HEADER = 3_000_000  # letters of a GGUF header that a browser sends
 
 
 @dataclass(frozen=True)
@@ -394,6 +396,36 @@ def opened_text(text: str, of: Hashable, name: str = "") -> core.Architecture | 
         return None
     found.clear()
     return arch
+
+
+def opened_file(given: Any, of: Hashable) -> core.Architecture | None:
+    """The architecture of a file that the browser has read: its text, or the short form of a GGUF header. None if it has none, and
+    the file is then refused."""
+    found = refused("file", of)
+    name = str(given.get("name", ""))[:120] if isinstance(given, Mapping) else ""
+    try:
+        arch = _of_its_own(_in_file(given), "", "")
+    except core.Unsupported as error:
+        found[""] = Refused(name, f"{name or 'the file'}: {error}")
+        return None
+    found.clear()
+    return arch
+
+
+def _in_file(given: Any) -> core.Architecture:
+    match given:
+        case {"problem": str(words)}:
+            raise core.Unsupported(words[:300])
+        case {"text": str(text)}:
+            return parse_text(text)
+        case {"gguf": str(letters)} if len(letters) <= MOST_HEADER:
+            from core.hf.gguf import from_gguf, of_bytes  # slow to load
+
+            try:
+                return from_gguf(of_bytes(b64decode(letters, validate=True)))
+            except ValueError as error:
+                raise error if isinstance(error, core.Unsupported) else core.Unsupported("was damaged on its way; try again") from None
+    raise core.Unsupported("is not a file that can be opened; give a config.json, a YAML or a GGUF file")
 
 
 def _pasted(text: str) -> core.Architecture:

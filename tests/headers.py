@@ -10,6 +10,7 @@ from statistics import NormalDist
 from typing import Any
 
 import gguf
+import numpy as np
 
 from core.hf import BY_TYPE, from_hf
 from core.model import build
@@ -567,10 +568,7 @@ def _special(kind: str, tail: str, path: str, arch: Any) -> list[tuple[str, tupl
     return [(plain[tail], None)] if tail in plain else []
 
 
-def written(path: Path, config: dict[str, Any], arch: Any, kind: Any = None, tensors: Mapping[str, Any] | None = None) -> bytes:
-    """A header without the tensors' bytes; all matrices in `kind`, or each as `tensors` says."""
-    name = arch_of(config)
-    writer = gguf.GGUFWriter(path, name)
+def put_all(writer: gguf.GGUFWriter, name: str, config: dict[str, Any]) -> None:
     for key, value in metadata(config).items():
         full = f"{name}.{key}"
         match value:
@@ -585,6 +583,28 @@ def written(path: Path, config: dict[str, Any], arch: Any, kind: Any = None, ten
             case _:
                 writer.add_array(full, value)
     writer.add_array("tokenizer.ggml.tokens", ["a"] * 4_097)
+
+
+def whole(path: Path, config: dict[str, Any], arch: Any) -> None:
+    """A whole file, whose matrices are zeros."""
+    writer = gguf.GGUFWriter(path, arch_of(config))
+    writer.add_name(path.stem)
+    put_all(writer, arch_of(config), config)
+    for name, shape in shapes(arch, config).items():
+        writer.add_tensor(name, np.zeros(shape, np.float32))
+    for name, values in ropes(config).items():
+        writer.add_tensor(name, np.array(values, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def written(path: Path, config: dict[str, Any], arch: Any, kind: Any = None, tensors: Mapping[str, Any] | None = None) -> bytes:
+    """A header without the tensors' bytes; all matrices in `kind`, or each as `tensors` says."""
+    name = arch_of(config)
+    writer = gguf.GGUFWriter(path, name)
+    put_all(writer, name, config)
     for key, values in ropes(config).items():
         writer.add_array(f"strata.values.{key}", [float(one) for one in values])
     F32 = gguf.GGMLQuantizationType.F32

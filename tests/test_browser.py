@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from headers import whole
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from test_hub import Hub
@@ -28,6 +29,7 @@ import core
 from app import facts
 from app.picture.standalone import png
 from core.hf import opened
+from core.library import to_yaml
 from core.share import MAX_TOKEN
 from core.spec import edited
 from core.words import size
@@ -702,3 +704,52 @@ def test_a_refused_value_comes_with_values_that_would_do(visitor, width):
     expect(page.locator(".wrong")).to_have_count(0)
     expect(field(page, "parts.attention.kv_heads")).to_have_value("6")
     expect(field(page, "parts.attention.heads")).to_have_value("30")
+
+
+STRETCHED = {
+    "model_type": "llama", "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, "num_hidden_layers": 2, "head_dim": 16,
+    "intermediate_size": 96, "vocab_size": 300, "max_position_embeddings": 4_096, "rms_norm_eps": 1e-5, "rope_theta": 500_000.0,
+    "tie_word_embeddings": True,
+    "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                     "original_max_position_embeddings": 8_192},
+}  # fmt: skip
+
+
+def test_a_file_is_opened_and_only_a_gguf_files_header_is_sent(server, browser, tmp_path):
+    """A GGUF file of which the browser sends the header without its tokenizer, a YAML, and files that are none."""
+    arch = core.from_hf(STRETCHED)
+    whole(gguf := tmp_path / "own-model.gguf", STRETCHED, arch)
+    page = browser.new_page(viewport={"width": 390, "height": 900})
+    sent = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(len(frame))))
+    page.goto(f"{server}/workbench?preset=gpt2")
+    button, choose = page.get_by_role("button", name="Open a file"), page.locator('input[aria-label="Open a file"]')
+    expect(button).to_be_visible(timeout=WAIT)
+    with page.expect_file_chooser() as chooser:  # by keyboard
+        button.focus()
+        page.keyboard.press("Enter")
+    chooser.value.set_files(gguf)
+    page.wait_for_url(re.compile("[?&]a="), timeout=WAIT)
+    found = core.load(page.url)
+    assert found.position == arch.position and found.parts == arch.parts and found.title == "own-model"
+    assert max(sent) < 20_000 < gguf.stat().st_size
+    (broken := tmp_path / "broken.gguf").write_bytes(gguf.read_bytes()[:500])
+    (tmp_path / "layers.yaml").write_text("layers: [1, 2")
+    (tmp_path / "long.json").write_text(" " * 900_000)
+    for file, words in (
+        (broken, "broken.gguf: cannot be read (it is cut short)"),
+        (tmp_path / "layers.yaml", "layers.yaml: line 2, column 1: this is not YAML"),
+        (tmp_path / "long.json", "long.json: is larger than 200,000 characters"),
+    ):
+        choose.set_input_files(file)
+        expect(page.get_by_role("alert").filter(has_text=words)).to_be_visible(timeout=WAIT)
+    text, before = to_yaml(edited(core.load("gpt2"), "d_model", 1_536)), page.url
+    make = "(text) => { const data = new DataTransfer(); data.items.add(new File([text], 'spec.yaml')); return data; }"
+    dropped = page.evaluate_handle(make, text)
+    page.dispatch_event("body", "drop", {"dataTransfer": dropped})
+    expect(page.get_by_role("alert")).to_have_count(0, timeout=WAIT)
+    page.wait_for_url(lambda url: url != before, timeout=WAIT)
+    assert core.load(page.url).d_model == 1_536
+    page.go_back()
+    page.wait_for_url(before, timeout=WAIT)
+    page.close()

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 import core
 from app import facts
+from app import state as state_of_page
 from app.state import MOST, REPEATED, State, link, opened, read, workload
 from core.library import preset
 from core.spec import edited
@@ -168,3 +169,17 @@ def test_the_gallery_takes_all_of_it_out_of_its_address():
     visit(page, m=["gpt2", "gtp2"], at="1", part="model", batch="2", sort="largest")
     assert page.query_params == {"sort": "largest"}
     assert any("could not be opened" in element.proto.body for element in page.get("html"))
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        (None, "is not a file that can be opened"), ({}, "is not a file"), ({"gguf": 5}, "is not a file"),
+        ({"gguf": "!!"}, "was damaged on its way"), ({"gguf": "A" * 4_000_000}, "is not a file"),
+        ({"gguf": "R0dVRg=="}, "cannot be read as GGUF"), ({"text": ""}, "an empty text"), ({"problem": "x" * 900}, "^x{300}$"),
+        ({"text": "heads: ["}, "this is not YAML"), ({"text": "x" * 200_001}, "more than 200,000 characters"),
+    ],
+)  # fmt: skip
+def test_what_a_browser_sends_of_a_file_may_be_anything(sent, words):
+    with pytest.raises(core.Unsupported, match=words):
+        state_of_page._in_file(sent)

@@ -23,6 +23,7 @@ from app import state as page  # noqa: E402
 from app.facts import cost, searched  # noqa: E402
 from app.kit.cards import card, closed_card  # noqa: E402
 from app.kit.component import show_cards  # noqa: E402
+from app.kit.opening import open_file, refusal  # noqa: E402
 from core import hub, search  # noqa: E402
 from core.library import preset, undisclosed  # noqa: E402
 
@@ -50,6 +51,9 @@ def key(arch: core.Architecture) -> float:
 
 
 with own:
+    if arch := open_file(None):
+        st.switch_page("pages/workbench.py", query_params=page.write(page.opened(arch)))
+    refusal(None)
     st.text_area(
         "A config.json, a spec as YAML, a preset's name, a link, or a model's id as hf:organisation/model", key="own", height=220,
         max_chars=60_000,

@@ -12,6 +12,7 @@ from app.kit.headline import headline
 from app.kit.history import history, what_each_did
 from app.kit.inspector import inspector
 from app.kit.memory import memory
+from app.kit.opening import open_file, refusal
 from app.kit.page import tab
 from app.kit.sections import export, routing
 from app.kit.strip import strip
@@ -36,11 +37,16 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         "Architecture", names, key="start", format_func=lambda name: preset(name).title, placeholder=arch.title,
         on_change=start, label_visibility="collapsed",
     )  # fmt: skip
+    found = open_file((state.at, arch), 130)
     budget(state)
     verify(arch)
     export(arch)
     copy_button(page.link(state))
 
+if found:
+    page.show(page.opened(found, state))
+    st.rerun()
+refusal((state.at, arch))
 if said := st.session_state.pop("said", ""):  # about a model that was opened by its id
     st.toast(said, icon=":material/compare_arrows:", duration="long")
 headline(state)

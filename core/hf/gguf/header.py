@@ -113,6 +113,8 @@ def of_bytes(data: bytes) -> Header:
         header = _Reading(data, ()).header(None)
     except (ValueError, struct.error) as error:
         raise Unsupported(f"the file cannot be read as GGUF ({_words(error)})") from None
+    if isinstance(count := header.said.get("split.count", 1), int) and count > 1:
+        raise Unsupported(f"this is one of the {count:,} files of a model; merge them (llama-gguf-split --merge), or use the command line")
     sent = {key.removeprefix(SENT): value for key, value in header.said.items() if key.startswith(SENT)}
     ropes = {name: tuple(map(float, values)) for name, values in sent.items() if name in ROPES and isinstance(values, list)}
     return Header({key: value for key, value in header.said.items() if not key.startswith(SENT)}, header.tensors, ropes)
