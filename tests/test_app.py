@@ -29,11 +29,11 @@ FOLDS = ("o:rest", "o:yaml", "o:sources", "o:checklist", "o:torchinfo")
 
 
 def only_the_inspector() -> None:
-    from app import state
+    from app import actions, state
     from app.kit.inspector import inspector
 
     now = state.current()
-    state.refusals(now)
+    actions.refusals(now)
     inspector(now)
 
 
@@ -436,7 +436,7 @@ PASTED = {
 
 @pytest.mark.parametrize("text", PASTED, ids=range(len(PASTED)))
 def test_a_pasted_name_or_link_opens(text):
-    from app.state import opened_text
+    from app.actions import opened_text
 
     page = AppTest.from_function(lambda: None)
     page.run()
@@ -455,7 +455,7 @@ def test_a_pasted_name_or_link_opens(text):
     }.items(),
 )
 def test_what_cannot_be_opened_is_told_what_can(text, said):
-    from app.state import opened_text, refused
+    from app.actions import opened_text, refused
 
     AppTest.from_function(lambda: None).run()
     assert opened_text(text, "here") is None
@@ -463,7 +463,7 @@ def test_what_cannot_be_opened_is_told_what_can(text, said):
 
 
 def test_a_config_of_ones_own_is_no_edit_of_a_preset():
-    from app.state import opened_text
+    from app.actions import opened_text
 
     AppTest.from_function(lambda: None).run()
     own = opened_text('{"model_type": "bloom", "hidden_size": 64, "n_head": 4, "n_layer": 2}', None)

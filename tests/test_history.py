@@ -17,7 +17,8 @@ from test_state import asked
 
 import core
 from app import facts
-from app.state import MOST_KEPT, MOST_LETTERS, MOST_NAME, MOST_STEPS, Past, State, link, read, workload, write
+from app.actions import MOST_STEPS, Past
+from app.state import MOST_KEPT, MOST_LETTERS, MOST_NAME, State, link, read, workload, write
 from core.library import preset, to_yaml
 from core.spec import edited
 

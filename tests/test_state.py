@@ -10,8 +10,7 @@ from strategies import architectures
 from streamlit.testing.v1 import AppTest
 
 import core
-from app import facts
-from app import state as state_of_page
+from app import actions, facts
 from app.state import MOST, REPEATED, State, link, opened, read, workload
 from core.library import preset
 from core.spec import edited
@@ -82,12 +81,12 @@ def test_a_place_that_is_none_is_the_first(at):
 
 
 def several() -> None:
-    from app import state
+    from app import actions, state
     from app.kit.inspector import inspector
     from app.kit.widgets import workload
 
     now = state.current()
-    state.refusals(now)
+    actions.refusals(now)
     inspector(now)
     workload(now)
 
@@ -150,10 +149,10 @@ def test_a_click_selects_in_any_of_them():
     def script() -> None:
         import streamlit as st
 
-        from app import state
+        from app import actions
 
-        st.button("b", on_click=lambda: state.select("layers.0", 1))
-        st.button("reset", on_click=state.reset)
+        st.button("b", on_click=lambda: actions.select("layers.0", 1))
+        st.button("reset", on_click=actions.reset)
 
     page = AppTest.from_function(script, default_timeout=60)
     four = edited(preset("llama-3-8b"), "parts.attention.kv_heads", 4)
@@ -182,4 +181,4 @@ def test_the_gallery_takes_all_of_it_out_of_its_address():
 )  # fmt: skip
 def test_what_a_browser_sends_of_a_file_may_be_anything(sent, words):
     with pytest.raises(core.Unsupported, match=words):
-        state_of_page._in_file(sent)
+        actions._in_file(sent)

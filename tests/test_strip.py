@@ -216,13 +216,13 @@ def fields(page: AppTest, target: core.Architecture) -> None:
 def with_fields() -> None:
     import streamlit as st
 
-    from app import state
+    from app import actions, state
     from app.kit import inspector, strip
 
     if action := st.session_state.pop("asked", None):
         strip.act(action)
     if edit := st.session_state.pop("field", None):
-        state.edit(*edit, None)
+        actions.edit(*edit, None)
     if swap := st.session_state.pop("swap", None):
         inspector.swap(state.current().arch, *swap)
     strip.strip(state.current())

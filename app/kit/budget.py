@@ -8,6 +8,7 @@ import core
 from core.budget import Fit, amount, scaled, with_active, with_cache
 from core.words import figure, size, tokens
 
+from .. import actions
 from .. import state as page
 from ..facts import cost, kept, weight
 from .page import lead, notice, table, wrong
@@ -99,4 +100,4 @@ def _candidate(state: page.State, found: Fit, w: core.Workload) -> None:
 
 def _apply(after: core.Architecture) -> None:
     st.session_state["budget"] = False
-    page.show(page.current().holding(after))
+    actions.show(page.current().holding(after))

@@ -13,6 +13,7 @@ from core.edits import Parts, Place
 from core.parts import PARTS, Mixer
 from core.words import figure, size, tokens
 
+from .. import actions
 from .. import state as page
 from ..facts import cost, graph
 from .layers import part_of, ribbon
@@ -125,7 +126,7 @@ def _offer(state: page.State, make: Make, close: Close, select: Callable[[core.A
         wrong(str(error))
 
     def apply() -> None:
-        if page.change("drawer", make, select=select):
+        if actions.change("drawer", make, select=select):
             close()
 
     if after:

@@ -10,6 +10,7 @@ import streamlit as st
 import core
 from core.words import figure, size, tokens
 
+from .. import actions
 from .. import state as page
 from ..facts import cost, split
 from .component import component
@@ -22,13 +23,13 @@ _history = component("history", '<div class="strata-root"></div>', ".strata-root
 
 def history(state: page.State) -> None:
     """Undo, redo and reset, each with what it does; the snapshots; and the edits, each to be dropped."""
-    past, base, arch = page.seen(state), state.base, state.arch
+    past, base, arch = actions.seen(state), state.base, state.arch
     st.session_state["left"] = page.write(state)
     edits = [edit.words for edit in split(base, arch)]
-    refused = page.refusals(state)
+    refused = actions.refusals(state)
     data = {
-        "undo": _between(past.beside(-1), page.opened_of(state)),
-        "redo": _between(page.opened_of(state), past.beside(1)),
+        "undo": _between(past.beside(-1), actions.opened_of(state)),
+        "redo": _between(actions.opened_of(state), past.beside(1)),
         "base": base.title,
         "edits": edits,
         "reset": bool(edits) or any(refused.values()),
@@ -45,26 +46,26 @@ def _do(asked: Any) -> None:
     """What a visitor asked for: a word, and what it is about."""
     match asked:
         case ["undo", _]:
-            page.step(-1)
+            actions.step(-1)
         case ["redo", _]:
-            page.step(1)
+            actions.step(1)
         case ["reset", _]:
-            page.reset()
+            actions.reset()
         case ["drop", str(words)]:
-            page.drop(words)
+            actions.drop(words)
         case ["keep", _]:
-            page.keep(_name(page.current()))
+            actions.keep(_name(page.current()))
         case ["rename", [int(index), str(name)]]:
-            page.rename_kept(index, name)
+            actions.rename_kept(index, name)
         case ["open", int(index)]:
-            page.open_kept(index)
+            actions.open_kept(index)
         case ["forget", int(index)]:
-            page.forget(index)
+            actions.forget(index)
 
 
-def _last(state: page.State, before: page.Opened | None) -> dict[str, Any] | None:
+def _last(state: page.State, before: actions.Opened | None) -> dict[str, Any] | None:
     """What the last edit moved, for the bar on a phone; of a link that is opened edited, what all its edits moved. None without edits."""
-    edited = before and len(before[0]) == len(state.archs) and page.start_of(before) == page.start_of(page.opened_of(state))
+    edited = before and len(before[0]) == len(state.archs) and actions.start_of(before) == actions.start_of(actions.opened_of(state))
     if not edited and state.arch == state.base:
         return None
     began = page.of_word(before[0][state.at]) if before and edited else state.base
@@ -73,15 +74,15 @@ def _last(state: page.State, before: page.Opened | None) -> dict[str, Any] | Non
     return {"words": words, "at": tokens(state.workload.context), "moves": moves(state.arch, began, state.workload)} if edits else None
 
 
-def _between(before: page.Opened | None, after: page.Opened | None) -> str | None:
+def _between(before: actions.Opened | None, after: actions.Opened | None) -> str | None:
     """What leads from one step to the next, in words; None if there is no such step."""
     if before is None or after is None:
         return None
-    if len(before[0]) != len(after[0]) or page.start_of(before) != page.start_of(after):
+    if len(before[0]) != len(after[0]) or actions.start_of(before) != actions.start_of(after):
         return f"opening {page.of_word(after[0][0]).title}"
     a, b = next(((a, b) for a, b in zip(before[0], after[0], strict=True) if a != b), (before[0][0], after[0][0]))
     edits = [edit.words for edit in split(page.of_word(a), page.of_word(b))]
-    if len(edits) > 1 and b in page.start_of(after):
+    if len(edits) > 1 and b in actions.start_of(after):
         return "reset"
     return _short(edits[0] if len(edits) == 1 else f"{len(edits)} edits") if edits else "opening"
 

@@ -15,6 +15,7 @@ from core.model import summary
 from core.parts import Part
 from core.words import figure
 
+from .. import actions
 from .. import state as page
 from ..facts import cost, graph, kept
 from .component import show_kinds
@@ -37,7 +38,7 @@ def inspector(state: page.State) -> None:
     st.session_state["inspect"] = node
 
     def choose() -> None:
-        page.select(st.session_state["inspect"])
+        actions.select(st.session_state["inspect"])
 
     st.selectbox("Inspect", list(options), key="inspect", format_func=options.__getitem__, on_change=choose, label_visibility="collapsed")
     if state.selected in g and state.selected != node:
@@ -52,7 +53,7 @@ def inspector(state: page.State) -> None:
         case _:
             _part(state, g, node)
     if state.selected and st.session_state.get("diagram", {}).get("narrow"):  # on a phone it is a sheet over the page
-        st.button("Close the inspector", key="close", icon=":material/close:", on_click=page.select, args=("",))
+        st.button("Close the inspector", key="close", icon=":material/close:", on_click=actions.select, args=("",))
 
 
 def _owner(g: nx.DiGraph, node: str, options: Iterable[str]) -> str:
@@ -158,7 +159,7 @@ def _kind(state: page.State, name: str, label: str) -> None:
     ]
     data = {"now": label, "role": part.role, "first": first, "groups": groups, "note": "Fields that both kinds have carry over."}
     show_kinds(data, f"k:{name}", lambda kind: swap(state.arch, name, kind))
-    if problem := page.refusals(state)["edits"].get(f"kind.{name}"):
+    if problem := actions.refusals(state)["edits"].get(f"kind.{name}"):
         wrong(problem.words)
 
 
@@ -169,7 +170,7 @@ def swap(arch: core.Architecture, name: str, kind: str) -> None:
         new = next((part for part in made.parts if part not in arch.parts), name)
         return next((node for node, data in graph(made).nodes(data=True) if data.get("part") == new and "role" in data), "")
 
-    page.change(f"kind.{name}", lambda before: swapped(before, name, kind), kind, select)
+    actions.change(f"kind.{name}", lambda before: swapped(before, name, kind), kind, select)
 
 
 def _split(own: list[Control], part: Part, base: Part | None) -> tuple[list[Control], list[Control]]:
@@ -249,9 +250,9 @@ def _listing(items: Iterable[tuple[str, str]]) -> None:
 
 def _yaml(state: page.State) -> None:
     """The whole spec as text: parts can be added and layers reordered there."""
-    key, before = page.text_key(state.arch), page.refusals(state)["text"].get("")
+    key, before = actions.text_key(state.arch), actions.refusals(state)["text"].get("")
     st.session_state.setdefault(key, before.shown if before else to_yaml(state.arch))
     text = st.text_area("The spec", key=key, height=340, max_chars=60_000, label_visibility="collapsed")
     if before and before.shown == text:
         wrong(before.words)
-    st.button("Apply", on_click=lambda: page.rewrite(st.session_state[key]))
+    st.button("Apply", on_click=lambda: actions.rewrite(st.session_state[key]))

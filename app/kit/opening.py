@@ -5,7 +5,7 @@ from collections.abc import Hashable
 import core
 from core.reading import MAX_TEXT
 
-from .. import state as page
+from .. import actions
 from .component import component
 from .page import wrong
 
@@ -22,10 +22,10 @@ def open_file(of: Hashable, width: int | str = "stretch", key: str = "open") -> 
     """A button that opens a file; the architecture of a file that was just chosen or dropped. A refusal belongs to what the page
     shows, `of`, and is said by `refusal`."""
     given = _open(key=key, data={"most": MAX_TEXT}, width=width, on_opened_change=lambda: None).opened
-    return page.opened_file(given, of) if given else None
+    return actions.opened_file(given, of) if given else None
 
 
 def refusal(of: Hashable) -> None:
     """Why the last file was refused, if it was."""
-    if problem := page.refused("file", of).get(""):
+    if problem := actions.refused("file", of).get(""):
         wrong(problem.words)

@@ -13,6 +13,7 @@ from core.cost import block_names, layers_in_words
 from core.edits import Place
 from core.spec import Step
 
+from .. import actions
 from .. import state as page
 from ..facts import graph, kept
 from .component import component
@@ -37,7 +38,7 @@ def strip(state: page.State) -> None:
         and not part_of(state.arch, state.selected, state.arch.parts)
     ):
         drawer = ""
-    found = page.refusals(state)["edits"].items()
+    found = actions.refusals(state)["edits"].items()
     refused = {control: (one.shown, one.words) for control, one in found if ":" in control or control in ("dense", "mtp")}
     html = _html(state.arch, place, state.selected, drawer if where == place else "", tuple(refused.items()))
     _strip(key="strip", data=html, on_acted_change=lambda: act(st.session_state["strip"].acted))
@@ -99,12 +100,12 @@ def act(action: Any) -> None:
     elif do in DRAWERS and place and _stands(state.arch, place, do == "insert"):
         st.session_state[OPEN] = (do, place) if st.session_state.get(OPEN) != (do, place) else CLOSED
     elif do == "tie":
-        page.edit("tied_embeddings", not state.arch.tied_embeddings, None)
+        actions.edit("tied_embeddings", not state.arch.tied_embeddings, None)
     elif do in ("dense", "mtp"):
         number = _number(value)
         change = edits.first_dense if do == "dense" else edits.predicting
         if number is not None:
-            page.change(do, lambda arch: change(arch, number), number)
+            actions.change(do, lambda arch: change(arch, number), number)
     elif (
         place is not None
         and place in (*nodes(state.arch), *map(Place, range(len(state.arch.layers))))
@@ -112,7 +113,7 @@ def act(action: Any) -> None:
     ):
         after, make = made
         shown = value if do == "repeat" else None
-        if page.change(f"{do}:{_written(place)}", make, shown, lambda arch: _node(arch, after, state.selected)):
+        if actions.change(f"{do}:{_written(place)}", make, shown, lambda arch: _node(arch, after, state.selected)):
             st.session_state[CHOSEN] = after
 
 
@@ -171,7 +172,7 @@ def _choose(place: Place | None, node: str, state: page.State) -> None:
     if place and _stands(state.arch, place):
         st.session_state[CHOSEN] = place
         node = node or _node(state.arch, place, state.selected)
-    page.select(node[:200])
+    actions.select(node[:200])
 
 
 def _read(word: Any) -> Place | None:

@@ -12,6 +12,7 @@ import streamlit as st
 
 from core.precision import CACHE_FORMATS, OFFERED
 
+from .. import actions
 from .. import state as page
 from ..facts import would_do
 from .forms import Control
@@ -49,7 +50,7 @@ def folded(label: str, key: str, draw: Callable[[], None]) -> None:
 
 def workload(state: page.State) -> None:
     """The row of controls for the workload."""
-    refused = page.refusals(state)["workload"]
+    refused = actions.refusals(state)["workload"]
     for column, (name, words) in zip(st.columns(len(WORKLOAD)), WORKLOAD.items(), strict=True):
         problem, value = refused.get(name), getattr(state.workload, name)
         with column:
@@ -68,7 +69,7 @@ def _asked(name: str, words: str, value: Any) -> None:
 
     def change() -> None:
         given = typed(key) if name in STEPS else st.session_state[key]
-        page.change_workload(name, None if given == AS_SHIPPED else given, st.session_state[key])
+        actions.change_workload(name, None if given == AS_SHIPPED else given, st.session_state[key])
 
     if name in STEPS:
         number(words, key, value, STEPS[name], change)
@@ -83,7 +84,7 @@ def _asked(name: str, words: str, value: Any) -> None:
 
 def form(state: page.State, name: str, own: list[Control], was: Mapping[str, Any]) -> None:
     """Widgets for fields of the selected architecture; each edits its field. `was` has the preset's values by path."""
-    refused = page.refusals(state)["fields"]
+    refused = actions.refusals(state)["fields"]
     waiting: list[Control] = []  # refused fields, whose reasons follow their row
     halves = 0
 
@@ -112,11 +113,11 @@ def form(state: page.State, name: str, own: list[Control], was: Mapping[str, Any
         row_ends()
 
 
-def _refused(state: page.State, control: Control, problem: page.Refused) -> None:
+def _refused(state: page.State, control: Control, problem: actions.Refused) -> None:
     """Why a value was refused, what the model still has, and buttons with values that would do."""
 
     def take(path: str, value: Any) -> None:
-        page.edit(path, value, value)
+        actions.edit(path, value, value)
 
     with st.container(key=f"refused-{control.path}", gap="xsmall"):
         wrong(problem.words)
@@ -159,7 +160,7 @@ def _widget(control: Control, key: str, label: str) -> None:
         elif control.kind == "choice":
             chosen = None if shown == UNSET else shown
             given = chosen if control.starters is None else control.starters.get(shown)
-        page.edit(control.path, given, shown)
+        actions.edit(control.path, given, shown)
 
     more: dict[str, Any] = {"key": key, "help": control.help or None, "on_change": change}
     match control.kind:

@@ -19,6 +19,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 
 # The text above is on the screen before torch is loaded.
 import core  # noqa: E402
+from app import actions  # noqa: E402
 from app import state as page  # noqa: E402
 from app.facts import cost, searched  # noqa: E402
 from app.kit.cards import card, closed_card  # noqa: E402
@@ -59,11 +60,11 @@ with own:
         max_chars=60_000,
         placeholder='{"model_type": "qwen3", "hidden_size": 1024, …}, or hf:Qwen/Qwen3-0.6B',
     )  # fmt: skip
-    if st.button("Open", type="primary", width="stretch") and (arch := page.opened_text(st.session_state["own"], None)):
+    if st.button("Open", type="primary", width="stretch") and (arch := actions.opened_text(st.session_state["own"], None)):
         if hub.is_name(given := st.session_state["own"].strip()):
             st.session_state["said"] = hub.beside(given, cost(arch).weight_bytes)
         st.switch_page("pages/workbench.py", query_params=page.write(page.opened(arch)))
-    if (before := page.refused("text", None).get("")) and before.shown == st.session_state["own"]:
+    if (before := actions.refused("text", None).get("")) and before.shown == st.session_state["own"]:
         wrong(before.words)
 
 wanted = wanted or ""

@@ -3,6 +3,7 @@
 import streamlit as st
 
 import core
+from app import actions
 from app import state as page
 from app.facts import picture_of
 from app.kit.budget import budget
@@ -27,7 +28,7 @@ tab(arch.title)
 def start() -> None:
     """Open the chosen preset with the workload of this one."""
     if name := st.session_state["start"]:
-        page.show(page.opened(preset(name), state))
+        actions.show(page.opened(preset(name), state))
 
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -44,7 +45,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     copy_button(page.link(state))
 
 if found:
-    page.show(page.opened(found, state))
+    actions.show(page.opened(found, state))
     st.rerun()
 refusal((state.at, arch))
 if said := st.session_state.pop("said", ""):  # about a model that was opened by its id
@@ -55,7 +56,7 @@ with st.container(border=True, key="segments"):
     strip(state)
 picture, controls = st.columns([2.6, 1], gap="medium")
 with picture, st.container(border=True):
-    show_diagram(lambda wide: picture_of(arch, state.selected, wide), arch.name, page.word(arch), state.selected, page.select)
+    show_diagram(lambda wide: picture_of(arch, state.selected, wide), arch.name, page.word(arch), state.selected, actions.select)
 with controls, st.container(border=True, key="inspector"):
     inspector(state)
 with st.container(border=True):
