@@ -1,7 +1,7 @@
 """From an architecture to its PyTorch model: whole on meta or live, and shrunk to run on a laptop."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .frame import Ahead, Frame
-from .parts.base import Keep, State, scaled
+from .parts.base import Keep, Shape, State, scaled
 from .parts.position import Learned
 from .parts.residual import LayerScale, LevelledAdd, Sharing
 from .spec import Architecture, Segment, Step, Unsupported
@@ -218,6 +218,44 @@ def build(arch: Architecture, device: str | torch.device = "meta", dtype: torch.
     Multi-token-prediction modules are built separately: `build_mtp`.
     """
     return _made(lambda: Model(arch), device, dtype)
+
+
+def shapes(arch: Architecture) -> tuple[dict[str, Shape], dict[str, Shape]]:
+    """The shapes of the whole model's parameters, a shared one by its first path, and of its buffers. Each distinct block is built
+    once, so that the time does not grow with the layers."""
+
+    def make(name: str) -> nn.Module:
+        return arch.part(name).build(arch.d_model)
+
+    with torch.device("meta"):
+        frame = Frame(arch, lambda _: nn.Identity())
+        made = {steps: Block(arch, steps, make) for steps in arch.distinct()}
+    parameters, buffers = _shapes(frame.named_parameters()), _shapes(frame.named_buffers())
+    inside = {steps: (_shapes(block.named_parameters()), _shapes(block.named_buffers())) for steps, block in made.items()}
+    tied = {steps: _tied(arch, block) for steps, block in made.items()}
+    uses: Counter[str] = Counter()
+    for layer, steps in enumerate(arch.sequence):
+        held: set[str] = set()  # weights that an earlier use of their part has
+        for name, paths in tied[steps]:
+            held |= paths if uses[name] >= arch.parts[name].sets else set()
+            uses[name] += 1
+        parameters |= {f"layers.{layer}.{path}": shape for path, shape in inside[steps][0].items() if path not in held}
+        buffers |= {f"layers.{layer}.{path}": shape for path, shape in inside[steps][1].items()}
+    return parameters, buffers
+
+
+def _shapes(named: Iterable[tuple[str, Tensor]]) -> dict[str, Shape]:
+    return {path: tuple(tensor.shape) for path, tensor in named}
+
+
+def _tied(arch: Architecture, block: Block) -> list[tuple[str, set[str]]]:
+    """For each tied part of a block, in order: its name and the paths of the weights that it shares."""
+    paths = {id(module): path for path, module in block.named_children()}
+    uses = [(name, module) for move in block.moves for name, module in move.parts if arch.parts[name].tied]
+    each = ((name, paths[id(module)], module) for name, module in uses)
+    return [
+        (name, {f"{at}.{path}" for path, _ in module.named_parameters() if not arch.part(name).each(path)}) for name, at, module in each
+    ]
 
 
 def build_mtp(arch: Architecture, device: str | torch.device = "meta", dtype: torch.dtype = torch.float32) -> Ahead:

@@ -19,7 +19,8 @@ from .hf.weights.checkpoint import Checkpoint, Sources
 from .hf.weights.tensors import in_part
 from .hub import config, headers, is_name
 from .library import load
-from .model import build, build_mtp
+from .model import build, build_mtp, shapes
+from .parts.base import Shape
 from .precision import FORMATS
 from .spec import Architecture, Unsupported
 
@@ -303,7 +304,7 @@ def _against(
     parameters = sum(p.numel() for p in model.parameters())
     buffers = sum(b.numel() for b in model.buffers())
     held = sum(math.prod(mine[n].shape) * (2 if n.endswith("_blocks") else 1) for n in used if not n.endswith("_scales"))
-    own = dict(model.named_parameters()) | dict(model.named_buffers())  # each once
+    own = {path: tuple(tensor.shape) for path, tensor in (*model.named_parameters(), *model.named_buffers())}  # each once
     known = not any(mine[name].unknown for name in used)
     return Verification(
         source, arch, len(used), held - buffers if known else None, parameters, sum(mine[name].bytes for name in used),
@@ -312,10 +313,9 @@ def _against(
     )  # fmt: skip
 
 
-def _bytes(arch: Architecture, own: Mapping[str, torch.Tensor]) -> int:
+def _bytes(arch: Architecture, own: Mapping[str, Shape]) -> int:
     """Bytes of these tensors in their stored formats."""
-    shapes = ((in_part(arch, path), tuple(tensor.shape)) for path, tensor in own.items())
-    return sum(FORMATS[arch.format(path, shape)].bytes(shape) for path, shape in shapes)
+    return sum(FORMATS[arch.format(in_part(arch, path), shape)].bytes(shape) for path, shape in own.items())
 
 
 # ---- the tensors of a file ----
@@ -446,8 +446,7 @@ def compare_gguf(source: str, arch: Architecture | None = None) -> Verification:
     _language(source, header.arch)
     file = opened(header) if arch is None else File(header, arch)
     given, arch = arch, file.stored() if arch is None else arch
-    parameters = sum(parameter.numel() for parameter in file.model.parameters())
-    buffers = sum(buffer.numel() for buffer in file.model.buffers())
+    parameters, buffers = (sum(map(math.prod, some.values())) for some in shapes(arch))
     held = sum(math.prod(file.header.tensors[name].shape) for name in file.used)
     return Verification(
         source, arch, len(file.used), held - buffers, parameters, file.bytes, None if arch.unsized else _bytes(arch, file.parameters),

@@ -3,6 +3,8 @@ converters' rules from a preset's config.json gives the same architecture."""
 
 import math
 import struct
+import time
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -173,7 +175,7 @@ def test_an_unknown_key_is_refused_and_others_say_what_would_do(tmp_path):
         ("llama.rope.scaling.type", struct.pack("<I", 8) + text("ntk"), "rope.scaling.type: 'ntk' is not supported: give none, linear"),
         ("general.type", struct.pack("<I", 8) + text("adapter"), "is of 'adapter', which stands beside a language model"),
         ("llama.rope.scaling.factor", struct.pack("<If", 6, math.nan), "rope.scaling.factor: nan is not supported: give a number"),
-        ("llama.leading_dense_block_count", struct.pack("<I", 8) + text("x"), "first_k_dense_replace: 'x'"),
+        ("llama.leading_dense_block_count", struct.pack("<I", 8) + text("x"), "llama.leading_dense_block_count: 'x' is not supported: give a number"),
     ):
         with pytest.raises(core.Unsupported, match=words):
             from_gguf(of_bytes(with_key(data, key, value)))
@@ -186,6 +188,38 @@ def test_a_stretched_rope_needs_its_factors(tmp_path):
     assert from_gguf(of_bytes(data)).position == from_hf(config).position
     with pytest.raises(core.Unsupported, match=r"rope_freqs\.weight: says how positions are stretched, and its values are not"):
         from_gguf(of_bytes(data.replace(b"strata.values.", b"strata.vallll.")))
+
+
+@pytest.mark.parametrize(
+    "key, value, words",
+    [
+        ("rope.dimension_count", 2**31 - 1, r"rope_freqs\.weight: has 32 factors, and a head of 2,147,483,647 turned"),
+        ("rope.freq_base", 0.0, r"rope\.freq_base: 0\.0 is not supported: give a positive number"),
+        ("attention.head_count_kv", [[1]], "head_count_kv: \\[\\[1\\]\\] is not supported: give a whole number for each"),
+        ("expert_group_count", "x", r"llama\.expert_group_count: 'x' is not supported: give a number"),
+        ("leading_dense_block_count", 2**31 - 1, "leading_dense_block_count: 2147483647 is not supported: give a whole number, 0 to 4"),
+    ],
+)
+def test_a_hostile_value_is_refused_at_once(tmp_path, key, value, words):
+    config = llama(rope_scaling={"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                                 "original_max_position_embeddings": 8_192})  # fmt: skip
+    header = of_bytes(written(tmp_path / "x.gguf", config, from_hf(config)))
+    start = time.process_time()
+    with pytest.raises(core.Unsupported, match=words):
+        from_gguf(replace(header, said={**header.said, f"llama.{key}": value}))
+    assert time.process_time() - start < 0.5
+
+
+def test_a_thousand_layers_are_read_in_less_than_a_second(tmp_path):
+    """A header of Qwen3-Next's kind with as many layers as the spec allows, each with its own tensors."""
+    config = cases()["qwen3next, qwen3_next"]
+    header = of_bytes(written(tmp_path / "x.gguf", config, from_hf(config)))
+    layers = [(name.split(".", 2), one) for name, one in header.tensors.items() if name.startswith("blk.")]
+    more = {f"blk.{layer}.{rest}": one for (_, first, rest), one in layers for layer in range(int(first), 1_024, 48)}
+    start = time.process_time()
+    found = from_gguf(Header({**header.said, "qwen3next.block_count": 1_024}, {**header.tensors, **more}))
+    assert found.depth == 1_024 and core.cost(found).weight_bytes == sum(one.bytes for one in {**header.tensors, **more}.values())
+    assert time.process_time() - start < 1
 
 
 @pytest.fixture

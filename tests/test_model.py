@@ -7,7 +7,7 @@ from parity import double_precision, perturb, stepwise
 from strategies import architectures
 
 import core
-from core.model import Model, build, build_mtp, parameters, shrink, summary
+from core.model import Model, build, build_mtp, parameters, shapes, shrink, summary
 from core.spec import Architecture, Workload, parse
 
 # Of logits about one, in double precision: rounding grows a thousandfold and more through some drawn stacks.
@@ -199,3 +199,11 @@ def test_what_is_kept_in_bf16_is_what_the_cost_says(kind):
         measured = model.cache_bytes
     stated = core.cost(arch, Workload(batch=2, context=tokens.shape[1]))
     assert measured == stated.kv_bytes + stated.state_bytes
+
+
+@pytest.mark.parametrize("name", ["gemma-3n-e4b", "zamba2-7b", "deepseek-v3", "longcat-flash-lite"])
+def test_shapes_are_those_of_the_built_model(name):
+    arch = core.load(name)
+    model = core.build(arch)
+    built = model.named_parameters(), model.named_buffers()
+    assert shapes(arch) == tuple({path: tuple(tensor.shape) for path, tensor in some} for some in built)

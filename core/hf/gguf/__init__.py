@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...model import Model, build
+from ...model import Model, build, shapes
+from ...parts.base import Shape
 from ...precision import FORMATS
 from ...spec import Architecture, Unsupported
 from .. import from_hf
@@ -51,13 +53,10 @@ class File:
     architecture: Architecture
 
     @cached_property
-    def model(self) -> Model:
-        return build(self.architecture)
-
-    @cached_property
-    def parameters(self) -> dict[str, Tensor]:
+    def parameters(self) -> dict[str, Shape]:
         """Ours, and the buffers that files hold; a tied one by its first name."""
-        return dict(self.model.named_parameters()) | dict(self.model.named_buffers())
+        parameters, buffers = shapes(self.architecture)
+        return parameters | buffers
 
     @cached_property
     def found(self) -> list[Found]:
@@ -65,24 +64,29 @@ class File:
         names = self.header.tensors
         out = []
         for path, ways in tensors.sources(self.architecture, self.header.arch, self.parameters, names):
-            way = next((way for way in ways if way.names and self._fits(way, path)), None)
-            way = way or next((way for way in ways if all(name in names for name in way.names)), None)
             if not ways[0].names:
                 continue
+            held = [way for way in ways if all(name in names for name in way.names)]
+            way = next((way for way in held if self.made(way) == self.parameters[path]), held[0] if held else None)
             lost = "" if way else next((name for name in ways[0].names if name not in names), path)
-            out.append(Found(path, tuple(self.parameters[path].shape), way, lost))
+            out.append(Found(path, self.parameters[path], way, lost))
         return out
 
-    def _fits(self, way: Source, path: str) -> bool:
-        return all(name in self.header.tensors for name in way.names) and self.made(way) == tuple(self.parameters[path].shape)
-
-    def made(self, way: Source) -> tuple[int, ...] | None:
+    def made(self, way: Source) -> Shape | None:
         """The shape of what these tensors make; None where nothing can be made of them."""
-        try:
-            with torch.device("meta"):
-                return tuple(way.made(*(torch.empty(self.header.tensors[name].shape) for name in way.names)).shape)
-        except Unsupported:
-            return None
+        key = way.make, tuple(self.header.tensors[name].shape for name in way.names)
+        if key not in self._made:
+            try:
+                with torch.device("meta"):
+                    self._made[key] = tuple(way.made(*map(torch.empty, key[1])).shape)
+            except Unsupported:
+                self._made[key] = None
+        return self._made[key]
+
+    @cached_property
+    def _made(self) -> dict[tuple[Any, tuple[Shape, ...]], Shape | None]:
+        """What is made of which shapes: most layers are alike."""
+        return {}
 
     @cached_property
     def used(self) -> set[str]:
@@ -132,8 +136,8 @@ class File:
         value = self.architecture.model_dump()
         try:
             arch = Architecture.model_validate(value | {"precision": self._formats(found), "unsized": None})
-            shapes = ((in_part(arch, path), tuple(tensor.shape)) for path, tensor in self.parameters.items())
-            if (size := sum(FORMATS[arch.format(path, shape)].bytes(shape) for path, shape in shapes)) != self.bytes:
+            sizes = ((in_part(arch, path), shape) for path, shape in self.parameters.items())
+            if (size := sum(FORMATS[arch.format(path, shape)].bytes(shape) for path, shape in sizes)) != self.bytes:
                 raise Unsupported(f"the file's tensors have {self.bytes:,} bytes, and these formats would have {size:,}")
             return arch
         except Unsupported as error:
@@ -148,8 +152,8 @@ class File:
             if (name := TYPES.get(dtype := next(iter(types)))) is None:
                 raise Unsupported(f"{path} is in {dtype}, whose size is not known here")
             one[path] = name
-        shapes = {in_part(self.architecture, path): tensor.shape for path, tensor in self.parameters.items()}
-        vectors = [fmt for path, fmt in one.items() if len(shapes[path]) < 2]
+        ranks = {in_part(self.architecture, path): len(shape) for path, shape in self.parameters.items()}
+        vectors = [fmt for path, fmt in one.items() if ranks[path] < 2]
         plain = max(sorted(set(vectors)), key=vectors.count) if vectors else "fp32"
         around = {}
         for path, fmt in one.items():

@@ -65,6 +65,7 @@ MEANINGS = {  # llama.cpp's key, below the architecture's name -> the key of a c
 }
 # Keys that change nothing here: what sees images, how tensors were once laid out, what only training knew.
 IDLE = {"rope.dimension_sections", "tensor_data_layout", "rope.scaling.finetuned", "n_deepstack_layers", "rope.scaling.yarn_ext_factor"}
+BY_LAYER = ("feed_forward_length", "attention.head_count", "attention.head_count_kv")  # which may be a list
 GATING = {1: "softmax", 2: "sigmoid", 3: "softmax"}  # expert_gating_func; the third is a softmax over the chosen alone
 SLIDING, FULL = "sliding_attention", "full_attention"
 
@@ -112,6 +113,15 @@ class Said:
         if value is ...:
             raise Unsupported(f"{self.arch}.{key}: is missing from the header, and the model cannot be known without it")
         if value is not default and (type(value) not in (int, float) or not math.isfinite(value)):
+            raise self.refuse(key, "give a number")
+        return value
+
+    def plain(self, key: str) -> Any:
+        """A number of any kind, a list of whole ones where layers may differ, or None."""
+        value = self.get(key)
+        if isinstance(value, list) and key in BY_LAYER:
+            return self.each(key)
+        if value is not None and (not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > 2**63):
             raise self.refuse(key, "give a number")
         return value
 
@@ -165,6 +175,8 @@ def turned(said: Said, made: Made, width: int = 0) -> None:
     width = width or said.head_dim
     dim = said.count("rope.dimension_count", width)
     made["rope_theta"] = said.number("rope.freq_base", 10_000.0)
+    if not 0 < made["rope_theta"] < 1e30:
+        raise said.refuse("rope.freq_base", "give a positive number")
     if width and dim != width:
         made["partial_rotary_factor"] = dim / width
     if scaling := stretched(said, made["rope_theta"], dim):
@@ -213,10 +225,12 @@ def by_frequency(said: Said, factors: list[float], base: float, dim: int) -> Mad
     most = max(factors)
     if most == 1:
         return {}
+    if len(factors) != dim // 2:
+        raise Unsupported(f"rope_freqs.weight: has {len(factors):,} factors, and a head of {dim:,} turned channels has {dim // 2:,}")
     for original in (2**power for power in range(11, 19)):
         for low, high in ((1.0, 4.0), (1.0, 32.0)):
             rule = [_llama3(base ** (-2 * i / dim), most, original, low, high) for i in range(dim // 2)]
-            if len(rule) == len(factors) and all(math.isclose(a, b, rel_tol=1e-4) for a, b in zip(rule, factors, strict=True)):
+            if all(math.isclose(a, b, rel_tol=1e-4) for a, b in zip(rule, factors, strict=True)):
                 scaling = {"rope_type": "llama3", "factor": most, "original_max_position_embeddings": original}
                 return scaling | {"low_freq_factor": low, "high_freq_factor": high}
     raise Unsupported("rope_freqs.weight: its factors follow no rule that is known here, so the positions would be wrong")
@@ -277,11 +291,12 @@ def translate(header: Header) -> Made:
     if kind.tied:
         made["tie_word_embeddings"] = "output.weight" not in header.tensors
     for key, name in MEANINGS.items():
-        if (value := said.get(key)) is not None:
+        if (value := said.plain(key)) is not None:
             made[name] = value
+    said.count("leading_dense_block_count", 0, most=said.depth)
     made |= {"num_hidden_layers": said.depth} | {switch: said.has(tensor) for switch, tensor in kind.biases.items()}
     for name in ("num_attention_heads", "num_key_value_heads", "intermediate_size"):
-        if isinstance(value := made.get(name), list) and len(set(value[: said.depth])) == 1:
+        if isinstance(value := made.get(name), list) and len(set(value)) == 1:
             made[name] = value[0]
     said.expect("attention.causal", True)
     said.expect("pooling_type", 0)
@@ -289,7 +304,15 @@ def translate(header: Header) -> Made:
         turned(said, made)
     if kind.gating:
         said.expect("expert_gating_func", *kind.gating)
-    kind.more(said, made)
+    try:
+        kind.more(said, made)
+    except KeyError as error:
+        key = next((key for key, name in MEANINGS.items() if name == error.args[0]), error.args[0])
+        raise Unsupported(f"{header.arch}.{key}: is missing from the header, and the model cannot be known without it") from None
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        if isinstance(error, Unsupported):
+            raise
+        raise Unsupported(f"{header.arch}: the header's values contradict each other, so no model can be made of them") from None
     said.expect("attention.value_length", *{made.get("v_head_dim"), said.head_dim} - {None})
     for key in sorted(said.left - IDLE):
         raise Unsupported(

@@ -174,8 +174,8 @@ class _Reading:
             raise ValueError(f"its header says {count:,} {what}; at most {most:,} are read")
         return range(count)
 
-    def value(self, kind: int, keep: bool, depth: int = 0) -> Any:
-        """A value; a long text or list only where it is to be kept, otherwise its length."""
+    def value(self, kind: int, keep: bool) -> Any:
+        """A value; a long text or list only where it is to be kept, otherwise its length. A list of lists is none."""
         if form := _FORMS.get(kind):
             value = self.take(form)
             return _number(value) if form == "f" else value
@@ -185,25 +185,24 @@ class _Reading:
                 self.skip(length)
                 return Long(length)
             return self.view[self.at : self.skip(length)].decode(errors="replace")
-        if kind != _LIST or depth > 3:
+        if kind != _LIST:
             raise ValueError(f"a value of kind {kind}")
         inner, count = self.take("I"), self.take("Q")
-        kept = keep or depth == 0 and self.fits(count, MOST_ENTRIES)
+        kept = keep or self.fits(count, MOST_ENTRIES)
         if form := _FORMS.get(inner):
             start, end = self.at, self.skip(struct.calcsize(f"<{form}") * count)
             if not kept:
                 return Long(count)
             values = np.frombuffer(self.view[start:end], np.dtype(form).newbyteorder("<")).tolist()
             return list(map(_number, values)) if form == "f" else values
+        if inner != _TEXT:
+            raise ValueError(f"a list of values of kind {inner}")
         self.texts += count
         self.counted(self.texts, MOST_TEXTS, "texts in its lists")
         if kept:
-            return [self.value(inner, keep, depth + 1) for _ in range(count)]
+            return [self.value(inner, keep) for _ in range(count)]
         for _ in range(count):
-            if inner == _TEXT:
-                self.skip(self.take("Q"))
-            else:
-                self.value(inner, False, depth + 1)
+            self.skip(self.take("Q"))
         return Long(count)
 
     def header(self, size: int | None) -> Header:

@@ -2,14 +2,14 @@
 are names of parts and not of a family's modules. What the converters changed of the values is undone.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...parts.attention import Attention
-from ...spec import Architecture
+from ...spec import Architecture, Step
 from ..weights.checkpoint import Source, Sources, stack
 
 Make = Callable[..., Tensor]
@@ -48,6 +48,10 @@ def halves(heads: int) -> Make:
 
 def then(first: Make, second: Make) -> Make:
     return lambda tensor: second(first(tensor))
+
+
+def less_one(weight: Tensor) -> Tensor:
+    return weight - 1.0
 
 
 def logarithm(tensor: Tensor) -> Tensor:
@@ -211,17 +215,18 @@ PARTS: dict[str, Callable[[Any], dict[str, Ways]]] = {
 
 
 def sources(arch: Architecture, kind: str, parameters: Collection[str], found: Collection[str]) -> Sources:
-    """For each of these parameters the ways in which a file of llama.cpp's architecture `kind` may hold it; `found` are its tensors."""
+    """For each of these parameters the ways in which a file of llama.cpp's architecture `kind` holds it, or the first of those that
+    are known, if it does not; `found` are the file's tensors."""
     parts = {name: _part(part, kind) for name, part in arch.parts.items()}
-    shift = {"weight": lambda weight: weight - 1.0} if getattr(arch.norm, "unit_offset", False) else {}
-    norms = [_norms(arch, layer, kind, found) for layer in range(arch.depth)]
+    norms = {(steps, two): _norms(arch, steps, kind, two) for steps in arch.distinct() for two in (False, True)}
+    shifted = getattr(arch.norm, "unit_offset", False)
     around = _around(arch)
     for path in parameters:
         if not path.startswith("layers."):
-            them = around.get(path, [])
-            if path == "norm.weight" and shift:
-                them = [Source(way.names, shift["weight"]) for way in them]
-            yield path, them or ways(path)
+            them = around.get(path) or ways(path)
+            if path == "norm.weight" and shifted:
+                them = [Source(way.names, less_one) for way in them]
+            yield path, _held(them, "", found)
             continue
         _, layer, module, rest = path.split(".", 3)
         if rest.startswith("activation."):  # xIELU's numbers, which files have in their metadata
@@ -229,13 +234,20 @@ def sources(arch: Architecture, kind: str, parameters: Collection[str], found: C
             continue
         if module in parts:
             them = parts[module].get(rest, [])
-            if shift and rest in ("q_norm.weight", "k_norm.weight"):
-                them = [Source(way.names, shift["weight"]) for way in them]
+            shift = shifted and rest in ("q_norm.weight", "k_norm.weight")
         else:
-            them = norms[int(layer)].get(f"{module}.{rest}", [])
-            if rest in shift:
-                them = [Source(way.names, shift[rest]) for way in them]
-        yield path, [Source(tuple(f"blk.{layer}.{name}" for name in way.names), way.make) for way in them] or ways(path)
+            two = f"blk.{layer}.attn_norm_2.weight" in found
+            them = norms[arch.sequence[int(layer)], two].get(f"{module}.{rest}", [])
+            shift = shifted and rest == "weight"
+        if shift:
+            them = [Source(way.names, less_one) for way in them]
+        yield path, _held(them, f"blk.{layer}.", found) if them else ways(path)
+
+
+def _held(them: Ways, begin: str, found: Collection[str]) -> Ways:
+    """These ways below `begin`, if the file has all their tensors; otherwise the first way alone."""
+    here = [way for way in them if all(begin + name in found for name in way.names)] or them[:1]
+    return [Source(tuple(begin + name for name in way.names), way.make) for way in here]
 
 
 def _part(part: Any, kind: str) -> dict[str, Ways]:
@@ -260,14 +272,14 @@ def _around(arch: Architecture) -> dict[str, Ways]:
     return found
 
 
-def _norms(arch: Architecture, layer: int, kind: str, found: Collection[str]) -> dict[str, Ways]:
-    """What stands between a layer's parts: before the mixer, before the network, after each, and what reads several streams."""
+def _norms(arch: Architecture, steps: tuple[Step, ...], kind: str, two: bool) -> dict[str, Ways]:
+    """What stands between a block's parts: before the mixer, before the network, after each, and what reads several streams; `two`
+    is whether its layer has two norms before parallel parts."""
     them: dict[str, Ways] = {"layer_scale.weight": ways("layer_output_scale.weight")}
-    steps = arch.sequence[layer]
     for place, name in ((step, name) for step in steps for name in step.parts):
         mixes = arch.parts[name].mixes and arch.parts[name].kind != "rwkv7_channel_mix"
         after = (place.residual or arch.residual).norm in ("post", "output", "sandwich")
-        if kind == "falcon" and f"blk.{layer}.attn_norm_2.weight" in found:
+        if kind == "falcon" and two:
             before = ["attn_norm_2" if mixes else "attn_norm"]
         elif kind == "arctic":
             before = ["attn_norm" if mixes else "ffn_norm_exps" if arch.parts[name].kind == "experts" else "ffn_norm"]
@@ -291,9 +303,3 @@ def _norms(arch: Architecture, layer: int, kind: str, found: Collection[str]) ->
 
 def is_table(name: str) -> bool:
     return any(name.startswith(table) or f".{table}" in name for table in TABLES)
-
-
-def names_of(sources: Sources) -> Iterator[str]:
-    for _, them in sources:
-        for way in them:
-            yield from way.names
