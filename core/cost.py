@@ -519,8 +519,11 @@ def block_words(arch: Architecture) -> dict[tuple[Step, ...], str]:
 def block_names(arch: Architecture) -> dict[tuple[Step, ...], str]:
     """Each distinct block's node: the path of its first layer."""
     names: dict[tuple[Step, ...], str] = {}
-    for index, steps in enumerate(arch.sequence):
-        names.setdefault(steps, f"layers.{index}")
+    begin = 0
+    for segment in arch.layers:
+        for index, steps in enumerate(segment.blocks, begin):  # further repeats bring no other blocks
+            names.setdefault(steps, f"layers.{index}")
+        begin += segment.repeat * len(segment.blocks)
     return names
 
 

@@ -170,10 +170,13 @@ def moved(arch: Architecture, place: Place | int, to: Place | int) -> Architectu
 
 def layers_of(arch: Architecture, place: Place) -> list[int]:
     """The layers of a segment or block."""
-    _found(_segments(arch), place)
+    _within("segment", place.segment, len(arch.layers))
     segment = arch.layers[place.segment]
     begin = sum(before.repeat * len(before.blocks) for before in arch.layers[: place.segment])
-    runs = [index for index, (_, times) in enumerate(cycle(segment)) for _ in range(times)] * segment.repeat
+    found = cycle(segment)
+    if place.block is not None:
+        _within("block", place.block, len(found))
+    runs = [index for index, (_, times) in enumerate(found) for _ in range(times)] * segment.repeat
     return [begin + n for n, block in enumerate(runs) if place.block in (None, block)]
 
 

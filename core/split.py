@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
@@ -20,7 +21,9 @@ from .spec import METADATA, Architecture, Step, Unsupported, parse
 from .words import tokens
 
 MOST_EDITS = 24  # what differs beyond this is one more edit
-MOST_TRIES = 96  # validations for one difference, at most some milliseconds each
+MOST_TRIES = 96  # validations for one difference
+MOST_WORK = 300_000  # microseconds, roughly, for all of them: architectures with very varied layers get fewer tries
+MOST_PATCHES = 128  # told apart; more are one edit of all layers and parts
 MOST_WORDS = 120  # characters of an edit
 
 Block = tuple[Step, ...]
@@ -77,7 +80,7 @@ class _Where:
             return layer >= min(self.layers)
         return layer * self.depth // depth in self.layers  # at the same height
 
-    @property
+    @cached_property
     def period(self) -> int:
         """The number of layers after which the rule repeats; 0 if it does not."""
         tried = (1, *range(2, min(self.depth // 2, 64) + 1))
@@ -191,14 +194,18 @@ class _Split:
         self.text = json.dumps(self.ours)  # to be read anew for every try
         self.changes = diff(base, arch).changes
         self.tried: dict[frozenset[int], Architecture | None] = {}
-        layers = list(self._layers())
-        self.patches: list[_Patch] = [*self._fields(), *layers, *self._parts(), *self._rest()]
-        layered = ("layers", "parts", "mtp", "precision")
+        fields, layers = list(self._fields()), list(islice(self._layers(), MOST_PATCHES + 1))
+        self.patches: list[_Patch] = [*fields, *layers, *self._parts(), *self._rest()]
+        layered = ("layers", "parts", "mtp", "precision", *METADATA)
         words = f"layers {arch.pattern}" if base.pattern != arch.pattern else "other parts"
-        for fields in (list(self._fields()), []):
-            if len(self.patches) > 1 and self._made(self.patches) != arch:  # too tangled to be told one by one
-                self.patches = [*fields, _Together(words, (*layered, *METADATA) if fields else tuple(self.theirs))]
+        for names in (layered, tuple(self.theirs)):
+            many = len(self.patches) > MOST_PATCHES
+            if len(self.patches) > 1 and (many or self._made(self.patches) != arch):  # too tangled to be told one by one
+                self.patches = [*(fields if names == layered else []), _Together(words, names)]
         self.all = frozenset(range(len(self.patches)))
+        written = sum(len(block) for side in (base, arch) for segment in side.layers for block in segment.blocks)
+        work = 100 * len(arch.parts) + 10 * written + arch.depth * len(layers) // 4
+        self.tries = max(8, min(MOST_TRIES, MOST_WORK // work))
 
     # ---- what differs ----
 
@@ -369,7 +376,7 @@ class _Split:
             return self.arch if chosen else self.base
         if chosen not in self.tried:
             patches = [self.patches[n] for n in sorted(chosen)]
-            self.tried[chosen] = self._made(patches) if len(self.tried) < MOST_TRIES else None
+            self.tried[chosen] = self._made(patches) if len(self.tried) < self.tries else None
         return self.tried[chosen]
 
     def _made(self, patches: Sequence[_Patch]) -> Architecture | None:

@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from time import sleep
 
 import pytest
@@ -13,6 +14,7 @@ from core.model import LIVE_PARAMETERS, LIVE_PARTS, build, shrink
 from core.parts import PARTS
 from core.routing import route
 from core.spec import MAX_BLOCKS, MAX_PLACES, Unsupported, parse
+from core.split import split
 from core.trace import trace_frame, trace_part
 from tests.fuzz import _fields
 
@@ -55,6 +57,35 @@ def test_steps_that_are_written_out_are_bounded():
 def test_repeats_are_no_different_blocks():
     arch = parse(small([{"repeat": 8, "blocks": [["a", "b"]] * 128}], a=ATTENTION, b=DENSE))
     assert arch.depth == 1_024
+
+
+def as_long_as_accepted(kv_heads: int = 8, heads: int = 32, seed: int = 0) -> core.Architecture:
+    """1,024 layers, all written out, of 64 different blocks in an order of this seed."""
+    each = [ATTENTION | {"heads": heads, "kv_heads": kv_heads}, DENSE]
+    parts = {f"p{n}": each[n % 2] | ({"d_ff": 64 + n} if n % 2 else {}) for n in range(64)}
+    blocks = [[f"p{n}", f"p{m}"] for n in range(0, 64, 2) for m in (n + 1, (n + 3) % 64)]
+    dice = random.Random(seed)
+    return parse(small([{"blocks": dice.sample(blocks * 2, 128)} for _ in range(8)], **parts))
+
+
+@pytest.mark.parametrize("after", [{"kv_heads": 5, "heads": 30}, {"seed": 1}, {"kv_heads": 4, "seed": 2}], ids=str)
+def test_the_edits_between_long_architectures_have_a_budget(after):
+    """Three seconds on a slow machine; each of up to 96 tries validates a whole architecture."""
+    base, arch = as_long_as_accepted(), as_long_as_accepted(**after)
+    began = time.process_time()
+    edits = split(base, arch)
+    assert time.process_time() - began < 3
+    assert edits[-1].after == arch
+
+
+def test_the_strip_of_long_layers_takes_time_in_line_with_its_blocks():
+    from app.kit.strip import MOST, _html
+
+    arch = as_long_as_accepted()
+    began = time.process_time()
+    html = _html(arch, None, "", "", ())
+    assert time.process_time() - began < 1.5
+    assert 0 < html.count('class="block') <= MOST and "more segments" in html
 
 
 @pytest.mark.parametrize("kind", sorted(PARTS))

@@ -260,7 +260,7 @@ def _stepper(do: str, place: Place | None, value: int, label: str, least: int, r
 
 def _frames(arch: core.Architecture, place: Place | None, selected: str, said: Mapping) -> str:
     """The segments as frames, with their blocks, between the embedding and the head."""
-    out, drawn = [_end("embedding", "Embedding", selected), _gap(Place(0))], 0
+    out, drawn, named = [_end("embedding", "Embedding", selected), _gap(Place(0))], 0, block_names(arch)
     for s, segment in enumerate(arch.layers):
         runs = edits.cycle(segment)
         drawn += len(runs)
@@ -272,7 +272,7 @@ def _frames(arch: core.Architecture, place: Place | None, selected: str, said: M
         blocks = [_gap(Place(s, 0))]
         for b, (block, times) in enumerate(runs):
             blocks += [
-                _block_html(arch, Place(s, b), block, times, len(runs) > 1 or times > 1, place, selected, said),
+                _block_html(arch, named[block], Place(s, b), block, times, len(runs) > 1 or times > 1, place, selected, said),
                 _gap(Place(s, b + 1)),
             ]
         repeat = _stepper("repeat", Place(s), segment.repeat, f"Repeats of {where}", 1, said.get(f"repeat:{s}:"))
@@ -298,6 +298,7 @@ def _gap(place: Place) -> str:
 
 def _block_html(
     arch: core.Architecture,
+    node: str,
     place: Place,
     block: tuple[Step, ...],
     times: int,
@@ -306,7 +307,7 @@ def _block_html(
     selected: str,
     said: Mapping,
 ) -> str:
-    node, where, seen = block_names(arch)[block], layers_in_words(edits.layers_of(arch, place)), dict[str, int]()
+    where, seen = layers_in_words(edits.layers_of(arch, place)), dict[str, int]()
     rows = []
     for step in block:
         row = ""
