@@ -27,6 +27,7 @@ from .reading import read_file, read_value
 from .routing import DEFAULT_TEXT, route
 from .share import encode
 from .spec import Architecture, Unsupported, Workload, edited, sentence
+from .split import split
 from .verify import verify
 from .words import figure, percent, size, table, tokens
 
@@ -298,6 +299,8 @@ def run_edit(args: argparse.Namespace, out: Console) -> Any:
     start = arch = opened(args.name)
     for what, values in args.edits:
         arch = _fit(arch, start, *values) if what == "fit" else EDITS[what](arch, *values)
+    for edit in split(start, arch):
+        print(edit.words, file=sys.stderr)
     if not args.json:
         print(library.to_yaml(arch).rstrip("\n") if args.format == "yaml" else encode(arch))
     return arch.model_dump(mode="json", exclude_defaults=True)

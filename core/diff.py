@@ -1,14 +1,15 @@
 """The difference of two architectures: the fields that differ, in words, and what the difference costs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from .cost import Cost, cost
 from .parts.base import Spec
+from .saying import change
 from .spec import METADATA, Architecture, Workload
-from .words import number, table
+from .words import table
 
 FIGURES = (
     "parameters",
@@ -31,11 +32,7 @@ class Change:
     after: Any = field(hash=False)
 
     def __str__(self) -> str:
-        name = self.path.removeprefix("parts.")
-        if self.path.count(".") == 1 and self.path != name and None in (self.before, self.after):  # a whole part
-            part = self.after or self.before
-            return f"{name} {'removed' if self.after is None else 'added'} ({part['kind'].replace('_', ' ')})"
-        return f"{name} {said(self.before)} → {said(self.after)}"
+        return change(self.path, self.before, self.after)
 
 
 @dataclass(frozen=True)
@@ -114,25 +111,6 @@ def _layers(a: Architecture, b: Architecture) -> Iterator[Change]:
     for index, (old, new) in enumerate(zip(a.layers, b.layers, strict=True)):
         if old.repeat != new.repeat:
             yield Change("layers.repeat" if len(a.layers) == 1 else f"layers.{index}.repeat", old.repeat, new.repeat)
-
-
-def said(value: Any) -> str:
-    """A value in words."""
-    match value:
-        case None:
-            return "none"
-        case bool():
-            return "on" if value else "off"
-        case int() | float():
-            return number(value)
-        case {"kind": str(kind)}:
-            return kind.replace("_", " ")
-        case Mapping():
-            fields = ", ".join(f"{key} {said(inner)}" for key, inner in value.items() if inner not in (None, False))
-            return f"({fields})" if fields else "on"
-        case list():
-            return f"({', '.join(map(said, value[:4]))}{', …' if len(value) > 4 else ''})"
-    return str(value)
 
 
 def _known(figure: int | None) -> str:

@@ -13,8 +13,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import ValidationError
 
 from .cost import cost
-from .diff import said
 from .parts.base import Spec
+from .saying import called, said
 from .spec import Architecture, Unsupported, Workload, edited
 
 MOST_TRIED = 60  # validations of a whole architecture, a few milliseconds each
@@ -51,7 +51,7 @@ def offers(arch: Architecture, path: str, value: Any, workload: Workload | None 
     for field in (path, *named):
         also = {} if field == path else {path: value}
         for candidate, made in _accepted(arch, field, value if field == path else fields[field][0], fields[field], also, words, tries):
-            found.append(Offer(field, candidate, f"{_short(field, path)} {said(candidate)}", _effect(arch, made, workload), made))
+            found.append(Offer(field, candidate, f"{_beside(field, path)} {said(candidate)}", _effect(arch, made, workload), made))
     return found[:most]
 
 
@@ -152,9 +152,10 @@ def _options(annotation: Any) -> Iterator[Any]:
         yield from (inner,) if get_origin(annotation) is Literal else _options(inner)
 
 
-def _short(field: str, path: str) -> str:
-    """The name of a field beside another one: without the part, if both are of one part."""
-    return ".".join(field.split(".")[2:] if field.split(".")[:2] == path.split(".")[:2] else field.split(".")) or field
+def _beside(field: str, path: str) -> str:
+    """The name of a field on a button beside another one: with its part only if that is of another part."""
+    (of, name), (here, _) = called(field), called(path)
+    return f"{of} {name}" if of != here and of else name
 
 
 def _effect(arch: Architecture, made: Architecture, workload: Workload | None) -> str:

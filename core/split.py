@@ -9,16 +9,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
-from .diff import Change, diff, differences, said
+from .diff import diff, differences
 from .edits import _renamed as renamed_in
 from .edits import folded
+from .rhythm import Rhythm
+from .saying import ARROW, change, few, joined, said, swap, together
 from .spec import METADATA, Architecture, Step, Unsupported, parse
-from .words import tokens
 
 MOST_EDITS = 24  # what differs beyond this is one more edit
 MOST_TRIES = 96  # validations for one difference
@@ -57,64 +58,6 @@ def without(base: Architecture, arch: Architecture, index: int) -> Architecture:
         if group != groups[index] and found.at(rest - group) is not None:
             raise Unsupported(f"“{words}” is needed by “{found.words(group)}”; drop that first")
     raise Unsupported(f"“{words}” is needed by several other edits together; drop those first")
-
-
-# ---- in which layers ----
-
-
-@dataclass(frozen=True)
-class _Where:
-    """Some of `depth` layers, as a rule that can also be read for another depth."""
-
-    layers: frozenset[int]
-    depth: int
-
-    def has(self, layer: int, depth: int) -> bool:
-        if depth == self.depth:
-            return layer in self.layers
-        if period := self.period:
-            return layer % period in self.layers
-        if self.begins:
-            return layer < len(self.layers)
-        if self.ends:
-            return layer >= min(self.layers)
-        return layer * self.depth // depth in self.layers  # at the same height
-
-    @cached_property
-    def period(self) -> int:
-        """The number of layers after which the rule repeats; 0 if it does not."""
-        tried = (1, *range(2, min(self.depth // 2, 64) + 1))
-        return next((p for p in tried if all((n in self.layers) == (n % p in self.layers) for n in range(self.depth))), 0)
-
-    @property
-    def begins(self) -> bool:
-        return self.layers == frozenset(range(len(self.layers)))
-
-    @property
-    def ends(self) -> bool:
-        return self.layers == frozenset(range(self.depth - len(self.layers), self.depth))
-
-    def __str__(self) -> str:
-        """Empty for all layers, and for none: modules beside the layers."""
-        count, last = len(self.layers), self.depth - 1
-        if count in (0, self.depth):
-            return ""
-        if count == 1:
-            return f"layer {min(self.layers):,}"
-        if self.begins:
-            return f"first {count:,} layers"
-        if self.ends:
-            return f"layers {min(self.layers):,} to {last:,}"
-        if period := self.period:
-            each, start = sum(n < period for n in self.layers), min(self.layers)
-            begin = f", from layer {start:,}" if start != period - 1 else ""
-            return f"every {_nth(period)} layer{begin}" if each == 1 else f"{each:,} of every {period:,} layers"
-        first, last = min(self.layers), max(self.layers)
-        return f"layers {first:,} to {last:,}" if last - first == count - 1 else f"{count:,} of {self.depth:,} layers"
-
-
-def _nth(n: int) -> str:
-    return f"{n:,}{'th' if 10 <= n % 100 <= 20 else {1: 'st', 2: 'nd', 3: 'rd'}.get(n % 10, 'th')}"
 
 
 # ---- patches ----
@@ -161,7 +104,7 @@ class _Swap(_Patch):
 
     old: str
     new: str
-    where: _Where
+    where: Rhythm
     places: frozenset[tuple[Block, tuple[int, int]]]
     ahead: bool
 
@@ -173,7 +116,7 @@ class _Swap(_Patch):
 class _Way(_Patch):
     """Other fields of a step, by old block and step, in some layers."""
 
-    where: _Where
+    where: Rhythm
     fields: Mapping[tuple[Block, int], Mapping[str, Any]]
 
 
@@ -181,7 +124,7 @@ class _Way(_Patch):
 class _Steps(_Patch):
     """Other steps in the blocks of some layers, by old block and -1: those that are gone, and those that follow one (-1: come first)."""
 
-    where: _Where
+    where: Rhythm
     changes: Mapping[tuple[Block, int], tuple[tuple[int, ...], tuple[tuple[int, Step], ...]]]
 
 
@@ -211,33 +154,30 @@ class _Split:
 
     def _fields(self) -> Iterator[_Patch]:
         """Fields of the model."""
-        for change in self.changes:
-            if change.path.split(".")[0] not in ("parts", "layers", "precision", "mtp"):
-                yield _Field(_of_field(change), change.path, change.after)
+        for found in self.changes:
+            if found.path.split(".")[0] not in ("parts", "layers", "precision", "mtp"):
+                yield _Field(str(found), found.path, found.after)
 
     def _parts(self) -> Iterator[_Patch]:
         """Fields of the parts that both have, and parts of another kind."""
-        for change in self.changes:
-            head, _, path = change.path.partition(".")
+        for found in self.changes:
+            head, _, path = found.path.partition(".")
             name, _, inner = path.partition(".")
             if head == "parts" and name in self.base.parts and name in self.arch.parts:
-                yield _Field(_of_field(change) if inner else self._instead(name, name), change.path, change.after)
+                words = str(found) if inner else swap(name, self.base.parts[name].brief, self.arch.parts[name].brief)
+                yield _Field(words, found.path, found.after)
 
     def _rest(self) -> Iterator[_Patch]:
         """The modules ahead, the stored formats, and what describes the model."""
         told = ("mtp.block", "mtp.further") if self._ahead else ()
-        for change in self.changes:
-            if change.path.split(".")[0] == "mtp" and change.path not in told:
-                whole = {self.base.mtp: "multi-token prediction", self.arch.mtp: "no multi-token prediction"}.get(None)
-                yield _Field(whole or str(change), change.path, change.after)
+        for found in self.changes:
+            if found.path.split(".")[0] == "mtp" and found.path not in told:
+                yield _Field(str(found), found.path, found.after)
         before, after = self.base.precision, self.arch.precision
-        changed = [path for path in after | before if before.get(path) != after.get(path) and not self._comes(path)]
-        if changed:
-            first = changed[0]
-            alone = f"{'weights' if first == 'default' else first} stored in {after.get(first) or after.get('default', 'bf16')}"
-            yield _Together(alone if len(changed) == 1 else f"stored formats of {_few(changed)}", ("precision",))
+        if changed := [path for path in after | before if before.get(path) != after.get(path) and not self._comes(path)]:
+            yield _Together(_stored(changed, before, after), ("precision",))
         if described := [name for name in METADATA if self.ours[name] != self.theirs[name]]:
-            words = f"title {self.arch.title}" if "title" in described else f"description: {described[0].replace('_', ' ')}"
+            words = f"title{ARROW}{self.arch.title}" if "title" in described else f"{joined(described).replace('_', ' ')} changed"
             yield _Together(words, tuple(described))
 
     def _comes(self, path: str) -> bool:
@@ -263,14 +203,14 @@ class _Split:
                 layers.add(layer)
                 values[old, place] = value
         for (a, b), (layers, places) in swaps.items():
-            where = _Where(frozenset(layers), arch.depth)
+            where = Rhythm(frozenset(layers), arch.depth)
             yield _Swap(self._swapped(a, b, where), a, b, where, frozenset(places), (a, b) in self._ahead)
         for layers, fields in ways.values():
-            where = _Where(frozenset(layers), arch.depth)
-            words = ", ".join(f"{field.replace('_', ' ')} {said(value)}" for field, value in next(iter(fields.values())).items())
+            where = Rhythm(frozenset(layers), arch.depth)
+            words = ", ".join(_way(field, value) for field, value in next(iter(fields.values())).items())
             yield _Way(f"{str(where) or 'all layers'}: {words}", where, fields)
         for (gone, come), (layers, changes) in steps.items():
-            where = _Where(frozenset(layers), arch.depth)
+            where = Rhythm(frozenset(layers), arch.depth)
             yield _Steps(self._more(gone, come, where, changes.values()), where, changes)
 
     def _depth(self) -> tuple[list[_Patch], Sequence[Block]]:
@@ -284,8 +224,8 @@ class _Split:
             found: list[_Patch] = []
             for n, (a, b) in enumerate(pairs):
                 if a.repeat != b.repeat:
-                    of = f" of {_and(dict.fromkeys(p for step in a.blocks[-1] for p in step.parts))}" if len(pairs) > 1 else ""
-                    found.append(_Repeat(f"layers{of} {a.repeat * len(a.blocks):,} → {b.repeat * len(a.blocks):,}", n, b.repeat))
+                    of = f" {self._of_segment(n)}" if len(pairs) > 1 else ""
+                    found.append(_Repeat(_deeper(a.repeat * len(a.blocks), b.repeat * len(a.blocks), of), n, b.repeat))
             return found, [block for a, b in pairs for _ in range(b.repeat) for block in a.blocks]
         shorter = min(len(old), len(new))
         start = next((n for n in range(shorter) if old[n] != new[n]), shorter)
@@ -296,7 +236,7 @@ class _Split:
             one = len(base.layers) == 1
             wanted = tuple(middle[n % len(middle) if one else n * len(middle) // len(wanted)] for n in times)
         rows = (*old[:start], *wanted, *old[len(old) - end :])
-        return [_Depth(f"layers {len(old):,} → {len(new):,}", rows)], rows
+        return [_Depth(_deeper(len(old), len(new)), rows)], rows
 
     def _between(self, old: Block, new: Block) -> list[tuple[str, tuple[Any, int | tuple[int, int], Any]]]:
         """What differs between two blocks: the sort of patch; its key, its place in the old block, and what is there then."""
@@ -336,36 +276,40 @@ class _Split:
 
     # ---- in words ----
 
-    def _swapped(self, old: str, new: str, where: _Where) -> str:
+    def _of_segment(self, segment: int) -> str:
+        """The layers of a segment: by the parts that all of them have and no other segment, or by all their parts."""
+        names = [[{name for step in block for name in step.parts} for block in found.blocks] for found in self.base.layers]
+        others = set().union(*(block for n, blocks in enumerate(names) if n != segment for block in blocks))
+        every = list(dict.fromkeys(name for block in self.base.layers[segment].blocks for step in block for name in step.parts))
+        own = [name for name in every if name not in others and all(name in block for block in names[segment])]
+        return f"with {joined(own)}" if own else f"of {joined(every)}"
+
+    def _swapped(self, old: str, new: str, where: Rhythm) -> str:
         """A part in place of another in some layers."""
         places = f"{where}: " if str(where) else ""
         if not where.layers:
-            return f"multi-token prediction with {new} in place of {old}"
+            return f"multi-token prediction: {old}{ARROW}{new}"
         if new in self.base.parts:
-            return f"{places}{new} in place of {old}"
+            return f"{places}{old}{ARROW}{new}"
         a, b = self.base.parts[old] if old in self.base.parts else self.arch.parts[old], self.arch.parts[new]
         if a.kind != b.kind:
-            return f"{places}{b.brief}" if places else self._instead(old, new)
-        changes = [_of_field(change) for change in differences(a, b)]
+            return places + swap(old, a.brief, b.brief)
+        changes = [change(f"parts.{old if places else new}.{found.path}", found.before, found.after) for found in differences(a, b)]
         if not changes:
             return f"{places * (old in self.arch.parts)}{old} renamed {new}"
-        return f"{places or f'{new}: '}{_few(changes)}"
+        return f"{places}{together(changes).replace(': ', ' ', 1)}" if places else together(changes)
 
-    def _instead(self, old: str, new: str) -> str:
-        brief = self.arch.parts[new].brief
-        return f"{brief}{',' * (',' in brief)} in place of {self.base.parts[old].brief.partition(',')[0]}"
-
-    def _more(self, gone: Sequence[str], come: Sequence[str], where: _Where, changes: Iterable[Any]) -> str:
+    def _more(self, gone: Sequence[str], come: Sequence[str], where: Rhythm, changes: Iterable[Any]) -> str:
         """Other steps in a block."""
         places = f"{where}: " if str(where) else ""
         if gone == come:
             beside = any(len(step.parts) > 1 for _, steps in changes for _, step in steps)
-            return f"{places}{_and(come)} {'in parallel' if beside else 'one after the other'}"
+            return f"{places}{joined(come)} {'in parallel' if beside else 'one after the other'}"
         old, new = Counter(gone), Counter(come)
-        briefs = {name: part.brief.partition(",")[0] for name, part in (*self.base.parts.items(), *self.arch.parts.items())}
-        added, left = (_and(briefs[name] for name in found.elements()) for found in (new - old, old - new))
+        briefs = {name: part.brief.partition(" (")[0] for name, part in (*self.base.parts.items(), *self.arch.parts.items())}
+        added, left = (joined(briefs[name] for name in found.elements()) for found in (new - old, old - new))
         if added and left:
-            return f"{places}{added} in place of {left}"
+            return f"{places}{left}{ARROW}{added}"
         return f"{places}{added} added" if added else f"{places}{left} removed"
 
     # ---- some of them ----
@@ -444,10 +388,7 @@ class _Split:
 
     def words(self, group: Iterable[int]) -> str:
         """An edit in words; of many fields the first ones."""
-        words = [self.patches[n].words for n in sorted(group)]
-        root = words[0].partition(" ")[0].rpartition(".")[0]  # attention.heads 32 → 30, kv_heads 8 → 5
-        said = [words[0], *(one.removeprefix(f"{root}.") if root else one for one in words[1:3])]
-        text = _few([*said, *words[3:]])
+        text = together([self.patches[n].words for n in sorted(group)])
         return text if len(text) <= MOST_WORDS else f"{text[: MOST_WORDS - 1].rstrip()}…"
 
     def edits(self) -> tuple[Edit, ...]:
@@ -514,24 +455,24 @@ def _names(step: Any) -> list[str]:
     return [step] if isinstance(step, str) else step if isinstance(step, list) else step["parts"]
 
 
-def _of_field(change: Change) -> str:
-    """A field's edit in words."""
-    before, after = change.before, change.after
-    name = change.path.removeprefix("parts.")
-    if change.path == "context":
-        return f"context {tokens(before)} → {tokens(after)}"
-    if isinstance(after, bool) and isinstance(before, bool):
-        return f"{name.replace('_', ' ') if '.' not in name else name} {said(after)}"
-    if before is None and isinstance(after, dict) or after is None and isinstance(before, dict):
-        return f"{name} {said(after).strip('()') if after else 'off'}"
-    return str(change)
+def _deeper(before: int, after: int, of: str = "") -> str:
+    return f"{before:,} layer{'s' if before > 1 else ''}{of}{ARROW}{after:,}"
 
 
-def _few(words: Sequence[str]) -> str:
-    """The first three."""
-    return ", ".join(words[:3]) + (f" and {len(words) - 3} more" if len(words) > 3 else "")
+def _way(field: str, value: Any) -> str:
+    """A field of a step; None is its default."""
+    if value is None and field != "residual":
+        value = Step.model_fields[field].get_default(call_default_factory=True)
+    return f"{field.replace('_', ' ')} {'as in the model' if value is None else said(value)}"
 
 
-def _and(names: Iterable[str]) -> str:
-    *others, last = [*names] or [""]
-    return f"{', '.join(others)} and {last}" if others else last
+def _stored(changed: Sequence[str], before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    """Other stored formats, in words."""
+    old, new = ({path: formats.get(path) or formats.get("default", "bf16") for path in changed} for formats in (before, after))
+    if old == new:
+        return "stored formats written in another way"
+    if len(changed) == 1:
+        return change(f"precision.{changed[0]}", old[changed[0]], new[changed[0]])
+    formats, names = set(new.values()), ["other weights" if path == "default" else path for path in changed]
+    shown = "all weights" if after.keys() == {"default"} else few(names) if len(names) > 3 else joined(names)
+    return f"{shown} stored in {formats.pop() if len(formats) == 1 else 'other formats'}"

@@ -3,13 +3,16 @@
 import bisect
 import io
 import math
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
 
 def number(value: float) -> str:
-    """12,288 and 0.5."""
-    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+    """12,288, 0.5 and 1e-6."""
+    if isinstance(value, int) or value.is_integer() and abs(value) < 1e15:
+        return f"{value:,.0f}" if isinstance(value, float) else f"{value:,}"
+    return re.sub(r"e([-+])0*", r"e\1", f"{value:g}")
 
 
 def figure(value: float, unit: str = "") -> str:

@@ -35,7 +35,7 @@ def run(*arguments: str, capsys) -> tuple[int, str, str]:
         (["cost", "gpt2", "--explain"], ["12 layers × (12 × 64 + 12 × 64) values × 2 bytes = 36,864"]),
         (
             ["diff", "gpt2", "deepseek-v3"],
-            ["layers 12 × [attention, dense] → 3 × [", "position learned → rope", "moe added (experts)", "parameters"],
+            ["layers 12 × [attention, dense] → 3 × [", "position learned → rope", "moe (mixture of experts) added", "parameters"],
         ),
         (["diff", "gpt2", "gpt2"], ["no difference"]),
         (["export", "gpt2"], ['"model_type": "gpt2"']),

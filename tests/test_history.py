@@ -155,19 +155,19 @@ def test_undo_and_redo_say_what_they_do_and_an_edit_cuts_redo(page):
     assert (data(page)["undo"], data(page)["redo"], data(page)["reset"], data(page)["edits"]) == (None, None, False, [])
     give(page, KV, 4)
     said = give(page, "w:context", 2048)
-    assert said["undo"] == "attention.kv_heads 8 → 4", "the workload is no step"
+    assert said["undo"] == "attention: kv heads 8 → 4", "the workload is no step"
     give(page, HEADS, 16)
     said = ask(page, "undo")
-    assert (said["undo"], said["redo"]) == ("attention.kv_heads 8 → 4", "attention.heads 32 → 16")
+    assert (said["undo"], said["redo"]) == ("attention: kv heads 8 → 4", "attention: heads 32 → 16")
     assert shown(page).workload.context == 2048 and shown(page).selected == "layers.0.attention"
     said = ask(page, "undo")
-    assert (said["undo"], said["redo"], shown(page).arch) == (None, "attention.kv_heads 8 → 4", LLAMA)
+    assert (said["undo"], said["redo"], shown(page).arch) == (None, "attention: kv heads 8 → 4", LLAMA)
     assert ask(page, "undo")["redo"] == said["redo"], "nothing is left to undo"
-    assert ask(page, "redo")["undo"] == "attention.kv_heads 8 → 4"
+    assert ask(page, "redo")["undo"] == "attention: kv heads 8 → 4"
     said = give(page, KV, 2)
-    assert (said["undo"], said["redo"]) == ("attention.kv_heads 4 → 2", None)
-    assert ask(page, "reset")["undo"] == "attention.kv_heads 2 → 8" and shown(page).arch == LLAMA
-    assert ask(page, "undo")["edits"] == ["attention.kv_heads 8 → 2"]
+    assert (said["undo"], said["redo"]) == ("attention: kv heads 4 → 2", None)
+    assert ask(page, "reset")["undo"] == "attention: kv heads 2 → 8" and shown(page).arch == LLAMA
+    assert ask(page, "undo")["edits"] == ["attention: kv heads 8 → 2"]
 
 
 def test_the_browsers_back_button_is_the_same(page):
@@ -177,9 +177,9 @@ def test_the_browsers_back_button_is_the_same(page):
     give(page, KV, 2)
     two = dict(page.query_params)
     visit(page, four)
-    assert (data(page)["undo"], data(page)["redo"]) == ("attention.kv_heads 8 → 4", "attention.kv_heads 4 → 2")
+    assert (data(page)["undo"], data(page)["redo"]) == ("attention: kv heads 8 → 4", "attention: kv heads 4 → 2")
     visit(page, two)
-    assert (data(page)["undo"], data(page)["redo"]) == ("attention.kv_heads 4 → 2", None)
+    assert (data(page)["undo"], data(page)["redo"]) == ("attention: kv heads 4 → 2", None)
     ask(page, "undo")
     give(page, HEADS, 16)
     visit(page, two)  # which was cut: back to it is a step
@@ -194,29 +194,29 @@ def test_another_model_can_be_undone(page):
     said = give(page, "start", "gpt2")
     assert said["undo"] == "opening GPT-2 small" and said["base"] == "GPT-2 small"
     said = ask(page, "undo")
-    assert said["redo"] == "opening GPT-2 small" and said["edits"] == ["attention.kv_heads 8 → 4"] and said["base"] == "Llama 3 8B"
+    assert said["redo"] == "opening GPT-2 small" and said["edits"] == ["attention: kv heads 8 → 4"] and said["base"] == "Llama 3 8B"
 
 
 def test_one_edit_is_dropped_or_says_what_needs_it(page):
     arch = edited(edited(edited(LLAMA, "context", 32_768), "parts.attention.heads", 64), "parts.attention.kv_heads", 64)
     visit(page, {"a": core.encode(arch)})
-    assert data(page)["edits"] == ["context 8K → 32K", "attention.heads 32 → 64", "attention.kv_heads 8 → 64"]
-    ask(page, "drop", "attention.heads 32 → 64")
+    assert data(page)["edits"] == ["context 8K → 32K", "attention: heads 32 → 64", "attention: kv heads 8 → 64"]
+    ask(page, "drop", "attention: heads 32 → 64")
     assert shown(page).arch == arch
     reasons = [unescape(found[1]) for html in page.get("html") if (found := re.search(r'class="wrong"[^>]*>(.*)</p>', html.proto.body))]
-    assert reasons == ["“attention.heads 32 → 64” is needed by “attention.kv_heads 8 → 64”; drop that first"]
+    assert reasons == ["“attention: heads 32 → 64” is needed by “attention: kv heads 8 → 64”; drop that first"]
     said = ask(page, "drop", "context 8K → 32K")
-    assert said["edits"] == ["attention.heads 32 → 64", "attention.kv_heads 8 → 64"] and said["undo"] == "context 32K → 8K"
+    assert said["edits"] == ["attention: heads 32 → 64", "attention: kv heads 8 → 64"] and said["undo"] == "context 32K → 8K"
     assert ask(page, "drop", "no such edit")["edits"] == said["edits"]
-    ask(page, "drop", "attention.kv_heads 8 → 64")
-    assert ask(page, "drop", "attention.heads 32 → 64")["edits"] == [] and shown(page).arch == LLAMA
+    ask(page, "drop", "attention: kv heads 8 → 64")
+    assert ask(page, "drop", "attention: heads 32 → 64")["edits"] == [] and shown(page).arch == LLAMA
 
 
 def test_what_was_opened_is_edited_and_reset(page):
     visit(page, {"a": core.encode(own()), "part": "layers.0.attention"})
     assert data(page)["edits"] == [] and not data(page)["reset"]
     said = give(page, HEADS, 8)
-    assert said["edits"] == ["attention.heads 16 → 8"] and said["base"] == own().title
+    assert said["edits"] == ["attention: heads 16 → 8"] and said["base"] == own().title
     assert next(w.label for w in page.number_input if w.key == HEADS) == "heads, was 16"
     other = AppTest.from_file(page._script_path, default_timeout=60)
     visit(other, dict(page.query_params))
@@ -239,12 +239,12 @@ def test_snapshots_stay_in_the_link(page):
     visit(page, {"preset": "llama-3-8b", "part": "layers.0.attention"})
     assert ask(page, "keep")["kept"] == [["Llama 3 8B", True]]
     give(page, KV, 4)
-    assert ask(page, "keep")["kept"] == [["Llama 3 8B", False], ["attention.kv_heads 8 → 4", True]]
+    assert ask(page, "keep")["kept"] == [["Llama 3 8B", False], ["attention: kv heads 8 → 4", True]]
     four = shown(page).arch
     said = ask(page, "rename", [1, " four  heads"])
     assert said["kept"][1] == ["four heads", True] and shown(page).kept == (("Llama 3 8B", LLAMA), ("four heads", four))
     said = ask(page, "open", 0)
-    assert shown(page).arch == LLAMA and said["undo"] == "attention.kv_heads 4 → 8"
+    assert shown(page).arch == LLAMA and said["undo"] == "attention: kv heads 4 → 8"
     give(page, "start", "gpt2")
     assert ask(page, "open", 1)["base"] == "Llama 3 8B" and shown(page).arch == four
     assert ask(page, "forget", 0)["kept"] == [["four heads", True]]
@@ -287,7 +287,7 @@ def test_what_each_edit_did(page):
     rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr.*?</tr>", table)]
     assert rows[1] == ["Llama 3 8B", "8.0 B", "8.0 B", "16.1 GB", "536.9 MB", "17.2 GFLOP"]
     assert rows[2] == ["context 8K → 32K", *["same"] * 5]
-    assert rows[3][0] == "attention.kv_heads 8 → 4" and rows[3][4] == "−268.4 MB" and rows[4][4] == "268.4 MB" and rows[4][0] == "Now"
+    assert rows[3][0] == "attention: kv heads 8 → 4" and rows[3][4] == "−268.4 MB" and rows[4][4] == "268.4 MB" and rows[4][0] == "Now"
     assert all(cell.startswith("−") for cell in rows[3][1:])
 
 

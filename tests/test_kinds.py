@@ -154,11 +154,11 @@ def test_a_kind_that_cannot_stand_there_is_refused(capsys):
 @pytest.mark.parametrize(
     ("name", "path", "value", "words"),
     [
-        ("llama-3-8b", "parts.attention.heads", 30, ["heads 24", "kv_heads 6", "kv_heads 10"]),
-        ("llama-3-8b", "parts.attention.kv_heads", 7, ["kv_heads 4", "heads 35", "heads 28"]),
+        ("llama-3-8b", "parts.attention.heads", 30, ["heads 24", "kv heads 6", "kv heads 10"]),
+        ("llama-3-8b", "parts.attention.kv_heads", 7, ["kv heads 4", "heads 35", "heads 28"]),
         ("deepseek-v3", "parts.moe.top_k", 300, ["top_k 128"]),
-        ("deepseek-v3", "parts.moe.count", 100, ["count 96", "count 104", "router.groups 10", "router.groups 5"]),
-        ("llama-4-scout", "parts.local.sight.window", 4096, ["sight.chunk none"]),
+        ("deepseek-v3", "parts.moe.count", 100, ["experts 96", "experts 104", "router groups 10", "router groups 5"]),
+        ("llama-4-scout", "parts.local.sight.window", 4096, ["chunk none"]),
         ("deepseek-v3", "d_model", 10**7, ["d_model 262,144"]),
         ("gpt2", "parts.attention.heads", 10**30, []),
         ("llama-3-8b", "parts.attention.heads", "many", []),
@@ -179,7 +179,7 @@ def test_what_would_do_is_offered(name, path, value, words):
 
 def test_an_offer_says_what_it_does():
     found = {offer.words: offer.effect for offer in offers(core.load("llama-3-8b"), "parts.attention.heads", 30)}
-    assert found["kv_heads 6"] == "−25 % cache" and found["kv_heads 10"] == "+25 % cache"
+    assert found["kv heads 6"] == "−25 % cache" and found["kv heads 10"] == "+25 % cache"
 
 
 def test_offers_are_few_tries(monkeypatch):

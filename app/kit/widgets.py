@@ -11,6 +11,7 @@ from typing import Any
 import streamlit as st
 
 from core.precision import CACHE_FORMATS, OFFERED
+from core.saying import said
 
 from .. import actions
 from .. import state as page
@@ -134,16 +135,7 @@ def _refused(state: page.State, control: Control, problem: actions.Refused) -> N
 
 
 def _said(value: object) -> str:
-    match value:
-        case None:
-            return UNSET
-        case bool():
-            return "on" if value else "off"
-        case int():
-            return f"{value:,}"
-        case float():
-            return f"{value:g}"
-    return str(value)
+    return UNSET if value is None else said(value)
 
 
 def _widget(control: Control, key: str, label: str) -> None:

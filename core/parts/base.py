@@ -201,12 +201,17 @@ class Part(Spec):
     @property
     def brief(self) -> str:
         """A few words for it in a list of edits."""
-        return self.kind.replace("_", " ")
+        return self.in_sentence(self.title)
 
     @property
     def noun(self) -> str:
-        """The label within a sentence; abbreviations such as RWKV keep their capitals."""
-        return self.label if self.proper or self.label[1:2].isupper() else self.label[0].lower() + self.label[1:]
+        """The label within a sentence."""
+        return self.in_sentence(self.label)
+
+    @classmethod
+    def in_sentence(cls, words: str) -> str:
+        """A title or label without its capital; abbreviations such as RWKV keep theirs."""
+        return words if cls.proper or words[1:2].isupper() else words[0].lower() + words[1:]
 
     def inherit(self, norm: "Spec", position: "Spec", vocab_size: int) -> Self:
         """This part with the model's norm and position if it has none of its own, and with the model's vocabulary size if it

@@ -138,7 +138,7 @@ class Experts(Activated, Part):
 
     @property
     def brief(self) -> str:
-        return f"{self.count:,} experts, {self.top_k:,} per token" + (f", {self.shared.count:,} shared" if self.shared else "")
+        return f"{self.count:,} experts ({self.top_k:,} per token" + (f", {self.shared.count:,} shared)" if self.shared else ")")
 
     def expert_parameters(self, d_model: int) -> int:
         """Parameters of one routed expert."""

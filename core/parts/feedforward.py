@@ -132,10 +132,6 @@ class FeedForward(Activated, Part):
         return self
 
     @property
-    def brief(self) -> str:
-        return "feed-forward"
-
-    @property
     def label(self) -> str:
         return f"Feed-forward, {NAMES[self.activation]}"
 
