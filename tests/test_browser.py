@@ -38,7 +38,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
 ).split()
-WAIT = 30_000
+WAIT = 30_000  # milliseconds, also on a machine that does other work
+expect.set_options(timeout=WAIT)
 
 
 @pytest.fixture(scope="module")
