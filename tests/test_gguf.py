@@ -175,7 +175,11 @@ def test_an_unknown_key_is_refused_and_others_say_what_would_do(tmp_path):
         ("llama.rope.scaling.type", struct.pack("<I", 8) + text("ntk"), "rope.scaling.type: 'ntk' is not supported: give none, linear"),
         ("general.type", struct.pack("<I", 8) + text("adapter"), "is of 'adapter', which stands beside a language model"),
         ("llama.rope.scaling.factor", struct.pack("<If", 6, math.nan), "rope.scaling.factor: nan is not supported: give a number"),
-        ("llama.leading_dense_block_count", struct.pack("<I", 8) + text("x"), "llama.leading_dense_block_count: 'x' is not supported: give a number"),
+        (
+            "llama.leading_dense_block_count",
+            struct.pack("<I", 8) + text("x"),
+            "llama.leading_dense_block_count: 'x' is not supported: give a number",
+        ),
     ):
         with pytest.raises(core.Unsupported, match=words):
             from_gguf(of_bytes(with_key(data, key, value)))
