@@ -10,7 +10,7 @@ tab("Architectures of large language models")
 first = st.container()
 title("Architectures of large language models", level=1)
 lead("Each is built as a real PyTorch model, and all pictures and figures are computed from it. Open one to look inside and change it.")
-with st.container(horizontal=True, vertical_alignment="bottom"):
+with st.container(horizontal=True, vertical_alignment="bottom", key="find"):
     wanted = st.text_input(
         "Search", placeholder="DeepSeek, latent attention, sliding window, OpenAI …", key="q", bind="query-params", max_chars=80
     )

@@ -31,7 +31,7 @@ def start() -> None:
         actions.show(page.opened(preset(name), state))
 
 
-with st.container(horizontal=True, vertical_alignment="bottom"):
+with st.container(horizontal=True, vertical_alignment="bottom", key="top"):
     names = core.presets()
     st.session_state["start"] = arch.name if arch.name in names else None
     st.selectbox(

@@ -17,6 +17,7 @@ CLASSES = {
     "c": "text-anchor:middle", "e": "text-anchor:end",
     "t": "font-size:26px;font-weight:700", "s": "font-size:13px;fill:var(--soft)", "h": "font-size:16px;font-weight:700",
     "b": "font-size:13.5px;font-weight:600", "b2": "font-size:12px;font-weight:600", "f": "font-size:12px;opacity:.88",
+    "f2": "font-size:10.5px;opacity:.88",
     "l": "font-size:12px;fill:var(--soft)", "n": "font-size:23px;font-weight:700",
     "wire": "fill:none;stroke:var(--line);stroke-width:1.4", "stream": "fill:none;stroke:var(--stream);stroke-width:3",
     "head": "fill:var(--line)", "lent": "fill:none;stroke:var(--cache);stroke-width:1.6;stroke-dasharray:5 3",
@@ -97,7 +98,8 @@ class Pen:
         size, cls = (13.5, "b c") if text_width(label) <= w - 6 else (12, "b2 c")
         self.text(x, y + (-3.5 if facts else 4.7), fit(label, w - 6, size), cls, look.ink)
         if facts:
-            self.text(x, y + 13, fit(facts, w - 6, 12), "f c", look.ink)
+            size, cls = (12, "f c") if text_width(facts, 12) <= w - 6 else (10.5, "f2 c")
+            self.text(x, y + 13, fit(facts, w - 6, size), cls, look.ink)
         self.out.append("</g>")
 
     def circle(self, node: str, x: float, y: float, sign: str = "+") -> None:

@@ -77,6 +77,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
       list.append(item);
     }
     parts.push(list);
+  } else {
+    parts.push(make('p', 'none', 'No edits yet. Each will stand here.'));
   }
   let bar = null;
   if (data.last) { // on a phone, at the lower edge: what the last edit moved
@@ -106,8 +108,20 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const height = bar ? bar.offsetHeight : 0;
   page.setProperty('--bar', `${height}px`);
 
+  // What was clicked stays under the pointer: at the top of the page the browser does not see to it itself.
+  const main = document.querySelector('[data-testid="stMain"]'), held = root.held;
+  root.held = null;
+  if (held) requestAnimationFrame(() => requestAnimationFrame(() => {
+    if (held.section.isConnected && main.scrollTop === held.scroll) main.scrollTop += held.section.getBoundingClientRect().top - held.top;
+  }));
+
   root.keys?.abort();
   root.keys = new AbortController();
+  const hold = (event) => {
+    const section = event.target.closest?.('.st-key-segments, .st-key-inspector');
+    root.held = section && { section, top: section.getBoundingClientRect().top, scroll: main.scrollTop };
+  };
+  for (const kind of ['pointerdown', 'keydown']) document.addEventListener(kind, hold, { signal: root.keys.signal, capture: true });
   document.addEventListener('keydown', (event) => {
     if (!(event.ctrlKey || event.metaKey) || event.altKey) return;
     const from = event.composedPath()[0];
