@@ -88,7 +88,7 @@ def step(by: int) -> None:
     past = seen(state)
     if to := past.beside(by):
         past.at += by
-        st.query_params.from_dict(write(of_step(to, state)))
+        _go(of_step(to, state))
 
 
 # ---- refused inputs ----
@@ -130,7 +130,26 @@ def text_key(arch: core.Architecture) -> str:
 def show(state: State) -> None:
     """Write a State to the URL; the browser's history keeps the previous one, and so does `past` if the architecture is another."""
     seen(current()).went(opened_of(state))
-    st.query_params.from_dict(write(state))
+    _go(state)
+
+
+def _go(state: State) -> None:
+    st.query_params.from_dict(write(replace(state, selected=followed(state.arch, state.selected))))
+
+
+def box_of(arch: core.Architecture, part: str) -> str:
+    """The node of the first box of a part; empty if the main model has none."""
+    return next((node for node, data in graph(arch).nodes(data=True) if data.get("part") == part and "role" in data), "")
+
+
+def followed(arch: core.Architecture, node: str) -> str:
+    """A node, or where its part is now; empty if the part is gone."""
+    g, (_, _, own, *inner) = graph(arch), (*node.split("."), "", "", "")
+    if node in g or not own:
+        return node if node in g else ""
+    box = box_of(arch, own) or box_of(arch, re.sub(r"_\d+$", "", own))
+    same = ".".join(filter(None, (box, *inner)))
+    return same if same in g else box
 
 
 def select(node: str, at: int | None = None) -> None:
@@ -158,7 +177,7 @@ def edit(path: str, value: Any, shown: Any) -> None:
 
 def change(control: str, make: Callable[[core.Architecture], core.Architecture], shown: Any = None, select: Callable | None = None) -> bool:
     """Apply one of `core.edits` to the selected architecture. If it is refused, the architecture stays, and the reason stays beside the
-    control. `select` gives the node to select afterwards; otherwise the selected one stays if it is still there."""
+    control. `select` gives the node to select afterwards; otherwise the selected one stays."""
     state = current()
     found = refusals(state)
     found["edits"].clear()
@@ -168,7 +187,7 @@ def change(control: str, make: Callable[[core.Architecture], core.Architecture],
         found["edits"][control] = Refused(shown, str(error))
         return False
     node = select(arch) if select else state.selected
-    _showing(replace(state.holding(arch), selected=node if node in graph(arch) else ""), found, control)
+    _showing(replace(state.holding(arch), selected=node), found, control)
     return True
 
 
@@ -312,7 +331,7 @@ def rewrite(text: str) -> None:
     state = current()
     if arch := opened_text(text, (state.at, state.arch), state.arch.name):
         after = state.holding(arch) if arch.name == state.arch.name else state.opening(arch)
-        show(replace(after, selected=state.selected if state.selected in graph(arch) else ""))
+        show(after)
 
 
 # ---- snapshots ----

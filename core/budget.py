@@ -58,7 +58,8 @@ class Fit:
     def near(self) -> str:
         """0.3 % below."""
         if self.off > 1:
-            return f"{self.reached / self.asked:,.3g} times as much"
+            times = self.reached / self.asked
+            return f"{times:,.{0 if times >= 1000 else 1}f} times as much"
         share = percent(abs(self.off)) if abs(self.off) >= 1e-4 else "under 0.01 %"
         return f"{share} {'above' if self.off > 0 else 'below'}"
 

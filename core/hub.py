@@ -210,9 +210,11 @@ def _bytes(name: str, file: str, most: int, optional: bool = False) -> bytes:
     except Unsupported:
         raise
     except Exception as error:  # the client exports no base class of its errors
-        raise Unsupported(
-            f"{name}: the Hub did not send its {file} ({type(error).__name__}); try again, or paste its config.json"
-        ) from None
+        raise Unsupported(f"{name}: the Hub did not send its {file} ({type(error).__name__}); try again{_or_paste(file)}") from None
+
+
+def _or_paste(file: str) -> str:
+    return ", or paste it" if file == "config.json" else ""
 
 
 def _is_hubs(url: str, endpoint: str) -> bool:
@@ -242,5 +244,5 @@ def _refusal(name: str, file: str, answer: Any) -> Unsupported:
         case ("RepoNotFound", _) | (_, 401 | 404):
             why = "there is no public model with this id; check it, or paste its config.json"
         case _, status:
-            why = f"the Hub did not send its {file} (it answered {status}); try again, or paste its config.json"
+            why = f"the Hub did not send its {file} (it answered {status}); try again{_or_paste(file)}"
     return Unsupported(f"{name}: {why}")

@@ -68,7 +68,9 @@ class _Frozen(dict):
 ModulePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]{1,200}$", description="a part's name and a module path in it, joined by dots")]
 # Names in a block that are not parts: norms and sums around parts, and a second copy.
 _TAKEN = re.compile(r"_(norm|add|read|\d+)$")
-PartName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$", description="lower-case letters, digits and _")]
+PartName = Annotated[
+    str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$", description="a letter, then at most 31 letters, digits or _, in lower case")
+]
 
 
 class Step(Spec):

@@ -19,6 +19,7 @@ import core
 from app import facts
 from app.actions import MOST_STEPS, Past
 from app.state import MOST_KEPT, MOST_LETTERS, MOST_NAME, State, link, read, workload, write
+from core import edits
 from core.library import preset, to_yaml
 from core.spec import edited
 
@@ -210,6 +211,19 @@ def test_one_edit_is_dropped_or_says_what_needs_it(page):
     assert ask(page, "drop", "no such edit")["edits"] == said["edits"]
     ask(page, "drop", "attention: kv heads 8 → 64")
     assert ask(page, "drop", "attention: heads 32 → 64")["edits"] == [] and shown(page).arch == LLAMA
+
+
+def test_what_is_selected_follows_its_part(page):
+    more = edited(preset("deepseek-v3"), "layers.0.repeat", 5)
+    visit(page, {"a": core.encode(more), "part": "layers.5.moe.router"})
+    ask(page, "reset")
+    assert shown(page).selected == "layers.3.moe.router"
+    ask(page, "undo")
+    assert shown(page).selected == "layers.5.moe.router"
+    visit(page, {"a": core.encode(edits.put(more, "own", [0], "after", "dense", {"own": {"kind": "feed_forward", "d_ff": 64}})),
+                 "part": "layers.0.own"})  # fmt: skip
+    ask(page, "reset")
+    assert shown(page).selected == "", "the part is gone"
 
 
 def test_what_was_opened_is_edited_and_reset(page):

@@ -15,7 +15,7 @@ from core.words import figure, size, tokens
 
 from .. import actions
 from .. import state as page
-from ..facts import cost, graph
+from ..facts import cost
 from .layers import part_of, ribbon
 from .page import wrong
 
@@ -68,7 +68,7 @@ def part(state: page.State, place: Place, close: Close) -> None:
         new = {name: _resolved(arch, chosen)[1].popitem()[1]} if fresh else {}
         return edits.put(arch, name, where, WAYS[way], of, new)
 
-    _offer(state, make, close, lambda arch: _node_of(arch, name))
+    _offer(state, make, close, lambda arch: actions.box_of(arch, name))
 
 
 WAYS = {"after": "after", "before": "before", "beside": "beside", "in place of": "instead"}
@@ -104,7 +104,7 @@ def rename(state: page.State, place: Place, close: Close) -> None:
         close()
         return
     new = st.text_input(f"New name of {name}", name, max_chars=32, key=f"d:rename:{name}", width=260)
-    _offer(state, lambda arch: edits.renamed(arch, name, new) if new != name else arch, close, lambda arch: _node_of(arch, new))
+    _offer(state, lambda arch: edits.renamed(arch, name, new) if new != name else arch, close, lambda arch: actions.box_of(arch, new))
 
 
 DRAWERS: dict[str, Callable[[page.State, Place, Close], None]] = {"every": every, "part": part, "insert": insert, "rename": rename}
@@ -186,11 +186,6 @@ def _resolved(arch: core.Architecture, option: str, besides: Parts = edits.NONE)
         return (name := edits.unused(arch, option[1:], besides)), {name: part}
     new = edits.fresh(arch, option[1:], besides) if option[0] == NEW else {}
     return next(iter(new), option), new
-
-
-def _node_of(arch: core.Architecture, name: str) -> str:
-    """The node of the first box of a part."""
-    return next((node for node, data in graph(arch).nodes(data=True) if data.get("part") == name), "")
 
 
 def _parts(arch: core.Architecture, place: Place) -> list[str]:

@@ -168,7 +168,7 @@ def swap(arch: core.Architecture, name: str, kind: str) -> None:
 
     def select(made: core.Architecture) -> str:
         new = next((part for part in made.parts if part not in arch.parts), name)
-        return next((node for node, data in graph(made).nodes(data=True) if data.get("part") == new and "role" in data), "")
+        return actions.box_of(made, new)
 
     actions.change(f"kind.{name}", lambda before: swapped(before, name, kind), kind, select)
 

@@ -251,10 +251,10 @@ def _stepper(do: str, place: Place | None, value: int, label: str, least: int, r
     shown, bad = (refused[0], ' aria-invalid="true"') if refused and refused[0] is not None else (value, "")
     less = "disabled" if value <= least else ""
     return (
-        f'<span class="step"><button {_does(do, place, value=str(value - 1))} {less} aria-label="{label}: one less">−</button>'
+        f'<span class="step" data-now="{value}"><button {_does(do, place, by="-1")} {less} aria-label="{label}: one less">−</button>'
         f'<input type="number" min="{least}" value="{escape(str(shown))}" {_does(do, place)} aria-label="{label}"{bad} '
         f'style="width:{len(str(shown)) + 1}ch">'
-        f'<button {_does(do, place, value=str(value + 1))} aria-label="{label}: one more">+</button></span>'
+        f'<button {_does(do, place, by="1")} aria-label="{label}: one more">+</button></span>'
     )
 
 

@@ -12,16 +12,29 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const same = () => [...root.querySelectorAll('[data-key]')].find((each) => each.dataset.key === key);
     const again = (within && root.querySelector('.part.on')) || (key && same());
     again?.focus({ preventScroll: Boolean(!within) });
+    const field = root.wanted && [...root.querySelectorAll('.step input')].find((each) => each.dataset.key === root.wanted.key);
+    if (!field || field.value === root.wanted.value || Date.now() > root.wanted.until) root.wanted = null;
+    else field.value = root.wanted.value; // an answer to an earlier click
   }
 
   const act = (element, value, more) => setTriggerValue('acted', {
     do: element.dataset.do, place: element.dataset.place, node: element.dataset.node, value: value ?? numbered(element.dataset.value), ...more,
   });
   const numbered = (word) => (word && /^-?\d+$/.test(word) ? Number(word) : word);
+  const step = (button) => { // from the number that is shown, so that each of several fast clicks counts
+    const box = button.closest('.step'), field = box.querySelector('input');
+    const value = Number(field.hasAttribute('aria-invalid') ? box.dataset.now : field.value) + Number(button.dataset.by);
+    if (value < Number(field.min)) return;
+    field.value = value;
+    root.wanted = { key: field.dataset.key, value: String(value), until: Date.now() + 2000 };
+    act(field, value);
+  };
 
   root.onclick = (event) => {
     const control = event.target.closest('[data-do]');
-    if (control && !control.matches('input')) act(control);
+    if (!control || control.matches('input')) return;
+    if (control.dataset.by) step(control);
+    else if (event.detail < 2 || !/^(remove|take)$/.test(control.dataset.do)) act(control); // a double click removes one
   };
   root.onchange = (event) => {
     if (event.target.matches('input[data-do]') && event.target.value !== '') act(event.target, Number(event.target.value));
