@@ -91,6 +91,27 @@ CASES = {
         dict(quant_method="gptq", bits=4, group_size=128, dynamic={"-:.*attn.*": {}, "lm_head": {}, "-:.*visual.*": {}}),
         {"dense": "uint4_g128"},
     ),
+    "gptq, attention alone": (
+        dict(quant_method="gptq", bits=4, group_size=128, modules_in_block_to_quantize=[
+            ["self_attn.k_proj", "self_attn.v_proj", "self_attn.q_proj"], ["self_attn.o_proj"],
+        ]),
+        {"attention": "uint4_g128"},
+    ),
+    "gptq, tuned by auto-round": (
+        dict(quant_method="gptq", bits=4, group_size=128, amp=True, iters=200, data_type="int", autoround_version="0.3", lr=0.005,
+             lm_head=False, enable_minmax_tuning=True),
+        dict.fromkeys(EVERYTHING, "uint4_g128"),
+    ),
+    "compressed, zeros that are stored": (
+        compressed(**INT4) | {"sparsity_config": {"format": "dense", "global_sparsity": 0.1, "ignore": [], "targets": []}},
+        dict.fromkeys(EVERYTHING, "int4"),
+    ),
+    "auto-round by its maker's name": (
+        dict(quant_method="intel/auto-round", bits=4, group_size=128), dict.fromkeys(EVERYTHING, "uint4_g128")
+    ),
+    "bitsandbytes that says its bits": (
+        dict(quant_method="bitsandbytes", load_in_4bit=True, bits=4), dict.fromkeys(EVERYTHING, "nf4_fp32")
+    ),
     "auto-round": (
         dict(quant_method="auto-round", bits=4, group_size=128, sym=True, data_type="int", packing_format="auto_round:auto_gptq",
              extra_config={f"model.layers.{n}.self_attn.{m}_proj": {"bits": 16} for n in range(4) for m in "qkvo"}),
@@ -186,6 +207,16 @@ UNSIZED = {
     "awq in odd groups": (dict(quant_method="awq", bits=4, group_size=100), "group_size"),
     "fp8 in other blocks": (dict(quant_method="fp8", weight_block_size=[64, 64]), "weight_block_size"),
     "an unknown key": (dict(quant_method="awq", bits=4, group_size=128, surprise=1), "surprise"),
+    "zeros that are left out": (
+        compressed(**INT4) | {"sparsity_config": {"format": "sparse-24-bitmask", "sparsity_structure": "2:4"}}, "sparsity_config.format"
+    ),
+    "zeros that are left out, and nothing else": (
+        dict(quant_method="compressed-tensors", format="dense", config_groups={}, sparsity_config={"format": "sparse-24-bitmask"}),
+        "sparsity_config.format",
+    ),
+    "modules of another model to pack": (
+        dict(quant_method="gptq", bits=4, group_size=128, modules_in_block_to_quantize=[["attn.c_attn"], ["mlp.c_fc"]]), "attn.c_attn"
+    ),
     "a group of another class": (compressed(**INT4) | {"config_groups": {"a": {"targets": ["Embedding"], "weights": INT4}}}, "Embedding"),
     "an expression that looks ahead": (compressed(["re:(?!.*experts).*"], **INT4), "not an expression that Strata reads"),
     "values that are not packed": (compressed(**INT4) | {"format": "dense"}, "format"),
@@ -281,7 +312,8 @@ def test_nothing_said_of_stored_formats_is_nothing(key, nothing):
 @pytest.mark.parametrize(
     "said",
     [{key: value} for key in ("torch_dtype", "dtype") for value in ("auto", "float8_e4m3fn", "int8", 8, True, {"": "bfloat16"})]
-    + [dict(quantization="q4f16_1"), dict(quantization=4), dict(quantization_config="awq"), dict(quantization_config="mxfp4")],
+    + [dict(quantization="q4f16_1"), dict(quantization=4), dict(quantization_config="awq"), dict(quantization_config="mxfp4")]
+    + [dict(quantization_bit=4), dict(quip_params=dict(codebook="E8P12")), dict(quant_settings={'w': 4}), dict(load_in_4bit=True)],
 )  # fmt: skip
 def test_a_word_for_the_bytes_that_is_not_known_leaves_the_rest(said):
     plain = core.cost(from_hf(LLAMA))
@@ -289,6 +321,14 @@ def test_a_word_for_the_bytes_that_is_not_known_leaves_the_rest(said):
         arch = from_hf(config)
         assert next(iter(said)) in arch.unsized and core.cost(arch).weight_bytes is None
         assert core.cost(arch).parameters == plain.parameters and core.cost(arch).kv_bytes == plain.kv_bytes
+
+
+@pytest.mark.parametrize("model_type", ["mixtral", "qwen3_moe"])
+def test_a_router_that_awq_keeps_is_no_part_of_experts_unless_their_names_have_its_letters(model_type):
+    config = TEXT | dict(model_type=model_type, num_local_experts=8)
+    config = config if model_type == "qwen3_moe" else {key: config[key] for key in config.keys() - {"moe_intermediate_size", "num_experts"}}
+    arch = from_hf(config | {"quantization_config": dict(quant_method="awq", bits=4, modules_to_not_convert=["gate"])})
+    assert "tools differ" in arch.unsized if model_type == "qwen3_moe" else arch.format("moe.experts.gate", (2, 2)) == "uint4_g128"
 
 
 def test_mlx_says_it_under_two_keys():

@@ -260,12 +260,17 @@ NOTHING = dict(
     num_reward_heads=0, num_extra_layers=0, a_weight=0.0, a_switch=False, a_list=[], a_dict={}, of_nulls={"a": None, "b": False},
     a_null=None, a_text="", internal_version="1.0", axolotl_version="0.4.1", pad_id=127_961, im_newline_id=11, mask_init_id=12,
     image_token_ids=[5], mtp_loss_scaling_factor=0.05, ffn_dropout=0.1, classifier_dropout=0.1, unsloth_fixed=True,
-    use_flash_attention_2=True, gradient_checkpointing_ratio=1.0, init_std=0.02, initializer_factor=1.0, num_labels=2,
+    use_flash_attention_2=True, gradient_checkpointing_ratio=1.0, init_std=0.02, initializer_factor=1.0, num_labels=2, _num_labels=2,
+    custom_pipelines={"text-generation": {"impl": "x.Pipeline"}}, pad_token="<pad>", unk_token="<unk>", padding_side="left",
+    chat_template="{{ a }}", license="mit", tags=["a"], language=["en"], base_model="a/b", library_name="transformers", seed=42,
+    learning_rate=1e-5, freeze_embeddings=True, trust_remote_code=True, device_map="auto", _from_auto=True, type_vocab_size=2,
+    eval_batch_size=8, use_liger_kernel=True, num_logits_to_keep=1,
 )  # fmt: skip
 SOMETHING = dict(
     mystery=1, mystery_scale=0.0, mystery_factor=0, mystery_theta=0, mystery_multiplier=0.0, rms_eps=0.0, mystery_pattern=[0, 1],
     init_num_experts=64, mtp_loss_heads=3, gradient_layers=3, init_size=8, experts_dropout=0.5, router_loss_experts=2,
     mystery_kind="x", mystery_heads=-1, mystery_layer_id=3, mystery_expert_id=1, of_one={"a": 1}, mystery_switch=True,
+    _mystery=1, memory_token=3, freeze=3, norm_type="layernorm1p", position_embedding_type="nope", use_alibi=True,
 )  # fmt: skip
 
 
@@ -306,6 +311,11 @@ def test_every_default_of_transformers_is_read_without_the_key(defaults):
         ("phi", "rotary_dim", 32, 16), ("phi", "_num_hidden_layers", 24, 23), ("llama", "n_layer", 32, 31), ("llama", "n_embd", 4_096, 64),
         ("llama", "head_dim", 128, 64), ("qwen3", "layer_norm_epsilon", 1e-6, 1e-5), ("llama", "model_max_length", 2_048, 4_096),
         ("gptj", "intermediate_size", 16_384, 1), ("mistral", "num_kv_heads", 8, 32), ("opt", "_remove_final_layer_norm", False, "x"),
+        ("llama", "norm_type", "rms_norm", "layer_norm"), ("stablelm", "norm_type", "LayerNorm", "RMSNorm"),
+        ("llama", "use_rms_norm", True, 2), ("gpt_neox", "rms_norm", False, True), ("llama", "activation_function", "swiglu", "gelu"),
+        ("llama", "act_fn", "silu", "relu2"), ("llama", "position_embedding_type", "rotary", "alibi"), ("bloom", "use_rope", False, True),
+        ("gpt2", "position_embedding_type", "absolute", "rope"), ("llama", "orig_vocab_size", 32_000, 32_001),
+        ("llama", "layer_types", ["full_attention"] * 32, ["full_attention"] * 31 + ["sliding_attention"]),
     ],
 )  # fmt: skip
 def test_a_key_may_say_again_what_another_says(model_type, key, value, otherwise):
@@ -355,6 +365,46 @@ def test_a_missing_key_is_spoken_of_as_what_it_is():
         from_hf(dict(model_type="deepseek_v2"))
     with pytest.raises(core.Unsupported, match=r"^rope_scaling\.factor: .*a rope of type linear cannot be known"):
         from_hf(LLAMA | dict(rope_scaling=dict(type="linear")))
+
+
+# ---- as makers' own code saves them ----
+
+MM = dict(mm_vision_tower="openai/clip", mm_hidden_size=1_024, use_mm_proj=True, freeze_mm_mlp_adapter=False, image_aspect_ratio="pad")
+
+
+@pytest.mark.parametrize(("name", "model_type"), [("LlavaLlamaForCausalLM", "llama"), ("LlavaMistralForCausalLM", "mistral"),
+                                                  ("LlavaQwenForCausalLM", "qwen2")])  # fmt: skip
+def test_llavas_own_code_has_the_language_models_keys_beside_its_own(name, model_type):
+    flat = LLAMA | MM | dict(architectures=[name])
+    assert from_hf(flat | dict(model_type="llava")).parts == from_hf(LLAMA | dict(model_type=model_type)).parts
+    refused(flat | dict(model_type="llava", mystery=1), "mystery")
+    refused(flat | dict(model_type="llava", architectures=["LlavaMptForCausalLM"]), "text_config")
+
+
+def test_a_file_of_an_unknown_type_whose_class_is_known_says_which_type_that_is():
+    with pytest.raises(core.Unsupported, match=r"'LlamaForCausalLM' in architectures is a class of llama; give that as model_type"):
+        from_hf(LLAMA | dict(model_type="somebodys", architectures=["LlamaForCausalLM"]))
+
+
+def test_a_missing_key_is_not_spoken_of_as_none():
+    with pytest.raises(core.Unsupported, match=r"^text_config: is missing: it describes the language model"):
+        from_hf(dict(model_type="aria", image_token_index=1))
+
+
+def test_jais_has_two_names_for_its_multipliers():
+    config = dict(n_embd=64, n_layer=1, n_head=4, activation_function="swiglu", position_embedding_type="alibi")
+    older = dict(embeddings_scale=14.6, width_scale=0.2, scale_qk_dot_by_d=True)
+    newer = dict(mup_embeddings_scale=14.6, mup_width_scale=0.2, mup_scale_qk_dot_by_d=True)
+    assert from_hf(config | older | dict(model_type="jais")) == from_hf(config | newer | dict(model_type="jais"))
+
+
+def test_gpt2_and_opt_are_read_as_they_were_first_saved():
+    for model_type, more in (("gpt2", dict(predict_special_tokens=True, n_special=0, output_past=True, _num_labels=1)),
+                             ("opt", dict(learned_embeddings=True, scale_embeddings=False))):  # fmt: skip
+        plain = WRITTEN | dict(model_type=model_type)
+        assert from_hf(plain | more) == from_hf(plain)
+    refused(dict(model_type="opt", learned_embeddings=False), "learned_embeddings")
+    refused(dict(model_type="chatglm", position_encoding_2d=True, vocab_size=130_528), "position_encoding_2d")
 
 
 # ---- values and types ----
@@ -466,6 +516,8 @@ OTHERS = {
     "hf_quant_config.json": dict(producer={"name": "modelopt"}, quantization={"quant_algo": "FP8"}),
     "TensorRT-LLM's checkpoint": dict(producer={"name": "modelopt"}, architecture="LlamaForCausalLM", hidden_size=64, quantization={}),
     "another model, whose stream": dict(medusa_num_heads=4, medusa_num_layers=1, base_model_name_or_path="lmsys/vicuna-7b-v1.3"),
+    "a file of quantisation (hf": dict(quantization={"quant_algo": "FP8", "kv_cache_quant_algo": "FP8"}),
+    "mamba_ssm": dict(d_model=2_560, n_layer=64, vocab_size=50_277, ssm_cfg={}, rms_norm=True),
     "whose stream it reads": dict(hydra_num_heads=4, hydra_num_layers=4),
     "genai_config.json": dict(model={"bos_token_id": 1, "context_length": 4_096, "decoder": {}, "type": "phi3"}, search={}),
     "ollama": dict(model_format="gguf", model_family="llama", model_families=["llama"], model_type="8.0B", file_type="Q4_K_M"),

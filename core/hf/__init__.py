@@ -46,6 +46,11 @@ def from_hf(config: Mapping[str, Any]) -> Architecture:
         if model_type in other_files.KINDS or plain.get("is_encoder_decoder") is True:
             kind = other_files.KINDS.get(model_type, other_files.KINDS["t5"])
             raise Unsupported(f"model_type: {shown(model_type)} is not supported: it is {kind}; Strata reads only decoders")
+        if known := [one for one in classes.types_of(reader) if one in BY_TYPE]:
+            raise Unsupported(
+                f"model_type: {shown(model_type)} is not one that Strata reads, but {shown(classes.names(reader)[0])} in architectures is "
+                f"a class of {' and '.join(known)}; give that as model_type if it is that model"
+            )
         near = difflib.get_close_matches(model_type[:64], BY_TYPE, 3, cutoff=0.75) or ["llama", "qwen3", "deepseek_v3"]
         raise Unsupported(
             f"model_type: {shown(model_type)} is not one that Strata reads yet; it reads {len(BY_TYPE)}, among them {', '.join(near)}"

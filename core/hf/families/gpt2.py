@@ -29,7 +29,7 @@ KEYS = (
     Key("scale_attn_weights", "attention.scores.scale", True, none=True, form=before_llama.UNSCALED, quiet=True),
     *keys.only(scale_attn_by_inverse_layer_idx=False, add_cross_attention=False),
     Again("n_ctx", "context"),
-    Unread("reorder_and_upcast_attn output_past"),
+    Unread("reorder_and_upcast_attn predict_special_tokens n_special"),
 )
 
 

@@ -20,6 +20,8 @@ NAMES = before_llama.Names(
 )  # fmt: skip
 
 
+# What Jais' first files call its multipliers, the last of them the product of two.
+FIRST = {"embeddings_scale": "mup_embeddings_scale", "scale_qk_dot_by_d": "mup_scale_qk_dot_by_d", "width_scale": "mup_width_scale"}
 KEYS = (
     *keys.sizes(50_257, 768, 1_024, 12, tied=True, names=before_llama.GPT, **before_llama.LAYER_EPS),
     *before_llama.heads("n_head", 12, bias=True),
@@ -37,6 +39,7 @@ KEYS = (
 
 
 def read(config: Config, model_type: str) -> dict:
+    config.rename(FIRST)
     said = keys.read(config, KEYS)
     if said["position"]["kind"] != "alibi":
         raise config.refuse("position_embedding_type", "only 'alibi' is supported")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...spec import Architecture, Unsupported
+from ..reading import classes
 from ..reading.config import OTHER_NAMES, TEXT_KEYS, WRAPPING, Config, nothing, says, text_config
 from ..weights import tensors
 from ..weights.checkpoint import Sources
@@ -46,6 +47,7 @@ INNER = ("blip-2", "instructblip", "instructblipvideo", "nemotron_h_omni")  # as
 NEVER = ("audioflamingo3", "nemo_speechlm", "qwen2_audio", "vibevoice_asr", "voxtral")  # never: the head has a matrix of its own
 TIED = ("granite_docling", "hunyuan_vl", "paddleocr_vl")  # the classes of OWN that tie by default
 THINKERS = {"qwen2_5_omni": "qwen2_5_omni_thinker", "qwen3_omni_moe": "qwen3_omni_moe_thinker"}  # what speaks stands beside
+OTHERS_LLAVA = ("llava_llama", "llava_mistral", "llava_qwen")
 FLAT = ("hunyuan_vl", "paddleocr_vl", "qwen2_vl", "qwen2_5_vl")  # older files have the text model's keys beside the wrapper's
 PADDING = 1_024  # rows that a text model's table may have beyond the tokens that its wrapper counts
 # Fuyu's files have these beside the wrapper's keys; they hold where there is no text_config.
@@ -152,6 +154,10 @@ def read(config: Config, model_type: str) -> dict:
             config.suppose("text_config", flat)
             config.ignore(*FUYU)
     if not config.has("text_config"):
+        if model_type == "llava" and (kind := classes.type_of(config)) in OTHERS_LLAVA:  # whose own code says llava for all
+            from . import BY_TYPE
+
+            return BY_TYPE[kind].read(config, kind)
         raise config.refuse("text_config", "it describes the language model, and is what is read")
     text = text_config(config, tie=_tie(config, model_type))
     text.raw = {**USUAL.get(model_type, {}), **text.raw}

@@ -54,6 +54,7 @@ KEYS = {
         *before_llama.heads("num_attention_heads", 12),
         *before_llama.dense(3_072, "activation_function", "relu", bias=("enable_bias", True), width="ffn_dim"),
         Only("layer_norm_eps", 1e-5, written=True), INSIDE, Rule(_learned), TRAINING,
+        *keys.only(learned_embeddings=True, scale_embeddings=False),  # Galactica's
     ),
     "biogpt": (
         *keys.sizes(42_384, 1_024, 1_024, 24, tied=True, kind="layer", eps_key="", eps=1e-5),

@@ -49,6 +49,7 @@ class OwnCode:
 
 def _whole_head(config: Config) -> dict:
     """ChatGLM: half of each head turns, by a base that rope_ratio multiplies; queries share keys where multi_query says so."""
+    config.expect("position_encoding_2d", False)  # the first ChatGLM, another model
     shared = config.take("multi_query_attention", bool, False)
     groups = config.count("multi_query_group_num", 1)
     heads = config.count("num_attention_heads", 32)
@@ -332,7 +333,7 @@ MODELS = {
         fixed=dict(
             rmsnorm=True, apply_residual_connection_post_layernorm=False, post_layer_norm=True, add_bias_linear=False,
             interleaved_qkv=False,
-            rotary_percent=1.0, original_rope=True, pre_seq_len=None, quantization_bit=0,
+            rotary_percent=1.0, original_rope=True, pre_seq_len=None,
         ),
         given=_whole_head, written=_write_whole_head, root="transformer.",
         unread="hidden_act rope_theta rope_scaling rope_parameters partial_rotary_factor tie_word_embeddings",

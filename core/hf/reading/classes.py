@@ -36,11 +36,16 @@ def names(config: Config) -> list[str]:
 
 
 def type_of(config: Config) -> str | None:
-    """The one model type that the classes are named after, spelled like it where several are; None where there is no telling."""
+    """The one model type that the classes are named after; None where there is no telling."""
+    found = types_of(config)
+    return found[0] if len(found) == 1 else None
+
+
+def types_of(config: Config) -> list[str]:
+    """The model types that the classes are named after, those that are spelled like them where some are."""
     stems = {_stem(name) for name in names(config)}
     named = {model_type for stem in stems for model_type in _types().get(stem, ())}
-    found = [model_type for model_type in named if _plain(model_type) in stems] or list(named)
-    return found[0] if len(found) == 1 else None
+    return sorted(model_type for model_type in named if _plain(model_type) in stems) or sorted(named)
 
 
 def types(name: str) -> frozenset[str]:

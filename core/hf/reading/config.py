@@ -4,10 +4,11 @@ import difflib
 import math
 import re
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
+from ...parts.feedforward import GATED
 from ...spec import MAX_LAYERS, Unsupported
 
 # Keys that change neither the architecture nor its cost: bookkeeping, training and generation settings.
@@ -27,13 +28,17 @@ NEUTRAL = frozenset(
     "_attn_implementation _attn_implementation_internal _attn_implementation_autoset attn_implementation "
     "max_sequence_length router_dtype attention_softmax_in_fp32 scale_attention_softmax_in_fp32 is_composition "
     "_flash_attn_2_enabled neftune_noise_alpha init_std _experts_implementation "
-    "_experts_implementation_internal _commit_hash".split()
+    "_experts_implementation_internal _commit_hash custom_pipelines output_past device_map resume_download trust_remote_code "
+    "type_vocab_size type_sequence_label_size logits_to_keep num_logits_to_keep padding_side truncation_side add_prefix_space "
+    "chat_template tokenizer_model_max_length license language tags author description library_name pipeline_tag base_model datasets "
+    "dataset run_name seed lr learning_rate weight_decay warmup_ratio bf16 fp16 mixed_precision torch_compile deepspeed "
+    "use_liger_kernel use_kernels use_sdpa use_xformers batch_size train_batch_size eval_batch_size max_batch_size".split()
 )
 # The same by patterns of names: token ids, versions of tools, training settings, implementations of
 # attention. Numbers of layers or experts, counts and widths are not among them.
 _NEUTRAL = re.compile(
     r"_token_(ids|idx|index)$|(?<!layer)(?<!expert)(?<!block)(?<!head)_id$|_version$|dropout|_pdrop$|drop_path|initializer"
-    r"|^init_|_init_std$|(^|_)loss(_|$)|^gradient_|^use_flash_att"
+    r"|^init_|_init_std$|(^|_)loss(_|$)|^gradient_|^use_flash_att|^(add_)?(bos|eos|pad|unk|sep|cls|mask)_token$|^_from_|^freeze_"
 )
 _COUNTS = re.compile(r"(^|_)(num|n|experts|heads|layers|blocks|depth|dim|width|size)(_|$)")
 # A number that multiplies, divides or rotates something has a meaning also if it is 0.
@@ -43,18 +48,23 @@ _SCALES = re.compile(
 # Names in other families for what this one reads by another name: a key that repeats the value changes nothing.
 _AGAIN = {
     "d_model": "hidden_size n_embd n_embed d_model dim model_dim embed_dim embedding_dim",
-    "vocab_size": "padded_vocab_size org_vocab_size n_vocab",
-    "context": "max_position_embeddings n_positions n_ctx max_seq_len max_seq_length seq_length model_max_length context_length",
+    "vocab_size": "padded_vocab_size vocab_size_padded org_vocab_size orig_vocab_size original_vocab_size n_vocab",
+    "context": "max_position_embeddings n_positions n_ctx max_seq_len max_seq_length seq_len seq_length model_max_length context_length",
     "depth": "num_hidden_layers n_layer n_layers num_layers",
     "eps": "rms_norm_eps layer_norm_eps layer_norm_epsilon layernorm_epsilon norm_eps norm_epsilon",
     "heads": "num_attention_heads n_head n_heads num_heads",
-    "kv_heads": "num_key_value_heads n_kv_heads num_kv_heads n_head_kv num_query_groups multi_query_group_num",
+    "kv_heads": "num_key_value_heads n_kv_heads num_kv_heads num_attention_heads_kv n_head_kv num_query_groups multi_query_group_num",
     "head_dim": "head_dim attention_head_dim attention_head_size head_size kv_channels",
     "d_ff": "intermediate_size ffn_dim ffn_hidden_size n_inner",
     "base": "rope_theta rope_base rotary_base rotary_emb_base",
     "fraction": "partial_rotary_factor rotary_pct rotary_percent rope_pct rope_percent",
     "turned": "rotary_dim rotary_emb_dim",
+    "norm": "norm_type layer_norm_type normalization normalization_type", "rms": "rms_norm use_rms_norm",
+    "position": "position_embedding_type position_encoding_type pos_emb", "rope": "rope use_rope use_rotary use_rotary_pos_emb",
+    "activation": "hidden_act hidden_activation activation_function activation act_fn", "layer_types": "layer_types",
 }  # fmt: skip
+# What is said again in words: the spec's kind -> these without regard to case and underscores.
+_WORDS = {"rms": "rms rmsnorm", "layer": "layer layernorm", "rope": "rope rotary", "learned": "learned absolute", "alibi": "alibi"}
 # What transformers' classes call a key beside its own name, for families that do not look for both themselves.
 _GPT = {
     "hidden_size": "n_embd", "max_position_embeddings": "n_positions", "num_attention_heads": "n_head", "num_hidden_layers": "n_layer",
@@ -105,7 +115,7 @@ class Config:
         self.known: set[str] = set()  # the keys that were requested, present or not
         self.said = said or {}  # what messages call a key, where not by its name
         self.own = raw if own is None else own  # the file's own keys
-        self.left = {key for key in raw if _COUNTS.search(key) or not _NEUTRAL.search(key)} - NEUTRAL - {"strata"}
+        self.left = {key for key in raw if not (is_neutral(key) or key[:1] == "_" and is_neutral(key[1:]))} - {"strata"}
 
     def renamed(self, names: Mapping[str, str], given: Mapping[str, Any]) -> "Config":
         """The same file in another family's keys: `names` are that one's -> this one's, `given` says some of them outright.
@@ -216,7 +226,8 @@ class Config:
         return Config({} if value is None else value, self._path(key))
 
     def refuse(self, key: str, why: str) -> Unsupported:
-        return Unsupported(f"{self._path(key)}: {shown(self.raw.get(key))} is not supported: {why}")
+        said = f"{shown(self.raw[key])} is not supported" if key in self.raw else "is missing"
+        return Unsupported(f"{self._path(key)}: {said}: {why}")
 
     def finish(self, read: Mapping[str, Any] | None = None) -> None:
         """Refuse keys that nobody took, unless they mean "nothing" (null, false, 0), or repeat what was `read`, the spec's mapping.
@@ -228,7 +239,7 @@ class Config:
         again = _again(read) if left and read else {}
         for key in left:
             value = self.raw[key]
-            if says(value, again.get(key)) or (key[:1] == "_" and says(value, self.raw.get(key[1:]))):
+            if any(says(_word(value), one) for one in again.get(key, ())) or (key[:1] == "_" and says(value, self.raw.get(key[1:]))):
                 continue  # the second is a class's own attribute, saved beside the key that it was made of
             near = difflib.get_close_matches(key[:64], self.known - self.raw.keys(), 1, cutoff=0.85)
             raise Unsupported(
@@ -251,13 +262,19 @@ def nothing(key: str, value: Any) -> bool:
     return value is None or value is False or (isinstance(value, str | list | tuple) and not value)
 
 
-def _again(read: Mapping[str, Any]) -> dict[str, Any]:
-    """What was read, by every name that a family has for it; what layers have of several sizes has none."""
+def is_neutral(key: str) -> bool:
+    """Whether a key says nothing of the architecture, whatever its value."""
+    return key in NEUTRAL or (_NEUTRAL.search(key) is not None and not _COUNTS.search(key))
+
+
+def _again(read: Mapping[str, Any]) -> dict[str, tuple]:
+    """What was read, by every name that a family has for it, in one or several words; what layers have of several sizes or
+    kinds has none."""
     parts = [part for part in read.get("parts", {}).values() if isinstance(part, Mapping)]
     position = read.get("position", {})
     said = {field: read.get(field) for field in ("d_model", "vocab_size", "context")}
     said |= {"eps": read.get("norm", {}).get("eps"), "base": position.get("base"), "fraction": position.get("fraction", 1.0)}
-    said["depth"] = sum(segment["repeat"] * len(segment["blocks"]) for segment in read.get("layers", ()))
+    said["depth"] = depth = sum(segment["repeat"] * len(segment["blocks"]) for segment in read.get("layers", ()))
     for field in ("heads", "kv_heads", "head_dim"):
         sizes = {part[field] for part in parts if part.get("kind", "").endswith("attention") and field in part}
         said[field] = sizes.pop() if len(sizes) == 1 else None
@@ -267,7 +284,22 @@ def _again(read: Mapping[str, Any]) -> dict[str, Any]:
         said["turned"] = int(said["head_dim"] * said["fraction"])
     if position.get("kind") != "rope":
         said["fraction"] = None
-    return {name: said[field] for field, names in _AGAIN.items() if said.get(field) is not None for name in names.split()}
+    words: dict[str, Iterable] = {field: (value,) for field, value in said.items() if value is not None}
+    kinds = {"norm": read.get("norm", {}).get("kind"), "position": position.get("kind")}
+    words |= {field: _WORDS[kind].split() for field, kind in kinds.items() if kind in _WORDS}
+    words |= {"rms": [kinds["norm"] == "rms"], "rope": [kinds["position"] == "rope"]}
+    activations = {part["activation"] for part in parts if "activation" in part}
+    if len(activations) == 1:
+        name = activations.pop()
+        words["activation"] = {_word(name), _word(GATED.get(name, name))}
+    if all(part.get("kind") in ("feed_forward", "experts") or part.get("kind") == "attention" and "sight" not in part for part in parts):
+        words["layer_types"] = [["full_attention"] * depth]
+    return {name: tuple(words[field]) for field, names in _AGAIN.items() if field in words for name in names.split()}
+
+
+def _word(value: Any) -> Any:
+    """A word without case and underscores, any other value as it is."""
+    return value.lower().replace("_", "") if isinstance(value, str) else value
 
 
 def _inside(value: Any, key: str) -> bool:

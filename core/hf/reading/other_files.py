@@ -78,8 +78,10 @@ def named(raw: Mapping[str, Any]) -> str | None:
         return None
     if "architecture" in raw and raw.keys() & {"producer", "mapping", "quantization"}:
         return "this is the config of TensorRT-LLM's checkpoint, in its own words; give the config.json of the model it was made from"
-    if "producer" in raw and "quantization" in raw:
+    if isinstance(quantisation := raw.get("quantization"), Mapping) and ("producer" in raw or "quant_algo" in quantisation):
         return f"this is a file of quantisation (hf_quant_config.json); {CONFIG}"
+    if "ssm_cfg" in raw and "d_model" in raw:
+        return "this is the config of mamba_ssm, the makers' own code; give the config.json of the model made for transformers (…-hf)"
     if isinstance(model := raw.get("model"), Mapping) and "decoder" in model:
         return f"this is the genai_config.json of ONNX Runtime; {CONFIG}"
     if raw and raw.keys() <= {"max_seq_length", "do_lower_case"}:

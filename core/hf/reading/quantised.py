@@ -25,6 +25,8 @@ from ..weights.module_names import WRAPPED, Names, beginning, globs, is_expressi
 from .config import Config, shown
 
 KEYS = ("quantization_config", "compression_config", "quantization")  # the second is an older name, the third MLX's
+# ChatGLM's quantization_bit, QuIP#'s quip_params and their like; what caches are stored in is no part of a model.
+_OTHER_KEYS = re.compile(r"^(?!.*cache)(quant|quip_|aqlm|vptq|hqq|gptq|awq|bnb_|load_in_\dbit)")
 ELSEWHERE = ("mxfp4",)  # gpt-oss's, which only its routed experts have: pieces.precision reads it
 BESIDE = "hf_quant_config.json"  # where modelopt says it too, or alone
 _INSIDE = ("thinker_config", "text_config", "llm_config", "language_config")  # where a wrapper keeps its text model
@@ -50,12 +52,12 @@ def taken(raw: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Config]]:
 
     def without(level: Mapping[str, Any], where: str) -> dict[str, Any]:
         rest = dict(level)
-        for key in KEYS:
+        for key in (*KEYS, *(key for key in level if key not in KEYS and _OTHER_KEYS.search(key))):
             given = rest.get(key)
             if not given:
                 rest.pop(key, None)
                 continue
-            if not isinstance(given, Mapping):
+            if key not in KEYS or not isinstance(given, Mapping):
                 given = {"name": given}  # MLC's, which no method of ours goes by
             if given.get("quant_method") not in ELSEWHERE:
                 del rest[key]
@@ -124,7 +126,7 @@ def _told(arch: Architecture, family: Any, config: Config) -> dict[str, str]:
 
 # The keys of lists that keep modules wide, and of what names those that are narrow.
 _KEPT = ("ignore", "exclude_modules", "modules_to_not_convert", "ignored_layers", "llm_int8_skip_modules", "extra_config")
-_CHOSEN = ("quantized_layers", "targets")
+_CHOSEN = ("quantized_layers", "targets", "modules_in_block_to_quantize")
 # What lists name whether a model has it or not: what sees, hears or predicts ahead, and what no tool stores narrow.
 _BESIDE = re.compile(
     r"visi|visual|image|audio|speech|sound|video|projector|modality|multi_modal|merger|resampler|connector|aligner|talker|2wav"
@@ -140,7 +142,8 @@ def _all_known(arch: Architecture, family: Any, config: Config) -> None:
     if _method(config) == "compressed-tensors":
         levels += config.nested("config_groups").raw.values()
     for keys, chosen in ((_KEPT, False), (_CHOSEN, True)):
-        listed = [(key, entry) for level in levels if isinstance(level, Mapping) for key in keys for entry in level.get(key) or ()]
+        listed = [(key, one) for level in levels if isinstance(level, Mapping) for key in keys for one in level.get(key) or ()]
+        listed = [(key, entry) for key, one in listed for entry in (one if isinstance(one, list) else [one])]
         listed = [
             (key, entry) for key, entry in listed
             if not (entry.startswith("re:") or is_expression(entry) or chosen and entry == "Linear" or _BESIDE.search(entry))
@@ -323,8 +326,9 @@ def _method(config: Config) -> str:
             return telling
         if config.raw.keys() >= {"bits", "group_size"}:
             raise Unsupported(f"{config.where}: {shown(dict(config.raw))} is the layout of MLX, whose bytes Strata does not know")
-        raise Unsupported(f"{config.where}: {shown(dict(config.raw))} does not say how the weights are quantised")
-    name = said.lower().replace("compressed_tensors", "compressed-tensors")
+        given = config.raw["name"] if config.raw.keys() == {"name"} else dict(config.raw)
+        raise Unsupported(f"{config.where}: {shown(given)} does not say how the weights are quantised")
+    name = said.lower().replace("compressed_tensors", "compressed-tensors").removeprefix("intel/")
     if name in ("modelopt_fp4", "modelopt_mixed"):
         name = "modelopt"
     if name not in _METHODS:
@@ -350,9 +354,14 @@ def _as_transformers(config: Config, key: str, entries: Sequence[str]) -> Callab
 
 
 def _as_autoawq(config: Config, key: str, entries: Sequence[str]) -> Callable[[str], bool]:
-    """AutoAWQ and vLLM: an entry's letters anywhere in a name. Where they are not whole steps, readers differ."""
+    """AutoAWQ and vLLM: an entry's letters anywhere in a name. Where they are not whole steps, readers differ. What is packed are
+    linear maps, each expert's own: the names of stacked experts are not asked about."""
     letters = Names(begin=[f".*{re.escape(entry)}" for entry in entries])
-    return _agreed(config, key, Names(within=[entry.strip(".") for entry in entries]), letters)
+    keeps = _agreed(config, key, Names(within=[entry.strip(".") for entry in entries]), letters)
+    return lambda name: not _STACKED.search(name) and keeps(name)
+
+
+_STACKED = re.compile(r"\.experts\.[a-z_]+$")
 
 
 def _agreed(config: Config, key: str, one: Names, other: Names) -> Callable[[str], bool]:
@@ -408,8 +417,10 @@ def _kept(config: Config, key: str = "modules_to_not_convert") -> Callable[[str]
 
 def _awq(config: Config, plain: str) -> Stored:
     config.ignore(
-        "version", "backend", "do_fuse", "fuse_max_seq_len", "exllama_config", "modules_to_fuse", "format", "sym", "batch_size"
+        *_ROUNDING, "version", "backend", "do_fuse", "fuse_max_seq_len", "exllama_config", "modules_to_fuse", "format", "sym",
+        "batch_size", "dataset",
     )  # fmt: skip
+    config.expect("data_type", "int")
     config.expect("zero_point", True)
     config.expect("bits", 4)
     config.expect("w_bit", 4)
@@ -426,21 +437,26 @@ def _gptq(config: Config, plain: str) -> Stored:
         "block_name_to_quantize", "module_name_preceding_first_block", "batch_size", "pad_token_id", "use_cuda_fp16", "model_seqlen",
         "checkpoint_format", "meta", "format", "act_group_aware", "is_marlin_format", "quantizer", "pack_dtype", "dynamic",
     )  # fmt: skip
-    for key in ("modules_in_block_to_quantize", "lm_head"):
-        config.expect(key, None, False, {}, [])
+    config.ignore(*_ROUNDING)
+    config.expect("data_type", "int")
+    config.expect("lm_head", None, False, {}, [])
     rules = config.nested("dynamic").raw  # expressions: -: what is not quantised, else what is with other settings
     if others := [rule for rule, changes in rules.items() if not rule.startswith("-:") and changes]:
         raise config.refuse("dynamic", f"{shown(others[0])} has settings of its own")
     wide = Names(begin=[rule.removeprefix("-:") for rule in rules if rule.startswith("-:")])
-    return _but(_packed(config), plain, wide.__contains__)
+    inside = config.listing("modules_in_block_to_quantize", (list, str), ())  # those alone, each in one list or in several
+    chosen = [name for one in inside for name in (one if isinstance(one, list) else [one])]
+    if not all(isinstance(name, str) for name in chosen):
+        raise config.refuse("modules_in_block_to_quantize", "expected a list of modules, or of lists of them")
+    packed, narrow = _packed(config), Names(within=chosen)
+    if chosen:
+        return Stored(plain, lambda name: packed if name in narrow and name not in wide else None)
+    return _but(packed, plain, wide.__contains__)
 
 
 def _auto_round(config: Config, plain: str) -> Stored:
     config.ignore(
-        "autoround_version", "sym", "iters", "nsamples", "seqlen", "batch_size", "lr", "minmax_lr", "low_gpu_mem_usage", "dataset", "amp",
-        "enable_minmax_tuning", "enable_norm_bias_tuning", "enable_quanted_input", "gradient_accumulate_steps", "scale_dtype",
-        "block_name_to_quantize", "to_quant_block_names", "quant_block_list", "backend", "act_bits", "act_data_type", "act_group_size",
-        "act_dynamic", "act_sym", "static_kv_dtype", "super_bits", "super_group_size", "extra_config", "model_free", "desc_act",
+        *_ROUNDING, "sym", "batch_size", "dataset", "block_name_to_quantize", "backend", "act_bits", "extra_config", "desc_act"
     )  # fmt: skip
     config.expect("data_type", "int")
     config.expect("act_bits", 16, 32)
@@ -453,6 +469,15 @@ def _auto_round(config: Config, plain: str) -> Stored:
     return _but(_packed(config), plain, Names(exact=kept).__contains__)
 
 
+# How auto-round tuned, which it says in the layouts of others too.
+_ROUNDING = (
+    "autoround_version", "iters", "nsamples", "seqlen", "lr", "minmax_lr", "low_gpu_mem_usage", "amp", "enable_minmax_tuning",
+    "enable_norm_bias_tuning", "enable_quanted_input", "gradient_accumulate_steps", "scale_dtype", "to_quant_block_names",
+    "quant_block_list", "act_data_type", "act_group_size", "act_dynamic", "act_sym", "static_kv_dtype", "super_bits",
+    "super_group_size", "model_free", "train_bs", "n_samples", "use_quant_input",
+)  # fmt: skip
+
+
 def _packed(config: Config) -> str:
     bits, size = config.count("bits", None), config.take("group_size", int, 128)
     if (bits, size) not in ((4, 32), (4, 64), (4, 128), (8, 128)):
@@ -463,9 +488,11 @@ def _packed(config: Config) -> str:
 
 def _compressed(config: Config, plain: str) -> Stored:
     config.ignore("global_compression_ratio", "quantization_status", "version", "kv_cache_scheme", "run_compressed", "provider")
-    config.expect("format", *_LAYOUTS)
-    for key in ("sparsity_config", "transform_config"):
-        config.expect(key, None, {})
+    sparsity = config.nested("sparsity_config")
+    if sparsity.raw:
+        sparsity.expect("format", "dense")  # of zeros that are stored like any other value
+    config.expect("transform_config", None, {})
+    config.expect("format", *_LAYOUTS, *(["dense"] if not config.raw.get("config_groups") else []))
     kept = _entries(config, "ignore")
     wide, every = _as_compressed(kept), "Linear" in kept
     groups = [(fmt, set(targets), _as_compressed(targets)) for fmt, targets in _format_groups(config, plain)]
@@ -585,6 +612,7 @@ _ALGORITHMS = {
 def _bitsandbytes(config: Config, plain: str) -> Stored:
     config.ignore(*(key for key in config.raw if key.startswith(("bnb_4bit_compute", "llm_int8", "bnb_4bit_quant_storage"))))
     config.ignore("_load_in_4bit", "_load_in_8bit")
+    config.expect("bits", 4 if config.raw.get("load_in_4bit") else 8)
     narrow, wide = config.take("load_in_4bit", bool, False), config.take("load_in_8bit", bool, False)
     config.expect("bnb_4bit_quant_type", "nf4", "fp4")  # the second is the default, and as large
     four = "nf4" if config.take("bnb_4bit_use_double_quant", bool, False) else "nf4_fp32"
