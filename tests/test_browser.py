@@ -431,7 +431,7 @@ def test_the_spec_is_edited_as_text(visitor):
     workbench(page)
     page.get_by_text("Everything as YAML").click()
     text = page.get_by_label("The spec")
-    expect(text).to_be_visible()
+    expect(text).to_have_value(re.compile("repeat: 12"))
     spec = text.input_value()
     text.fill(spec.replace("repeat: 12", "repeat: 12, surprise: 1"))
     page.get_by_role("button", name="Apply").click()
