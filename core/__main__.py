@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,41 +17,20 @@ import torch
 from pydantic import ValidationError
 from rich.console import Console
 
-from . import budget, edits, hf, hub, library
+from . import hf, hub, library
 from .checklist import checklist
 from .cost import cost
 from .diff import diff
 from .graph import graph, to_dot, to_graphml, to_json, to_mermaid
 from .precision import FORMATS
-from .reading import read_file, read_value
+from .reading import read_file
 from .routing import DEFAULT_TEXT, route
 from .share import encode
-from .spec import Architecture, Unsupported, Workload, edited, sentence
+from .spec import Architecture, Unsupported, Workload, sentence
 from .split import split
+from .typed import EDITS, length
 from .verify import verify
 from .words import figure, percent, size, table, tokens
-
-# The edits of the command line: their names, arguments and help. See `EDITS` for what they do.
-PLACE = "LAYER, SEGMENT: or SEGMENT:BLOCK"
-EDIT_WORDS = (
-    ("every", ("N[:K]", "PART[:OTHERS]"), "give every N-th layer, from layer K on, this part in place of its own, and other layers OTHERS"),
-    ("first", ("K", "PART"), "give only the first K layers this part; a part that is not there yet is NAME=KIND or NAME=PART"),
-    ("first-dense", ("K",), "give the first K layers a feed-forward network in place of experts"),
-    ("variant", ("PART", "NAME", "FIELD=VALUE", "N"),
-     "give every N-th layer with the part a copy with one other field and its own name"),
-    ("put", ("PART", "WHERE", "HOW"), "put a part into blocks: after, before, after:OTHER, before:OTHER, beside:OTHER or instead:OTHER"),
-    ("take", ("PART", "WHERE"), "take a part out of blocks; WHERE is all, LAYER, FIRST-LAST, SEGMENT: or SEGMENT:BLOCK"),
-    ("parallel", ("WHERE", "ON"), "on: a mixer and the part after it side by side; off: one after the other"),
-    ("repeat", ("SEGMENT[:BLOCK]", "TIMES"), "set the repeats of a segment, or of a block in it; 0 removes it"),
-    ("duplicate", ("PLACE",), f"repeat a place once more behind itself; PLACE is {PLACE}, all counted from 0"),
-    ("insert", ("PLACE", "PARTS"), "add a layer, segment or block of these parts, such as attention,dense, before this one"),
-    ("remove", ("PLACE",), "remove a layer, segment or block"),
-    ("move", ("PLACE", "TO"), "move a layer, segment or block"),
-    ("kind", ("PART", "KIND"), "make a part another kind, such as latent_attention, multi_query or experts; what both have carries over"),
-    ("rename", ("PART", "NAME"), "rename a part"),
-    ("fit", ("BUDGET",), "scale to parameters=8B or active=3B; experts alone to active=start, keys and values alone to cache=2GB@32K"),
-    ("mtp", ("COUNT",), "modules for multi-token prediction, each with the last block; 0 removes them"),
-)  # fmt: skip
 
 GRAPHS = {"graphml": to_graphml, "dot": to_dot, "mermaid": to_mermaid}
 
@@ -100,9 +79,9 @@ def parser() -> Parser:
     one = named(command("edit", "change an architecture and print it as YAML; edits are applied in the given order", run_edit), "name")
     one.set_defaults(edits=[])
     one.add_argument("--format", choices=("yaml", "link"), default="yaml")
-    one.add_argument("--set", action=_Edit, metavar="PATH=VALUE", help="a field, such as parts.moe.top_k=4")
-    for option, names, words in EDIT_WORDS:
-        one.add_argument(f"--{option}", action=_Edit, nargs=len(names), metavar=names, help=words)
+    for option, edit in EDITS.items():
+        arguments = edit.arguments
+        one.add_argument(f"--{option.replace('_', '-')}", action=_Edit, nargs=len(arguments), metavar=arguments, help=edit.words)
     one = named(command("route", "run a text through the architecture's own routers, at a small live size", run_route), "name")
     one.add_argument("--text", metavar="FILE", help="a text to read instead of the built-in one, or - for standard input")
     one.add_argument("--seed", type=seed, default=0, help="seed of the random weights")
@@ -129,7 +108,7 @@ class _Edit(argparse.Action):
     """Collects the edits in the order of the arguments."""
 
     def __call__(self, parser, namespace, values, option=None) -> None:
-        namespace.edits = [*namespace.edits, (self.dest, values if isinstance(values, list) else [values])]
+        namespace.edits = [*namespace.edits, (self.dest, values)]
 
 
 def seed(word: str) -> int:
@@ -150,17 +129,6 @@ def version() -> str:
     if own.is_file():
         return tomllib.loads(own.read_text(encoding="utf-8"))["project"]["version"]
     return metadata.version("strata")
-
-
-def length(word: str) -> str:
-    """A number of tokens, also written as 128K, 10M or 1e6 (argparse's type; the spec refuses other words)."""
-    if found := re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([kKmM])", word):
-        size = float(found[1]) * 2 ** (10 if found[2] in "kK" else 20)
-    elif re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?[eE]\+?[0-9]{1,2}", word):
-        size = float(word)
-    else:
-        return word
-    return str(int(size)) if size == int(size) else word
 
 
 def workload(one: argparse.ArgumentParser) -> None:
@@ -298,125 +266,12 @@ def run_export(args: argparse.Namespace, out: Console) -> Any:
 def run_edit(args: argparse.Namespace, out: Console) -> Any:
     start = arch = opened(args.name)
     for what, values in args.edits:
-        arch = _fit(arch, start, *values) if what == "fit" else EDITS[what](arch, *values)
+        arch = EDITS[what].make(arch, start, *values)
     for edit in split(start, arch):
         print(edit.words, file=sys.stderr)
     if not args.json:
         print(library.to_yaml(arch).rstrip("\n") if args.format == "yaml" else encode(arch))
     return arch.model_dump(mode="json", exclude_defaults=True)
-
-
-def _set(arch: Architecture, words: str) -> Architecture:
-    path, given, value = words.partition("=")
-    if not given:
-        raise Unsupported(f"--set {words[:80]}: give a field and its value, such as parts.moe.top_k=4")
-    return edited(arch, path.strip(), read_value(value))
-
-
-def _fit(arch: Architecture, start: Architecture, words: str) -> Architecture:
-    """parameters=8B, active=3B, cache=2GB@32K; with `start` as the amount, as many as before the edits, by one thing alone."""
-    (what, _, rest), known = words.partition("="), "parameters=8B, active=3B, active=start, cache=2GB@32K or cache=start@32K"
-    asked, at, context = rest.partition("@")
-    if what not in ("parameters", "active", "cache") or not asked or at and what != "cache":
-        raise Unsupported(f"--fit {words[:80]}: give {known}")
-    try:
-        w = Workload(context=length(context)) if at else Workload()
-    except ValidationError as error:
-        raise Unsupported(sentence(error)) from None
-    then = cost(start, w)
-    match what, asked:
-        case "parameters", "start":
-            fit = budget.scaled(arch, parameters=then.parameters)
-        case "active", "start":
-            fit = budget.with_active(arch, then.active_parameters, start)
-        case "parameters", _:
-            fit = budget.scaled(arch, parameters=budget.amount(asked))
-        case "active", _:
-            fit = budget.scaled(arch, active_parameters=budget.amount(asked))
-        case _:
-            fit = budget.with_cache(arch, then.kept_bytes if asked == "start" else budget.amount(asked), w)
-    print(f"{budget.WORDS[fit.figure]}: {fit}", file=sys.stderr)
-    return fit.architecture
-
-
-def _variant(arch: Architecture, part: str, new: str, words: str, n: str) -> Architecture:
-    nth = [layer for layer in edits.nth(arch, _whole(n)) if part in edits.parts_of(arch.sequence[layer])]
-    return _set(edits.variant(arch, part, new, {}, nth), f"parts.{new}.{words}")
-
-
-def _every(arch: Architecture, rhythm: str, words: str) -> Architecture:
-    (n, _, start), (part, _, others) = rhythm.partition(":"), words.partition(":")
-    name, new = _part(arch, part)
-    otherwise, more = _part(arch, others) if others else (None, {})
-    return edits.every(arch, _whole(n), name, otherwise, _whole(start) if start else None, new | more)
-
-
-def _first(arch: Architecture, count: str, word: str) -> Architecture:
-    name, new = _part(arch, word)
-    return edits.first(arch, _whole(count), name, new=new)
-
-
-def _put(arch: Architecture, word: str, where: str, words: str) -> Architecture:
-    (name, new), (how, _, of) = _part(arch, word), words.partition(":")
-    return edits.put(arch, name, _where(arch, where), how, of or None, new)
-
-
-def _parallel(arch: Architecture, where: str, word: str) -> Architecture:
-    if word not in ("on", "off"):
-        raise Unsupported(f"parallel: give on or off (not {word[:40]!r})")
-    return edits.parallel(arch, _where(arch, where), word == "on")
-
-
-def _part(arch: Architecture, word: str) -> tuple[str, dict[str, Any]]:
-    """A part's name, and its value if it is new: NAME=KIND, or NAME=PART for a copy."""
-    name, given, like = word.partition("=")
-    if not given:
-        return name, {}
-    (value,) = [arch.parts[like].model_dump(mode="json")] if like in arch.parts else edits.fresh(arch, like).values()
-    return name, {name: value}
-
-
-def _place(word: str) -> edits.Place | int:
-    """A layer, `4`; a segment, `1:`; or a block of a segment, `1:0`."""
-    segment, within, block = word.partition(":")
-    return edits.Place(_whole(segment), _whole(block) if block else None) if within else _whole(segment)
-
-
-def _where(arch: Architecture, word: str) -> edits.Where:
-    """Blocks: `all`, a layer, the layers `3-7`, or a place."""
-    if word == "all":
-        return range(arch.depth)
-    start, several, last = word.partition("-")
-    if several:
-        return range(_whole(start), min(_whole(last), arch.depth) + 1)
-    place = _place(word)
-    return [place] if isinstance(place, int) else place
-
-
-def _whole(word: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", word):
-        raise Unsupported(f"{word[:40]!r} is not a whole number; give one such as 4")
-    return int(word)
-
-
-EDITS: dict[str, Callable[..., Architecture]] = {
-    "set": _set,
-    "every": _every,
-    "first": _first,
-    "first_dense": lambda arch, count: edits.first_dense(arch, _whole(count)),
-    "variant": _variant,
-    "put": _put,
-    "take": lambda arch, part, where: edits.taken(arch, part, _where(arch, where)),
-    "parallel": _parallel,
-    "repeat": lambda arch, place, times: edits.repeated(arch, edits.Place(*map(_whole, place.rstrip(":").split(":", 1))), _whole(times)),
-    "duplicate": lambda arch, place: edits.duplicated(arch, _place(place)),
-    "insert": lambda arch, place, parts: edits.inserted(arch, _place(place), parts.split(",")),
-    "remove": lambda arch, place: edits.removed(arch, _place(place)),
-    "move": lambda arch, place, to: edits.moved(arch, _place(place), _place(to)),
-    "kind": edits.swapped,
-    "rename": edits.renamed,
-    "mtp": lambda arch, count: edits.predicting(arch, _whole(count)),
-}
 
 
 def run_route(args: argparse.Namespace, out: Console) -> Any:

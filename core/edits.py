@@ -7,7 +7,6 @@ layer uses any more are removed. Layers are counted from 0. `new` gives parts th
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from itertools import groupby
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -16,12 +15,12 @@ import torch
 from pydantic import ValidationError
 
 from . import kinds
+from .blocks import Block, folded, names_of, plain, renamed_in, spelled, without_part
 from .parts import PARTS, Mixer
 from .parts.experts import Experts
 from .parts.feedforward import FeedForward
 from .spec import FRAME, MAX_LAYERS, Architecture, Segment, Step, Unsupported, parse
 
-Block = list[Any]  # steps as the spec writes them: names, lists of names, mappings
 Parts = Mapping[str, Mapping[str, Any]]  # parts as the spec writes them, by name
 Formats = Mapping[str, str]  # formats by module path
 NONE: Mapping[str, Any] = MappingProxyType({})
@@ -95,7 +94,7 @@ def _placed(arch: Architecture, name: str, here: Callable[[int], bool], otherwis
     usual = otherwise or next(iter(dict(counts.most_common(1))), None)
     blocks = []
     for layer, block in enumerate(_blocks(arch)):
-        found = [part for step in block for part in _names(step) if part in alike]
+        found = [part for step in block for part in names_of(step) if part in alike]
         if not here(layer) and found == [name] and usual is None:
             raise Unsupported(f"layers: all layers have {name} in this place; add another part first")
         wanted = name if here(layer) else usual if found == [name] else otherwise if found else None
@@ -105,7 +104,7 @@ def _placed(arch: Architecture, name: str, here: Callable[[int], bool], otherwis
         if len(found) != 1:
             what = "mixers" if mixes[name] else "parts that are not mixers"
             raise Unsupported(f"layers: layer {layer} has {len(found)} {what}, so it is not clear which to replace; give its whole block")
-        blocks.append([_renamed(step, found[0], wanted) for step in block])
+        blocks.append([renamed_in(step, found[0], wanted) for step in block])
     return _with(_tree(arch), folded(blocks), _new(arch, new))
 
 
@@ -137,7 +136,7 @@ def inserted(arch: Architecture, place: Place | int, block: Block) -> Architectu
         steps = None
     if steps is None:
         raise Unsupported(f"block: give a list of parts, such as [{', '.join(parts_of(arch.sequence[0]))}]")
-    one = _plain(steps)
+    one = plain(steps)
     item = one if isinstance(place, int) else [[[one, 1]], 1] if place.block is None else [one, 1]
     return _changed(arch, place, lambda items, at: items.insert(at, item), end=1)
 
@@ -198,8 +197,8 @@ def _changed(arch: Architecture, place: Place | int, change: Callable[[list, int
 
 def _segments(arch: Architecture) -> list[list]:
     """The segments to be changed, each [blocks, repeat], and its blocks each [block, times]."""
-    plain = {block: _plain(block) for block in arch.distinct()}
-    return [[[[plain[block], times] for block, times in cycle(segment)], segment.repeat] for segment in arch.layers]
+    written = {block: plain(block) for block in arch.distinct()}
+    return [[[[written[block], times] for block, times in cycle(segment)], segment.repeat] for segment in arch.layers]
 
 
 def _written(segments: list[list]) -> list[dict]:
@@ -236,16 +235,16 @@ def put(
     def change(block: Block) -> Block:
         at = _step(block, of) if of else 0 if how == "before" else len(block) - 1
         if of and how == "instead":
-            return [_renamed(step, of, name) for step in block]
+            return [renamed_in(step, of, name) for step in block]
         if how == "beside":
-            wider = [*_names(block[at]), name]
+            wider = [*names_of(block[at]), name]
             return [*block[:at], block[at] | {"parts": wider} if isinstance(block[at], dict) else wider, *block[at + 1 :]]
         at += how == "after"
         return [*block[:at], name, *block[at:]]
 
     layers = _mapped(arch, where, change)
     tree = _tree(arch)
-    if of and of not in {part for segment in layers for block in segment["blocks"] for step in block for part in _names(step)}:
+    if of and of not in {part for segment in layers for block in segment["blocks"] for step in block for part in names_of(step)}:
         _follow(tree, arch, of, name)  # no layer has what they read by the old name
     return _with(tree, layers, _new(arch, new), formats)
 
@@ -256,7 +255,7 @@ def taken(arch: Architecture, name: str, where: Where) -> Architecture:
 
     def change(block: Block) -> Block:
         _step(block, name)
-        left = [_without(step, name) for step in block if _names(step) != [name]]
+        left = [without_part(step, name) for step in block if names_of(step) != [name]]
         if not left:
             raise Unsupported(f"{name} stands alone in a block; remove the block, or put another part in place of {name}")
         return left
@@ -268,7 +267,7 @@ def parallel(arch: Architecture, where: Where, on: bool) -> Architecture:
     """Blocks whose mixer and the part after it read the same input, in one step side by side (GPT-J), or one after the other."""
 
     def change(block: Block) -> Block:
-        steps = [step if isinstance(step, dict) else {"parts": _names(step)} for step in block]
+        steps = [spelled(step) for step in block]
         if own := next((field for step in steps for field in step if field not in ("parts", "scale", "residual", "own_norms")), None):
             raise Unsupported(f"parallel: a step of this block has {own}, which says where its output goes; remove {own} first")
         out: list[dict] = []
@@ -308,7 +307,7 @@ def renamed(arch: Architecture, name: str, new: str) -> Architecture:
     tree = _tree(arch)
 
     def block(steps: Block) -> Block:
-        return [_renamed(step, name, new) for step in steps]
+        return [renamed_in(step, name, new) for step in steps]
 
     for segment in tree["layers"]:
         segment["blocks"] = [block(steps) for steps in segment["blocks"]]
@@ -333,7 +332,7 @@ def predicting(arch: Architecture, count: int) -> Architecture:
     if not 0 <= count <= 16:
         raise Unsupported(f"mtp: give 0 to 16 tokens (not {count:,})")
     tree = _tree(arch)
-    mtp = tree.pop("mtp", None) or {"block": _plain(arch.sequence[-1])}
+    mtp = tree.pop("mtp", None) or {"block": plain(arch.sequence[-1])}
     if further := mtp.pop("further", None):
         mtp["further"] = [*further, *[further[-1]] * count][: count - 1]
     return _used(tree | ({"mtp": mtp | {"count": count}} if count else {}))
@@ -381,9 +380,9 @@ def _mapped(arch: Architecture, where: Where, change: Callable[[Block], Block]) 
 def _step(block: Block, name: str) -> int:
     """The step of a block that has this part."""
     for at, step in enumerate(block):
-        if name in _names(step):
+        if name in names_of(step):
             return at
-    raise Unsupported(f"this block does not have {name}; it has {', '.join(name for step in block for name in _names(step))}")
+    raise Unsupported(f"this block does not have {name}; it has {', '.join(name for step in block for name in names_of(step))}")
 
 
 # ---- another kind ----
@@ -492,7 +491,7 @@ def _used(tree: dict[str, Any]) -> Architecture:
     mtp = tree.get("mtp") or {}
     ahead = [mtp["block"], *mtp.get("further", ())] if mtp else []
     blocks = [block for segment in tree["layers"] for block in segment["blocks"]] + ahead
-    used = {name for block in blocks for step in block for name in _names(step)}
+    used = {name for block in blocks for step in block for name in names_of(step)}
     gone = tree["parts"].keys() - used
     parts = {name: part for name, part in tree["parts"].items() if name in used}
     precision = {path: fmt for path, fmt in tree.get("precision", {}).items() if path.partition(".")[0] not in gone}
@@ -502,38 +501,13 @@ def _used(tree: dict[str, Any]) -> Architecture:
 
 def _blocks(arch: Architecture) -> list[Block]:
     """The block of every layer, in the form of the spec."""
-    plain = {block: _plain(block) for block in arch.distinct()}
-    return [plain[block] for block in arch.sequence]
-
-
-def _plain(block: Sequence[Step]) -> Block:
-    return [step.model_dump(mode="json", exclude_defaults=True) for step in block]
+    written = {block: plain(block) for block in arch.distinct()}
+    return [written[block] for block in arch.sequence]
 
 
 def parts_of(block: Sequence[Step]) -> list[str]:
     """The names of a block's parts, in order."""
     return [name for step in block for name in step.parts]
-
-
-def _names(step: Any) -> list[str]:
-    return [step] if isinstance(step, str) else step if isinstance(step, list) else step["parts"]
-
-
-def _renamed(step: Any, name: str, new: str) -> Any:
-    if isinstance(step, dict):
-        shortcut = {new if part == name else part: delay for part, delay in step.get("shortcut", {}).items()}
-        lists = {field: [new if part == name else part for part in step[field]] for field in ("parts", "unnormed") if field in step}
-        return step | lists | ({"shortcut": shortcut} if shortcut else {})
-    names = [new if part == name else part for part in _names(step)]
-    return names[0] if isinstance(step, str) else names
-
-
-def _without(step: Any, name: str) -> Any:
-    if isinstance(step, dict):
-        shortcut = {part: delay for part, delay in step.get("shortcut", {}).items() if part != name}
-        lists = {field: [part for part in step[field] if part != name] for field in ("parts", "unnormed") if field in step}
-        return step | lists | ({"shortcut": shortcut} if "shortcut" in step else {})
-    return [part for part in _names(step) if part != name]
 
 
 def uses(arch: Architecture) -> Counter[str]:
@@ -562,33 +536,3 @@ def _free(arch: Architecture, name: str) -> None:
 def _within(what: str, index: int, count: int) -> None:
     if not 0 <= index < count:
         raise Unsupported(f"{what}: give 0 to {count - 1:,} (not {index:,})")
-
-
-def folded(blocks: Sequence[Sequence[Any]]) -> list[dict]:
-    """The spec's `layers` for one block per layer: repeatedly the shortest pattern that covers the most layers."""
-    kinds: dict[Any, str] = {}
-    text = "".join(kinds.setdefault(_key(block), chr(len(kinds))) for block in blocks)  # a letter for each kind of block
-    return [{"repeat": times, "blocks": [list(block) for block in blocks[at : at + period]]} for at, period, times in _runs(text)]
-
-
-def _key(block: Sequence[Any]) -> Any:
-    return tuple(block) if all(type(step) is str for step in block) else str(block)
-
-
-@lru_cache(maxsize=64)
-def _runs(text: str) -> list[tuple[int, int, int]]:
-    """(start, length, number of repeats) of each pattern in a text."""
-    runs, at = [], 0
-    while at < len(text):
-        best = (1, 1)  # period, times
-        for period in range(1, min(64, (len(text) - at) // 2) + 1):
-            times, unit = 1, text[at : at + period]
-            while text.startswith(unit, at + times * period):
-                times += 1
-            if times > 1 and period * times > best[0] * best[1]:
-                best = (period, times)
-            if best[0] * best[1] == len(text) - at:
-                break
-        runs.append((at, *best))
-        at += best[0] * best[1]
-    return runs

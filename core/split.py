@@ -14,9 +14,8 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
+from .blocks import folded, names_of, renamed_in, spelled
 from .diff import diff, differences
-from .edits import _renamed as renamed_in
-from .edits import folded
 from .rhythm import Rhythm
 from .saying import ARROW, change, few, joined, said, swap, together
 from .spec import METADATA, Architecture, Step, Unsupported, parse
@@ -251,7 +250,7 @@ class _Split:
                 if names[0] != names[1]:
                     found.append(("swap", (names, (i, slot), True)))
                     plain = renamed_in(plain, *names)
-            then, now = (_spelled(side) for side in (plain, _plain(new[j])))
+            then, now = (spelled(side) for side in (plain, _plain(new[j])))
             fields = {key: now.get(key) for key in then | now if key != "parts" and then.get(key) != now.get(key)}
             if fields:
                 found.append(("way", (json.dumps(fields, sort_keys=True), i, fields)))
@@ -348,7 +347,7 @@ class _Split:
             tree["layers"] = self.theirs["layers"] if len(moves) == most else folded(blocks)
         ahead = tree["mtp"] or {"block": (), "further": ()}
         named = [block for segment in tree["layers"] for block in segment["blocks"]] + [ahead["block"], *ahead["further"]]
-        used = {name for block in named for step in block for name in _names(step)}
+        used = {name for block in named for step in block for name in names_of(step)}
         gone, come = tree["parts"].keys() - used, used - tree["parts"].keys()
         tree["parts"] = {k: v for k, v in tree["parts"].items() if k in used} | {k: self.theirs["parts"].get(k) for k in come}
         tree["precision"] = {path: fmt for path, fmt in tree["precision"].items() if path.partition(".")[0] not in gone}
@@ -435,7 +434,7 @@ def _written(block: Block, patches: tuple[Any, ...]) -> list[Any]:
             if isinstance(patch, _Swap) and any(name == patch.old and patch.here(block, n, i) for i, name in enumerate(step.parts)):
                 plain = renamed_in(plain, patch.old, patch.new)
         for fields in (patch.fields[block, n] for patch in patches if isinstance(patch, _Way) and (block, n) in patch.fields):
-            plain = {key: value for key, value in {**_spelled(plain), **fields}.items() if value is not None}
+            plain = {key: value for key, value in {**spelled(plain), **fields}.items() if value is not None}
         steps.append([plain])
     first: list[Any] = []
     for gone, come in (patch.changes[block, -1] for patch in patches if isinstance(patch, _Steps) and (block, -1) in patch.changes):
@@ -444,15 +443,6 @@ def _written(block: Block, patches: tuple[Any, ...]) -> list[Any]:
         for n, step in come:
             (first if n < 0 else steps[n]).append(_plain(step))
     return [*first, *(step for found in steps for step in found)]
-
-
-def _spelled(step: Any) -> dict[str, Any]:
-    """A step with the names of its fields."""
-    return step if isinstance(step, dict) else {"parts": _names(step)}
-
-
-def _names(step: Any) -> list[str]:
-    return [step] if isinstance(step, str) else step if isinstance(step, list) else step["parts"]
 
 
 def _deeper(before: int, after: int, of: str = "") -> str:

@@ -16,7 +16,7 @@ import transformers
 from parity import parameters, reference
 
 import core
-from core.edits import folded
+from core.blocks import folded
 from core.hf import BY_TYPE, FAMILIES, families_of, from_hf, load_weights, to_hf
 from core.hf.families import multimodal, multimodal_own_code
 from core.hf.reading import quantised

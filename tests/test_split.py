@@ -7,6 +7,7 @@ from strategies import architectures
 
 import core
 from core import edits
+from core.blocks import folded
 from core.library import preset
 from core.spec import Unsupported, edited, parse
 from core.split import MOST_EDITS, MOST_TRIES, MOST_WORDS, _Split, split, without
@@ -51,7 +52,7 @@ def hybrid() -> core.Architecture:
     delta = preset("qwen3-next-80b-a3b").parts["delta"].model_dump(mode="json")
     mixers = ["attention" if layer % 4 == 3 else "delta" for layer in range(36)]
     blocks = [[mixer, "dense" if layer < 4 else "moe"] for layer, mixer in enumerate(mixers)]
-    return parse(tree | {"parts": tree["parts"] | {"moe": moe, "delta": delta}, "layers": edits.folded(blocks)})
+    return parse(tree | {"parts": tree["parts"] | {"moe": moe, "delta": delta}, "layers": folded(blocks)})
 
 
 def test_each_edit_has_the_words_of_a_person():

@@ -6,6 +6,7 @@ import streamlit as st
 
 import core
 from core.budget import Fit, amount, scaled, with_active, with_cache
+from core.saying import called, said
 from core.words import figure, size, tokens
 
 from .. import actions
@@ -50,11 +51,11 @@ def budget(state: page.State) -> None:
     if not now.kept_bytes:
         del options["cache"]
     if arch != start:
-        said = f"{start.title} has {figure(then.active_parameters)}. Only the width of experts or feed-forward networks changes, or top_k."
-        options["same_active"] = ("The start's active parameters", said, None, figure)
+        words = f"{start.title} has {figure(then.active_parameters)}. Only the width of experts or feed-forward networks changes, or top_k."
+        options["same_active"] = ("The start's active parameters", words, None, figure)
         if now.kept_bytes and then.kept_bytes:
-            said = f"{start.title} keeps {size(then.kept_bytes)}. Key and value heads, latent ranks or windows change; nothing else."
-            options["same_cache"] = (f"The start's {at}", said, None, size)
+            words = f"{start.title} keeps {size(then.kept_bytes)}. Key and value heads, latent ranks or windows change; nothing else."
+            options["same_cache"] = (f"The start's {at}", words, None, size)
     with box:
         if st.session_state.get("fit:what") not in options:
             st.session_state["fit:what"] = "parameters"
@@ -83,10 +84,11 @@ def _candidate(state: page.State, found: Fit, w: core.Workload) -> None:
     notice(f"{found}.", "good")
     st.button("Apply", type="primary", width="stretch", on_click=_apply, args=(after,))
     one, two = cost(arch, w), cost(after, w)
-    fields = [str(change).partition(" → ") for change in changes if not change.path.startswith("layers")]
-    said = {"layers": f"{arch.depth:,} → {after.depth:,}"} if after.depth != arch.depth else {}
-    said |= {before.rpartition(" ")[0]: f"{before.rpartition(' ')[2]} → {now}" for before, _, now in fields[:MOST_CHANGES]}
-    said |= {f"and {len(fields) - MOST_CHANGES} more fields": ""} if len(fields) > MOST_CHANGES else {}
+    fields = [change for change in changes if not change.path.startswith("layers")]
+    rows = {"layers": f"{arch.depth:,} → {after.depth:,}"} if after.depth != arch.depth else {}
+    for change in fields[:MOST_CHANGES]:
+        rows[" ".join(called(change.path)).strip()] = f"{said(change.before)} → {said(change.after)}"
+    rows |= {f"and {len(fields) - MOST_CHANGES} more fields": ""} if len(fields) > MOST_CHANGES else {}
     for words, name, show in (
         ("parameters", "parameters", figure),
         ("active parameters", "active_parameters", figure),
@@ -94,8 +96,8 @@ def _candidate(state: page.State, found: Fit, w: core.Workload) -> None:
     ):
         then, now = getattr(one, name), getattr(two, name)
         if then and (name != "active_parameters" or then != one.parameters):
-            said[words] = f"{show(then)} → {show(now)}" if now != then else f"{show(now)}, as before"
-    table(said)
+            rows[words] = f"{show(then)} → {show(now)}" if now != then else f"{show(now)}, as before"
+    table(rows)
 
 
 def _apply(after: core.Architecture) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ...edits import folded
+from ...blocks import folded
 from ...parts.compressed import CompressedAttention
 from ...parts.experts import Experts
 from ...parts.manifold_hyper import ManifoldHyperConnections

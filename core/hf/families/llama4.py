@@ -5,7 +5,7 @@ Of the multimodal model's config.json, the text model is read.
 
 from collections.abc import Iterator
 
-from ...edits import folded
+from ...blocks import folded
 from ...parts.attention import Attention
 from ...parts.feedforward import FeedForward
 from ...parts.temperature import StepTemperature

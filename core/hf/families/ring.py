@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from ...edits import folded
+from ...blocks import folded
 from ...parts.lightning import LightningAttention
 from ...spec import Architecture
 from ..reading.config import Config

@@ -944,7 +944,7 @@ def _kimi_linear(said: Said, made: Made) -> None:
     made.pop("rope_theta")
 
 
-QKV, OUT = "attn_q.bias", "attn_output.bias"
+QKV = "attn_q.bias"
 GPT = {
     "hidden_size": "n_embd", "max_position_embeddings": "n_positions", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head",
     "intermediate_size": "n_inner", "layer_norm_eps": "layer_norm_epsilon",

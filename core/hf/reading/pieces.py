@@ -8,7 +8,7 @@ from functools import lru_cache
 from types import UnionType
 from typing import Any, get_args
 
-from ...edits import folded
+from ...blocks import folded
 from ...parts.attention import Attention
 from ...parts.base import Mixer
 from ...parts.experts import Experts

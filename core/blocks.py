@@ -1,0 +1,69 @@
+"""Blocks as the spec writes them: a step is a part's name, a list of names, or a mapping with more fields."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from .spec import Step
+
+Block = list[Any]
+
+
+def plain(block: Sequence[Step]) -> Block:
+    return [step.model_dump(mode="json", exclude_defaults=True) for step in block]
+
+
+def spelled(step: Any) -> dict[str, Any]:
+    """A step with the names of its fields."""
+    return step if isinstance(step, dict) else {"parts": names_of(step)}
+
+
+def names_of(step: Any) -> list[str]:
+    return [step] if isinstance(step, str) else step if isinstance(step, list) else step["parts"]
+
+
+def renamed_in(step: Any, name: str, new: str) -> Any:
+    if isinstance(step, dict):
+        shortcut = {new if part == name else part: delay for part, delay in step.get("shortcut", {}).items()}
+        lists = {field: [new if part == name else part for part in step[field]] for field in ("parts", "unnormed") if field in step}
+        return step | lists | ({"shortcut": shortcut} if shortcut else {})
+    names = [new if part == name else part for part in names_of(step)]
+    return names[0] if isinstance(step, str) else names
+
+
+def without_part(step: Any, name: str) -> Any:
+    if isinstance(step, dict):
+        shortcut = {part: delay for part, delay in step.get("shortcut", {}).items() if part != name}
+        lists = {field: [part for part in step[field] if part != name] for field in ("parts", "unnormed") if field in step}
+        return step | lists | ({"shortcut": shortcut} if "shortcut" in step else {})
+    return [part for part in names_of(step) if part != name]
+
+
+def folded(blocks: Sequence[Sequence[Any]]) -> list[dict]:
+    """The spec's `layers` for one block per layer: repeatedly the shortest pattern that covers the most layers."""
+    kinds: dict[Any, str] = {}
+    text = "".join(kinds.setdefault(_key(block), chr(len(kinds))) for block in blocks)  # a letter for each kind of block
+    return [{"repeat": times, "blocks": [list(block) for block in blocks[at : at + period]]} for at, period, times in _runs(text)]
+
+
+def _key(block: Sequence[Any]) -> Any:
+    return tuple(block) if all(type(step) is str for step in block) else str(block)
+
+
+@lru_cache(maxsize=64)
+def _runs(text: str) -> list[tuple[int, int, int]]:
+    """(start, length, number of repeats) of each pattern in a text."""
+    runs, at = [], 0
+    while at < len(text):
+        best = (1, 1)  # period, times
+        for period in range(1, min(64, (len(text) - at) // 2) + 1):
+            times, unit = 1, text[at : at + period]
+            while text.startswith(unit, at + times * period):
+                times += 1
+            if times > 1 and period * times > best[0] * best[1]:
+                best = (period, times)
+            if best[0] * best[1] == len(text) - at:
+                break
+        runs.append((at, *best))
+        at += best[0] * best[1]
+    return runs
