@@ -63,10 +63,10 @@ def _variant(arch: Architecture, start: Architecture, part: str, new: str, words
 
 
 def _every(arch: Architecture, start: Architecture, rhythm: str, words: str) -> Architecture:
-    (n, _, start), (part, _, others) = rhythm.partition(":"), words.partition(":")
+    (n, _, begin), (part, _, others) = rhythm.partition(":"), words.partition(":")
     name, new = _part(arch, part)
     otherwise, more = _part(arch, others) if others else (None, {})
-    return edits.every(arch, _whole(n), name, otherwise, _whole(start) if start else None, new | more)
+    return edits.every(arch, _whole(n), name, otherwise, _whole(begin) if begin else None, new | more)
 
 
 def _first(arch: Architecture, start: Architecture, count: str, word: str) -> Architecture:
