@@ -28,6 +28,9 @@ NEAR = 0.05  # further from what was asked is refused
 CLOSE = 0.005  # nearer is as good as equal: proportions decide
 MAIN = 0.25  # a segment with this share of the layers repeats more or less often; shorter ones (first dense layers) stay
 WIDTHS = 13  # that are tried around the expected one
+# Each width is a new model, in which each part of each different block takes some milliseconds: varied layers get fewer widths.
+MOST_PLACES = 32
+WORK = 96  # parts in different blocks, over all widths
 
 Figure = Literal["parameters", "active_parameters", "kept_bytes"]
 WORDS: dict[Figure, str] = {"parameters": "parameters", "active_parameters": "active parameters", "kept_bytes": "caches and states"}
@@ -88,14 +91,15 @@ def scaled(arch: Architecture, *, parameters: float | None = None, active_parame
     """The architecture with as many parameters, all or active, as are asked for. Width and depth change in proportion; of depth only
     the segments that repeat most, by whole repeats."""
     what: Figure = "parameters" if parameters is not None else "active_parameters"
-    asked = _asked(what, active_parameters if parameters is None else parameters)
+    asked = _asked(arch, what, active_parameters if parameters is None else parameters)
     main = [i for i, segment in enumerate(arch.layers) if segment.repeat > 1 and segment.repeat * len(segment.blocks) >= MAIN * arch.depth]
     wanted = arch.d_model * _growth(cost(arch), what, asked, 3 if main else 2)
     tried: dict[int, _Shape | None] = {}
-    while new := [width for width in _widths(arch.d_model, wanted) if width not in tried]:
+    most = min(WIDTHS, max(3, WORK // _places(arch)))
+    while new := [width for width in _widths(arch.d_model, wanted, most) if width not in tried]:
         tried |= {width: _shape(arch, width, main, what, asked) for width in new}
         best = min(filter(None, tried.values()), key=lambda shape: shape.score, default=None)
-        if best is None or abs(best.off) <= NEAR or len(tried) > 3 * WIDTHS:
+        if best is None or abs(best.off) <= NEAR or len(tried) > 2 * most:
             break
         wanted = best.arch.d_model * (asked / best.reached) ** (1 / 3)
     if best is None:
@@ -172,14 +176,14 @@ def _growth(found: Cost, what: Figure, asked: int, power: int) -> float:
     return growth
 
 
-def _widths(start: int, wanted: float) -> list[int]:
+def _widths(start: int, wanted: float, most: int) -> list[int]:
     """Round widths around the wanted one, the nearest first, and the start's own."""
     step = 2 ** max(3, min(9, math.floor(math.log2(max(wanted, 24) / 24))))
     step = max(step, 64) if wanted >= 512 else step
     middle = round(wanted / step)
     near = [step * (middle + by) for by in range(-WIDTHS, WIDTHS + 1)] + [start]
     near = [width for width in dict.fromkeys(near) if width > 0]
-    return sorted(near, key=lambda width: abs(math.log(width / wanted)))[:WIDTHS]
+    return sorted(near, key=lambda width: abs(math.log(width / wanted)))[:most]
 
 
 def resized(arch: Architecture, d_model: int) -> Architecture:
@@ -248,9 +252,17 @@ def _rounded(value: int, growth: float) -> int:
     return max(step, round(wanted / step) * step)
 
 
-def _asked(what: Figure, value: float | None) -> int:
+def _places(arch: Architecture) -> int:
+    return sum(len(step.parts) for block in arch.distinct() for step in block)
+
+
+def _asked(arch: Architecture, what: Figure, value: float | None) -> int:
     if value is None or not 1 <= value < 1e18:
         raise Unsupported(f"{WORDS[what]}: give a number from 1 to 10^18, such as 8e9")
+    if (places := _places(arch)) > MOST_PLACES:
+        raise Unsupported(
+            f"layers: different blocks with {places:,} parts in them are too many to fit to a budget; give at most {MOST_PLACES:,}"
+        )
     return round(value)
 
 
@@ -277,7 +289,7 @@ def with_active(arch: Architecture, asked: float, start: Architecture | None = N
     """The architecture with as many active parameters as are asked for, by the width of its experts (of its feed-forward networks
     if it has none). If that width is what differs from `start`, by the number of experts that a token takes."""
     what: Figure = "active_parameters"
-    wanted = _asked(what, asked)
+    wanted = _asked(arch, what, asked)
     wide = {name: part for name, part in arch.parts.items() if "d_ff" in type(part).model_fields}
     role = "experts" if any(part.role == "experts" for part in wide.values()) else "feed_forward"
     wide = {name: part for name, part in wide.items() if part.role == role}
@@ -304,7 +316,7 @@ def with_cache(arch: Architecture, asked: float, workload: Workload | None = Non
     """The architecture that keeps this many bytes in caches and states at the workload, by what its attention keeps: key and value
     heads, latent ranks, windows. Layers, query heads and widths of a head stay."""
     what: Figure = "kept_bytes"
-    wanted, w = _asked(what, asked), workload or Workload()
+    wanted, w = _asked(arch, what, asked), workload or Workload()
     counts = Counter(name for block in arch.sequence for step in block for name in step.parts)
     fmt = FORMATS[w.cache]
 

@@ -30,13 +30,20 @@ import torch
 
 import core
 from app.facts import picture_file, picture_of
+from app.kit.charts import cache_curve, memory
+from app.kit.strip import _html as strip
+from core.about import about
+from core.budget import scaled, with_active, with_cache
 from core.graph import to_dot, to_graphml, to_json, to_mermaid
 from core.kinds import carried, first_value, schema
 from core.library import parse_text, preset, to_yaml
 from core.model import build, shrink
+from core.offers import offers
 from core.parts import PARTS
 from core.parts.base import Spec
-from core.spec import Architecture, parse
+from core.precision import FORMATS
+from core.spec import FRAME, Architecture, Workload, parse
+from core.split import split, without
 
 MEGABYTES = 200
 HANG = 30  # seconds that an input may take altogether
@@ -171,9 +178,55 @@ def headers(dice: random.Random) -> Any:
     return ("gguf", bytes(data))
 
 
+def mixes(dice: random.Random) -> Any:
+    """Parts of several presets in one model, side by side and one after the other, on any residual stream, in any stored formats."""
+    givers = [preset(dice.choice(core.presets())) for _ in range(dice.randint(1, 3))]
+    first = givers[0].model_dump(mode="json", exclude_defaults=True)
+    pool = [(arch, name) for arch in givers for name in arch.parts]
+    parts: dict[str, dict] = {}
+    for arch, name in dice.sample(pool, dice.randint(1, min(6, len(pool)))):
+        part = arch.parts[name].model_dump(mode="json", exclude_defaults=True)
+        if dice.random() < 0.3:
+            _fields(dice, PARTS[part["kind"]], part)
+        if dice.random() < 0.1:
+            part |= dice.choice([{"tied": True}, {"tied": True, "sets": dice.choice([2, 1_024])}, {"norm": {"kind": "layer"}}])
+        parts[name if name not in parts else f"{name[:28]}_b"] = part
+    names = [*parts]
+    order = [*names, *dice.choices(names, k=dice.randint(0, 4))]
+    steps: list[Any] = []
+    while order:
+        step, order = order[: (take := dice.choice([1, 1, 1, 2, 4]))], order[take:]
+        steps.append(step[0] if len(step) == 1 else {"parts": step} | dice.choice([{}, {"own_norms": True}]))
+        if dice.random() < 0.1:
+            steps[-1] = {"parts": step, "residual": dice.choice(_residuals())}
+    cuts = sorted(dice.sample(range(1, len(steps)), min(len(steps) - 1, dice.randint(0, 2)))) if len(steps) > 1 else []
+    blocks = [steps[a:b] for a, b in zip([0, *cuts], [*cuts, len(steps)], strict=True)]
+    value = {name: first[name] for name in ("name", "title", "vocab_size", "d_model", "context", "position", "norm") if name in first}
+    value |= {"parts": parts, "layers": [{"repeat": dice.choice([1, 2, 61, 256]), "blocks": blocks}]}
+    if dice.random() < 0.5:
+        value["residual"] = first.get("residual", {}) if dice.random() < 0.3 else dice.choice(_residuals())
+    if dice.random() < 0.3:
+        value["mtp"] = {"count": dice.choice([1, 3, 16]), "block": blocks[-1]}
+    if dice.random() < 0.5:
+        paths = [*names, *(f"{name}.{inner}" for name in names for inner in ("router", "down", "q", "nothing")), *FRAME]
+        value["precision"] = {path: dice.choice(sorted(FORMATS)) for path in dice.sample(paths, dice.randint(1, min(6, len(paths))))}
+    return value
+
+
 KINDS: dict[str, Callable[[random.Random], Any]] = {
-    "links": links, "extremes": extremes, "configs": configs, "pastes": pastes, "headers": headers,
+    "links": links, "extremes": extremes, "configs": configs, "pastes": pastes, "headers": headers, "mixes": mixes,
 }  # fmt: skip
+
+
+def _residuals() -> list[dict]:
+    """The residual streams of all presets, and the plain ones."""
+    if not _streams:
+        found = [preset(name).residual.model_dump(mode="json", exclude_defaults=True) for name in core.presets()]
+        _streams.extend(json.loads(text) for text in sorted({json.dumps(one) for one in found}))
+    return _streams
+
+
+_streams: list[dict] = []
 
 
 def _walk(value: Any) -> Iterator[tuple[Any, Any]]:
@@ -334,7 +387,7 @@ _gguf_bytes: list[bytes] = []
 def read(kind: str, given: Any) -> core.Architecture | None:
     """What an input describes."""
     match kind:
-        case "links" | "extremes":
+        case "links" | "extremes" | "mixes":
             return parse(given)
         case "configs":
             return core.from_hf(given)
@@ -362,17 +415,33 @@ STAGES: dict[str, Callable[[core.Architecture], object]] = {
     "picture": lambda arch: [picture_of(arch, wide=wide) for wide in (True, False)],
     "picture file": picture_file,
     "checklist": core.checklist,
+    "much": lambda arch: [
+        f"{core.cost(arch, MOST)}",
+        about(arch),
+        memory(arch, MOST, False).to_json(),
+        cache_curve(arch, MOST, True).to_json(),
+    ],
+    "strip": lambda arch: strip(arch, None, "", "", ()),
+    "edits": lambda arch: [len(split(before, arch)) and without(before, arch, 0) for before in map(preset, ("gpt2", "deepseek-v3"))],
+    "offers": lambda arch: [offers(arch, f"parts.{name}.{field}", 7) for name in [*arch.parts][:2] for field in ("heads", "d_ff")],
+    "fit": lambda arch: scaled(arch, parameters=8e9),
+    "fit active": lambda arch: with_active(arch, 1e9),
+    "fit cache": lambda arch: with_cache(arch, 1e9),
     "diff": lambda arch: [str(change) for change in core.diff(preset("llama-3-8b"), arch).changes],
     "export": core.to_hf,
     "live": lambda arch: core.route(arch) if "experts" in {p.kind for p in arch.parts.values()} else build(shrink(arch), "cpu"),
 }
 
 
+MOST = Workload(batch=1_000_000, context=1_000_000_000, cache="fp32")
+
+
 def warm() -> None:
     """Pay for what is slow the first time."""
     torch.set_num_threads(1)
     for stage in STAGES.values():
-        stage(preset("deepseek-v3"))
+        with suppress(core.Unsupported):
+            stage(preset("deepseek-v3"))
     gc.freeze()  # as the server does
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import core
+from core.budget import scaled
 from core.kinds import carried, first_value
 from core.model import LIVE_PARAMETERS, LIVE_PARTS, build, shrink
 from core.parts import PARTS
@@ -76,6 +77,12 @@ def test_the_edits_between_long_architectures_have_a_budget(after):
     edits = split(base, arch)
     assert time.process_time() - began < 3
     assert edits[-1].after == arch
+
+
+def test_varied_layers_are_not_fitted_to_a_budget():
+    """Each width that is tried costs a whole analysis: 17 s for the most varied layers that are accepted."""
+    with pytest.raises(Unsupported, match="different blocks with 128 parts in them are too many to fit to a budget; give at most 32"):
+        scaled(as_long_as_accepted(), parameters=8e9)
 
 
 def test_the_strip_of_long_layers_takes_time_in_line_with_its_blocks():
