@@ -22,6 +22,7 @@ from .library import load
 from .model import build, build_mtp, shapes
 from .parts.base import Shape
 from .precision import FORMATS
+from .reading import is_gguf
 from .spec import Architecture, Unsupported
 
 Headers = Mapping[str, tuple[str, tuple[int, ...]]]  # a tensor's name -> its stored type and shape
@@ -125,18 +126,19 @@ def verify(source: str | Path, arch: Architecture | None = None) -> Verification
     path = Path(source)
     if not os.path.exists(source):
         raise Unsupported(f"{source[:200]}: is not a folder, a file or hf:organisation/model; give one of them")
-    if path.suffix == ".gguf":
+    if path.suffix.lower() == ".gguf" or is_gguf(source):
         return compare_gguf(source, arch)
     folder = path if path.is_dir() else path.parent
     if arch is None:
         if not (folder / "config.json").exists():
             raise Unsupported(f"{source[:200]}: has no config.json beside it; give its architecture")
         arch = load(folder / "config.json")
-    return compare(source, arch, Checkpoint(path).headers())
+    checkpoint = Checkpoint(path)
+    return compare(source, arch, checkpoint.headers(), checkpoint.misplaced)
 
 
-def compare(source: str, arch: Architecture, found: Headers) -> Verification:
-    """Compare the tensors of these headers with those of the architecture."""
+def compare(source: str, arch: Architecture, found: Headers, misplaced: Sequence[str] = ()) -> Verification:
+    """Compare the tensors of these headers with those of the architecture; `misplaced` are sentences on what an index says of them."""
     _check(found)
     found, wrapped = _unwrapped(source, found)
     stored = _as_they_are(found) if arch.unsized else _unpacked(found, "ternary" in arch.precision.values())
@@ -153,7 +155,7 @@ def compare(source: str, arch: Architecture, found: Headers) -> Verification:
             apart["other"] += stored[name].bytes
         else:
             mine[plain] = stored[name]
-    more = [*wrapped, *(_foretold(arch, family, further, names) if further else ())]
+    more = [*misplaced, *wrapped, *(_foretold(arch, family, further, names) if further else ())]
     return _against(source, arch, family, mine, names, apart, more=more)
 
 

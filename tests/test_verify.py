@@ -498,6 +498,38 @@ def test_an_index_that_lies_is_refused(tmp_path, says):
         core.verify(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["/etc/passwd", ".", "x" * 5_000, "a\0b", "\ud800", "sub/model.safetensors"])
+def test_an_index_names_only_files_of_its_folder(tmp_path, name):
+    saved(tmp_path, SMALL, max_shard_size="40KB")
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
+    with pytest.raises(core.Unsupported, match=r"names .* not a file of this folder"):
+        core.verify(tmp_path)
+
+
+def test_tensors_are_where_the_index_has_them(tmp_path):
+    saved(tmp_path, SMALL, max_shard_size="40KB")
+    where = json.loads((tmp_path / "model.safetensors.index.json").read_text())["weight_map"]
+    (a, one), *_, (b, other) = where.items()
+    assert one != other
+    for change, says in (
+        ({"gh\u202eost": one}, [f"'gh\\u202eost': the index has it in {one}, which does not"]),
+        ({a: other, b: one}, [f"{b}: is in {other}, where the index does not", f"{a}: is in {one}, where the index does not"]),
+    ):
+        (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where | change}))
+        found = sorted(core.verify(tmp_path).differences)
+        assert all(said.startswith(begin) for said, begin in zip(found, sorted(says), strict=True)), found
+
+
+def test_a_file_is_known_by_its_beginning_and_named_as_what_it_is(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(SMALL))
+    with pytest.raises(core.Unsupported, match=r"config\.json: is a JSON file; give a safetensors"):
+        core.verify(tmp_path / "config.json")
+    for name in ("M.GGUF", "model.bin"):
+        (tmp_path / name).write_bytes(b"GGUF" + bytes(60))
+        with pytest.raises(core.Unsupported, match="cannot be read as GGUF"):
+            core.verify(tmp_path / name)
+
+
 def test_an_adapter_alone_is_no_model(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(SMALL))
     written(tmp_path / "adapter_model.safetensors", {"base_model.model.x.lora_A.weight": ONE}, bytes(8))

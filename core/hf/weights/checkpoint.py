@@ -1,6 +1,7 @@
 """Filling a built model from a checkpoint's tensors, by each family's own names."""
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,7 +140,7 @@ def open_file(file: Path) -> Any:
     try:
         with open(file, "rb") as opened:
             begins = opened.read(64)
-        what = what_begins(begins)
+        what = what_begins(begins) or ("a JSON file" if begins[:1] == b"{" else None)
         if what and "safetensors" not in what:
             raise Unsupported(f"{file}: is {what}; give a safetensors or a .gguf file")
         if file.stat().st_size > 8 and int.from_bytes(begins[:8], "little") > MAX_HEADER:
@@ -149,33 +150,34 @@ def open_file(file: Path) -> Any:
         raise Unsupported(f"{file}: cannot be read ({str(error)[:200]})") from None
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(folder: Path) -> tuple[list[Path], Mapping[str, str]]:
     """The safetensors files of a folder that are its model, as transformers takes them: model.safetensors, those that the index
-    names, or all that are called model; otherwise its makers' own. An adapter's are no part of it."""
+    names, or all that are called model; otherwise its makers' own. An adapter's are no part of it. Beside them the index."""
     if (whole := folder / "model.safetensors").exists():
-        return [whole]
+        return [whole], {}
     if (index := folder / "model.safetensors.index.json").is_file():
         return _indexed(folder, index)
     found = [file for file in sorted(folder.glob("*.safetensors")) if not file.name.startswith("adapter_")]
     for first in ("model", "consolidated", ""):
         if files := [file for file in found if file.name.startswith(first)]:
-            return files
+            return files, {}
     raise Unsupported(f"{folder}: has no safetensors files of a model")
 
 
-def _indexed(folder: Path, index: Path) -> list[Path]:
+def _indexed(folder: Path, index: Path) -> tuple[list[Path], Mapping[str, str]]:
     with open(index, "rb") as opened:
         data = opened.read(MAX_HEADER + 1)
     try:
-        names = sorted(set(json.loads(data)["weight_map"].values())) if len(data) <= MAX_HEADER else []
+        where = json.loads(data)["weight_map"] if len(data) <= MAX_HEADER else {}
+        names = sorted(set(where.values()))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         names = []
     if not names:
         raise Unsupported(f"{index}: is not an index; it needs a `weight_map` from tensors to files")
     for name in names:
-        if not isinstance(name, str) or Path(name).name != name or not (folder / name).is_file():
+        if not isinstance(name, str) or Path(name).name != name or not os.path.isfile(folder / name):
             raise Unsupported(f"{index}: names {str(name)[:80]!r}, which is not a file of this folder")
-    return [folder / name for name in names]
+    return [folder / name for name in names], where
 
 
 class Checkpoint(Mapping[str, Tensor]):
@@ -183,14 +185,19 @@ class Checkpoint(Mapping[str, Tensor]):
 
     def __init__(self, path: str | Path):
         path = Path(path)
-        files = _files(path) if path.is_dir() else [path]
+        files, self.index = _files(path) if path.is_dir() else ([path], {})
         self.where: dict[str, Any] = {}  # a tensor's name -> its file, open
+        self.misplaced: list[str] = []  # sentences on tensors that are not where the index says
         for file in files:
             opened = open_file(file)
             for name in opened.keys():  # noqa: SIM118 - not a mapping
                 if name in self.where:
                     raise Unsupported(f"{file}: has {name[:200]!r}, which another file of the folder also has; remove one")
                 self.where[name] = opened
+                if self.index and self.index.get(name) != file.name:
+                    self.misplaced.append(f"{name[:200]}: is in {file.name}, where the index does not have it")
+        absent = [(name if name.isprintable() else ascii(name), file) for name, file in self.index.items() if name not in self.where]
+        self.misplaced += [f"{name[:200]}: the index has it in {file}, which does not have it" for name, file in absent]
 
     def headers(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Every tensor's name -> its stored type and shape."""
