@@ -23,6 +23,8 @@ from streamlit.runtime.pages_manager import PagesManager
 
 # Visitors see only public models of the Hub, even if the server's machine has a token.
 os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
+# A thread that computes lets the others go on after so many seconds. Each message to a browser waits for that, by default 5 ms.
+sys.setswitchinterval(0.0005)
 ABOUT = "An explorer of large language model architectures: edit one, and the picture and the numbers follow."
 STATIC = Path(st.__file__).parent / "static"
 INDEX = (STATIC / "index.html").read_text(encoding="utf-8")

@@ -43,7 +43,8 @@ def inspector() -> AppTest:
 
 
 @pytest.fixture
-def workbench() -> AppTest:
+def workbench(monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    monkeypatch.setattr("app.kit.page.PICTURE_FIRST", 0)  # no browser paints
     return AppTest.from_file(str(PAGES / "workbench.py"), default_timeout=60)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from html import escape
-from time import sleep
 from typing import Any
 
 import streamlit as st
@@ -15,7 +14,7 @@ from .. import state as page
 from ..facts import cost, split
 from .component import component
 from .headline import moves
-from .page import PICTURE_FIRST, title, wrong
+from .page import title, wrong
 
 MOST_WORDS = 60  # characters of an edit on a button
 _history = component("history", '<div class="strata-root"></div>', ".strata-root")
@@ -105,10 +104,9 @@ def _name(state: page.State) -> str:
 # ---- what each edit did ----
 
 
-@st.fragment(parallel=True)  # so that the picture does not wait for it
+@st.fragment(parallel=True)
 def what_each_did(state: page.State) -> None:
     """A row for each edit, in order: its effect on each figure. The first row is the start, the last one is now."""
-    sleep(PICTURE_FIRST)
     w = state.workload
     title("What each edit did", f"in order, at {f'{w.batch:,} × ' if w.batch > 1 else ''}{tokens(w.context)}")
     columns: dict[str, tuple[str, Callable[[float], str]]] = {

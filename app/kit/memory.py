@@ -1,7 +1,6 @@
 """The workbench's memory: weights, caches and states in bytes, below each what it was, and the caches of every context."""
 
 from html import escape
-from time import sleep
 
 import streamlit as st
 
@@ -13,7 +12,7 @@ from .. import state as page
 from ..facts import cost
 from .charts import cache_curve, legend, memory_roles
 from .charts import memory as memory_chart
-from .page import PICTURE_FIRST, dark, figure, how, lead, title
+from .page import dark, figure, how, lead, title
 from .widgets import workload
 
 
@@ -66,9 +65,8 @@ def _row(words: str, note: str, roles: dict[str, int], before: int | None, most:
     )
 
 
-@st.fragment(parallel=True)  # so that the picture does not wait for the charts
+@st.fragment(parallel=True)
 def _memory_charts(arch: core.Architecture, w: core.Workload, start: core.Architecture | None) -> None:
-    sleep(PICTURE_FIRST)
     weights, caches = st.columns(2, gap="large")
     with weights:
         sentence = "Weights by component, and the caches at the end of each bar. Dotted lines: the memory of accelerators."

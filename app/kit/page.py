@@ -16,7 +16,7 @@ from .theme import LIGHT, palette, variables
 if TYPE_CHECKING:  # slow to load, and the first text of a page must not wait for it
     from plotly.graph_objects import Figure
 
-PICTURE_FIRST = 0.03  # seconds for the browser to paint the picture before the slower charts
+PICTURE_FIRST = 0.08  # seconds for the browser to paint the picture before the rest of the page
 CONFIG = {"displayModeBar": False, "scrollZoom": False}  # of every chart
 CSS, LOGO = asset("page.css"), asset("logo.svg")
 ICON = "data:image/svg+xml," + quote(asset("icon.svg"))

@@ -1,5 +1,7 @@
 """One architecture: its picture, the controls that change it, its memory, its routing, and the effect of the edits."""
 
+from time import sleep
+
 import streamlit as st
 
 import core
@@ -14,7 +16,7 @@ from app.kit.history import history, what_each_did
 from app.kit.inspector import inspector
 from app.kit.memory import memory
 from app.kit.opening import open_file, refusal
-from app.kit.page import tab
+from app.kit.page import PICTURE_FIRST, tab
 from app.kit.sections import export, routing
 from app.kit.strip import strip
 from core.library import preset
@@ -31,7 +33,15 @@ def start() -> None:
         actions.show(page.opened(preset(name), state))
 
 
-with st.container(horizontal=True, vertical_alignment="bottom", key="top"):
+top = st.container(horizontal=True, vertical_alignment="bottom", key="top")
+above = st.container()
+drawn, controls = st.columns([2.6, 1], gap="medium")
+below = st.container()
+# The picture, in which an edit is watched, is sent first, and the rest of the page when the browser has painted it.
+with drawn, st.container(border=True):
+    show_diagram(lambda wide: picture_of(arch, state.selected, wide), arch.name, page.word(arch), state.selected, actions.select)
+sleep(PICTURE_FIRST)
+with top:
     names = core.presets()
     st.session_state["start"] = arch.name if arch.name in names else None
     st.selectbox(
@@ -43,27 +53,25 @@ with st.container(horizontal=True, vertical_alignment="bottom", key="top"):
     verify(arch)
     export(arch)
     copy_button(page.link(state))
-
 if found:
     actions.show(page.opened(found, state))
     st.rerun()
-refusal((state.at, arch))
 if said := st.session_state.pop("said", ""):  # about a model that was opened by its id
     st.toast(said, icon=":material/compare_arrows:", duration="long")
-headline(state)
-history(state)
-with st.container(border=True, key="segments"):
-    strip(state)
-picture, controls = st.columns([2.6, 1], gap="medium")
-with picture, st.container(border=True):
-    show_diagram(lambda wide: picture_of(arch, state.selected, wide), arch.name, page.word(arch), state.selected, actions.select)
+with above:
+    refusal((state.at, arch))
+    headline(state)
+    history(state)
+    with st.container(border=True, key="segments"):
+        strip(state)
 with controls, st.container(border=True, key="inspector"):
     inspector(state)
-with st.container(border=True):
-    memory(state)
-if arch != state.base:
+with below:
     with st.container(border=True):
-        what_each_did(state)
-if any(part.kind == "experts" for part in arch.parts.values()):
-    with st.container(border=True):
-        routing(arch)
+        memory(state)
+    if arch != state.base:
+        with st.container(border=True):
+            what_each_did(state)
+    if any(part.kind == "experts" for part in arch.parts.values()):
+        with st.container(border=True):
+            routing(arch)

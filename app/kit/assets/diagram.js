@@ -9,10 +9,9 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     if (root.clientWidth && narrow !== root.narrow) { root.narrow = narrow; if (narrow !== data.narrow) setStateValue('narrow', narrow); }
   };
   root.narrow = data.narrow;
-  measure();
   root.watcher?.disconnect();
   root.watcher = new ResizeObserver(measure);
-  root.watcher.observe(root);
+  root.watcher.observe(root); // it measures once the browser has laid out the page
 
   if (root.sheet !== data.selected) { // on a phone the inspector opens over the page, below the box that was tapped
     root.sheet = data.selected;
