@@ -21,6 +21,7 @@ from .cost import Cost, cost
 from .parts import Part
 from .parts.base import Spec, marked
 from .precision import FORMATS
+from .saying import called
 from .spec import MAX_LAYERS, Architecture, Unsupported, Workload, parse
 from .words import percent, size
 
@@ -372,7 +373,7 @@ def _nearest(
             found = _with(arch, values)
         except Unsupported:
             continue
-        said = {f"{'.'.join(place[1:])} {value:,}" for place, value in values.items() if value != _at(arch, place)}
+        said = {f"{' '.join(called('.'.join(place)))} {value:,}" for place, value in values.items() if value != _at(arch, place)}
         return _fitted(found, what, asked, ", ".join(sorted(said)) or "what it keeps now", w)
     raise Unsupported(f"{WORDS[what]}: the spec accepts nothing near {_said(what, asked)}; give a number nearer to the model's own")
 
