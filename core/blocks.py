@@ -1,12 +1,50 @@
-"""Blocks as the spec writes them: a step is a part's name, a list of names, or a mapping with more fields."""
+"""Blocks: what their layers are called, and how the spec writes them: a step is a part's name, a list of names, or a mapping with more
+fields."""
 
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from .spec import Step
+from .spec import Architecture, Step
 
-Block = list[Any]
+Block = list[Any]  # steps as the spec writes them
+
+
+# ---- their layers ----
+
+
+def block_words(arch: Architecture) -> dict[tuple[Step, ...], str]:
+    """The layers of each distinct block: "layers 3-60"."""
+    places: dict[tuple[Step, ...], list[int]] = {}
+    for index, steps in enumerate(arch.sequence):
+        places.setdefault(steps, []).append(index)
+    return {steps: layers_in_words(indices) for steps, indices in places.items()}
+
+
+def block_names(arch: Architecture) -> dict[tuple[Step, ...], str]:
+    """Each distinct block's node: the path of its first layer."""
+    names: dict[tuple[Step, ...], str] = {}
+    begin = 0
+    for segment in arch.layers:
+        for index, steps in enumerate(segment.blocks, begin):  # further repeats bring no other blocks
+            names.setdefault(steps, f"layers.{index}")
+        begin += segment.repeat * len(segment.blocks)
+    return names
+
+
+def layers_in_words(indices: list[int]) -> str:
+    """[0, 1, 2] -> "layers 0-2"; [1, 3, 5] -> "layers 1, 3, ... 5"."""
+    if len(indices) == 1:
+        return f"layer {indices[0]}"
+    steps = {b - a for a, b in zip(indices, indices[1:])}
+    if steps == {1}:
+        return f"layers {indices[0]}-{indices[-1]}"
+    if len(steps) == 1 and len(indices) > 2:
+        return f"layers {indices[0]}, {indices[1]}, ... {indices[-1]}"
+    return f"{len(indices)} layers, {indices[0]} to {indices[-1]}"
+
+
+# ---- as the spec writes them ----
 
 
 def plain(block: Sequence[Step]) -> Block:

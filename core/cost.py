@@ -3,9 +3,8 @@
 Conventions: a multiply-add is two FLOPs and only matrix products count; a causal query at position p sees p + 1 keys;
 looking up an embedding is free; the output head runs at every position of a prompt; a decoding step reads one new
 token after `context` cached ones; training costs three forward passes. All parameters are active except the experts that a token is
-not sent to. Recurrent sums are in float32 where implementations keep
-them so. Activations are the values that
-boxes write in one pass over the prompt, in bf16, attention scores excepted, which are never stored.
+not sent to. Recurrent sums are in float32 where implementations keep them so. Activations are the values that boxes write in one pass
+over the prompt, in bf16, attention scores excepted, which are never stored.
 """
 
 import math
@@ -15,6 +14,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Literal
 
+from .blocks import block_words
 from .frame import Ahead
 from .parts import Part
 from .parts.base import Box, Flops, Shape, State
@@ -506,34 +506,3 @@ def _merged(*figures: dict) -> dict:
         for name, words in some.get("derivation", {}).items():
             said[name] = f"{said[name]} + {words}" if name in said else words
     return {**merged, "derivation": said}
-
-
-def block_words(arch: Architecture) -> dict[tuple[Step, ...], str]:
-    """The layers of each distinct block: "layers 3-60"."""
-    places: dict[tuple[Step, ...], list[int]] = {}
-    for index, steps in enumerate(arch.sequence):
-        places.setdefault(steps, []).append(index)
-    return {steps: layers_in_words(indices) for steps, indices in places.items()}
-
-
-def block_names(arch: Architecture) -> dict[tuple[Step, ...], str]:
-    """Each distinct block's node: the path of its first layer."""
-    names: dict[tuple[Step, ...], str] = {}
-    begin = 0
-    for segment in arch.layers:
-        for index, steps in enumerate(segment.blocks, begin):  # further repeats bring no other blocks
-            names.setdefault(steps, f"layers.{index}")
-        begin += segment.repeat * len(segment.blocks)
-    return names
-
-
-def layers_in_words(indices: list[int]) -> str:
-    """[0, 1, 2] -> "layers 0-2"; [1, 3, 5] -> "layers 1, 3, ... 5"."""
-    if len(indices) == 1:
-        return f"layer {indices[0]}"
-    steps = {b - a for a, b in zip(indices, indices[1:])}
-    if steps == {1}:
-        return f"layers {indices[0]}-{indices[-1]}"
-    if len(steps) == 1 and len(indices) > 2:
-        return f"layers {indices[0]}, {indices[1]}, ... {indices[-1]}"
-    return f"{len(indices)} layers, {indices[0]} to {indices[-1]}"

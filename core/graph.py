@@ -10,7 +10,7 @@ from typing import Any
 
 import networkx as nx
 
-from .cost import block_names, block_words
+from .blocks import block_names, block_words
 from .parts.base import Box
 from .spec import Architecture, MultiTokenPrediction, Step, Workload
 from .trace import Operation, Sizes, Stub, Traced, trace_ahead, trace_block, trace_frame, trace_part

@@ -48,10 +48,10 @@ class Rhythm:
         if self.begins:
             return f"first {count:,} layers"
         if self.ends:
-            return f"layers {min(self.layers):,} to {last:,}"
+            return f"layers {min(self.layers):,}-{last:,}"
         if period := self.period:
             each, start = sum(n < period for n in self.layers), min(self.layers)
             begin = f", from layer {start:,}" if start != period - 1 else ""
             return f"every {nth(period)} layer{begin}" if each == 1 else f"{each:,} of every {period:,} layers"
         first, last = min(self.layers), max(self.layers)
-        return f"layers {first:,} to {last:,}" if last - first == count - 1 else f"{count:,} of {self.depth:,} layers"
+        return f"layers {first:,}-{last:,}" if last - first == count - 1 else f"{count:,} of {self.depth:,} layers"

@@ -56,6 +56,14 @@ def test_proportions_of_a_dense_model():
     assert str(fit).endswith(fit.near) and " of 3 B asked, " in str(fit)
 
 
+def test_any_width_has_whole_groups_of_heads_and_round_widths():
+    arch = preset("llama-3-8b")
+    for d_model in range(320, 8_192, 320):
+        attention, dense = (resized(arch, d_model).parts[name] for name in ("attention", "dense"))
+        assert attention.heads % attention.kv_heads == 0 and attention.heads >= attention.kv_heads
+        assert dense.d_ff % min(128, 1 << (dense.d_ff.bit_length() - 5)) == 0, "steps of 128, finer where that is coarse"
+
+
 def test_first_dense_layers_and_shared_experts_stay_in_proportion():
     arch = preset("deepseek-v3")
     found = scaled(arch, active_parameters=10e9).architecture

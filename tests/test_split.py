@@ -62,7 +62,7 @@ def test_each_edit_has_the_words_of_a_person():
         "context 8K → 32K",
         "32 layers → 36",
         "3 of every 4 layers: attention → gated delta net",
-        "layers 4 to 35: dense → 64 experts (6 per token)",
+        "layers 4-35: dense → 64 experts (6 per token)",
         "attention: heads 32 → 30, kv heads 8 → 5",
     ]
 
@@ -85,7 +85,7 @@ LAST = {"repeat": 1, "blocks": [["attention", "dense"]]}
 @pytest.mark.parametrize(
     ("arch", "words"),
     [
-        (edits.first(V3, 1, "dense"), "layers 1 to 2: dense → moe"),
+        (edits.first(V3, 1, "dense"), "layers 1-2: dense → moe"),
         (edits.repeated(V3, edits.Place(1), 20), "58 layers with moe → 20"),
         (edits.renamed(V3, "moe", "sparse"), "moe renamed sparse"),
         (edits.removed(V3, 30), "58 layers with moe → 57"),
@@ -112,9 +112,9 @@ LAST = {"repeat": 1, "blocks": [["attention", "dense"]]}
         (edited(V3, "title", "Mine"), "title → Mine"),
         (edited(V3, "parts.dense", EIGHT), "dense → 8 experts (2 per token)"),
         (edits.variant(V3, "moe", "few", {"top_k": 4}, range(4, 61, 2)), "29 of 61 layers: moe top_k 8 → 4"),
-        (edited(V3, "layers.1.blocks.0", [["attention", "moe"]]), "layers 3 to 60: attention and moe in parallel"),
-        (edited(V3, "layers.1.blocks.0", ["attention", "moe", "dense"]), "layers 3 to 60: feed-forward added"),
-        (edited(V3, "layers.1.blocks.0", ["attention", {"parts": ["moe"], "scale": 0.5}]), "layers 3 to 60: scale 0.5"),
+        (edited(V3, "layers.1.blocks.0", [["attention", "moe"]]), "layers 3-60: attention and moe in parallel"),
+        (edited(V3, "layers.1.blocks.0", ["attention", "moe", "dense"]), "layers 3-60: feed-forward added"),
+        (edited(V3, "layers.1.blocks.0", ["attention", {"parts": ["moe"], "scale": 0.5}]), "layers 3-60: scale 0.5"),
         (edited(V3, "layers", [*V3.model_dump(mode="json")["layers"], LAST]), "61 layers → 62"),
     ],
 )  # fmt: skip

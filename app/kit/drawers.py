@@ -8,7 +8,7 @@ import streamlit as st
 
 import core
 from core import edits, kinds
-from core.cost import layers_in_words
+from core.blocks import layers_in_words
 from core.edits import Parts, Place
 from core.parts import PARTS, Mixer
 from core.words import figure, size, tokens

@@ -6,7 +6,7 @@ from html import escape
 
 import core
 from core import edits
-from core.cost import block_names
+from core.blocks import block_names
 from core.edits import Place
 from core.spec import Step
 

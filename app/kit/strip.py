@@ -9,7 +9,7 @@ import streamlit as st
 
 import core
 from core import edits
-from core.cost import block_names, layers_in_words
+from core.blocks import block_names, layers_in_words
 from core.edits import Place
 from core.spec import Step
 
