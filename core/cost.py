@@ -275,9 +275,9 @@ def _around(arch: Architecture, w: Workload, frame: Traced, rows: Iterable[tuple
         yield Row("model", root.rpartition(".")[2], words, role, 1, **_merged(*figures))
 
 
-def _boxes(arch: Architecture, w: Workload, traced: Traced, count: int, named: Callable[[str], str]) -> dict:
+def _boxes(arch: Architecture, w: Workload, traced: Traced, count: int, named: Callable[[str], str], layers: Sequence[int] = ()) -> dict:
     """The figures of a trace's boxes, parts excepted, by what they declare. `named` gives the name for a path,
-    or an empty one for what is not counted."""
+    or an empty one for what is not counted; `layers` are those of `_weights`."""
     parameters, buffers = (
         {name: shape for path, shape in tensors.items() if (name := named(path))} for tensors in (traced.parameters, traced.buffers)
     )
@@ -287,7 +287,7 @@ def _boxes(arch: Architecture, w: Workload, traced: Traced, count: int, named: C
     states = [box.shape for box in boxes.values() if isinstance(box, State)]
     written = sum(op.activation for op in traced.operations if op.kind != "part" and named(op.path))
     return _merged(
-        _weights(arch, w, parameters, count, buffers, [box for box in boxes.values() if box.idle]),
+        _weights(arch, w, parameters, count, buffers, [box for box in boxes.values() if box.idle], layers=layers),
         _flops(w, prefill, decode, count),
         _activations(w, written, count),
         _kept_figures(count, {"state_bytes": (w.batch, {_state_format(w): states})}),
@@ -295,12 +295,13 @@ def _boxes(arch: Architecture, w: Workload, traced: Traced, count: int, named: C
 
 
 def _block(arch: Architecture, steps: tuple[Step, ...], where: str, count: int, w: Workload, held: dict) -> Iterator[Row]:
+    layers = [layer for layer, block in enumerate(arch.sequence) if block == steps] if arch.varied and not w.weights else []
     for name in (name for step in steps for name in step.parts):
         copies = count if not arch.parts[name].tied else held.pop((steps, name), 0)
-        yield from _part(arch, name, where, count, copies, w)
+        yield from _part(arch, name, where, count, copies, w, () if arch.parts[name].tied else layers)
     wiring = trace_block(arch, steps)
     words = "norms" if arch.residual.streams == 1 else "norms and streams"
-    yield Row(where, "norms", words, "norm", count, **_boxes(arch, w, wiring, count, _between(wiring)))
+    yield Row(where, "norms", words, "norm", count, **_boxes(arch, w, wiring, count, _between(wiring), layers))
 
 
 def _between(wiring: Traced) -> Callable[[str], str]:
@@ -309,10 +310,10 @@ def _between(wiring: Traced) -> Callable[[str], str]:
     return lambda path: f"{'streams' if path.startswith(streams) else 'norm'}.{path}"
 
 
-def _part(arch: Architecture, name: str, where: str, count: int, copies: int, w: Workload) -> Iterator[Row]:
+def _part(arch: Architecture, name: str, where: str, count: int, copies: int, w: Workload, layers: Sequence[int] = ()) -> Iterator[Row]:
     """The rows of one part: one for each component that its class names, or one for all of it.
 
-    `copies` is how many sets of weights its `count` layers have: 0 if another row holds them already.
+    `copies` is how many sets of weights its `count` layers have: 0 if another row holds them already. `layers` are those of `_weights`.
     """
     part, d = arch.part(name), arch.d_model
     traced = trace_part(part, d)
@@ -328,7 +329,9 @@ def _part(arch: Architecture, name: str, where: str, count: int, copies: int, w:
         prompt, token = (Flops({path: n for path, n in f.items() if _within(path, prefix)}) for f in (prefill, decode))
         each = {f"{name}.{path}" for path in traced.parameters if part.tied and part.each(path)}  # the component of all other paths
         figures = (
-            _weights(arch, w, {path: s for path, s in parameters.items() if path not in each}, copies, buffers, idle, 1 < copies != count),
+            _weights(
+                arch, w, {path: s for path, s in parameters.items() if path not in each}, copies, buffers, idle, 1 < copies != count, layers
+            ),
             _weights(arch, w, {path: s for path, s in parameters.items() if path in each}, count),
             _flops(w, prompt, token, count),
             _activations(w, sum(n for path, n in written if _within(path, prefix)), count),
@@ -406,28 +409,28 @@ def _weights(
     buffers: Mapping[str, Shape] = MappingProxyType({}),
     idle: Sequence[Box] = (),
     sets: bool = False,
+    layers: Sequence[int] = (),
 ) -> dict:
     """Parameters and bytes of tensors by path; not all of those in the `idle` boxes are active. Buffers are stored but are not parameters;
-    `sets` are fewer than the layers if layers use them in turn."""
+    `sets` are fewer than the layers if layers use them in turn. `layers` have these tensors, if the stored formats may differ by layer."""
     size = sum(map(math.prod, parameters.values()))
     if not size or not copies:
         return {}
     stored: Counter[str] = Counter()
     for path, shape in {**parameters, **buffers}.items():
-        name = arch.format(path, shape, w.weights)
-        stored[name] += FORMATS[name].bytes(shape)
+        stored.update(arch.stored(path, shape, w.weights, layers))
     said = " + ".join(_shape(path, shape) for path, shape in parameters.items())
     unread = sum(box.idle for box in idle)
     times = f"{copies:,} sets × " if sets else "{layers}" if copies > 1 else ""
     derivation = {
         "parameters": f"{times}({said})",
         "active_parameters": f"{times}({size:,} − {unread:,} {idle[0].unread})" if unread else f"{times}({said})",
-        "weight_bytes": f"{times}({' + '.join(f'{n:,} in {name}' for name, n in stored.items())})",
+        "weight_bytes": f"{'' if layers else times}({' + '.join(f'{n:,} in {name}' for name, n in stored.items())})",
     }
     return {
         "parameters": copies * size,
         "active_parameters": copies * (size - unread),
-        "weight_bytes": copies * stored.total(),
+        "weight_bytes": stored.total() if layers else copies * stored.total(),
         "derivation": derivation,
     }
 

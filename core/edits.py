@@ -19,6 +19,7 @@ from .blocks import Block, folded, names_of, plain, renamed_in, spelled, without
 from .parts import PARTS, Mixer
 from .parts.experts import Experts
 from .parts.feedforward import FeedForward
+from .precision import root
 from .spec import FRAME, MAX_LAYERS, Architecture, Segment, Step, Unsupported, parse
 
 Parts = Mapping[str, Mapping[str, Any]]  # parts as the spec writes them, by name
@@ -318,7 +319,7 @@ def renamed(arch: Architecture, name: str, new: str) -> Architecture:
     _follow(tree, arch, name, new)
     tree["parts"] = {new if part == name else part: value for part, value in tree["parts"].items()}
     if "precision" in tree:
-        others = {path: fmt for path, fmt in tree["precision"].items() if path.partition(".")[0] != name}
+        others = {path: fmt for path, fmt in tree["precision"].items() if root(path) != name}
         tree["precision"] = others | _formats(tree, name, new)
     return parse(tree)
 
@@ -459,7 +460,7 @@ def _remade(arch: Architecture, name: str, kind: str) -> Architecture:
         return made
     with torch.device("meta"):
         inner = {path for path, _ in made.part(name).build(made.d_model).named_children()}
-    formats = {path: fmt for path, fmt in made.precision.items() if path not in own or path.split(".")[1] in inner}
+    formats = {path: fmt for path, fmt in made.precision.items() if path not in own or re.split("[.@]", path)[1] in inner}
     return parse(made.model_dump(mode="json") | {"precision": formats})
 
 
@@ -473,8 +474,7 @@ def _forget(tree: dict[str, Any], path: str) -> None:
 
 def _formats(tree: dict[str, Any], name: str, new: str) -> dict[str, str]:
     """What is said of a part's stored formats, as said of another one."""
-    paths = [(path.partition("."), fmt) for path, fmt in tree.get("precision", {}).items()]
-    return {new + dot + rest: fmt for (root, dot, rest), fmt in paths if root == name}
+    return {new + path.removeprefix(name): fmt for path, fmt in tree.get("precision", {}).items() if root(path) == name}
 
 
 def _follow(tree: dict[str, Any], arch: Architecture, name: str, new: str) -> None:
@@ -494,7 +494,7 @@ def _used(tree: dict[str, Any]) -> Architecture:
     used = {name for block in blocks for step in block for name in names_of(step)}
     gone = tree["parts"].keys() - used
     parts = {name: part for name, part in tree["parts"].items() if name in used}
-    precision = {path: fmt for path, fmt in tree.get("precision", {}).items() if path.partition(".")[0] not in gone}
+    precision = {path: fmt for path, fmt in tree.get("precision", {}).items() if root(path) not in gone}
     rest = {key: value for key, value in tree.items() if key != "precision"}
     return parse(rest | {"parts": parts} | ({"precision": precision} if precision else {}))
 

@@ -1,7 +1,8 @@
 """Formats that weights and caches are stored in, with their scales."""
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -81,3 +82,36 @@ OFFERED = [name for name, fmt in FORMATS.items() if fmt.offered]
 CACHE_FORMATS = [
     name for name in OFFERED if len(FORMATS[name].block) < 2 and FORMATS[name].bits <= 32
 ]  # a token's values have no second dimension
+
+
+# ---- paths of `precision`: a part's name and a module path in it, and after an @ the layers, if only some are meant ----
+
+
+def root(path: str) -> str:
+    """The part or the module around the layers: attention.v@0-3,7 -> attention."""
+    return re.split("[.@]", path, maxsplit=1)[0]
+
+
+def at_layers(path: str) -> tuple[str, frozenset[int] | None]:
+    """A path without its layers, and those: attention.v@0-3,7 -> attention.v, {0, 1, 2, 3, 7}. None if all are meant."""
+    module, at, words = path.partition("@")
+    if not at:
+        return path, None
+    found: set[int] = set()
+    for run in words.split(","):
+        first, _, last = run.partition("-")
+        if not run.replace("-", "", 1).isdecimal() or not first or int(last or first) < int(first):
+            raise ValueError(f"{path[:80]}: give layers from 0, such as {module[:40]}@0-3,7")
+        found |= set(range(int(first), int(last or first) + 1))
+    return module, frozenset(found)
+
+
+def in_layers(path: str, layers: Iterable[int]) -> str:
+    """The path of these layers alone, in the shortest form."""
+    runs: list[list[int]] = []
+    for layer in sorted(layers):
+        if runs and layer == runs[-1][1] + 1:
+            runs[-1][1] = layer
+        else:
+            runs.append([layer, layer])
+    return f"{path}@{','.join(str(a) if a == b else f'{a}-{b}' for a, b in runs)}"

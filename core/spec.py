@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from functools import cached_property
 from itertools import groupby
 from types import MappingProxyType
@@ -29,7 +29,7 @@ from .parts.norm import Affine, Norm, RMSNorm
 from .parts.position import Learned, Position
 from .parts.renamed import path_today
 from .parts.residual import Residual
-from .precision import CACHE_FORMATS, FORMATS, FormatName
+from .precision import CACHE_FORMATS, FORMATS, FormatName, at_layers, in_layers, root
 
 MAX_LAYERS = 1_024
 # What `precision` calls the rest, and what is around the layers.
@@ -64,8 +64,22 @@ class _Frozen(dict):
         return _Frozen, (dict(self),)
 
 
-# A module path, such as moe.router.selection_bias.
-ModulePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]{1,200}$", description="a part's name and a module path in it, joined by dots")]
+# A module path, such as moe.router.selection_bias, in all layers or in some: moe.experts.down@0-3,7.
+ModulePath = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9_.]{1,200}(@[0-9]{1,4}([,-][0-9]{1,4}){0,600})?$",
+        description="a part's name and a module path in it, joined by dots; after an @, the layers from 0 that have the format, if not all",
+    ),
+]
+
+
+def _in_order(formats: Mapping[str, str]) -> _Frozen:
+    """The same, with the layers of each path in the shortest form: equal values are equal keys."""
+    paths = ((path, at_layers(path)) for path in formats)
+    return _Frozen({module if at is None else in_layers(module, at): formats[path] for path, (module, at) in paths})
+
+
 # Names in a block that are not parts: norms and sums around parts, and a second copy.
 _TAKEN = re.compile(r"_(norm|add|read|\d+)$")
 PartName = Annotated[
@@ -217,9 +231,9 @@ class Architecture(Spec):
     parts: Annotated[dict[PartName, AnyPart], Field(min_length=1, max_length=64), AfterValidator(_Frozen)]
     layers: tuple[Segment, ...] = Field(min_length=1, max_length=128)
     mtp: MultiTokenPrediction | None = Field(None, description="Multi-token-prediction modules, counted apart")
-    precision: Annotated[dict[ModulePath, FormatName], Field(max_length=64), AfterValidator(_Frozen)] = Field(
+    precision: Annotated[dict[ModulePath, FormatName], Field(max_length=192), AfterValidator(_in_order)] = Field(
         default_factory=lambda: _Frozen(default="bf16"),
-        description="Stored format by module path, with the longest match first; `default` for the rest",
+        description="Stored format by module path, with the longest match first; `default` for the rest. `path@0-3,7` is for some layers",
     )
 
     unsized: Text | None = Field(None, description="Why the bytes of the shipped weights are not known; empty if `precision` gives them")
@@ -263,12 +277,7 @@ class Architecture(Spec):
         _ = self.links, self.fed  # refuses reads that no layer lends
         check_ahead(self)
         self._check_ngrams()
-        for path in self.precision:
-            if path.split(".")[0] not in {*self.parts, *FRAME} or path.startswith("default."):
-                raise ValueError(
-                    f"precision.{path}: give `default`, `embedding`, `head`, `norm`, `streams`, `mtp`, or a part such as "
-                    f"{next(iter(self.parts))}"
-                )
+        self._check_precision()
         check_channels("residual.streams", self.residual.streams, self.d_model)
         if self.ahead.residual.streams not in (1, self.residual.streams):
             raise ValueError(f"mtp.residual: give one stream, or {self.residual.streams}, as many as the model has")
@@ -292,6 +301,19 @@ class Architecture(Spec):
             raise ValueError(f"layers: {written:,} steps are written out; give at most {MAX_STEPS:,}, and use `repeat` for repeated blocks")
         if self.depth > MAX_LAYERS:
             raise ValueError(f"layers: {self.depth:,} layers are too many; give at most {MAX_LAYERS:,}")
+
+    def _check_precision(self) -> None:
+        for path in self.precision:
+            if root(path) not in {*self.parts, *FRAME} or path.startswith("default."):
+                raise ValueError(
+                    f"precision.{path[:200]}: give `default`, `embedding`, `head`, `norm`, `streams`, `mtp`, or a part such as "
+                    f"{next(iter(self.parts))}"
+                )
+            if "@" in path and (root(path) not in {*self.parts, "norm", "streams"} or getattr(self.parts.get(root(path)), "tied", False)):
+                raise ValueError(f"precision.{path[:200]}: layers share these weights, or have none; remove the @ and what follows")
+        for module, them in self._by_layer.items():
+            if sum(len(layers) for layers, _ in them) > len({layer for layers, _ in them for layer in layers}):
+                raise ValueError(f"precision.{module}: a layer has two formats; name each layer once")
 
     def _check_ngrams(self) -> None:
         ngrams = self.embedding.ngrams
@@ -390,18 +412,60 @@ class Architecture(Spec):
         """The part with the model's norm and position if it has none of its own."""
         return self.parts[name].inherit(self.norm, self.position, self.vocab_size)
 
-    def format(self, path: str, shape: tuple[int, ...], given: str | None = None) -> str:
+    @cached_property
+    def _by_layer(self) -> dict[str, list[tuple[frozenset[int], str]]]:
+        """What `precision` says of some layers, by module path."""
+        found: dict[str, list[tuple[frozenset[int], str]]] = {}
+        for path, fmt in self.precision.items():
+            module, layers = at_layers(path)
+            if layers is not None:
+                found.setdefault(module, []).append((layers, fmt))
+        return found
+
+    def format(self, path: str, shape: tuple[int, ...], given: str | None = None, layer: int | None = None) -> str:
         """The stored format of a tensor: `path` is `embedding`, `head`, `norm`, `streams` or `part.submodule...`.
 
-        `given` replaces the shipped format. With a format for matrices, vectors keep the default format.
+        `given` replaces the shipped format. With a format for matrices, vectors keep the default format. Without `layer`, what
+        `precision` says of all layers.
         """
         plain = self.precision.get("default", "bf16")
         pieces = path.split(".")
-        shipped = next((f for n in range(len(pieces), 0, -1) if (f := self.precision.get(".".join(pieces[:n])))), plain)
+        modules = (".".join(pieces[:n]) for n in range(len(pieces), 0, -1))
+        shipped = next((fmt for module in modules if (fmt := self._said(module, layer))), plain)
         chosen = given or shipped
         if FORMATS[chosen].matrices_only and len(shape) < 2:
             return plain if not FORMATS[plain].matrices_only else "bf16"
         return chosen
+
+    def _said(self, module: str, layer: int | None) -> str | None:
+        here = (fmt for layers, fmt in self._by_layer.get(module, ()) if layer in layers)
+        return next(here, self.precision.get(module))
+
+    @cached_property
+    def varied(self) -> bool:
+        """Whether layers, or pieces of one tensor, are stored in different formats."""
+        return bool(self._by_layer) or any(self._in_pieces(f"{name}.{path}") for name, part in self.parts.items() for path in part.pieces)
+
+    def _in_pieces(self, path: str) -> bool:
+        """Whether `precision` names pieces of this tensor."""
+        return any(piece in self._by_layer or piece in self.precision for piece in self.pieces(path, ()))
+
+    def stored(self, path: str, shape: tuple[int, ...], given: str | None = None, layers: Sequence[int] = ()) -> dict[str, int]:
+        """Bytes of a tensor by its stored format: those of all these layers together, or of one if none are given."""
+        if given or not self.varied:
+            fmt = self.format(path, shape, given)
+            return {fmt: max(len(layers), 1) * FORMATS[fmt].bytes(shape)}
+        found: Counter[str] = Counter()
+        for piece, rows in (self.pieces(path, shape) if self._in_pieces(path) else {path: shape}).items():
+            for fmt, count in Counter(self.format(piece, rows, layer=layer) for layer in layers or (None,)).items():
+                found[fmt] += count * FORMATS[fmt].bytes(rows)
+        return found
+
+    def pieces(self, path: str, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """The pieces of a tensor that some files store apart, by their paths in `precision`; the tensor itself if it is always one."""
+        name, _, inner = path.partition(".")
+        rows = self.parts[name].pieces.get(inner, {}) if name in self.parts else {}
+        return {f"{path.removesuffix('.weight')}.{piece}": (n, *shape[1:]) for piece, n in rows.items()} or {path: shape}
 
     @property
     def table_width(self) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 
 from .blocks import folded, names_of, renamed_in, spelled
 from .diff import diff, differences
+from .precision import root
 from .rhythm import Rhythm
 from .saying import ARROW, change, few, joined, said, swap, together
 from .spec import METADATA, Architecture, Step, Unsupported, parse
@@ -181,8 +182,7 @@ class _Split:
 
     def _comes(self, path: str) -> bool:
         """Whether a stored format is of a part that only one side has: it comes and goes with its part."""
-        root = path.partition(".")[0]
-        return (root in self.base.parts) != (root in self.arch.parts)
+        return (root(path) in self.base.parts) != (root(path) in self.arch.parts)
 
     def _layers(self) -> Iterator[_Patch]:
         """Their number; parts in place of others; steps that work in another way; other steps."""
@@ -350,8 +350,8 @@ class _Split:
         used = {name for block in named for step in block for name in names_of(step)}
         gone, come = tree["parts"].keys() - used, used - tree["parts"].keys()
         tree["parts"] = {k: v for k, v in tree["parts"].items() if k in used} | {k: self.theirs["parts"].get(k) for k in come}
-        tree["precision"] = {path: fmt for path, fmt in tree["precision"].items() if path.partition(".")[0] not in gone}
-        tree["precision"] |= {path: fmt for path, fmt in self.theirs["precision"].items() if path.partition(".")[0] in come}
+        tree["precision"] = {path: fmt for path, fmt in tree["precision"].items() if root(path) not in gone}
+        tree["precision"] |= {path: fmt for path, fmt in self.theirs["precision"].items() if root(path) in come}
         return tree
 
     def _rows(self, patches: Sequence[_Patch]) -> Sequence[Block]:

@@ -16,7 +16,7 @@ import torch
 from .hf import ahead, family_for, from_hf
 from .hf.weights import mtp
 from .hf.weights.checkpoint import Checkpoint, Sources
-from .hf.weights.tensors import in_part
+from .hf.weights.tensors import in_part, layer_of, stored_bytes
 from .hub import config, headers, is_name
 from .library import load
 from .model import build, build_mtp, shapes
@@ -216,7 +216,7 @@ def _compared(
                 )
         except Unsupported as error:
             differences.append(f"{names[way.names[0]]}: {error}; the config.json says {wanted}")
-        fmt = arch.format(in_part(arch, path), wanted)
+        fmt = arch.format(in_part(arch, path), wanted, layer=layer_of(path))
         for name, part in zip(way.names, parts, strict=True):
             if name in used or arch.unsized:
                 continue
@@ -317,7 +317,7 @@ def _against(
 
 def _bytes(arch: Architecture, own: Mapping[str, Shape]) -> int:
     """Bytes of these tensors in their stored formats."""
-    return sum(FORMATS[arch.format(in_part(arch, path), shape)].bytes(shape) for path, shape in own.items())
+    return sum(stored_bytes(arch, path, shape) for path, shape in own.items())
 
 
 # ---- the tensors of a file ----

@@ -189,7 +189,7 @@ def test_a_random_architecture_and_back(arch, data):
         (lambda a: edits.moved(a, 0, 12), "layer: give 0 to 11"),
         (lambda a: edits.inserted(a, 0, ["moe"]), "moe is not one of the parts"),
         (lambda a: edits.renamed(a, "attention", "dense"), "this name is in use"),
-        (lambda a: edits.renamed(a, "attention", "Not a name"), "lower-case letters"),
+        (lambda a: edits.renamed(a, "attention", "Not a name"), "in lower case"),
         (lambda a: edits.variant(a, "attention", "local", {"sight": {"window": 8}}, []), "give at least one layer"),
         (lambda a: edits.variant(a, "attention", "local", {"heads": 0}, [1]), "parts.local.attention.heads|parts.local.heads"),
     ],

@@ -2,6 +2,8 @@
 converters' rules from a preset's config.json gives the same architecture."""
 
 import math
+import random
+import re
 import struct
 import time
 from dataclasses import replace
@@ -11,7 +13,8 @@ from typing import Any
 import gguf
 import pytest
 import torch
-from headers import arch_of, metadata, written
+import yaml
+from headers import arch_of, metadata, shapes, written
 from parity import perturb, reference
 
 import core
@@ -132,6 +135,81 @@ def test_every_type_of_a_matrix_has_its_bytes(tmp_path, kind):
         assert "Q1_0, whose size is not known here" in found.unsized and f"{size:,}" in found.unsized
     else:
         assert core.cost(found).weight_bytes == size
+
+
+Q4, Q5, Q6, Q8 = (gguf.GGMLQuantizationType[name] for name in ("Q4_K", "Q5_K", "Q6_K", "Q8_0"))
+
+
+def medium(names: list[str], depth: int) -> dict[str, Any]:
+    """Q4_K_M as llama.cpp mixes it (`use_more_bits`): values and down projections of some layers, and the head, have more bits."""
+    more = [layer for layer in range(depth) if layer < depth // 8 or layer >= 7 * depth // 8 or (layer - depth // 8) % 3 == 2]
+    wide = [name for name in names if re.search(r"attn_v|ffn_down", name) and int(name.split(".")[1]) in more]
+    return dict.fromkeys([*wide, "output.weight"], Q6)
+
+
+def dynamic(names: list[str], depth: int) -> dict[str, Any]:
+    """A type for every tensor alone, as mixes that are searched for have it."""
+    rng = random.Random(0)
+    return {name: rng.choice([Q4, Q4, Q5, Q6, Q8]) for name in sorted(names)}
+
+
+@pytest.mark.parametrize(
+    "name, mix",
+    [("deepseek2, glm4_moe_lite", medium), ("kimi-linear, kimi_linear", medium), ("gpt-oss, gpt_oss", medium), ("afmoe, afmoe", dynamic),
+     ("qwen3next, qwen3_next", dynamic), ("gemma4, gemma4_text", dynamic), ("nemotron_h_moe, nemotron_h", dynamic)],
+)  # fmt: skip
+def test_types_that_differ_by_layer_are_exact(tmp_path, name, mix):
+    config = cases()[name]
+    wanted = from_hf({key: value for key, value in config.items() if value is not None or key not in ("layer_types", "rope_scaling")})
+    names = [tensor for tensor, shape in shapes(wanted, config).items() if len(shape) > 1]
+    header = of_bytes(written(tmp_path / "x.gguf", config, wanted, Q4, mix(names, wanted.depth)))
+    arch = from_gguf(header)
+    size = sum(one.bytes for tensor, one in header.tensors.items() if not tensor.startswith("rope_"))
+    found = core.cost(arch)
+    assert found.weight_bytes == size, arch.unsized
+    assert all(row.derivation["weight_bytes"] for row in found.rows if row.weight_bytes)
+    assert core.decode(core.encode(arch)) == arch == core.spec.parse(yaml.safe_load(yaml.safe_dump(arch.model_dump(mode="json"))))
+
+
+def test_a_medium_mix_is_said_by_layer_and_verified(tmp_path, capsys):
+    config = llama(num_hidden_layers=32)
+    arch = from_hf(config)
+    names = [tensor for tensor, shape in shapes(arch, config).items() if len(shape) > 1]
+    path = tmp_path / "medium.gguf"
+    data = written(path, config, arch, Q4, medium(names, 32))
+    path.write_bytes(data + bytes(sum(one.bytes for one in of_bytes(data).tensors.values()) + 4096))
+    found = core.load(path)
+    some = "0-3,6,9,12,15,18,21,24,27-31"
+    assert found.precision == {
+        "default": "fp32", "embedding": "q4_K", "head": "q6_K", "attention": "q4_K", f"attention.v@{some}": "q6_K", "dense": "q4_K",
+        f"dense.down@{some}": "q6_K",
+    }  # fmt: skip
+    result = core.verify(path)
+    assert result.exact and result.bytes == result.expected_bytes == core.cost(found).weight_bytes
+    assert main(["show", str(path)]) == 0 and main(["verify", str(path)]) == 0
+    assert "not known" not in capsys.readouterr().out
+
+
+def test_formats_by_layer_follow_their_part_and_are_written_in_one_way():
+    arch = core.load("llama-3-8b")
+    mixed = core.spec.edited(arch, "precision", {"default": "bf16", "dense": "int4", "dense.down@1,0,3-4": "q8_0"})
+    assert mixed.precision["dense.down@0-1,3-4"] == "q8_0"
+    assert core.edits.renamed(mixed, "dense", "mlp").precision["mlp.down@0-1,3-4"] == "q8_0"
+    rows = {row.component: row for row in core.cost(mixed).rows}
+    matrix = 14_336 * 4_096
+    narrow = matrix * 92 * 9 // 16  # int4 with a 16-bit scale for 32 values: 4.5 bits
+    assert rows["feed-forward"].weight_bytes == narrow + 4 * matrix * 17 // 16
+    assert core.cost(mixed, core.Workload(weights="bf16")).weight_bytes == core.cost(arch).weight_bytes
+    with pytest.raises(core.Unsupported, match="can represent this architecture; export it as JSON or YAML"):
+        core.to_hf(mixed)
+    for wrong, words in (
+        ("dense@3-1", "dense@3-1: give layers from 0, such as dense@0-3,7"), ("embedding@0", "precision.embedding@0: layers share"),
+        ("dense@1--2", "precision"), ("other@0", "precision.other@0: give `default`"),
+    ):  # fmt: skip
+        with pytest.raises(core.Unsupported, match=words):
+            core.spec.edited(arch, "precision", {wrong: "int4"})
+    with pytest.raises(core.Unsupported, match=r"precision\.dense\.down: a layer has two formats"):
+        core.spec.edited(arch, "precision", {"dense.down@0-3": "int4", "dense.down@3": "q8_0"})
 
 
 def test_a_contradiction_is_named(tmp_path):

@@ -250,6 +250,12 @@ class Part(Spec):
         """Whether each layer has its own copy of this parameter, although the part is tied."""
         return False
 
+    @property
+    def pieces(self) -> dict[str, dict[str, int]]:
+        """Parameters that some files store in several tensors, by path, and the rows of each of these: `precision` may name them as
+        modules, such as attention.kv_up.keys."""
+        return {}
+
     def beneath(self, layers: int, d_model: int) -> nn.Module | None:
         """A module below the first layer: (tokens, x) -> (B, T, layers, width), which each layer that uses this part
         reads as `per_layer`. x is the output of the token embedding."""

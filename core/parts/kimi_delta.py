@@ -44,6 +44,10 @@ class KimiDelta(Recurrence):
         """The rank of the decay and output gate projections."""
         return None if self.whole else self.head_dim
 
+    @property
+    def pieces(self) -> dict[str, dict[str, int]]:
+        return {"qkv.weight": dict.fromkeys("qkv", self.wide)}
+
     def build(self, d_model: int) -> nn.Module:
         return KimiDeltaModule(self, d_model)
 

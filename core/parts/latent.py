@@ -50,6 +50,10 @@ class LatentAttention(Mixer):
     def qk_dim(self) -> int:
         return self.nope_dim + self.rope_dim
 
+    @property
+    def pieces(self) -> dict[str, dict[str, int]]:
+        return {"kv_up.weight": {"keys": self.heads * self.nope_dim, "values": self.heads * self.v_dim}}
+
     def query_width(self, d_model: int) -> int:
         """Channels that the query projection reads."""
         return self.q_rank or d_model

@@ -17,12 +17,13 @@ from torch import Tensor
 
 from ...model import Model, build, shapes
 from ...parts.base import Shape
-from ...precision import FORMATS
-from ...spec import Architecture, Unsupported
+from ...precision import FORMATS, in_layers
+from ...share import MAX_TOKEN, encode
+from ...spec import Architecture, Unsupported, parse
 from .. import from_hf
 from ..reading.quantised import shortest
 from ..weights.checkpoint import Reader, Source, fill
-from ..weights.tensors import in_part
+from ..weights.tensors import in_part, layer_of, stored_bytes
 from . import tensors
 from .config import translate
 from .header import Header, of_bytes, read
@@ -128,39 +129,52 @@ class File:
         return {"other": others} if others else {}
 
     def stored(self) -> Architecture:
-        """The architecture with the formats of the file's tensors. Where layers or experts differ, `unsized` says so."""
-        found: dict[str, set[str]] = defaultdict(set)
-        for one in self.found:
-            if one.way:
-                found[in_part(self.architecture, one.path)] |= {self.header.tensors[name].dtype for name in one.way.names}
+        """The architecture with the formats of the file's tensors. Where `precision` cannot say them, `unsized` says why."""
         value = self.architecture.model_dump()
         try:
-            arch = Architecture.model_validate(value | {"precision": self._formats(found), "unsized": None})
-            sizes = ((in_part(arch, path), shape) for path, shape in self.parameters.items())
-            if (size := sum(FORMATS[arch.format(path, shape)].bytes(shape) for path, shape in sizes)) != self.bytes:
+            arch = parse(value | {"precision": self._formats(), "unsized": None})
+            if (size := sum(stored_bytes(arch, one.path, one.shape) for one in self.found)) != self.bytes:
                 raise Unsupported(f"the file's tensors have {self.bytes:,} bytes, and these formats would have {size:,}")
+            if len(encode(arch)) > MAX_TOKEN:
+                raise Unsupported("its formats differ from layer to layer in a way that is too long for a link")
             return arch
         except Unsupported as error:
             said = f"{error}; its tensors have {self.bytes:,} bytes together"
             return Architecture.model_validate(value | {"precision": {"default": "fp32"}, "unsized": said[:1_000]})
 
-    def _formats(self, found: Mapping[str, set[str]]) -> dict[str, str]:
-        one: dict[str, str] = {}
-        for path, types in found.items():
-            if len(types) > 1:
-                raise Unsupported(f"{path} is in {' and '.join(sorted(types))}, by the layer; the spec says one format for all layers")
-            if (name := TYPES.get(dtype := next(iter(types)))) is None:
-                raise Unsupported(f"{path} is in {dtype}, whose size is not known here")
-            one[path] = name
-        ranks = {in_part(self.architecture, path): len(shape) for path, shape in self.parameters.items()}
-        vectors = [fmt for path, fmt in one.items() if ranks[path] < 2]
+    def _formats(self) -> dict[str, str]:
+        """`precision` for the types of the file's tensors: by part, then by what differs in it, then by layers that differ."""
+        arch = self.architecture
+        held = [(in_part(arch, one.path), one, [self._format(name) for name in one.way.names]) for one in self.found if one.way]
+        apart = {path for path, _, formats in held if len(set(formats)) > 1}
+        ranks = {path: len(one.shape) for path, one, _ in held}
+        found: dict[str, dict[int | None, str]] = defaultdict(dict)  # a tensor's path in its part -> its format, layer by layer
+        for path, one, formats in held:
+            pieces = list(arch.pieces(path, one.shape)) if path in apart else [path] * len(formats)
+            if len(pieces) != len(formats):
+                raise Unsupported(f"{path} is in {' and '.join(sorted(set(formats)))} within one layer; the spec says one format for each")
+            for piece, fmt in zip(pieces, formats, strict=True):
+                if (other := found[piece].setdefault(layer_of(one.path), fmt)) != fmt:
+                    raise Unsupported(f"{piece} is in {fmt} and {other} within one layer; the spec says one format for each")
+        usual = {path: max(sorted(set(them.values())), key=list(them.values()).count) for path, them in found.items()}
+        vectors = [fmt for path, fmt in usual.items() if ranks.get(path) == 1]
         plain = max(sorted(set(vectors)), key=vectors.count) if vectors else "fp32"
-        around = {}
-        for path, fmt in one.items():
+        around, differing = {}, {}
+        for path, fmt in usual.items():
             name = path.partition(".")[0]
-            if name not in self.architecture.parts and fmt != plain:
+            if name not in arch.parts and fmt != plain:
                 around[name if name in ("embedding", "head", "positions") else path.removesuffix(".weight")] = fmt
-        return {"default": plain} | around | shortest(self.architecture, one, plain)
+            module = path.removesuffix(".weight")
+            module = path if any(other.startswith(f"{module}.") for other in usual.keys() - {path}) else module
+            for other in sorted(set(found[path].values()) - {fmt}):
+                layers = [layer for layer, one in found[path].items() if one == other and layer is not None]
+                differing[in_layers(module, layers)] = other
+        return {"default": plain} | around | shortest(arch, usual, plain) | differing
+
+    def _format(self, name: str) -> str:
+        if (dtype := self.header.tensors[name].dtype) not in TYPES:
+            raise Unsupported(f"{name} is in {dtype}, whose size is not known here")
+        return TYPES[dtype]
 
     def values(self) -> "Values":
         if self.header.arch in tensors.UNREADY:

@@ -294,6 +294,8 @@ def translate(header: Header) -> Made:
         if (value := said.plain(key)) is not None:
             made[name] = value
     said.count("leading_dense_block_count", 0, most=said.depth)
+    if not said.has("nextn.eh_proj.weight"):  # the header counts what predicts ahead, and the converter left it out
+        made.update(dict.fromkeys(made.keys() & {"num_nextn_predict_layers"}, 0))
     made |= {"num_hidden_layers": said.depth} | {switch: said.has(tensor) for switch, tensor in kind.biases.items()}
     for name in ("num_attention_heads", "num_key_value_heads", "intermediate_size"):
         if isinstance(value := made.get(name), list) and len(set(value)) == 1:
@@ -704,6 +706,7 @@ def _deepseek2(said: Said, made: Made) -> None:
     if scoring == "sigmoid":
         made |= {"model_type": "deepseek_v3", "rope_interleave": True, "scoring_func": "sigmoid", "topk_method": "noaux_tc"}
         made |= {"n_group": made.get("n_group", 1), "topk_group": made.get("topk_group", 1)}
+        made.setdefault("num_nextn_predict_layers", 0)
         return
     made |= {"norm_topk_prob": made.get("norm_topk_prob", False), "scoring_func": "softmax"}
     made["topk_method"] = "group_limited_greedy" if made.get("n_group", 0) > 1 else "greedy"
@@ -737,6 +740,7 @@ def _glm4(said: Said, made: Made) -> None:
 
 
 def _glm4_moe(said: Said, made: Made) -> None:
+    made.setdefault("num_nextn_predict_layers", 0)
     made |= {"use_qk_norm": said.has("attn_q_norm.weight"), "n_routed_experts": made.pop("num_experts")}
     made.setdefault("partial_rotary_factor", 1.0)
 

@@ -74,13 +74,11 @@ def attention(part: Attention, paired: bool) -> dict[str, Ways]:
         for kind in ("weight", "bias"):
             for half, name in enumerate(("q", "gate")):
 
-                def pick(fused: Tensor, half: int = half) -> Tensor:
-                    return fused.unflatten(0, (part.heads, 2, part.head_dim))[:, half].flatten(0, 1)
+                def pick(rows: Tensor, half: int = half) -> Tensor:  # of one tensor, if it holds both
+                    both = len(rows) == 2 * part.heads * part.head_dim
+                    return rows.unflatten(0, (part.heads, 2, part.head_dim))[:, half].flatten(0, 1) if both else rows
 
-                alone = (
-                    [Source(("attn_q.weight", "attn_gate.weight"), lambda q, gate, half=half: (q, gate)[half])] if kind == "weight" else []
-                )
-                found[f"{name}.{kind}"] = [*alone, *ways(f"attn_q.{kind}", make=pick)]
+                found[f"{name}.{kind}"] = ways(*[f"attn_gate.{kind}"] * half, f"attn_q.{kind}", make=pick)
     found |= both("o", "attn_output") | {f"{name}_norm.weight": ways(f"attn_{name}_norm.weight") for name in "qk"}
     return found | {"core.sinks": ways("attn_sinks.weight"), "sub_norm.weight": ways("attn_sub_norm.weight")}
 

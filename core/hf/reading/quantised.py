@@ -276,7 +276,8 @@ def shortest(arch: Architecture, formats: Mapping[str, str], plain: str) -> dict
     """The same formats by as few paths as say them: a part's own format, then what differs inside it."""
     said: dict[str, str] = {}
     for name in arch.parts:
-        inner = {path: plain for path, shape in _tensors(arch, name) if len(shape) > 1}
+        shapes = [(path, shape) for path, shape in _tensors(arch, name) if len(shape) > 1]
+        inner = {path: plain for path, shape in shapes if formats.keys().isdisjoint(arch.pieces(path, shape))}
         inner |= {path: fmt for path, fmt in formats.items() if path.partition(".")[0] == name}
         common = [fmt for path, fmt in inner.items() if path in formats]
         if not common or set(common) == {plain}:

@@ -204,11 +204,26 @@ def in_part(arch: Architecture, path: str) -> str:
     """The path of a parameter in `precision`: layers.3.moe.router.weight -> moe.router.weight."""
     if path.endswith(".join.weight"):
         return "mtp.join.weight"
+    if path.startswith("beneath.") and arch.fed:
+        return f"{arch.fed[0]}.{path.removeprefix('beneath.')}"
     inner = re.sub(r"^(layers\.\d+|\d+(\.block)?)\.", "", path)
     name = inner.split(".")[0]
-    if (inner == path and name != "merge") or name in arch.parts:
+    if inner == path and name in ("split", "merge"):
+        return f"streams.{path.partition('.')[2]}"
+    if inner == path or name in arch.parts:
         return inner
     plain = re.sub(r"_\d+$", "", name)
-    if name == "merge" or name.endswith(("_read", "_add")):
+    if name.endswith(("_read", "_add")):
         return f"streams.{inner}"
     return inner.replace(name, plain, 1) if plain in arch.parts else f"norm.{inner}"
+
+
+def layer_of(path: str) -> int | None:
+    """The layer of a parameter: layers.3.moe.router.weight -> 3. None around the layers."""
+    return int(path.split(".")[1]) if path.startswith("layers.") else None
+
+
+def stored_bytes(arch: Architecture, path: str, shape: tuple[int, ...]) -> int:
+    """Bytes of a parameter of the whole model in its stored format."""
+    layer = layer_of(path)
+    return sum(arch.stored(in_part(arch, path), shape, layers=() if layer is None else (layer,)).values())
