@@ -262,25 +262,22 @@ def _wait(found: Mapping[str, Refused], after: dict[str, Refused], changed: str,
 def opened_text(text: str, of: Hashable, name: str = "") -> core.Architecture | None:
     """The architecture that a text describes (YAML, JSON, a config.json, a preset's name, a link); None if it describes
     none, and the text is then refused. `name` is the name of the architecture that it replaces."""
-    found = refused("text", of)
-    try:
-        arch = _of_its_own(_pasted(text), text, name)
-    except core.Unsupported as error:
-        found[""] = Refused(text, str(error))
-        return None
-    found.clear()
-    return arch
+    return _opened("text", of, text, lambda: _of_its_own(_pasted(text), text, name))
 
 
 def opened_file(given: Any, of: Hashable) -> core.Architecture | None:
     """The architecture of a file that the browser has read: its text, or the short form of a GGUF header. None if it has none, and
     the file is then refused."""
-    found = refused("file", of)
     name = str(given.get("name", ""))[:120] if isinstance(given, Mapping) else ""
+    return _opened("file", of, name, lambda: _of_its_own(_in_file(given), "", ""), f"{name or 'the file'}: ")
+
+
+def _opened(form: str, of: Hashable, shown: str, make: Callable[[], core.Architecture], before: str = "") -> core.Architecture | None:
+    found = refused(form, of)
     try:
-        arch = _of_its_own(_in_file(given), "", "")
+        arch = make()
     except core.Unsupported as error:
-        found[""] = Refused(name, f"{name or 'the file'}: {error}")
+        found[""] = Refused(shown, f"{before}{error}")
         return None
     found.clear()
     return arch

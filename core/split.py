@@ -25,7 +25,7 @@ MOST_EDITS = 24  # what differs beyond this is one more edit
 MOST_TRIES = 96  # validations for one difference
 MOST_WORK = 300_000  # microseconds, roughly, for all of them: architectures with very varied layers get fewer tries
 MOST_PATCHES = 128  # told apart; more are one edit of all layers and parts
-MOST_WORDS = 120  # characters of an edit
+MOST_WORDS = 120  # characters of an edit, without its number if several have the same words
 
 Block = tuple[Step, ...]
 
@@ -391,12 +391,14 @@ class _Split:
         return text if len(text) <= MOST_WORDS else f"{text[: MOST_WORDS - 1].rstrip()}…"
 
     def edits(self) -> tuple[Edit, ...]:
-        found, done, before = [], frozenset[int](), self.base
+        found, done, before, same = [], frozenset[int](), self.base, Counter[str]()
         for group in self.groups():
             done |= group
             after = self.at(done)
             assert after is not None  # it was valid when the group was found
-            found.append(Edit(self.words(group), before, after))
+            words = self.words(group)
+            same[words] += 1  # an edit is dropped by its words
+            found.append(Edit(f"{words} ({same[words]})" if same[words] > 1 else words, before, after))
             before = after
         return tuple(found)
 

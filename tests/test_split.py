@@ -22,7 +22,8 @@ def test_all_in_order_lead_there_and_dropped_in_any_order_back(base, arch, dice)
     steps = found.edits()
     ends = [base, *(step.after for step in steps)]
     assert ends[-1] == arch and [step.before for step in steps] == ends[:-1]
-    assert all(step.words and len(step.words) <= MOST_WORDS and step.before != step.after for step in steps)
+    assert all(step.words and len(step.words) <= MOST_WORDS + 5 and step.before != step.after for step in steps)
+    assert len({step.words for step in steps}) == len(steps), "an edit is dropped by its words"
     assert all(parse(end.model_dump(mode="json")) == end for end in ends[1:-1]), "each is valid"
     assert len(steps) <= MOST_EDITS and len(found.tried) <= MOST_TRIES
     for _ in range(8):
@@ -36,6 +37,11 @@ def test_all_in_order_lead_there_and_dropped_in_any_order_back(base, arch, dice)
             return
         assert left != arch
         arch = left
+
+
+def test_no_two_edits_have_the_same_words():
+    words = [step.words for step in split(preset("gemma-4-31b"), preset("hrm-text-1b"))]
+    assert len(set(words)) == len(words) and any(one.endswith(" (2)") for one in words)
 
 
 def test_nothing_differs():
