@@ -152,10 +152,16 @@ def followed(arch: core.Architecture, node: str) -> str:
     return same if same in g else box
 
 
-def select(node: str, at: int | None = None) -> None:
-    """Select a node; `at` chooses another of the page's architectures."""
+def select(node: str, at: int | None = None, sheet: bool = True) -> None:
+    """Select a node; `at` chooses another of the page's architectures. On a phone its inspector opens over the page as a sheet."""
     state = current()
+    st.session_state["sheet"] = sheet
     show(replace(state, selected=node, at=state.at if at is None else at))
+
+
+def put_away() -> None:
+    """Close the sheet; what is selected stays."""
+    st.session_state["sheet"] = False
 
 
 def reset() -> None:

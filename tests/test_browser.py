@@ -529,7 +529,17 @@ def test_on_a_phone_the_inspector_is_a_sheet_and_the_effect_stays_in_sight(visit
     expect(field(page, "parts.moe.top_k")).to_have_value("8")
     page.get_by_role("button", name="Close the inspector").click()
     expect(field(page, "parts.moe.top_k")).to_be_hidden()
-    assert page.url.endswith("/workbench?preset=deepseek-v3")
+    tapped = page.locator(".strip button.part", has_text="moe")
+    tapped.click()
+    expect(field(page, "parts.moe.top_k")).to_be_visible()
+    page.wait_for_timeout(700)
+    low = tapped.bounding_box()
+    assert low["y"] > 0 and low["y"] + low["height"] < sheet.bounding_box()["y"], "a part of the strip stays in sight too"
+    page.get_by_role("button", name="Close the inspector").click()
+    expect(field(page, "parts.moe.top_k")).to_be_hidden()
+    page.get_by_role("button", name="Every n-th layer").click()  # what is selected stayed
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator(".strip")).to_be_in_viewport()
     page.get_by_test_id("stExpandSidebarButton").click()
     page.get_by_role("link", name="Gallery").click()
     expect(page.locator("a.card").first).to_be_visible()

@@ -52,8 +52,9 @@ def inspector(state: page.State) -> None:
             _operation(g, node)
         case _:
             _part(state, g, node)
-    if state.selected and st.session_state.get("diagram", {}).get("narrow"):  # on a phone it is a sheet over the page
-        st.button("Close the inspector", key="close", icon=":material/close:", on_click=actions.select, args=("",))
+    narrow = st.session_state.get("diagram", {}).get("narrow")
+    if state.selected and narrow and st.session_state.get("sheet", True):  # on a phone it is a sheet over the page
+        st.button("Close the inspector", key="close", icon=":material/close:", on_click=actions.put_away)
 
 
 def _owner(g: nx.DiGraph, node: str, options: Iterable[str]) -> str:

@@ -95,6 +95,8 @@ def act(action: Any) -> None:
     if not isinstance(action, Mapping):
         return
     state, do, place, value = page.current(), str(action.get("do")), _read(action.get("place")), action.get("value")
+    if do != "select":
+        actions.put_away()
     if do == "select":
         _choose(place, str(action.get("node", "")), state)
     elif do in DRAWERS and place and _stands(state.arch, place, do == "insert"):
@@ -169,10 +171,12 @@ def is_parallel(arch: core.Architecture, place: Place) -> bool:
 
 
 def _choose(place: Place | None, node: str, state: page.State) -> None:
+    """Select a box; on a phone, a part's inspector opens, and a block's does not: its controls are those of the strip."""
+    opens = bool(node) and node.count(".") != 1
     if place and _stands(state.arch, place):
         st.session_state[CHOSEN] = place
         node = node or _node(state.arch, place, state.selected)
-    actions.select(node[:200])
+    actions.select(node[:200], sheet=opens)
 
 
 def _read(word: Any) -> Place | None:
@@ -367,8 +371,9 @@ def _toolbar(arch: core.Architecture, place: Place | None, selected: str, drawer
 
     only = arch.depth == len(edits.layers_of(arch, here))
     tools = [
-        button("duplicate", "Duplicate"), button("earlier", "‹ Move earlier", at > 0), button("later", "› Move later", at < last),
-        button("remove", "Remove", not only), button("every", "Every n-th layer …"), button("part", "+ Part"),
+        button("duplicate", "Duplicate"), button("earlier", "‹ <em>Move </em>earlier", at > 0),
+        button("later", "› <em>Move </em>later", at < last), button("remove", "Remove", not only), button("every", "Every n-th layer …"),
+        button("part", "+ Part"),
     ]  # fmt: skip
     mixes = [[[arch.parts[name].mixes for name in step.parts] for step in block] for block in blocks]
     beside = is_parallel(arch, place)

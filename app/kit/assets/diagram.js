@@ -13,19 +13,15 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   root.watcher = new ResizeObserver(measure);
   root.watcher.observe(root); // it measures once the browser has laid out the page
 
-  if (root.sheet !== data.selected) { // on a phone the inspector opens over the page, below the box that was tapped
-    root.sheet = data.selected;
-    const box = data.selected && innerWidth <= 640 && holder.querySelector('.on'), page = document.querySelector('[data-testid="stMain"]');
-    if (box && page) {
-      const { top, bottom } = box.getBoundingClientRect(), room = innerHeight * 0.36;
-      if (bottom > room || top < 64) page.scrollBy({ top: (top + Math.min(bottom, top + 160)) / 2 - (64 + room) / 2, behavior: 'smooth' });
-    }
-  }
+  if (root.selected === undefined) inSight(holder.querySelector('.on')); // of a link
+  else if (root.selected !== data.selected) document.querySelector('.st-key-inspector')?.scrollTo(0, 0); // of another box
+  root.selected = data.selected;
 
   const choose = (event) => {
     const box = event.target.closest('[data-node]');
     if (!box) return;
     event.preventDefault();
+    inSight(box);
     setTriggerValue('clicked', box.dataset.node);
   };
   root.onclick = choose;
