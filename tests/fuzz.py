@@ -13,8 +13,10 @@ import argparse
 import copy
 import gc
 import json
+import math
 import multiprocessing
 import random
+import re
 import resource
 import struct
 import sys
@@ -27,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
 import core
 from app.facts import picture_file, picture_of
@@ -35,6 +38,8 @@ from app.kit.strip import _html as strip
 from core.about import about
 from core.budget import scaled, with_active, with_cache
 from core.graph import to_dot, to_graphml, to_json, to_mermaid
+from core.hf.gguf import from_gguf, of_bytes
+from core.hf.gguf.config import KINDS as GGUF_KINDS
 from core.kinds import carried, first_value, schema
 from core.library import parse_text, preset, to_yaml
 from core.model import build, shrink
@@ -48,6 +53,8 @@ from core.split import split, without
 MEGABYTES = 200
 HANG = 30  # seconds that an input may take altogether
 ADDRESS_SPACE = 12 << 30  # bytes; a stage that wants more gets a MemoryError, and the machine lives
+
+GGUF_TYPES = {kind.name: kind for kind in GGMLQuantizationType}
 
 EXTREMES = [0, 1, -1, 2, 3, 7, 64, 1_000, 1_023, 4_097, 65_536, 2**20, 2**31, 2**53, 2**63, 2**64, 10**30, 0.0, 0.5, 1e-300, 1e300]
 ODD = [*EXTREMES, None, True, False, "", "x", "none", "\ud800", "\x00", "\u0085", "<script>", "a" * 2_000, [], {}, [[]], {"": 0}, 10**400]
@@ -213,8 +220,43 @@ def mixes(dice: random.Random) -> Any:
     return value
 
 
+def ggufs(dice: random.Random) -> Any:
+    """The header of a GGUF file, as a browser sends it, of a preset's family; some of its keys and tensors say something else."""
+    said, tensors = (dict(one) for one in _said(dice.choice(core.presets())))
+    for _ in range(dice.randint(1, 5)):
+        key, name = dice.choice(sorted(said) or ["x"]), dice.choice(sorted(tensors) or ["x"])
+        value, (dtype, shape) = said.get(key), tensors.get(name, ("F32", (8, 8)))
+        match dice.randrange(9):
+            case 0:
+                said.pop(key, None)
+            case 1 if isinstance(value, int | float):
+                said[key] = dice.choice([value * 2, value + 1, value // 2, -value, [value] * dice.choice([0, 1, 3, 1_024]), *EXTREMES])
+            case 2:
+                said["general.architecture"] = dice.choice([*GGUF_KINDS, "", "x" * 99_999, 5])
+            case 3:
+                said[key] = dice.choice([*ODD[:-4], [], [0] * 4_097, ["a"], [1e300], [True, False] * 16, math.nan, math.inf])
+            case 4:
+                tensors.pop(name, None)
+            case 5:
+                sizes = [n for n in shape if n > 0] or [1]
+                tensors[name] = (
+                    dtype,
+                    dice.choice([shape[::-1], (1,), (*sizes, 2)[:4], (2**31,) * 2, (2**58,), tuple(2 * n for n in sizes)]),
+                )
+            case 6:
+                tensors[name] = dice.choice([*GGUF_TYPES]), shape
+            case 7:
+                number = dice.choice([0, 1, 999, 1_023, 10**9])
+                tensors[re.sub(r"blk\.\d+", f"blk.{number}", name) + dice.choice(["", ".x", "_exps"])] = dtype, shape
+            case 8:
+                arch = said.get("general.architecture")
+                ends = ["block_count", "expert_count", "rope.scaling.type", "attention.sliding_window", "nextn_predict_layers", "zzz"]
+                said[f"{arch}.{dice.choice(ends)}"[:99]] = dice.choice([0, 1, 3, 1_024, 2**31, "yarn", "longrope", [1, 2], 0.5])
+    return _written(said, tensors)
+
+
 KINDS: dict[str, Callable[[random.Random], Any]] = {
-    "links": links, "extremes": extremes, "configs": configs, "pastes": pastes, "headers": headers, "mixes": mixes,
+    "links": links, "extremes": extremes, "configs": configs, "pastes": pastes, "headers": headers, "mixes": mixes, "ggufs": ggufs,
 }  # fmt: skip
 
 
@@ -381,6 +423,59 @@ def _gguf() -> bytes:
 _gguf_bytes: list[bytes] = []
 
 
+def _said(name: str) -> tuple[dict[str, Any], dict[str, tuple[str, tuple[int, ...]]]]:
+    """The keys and tensors of the header that a preset's family would have."""
+    if name not in _headers:
+        import headers as writing
+
+        config = {key: value for key, value in _config(name).items() if key not in ("strata", "quantization_config")}
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                found = of_bytes(writing.written(Path(folder) / "x.gguf", config, core.from_hf(config)))
+            _headers[name] = dict(found.said), {tensor: (one.dtype, one.shape) for tensor, one in found.tensors.items()}
+        except (core.Unsupported, LookupError, StopIteration, TypeError, ValueError):  # llama.cpp does not have it
+            _headers[name] = _said("llama-3-8b")
+    return _headers[name]
+
+
+_headers: dict[str, tuple[dict, dict]] = {}
+
+
+def _written(said: dict[str, Any], tensors: dict[str, tuple[str, tuple[int, ...]]]) -> bytes:
+    """A GGUF header without any tensor's values."""
+
+    def text(words: str) -> bytes:
+        data = words.encode("utf-8", "surrogatepass")
+        return struct.pack("<Q", len(data)) + data
+
+    def typed(value: Any) -> tuple[int, bytes]:
+        match value:
+            case bool():
+                return 7, struct.pack("<?", value)
+            case int():
+                code, form, least, most = (10, "Q", 0, 2**64 - 1) if value >= 0 else (11, "q", -(2**63), 0)
+                return code, struct.pack(f"<{form}", min(max(value, least), most))
+            case float():
+                return 12, struct.pack("<d", value)
+            case str():
+                return 8, text(value)
+            case list():
+                found = [typed(one) for one in value]
+                code = found[0][0] if found else 4
+                alike = [data for kind, data in found if kind == code]
+                return 9, struct.pack("<IQ", code, len(alike)) + b"".join(alike)
+        return 9, struct.pack("<IQ", 8, 5_000) + 5_000 * text("a")  # a tokenizer's list, and what has no type in GGUF
+
+    body = b"".join(text(key) + struct.pack("<I", kind) + data for key, (kind, data) in ((k, typed(v)) for k, v in said.items()))
+    at = 0
+    for name, (dtype, shape) in tensors.items():
+        kind = GGUF_TYPES[dtype]
+        block, width = GGML_QUANT_SIZES[kind]
+        body += text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape[::-1], kind, at % 2**64)
+        at += -(-math.prod(shape) // block * width // 32) * 32
+    return b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(said)) + body
+
+
 # ---- stages ----
 
 
@@ -389,6 +484,8 @@ def read(kind: str, given: Any) -> core.Architecture | None:
     match kind:
         case "links" | "extremes" | "mixes":
             return parse(given)
+        case "ggufs":
+            return from_gguf(of_bytes(given))
         case "configs":
             return core.from_hf(given)
         case "pastes":

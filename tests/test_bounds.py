@@ -10,14 +10,16 @@ import torch
 
 import core
 from core.budget import scaled
+from core.hf.gguf import from_gguf, of_bytes
 from core.kinds import carried, first_value
+from core.library import preset
 from core.model import LIVE_PARAMETERS, LIVE_PARTS, build, shrink
 from core.parts import PARTS
 from core.routing import route
 from core.spec import MAX_BLOCKS, MAX_PLACES, Unsupported, parse
 from core.split import split
 from core.trace import trace_frame, trace_part
-from tests.fuzz import _fields
+from tests.fuzz import _fields, _said, _written
 
 ATTENTION = {"kind": "attention", "heads": 4, "kv_heads": 2, "head_dim": 16}
 DENSE = {"kind": "feed_forward", "d_ff": 64}
@@ -77,6 +79,11 @@ def test_the_edits_between_long_architectures_have_a_budget(after):
     edits = split(base, arch)
     assert time.process_time() - began < 3
     assert edits[-1].after == arch
+
+
+def test_the_headers_that_fuzz_changes_are_read_unchanged():
+    found = from_gguf(of_bytes(_written(*_said("qwen3-0.6b"))))
+    assert found.parts["attention"].heads == preset("qwen3-0.6b").parts["attention"].heads and found.depth == 28
 
 
 def test_varied_layers_are_not_fitted_to_a_budget():
