@@ -61,7 +61,8 @@ def called(path: str) -> tuple[str, str]:
     if root == "mtp":
         return "multi-token prediction", CALLED.get(path) or _named(rest)
     if root == "precision":
-        return "", "weights" if rest == "default" else f"{rest} weights"
+        module, _, layers = rest.partition("@")
+        return "", ("weights" if module == "default" else f"{module} weights") + f" in layers {layers}" * bool(layers)
     if root == "layers" and path.endswith(".repeat"):
         return "", f"segment {rest.removesuffix('.repeat')} repeats" if "." in rest else "layers repeat"
     return "", _named(path)

@@ -16,7 +16,7 @@ from typing import Any
 
 from .blocks import folded, names_of, renamed_in, spelled
 from .diff import diff, differences
-from .precision import root
+from .precision import at_layers, root
 from .rhythm import Rhythm
 from .saying import ARROW, change, few, joined, said, swap, together
 from .spec import METADATA, Architecture, Step, Unsupported, parse
@@ -175,7 +175,7 @@ class _Split:
                 yield _Field(str(found), found.path, found.after)
         before, after = self.base.precision, self.arch.precision
         if changed := [path for path in after | before if before.get(path) != after.get(path) and not self._comes(path)]:
-            yield _Together(_stored(changed, before, after), ("precision",))
+            yield _Together(_stored(changed, self.base, self.arch), ("precision",))
         if described := [name for name in METADATA if self.ours[name] != self.theirs[name]]:
             words = f"title{ARROW}{self.arch.title}" if "title" in described else f"{joined(described).replace('_', ' ')} changed"
             yield _Together(words, tuple(described))
@@ -458,13 +458,13 @@ def _way(field: str, value: Any) -> str:
     return f"{field.replace('_', ' ')} {'as in the model' if value is None else said(value)}"
 
 
-def _stored(changed: Sequence[str], before: Mapping[str, str], after: Mapping[str, str]) -> str:
+def _stored(changed: Sequence[str], base: Architecture, arch: Architecture) -> str:
     """Other stored formats, in words."""
-    old, new = ({path: formats.get(path) or formats.get("default", "bf16") for path in changed} for formats in (before, after))
+    old, new = ({path: side.precision.get(path) or side.format(at_layers(path)[0], (1, 1)) for path in changed} for side in (base, arch))
     if old == new:
         return "stored formats written in another way"
     if len(changed) == 1:
         return change(f"precision.{changed[0]}", old[changed[0]], new[changed[0]])
-    formats, names = set(new.values()), ["other weights" if path == "default" else path for path in changed]
-    shown = "all weights" if after.keys() == {"default"} else few(names) if len(names) > 3 else joined(names)
+    formats, names = set(new.values()), ["other weights" if path == "default" else path.replace("@", " in layers ") for path in changed]
+    shown = "all weights" if arch.precision.keys() == {"default"} else few(names) if len(names) > 3 else joined(names)
     return f"{shown} stored in {formats.pop() if len(formats) == 1 else 'other formats'}"

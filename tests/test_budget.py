@@ -64,6 +64,13 @@ def test_any_width_has_whole_groups_of_heads_and_round_widths():
         assert dense.d_ff % min(128, 1 << (dense.d_ff.bit_length() - 5)) == 0, "steps of 128, finer where that is coarse"
 
 
+def test_a_width_of_several_shared_experts_stays_a_multiple():
+    arch = preset("deepseek-v2")
+    for d_model in range(1_280, 5_120, 320):
+        moe = resized(arch, d_model).parts["moe"]
+        assert moe.shared.d_ff == 2 * moe.d_ff
+
+
 def test_first_dense_layers_and_shared_experts_stay_in_proportion():
     arch = preset("deepseek-v3")
     found = scaled(arch, active_parameters=10e9).architecture

@@ -9,6 +9,7 @@ import core
 from core import edits
 from core.blocks import folded
 from core.library import preset
+from core.rhythm import Rhythm
 from core.spec import Unsupported, edited, parse
 from core.split import MOST_EDITS, MOST_TRIES, MOST_WORDS, _Split, split, without
 
@@ -112,6 +113,7 @@ LAST = {"repeat": 1, "blocks": [["attention", "dense"]]}
         (edited(V3, "vocab_size", 128_000), "vocabulary 129,280 → 128,000"),
         (edited(V3, "mtp.count", 2), "multi-token prediction: tokens ahead 1 → 2"),
         (edited(V3, "precision", {"default": "bf16"}), "all weights stored in bf16"),
+        (edited(V3, "precision", {**V3.precision, "moe.experts@4-60": "mxfp4"}), "moe.experts weights in layers 4-60 fp8_block → mxfp4"),
         (edits.swapped(V3, "attention", "mamba"), "attention → Mamba"),
         (edited(V3, "parts.attention", LLAMA.parts["attention"].model_dump()), "attention: multi-head latent attention → attention"),
         (edited(GEMMA, "layers.0.repeat", 5), "60 layers of local, dense and global → 30"),
@@ -140,3 +142,23 @@ def test_what_another_edit_needs_stays():
     with pytest.raises(Unsupported, match=r"“attention: heads 32 → 64” is needed by “attention: kv heads 8 → 64”; drop that first"):
         without(preset("llama-3-8b"), two, 0)
     assert without(preset("llama-3-8b"), two, 1).parts["attention"].kv_heads == 8
+
+
+@pytest.mark.parametrize(
+    ("layers", "words", "deeper"),
+    [
+        ((0, 1, 2), "first 3 layers", [0, 1, 2]),
+        ((10, 11), "layers 10-11", [*range(10, 24)]),
+        ((3, 7, 11), "every 4th layer", [*range(3, 24, 4)]),
+        ((1, 5, 9), "every 4th layer, from layer 1", [*range(1, 24, 4)]),
+        ((0, 1, 4, 5, 8, 9), "2 of every 4 layers", [n for n in range(24) if n % 4 < 2]),
+        ((5,), "layer 5", [10, 11]),
+        ((4, 5, 6), "layers 4-6", [*range(8, 14)]),
+        ((2, 5, 6), "3 of 12 layers", [4, 5, 10, 11, 12, 13]),
+        (range(12), "", [*range(24)]),
+    ],
+)
+def test_some_layers_in_words_and_in_a_model_twice_as_deep(layers, words, deeper):
+    some = Rhythm(frozenset(layers), 12)
+    assert str(some) == words and [n for n in range(12) if some.has(n, 12)] == [*layers]
+    assert [n for n in range(24) if some.has(n, 24)] == deeper
