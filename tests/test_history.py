@@ -107,6 +107,13 @@ def test_steps_are_where_the_page_is(moves):
         assert all(a != b for a, b in zip(past.steps, past.steps[1:], strict=False))
 
 
+def test_the_oldest_steps_are_forgotten():
+    past = Past()
+    for n in range(MOST_STEPS + 40):
+        past.went(((str(n),), ""))
+    assert past.steps[0] == (("40",), "") and past.steps[past.at] == past.steps[-1] == ((str(MOST_STEPS + 39),), "")
+
+
 # ---- the page ----
 
 

@@ -177,6 +177,11 @@ def test_what_would_do_is_offered(name, path, value, words):
         assert offer.path != path or offer.value != value
 
 
+def test_offers_reach_as_far_as_whole_groups():
+    arch = edited(core.load("llama-3-8b"), "parts.attention.heads", 128, {"parts.attention.kv_heads": 32})
+    assert [offer.words for offer in offers(arch, "parts.attention.heads", 80)] == ["heads 64", "heads 96", "kv heads 40", "kv heads 20"]
+
+
 def test_an_offer_says_what_it_does():
     found = {offer.words: offer.effect for offer in offers(core.load("llama-3-8b"), "parts.attention.heads", 30)}
     assert found["kv heads 6"] == "−25 % cache" and found["kv heads 10"] == "+25 % cache"
