@@ -10,7 +10,7 @@ import core
 from core import kinds
 from core.__main__ import main
 from core.edits import swapped
-from core.offers import offers
+from core.offers import _effect, offers
 from core.parts import PARTS
 from core.spec import Unsupported, edited
 
@@ -185,6 +185,12 @@ def test_offers_reach_as_far_as_whole_groups():
 def test_an_offer_says_what_it_does():
     found = {offer.words: offer.effect for offer in offers(core.load("llama-3-8b"), "parts.attention.heads", 30)}
     assert found["kv heads 6"] == "−25 % cache" and found["kv heads 10"] == "+25 % cache"
+
+
+@pytest.mark.parametrize(("d_ff", "effect"), [(14_336, "−50 % cache"), (1_792, "−63 % parameters"), (57_344, "3.1 × parameters")])
+def test_the_figure_that_moves_most_is_said(d_ff, effect):
+    llama = core.load("llama-3-8b")
+    assert _effect(llama, edited(llama, "parts.dense.d_ff", d_ff, {"parts.attention.kv_heads": 4}), None) == effect
 
 
 def test_offers_are_few_tries(monkeypatch):
