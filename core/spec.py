@@ -136,6 +136,11 @@ class Segment(Spec):
     repeat: int = Field(1, ge=1, le=MAX_LAYERS, description="Number of repeats of the blocks")
     blocks: tuple[Block, ...] = Field(min_length=1, max_length=128, description="Blocks in order, each of which is a list of parts")
 
+    @cached_property
+    def orders(self) -> frozenset[tuple[tuple[str, ...], ...]]:
+        """The parts of every kind of block, step by step."""
+        return frozenset(tuple(step.parts for step in block) for block in self.blocks)
+
     @property
     def pattern(self) -> str:
         """The blocks of one repeat in words: `5 × [local, dense], [global, dense]`."""

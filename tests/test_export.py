@@ -224,6 +224,19 @@ def test_formats_are_computed_only_where_the_structure_fits(monkeypatch):
         to_hf(kept)
 
 
+@pytest.mark.parametrize("step", [{"scale": 0.5}, {"residual": {"norm": "post"}}])
+@pytest.mark.parametrize("name", ["llama-2-7b", "qwen3-32b", "stablelm-2-12b"])
+def test_a_step_that_no_family_has_is_seen_before_any_config_is_read_whole(monkeypatch, name, step):
+    tree = core.load(name).model_dump(mode="json")
+    block = tree["layers"][0]["blocks"][0]
+    last = block[-1] if isinstance(block[-1], dict) else {"parts": block[-1] if isinstance(block[-1], list) else [block[-1]]}
+    arch, read = parse(tree | {"layers": [{**tree["layers"][0], "blocks": [[*block[:-1], last | step]]}]}), []
+    monkeypatch.setattr(core.hf, "from_hf", lambda config: read.append(config) or from_hf(config))
+    with pytest.raises(core.Unsupported, match=r"no known config\.json"):
+        to_hf(arch)
+    assert not read and seconds(arch) < SLOWEST
+
+
 @pytest.mark.parametrize("name", ["llama-3-8b", "deepseek-v3", "jamba-1.5-mini", "mimo-v2.5-pro"])
 def test_a_thousand_layers_are_written_soon(name):
     tree = core.load(name).model_dump(mode="json")

@@ -23,7 +23,7 @@ from torch import Tensor
 from ..frame import Ahead
 from ..model import Model
 from ..reading import bounded
-from ..spec import METADATA, Architecture, Unsupported, parse
+from ..spec import METADATA, Architecture, Segment, Unsupported, parse
 from ..words import number
 from .families import BY_TYPE, FAMILIES, multimodal
 from .reading import classes, other_files, quantised
@@ -165,12 +165,11 @@ def families_of(arch: Architecture) -> Iterator[tuple[Any, dict]]:
     """The families whose config.json can represent this architecture, in any stored format, and that config.json; the
     family of its own model_type comes first."""
     tree = arch.model_dump(mode="json", include={*_STRUCTURE} - {"layers"}, exclude_defaults=True)
-    runs = [(run.repeat, len(run.blocks)) for run in arch.layers]
     for family in sorted(FAMILIES, key=partial(_distance, arch)):
         try:
             config = family.write(arch)
             value = _value(Config(config))
-            if [(run["repeat"], len(run["blocks"])) for run in value["layers"]] != runs or not _says(value, tree):
+            if not _says(value, tree) or not _repeats(value, arch):
                 continue
             read = from_hf(config)
         except Unsupported:
@@ -184,6 +183,14 @@ def _value(config: Config) -> dict:
     model_type = config.raw["model_type"]
     config.rename(OTHER_NAMES.get(model_type, {}))
     return BY_TYPE[model_type].read(config, model_type)
+
+
+def _repeats(value: Mapping[str, Any], arch: Architecture) -> bool:
+    """Whether the spec's mapping has the architecture's layers, step by step."""
+    runs = [(run.repeat, len(run.blocks)) for run in arch.layers]
+    if [(run["repeat"], len(run["blocks"])) for run in value["layers"]] != runs:
+        return False
+    return all(Segment.model_validate(run) == own for run, own in zip(value["layers"], arch.layers, strict=True))
 
 
 def _says(value: Mapping[str, Any], tree: Mapping[str, Any]) -> bool:

@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from types import UnionType
 from typing import Any, get_args
 
@@ -99,7 +98,7 @@ def made_of(
     if not isinstance(arch.position, position):
         raise Unsupported(f"position: this family does not have {arch.position.kind}")
     wanted = [step if isinstance(step, tuple) else (step,) for step in layer]
-    for steps in _orders(arch) if layer else ():
+    for steps in {steps for run in arch.layers for steps in run.orders} if layer else ():
         parts = [[arch.parts[name] for name in names] for names in steps]
         if [*map(len, parts)] != [*map(len, wanted)] or not all(isinstance(*pair) for step in zip(parts, wanted) for pair in zip(*step)):
             raise Unsupported("layers: this family has other parts, or another order of them")
@@ -109,12 +108,6 @@ def made_of(
 def abreast(arch: Architecture) -> tuple:
     """The layer of a family whose two parts may stand behind one norm."""
     return (Mixer, Activated) if len(arch.sequence[0]) > 1 else ((Mixer, Activated),)
-
-
-@lru_cache(maxsize=4)
-def _orders(arch: Architecture) -> frozenset[tuple[tuple[str, ...], ...]]:
-    """The parts of every kind of layer, step by step; kept, for all families are asked for one architecture in turn."""
-    return frozenset(tuple(step.parts for step in block) for segment in arch.layers for block in segment.blocks)
 
 
 def layer_types(config: Config, depth: int, default: Sequence[str], *known: str) -> list[str]:
