@@ -74,6 +74,15 @@ def test_each_edit_has_the_words_of_a_person():
     ]
 
 
+def test_what_is_valid_only_together_is_one_edit_and_no_more():
+    arch = base = preset("gpt-oss-20b")
+    for name in ("local", "global"):
+        arch = edited(arch, f"parts.{name}.heads", 60, {f"parts.{name}.kv_heads": 5})
+    words = [f"{name}: heads 64 → 60, kv heads 8 → 5" for name in ("local", "global")]
+    assert [step.words for step in split(base, arch)] == words
+    assert [step.words for step in split(base, without(base, arch, 0))] == words[1:]
+
+
 def test_one_is_dropped_and_the_others_stay():
     base, arch = preset("llama-3-8b"), hybrid()
     for index, step in enumerate(split(base, arch)):
