@@ -379,7 +379,13 @@ class _Split:
 
     def _needed(self, done: frozenset[int], left: Sequence[int], whole: bool) -> frozenset[int]:
         """The first of these patches, with as few others as make it valid; or all of them."""
-        group = frozenset(left)
+        first, group = self.patches[left[0]], frozenset(left)
+        if isinstance(first, _Field) and not whole:  # most often another field of its part: removing one by one keeps both of a pair
+            part = first.path.split(".")[:2]
+            for n in left[1:]:
+                other = self.patches[n]
+                if isinstance(other, _Field) and other.path.split(".")[:2] == part and self.at(done | {left[0], n}) is not None:
+                    return frozenset({left[0], n})
         for n in () if whole else reversed(left[1:]):
             if self.at(done | group - {n}) is not None:
                 group -= {n}
