@@ -15,6 +15,7 @@ import gc
 import json
 import math
 import multiprocessing
+import os
 import random
 import re
 import resource
@@ -51,7 +52,8 @@ from core.spec import FRAME, Architecture, Workload, parse
 from core.split import split, without
 
 MEGABYTES = 200
-HANG = 30  # seconds that an input may take altogether
+HANG = 30  # processor seconds that an input may take altogether
+STUCK = 300  # seconds of the clock: other processes may keep a busy machine's cores
 ADDRESS_SPACE = 12 << 30  # bytes; a stage that wants more gets a MemoryError, and the machine lives
 
 GGUF_TYPES = {kind.name: kind for kind in GGMLQuantizationType}
@@ -598,18 +600,26 @@ class Worker:
         theirs.close()
         self.pipe.recv()
 
+    def used(self) -> float:
+        """Processor seconds of the process so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def run(self, kind: str, given: Any) -> Iterator[tuple[str, str, float, float]]:
         self.pipe.send((kind, given))
-        until, last = time.monotonic() + HANG, "read"
+        began, until, last = self.used(), time.monotonic() + STUCK, "read"
         while True:
             try:
-                if not self.pipe.poll(max(0, until - time.monotonic())):
-                    raise TimeoutError
+                while not self.pipe.poll(1):
+                    if self.used() - began > HANG or time.monotonic() > until:
+                        raise TimeoutError
                 stage, *rest = self.pipe.recv()
             except (EOFError, OSError, TimeoutError) as error:
+                spent = self.used() - began
                 self.process.kill()
                 self.process.join()
-                end = f"no end after {HANG} s" if isinstance(error, TimeoutError) else f"the process died ({self.process.exitcode})"
+                hangs = isinstance(error, TimeoutError)
+                end = f"no end after {spent:.0f} s of processor time" if hangs else f"the process died ({self.process.exitcode})"
                 yield last, f"fault: after this stage, {end}", 0.0, 0.0
                 self.start()
                 return
