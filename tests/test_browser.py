@@ -226,6 +226,11 @@ def test_an_impossible_edit_is_explained_and_the_picture_stays(visitor):
     assert page.url.endswith("?preset=deepseek-v3")
     change(page, "parts.moe.top_k", "16")
     expect(page.locator(".wrong")).to_have_count(0)
+    settled(page)
+    field(page, "parts.moe.top_k").fill("3")
+    field(page, "parts.moe.top_k").press("Escape")
+    expect(field(page, "parts.moe.top_k")).to_have_value("16")
+    field(page, "parts.moe.top_k").blur()
     expect(page.locator(".picture svg")).to_contain_text("16 of 256")
 
 

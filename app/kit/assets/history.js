@@ -122,6 +122,19 @@ export default function ({ data, parentElement, setTriggerValue }) {
     root.held = section && { section, top: section.getBoundingClientRect().top, scroll: main.scrollTop };
   };
   for (const kind of ['pointerdown', 'keydown']) document.addEventListener(kind, hold, { signal: root.keys.signal, capture: true });
+  // Escape gives a number back as it was; Streamlit would empty the field, which in some means none.
+  const number = (event) => {
+    const field = event.target;
+    if (!field.matches?.('[data-testid="stNumberInput"] input')) return;
+    if (event.type === 'focusin' || /^(Enter|Arrow)/.test(event.key)) setTimeout(() => { field.before = field.value; });
+    if (event.key !== 'Escape') return;
+    event.preventDefault();
+    event.stopPropagation();
+    if ((field.before ?? field.value) === field.value) return;
+    Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set.call(field, field.before); // so that React sees it
+    field.dispatchEvent(new Event('input', { bubbles: true }));
+  };
+  for (const kind of ['focusin', 'keydown']) document.addEventListener(kind, number, { signal: root.keys.signal, capture: true });
   document.addEventListener('keydown', (event) => {
     if (!(event.ctrlKey || event.metaKey) || event.altKey) return;
     const from = event.composedPath()[0];
