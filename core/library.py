@@ -119,7 +119,7 @@ def parse_text(text: str) -> Architecture:
         return preset(value)
     if not isinstance(value, dict):
         raise Unsupported(f"expected a mapping of the spec's fields, such as `d_model: 4096`, not {kind_of(value)}")
-    ours = value.keys() <= Architecture.model_fields.keys() or {"parts", "layers", "d_model"} & value.keys()
+    ours = value and value.keys() <= Architecture.model_fields.keys() or {"parts", "layers", "d_model"} & value.keys()
     theirs = {"model_type", "architectures", "ssm_cfg"} & value.keys() and not {"parts", "layers"} & value.keys()
     return parse(value) if ours and not theirs else hf.opened(value)
 

@@ -28,6 +28,8 @@ _BY_KEY = {
     "train_micro_batch_size_per_gpu": "the config of DeepSpeed, for training",
     "train_batch_size": "the config of DeepSpeed, for training",
     "desc_act": "a file of quantisation (quantize_config.json)",
+    "q_group_size": "a file of quantisation (quant_config.json)",
+    "pooling_mode_cls_token": "the config of sentence-transformers' pooling (1_Pooling/config.json)",
     "chat_template": "a tokenizer's chat template",
     "tokenizer_class": "a tokenizer_config.json",
     "do_sample": "a generation_config.json",
@@ -72,6 +74,8 @@ def named(raw: Mapping[str, Any]) -> str | None:
         return f"this is the adapter_config.json of an adapter, which changes another model; give the config.json of that one{whose}"
     if raw.keys() & _DRAFTING or raw.get("model_type") in ("eagle", "eagle3", "medusa", "mlp_speculator"):
         return "this is a draft for another model, whose stream it reads; give the config.json of that model"
+    if isinstance(raw.get("model_config"), Mapping) and "context_window_size" in raw:
+        return f"this is the mlc-chat-config.json of MLC; {CONFIG}"
     if "model_format" in raw and raw.keys() & {"model_family", "model_families"}:
         return f"this is ollama's config of an image, whose weights are a GGUF file; {CONFIG}"
     if raw.keys() & {"model_type", "architectures"}:
@@ -92,7 +96,7 @@ def named(raw: Mapping[str, Any]) -> str | None:
         if key in raw:
             return f"this is {what}; {CONFIG}"
     values = list(raw.values())
-    if values and all(key.endswith(("_token", "_tokens")) for key in raw):
+    if values and all(key.endswith(("_token", "_tokens")) and not isinstance(value, bool) for key, value in raw.items()):
         return f"this is a special_tokens_map.json; {CONFIG}"
     if values and all(key.endswith(("_token_id", "_token_ids")) or key in _BESIDE_IDS for key in raw):
         return f"this is a generation_config.json; {CONFIG}"
