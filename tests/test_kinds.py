@@ -98,6 +98,11 @@ def test_what_both_kinds_have_carries_over():
     assert (wide.heads, wide.head_dim) == (32, 128)
 
 
+def test_only_what_is_refused_stays_behind():
+    sparse = swapped(core.load("gpt2-xl"), "attention", "block_sparse_attention").parts["attention"]
+    assert (sparse.head_dim, sparse.bias) == (64, True), "of 25 heads; the width and the biases are kept"
+
+
 def test_settings_that_have_names():
     arch = core.load("llama-3-8b")
     assert swapped(arch, "attention", "multi_query").parts["attention"].kv_heads == 1
