@@ -28,6 +28,7 @@ ARCHS = {
     "gpt_oss": "gpt-oss", "lfm2_moe": "lfm2moe", "minimax_m2": "minimax-m2", "kimi_linear": "kimi-linear", "falcon_h1": "falcon-h1",
     "PanguEmbedded": "pangu-embedded", "git": "grok", "granitemoeshared": "granitemoe", "qwen2_vl_text": "qwen2vl",
     "gemma4_text": "gemma4", "grok-1": "grok", "glm_moe_dsa": "glm-dsa", "glm4_moe_lite": "deepseek2", "solar_open": "glm4moe",
+    "mimo_v2_flash": "mimo2", "mimo_v2": "mimo2", "step3p5": "step35", "nemotron-nas": "deci",
 }  # fmt: skip
 RWKV = {  # what RWKV-7's converter itself renames
     ".attn.": ".attention.", ".ffn.": ".feed_forward.", "_lora.lora.0.weight": "1.weight", "_lora.lora.2.weight": "2.weight",
@@ -246,8 +247,48 @@ def metadata(config: dict[str, Any]) -> dict[str, Any]:
             put("expert_shared_count", c["n_shared_experts"])
         case "deepseek2":
             pass
+    local = ropes.get("sliding_attention", {}).get("rope_theta")
     match arch:
-        case "deepseek2" | "glm-dsa":
+        case "deci":
+            blocks = from_hf(config).sequence
+            parts = from_hf(config).parts
+            each = [{parts[name].mixes: parts[name] for step in block for name in step.parts} for block in blocks]
+            for layer, block in enumerate(c.get("block_configs") or []):  # layers without any part
+                if block["attention"].get("no_op") and block["ffn"].get("no_op"):
+                    each.insert(layer, {})
+            put("attention.head_count", [one[True].heads if True in one else 0 for one in each])
+            put("attention.head_count_kv", [one[True].kv_heads if True in one else 0 for one in each])
+            put("feed_forward_length", [one[False].d_ff if False in one else 0 for one in each])
+            for key in ("key_length", "value_length"):
+                put(f"attention.{key}", d_model // heads)
+        case "mimo2":
+            put("attention.head_count_kv", [c["swa_num_key_value_heads"] if one else c["num_key_value_heads"] for one in sliding])
+            put("attention.sliding_window", c["sliding_window"] - 1)
+            put("attention.sliding_window_pattern", [int(one) for one in sliding])
+            put("attention.value_length", c["v_head_dim"])
+            put("attention.value_scale", c["attention_value_scale"])
+            put("expert_feed_forward_length", width)
+            put("expert_gating_func", 2)
+            put("rope.dimension_count", turned)
+            put("rope.freq_base_swa", local)
+        case "step35":
+            near, far = c["num_sliding_attention_heads"], c["num_attention_heads"]
+            put("attention.head_count", [near if one else far for one in sliding[:depth]])
+            put("attention.head_count_kv", [c["num_key_value_heads"]] * depth)
+            put("attention.sliding_window", c["sliding_window"])
+            put("attention.sliding_window_pattern", sliding[:depth])
+            put("expert_feed_forward_length", width)
+            put("expert_shared_feed_forward_length", c["share_expert_dim"])
+            put("expert_weights_scale", c["moe_router_scaling_factor"])
+            put("expert_weights_norm", True)
+            put("expert_gating_func", 2)
+            put("leading_dense_block_count", c["mlp_layer_types"].index("sparse"))
+            put("moe_every_n_layers", 1)
+            put("rope.freq_base_swa", local)
+            put("swiglu_clamp_exp", c["swiglu_limits"][:depth])
+            put("swiglu_clamp_shexp", c["swiglu_limits_shared"][:depth])
+    match arch:
+        case "deepseek2" | "glm-dsa" | "mistral4":
             put("attention.head_count_kv", 1)
             put("leading_dense_block_count", c["first_k_dense_replace"])
             put("attention.q_lora_rank", c["q_lora_rank"])
@@ -265,6 +306,9 @@ def metadata(config: dict[str, Any]) -> dict[str, Any]:
             put("expert_gating_func", 2 if c.get("scoring_func", "sigmoid") == "sigmoid" and width else None)
             if rope.get("mscale_all_dim"):
                 put("rope.scaling.yarn_log_multiplier", 0.1 * rope["mscale_all_dim"])
+            if arch == "mistral4":
+                put("expert_gating_func", 1)
+                put("attention.temperature_scale", rope["llama_4_scaling_beta"])
         case "chatglm":
             put("rope.freq_base", 1e4 * c["rope_ratio"])
             put("rope.dimension_count", d_model // heads // 2)
@@ -553,7 +597,7 @@ def _special(kind: str, tail: str, path: str, arch: Any) -> list[tuple[str, tupl
         return [(f"{name}.weight", (arch.residual.streams - 1, arch.d_model, arch.d_model))]
     if tail in ("shared.gate.weight", "shared.up.weight", "shared.down.weight"):
         return [(f"ffn_{tail.split('.')[1]}_shexp.weight", None)]
-    if tail == "kv_up.weight" and kind in ("deepseek2", "kimi-linear"):
+    if tail == "kv_up.weight" and kind in ("deepseek2", "kimi-linear", "mistral4"):
         return [("attn_k_b.weight", (part.heads, part.kv_rank, part.nope_dim)), ("attn_v_b.weight", (part.heads, part.v_dim, part.kv_rank))]
     if part is not None and part.kind == "gated_delta_net":
         if tail in ("beta.weight", "decay.weight") and kind == "qwen3next":
@@ -563,7 +607,7 @@ def _special(kind: str, tail: str, path: str, arch: Any) -> list[tuple[str, tupl
             "decay.weight": [("ssm_alpha.weight", None)], "convolve.weight": [("ssm_conv1d.weight", (part.channels, part.kernel))],
             "out_norm.weight": [("ssm_norm.weight", None)], "o.weight": [("ssm_out.weight", None)],
         }.get(tail) or [(plain[tail], None)]  # fmt: skip
-    if part is not None and getattr(part, "gate", None) and tail in ("q.weight", "gate.weight") and kind != "afmoe":
+    if part is not None and getattr(part, "gate", None) and tail in ("q.weight", "gate.weight") and kind not in ("afmoe", "step35"):
         return [("attn_q.weight", (2 * part.heads * part.head_dim, arch.d_model))]
     return [(plain[tail], None)] if tail in plain else []
 

@@ -46,6 +46,10 @@ SMALL = {  # of families without a preset
     "bailing_moe": SIZES | {"moe_intermediate_size": 32, "num_experts": 4, "num_shared_experts": 1,
     "use_bias": False, "norm_topk_prob": True, "head_dim": 16},
     "PanguEmbedded": SIZES | {"num_key_value_heads": 2, "bias": True},
+    "nemotron-nas": SIZES | {"intermediate_size": None, "hidden_size": 256, "num_key_value_heads": None, "block_configs": [
+        {"attention": {"n_heads_in_group": 2}, "ffn": {"ffn_mult": 1.5}}, {"attention": {"no_op": True}, "ffn": {"ffn_mult": 3.0}},
+        {"attention": {"n_heads_in_group": 4}, "ffn": {"no_op": True}}, {"attention": {"n_heads_in_group": 2}, "ffn": {"ffn_mult": 1.5}}]},
+    "deci": SIZES | {"num_key_value_heads_per_layer": [4, 2, 1, 2]},
     "baichuan": SIZES | {"max_position_embeddings": 512, "rms_norm_eps": 1e-6},
     "gpt_bigcode": {"n_embd": 64, "n_head": 4, "n_layer": 2, "n_inner": 256, "n_positions": 128, "vocab_size": 512, "multi_query": True},
 }  # fmt: skip
@@ -105,6 +109,43 @@ def test_a_header_says_what_the_config_says(tmp_path, name):
     boxes, theirs = ({node for node in core.graph(arch).nodes if not node.startswith("mtp")} for arch in (found, wanted))
     assert boxes == theirs
     assert found.unsized or set(found.precision.values()) == {"fp32"}
+
+
+def test_layers_without_any_part_are_left_out(tmp_path):
+    """Nemotron Ultra's GGUF file counts them and has no tensors of them."""
+    config = BY_TYPE["nemotron-nas"].write(arch := from_hf({"model_type": "nemotron-nas"} | SMALL["nemotron-nas"]))
+    header = of_bytes(written(tmp_path / "x.gguf", config, arch))
+    holed = {key: [*value[:2], 0, *value[2:]] if isinstance(value, list) else value for key, value in header.said.items()}
+    later = {f"blk.{layer}.": f"blk.{layer + 1}." for layer in (2, 3)}
+    tensors = {
+        next((new + name[6:] for old, new in later.items() if name.startswith(old)), name): one for name, one in header.tensors.items()
+    }
+    found = from_gguf(Header(holed | {"deci.block_count": 5}, tensors))
+    assert found == from_gguf(header) and found.pattern == arch.pattern
+    linear = {**holed, "deci.attention.head_count": [4] * 5, "deci.block_count": 5}
+    with pytest.raises(core.Unsupported, match="layers whose attention became one matrix"):
+        from_gguf(Header(linear, tensors))
+
+
+def test_what_predicts_ahead_is_counted_if_the_file_has_it(tmp_path):
+    config = cases()["glm4moe, glm4_moe"]
+    header = of_bytes(written(tmp_path / "x.gguf", config, arch := from_hf(config), Q8))
+    assert from_gguf(header).mtp is None  # the header counts a layer that the file does not have
+    last, width = arch.depth, arch.d_model
+    one = {
+        name.replace(f"blk.{last - 1}.", f"blk.{last}."): one for name, one in header.tensors.items() if name.startswith(f"blk.{last - 1}.")
+    }
+    tables = {"eh_proj": (width, 2 * width), "embed_tokens": (arch.vocab_size, width), "shared_head_head": (arch.vocab_size, width)}
+    for name, shape in (tables | dict.fromkeys(("enorm", "hnorm", "shared_head_norm"), (width,))).items():
+        size = math.prod(shape) // 32 * 34 if len(shape) > 1 else 4 * width
+        one[f"blk.{last}.nextn.{name}.weight"] = replace(
+            next(iter(one.values())), shape=shape, bytes=size, dtype="Q8_0" if len(shape) > 1 else "F32"
+        )
+    whole = {**header.tensors, **one}
+    found = from_gguf(replace(header, tensors=whole))
+    assert found.mtp and core.cost(found).weight_bytes == sum(one.bytes for one in whole.values()), found.unsized
+    other = f"blk.{last}.ffn_down_exps.weight"
+    assert "predict ahead" in from_gguf(replace(header, tensors=whole | {other: replace(whole[other], bytes=1)})).unsized
 
 
 def llama(**more: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ which tensors each of our parameters is made of.
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...cost import cost
 from ...model import Model, build, shapes
 from ...parts.base import Shape
 from ...precision import FORMATS, in_layers
@@ -135,6 +136,9 @@ class File:
             arch = parse(value | {"precision": self._formats(), "unsized": None})
             if (size := sum(stored_bytes(arch, one.path, one.shape) for one in self.found)) != self.bytes:
                 raise Unsupported(f"the file's tensors have {self.bytes:,} bytes, and these formats would have {size:,}")
+            ahead = sum(row.weight_bytes or 0 for row in cost(arch).rows if row.part == "mtp") if arch.mtp else 0
+            if arch.mtp and ahead != sum(self.apart.values()):
+                raise Unsupported("the modules that predict ahead are stored in other formats than the layers")
             if len(encode(arch)) > MAX_TOKEN:
                 raise Unsupported("its formats differ from layer to layer in a way that is too long for a link")
             return arch
@@ -169,6 +173,8 @@ class File:
             for other in sorted(set(found[path].values()) - {fmt}):
                 layers = [layer for layer, one in found[path].items() if one == other and layer is not None]
                 differing[in_layers(module, layers)] = other
+        join = f"blk.{arch.depth}.nextn.eh_proj.weight"
+        around |= {"mtp": self._format(join)} if arch.mtp and join in self.header.tensors else {}
         return {"default": plain} | around | shortest(arch, usual, plain) | differing
 
     def _format(self, name: str) -> str:
@@ -240,7 +246,17 @@ def from_gguf(source: str | Path | Header) -> Architecture:
 def opened(source: str | Path | Header) -> File:
     """A file with the architecture of its header alone."""
     header = source if isinstance(source, Header) else read(source)
-    return File(header, from_hf(translate(header)))
+    return File(_without_holes(header), from_hf(translate(header)))
+
+
+def _without_holes(header: Header) -> Header:
+    """The header with its layers numbered on, for a model of which some layers have no part at all: ours does not have them."""
+    if header.arch != "deci":
+        return header
+    split = [(name, re.match(r"blk\.(\d{1,9})\.(.*)", name)) for name in header.tensors]
+    numbers = {layer: index for index, layer in enumerate(sorted({int(found[1]) for _, found in split if found}))}
+    names = {name: f"blk.{numbers[int(found[1])]}.{found[2]}" if found else name for name, found in split}
+    return replace(header, tensors={names[name]: one for name, one in header.tensors.items()})
 
 
 def squeezed(shape: Sequence[int]) -> list[int]:

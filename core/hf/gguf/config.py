@@ -83,7 +83,8 @@ class Said:
             raise self.refuse("nextn_predict_layers", "there are no more layers in all")
         blocks = [name.split(".", 2)[1:] for name in header.tensors if name.startswith("blk.") and name.count(".") > 1]
         layers = {number for number, _ in blocks}
-        if missing := next((layer for layer in range(self.depth) if str(layer) not in layers), None):
+        holes = self.arch == "deci"  # of which a layer may have no part at all
+        if missing := next((layer for layer in range(self.depth) if str(layer) not in layers and not holes), None):
             raise self.refuse("block_count", f"the file has no tensors of layer {missing}")
         self.inner = {inner for _, inner in blocks}
         self.heads = max(self.each("attention.head_count", 0))
@@ -691,6 +692,9 @@ def _latent(said: Said, made: Made) -> None:
 
 
 def _deepseek2(said: Said, made: Made) -> None:
+    if "attention.temperature_scale" in said.values:  # Mistral Large 3
+        _mistral4(said, made)
+        return
     _latent(said, made)
     if scaling := made.get("rope_scaling"):
         yarn_log(scaling, 0.1)
@@ -853,6 +857,106 @@ def _hunyuan_moe(said: Said, made: Made) -> None:
         raise said.refuse("expert_feed_forward_length", f"{width:,} and {made['intermediate_size']:,} must be the same")
 
 
+def _deci(said: Said, made: Made) -> None:
+    """Sizes of each layer, 0 for a part that it does not have."""
+    heads, groups, widths = (said.each(key) for key in (*BY_LAYER[1:], BY_LAYER[0]))
+    if any(one and not share for one, share in zip(heads, groups)):
+        raise said.refuse("attention.head_count_kv", "layers whose attention became one matrix are not known here")
+    made |= {"num_attention_heads": said.same("attention.head_count"), "mlp_bias": said.has("ffn_up.bias")}
+    made.pop("num_key_value_heads", None)
+    if all(groups) and len(set(widths)) == 1:
+        made |= {"model_type": "deci", "num_key_value_heads_per_layer": groups}
+        return
+    made.pop("intermediate_size", None)
+    made["block_configs"] = [
+        {
+            "attention": {"n_heads_in_group": said.heads // share} if share else {"no_op": True},
+            "ffn": {"ffn_mult": 1.5 * width / said.d_model} if width else {"no_op": True},
+        }
+        for share, width in zip(groups, widths)
+    ]
+
+
+def _mistral4(said: Said, made: Made) -> None:
+    _latent(said, made)
+    ropes = {"rope_theta": made.pop("rope_theta")} | made.pop("rope_scaling", {"rope_type": "default"})
+    yarn_log(ropes, 0.1)
+    ropes["llama_4_scaling_beta"] = said.number("attention.temperature_scale", 0.1)
+    said.expect("attention.temperature_length", ropes.get("original_max_position_embeddings"))
+    made |= {
+        "model_type": "mistral4", "rope_parameters": ropes, "rope_interleave": True, "n_routed_experts": made.pop("num_experts"),
+        "n_group": made.get("n_group", 1), "topk_group": made.get("topk_group", 1),
+    }  # fmt: skip
+    made.setdefault("norm_topk_prob", True)
+
+
+def _by_window(said: Said, key: str, types: list[str]) -> dict[str, int]:
+    """What layers that see everything have of this, and what those in a window have."""
+    found: dict[str, int] = {}
+    for one, kind in zip(said.each(key), types, strict=True):
+        if found.setdefault(kind, one) != one:
+            raise said.refuse(key, "layers of one kind differ")
+    return {FULL: found.get(FULL, 1), SLIDING: found.get(SLIDING, found.get(FULL, 1))}
+
+
+def _sparse(said: Said) -> list[bool]:
+    """Which layers have experts, by their tensors."""
+    return [f"blk.{layer}.ffn_gate_inp.weight" in said.header.tensors for layer in range(said.depth)]
+
+
+def _mimo2(said: Said, made: Made) -> None:
+    types = said.windows(6)
+    groups, dim = _by_window(said, "attention.head_count_kv", types), said.count("rope.dimension_count", said.head_dim)
+    digits = next((digits for digits in range(1, 9) if int(_up(dim / said.head_dim, digits) * said.head_dim) == dim), 9)
+    turns = {"rope_type": "default", "partial_rotary_factor": _up(dim / said.head_dim, digits)}
+    sinks = [f"blk.{layer}.attn_sinks.weight" in said.header.tensors for layer in range(said.depth)]
+    has = {kind: any(sink for sink, one in zip(sinks, types) if one == kind) for kind in (FULL, SLIDING)}
+    made |= {
+        "num_key_value_heads": groups[FULL], "swa_num_key_value_heads": groups[SLIDING], "v_head_dim": said.count("attention.value_length"),
+        "sliding_window_size": made.pop("sliding_window"), "hybrid_layer_pattern": [int(one == SLIDING) for one in types],
+        "moe_layer_freq": [int(one) for one in _sparse(said)], "n_routed_experts": made.pop("num_experts"),
+        "attention_value_scale": said.number("attention.value_scale", 1.0),
+        "add_full_attention_sink_bias": has[FULL], "add_swa_attention_sink_bias": has[SLIDING], "swa_head_dim": said.head_dim,
+        "swa_num_attention_heads": said.heads, "swa_v_head_dim": said.count("attention.value_length"),
+        "rope_parameters": {
+            FULL: turns | {"rope_theta": said.number("rope.freq_base")},
+            SLIDING: turns | {"rope_theta": said.number("rope.freq_base_swa", 1e4)},
+        },
+    }  # fmt: skip
+    made.pop("partial_rotary_factor", None)
+    made.pop("num_nextn_predict_layers", None)
+
+
+def _up(number: float, digits: int) -> float:
+    return math.ceil(number * 10**digits - 1e-6) / 10**digits
+
+
+def _step35(said: Said, made: Made) -> None:
+    types = said.windows(4)
+    heads, groups = (_by_window(said, f"attention.{key}", types) for key in ("head_count", "head_count_kv"))
+    if groups[FULL] != groups[SLIDING]:
+        raise said.refuse("attention.head_count_kv", "this family has as many in a window as elsewhere")
+    base = said.number("rope.freq_base")
+    far: Made = {"rope_type": "default"}
+    if "rope_freqs.weight" in said.header.tensors:  # made for a whole head, of which a half turns
+        far = by_frequency(said, listed(said, "rope_freqs.weight"), base, said.head_dim)
+    far |= {"rope_theta": base, "partial_rotary_factor": said.count("rope.dimension_count", said.head_dim // 2) / said.head_dim}
+    near = {"rope_type": "default", "rope_theta": said.number("rope.freq_base_swa", 1e4)}
+    said.expect("rope.dimension_count_swa", said.head_dim)
+    said.expect("expert_weights_norm", True)
+    said.expect("moe_every_n_layers", 1)
+    limits = {"swiglu_limits": "swiglu_clamp_exp", "swiglu_limits_shared": "swiglu_clamp_shexp"}
+    made |= {name: value[: said.depth] for name, key in limits.items() if isinstance(value := said.get(key), list)}
+    made |= {
+        "num_attention_heads": heads[FULL], "num_sliding_attention_heads": heads[SLIDING], "num_key_value_heads": groups[FULL],
+        "layer_types": types, "mlp_layer_types": ["sparse" if one else "dense" for one in _sparse(said)],
+        "n_routed_experts": made.pop("num_experts"), "share_expert_dim": made.pop("shared_expert_intermediate_size", 0),
+        "moe_router_scaling_factor": made.pop("routed_scaling_factor", 1.0), "rope_parameters": {FULL: far, SLIDING: near},
+    }  # fmt: skip
+    for name in ("norm_topk_prob", "first_k_dense_replace", "num_nextn_predict_layers", "n_shared_experts"):
+        made.pop(name, None)
+
+
 def _smollm3(said: Said, made: Made) -> None:
     made |= {"no_rope_layers": [int((layer + 1) % 4 != 0) for layer in range(said.depth)], "use_sliding_window": False}
 
@@ -965,7 +1069,11 @@ KINDS: dict[str, Kind] = {
     "llama4": Kind("llama4_text", more=_llama4, gating=(2,)),
     "arcee": Kind("arcee", always={"hidden_act": "relu2"}, biases=BIAS | {"mlp_bias": "ffn_up.bias"}),
     "smollm3": Kind("smollm3", biases=BIAS | {"mlp_bias": "ffn_up.bias"}, more=_smollm3),
+    "deci": Kind("nemotron-nas", biases=BIAS, more=_deci),
     "mistral3": Kind("ministral3", more=_mistral3),
+    "mistral4": Kind("mistral4", always={"attention_bias": False}, more=_mistral4, gating=(1,)),
+    "mimo2": Kind("mimo_v2", always={"norm_topk_prob": True}, biases=BIAS, more=_mimo2, rope=False, gating=(2,)),
+    "step35": Kind("step3p5", biases=BIAS | {"mlp_bias": "ffn_up.bias"}, more=_step35, rope=False, gating=(2,)),
     "gpt2": Kind("gpt2", GPT, {"activation_function": "gelu_new"}, more=_gpt, rope=False),
     "starcoder": Kind("gpt_bigcode", GPT, more=_big_code, rope=False),
     "gptneox": Kind("gpt_neox", biases={"attention_bias": "attn_qkv.bias"}, more=_neox),

@@ -17,10 +17,10 @@ Ways = list[Source]
 
 # Architectures whose converters put the two halves that turn together, of each query and key head, beside one another.
 PAIRED = """llama mistral3 smollm3 arcee granite granitemoe granitehybrid olmo minicpm baichuan internlm2 xverse arctic deepseek
-    bailingmoe""".split()
+    bailingmoe deci""".split()
 # Architectures in which converters changed values in ways that are not undone here: their files are read and compared, not run.
 UNREADY = """qwen35 qwen35moe falcon-h1 plamo jais bailingmoe2 rwkv7 kimi-linear gemma3n grok llama4 nemotron_h nemotron_h_moe
-    openelm""".split()
+    openelm deci mistral4 mimo2 step35""".split()
 TABLES = ("rope_freqs", "rope_factors")  # of positions: they are computed, and no parameters
 
 
@@ -282,7 +282,7 @@ def _norms(arch: Architecture, steps: tuple[Step, ...], kind: str, two: bool) ->
         elif kind == "arctic":
             before = ["attn_norm" if mixes else "ffn_norm_exps" if arch.parts[name].kind == "experts" else "ffn_norm"]
         elif mixes or name == steps[0].parts[0]:
-            before = ["attn_norm"]
+            before = ["attn_norm", *([] if mixes else ["ffn_norm"])]
         else:
             before = ["ffn_norm", *([] if after else ["post_attention_norm", "attn_output_norm"]), "attn_norm_2"]
         behind = ["post_attention_norm", "attn_output_norm"] if mixes else ["post_ffw_norm", "layer_output_norm"]
