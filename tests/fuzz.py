@@ -33,6 +33,7 @@ import torch
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
 import core
+from app import state as address
 from app.facts import picture_file, picture_of
 from app.kit.charts import cache_curve, memory
 from app.kit.strip import _html as strip
@@ -257,8 +258,63 @@ def ggufs(dice: random.Random) -> Any:
     return _written(said, tensors)
 
 
+NUMBERS = [
+    "1",
+    "0",
+    "-1",
+    "7",
+    "1000000",
+    "1000001",
+    "1000000000",
+    "1e9",
+    "1e400",
+    "nan",
+    "9" * 5_000,
+    "0x10",
+    "٣",
+    "²",
+    "1,000",
+    "\x00",
+    "",
+]
+
+
+def urls(dice: random.Random) -> Any:
+    """The parameters of a page's address: architectures, a start, snapshots, a workload, a selection."""
+
+    def word() -> str:
+        for _ in range(4):
+            if dice.random() < 0.5:
+                break
+            with suppress(core.Unsupported):
+                return core.encode(parse(dice.choice([links, mixes, extremes])(dice)))
+        return (
+            dice.choice(core.presets())
+            if dice.random() < 0.95
+            else dice.choice(["", "s1.", "s1." + "A" * 9_000, " gpt2 ", "\x00", "hf:a/b"])
+        )
+
+    given: dict[str, Any] = {"m": [word() for _ in range(dice.choice([1, 2, 4, 5]))]} if dice.random() < 0.3 else {}
+    given |= {} if given else {dice.choice(["a", "preset"]): word()}
+    for name in dice.sample(["batch", "context", "weights", "cache", "at", "part", "from", "keep"], dice.randint(0, 4)):
+        match name:
+            case "weights" | "cache":
+                given[name] = dice.choice([*FORMATS, "", "<b>"])
+            case "from":
+                given[name] = word()
+            case "keep":
+                names = [dice.choice(["a", "a:b", "", "x" * 41, "\u202e", "<b>", "\n"]) for _ in range(dice.choice([1, 6, 7]))]
+                given[name] = [f"{one}:{word()}" for one in names]
+            case "part":
+                given[name] = dice.choice(["model", "layers.0.attention", "layers..", "." * 9_000, "<script>", "\ud800"])
+            case _:
+                given[name] = dice.choice(NUMBERS)
+    return given
+
+
 KINDS: dict[str, Callable[[random.Random], Any]] = {
     "links": links, "extremes": extremes, "configs": configs, "pastes": pastes, "headers": headers, "mixes": mixes, "ggufs": ggufs,
+    "urls": urls,
 }  # fmt: skip
 
 
@@ -486,6 +542,10 @@ def read(kind: str, given: Any) -> core.Architecture | None:
     match kind:
         case "links" | "extremes" | "mixes":
             return parse(given)
+        case "urls":
+            state = address.read(given)
+            _same(state.arch, address.read(address.write(state)).arch)
+            return state.arch
         case "ggufs":
             return from_gguf(of_bytes(given))
         case "configs":
