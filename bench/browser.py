@@ -13,6 +13,8 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from http.client import HTTPConnection
+from threading import Event, Thread
 
 import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -24,24 +26,41 @@ from websockets.asyncio.client import connect
 FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync".split()
 EDITS, VISITORS = 30, 50
 
-# From the click on a stepper to the frame that shows the new figure in the picture.
+# When the browser asks the server, and when the picture arrives, which is by far the largest message of an edit.
+SOCKET = """
+const send = WebSocket.prototype.send;
+WebSocket.prototype.send = function (data) { window.asked ??= performance.now(); return send.call(this, data); };
+window.WebSocket = class extends WebSocket {
+  constructor(...given) {
+    super(...given);
+    this.addEventListener('message', ({ data }) => { if ((data.byteLength ?? data.size) > 20000) window.arrived ??= performance.now(); });
+  }
+};
+"""
+# From the click on a stepper to the frame that shows the new figure in the picture, by stage.
 TIMER = """(wanted) => {
   window.spent = null;
   const shadow = [...document.querySelectorAll('*')].map((e) => e.shadowRoot).find((s) => s?.querySelector('.picture'));
   document.addEventListener('click', () => {
     const began = performance.now();
+    window.asked = window.arrived = null;
     const watch = new MutationObserver(() => {
       if (!shadow.querySelector('.picture')?.textContent.includes(wanted)) return;
       watch.disconnect();
+      const drawn = performance.now();
       requestAnimationFrame(() => {
         const after = new MessageChannel();
-        after.port1.onmessage = () => { window.spent = performance.now() - began; };
+        after.port1.onmessage = () => {
+          window.spent = [asked - began, arrived - asked, drawn - arrived, performance.now() - drawn];
+        };
         after.port2.postMessage(0);
       });
     });
     watch.observe(shadow, {childList: true, subtree: true});
   }, {once: true, capture: true});
 }"""
+STAGES = ("the browser asks", "the script draws the picture and it arrives", "React puts it into the page", "layout and paint")
+SLOW = ("hrm-text-1b", "gemma-3n-e4b", "gemma-4-e2b", "deepseek-v4-pro", "step-3.5-flash", "llama-3.1-405b")
 
 
 @contextmanager
@@ -50,7 +69,8 @@ def server() -> Iterator[tuple[str, psutil.Process]]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, *"-m streamlit run app/server.py --server.address 127.0.0.1 --server.port".split(), str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": os.getcwd()})
+    surroundings = {**os.environ, "PYTHONPATH": os.getcwd(), "MALLOC_ARENA_MAX": "2"}  # as in the Dockerfile
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=surroundings)
     base = f"http://127.0.0.1:{port}"
     try:
         for _ in range(200):
@@ -67,6 +87,7 @@ def server() -> Iterator[tuple[str, psutil.Process]]:
 
 def page_of(browser: Browser, url: str) -> Page:
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page.add_init_script(SOCKET)
     page.goto(url)
     return page
 
@@ -83,8 +104,8 @@ def first_paint(browser: Browser, base: str) -> float:
     return statistics.median(spent)
 
 
-def edit_to_paint(browser: Browser, base: str) -> tuple[list[float], Counter]:
-    """Milliseconds of each edit of d_ff in DeepSeek-V3's experts, and the script's runs that they caused."""
+def edit_to_paint(browser: Browser, base: str) -> tuple[list[list[float]], Counter]:
+    """Milliseconds of each edit of d_ff in DeepSeek-V3's experts, by stage, and the script's runs that they caused."""
     page = page_of(browser, f"{base}/workbench?preset=deepseek-v3")
     page.locator(".picture svg text").first.wait_for()
     page.wait_for_timeout(3000)
@@ -118,6 +139,32 @@ async def visit(stack: AsyncExitStack, base: str, name: str) -> None:
             return
 
 
+def waits(base: str) -> list[float]:
+    """Milliseconds that a second visitor waits for each small answer, while a first opens presets that take long, and their previews."""
+    spent, over = [], Event()
+
+    def second() -> None:
+        connection = HTTPConnection(base.removeprefix("http://"))
+        while not over.wait(0.01):
+            began = time.perf_counter()
+            connection.request("GET", "/health")
+            connection.getresponse().read()
+            spent.append(1000 * (time.perf_counter() - began))
+
+    async def first(name: str) -> None:
+        async with AsyncExitStack() as stack:
+            await visit(stack, base, name)
+
+    other = Thread(target=second)
+    other.start()
+    for name in SLOW:
+        asyncio.run(first(name))
+        urllib.request.urlopen(f"{base}/card/{name}.png").read()
+    over.set()
+    other.join()
+    return spent
+
+
 async def memory(base: str, process: psutil.Process, names: list[str]) -> tuple[float, float]:
     """The server's resident megabytes before and with fifty visitors, each on a workbench of their own."""
     before = process.memory_info().rss / 1e6
@@ -137,4 +184,5 @@ def measure(names: list[str]) -> dict:
     with server() as (base, process):
         time.sleep(8)
         found["memory"] = asyncio.run(memory(base, process, names))
+        found["waits"] = waits(base)
     return found
