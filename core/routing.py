@@ -210,8 +210,8 @@ def balance(arch: Architecture, text: str = DEFAULT_TEXT, seed: int = 0, steps: 
 
 
 def _live(arch: Architecture, seed: int) -> tuple[Architecture, Model]:
-    if not any(part.kind == "experts" for part in arch.parts.values()):
-        raise Unsupported(f"{arch.title}: has no experts, so there is nothing to route")
+    if not any(arch.parts[name].kind == "experts" for block in arch.distinct() for step in block for name in step.parts):
+        raise Unsupported(f"{arch.title}: no layer has experts, so there is nothing to route")
     live = shrink(arch)
     _room(live)
     with _seeding, torch.random.fork_rng(devices=[]):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import core
+from core.edits import first_dense
 from core.model import build
 from core.routing import DEFAULT_TEXT, balance, route
 from core.spec import Unsupported, edited, parse
@@ -84,8 +85,9 @@ def test_any_text_is_read_in_bounds():
 
 
 def test_what_has_no_experts_or_no_bias_is_a_sentence():
-    with pytest.raises(Unsupported, match="no experts"):
-        route(core.load("gpt2"))
+    for arch in (core.load("llama-3-8b"), first_dense(core.load("deepseek-v3"), 61)):  # which has experts in its module ahead alone
+        with pytest.raises(Unsupported, match="no layer has experts"):
+            route(arch)
     with pytest.raises(Unsupported, match="selection_bias"):
         balance(core.load("grok-2.5"))
 
