@@ -274,6 +274,15 @@ def with_shapes_of(tmp_path, config: dict[str, Any], arch: core.Architecture) ->
     return written(tmp_path / "x.gguf", config, arch)
 
 
+def test_files_of_another_kind_are_named(tmp_path):
+    data = written(tmp_path / "x.gguf", llama(), from_hf(llama()))
+    for version, words in (("<I", "it is of version 1; convert the model again"), (">I", "it is big-endian; turn it round")):
+        with pytest.raises(core.Unsupported, match=words):
+            of_bytes(data[:4] + struct.pack(version, 1 if version == "<I" else 3) + data[8:])
+    with pytest.raises(core.Unsupported, match="is an importance matrix"):
+        from_gguf(Header({"general.type": "imatrix"}, {}))
+
+
 def text(words: str) -> bytes:
     return struct.pack("<Q", len(words)) + words.encode()
 

@@ -276,6 +276,8 @@ class Kind:
 
 def translate(header: Header) -> Made:
     """The config.json that says what this header does; Unsupported for what cannot be said."""
+    if header.said.get("general.type") == "imatrix":
+        raise Unsupported("the file is an importance matrix, which only says how to quantise a model; give the model's own GGUF file")
     if not header.arch:
         raise Unsupported("general.architecture: is missing, so this GGUF file is no language model")
     if header.arch in ("clip", "mmproj") or header.said.get("general.type", "model") not in ("model", "vocab"):

@@ -207,7 +207,11 @@ class _Reading:
 
     def header(self, size: int | None) -> Header:
         """The whole header; tensors must lie within `size` bytes, where it is known."""
-        if self.view[self.skip(4) - 4 : self.at] != b"GGUF" or self.take("I") not in (2, 3):
+        version = self.take("I") if self.view[self.skip(4) - 4 : self.at] == b"GGUF" else 0
+        if version in (1, 2 << 24, 3 << 24):
+            what = "of version 1; convert the model again" if version == 1 else "big-endian; turn it round with gguf-convert-endian"
+            raise ValueError(f"it is {what}")
+        if version not in (2, 3):
             raise ValueError("it does not begin as a GGUF file of version 2 or 3")
         tensors, values = self.take("Q"), self.take("Q")
         said: dict[str, Any] = {}
