@@ -491,7 +491,15 @@ def _said(name: str) -> tuple[dict[str, Any], dict[str, tuple[str, tuple[int, ..
             with tempfile.TemporaryDirectory() as folder:
                 found = of_bytes(writing.written(Path(folder) / "x.gguf", config, core.from_hf(config)))
             _headers[name] = dict(found.said), {tensor: (one.dtype, one.shape) for tensor, one in found.tensors.items()}
-        except (core.Unsupported, LookupError, StopIteration, TypeError, ValueError):  # llama.cpp does not have it
+        except (
+            core.Unsupported,
+            ArithmeticError,
+            AssertionError,
+            LookupError,
+            StopIteration,
+            TypeError,
+            ValueError,
+        ):  # llama.cpp does not have it
             _headers[name] = _said("llama-3-8b")
     return _headers[name]
 
