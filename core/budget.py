@@ -132,7 +132,7 @@ def _shape(arch: Architecture, d_model: int, main: Sequence[int], what: Figure, 
     except Unsupported:
         return None
     now = getattr(cost(wide), what)
-    each = {i: getattr(cost(_repeated(wide, {i: wide.layers[i].repeat + 1})), what) - now for i in main}
+    each = {i: now - getattr(cost(_repeated(wide, {i: wide.layers[i].repeat - 1})), what) for i in main}  # fewer are never too many
     around = now - sum(wide.layers[i].repeat * each[i] for i in main)
     before = {i: wide.layers[i].repeat for i in main}
 

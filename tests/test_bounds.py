@@ -92,6 +92,13 @@ def test_varied_layers_are_not_fitted_to_a_budget():
         scaled(as_long_as_accepted(), parameters=8e9)
 
 
+def test_the_deepest_model_is_fitted():
+    """One layer more than are accepted is never built on the way."""
+    embedding = {"kind": "per_layer_embedding", "width": 256, "rows": 512, "tied": True}
+    arch = parse(small([{"repeat": 1_024, "blocks": [["a", "p"]]}], a=ATTENTION, p=embedding))
+    assert abs(scaled(arch, parameters=core.cost(arch).parameters * 0.8).off) < 0.05
+
+
 def test_the_strip_of_long_layers_takes_time_in_line_with_its_blocks():
     from app.kit.strip import MOST, _html
 
