@@ -590,6 +590,15 @@ def test_a_budget_shows_its_candidate_and_is_applied_as_one_edit(workbench):
     assert abs(caches[0] / caches[1] - 1) < 0.05
 
 
+@pytest.mark.parametrize(("what", "given", "figure"), [("active", "3B", "active_parameters"), ("cache", "150 MB", "kept_bytes")])
+def test_active_parameters_and_caches_have_budgets_too(workbench, what, given, figure):
+    workbench.session_state["budget"], workbench.session_state["fit:what"] = True, what
+    visit(workbench, {"preset": "deepseek-v3"})
+    give(workbench, f"fit:{what}", given)
+    press(workbench, "Apply")
+    assert abs(getattr(core.cost(shown(workbench)), figure) / {"3B": 3e9, "150 MB": 150e6}[given] - 1) < 0.1
+
+
 @pytest.mark.parametrize("words", ("", "many", "-3", "9e99", "<b>8B</b>", "1"))
 def test_what_is_no_budget_is_said_and_offers_nothing(workbench, words):
     workbench.session_state["budget"], workbench.session_state["fit:parameters"] = True, words

@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from headers import whole
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -28,11 +29,12 @@ from test_verify import SMALL, saved
 import core
 from app import facts
 from app.picture.standalone import png
+from core import edits
 from core.hf import opened
 from core.library import to_yaml
 from core.share import MAX_TOKEN
 from core.spec import edited
-from core.words import size
+from core.words import figure, size
 
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = (
@@ -772,3 +774,132 @@ def test_a_file_is_opened_and_only_a_gguf_files_header_is_sent(server, browser, 
     page.go_back()
     page.wait_for_url(before, timeout=WAIT)
     page.close()
+
+
+# ---- budgets, the strip's switches, one edit of several ----
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_model_is_fitted_to_a_budget(visitor, width):
+    page = visitor("/workbench?preset=deepseek-v3", width)
+    workbench(page)
+    page.get_by_role("button", name="Fit to a budget").click()
+    box = page.get_by_test_id("stPopoverBody")
+    budget = box.get_by_label("Budget", exact=True)
+    expect(budget).to_have_value("671.0 B")
+    settled(page)
+    budget.fill("70 B")
+    budget.press("Enter")
+    expect(box.locator(".notice.good")).to_contain_text("of 70 B asked")
+    expect(box.locator(".facts")).to_contain_text("61 → 27")
+    box.get_by_role("button", name="Apply").click()
+    expect(box).to_have_count(0)
+    page.wait_for_url(re.compile("[?&]a="))
+    found = core.cost(core.load(page.url))
+    assert found.parameters == pytest.approx(70e9, rel=0.1)
+    expect(page.locator(".figure .v").first).to_have_text(figure(found.parameters))
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_dense_layers_prediction_ties_and_parallel_blocks_by_the_strip(visitor, width):
+    page = visitor("/workbench?preset=deepseek-v3", width)
+    workbench(page)
+    strip = page.locator(".st-key-segments")
+    strip.get_by_role("button", name="Dense layers at the start: one more").click()
+    expect(strip.locator(".where")).to_have_text(["layers 0-3", "layers 4-60"])
+    strip.get_by_role("button", name="Multi-token-prediction modules: one less").click()
+    strip.locator(".ahead.new").click()
+    count = strip.get_by_role("spinbutton", name="Multi-token-prediction modules")
+    expect(count).to_have_value("1")
+    strip.get_by_role("button", name="Multi-token-prediction modules: one more").click()
+    expect(count).to_have_value("2")
+    strip.get_by_role("switch", name="Tie embeddings").click()
+    expect(strip.get_by_role("switch", name="Tie embeddings")).to_be_checked()
+    settled(page)
+    strip.locator(".block").last.get_by_role("button", name="moe").click()
+    expect(strip.locator(".part.on")).to_have_text("moe")
+    strip.get_by_role("button", name="Parallel", exact=True).click()
+    expect(strip.locator(".block.on .row")).to_have_count(1)
+    arch = edits.first_dense(core.load("deepseek-v3"), 4)
+    for modules in (0, 1, 2):
+        arch = edits.predicting(arch, modules)
+    wanted = edits.parallel(edited(arch, "tied_embeddings", True), edits.Place(1), True)
+    settled(page)
+    assert not [str(change) for change in core.diff(wanted, core.load(page.url)).changes]
+    assert page.get_by_test_id("stMain").evaluate("e => e.scrollWidth - e.clientWidth") <= 1
+
+
+def test_one_edit_of_five_is_dropped_and_a_snapshot_is_opened_again(visitor):
+    arch = core.load("deepseek-v3")
+    for name, value in {"top_k": 4, "d_ff": 1_024, "count": 128, "router.scale": 1.5, "shared.d_ff": 1_024}.items():
+        arch = edited(arch, f"parts.moe.{name}", value)
+    page = visitor(f"/workbench?a={core.encode(arch)}&part=layers.3.moe")
+    workbench(page)
+    chips = page.locator(".edits li")
+    expect(chips).to_have_count(5)
+    said = chips.all_inner_texts()
+    chips.nth(2).get_by_role("button").click()
+    expect(chips).to_have_text([*said[:2], *said[3:]])
+    kept = core.load(page.url)
+    assert len(core.diff(kept, arch).changes) == 1
+    page.get_by_role("button", name="Keep this one").click()
+    snapshot = page.get_by_role("button", name="Open the snapshot")
+    expect(snapshot).to_be_disabled()  # it is shown
+    settled(page)
+    change(page, "parts.moe.top_k", "6")
+    expect(snapshot).to_be_enabled()
+    settled(page)
+    snapshot.click()
+    expect(field(page, "parts.moe.top_k")).to_have_value("4")
+    expect(snapshot).to_be_disabled()
+    assert core.load(page.url) == kept
+    page.go_back()
+    expect(field(page, "parts.moe.top_k")).to_have_value("6")
+
+
+def test_what_is_clicked_stays_under_the_pointer(visitor):
+    """The first edit makes the page's head longer; the next click at the same place must not meet another control."""
+    page = visitor("/workbench?preset=deepseek-v3")
+    workbench(page)
+    at = page.get_by_role("button", name="Repeats of layers 0-2: one more").bounding_box()
+    for times in ("4", "5"):
+        page.mouse.click(at["x"] + at["width"] / 2, at["y"] + at["height"] / 2)
+        expect(page.locator(".segment input").first).to_have_value(times)
+        settled(page)
+        page.wait_for_timeout(100)
+    assert page.get_by_test_id("stMain").evaluate("e => e.scrollTop") > 0  # by as much as the head has grown
+
+
+# ---- for everyone ----
+
+
+def barriers(page: Page) -> list[str]:
+    """What axe finds that keeps people from using the page."""
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [f"{rule['id']}: {node['html']}" for rule in found if rule["impact"] in ("serious", "critical") for node in rule["nodes"]]
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])  # no width depends on the theme, no colour on the width
+def test_nobody_is_kept_out(visitor, width, theme):
+    page = visitor("/?q=deepseek", width, theme)
+    expect(page.locator("a.card").first).to_be_visible()
+    page.get_by_role("button", name="Open your own").click()
+    expect(page.get_by_role("button", name="Open", exact=True).last).to_be_visible()
+    assert not barriers(page)
+    arch = edited(core.load("llama-3-8b"), "parts.dense.d_ff", 16_384)
+    page.goto(f"/workbench?a={core.encode(arch)}&part=layers.0.attention&keep=mine:llama-3-8b")
+    workbench(page)
+    change(page, "parts.attention.heads", "30")
+    expect(page.get_by_role("button", name=re.compile("^kv heads 6"))).to_be_visible()
+    page.locator(".st-key-inspector button.head").click()
+    assert not barriers(page)
+    for tool in ("Every n-th layer", "+ Part", "Rename"):
+        page.locator(".st-key-segments").get_by_role("button", name=tool).click()
+        expect(page.locator(".st-key-drawer")).to_be_visible()
+        settled(page)
+        assert not barriers(page)
+    for menu in ("Fit to a budget", "Verify", "Export"):
+        page.get_by_role("button", name=menu).click()
+        expect(page.get_by_test_id("stPopoverBody").get_by_role("button").first).to_be_visible()
+        assert not barriers(page)
+        page.keyboard.press("Escape")

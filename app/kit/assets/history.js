@@ -111,17 +111,22 @@ export default function ({ data, parentElement, setTriggerValue }) {
   // What was clicked stays under the pointer: at the top of the page the browser does not see to it itself.
   const main = document.querySelector('[data-testid="stMain"]'), held = root.held;
   root.held = null;
-  if (held) requestAnimationFrame(() => requestAnimationFrame(() => {
-    if (held.section.isConnected && main.scrollTop === held.scroll) main.scrollTop += held.section.getBoundingClientRect().top - held.top;
-  }));
+  const until = performance.now() + 1000; // the page arrives in pieces
+  const hold = () => {
+    if (!held.section.isConnected || main.scrollTop !== held.scroll || performance.now() > until) return;
+    const moved = Math.round(held.section.getBoundingClientRect().top - held.top);
+    if (moved) { main.scrollTop += moved; held.scroll = main.scrollTop; }
+    requestAnimationFrame(hold);
+  };
+  if (held) hold();
 
   root.keys?.abort();
   root.keys = new AbortController();
-  const hold = (event) => {
+  const note = (event) => {
     const section = event.target.closest?.('.st-key-segments, .st-key-inspector');
     root.held = section && { section, top: section.getBoundingClientRect().top, scroll: main.scrollTop };
   };
-  for (const kind of ['pointerdown', 'keydown']) document.addEventListener(kind, hold, { signal: root.keys.signal, capture: true });
+  for (const kind of ['pointerdown', 'keydown']) document.addEventListener(kind, note, { signal: root.keys.signal, capture: true });
   // Escape gives a number back as it was; Streamlit would empty the field, which in some means none.
   const number = (event) => {
     const field = event.target;
