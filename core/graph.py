@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from html import escape
 from math import prod
 from typing import Any
@@ -12,6 +13,7 @@ import networkx as nx
 
 from .blocks import block_names, block_words
 from .parts.base import Box
+from .cycles import Cycle, Frame, rhythm, variants
 from .spec import Architecture, MultiTokenPrediction, Step, Workload
 from .trace import Operation, Sizes, Stub, Traced, trace_ahead, trace_block, trace_frame, trace_part
 from .words import figure, number
@@ -37,7 +39,7 @@ class _Builder:
     def __init__(self, arch: Architecture):
         self.arch, frame = arch, trace_frame(arch)
         self.stream, logits = ("B", "T", arch.d_model), frame.output.shape
-        self.graph = nx.DiGraph(name=arch.name, title=arch.title)
+        self.graph = nx.DiGraph(name=arch.name, title=arch.title, context=arch.context, tied=arch.tied_embeddings)
         self.node("model", "model", arch.title, ("B", "T"), logits, parent=None, explain=arch.note or "")
         self.node("tokens", "input", "Tokenised text", ("B", "T"), ("B", "T"), path="")
         self.node("positions_index", "input", "Positions", ("T",), ("T",), path="")
@@ -90,7 +92,26 @@ class _Builder:
         self.lend(names)
         self.graph.graph["layers"] = [names[steps] for steps in arch.sequence]
         self.graph.graph["pattern"] = arch.pattern
+        self.graph.graph["rhythm"] = [self.cycle(cycle) for cycle in rhythm(arch)]
+        self.graph.graph["lent"] = sorted({(link.layer, link.source_layer, link.read.lender) for link in arch.links if link.read.lender})
         return ends["stream"]
+
+    def cycle(self, cycle: Cycle) -> dict[str, Any]:
+        """A cycle of layers as plain values: its frames have their blocks' nodes, and for each place in a block the words
+        of the different parts that stand there."""
+        return {
+            "first": cycle.first, "stop": cycle.stop, "length": cycle.length, "whole": cycle.whole, "rest": cycle.rest,
+            "ordered": cycle.ordered, "frames": list(map(self.frame, cycle.frames)),
+        }  # fmt: skip
+
+    def frame(self, frame: Frame) -> dict[str, Any]:
+        arch, layers = self.arch, self.graph.graph["layers"]
+        blocks = {layers[n]: arch.sequence[n] for n in frame.layers}
+        places = zip(*([name for step in steps for name in step.parts] for steps in blocks.values()), strict=True)
+        words = [asdict(variants({name: arch.part(name) for name in names})) | {"parts": list(names)} for names in places]
+        return {
+            "layers": list(frame.layers), "times": frame.times, "blocks": list(blocks), "places": words,
+        }  # fmt: skip
 
     def lend(self, names: Mapping[tuple[Step, ...], str]) -> None:
         """An arrow from each lender to the first layer of a kind that reads from it."""
@@ -149,7 +170,7 @@ class _Builder:
         stream: Sizes = ("B", "T", *part.of_stream(d))
         self.node(
             here, part.kind, part.label, stream, stream, parent=parent, repeat=count, part=name, role=part.role,
-            facts=list(part.facts()), reach=part.reach, config=part.model_dump(mode="json"),
+            facts=list(part.facts()), traits=list(part.traits()), quantities=list(part.quantities(d)), reach=part.reach, config=part.model_dump(mode="json"),
             tied=part.tied, copies=self.held.pop((parent, name), 0) if part.tied else count, explain=part.explain(d),
             each=sum(prod(shape) for path, shape in traced.parameters.items() if part.each(path)),
         )  # fmt: skip

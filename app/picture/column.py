@@ -1,183 +1,257 @@
-"""The model's own column: bottom-up from the text to the logits, each distinct block once, and the residual stream as a
-thick line with a loop around every part."""
+"""The model's own column: bottom-up from the text to the logits, in frames that show the rhythm of the layers, with the residual
+stream as a thick line, a ribbon of all layers at its left and figures at its right."""
 
-import re
-from functools import cache, lru_cache
-from itertools import groupby
+from collections.abc import Mapping, Sequence
+from functools import cache
+from math import gcd
 
 import networkx as nx
 
-from core.words import percent
+from core.cost import layers_in_words
+from core.cycles import MOST
 
-from .pen import KINDS, ROLES, Pen, Point, fit, text_width
+from .layered import spread
+from .nodes import children, tint_of
+from .pen import KINDS, ROLES, Look, Pen, fit, text_width
+from .ribbon import tone, upright
 
-WIDTH = 348
-PART_W, PART_H, NORM_W, NORM_H = 186, 46, 160, 22
+RIBBON, FRAME, BOX, NORM_W, NORM_H = 24, 296, 216, 132, 21  # widths, and the height of a norm
 ROW = 16  # between the rows of a block
-MOST_ALIKE = 4  # consecutive blocks that differ only in sizes
-MOST_BLOCKS = 24  # in one picture; more would be too tall to scroll
+PILL, PILLS = 18, 3  # height of a trait, and the most on one box
+MOST_TABS = 4  # in one box
+BESIDE = 126  # between the stream and the edge of a frame
+NOTE = 14  # height of a line beside the column
 
 
 class Column:
-    """Draws the column of a graph with a pen, its panel's left edge at `x`, with at most `most` blocks.
+    """Draws the column of a graph with a pen: its ribbon's left edge at `x`, its notes from `notes` if there is room for them.
 
-    `anchors` then says where the topmost box of each part ends on the right: name -> (x, y).
+    `anchors` then says where the boxes of each part are: part -> [(left, top)], the topmost box first.
     """
 
-    def __init__(self, graph: nx.DiGraph, pen: Pen, x: float, most: int = MOST_BLOCKS):
-        self.g, self.pen, self.x, self.cx = graph, pen, x, x + WIDTH / 2
-        self.children, self.most = children(graph), most
-        self.anchors: dict[str, tuple[float, float]] = {}
-        self.edges: dict[str, tuple[float, float]] = {}  # the right edge of each part's box
+    def __init__(self, graph: nx.DiGraph, pen: Pen, x: float, notes: float = 0):
+        self.g, self.pen, self.x, self.beside = graph, pen, x, notes
+        self.left = x + RIBBON + 32
+        self.cx = self.left + FRAME / 2 - 4
+        self.children = children(graph)
+        pen.several = "split" in graph
+        self.anchors: dict[str, list[tuple[float, float]]] = {}
+        self.notes: list[tuple[float, float, tuple[str, ...]]] = []  # x and y of what each is about, its lines
+        self.frames = {frame["blocks"][0]: frame for cycle in graph.graph["rhythm"] for frame in cycle["frames"]}
+        self.pen.selected = self.drawn(pen.selected)
         # Used many times while a block is drawn.
-        for name in ("rows", "sources", "inside", "row", "size"):
+        for name in ("rows", "sources", "inside", "row", "size", "tabs"):
             setattr(self, name, cache(getattr(self, name)))
+
+    def drawn(self, selected: str) -> str:
+        """The node that stands for the selected one: a block that shares the frame of another has only tabs of its own."""
+        block, _, inner = selected.removeprefix("layers.").partition(".")
+        for first, frame in self.frames.items():
+            if f"layers.{block}" in frame["blocks"][1:]:
+                own = {self.part(f"layers.{block}", place): self.part(first, place) for place in range(len(frame["places"]))}
+                node = next((mine for mine in own if selected == mine or selected.startswith(f"{mine}.")), "")
+                if node and len(set(self.place(first, [*own].index(node))["parts"])) > 1:
+                    return selected
+                same = own.get(node, first) if node else f"{first}.{inner}" if inner else first
+                return same if same in self.g else first
+        return selected
+
+    def part(self, block: str, place: int) -> str:
+        """The node of the part at a place in a block."""
+        return [node for node in self.children[block] if "role" in self.g.nodes[node]][place]
+
+    def place(self, block: str, place: int) -> dict:
+        return self.frames[block]["places"][place]
+
+    # ---- from top to bottom ----
 
     def draw(self, top: float) -> float:
         """From `top` downwards, logits first; returns the lower edge."""
-        pen, cx = self.pen, self.cx
+        pen, cx, g = self.pen, self.cx, self.g
         pen.text(cx, top + 12, "next-token logits", "l c")
-        panel_top = top + 34
-        outside = pen.out
-        pen.out = []  # the panel is drawn behind its content, but its height is known last
-        y = panel_top + 18
-        head = self.g.nodes["head"]
+        head, y = g.nodes["head"], top + 38
         pen.wire([(cx, y), (cx, top + 20)])
-        facts = f"logits over {head['shape_out'][-1]:,} tokens"
-        pen.box("head", cx, y + 21, 210, 42, KINDS["head"], head["label"], facts, head["explain"])
-        y += 42
-        ahead = "mtp" in self.g and any(t.startswith("mtp") for s in ("norm", "merge") if s in self.g for t in self.g[s])
-        if ahead:  # it reads the input of the head
-            self.ahead(top, y + 9)
-        for name in (name for name in ("norm", "merge") if name in self.g):
-            pen.wire([(cx, y + 18), (cx, y)])
-            node = self.g.nodes[name]
-            look = KINDS[node["kind"]]
-            pen.box(name, cx, y + 18 + NORM_H / 2, NORM_W, NORM_H, look, node["label"], tip=node["explain"])
-            y += 18 + NORM_H
-        if "mtp" in self.g and not ahead:
-            self.ahead(top, y + 8)
-        for block, left_out in self.shown():
-            if left_out:
-                pen.wire([(cx, y + 34), (cx, y)], head=False, cls="stream")
-                pen.text(cx + 12, y + 26, left_out, "l")
-                y += 34
-            below = self.block(block, y + ROW + 4)
-            pen.wire([(cx, y + ROW + 6), (cx, y)], cls="stream")
-            y = below
-        y = self.bottom(y)
-        self.lent()
-        inside, pen.out = pen.out, outside
-        pen.panel(self.x, panel_top, WIDTH, y + 18 - panel_top, "panel", "panel-line", "model", r=22)
-        pen.out += inside
-        text = self.g.nodes["tokens"]
-        pen.wire([(cx, y + 46), (cx, y)])
-        pen.box("tokens", cx, y + 60, 150, 28, KINDS["input"], text["label"])
-        return y + 78
+        tied = g.graph["tied"]
+        pen.box("head", cx, y + 21, BOX, 42, KINDS["head"], head["label"], f"logits over {head['shape_out'][-1]:,} tokens", head["explain"])
+        self.note(cx + BOX / 2, y + 21, f"{head['shape_out'][-1]:,} tokens", "vocabulary; tied" if tied else "vocabulary; head not tied")
+        high, y = y + 21, y + 42
+        if "mtp" in g:
+            y += 8
+        streams = {"head": y + 9}  # where each box's input is
+        for name in (name for name in ("norm", "merge") if name in g):
+            pen.wire([(cx, y + 14), (cx, y)])
+            pen.box(name, cx, y + 14 + NORM_H / 2, NORM_W, NORM_H, KINDS["norm"], g.nodes[name]["label"], tip=g.nodes[name]["explain"])
+            y += 14 + NORM_H
+            streams[name] = y + 6
+        if "mtp" in g:  # it reads the input of the head, or of a box below it
+            read = (at for name, at in streams.items() if any(node.startswith("mtp") for source in g.pred.get(name, ()) for node in g[source]))
+            self.ahead(next(read, y + 6), (high + 21 + y + 14) / 2)
+        first = y + 14
+        for cycle in reversed(g.graph["rhythm"]):
+            y = self.cycle(cycle, y + 14)
+        self.pen.wire([(cx, first), (cx, first - 14)], head=False, cls="stream")
+        upright(pen, g, self.x, first, RIBBON, y - first)
+        low, y = self.bottom(y)
+        if tied:
+            self.tie(high, low)
+        self.write(top)
+        return y
 
-    def shown(self) -> list[tuple[str, str]]:
-        """The blocks to draw, from the top, each with a text about the blocks that are left out just above it."""
+    def note(self, x: float, y: float, *lines: str) -> None:
+        """A figure beside the column, with at most two lines about it, unless it stands there already."""
+        if lines not in (said for _, _, said in self.notes):
+            self.notes.append((x, y, lines))
 
-        def more(blocks: list[str], other: str) -> str:
-            return f"{sum(self.g.nodes[one]['repeat'] for one in blocks)} more, of other {other}"
+    def write(self, top: float) -> None:
+        """The figures in the order of what they are about, as near to it as there is room, each with a line to it."""
+        if not self.beside:
+            return
+        self.notes.sort(key=lambda note: note[1])
+        tall = [NOTE * len(lines) + 8 for _, _, lines in self.notes]
+        ys = spread([max(y, top) for _, y, _ in self.notes], [(a + b) / 2 for a, b in zip(tall, tall[1:])])
+        for (x, y, lines), at in zip(self.notes, ys, strict=True):
+            path = f"M{x:.1f} {y:.1f}H{self.beside - 18:.1f}L{self.beside - 8:.1f} {at:.1f}H{self.beside - 4:.1f}"
+            self.pen.out.append(f'<path class="lead" d="{path}"/><circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="2.2"/>')
+            for i, line in enumerate(lines):
+                self.pen.text(self.beside, at + 4 + NOTE * (i - (len(lines) - 1) / 2), fit(line, 164, 12), "q" if i == 0 else "r")
 
-        shown: list[tuple[str, str]] = []
-        blocks = [n for n in reversed(self.children["model"]) if self.g.nodes[n]["kind"] == "block"]
-        for _, group in groupby(blocks, key=self.form):
-            alike = list(group)
-            if len(alike) > MOST_ALIKE:  # the first and the last show what changes
-                shown += [(alike[0], ""), (alike[-1], more(alike[1:-1], "sizes"))]
-            else:
-                shown += [(block, "") for block in alike]
-        if len(shown) > self.most:
-            upper, lower = shown[: self.most // 2], shown[-(self.most // 2) :]
-            between = blocks[blocks.index(upper[-1][0]) + 1 : blocks.index(lower[0][0])]
-            shown = [*upper, (lower[0][0], more(between, "kinds")), *lower[1:]]
-        return shown
+    def ahead(self, stream: float, middle: float) -> None:
+        """The multi-token-prediction modules, beside the model."""
+        data, x = self.g.nodes["mtp"], self.left + FRAME - 32
+        turn = self.cx + NORM_W / 2 + 10
+        self.pen.wire([(self.cx, stream), (turn, stream), (turn, middle), (x - 38, middle)])
+        self.pen.box("mtp", x, middle, 76, 34, KINDS["mtp"], data["short"], data["facts"][0].partition(",")[0], data["explain"])
 
-    def form(self, block: str) -> tuple[tuple[str, str, bool], ...]:
-        """The look of a block without its sizes: for each node in it, the kind, the text without numbers, and whether its attention
-        is limited."""
-        inside = (self.g.nodes[node] for node in sorted(self.inside(block) - {block}))
-        return tuple((d["kind"], re.sub(r"[\d.,]+", "", d["label"]), d.get("reach") is None) for d in inside)
+    def tie(self, high: float, low: float) -> None:
+        """Embedding and head are one matrix."""
+        x, near = max(self.x - 38, 5), self.cx - BOX / 2
+        self.pen.out.append(f'<path class="tied" d="M{near:.1f} {low:.1f}H{x:.1f}V{high:.1f}H{near:.1f}"/>')
+        self.pen.text(x, high - 8, "tied: one matrix", "r")
 
-    def lent(self) -> None:
-        """An arrow beside the blocks from each part whose cache another part reads to that part."""
-        pairs = {
-            (self.g.nodes[source]["parent"], self.g.nodes[target]["parent"]): None
-            for source, target in self.g.edges
-            if self.g.nodes[target]["kind"] == "borrowed" and self.g.edges[source, target].get("beside")
-        }
-        drawn = ((a, b) for a, b in pairs if a in self.edges and b in self.edges)
-        for lane, (lender, reader) in enumerate(drawn):
-            leave, enter = self.beside(lender, -1), self.beside(reader, 1)
-            side = self.cx + WIDTH / 2 - 12 + 5 * (lane % 2)
-            self.pen.wire([*leave, (side, leave[-1][1]), (side, enter[-1][1]), *reversed(enter)], cls="lent")
-
-    def beside(self, part: str, way: int) -> list[Point]:
-        """A path out of a part's box on the right, above its middle (-1) or below (1), around other boxes there."""
-        x, y = self.edges[part]
-        out = [(x, y + 12 * way)]
-        return out if part == self.row(part)[-1] else [*out, (x + 5, out[0][1]), (x + 5, y + (PART_H / 2 + 11) * way)]
-
-    def ahead(self, top: float, stream: float) -> None:
-        """The multi-token-prediction modules, beside the model and outside its panel."""
-        data, x = self.g.nodes["mtp"], self.x + WIDTH - 58
-        self.pen.wire([(self.cx, stream), (x, stream), (x, top + 26)])
-        self.pen.box("mtp", x, top + 7, 116, 38, KINDS["mtp"], data["short"], data["facts"][0], data["explain"])
-
-    def bottom(self, y: float) -> float:
-        """The embedding, and the position table beside it, if there is one; returns its lower edge."""
-        pen, cx = self.pen, self.cx
-        embedding = self.g.nodes["embedding"]
-        for name in (name for name in ("split", "embedding_norm") if name in self.g):
-            data = self.g.nodes[name]
+    def bottom(self, y: float) -> tuple[float, float]:
+        """The embedding, and the position table beside it, if there is one; returns the embedding's middle, and the lower edge."""
+        pen, cx, g = self.pen, self.cx, self.g
+        embedding, data = g.nodes["embedding"], g.nodes
+        for name in (name for name in ("split", "embedding_norm") if name in g):
             pen.wire([(cx, y + 14), (cx, y)], cls="stream")
             y += 14 + NORM_H
-            pen.box(name, cx, y - NORM_H / 2, NORM_W, NORM_H, KINDS["norm"], data["label"], tip=data["explain"])
-        if "ngrams" in self.g:
-            ngrams = self.g.nodes["ngrams"]
+            pen.box(name, cx, y - NORM_H / 2, NORM_W, NORM_H, KINDS["norm"], data[name]["label"], tip=data[name]["explain"])
+        if "ngrams" in g:
             pen.wire([(cx, y + 14), (cx, y)], cls="stream")
             y += 14 + 32
-            pen.box("ngrams", cx, y - 16, 186, 32, KINDS["embedding"], ngrams["label"], tip=ngrams["explain"])
-        width = f"{embedding['shape_out'][-1]:,} wide"
-        if "positions" not in self.g:
-            pen.wire([(cx, y + 34), (cx, y)], cls="stream")
-            pen.text(cx + 10, y + 24, f"stream, {width}", "l")
-            if "beneath" in self.g:
-                beneath, left = self.g.nodes["beneath"], cx - 136
-                pen.wire([(cx, y + 74), (cx, y + 86), (left, y + 86), (left, y + 66)])
-                facts = f"{beneath['shape_out'][-2]} × {beneath['shape_out'][-1]:,}"
-                pen.box("beneath", left, y + 50, 64, 32, KINDS["embedding"], beneath["short"], facts, beneath["explain"])
-            pen.box("embedding", cx, y + 50, 186, 32, KINDS["embedding"], embedding["label"], tip=embedding["explain"])
-            return y + 66
-        right = cx + 112
-        positions = self.g.nodes["positions"]
-        pen.wire([(cx, y + 30), (cx, y)], cls="stream")
-        pen.text(cx - 12, y + 22, f"stream, {width}", "l e")
-        pen.wire([(cx, y + 76), (cx, y + 50)])
-        pen.wire([(right, y + 76), (right, y + 40), (cx + 10, y + 40)])
-        pen.circle("embedding_add", cx, y + 40)
-        pen.box("embedding", cx - 22, y + 92, 164, 32, KINDS["embedding"], embedding["label"], tip=embedding["explain"])
-        pen.box("positions", right - 4, y + 92, 88, 32, KINDS["embedding"], "Positions", tip=positions["explain"])
-        return y + 108
+            pen.box("ngrams", cx, y - 16, 186, 32, KINDS["embedding"], data["ngrams"]["label"], tip=data["ngrams"]["explain"])
+        if "positions" in g:
+            pen.wire([(cx, y + 30), (cx, y)], cls="stream")
+            pen.circle("embedding_add", cx, y + 26)
+            pen.wire([(cx, y + 58), (cx, y + 36)])
+            right = cx + BOX / 2 - 28
+            pen.wire([(right, y + 58), (right, y + 26), (cx + 10, y + 26)])
+            pen.box("positions", right, y + 74, 84, 32, KINDS["embedding"], "Positions", tip=data["positions"]["explain"])
+            width, x, middle = BOX - 96, cx - 28, y + 74
+        else:
+            pen.wire([(cx, y + 18), (cx, y)], cls="stream")
+            width, x, middle = (BOX - 68, cx + 34, y + 37) if "beneath" in g else (BOX, cx, y + 37)
+        wide = f"{embedding['shape_out'][-1]:,} wide"
+        pen.box("embedding", x, middle, width, 34 if width < BOX else 38, KINDS["embedding"], embedding["label"], wide, embedding["explain"])
+        self.note(cx + BOX / 2, middle, f"{embedding['shape_out'][-1]:,} channels", "in the stream")
+        y = middle + 19
+        if "beneath" in g:
+            beneath = data["beneath"]
+            facts = f"{beneath['shape_out'][-2]} × {beneath['shape_out'][-1]:,}"
+            left = cx - BOX / 2 + 29
+            pen.wire([(x, y + 14), (left, y + 14), (left, y)])
+            pen.box("beneath", left, middle, 58, 38, KINDS["embedding"], beneath["short"], facts, beneath["explain"])
+        pen.wire([(x, y + 22), (x, y)])
+        pen.word("tokens", x, y + 34, data["tokens"]["label"], "l c")
+        if self.grows:
+            self.note(x + 56, y + 30, f"{g.graph['context']:,} tokens", "context")
+        return middle, y + 44
+
+    @property
+    def grows(self) -> bool:
+        """Whether a part sees all tokens or a window of them; a purely recurrent model's context is only a number in its files."""
+        return any(data.get("role") == "attention" for _, data in self.g.nodes(data=True))
+
+    # ---- frames ----
+
+    def cycle(self, cycle: Mapping, y: float) -> float:
+        """A cycle of layers: its only frame, or an outer frame around those of several forms; returns the lower edge."""
+        frames, count = cycle["frames"], cycle["stop"] - cycle["first"]
+        if len(frames) == 1:
+            frame = frames[0]
+            words = "one block" if len(frame["blocks"]) == 1 or count == self.depth else layers_in_words(frame["layers"])
+            if count < self.depth:
+                words = layers_in_words(frame["layers"])
+            alone = count == self.depth or tint_of(self.g, frame["blocks"][0])
+            return self.block(frame, y, self.left, FRAME, str(count), words, "" if alone is True else alone)
+        outside, self.pen.out = self.pen.out, []  # the outer frame is behind its content, but its height is known last
+        ratio, times = [frame["times"] for frame in frames], cycle["whole"]
+        said = "a cycle of " + str(cycle["length"]) if cycle["length"] else "no fixed cycle"
+        rest = f", and {cycle['rest']} more" if cycle["rest"] else ""
+        self.pen.text(self.left + 14, y + 27, f"{times} ×" if times else f"{count} ×", "n")
+        self.pen.text(self.left + 14, y + 43, said + rest, "l")
+        shown = frames if len(frames) <= MOST else frames[:MOST]
+        if cycle["length"]:
+            self.pen.text(self.left + FRAME - 14, y + 26, " : ".join(map(str, ratio[:5])), "h e")
+        own = {frame["blocks"][0]: self.own(frame, frames) for frame in frames}
+        about = "order: see the ribbon" if not cycle["ordered"] else _to(*(word for _, word in own.values())) if len(frames) == 2 else ""
+        self.pen.text(self.left + FRAME - 14, y + 43, about, "l e")
+        top, y = y, y + 52
+        if len(shown) < len(frames):
+            self.pen.text(self.left + 14, y + 8, f"and {len(frames) - len(shown)} more forms", "l")
+            y += 16
+        for i, frame in enumerate(reversed(shown)):
+            if i:
+                self.pen.wire([(self.cx, y + 12), (self.cx, y)], head=False, cls="stream")
+                y += 12
+            number = str(frame["times"]) if cycle["length"] else str(len(frame["layers"]))
+            y = self.block(frame, y, self.left + 10, FRAME - 20, number, layers_in_words(frame["layers"]), own[frame["blocks"][0]][0])
+        self.pen.wire([(self.cx, y + 10), (self.cx, y)], head=False, cls="stream")
+        y += 10
+        inside, self.pen.out = self.pen.out, outside
+        self.pen.panel(self.left, top, FRAME, y - top, "panel", "panel-line", r=16)
+        self.pen.wire([(self.cx, top + 52), (self.cx, top)], head=False, cls="stream")
+        self.pen.out += inside
+        return y
+
+    @property
+    def depth(self) -> int:
+        return len(self.g.graph["layers"])
+
+    def own(self, frame: Mapping, frames: Sequence[Mapping]) -> tuple[str, str]:
+        """What tells a frame from the others, its first part that not all of them have: its role, and a word for it."""
+        titles = [[place["title"] for place in other["places"]] for other in frames]
+        nodes = [self.part(frame["blocks"][0], place) for place in range(len(frame["places"]))]
+        at = next((at for at, title in enumerate(titles[frames.index(frame)]) if not all(title in other for other in titles)), 0)
+        role, word = self.g.nodes[nodes[at]]["role"], self.title(frame["places"][at])
+        alone = sum(self.g.nodes[self.part(other["blocks"][0], min(at, len(other["places"]) - 1))]["role"] == role for other in frames) == 1
+        return role, {"attention": "attention", "experts": "MoE", "feed_forward": "dense"}.get(role, word) if alone else word
+
+    def title(self, place: Mapping) -> str:
+        title = place["title"].partition(",")[0]
+        return title if title[1:2].isupper() else title[0].lower() + title[1:]
 
     # ---- a block ----
 
-    def block(self, block: str, y: float) -> float:
-        """One distinct block in its tinted panel; returns its lower edge."""
-        pen, data, x, w = self.pen, self.g.nodes[block], self.x + 16, WIDTH - 32
+    def block(self, frame: Mapping, y: float, x: float, w: float, number: str, where: str, tint: str) -> float:
+        """Layers of one form in their frame, in a role's tint; returns its lower edge."""
+        pen, block = self.pen, frame["blocks"][0]
         rows = self.rows(block)
         heights = [max(self.size(node)[1] for node in row) for row in rows]
-        height = 46 + sum(heights) + ROW * (len(rows) + 1) + 12
-        tint = tint_of(self.g, block)
-        pen.panel(x, y, w, height, f"{tint}-tint", f"{tint}-line", block)
-        pen.text(x + 14, y + 28, f"{data['repeat']} ×", "n")
-        pen.text(x + 14, y + 45, fit(data["where"], 128, 12), "l")
-        share = data["all_parameters"] / max(self.g.nodes["model"]["parameters"], 1)
-        pen.text(x + w - 12, y + 24, percent(share), "l e")
-        pen.text(x + w - 12, y + 39, "of parameters", "l e")
-        at, centres = y + 46, {}
+        header = 48 if w == FRAME else 30
+        height = header + sum(heights) + ROW * (len(rows) + 1) - 2
+        marked = [node for node in frame["blocks"] if node == pen.selected]
+        pen.panel(x, y, w, height, f"{tint}-tint" if tint else "panel", f"{tint or 'panel'}-line", (marked or [block])[0], of=frame["blocks"])
+        if w == FRAME:
+            pen.text(x + 14, y + 27, f"{number} ×", "n")
+            pen.text(x + 14, y + 43, fit(where, 110, 12), "l")
+            if split := self.ratio(frame):
+                pen.text(x + w - 14, y + 26, split[0], "h e")
+                pen.text(x + w - 14, y + 43, split[1], "l e")
+        else:
+            pen.text(x + 12, y + 21, f"{number} ×", "m")
+            pen.text(x + w - 12, y + 20, fit(where, 112, 12), "l e")
+        at, centres = y + header - 14, {}
         for row, tall in zip(reversed(rows), reversed(heights), strict=True):
             widths = [self.size(node)[0] for node in row]
             left = self.cx - (sum(widths) + 10 * (len(row) - 1)) / 2
@@ -187,8 +261,28 @@ class Column:
             at += ROW + tall
         self.wires(rows, centres, x + w - 12, y, y + height)
         for node in centres:
-            self.node(node, *centres[node], x)
+            self.node(node, *centres[node], frame)
         return y + height
+
+    def ratio(self, frame: Mapping) -> tuple[str, str] | None:
+        """How many layers of two kinds a frame has, as a ratio and in words: those that see a part of the text and those that see
+        all of it, or those of the first box with two tabs."""
+        for place, words in enumerate(frame["places"]):
+            own = {name: said[0] if said else "others" for name, said in zip(dict.fromkeys(words["parts"]), words["own"], strict=True)}
+            reach = {name: self.g.nodes[self.part(frame["blocks"][words["parts"].index(name)], place)]["reach"] for name in own}
+            kinds: dict[bool | str, list[str]] = {}
+            for name in own:
+                kinds.setdefault(reach[name] is None if len({*reach.values()}) == 2 and None in reach.values() else name, []).append(name)
+            if len(kinds) == 2:
+                counts = [sum(len(self.layers_of(frame, place, name)) for name in names) for names in kinds.values()]
+                common = gcd(*counts)
+                return " : ".join(str(count // common) for count in counts), _to(*(own[names[0]].replace("all tokens", "all") for names in kinds.values()))
+        return None
+
+    def layers_of(self, frame: Mapping, place: int, name: str) -> list[int]:
+        """The layers of a frame that have this part at a place."""
+        blocks = {block for block, part in zip(frame["blocks"], frame["places"][place]["parts"], strict=True) if part == name}
+        return [layer for layer in frame["layers"] if self.g.graph["layers"][layer] in blocks]
 
     def rows(self, block: str) -> list[list[str]]:
         """The block's nodes bottom-up; independent nodes are side by side."""
@@ -217,48 +311,116 @@ class Column:
     def inside(self, node: str) -> set[str]:
         return {node}.union(*(self.inside(child) for child in self.children.get(node, ())))
 
-    def size(self, node: str) -> tuple[float, float]:
-        data = self.g.nodes[node]
-        if data["kind"] in ("add", "multiply"):
-            return 20, 20
-        width, height = (PART_W, PART_H) if "role" in data else (NORM_W, NORM_H)
-        row = self.row(node)
-        if len(row) == 1:
-            return width, height
-        room = WIDTH - 58 - 10 * (len(row) - 1)
-        needs = {n: max(92, text_width(self.g.nodes[n]["label"].partition(",")[0], 12) + 14) for n in row}
-        if max(needs.values()) <= room / len(row):
-            return min(width, room / len(row)), height
-        return needs[node] * room / sum(needs.values()), height
-
     def row(self, node: str) -> list[str]:
         """The nodes that are side by side with this one, including itself."""
         return next(row for row in self.rows(self.g.nodes[node]["parent"]) if node in row)
 
-    def node(self, node: str, x: float, y: float, left: float) -> None:
+    def tabs(self, node: str) -> dict[str, tuple[str, ...]]:
+        """The parts that share a box, with the words of each; none if it is one part's alone."""
+        block = self.g.nodes[node]["parent"]
+        if block not in self.frames:
+            return {}
+        place = self.place(block, [n for n in self.children[block] if "role" in self.g.nodes[n]].index(node))
+        names = list(dict.fromkeys(place["parts"]))
+        return dict(zip(names, map(tuple, place["own"]), strict=True)) if len(names) > 1 else {}
+
+    def pills(self, node: str) -> list[str]:
+        """The traits that fit on a box."""
+        shown = list(self.words(node)["traits"][:PILLS])
+        while sum(text_width(word, 11) + 18 for word in shown) > BOX:
+            shown.pop()
+        return shown
+
+    def words(self, node: str) -> Mapping:
+        """The words of a frame about a part's place."""
+        block = self.g.nodes[node]["parent"]
+        return self.place(block, [n for n in self.children[block] if "role" in self.g.nodes[n]].index(node))
+
+    def size(self, node: str) -> tuple[float, float]:
+        data = self.g.nodes[node]
+        if data["kind"] in ("add", "multiply"):
+            return 20, 20
+        row = self.row(node)
+        if "role" not in data:
+            width, height = NORM_W, float(NORM_H)
+        else:
+            tabs, alone = len(self.tabs(node)), len(row) == 1
+            pills = PILL + 4 if alone and self.pills(node) else 0
+            lines = max((len(self.lines(words)) for words in self.tabs(node).values()), default=0)
+            listed = min(tabs, MOST_TABS) * 22 + 6
+            facts = 46 if self.words(node)["facts"] else 34
+            width, height = BOX + (16 if tabs else 0), facts + pills + ((46 + 14 * lines if tabs == 2 and alone else listed) if tabs else 0)
+        if len(row) == 1:
+            return width, height
+        room = FRAME - 70 - 10 * (len(row) - 1)
+        needs = {n: max(72, text_width(self.g.nodes[n]["label"].partition(",")[0], 12) + 12) for n in row}
+        if max(needs.values()) <= room / len(row):
+            return min(width, room / len(row)), height
+        return needs[node] * room / sum(needs.values()), height
+
+    def lines(self, words: tuple[str, ...]) -> list[str]:
+        """The lines of one of two tabs below its first word: all others together, in at most two lines."""
+        lines: list[str] = []
+        for word in words[1:]:
+            if lines and text_width(f"{lines[-1]} · {word}", 11) < 96:
+                lines[-1] += f" · {word}"
+            elif len(lines) < 2:
+                lines.append(word)
+        return lines
+
+    def node(self, node: str, x: float, y: float, frame: Mapping) -> None:
         pen, data, (w, h) = self.pen, self.g.nodes[node], self.size(node)
         if data["kind"] in ("add", "multiply"):
             pen.circle(node, x, y, "+" if data["kind"] == "add" else "×")
         elif "role" not in data:
             pen.box(node, x, y, w, h, KINDS.get(data["kind"], KINDS["norm"]), data["label"], tip=data["explain"])
         else:
-            label = data["label"] if text_width(data["label"]) < w - 10 else data["label"].partition(",")[0]
-            row = [n for n in self.row(node) if "role" in self.g.nodes[n]]
-            rope = next((c for c in self.children.get(node, ()) if self.g.nodes[c]["kind"] == "rope"), None)
-            own = any(source.startswith("beneath.") for source, _ in self.g.in_edges(self.inside(node)))
-            facts = data["facts"][:2] if len(row) == 1 else [*data["facts"][:1], *(["RoPE"] if rope else [])]
-            pen.box(node, x, y, w, h, ROLES[data["role"]], label, " · ".join(facts), data["explain"])
-            self.edges[node] = x + w / 2, y
-            after = len(row) - 1 - row.index(node)  # call-outs begin to the right of all boxes that are side by side
-            lift = 8 * (row.index(node) - after)
-            self.anchors.setdefault(data["part"], (x + w / 2 + after * (w + 10), y + lift))
-            if rope and len(row) == 1:
-                pen.wire([(left + 51, y), (x - w / 2, y)])
-                pen.box(rope, left + 28, y, 46, 24, KINDS["rope"], "RoPE", tip=self.g.nodes[rope]["explain"])
-            if own and len(row) == 1:
-                pen.wire([(left + 51, y), (x - w / 2, y)])
-                beneath = self.g.nodes["beneath"]
-                pen.box("beneath", left + 28, y, 46, 24, KINDS["embedding"], beneath["short"], tip=beneath["explain"])
+            self.part_box(node, x, y, w, h, frame)
+
+    def part_box(self, node: str, x: float, y: float, w: float, h: float, frame: Mapping) -> None:
+        """A part with its facts, traits and tabs."""
+        pen, data, alone, words = self.pen, self.g.nodes[node], len(self.row(node)) == 1, self.words(node)
+        look, tabs = ROLES[data["role"]], self.tabs(node)
+        title = words["title"] if text_width(words["title"]) < w - 10 else words["title"].partition(",")[0]
+        facts = " · ".join(words["facts"][: 2 if alone else 1])
+        top = y - h / 2
+        middle = 23 if facts else 16
+        pen.box(node, x, y, w, h, look, title, facts, data["explain"], at=top + middle)
+        at = top + (44 if facts else 32)
+        if alone:
+            if shown := self.pills(node):
+                pen.pills(shown, x, at, look.ink)
+                at += PILL + 6
+            for i, lines in enumerate(data["quantities"][:2]):
+                self.note(x + w / 2, top + 18 + min(26, h - 36) * i, *lines)
+        if tabs:
+            self.tabbed(node, tabs, x, at, w, look, frame)
+        for name in tabs or [data["part"]]:
+            self.anchors.setdefault(name, []).append((x - w / 2, top))
+
+    def tabbed(self, node: str, tabs: Mapping[str, tuple[str, ...]], x: float, y: float, w: float, look: Look, frame: Mapping) -> None:
+        """White tabs in a box for its different parts: two side by side joined by "or", more below each other."""
+        place = frame["places"].index(self.words(node))
+        nodes = {name: self.part(frame["blocks"][self.words(node)["parts"].index(name)], place) for name in tabs}
+        blocks = {
+            name: [b for b, part in zip(frame["blocks"], self.words(node)["parts"], strict=True) if part == name] for name in tabs
+        }
+        layers = {name: layers_in_words(self.layers_of(frame, place, name)).removeprefix("layers ") for name in tabs}
+        alone = len(self.row(node)) == 1
+        if len(tabs) == 2 and alone:
+            each, lines = (w - 16 - 20) / 2, max(len(self.lines(words)) for words in tabs.values())
+            for i, (name, words) in enumerate(tabs.items()):
+                left = x - w / 2 + 8 + i * (each + 20)
+                said = [*self.lines(words), layers[name]]
+                self.pen.tab(nodes[name], left, y, each, 38 + 14 * lines, words[0] if words else "otherwise", said, blocks[name], tone(self.g, nodes[name]))
+            self.pen.text(x, y + 23 + 7 * lines, "or", "b2 c", look.ink)
+            return
+        shown = list(tabs)[: MOST_TABS if len(tabs) <= MOST_TABS else MOST_TABS - 1]
+        for i, name in enumerate(shown):
+            words = " · ".join(tabs[name]) or "otherwise"
+            self.pen.tab(nodes[name], x - w / 2 + 8, y + 22 * i, w - 16, 20, words, [layers[name]] if alone else [], blocks[name], tone(self.g, nodes[name]))
+        if len(shown) < len(tabs):
+            self.pen.text(x, y + 22 * len(shown) + 14, f"and {len(tabs) - len(shown)} more" + ", layer by layer" * alone, "f c", look.ink)
 
     def wires(self, rows: list[list[str]], centres: dict, loop: float, top: float, bottom: float) -> None:
         """Arrows up the column; the stream is thick and has a loop around each step into its sum."""
@@ -291,34 +453,11 @@ class Column:
                     path = [(sx if apart else x, upper(source)), *([(sx, middle), (x, middle)] if apart else []), (x, below)]
                 pen.wire(path, cls="stream" if stream else "wire")
         last = rows[-1][0]
-        pen.wire([(cx, upper(last)), (cx, top - 6)], head=False, cls="stream")
+        pen.wire([(cx, upper(last)), (cx, top)], head=False, cls="stream")
 
 
-@lru_cache(maxsize=2)
-def children(graph: nx.DiGraph) -> dict[str | None, list[str]]:
-    """A graph's nodes by their parent, in the graph's order."""
-    found: dict[str | None, list[str]] = {}
-    for name, parent in graph.nodes(data="parent"):
-        found.setdefault(parent, []).append(name)
-    return found
-
-
-@lru_cache(maxsize=2)
-def arrows(graph: nx.DiGraph) -> dict[str | None, list[tuple[str, str, str]]]:
-    """The edges by the parent of their target, in the graph's order: (source, target, input from beside the stream)."""
-    found: dict[str | None, list[tuple[str, str, str]]] = {}
-    for source, target, beside in graph.edges(data="brings", default=""):
-        found.setdefault(graph.nodes[target]["parent"], []).append((source, target, beside))
-    return found
-
-
-def parts(graph: nx.DiGraph, block: str) -> list[dict]:
-    """The data of a block's parts."""
-    inside = (graph.nodes[node] for node in children(graph).get(block, ()))
-    return [data for data in inside if "role" in data]
-
-
-def tint_of(graph: nx.DiGraph, block: str) -> str:
-    """The role that gives a block its tint: the role that distinguishes it from other blocks, experts first."""
-    roles = {part["role"] for part in parts(graph, block)}
-    return next((role for role in ("experts", "feed_forward", "recurrence") if role in roles), "attention")
+def _to(one: str, other: str) -> str:
+    """What a ratio is of, in words that fit beside the stream: "delta net to attention"."""
+    while text_width(f"{one} to {other}", 12) > BESIDE and " " in one + other:
+        one, other = (one.partition(" ")[2], other) if " " in one and (len(one) >= len(other) or " " not in other) else (one, other.partition(" ")[2])
+    return fit(f"{one} to {other}", BESIDE, 12)

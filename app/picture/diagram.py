@@ -13,17 +13,18 @@ import networkx as nx
 from core.roles import MIXERS, ROLES
 from core.words import figure
 
-from . import column
 from .column import Column
 from .inset import Inset
+from .nodes import parts
 from .pen import STYLE, Pen, fit, text_width, wrap
 from .ribbon import ribbon
 
-MARGIN, GAP = 20, 64
-INSET = 560  # width of an inset in the wide layout
+MARGIN = 20
+RIBBON, NOTES, INSETS, WIDTH = 62, 430, 600, 1012  # left edges in the wide layout, and its width
 NARROW = 400
 MOST_OPENED = 10  # insets beside a tall column
-RIBBONS = 260  # height of both ribbons, one above the other
+LETTERS = "ABCDEFGHIJ"
+LEAST = 0.85  # an inset that would be drawn smaller has the whole width
 
 
 def diagram(
@@ -40,32 +41,19 @@ def diagram(
     experts of one live token.
     """
     pen = Pen(selected)
-    width = MARGIN + column.WIDTH + GAP + INSET + MARGIN if wide else NARROW
+    width = WIDTH if wide else NARROW
     pen.text(MARGIN, 38, fit(graph.nodes["model"]["label"], width - 2 * MARGIN - 60, 26), "t")
     lines = wrap(subtitle, width - 2 * MARGIN, 13)
     for i, line in enumerate(lines):
         pen.text(MARGIN, 62 + 18 * i, line, "s")
     top = 62 + 18 * len(lines) + 8
-    model = Column(graph, pen, MARGIN if wide else (NARROW - column.WIDTH) / 2)
+    model = Column(graph, pen, RIBBON if wide else 34, NOTES if wide else 0)
     bottom = model.draw(top)
-    x, y, w = (MARGIN + column.WIDTH + GAP, top, INSET) if wide else (12, bottom + 22, NARROW - 24)
-
-    def ribbons(x: float, y: float, width: float) -> float:
-        return shares(parameters, pen, x, layers(graph, pen, x, y, width) + 26, width)
-
-    insets = opened(graph, selected, model.anchors, chosen or {}, w, bottom - top if wide else 0)
-    for inset in insets:
-        y = inset.draw(pen, x, y) + 20
-    if wide:
-        callouts(pen, model, insets, x)
     if not wide:
-        height = ribbons(x, y + 6, w)
-    elif bottom + RIBBONS < y:  # they are below a column that is shorter than its insets
-        height = max(ribbons(MARGIN, bottom + 24, column.WIDTH), y - 20)
-    else:
-        y, half = max(bottom, y - 20) + 24, (width - 2 * MARGIN - GAP / 2) / 2
-        height = max(layers(graph, pen, MARGIN, y, half), shares(parameters, pen, width - MARGIN - half, y, half))
-    height += MARGIN
+        bottom = listed(pen, model, 12, bottom, NARROW - 24)
+    bottom = shares(parameters, pen, MARGIN if wide else 12, bottom + (24 if wide else 8), (INSETS if wide else NARROW) - 2 * MARGIN)
+    insets = opened(graph, selected, model.anchors, chosen or {}, bottom - top if wide else 0, WIDTH - INSETS - MARGIN if wide else NARROW - 24)
+    height = placed(pen, model, insets, top if wide else 0, bottom + 24, wide) + MARGIN
     words = escape(f"Architecture of {graph.nodes['model']['label']}. {subtitle}")
     return (
         f'<svg class="strata" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0f}" width="{width}" height="{height:.0f}" '
@@ -76,10 +64,10 @@ def diagram(
 def opened(
     graph: nx.DiGraph,
     selected: str,
-    anchors: Mapping[str, tuple[float, float]],
+    anchors: Mapping[str, list[tuple[float, float]]],
     chosen: Mapping[str, tuple[int, ...]],
-    width: float,
     room: float,
+    width: float,
 ) -> list[Inset]:
     """The parts with an inset, in the column's order: two mixers and one other part, of different kinds,
     then as many others as fit in `room` beside a tall column. Of each kind, the selected part comes first, otherwise the one with the
@@ -110,28 +98,53 @@ def opened(
         inset = Inset(graph, node, width, chosen.get(part, ()))
         if node in usual or sum(i.height + 20 for i in [*insets, inset]) <= room:
             insets.append(inset)
-    return sorted(insets, key=lambda inset: anchors[inset.data["part"]][1])
+    return sorted(insets, key=lambda inset: anchors[inset.data["part"]][0][1])
+
+
+def placed(pen: Pen, model: Column, insets: list[Inset], top: float, bottom: float, wide: bool) -> float:
+    """The insets, each with the letter of its boxes: beside the column or below it, where there is more room, and over the whole width
+    if their text would be too small. Returns the lower edge."""
+    right, whole = (top, [inset for inset in insets if inset.scale < LEAST]) if wide else (0.0, [])
+    ends = {INSETS: right, MARGIN: bottom}
+    for letter, inset in zip(LETTERS, [*(inset for inset in insets if inset not in whole), *whole], strict=False):
+        if not wide:
+            x, inset = 12, inset
+        elif inset in whole:
+            ends = dict.fromkeys(ends, max(ends.values()))
+            x, inset = MARGIN, inset.resized(WIDTH - 2 * MARGIN)
+        elif ends[INSETS] <= ends[MARGIN]:
+            x = INSETS
+        else:
+            x, inset = MARGIN, inset.resized(INSETS - 2 * MARGIN)
+        at = x if wide else MARGIN
+        ends[at] = inset.draw(pen, x, ends[at], letter) + 20
+        if inset.width > INSETS:
+            ends = dict.fromkeys(ends, ends[at])
+        for left, above in model.anchors[inset.data["part"]]:
+            pen.letter(left + 2, above + 2, letter)
+    return max(ends.values()) - 20
 
 
 def within(node: str, parent: str) -> bool:
     return node == parent or node.startswith(f"{parent}.")
 
 
-def callouts(pen: Pen, model: Column, insets: list[Inset], right: float) -> None:
-    """A dotted line from each opened part to its inset; both are in the same order, so no lines cross."""
-    for inset in insets:
-        x, y = model.anchors[inset.data["part"]]
-        low, high = inset.span
-        target = min(max(y, low), high)
-        edge = model.x + column.WIDTH
-        path = f"M{x:.1f} {y:.1f}H{edge:.1f}C{edge + 34:.1f} {y:.1f} {right - 34:.1f} {target:.1f} {right:.1f} {target:.1f}"
-        pen.out.append(f'<path class="call" d="{path}"/>')
+def listed(pen: Pen, model: Column, x: float, y: float, width: float) -> float:
+    """The figures that stand beside a wide column, below a narrow one in two columns; returns the lower edge."""
+    notes = [lines for _, _, lines in sorted(model.notes, key=lambda note: note[1])]
+    each, ends = width / 2, [y + 14, y + 14]
+    for lines in notes:
+        side = ends[1] < ends[0]
+        for i, line in enumerate(lines):
+            pen.text(x + side * each, ends[side] + 14 * i, fit(line, each - 8, 12), "q" if i == 0 else "r")
+        ends[side] += 14 * len(lines) + 10
+    return max(ends)
 
 
 def layers(graph: nx.DiGraph, pen: Pen, x: float, y: float, width: float) -> float:
     """Every layer as a column of the ribbon, and the pattern in words; returns the lower edge."""
     names = graph.graph["layers"]
-    kinds = {block: [(part["role"], part["reach"] is not None) for part in column.parts(graph, block)] for block in dict.fromkeys(names)}
+    kinds = {block: [(part["role"], part["reach"] is not None) for part in parts(graph, block)] for block in dict.fromkeys(names)}
     pen.text(x, y + 12, "Layers", "b")
     count = f"{len(names)} layer{'s' if len(names) > 1 else ''}, {len(kinds)} kind{'s' if len(kinds) > 1 else ''} of block"
     pen.text(x + width, y + 12, count, "l e")

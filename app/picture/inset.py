@@ -4,12 +4,12 @@ from math import inf
 
 import networkx as nx
 
-from .column import arrows, children
-from .layered import GAP_X, Box, Layout, layered, spread
-from .pen import KINDS, Pen, sentences, text_width
+from .layered import CLOSE, GAP_X, Box, Layout, layered, spread
+from .nodes import arrows, children
+from .pen import KINDS, Pen, fit, sentences, text_width
 
 PAD = 20
-SMALLEST = 1.5  # a layout may be wider than the panel by this factor; it is then drawn smaller
+SMALLEST = 1.15  # a layout may be wider than the panel by this factor; it is then drawn smaller
 CORES = ("attention_core", "recurrence")  # boxes that mix tokens
 
 
@@ -21,16 +21,18 @@ class Inset:
         self.data = graph.nodes[part]
         self.inside = children(graph).get(part, [])
         self.together = self.shared()
-        self.span = (0.0, 0.0)  # where a call-out may end, once drawn
         self.words = sentences(self.data["explain"], width - 2 * PAD, 13, lines=3)
-        self.lines = 1
+        self.lines, self.gap, self.edge = 1, GAP_X, 26  # the edge is what a box is wider than its text
         self.layout = self.lay_out()
         room = width - 2 * PAD
-        if self.layout.width > room:  # boxes with two lines of text are narrower
-            self.lines = 2
+        if self.layout.width > room:  # boxes with two lines of text, nearer to each other, are narrower
+            self.lines, self.gap, self.edge = 2, CLOSE, 14
             self.layout = self.lay_out()
         if self.layout.width > SMALLEST * room:  # the text would be too small: use more rows
             self.layout = self.lay_out(room)
+
+    def resized(self, width: float) -> "Inset":
+        return Inset(self.g, self.part, width, tuple(self.chosen))
 
     def lay_out(self, room: float = inf) -> Layout:
         self.given = {"x": self.data["shape_in"]}  # inputs from outside, with their shapes
@@ -41,7 +43,7 @@ class Inset:
         owner: dict[str, str] = {}
         for node in self.inside:
             owner[node] = self.owner(node)
-            sizes[owner[node]] = (150, 46) if owner[node] != node else self.size(node)
+            sizes[owner[node]] = (124 + self.edge, 46) if owner[node] != node else self.size(node)
 
         def end(source: str, beside: str) -> str:
             return owner.get(source, beside or "x")
@@ -52,7 +54,7 @@ class Inset:
             if self.g.nodes[source]["kind"] != "input" and end(source, beside) != owner[target]
             if not (beside and self.g.nodes[target]["kind"] == "borrowed")  # its own label says where it is read from
         )
-        return layered(tuple((key, *size) for key, size in sizes.items()), tuple(edges), room)
+        return layered(tuple((key, *size) for key, size in sizes.items()), tuple(edges), room, self.gap)
 
     def said(self, key: str) -> str:
         """The label of an input from outside, with its shape."""
@@ -76,17 +78,17 @@ class Inset:
             case "add" | "multiply":
                 return 20, 20
             case kind if kind in CORES:
-                return 250, 34
+                return 190 + self.gap, 34
             case "experts" if self.routed:
                 return self.grid().width, self.grid().height
             case "router" if self.routed:
-                return text_width(routed(self.data["config"]), 12) + 28, 46
+                return text_width(routed(self.data["config"]), 12) + self.edge, 46
             case "activation" if len(data["label"]) == 1:
                 return 34, 24
             case "norm":
-                return max(86, text_width(data["label"]) + 26), 22
+                return max(60 + self.edge, text_width(data["label"]) + self.edge), 22
         label, facts = self.label(data)
-        return max(64, text_width(label) + 26, text_width(facts, 12) + 22), 42 if facts else 28
+        return max(64, text_width(label) + self.edge, text_width(facts, 12) + self.edge - 4), 42 if facts else 28
 
     @property
     def routed(self) -> bool:
@@ -128,15 +130,15 @@ class Inset:
         """The height above the boxes: for the name, the text, the output arrow."""
         return 40 + 18 * len(self.words) + 22
 
-    def draw(self, pen: Pen, x: float, y: float) -> float:
-        """Draw with the upper left corner at x, y; returns the lower edge."""
+    def draw(self, pen: Pen, x: float, y: float, letter: str) -> float:
+        """Draw with the upper left corner at x, y, and the letter of its box; returns the lower edge."""
         data, layout, width = self.data, self.layout, self.width
         scale, words, head, height = self.scale, self.words, self.head, self.height
-        self.span = (y + 24, y + height - 24)
         pen.panel(x, y, width, height, f"{data['role']}-tint", f"{data['role']}-line", self.part, dashed=True)
         name = data["part"].replace("_", " ")
         twins = {d["part"] for _, d in self.g.nodes(data=True) if "role" in d and d["kind"] == data["kind"]}
-        pen.text(x + PAD, y + 30, data["label"] + (f" · {name}" if len(twins) > 1 else ""), "h")
+        pen.letter(x + PAD + 8, y + 24.5, letter)
+        pen.text(x + PAD + 26, y + 30, fit(data["label"] + (f" · {name}" if len(twins) > 1 and name not in data["label"] else ""), width - 2 * PAD - 20, 16), "h")
         for i, line in enumerate(words):
             pen.text(x + PAD, y + 51 + 18 * i, line, "s")
         left = x + PAD + (width - 2 * PAD - layout.width * scale) / 2
@@ -182,8 +184,8 @@ class Inset:
     def widen(self, box: Box, xs: list[float]) -> None:
         """Makes a box as wide as its inputs, so that tensors enter it vertically, as far as its neighbours leave room."""
         beside = [self.layout.boxes[key] for key in self.layout.order[box.rank] if key != box.key]
-        low = max([min(xs) - 30, *(b.x + b.width / 2 + GAP_X / 2 for b in beside if b.x < box.x)])
-        high = min([max(xs) + 30, *(b.x - b.width / 2 - GAP_X / 2 for b in beside if b.x > box.x)])
+        low = max([min(xs) - 30, *(b.x + b.width / 2 + self.gap / 2 for b in beside if b.x < box.x)])
+        high = min([max(xs) + 30, *(b.x - b.width / 2 - self.gap / 2 for b in beside if b.x > box.x)])
         if high - low >= box.width:
             box.x, box.width = (low + high) / 2, high - low
 

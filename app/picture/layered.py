@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from math import inf
 
-GAP_X, GAP_Y = 22, 36
+GAP_X, GAP_Y = 22, 36  # between boxes, and between ranks; with little room boxes are nearer
+CLOSE = 12
 
 
 @dataclass
@@ -36,20 +37,22 @@ class Layout:
 
 
 @lru_cache(maxsize=256)  # most edits do not change most insets
-def layered(sizes: tuple[tuple[str, float, float], ...], edges: tuple[tuple[str, str], ...], room: float = inf) -> Layout:
+def layered(
+    sizes: tuple[tuple[str, float, float], ...], edges: tuple[tuple[str, str], ...], room: float = inf, gap: float = GAP_X
+) -> Layout:
     """Lay out an acyclic graph of boxes (key, width, height) bottom-up: each edge goes from its source up to its target.
 
-    Ranks that are wider than `room` are staggered: every second box is moved one rank lower."""
+    Ranks that are wider than `room` are staggered: every second box is moved one rank lower. `gap` is the least space between boxes."""
     by_key = {key: Box(key, width, height) for key, width, height in sizes}
     _rank(by_key, edges)
-    _stagger(by_key, room)
+    _stagger(by_key, room, gap)
     layout = Layout(by_key, {})
     for edge in dict.fromkeys(edges):
         layout.routes[edge] = _split(by_key, *edge)
     ranks = max((box.rank for box in by_key.values()), default=0) + 1
     layout.order = [[key for key, box in by_key.items() if box.rank == rank] for rank in range(ranks)]
     _sweep(layout)
-    _place(layout)
+    _place(layout, gap)
     return layout
 
 
@@ -71,11 +74,11 @@ def _rank(boxes: dict[str, Box], edges: Iterable[tuple[str, str]]) -> None:
         boxes[key].rank = max(0, min((boxes[source].rank for source, to in edges if to == key), default=1) - 1)
 
 
-def _stagger(boxes: dict[str, Box], room: float) -> None:
+def _stagger(boxes: dict[str, Box], room: float, gap: float) -> None:
     """Halve each rank that is too wide, from the top, and move the ranks below it down."""
     rank = 0
     while own := [box for box in boxes.values() if box.rank == rank]:
-        if len(own) > 2 and sum(box.width + GAP_X for box in own) > room:
+        if len(own) > 2 and sum(box.width + gap for box in own) > room:
             lower = [box for box in boxes.values() if box.rank > rank] + own[1::2]
             for box in lower:
                 box.rank += 1
@@ -126,7 +129,7 @@ def _sweep(layout: Layout) -> None:
     layout.order = best
 
 
-def _place(layout: Layout) -> None:
+def _place(layout: Layout, gap: float) -> None:
     """Horizontal positions near the neighbours' mean, in order and without overlap; long edges weigh most, so that they are straight."""
     boxes = layout.boxes
     near: dict[str, list[str]] = {}
@@ -139,12 +142,12 @@ def _place(layout: Layout) -> None:
     for rank in layout.order:
         at = 0.0
         for key in rank:
-            boxes[key].x, at = at + boxes[key].width / 2, at + boxes[key].width + GAP_X
+            boxes[key].x, at = at + boxes[key].width / 2, at + boxes[key].width + gap
     for step in range(40):
         for rank in layout.order if step % 2 else reversed(layout.order):
             wanted = [sum(boxes[n].x for n in near[k]) / len(near[k]) if near.get(k) else boxes[k].x for k in rank]
             weights = [8.0 if boxes[k].virtual else 1.0 for k in rank]
-            apart = [(boxes[a].width + boxes[b].width) / 2 + GAP_X for a, b in zip(rank, rank[1:])]
+            apart = [(boxes[a].width + boxes[b].width) / 2 + gap for a, b in zip(rank, rank[1:])]
             for key, x in zip(rank, spread(wanted, apart, weights), strict=True):
                 boxes[key].x = x
     left = min(box.x - box.width / 2 for box in boxes.values())

@@ -1,6 +1,7 @@
 """Drawing in SVG: texts, wires, boxes. Colours are names of the palette; texts from users are escaped here."""
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
@@ -17,16 +18,22 @@ CLASSES = {
     "c": "text-anchor:middle", "e": "text-anchor:end",
     "t": "font-size:26px;font-weight:700", "s": "font-size:13px;fill:var(--soft)", "h": "font-size:16px;font-weight:700",
     "b": "font-size:13.5px;font-weight:600", "b2": "font-size:12px;font-weight:600", "f": "font-size:12px;opacity:.88",
-    "f2": "font-size:10.5px;opacity:.88",
+    "f2": "font-size:11px;opacity:.88",
     "l": "font-size:12px;fill:var(--soft)", "n": "font-size:23px;font-weight:700",
     "wire": "fill:none;stroke:var(--line);stroke-width:1.4", "stream": "fill:none;stroke:var(--stream);stroke-width:3",
     "head": "fill:var(--line)", "lent": "fill:none;stroke:var(--cache);stroke-width:1.6;stroke-dasharray:5 3",
+    "m": "font-size:18px;font-weight:700", "q": "font-size:12px;font-weight:600", "r": "font-size:11.5px;fill:var(--soft)",
+    "g": "font-size:11px;font-weight:600;fill:var(--cache)", "p": "font-size:11px;font-weight:500", "k": "font-size:11px;fill:var(--soft)",
+    "lead": "fill:none;stroke:var(--box-line);stroke-width:1", "dot": "fill:var(--box-line)", "lender": "fill:var(--cache);stroke:var(--page)",
+    "tied": "fill:none;stroke:var(--embedding);stroke-width:1.6;stroke-dasharray:5 4", "streams": "fill:none;stroke:var(--stream);stroke-width:8",
+    "gap": "fill:none;stroke:var(--box);stroke-width:5", "thin": "fill:none;stroke:var(--stream);stroke-width:1.4",
     "call": "fill:none;stroke:var(--soft);stroke-width:1.2;stroke-dasharray:2 4",
 }  # fmt: skip
 STYLE = f"text{{{TEXT}}}" + "".join(f".{name}{{{said}}}" for name, said in CLASSES.items())
 STYLE += """
 [data-node]{cursor:pointer} [data-node]:hover>rect,[data-node]:hover>circle{filter:brightness(1.06)} [data-node]:focus{outline:none}
 [data-node]:focus-visible>rect,.on>rect,.on>circle{stroke:var(--accent)!important;stroke-width:2.6px!important}
+[data-layer]:hover>rect{filter:brightness(1.25)} .lit>rect{stroke:var(--accent)!important;stroke-width:2px!important}
 """
 
 
@@ -61,6 +68,7 @@ class Pen:
 
     def __init__(self, selected: str = ""):
         self.selected = selected
+        self.several = False  # several residual streams, drawn as several lines
         self.out: list[str] = []
 
     def text(self, x: float, y: float, words: str, cls: str, fill: str = "", more: str = "") -> None:
@@ -79,7 +87,8 @@ class Pen:
             r = min(7, _distance(before, here) / 2, _distance(here, after) / 2)
             enter, leave = _towards(here, before, r), _towards(here, after, r)
             path += f"L{enter[0]:.1f} {enter[1]:.1f}Q{here[0]:.1f} {here[1]:.1f} {leave[0]:.1f} {leave[1]:.1f}"
-        self.out.append(f'<path class="{cls}" d="{path}L{points[-1][0]:.1f} {points[-1][1]:.1f}"/>')
+        for name in ("streams", "gap", "thin") if cls == "stream" and self.several else (cls,):
+            self.out.append(f'<path class="{name}" d="{path}L{points[-1][0]:.1f} {points[-1][1]:.1f}"/>')
         if head:
             back, side = (end[0] - 8 * dx, end[1] - 8 * dy), (4.2 * dy, 4.2 * dx)
             self.out.append(
@@ -87,8 +96,11 @@ class Pen:
                 f'L{back[0] - side[0]:.1f} {back[1] - side[1]:.1f}Z"/>'
             )
 
-    def box(self, node: str, x: float, y: float, w: float, h: float, look: Look, label: str, facts: str = "", tip: str = "") -> None:
-        """A labelled box centred at x, y; a click on it selects the node."""
+    def box(
+        self, node: str, x: float, y: float, w: float, h: float, look: Look, label: str, facts: str = "", tip: str = "", at: float = 0
+    ) -> None:  # fmt: skip
+        """A labelled box centred at x, y; a click on it selects the node. `at` is the middle of its words, if it is not that of the box."""
+        middle = at or y
         self.out.append(
             f'<g{self._on(node)} data-node="{escape(node)}" tabindex="0" role="button" aria-label="{escape(label)}">'
             f"<title>{escape(tip or label)}</title>"
@@ -96,10 +108,16 @@ class Pen:
             f'style="fill:var(--{look.fill});stroke:var(--{look.line});stroke-width:1.2"/>'
         )
         size, cls = (13.5, "b c") if text_width(label) <= w - 6 else (12, "b2 c")
-        self.text(x, y + (-3.5 if facts else 4.7), fit(label, w - 6, size), cls, look.ink)
+        self.text(x, middle + (-3.5 if facts else 4.7), fit(label, w - 6, size), cls, look.ink)
         if facts:
-            size, cls = (12, "f c") if text_width(facts, 12) <= w - 6 else (10.5, "f2 c")
-            self.text(x, y + 13, fit(facts, w - 6, size), cls, look.ink)
+            size, cls = (12, "f c") if text_width(facts, 12) <= w - 6 else (11, "f2 c")
+            self.text(x, middle + 13, fit(facts, w - 6, size), cls, look.ink)
+        self.out.append("</g>")
+
+    def word(self, node: str, x: float, y: float, words: str, cls: str) -> None:
+        """A text; a click on it selects the node."""
+        self.out.append(f'<g{self._on(node)} data-node="{escape(node)}" tabindex="0" role="button" aria-label="{escape(words)}">')
+        self.text(x, y, words, cls)
         self.out.append("</g>")
 
     def circle(self, node: str, x: float, y: float, sign: str = "+") -> None:
@@ -111,12 +129,56 @@ class Pen:
         self.text(x, y + 4.7, sign, "b c")
         self.out.append("</g>")
 
+    def pills(self, words: list[str], x: float, y: float, ink: str) -> None:
+        """Traits in a row, centred at x, from y downwards."""
+        widths = [text_width(word, 11) + 14 for word in words]
+        left = x - (sum(widths) + 4 * (len(words) - 1)) / 2
+        for word, w in zip(words, widths, strict=True):
+            shape = f'x="{left:.1f}" y="{y:.1f}" width="{w:.1f}" height="18" rx="9"'
+            self.out.append(f'<rect {shape} style="fill:none;stroke:var(--{ink});stroke-width:.8;opacity:.7;pointer-events:none"/>')
+            self.text(left + w / 2, y + 13, word, "p c", ink)
+            left += w + 4
+
+    def tab(
+        self, node: str, x: float, y: float, w: float, h: float, label: str, lines: list[str], of: Sequence[str], tone: str
+    ) -> None:
+        """A white tab in a box, for one of its parts, with its upper left corner at x, y: its words, underlined in the part's colour."""
+        said = f'{self._on(node)} data-node="{escape(node)}" data-of="{escape(" ".join(of))}" tabindex="0" role="button"'
+        words = ", ".join([label, *lines])
+        self.out.append(
+            f'<g{said} aria-label="{escape(words)}"><title>{escape(words)}</title><rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" '
+            f'height="{h:.1f}" rx="5" style="fill:var(--box);stroke:var(--{tone});stroke-width:1"/>'
+        )
+        if h < 24:  # one line
+            right = " ".join(lines)
+            self.text(x + 8, y + 14, fit(label, w - (24 if right else 12) - text_width(right, 11), 11), "p")
+            self.text(x + w - 8, y + 14, right, "k e")
+        else:
+            self.text(x + w / 2, y + 15, fit(label, w - 6, 12), "q c")
+            for i, line in enumerate(lines):
+                self.text(x + w / 2, y + 29 + 14 * i, fit(line, w - 6, 11), "k c")
+            self.bar(x + 8, y + h - 5, w - 16, 2.5, tone)
+        self.out.append("</g>")
+
+    def letter(self, x: float, y: float, letter: str) -> None:
+        """A letter in a disc, which joins a box to its inset."""
+        self.out.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="10" style="fill:var(--ink);stroke:var(--page);stroke-width:1.5;pointer-events:none"/>')
+        self.text(x, y + 4.3, letter, "q c", "page", ' pointer-events="none"')
+
+    def cell(self, x: float, y: float, w: float, h: float, fill: str, hollow: bool) -> None:
+        """A layer of a ribbon; hollow if it keeps nothing of its own."""
+        inner = 0.7 if hollow else 0
+        paint = f"fill:var(--box);stroke:var(--{fill});stroke-width:1.4" if hollow else f"fill:var(--{fill})"
+        size = f'width="{max(w - 2 * inner, 0.5):.1f}" height="{max(h - 2 * inner, 0.4):.1f}"'
+        self.out.append(f'<rect x="{x + inner:.1f}" y="{y + inner:.1f}" {size} rx="{min(1.5, h / 4):.1f}" style="{paint}"/>')
+
     def panel(
         self, x: float, y: float, w: float, h: float, fill: str, line: str,
-        node: str = "", dashed: bool = False, r: float = 16,
+        node: str = "", dashed: bool = False, r: float = 16, of: Sequence[str] = (),
     ) -> None:  # fmt: skip
         dash = ' stroke-dasharray="4 4"' if dashed else ""
         click = f' data-node="{escape(node)}"' if node else ""
+        click += f' data-of="{escape(" ".join(of))}"' if of else ""
         self.out.append(
             f'<g{self._on(node)}{click}><rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" rx="{r}" '
             f'style="fill:var(--{fill});stroke:var(--{line});stroke-width:1.2"{dash}/></g>'

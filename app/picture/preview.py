@@ -6,14 +6,15 @@ import core
 from core.words import figure, size, tokens
 
 from ..facts import cost, edited, graph, kept
-from . import column
-from .column import Column
+from .column import FRAME, RIBBON, Column
 from .diagram import layers
 from .pen import Pen, fit, text_width, wrap
 from .standalone import png, standalone
 
 WIDTH, HEIGHT, EDGE = 1200, 630, 60
 ZOOM = 1.2  # of the column, so that its text is readable in a small preview
+LEFT = 38  # for the numbers of layers and the line that ties the embedding
+COLUMN = (LEFT + RIBBON + 32 + FRAME) * ZOOM
 
 
 @kept(16_000_000)
@@ -25,7 +26,7 @@ def preview(arch: core.Architecture) -> bytes:
 def card(arch: core.Architecture) -> str:
     """SVG of the same: text on the left, the model's column on the right, as far down as there is room."""
     g, pen = graph(arch), Pen()
-    left = WIDTH - 2 * EDGE - column.WIDTH * ZOOM - 56
+    left = WIDTH - 2 * EDGE - COLUMN - 56
     when = f"{arch.released:%b %Y}" if arch.released else ""
     who = " · ".join(piece for piece in (arch.organisation, when, edited(arch)) if piece)
     pen.text(EDGE, 88, fit(who, left - 130, 22), "s", more=_size(22))
@@ -42,9 +43,9 @@ def card(arch: core.Architecture) -> str:
     layers(g, pen, 0, 0, left / 1.5)
     pen.out.append("</g>")
     drawn = Pen()
-    bottom = Column(g, drawn, 0, most=8).draw(0) * ZOOM  # the lower half is not visible
+    bottom = Column(g, drawn, LEFT).draw(0) * ZOOM  # the lower half is not visible
     top = max((HEIGHT - bottom) / 2, 34)
-    pen.out.append(f'<g transform="translate({WIDTH - EDGE - column.WIDTH * ZOOM:.1f} {top:.1f}) scale({ZOOM})">')
+    pen.out.append(f'<g transform="translate({WIDTH - EDGE - COLUMN:.1f} {top:.1f}) scale({ZOOM})">')
     pen.out += [*drawn.out, "</g>"]
     return (
         f'<svg class="strata" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '

@@ -108,7 +108,7 @@ def _outlined(text: ET.Element, style: dict[str, str], outlines: dict[str, str],
                     ET.SubElement(piece, f"{SVG}use", {f"{XLINK}href": f"#{name}", **where})
         at += width
     left = float(text.get("x", "0")) - {"start": 0, "middle": at / 2, "end": at}[anchor]
-    group.set("transform", f"translate({left:.2f} {text.get('y', '0')})")
+    group.set("transform", f"{text.get('transform', '')} translate({left:.2f} {text.get('y', '0')})".strip())
     return group
 
 

@@ -2,7 +2,7 @@
 over all earlier tokens, a sliding window or a chunk of them."""
 
 from collections.abc import Iterator
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -24,6 +24,7 @@ from .base import (
     Read,
     Shape,
     Spec,
+    Trait,
     check_groups,
     scaled,
     times,
@@ -46,6 +47,9 @@ class QKNorm(Spec):
         if self.own and self.across == "heads":
             raise ValueError("own: a norm over all heads has one weight per channel already; give across: head")
         return self
+
+    def traits(self) -> Iterator[str]:
+        yield "QK norm"
 
     def build(self, norm: Norm, heads: int, head_dim: int) -> nn.Module:
         if self.own:
@@ -108,15 +112,15 @@ class Attention(Mixer):
     scores: Scores = Field(Scores(), description="Changes to the attention scores before the softmax")
     gate: OptionalGate = Field(None, description="Multiplies the output by a gate computed from the input")
     clip: Positive | None = Field(None, description="Clamps queries, keys and values to ± this (MPT)")
-    bias: bool = Field(False, description="Biases on the query, key and value projections")
+    bias: Annotated[bool, Trait("bias")] = Field(False, description="Biases on the query, key and value projections")
     out_bias: bool | None = Field(None, description="Bias on the output projection; same as `bias` if empty")
     qk_norm: QKNorm | None = Field(None, description="Normalise queries and keys")
-    v_norm: bool = Field(False, description="Normalises each value head, without learned weights (Gemma 3n)")
+    v_norm: Annotated[bool, Trait("V norm")] = Field(False, description="Normalises each value head, without learned weights (Gemma 3n)")
     sub_norm: bool = Field(False, description="A norm on the heads' output, before the output projection (BitNet)")
     value_scale: Positive = Field(1.0, description="Factor on the values (MiMo)")
     in_scale: Positive = Field(1.0, description="The input is multiplied by this (Falcon H1)")
     out_scale: Positive = Field(1.0, description="Factor on the output")
-    shared_kv: bool = Field(False, description="Uses the key projection as the value, before norm and position (Gemma 4)")
+    shared_kv: Annotated[bool, Trait("K = V")] = Field(False, description="Uses the key projection as the value, before norm and position (Gemma 4)")
     cache_from: str | None = Field(
         None, max_length=64, description="Part whose key-value cache in the nearest earlier layer is read, or `previous`"
     )
@@ -204,11 +208,15 @@ class Attention(Mixer):
         )
 
     def facts(self):
-        own = self.kv_heads != self.heads and not self.cache_from
-        yield f"{self.heads} heads" + (f" · {self.kv_heads} KV" if own else "")
+        yield f"{self.heads} heads" + (f" · {self.kv_heads} KV" if self.kv_heads != self.heads else "")
         if self.cache_from:
             yield "borrowed cache"
         yield from self.sight.facts()
+
+    def quantities(self, d_model: int) -> Iterator[tuple[str, ...]]:
+        per = self.heads // self.kv_heads
+        yield (f"{per} queries to 1 K/V" if per > 1 else f"{self.heads} heads"), f"heads {self.head_dim} wide"
+        yield from super().quantities(d_model)
 
     def explain(self, d_model: int) -> str:
         per = self.heads // self.kv_heads

@@ -15,7 +15,7 @@ import torch
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
 from torch import Tensor, nn
 
-from ..words import divisors
+from ..words import divisors, size
 
 Shape = tuple[int, ...]
 
@@ -97,6 +97,15 @@ class Spec(BaseModel):
         kind = getattr(self, "kind", None)
         return ({"kind": kind} if kind else {}) | handler(self)
 
+    def traits(self) -> Iterator[str]:
+        """Properties that people look for in a picture, in a word or two: those of the values in its fields, then its own."""
+        for _, value in reversed(list(self)):
+            if isinstance(value, Spec):
+                yield from value.traits()
+        for name, field in type(self).model_fields.items():
+            if getattr(self, name):
+                yield from (mark.word for mark in field.metadata if isinstance(mark, Trait))
+
 
 GIVEN = ("positions", "tokens", "embedded", "per_layer")  # what the model itself passes to its layers
 
@@ -121,6 +130,12 @@ class Read(NamedTuple):
     def given(self) -> bool:
         """Whether the model passes it to the forward; a part may have the name of what is passed."""
         return not self.lender and self.source in GIVEN
+
+
+class Trait(NamedTuple):
+    """The mark of a yes-or-no field that people look for in a picture, with its word there."""
+
+    word: str
 
 
 T = TypeVar("T")
@@ -298,6 +313,10 @@ class Part(Spec):
         """Short labels for the box in the picture, most important first."""
         return iter(())
 
+    def quantities(self, d_model: int) -> Iterator[tuple[str, ...]]:
+        """The figures beside its box in the picture, the most important first: each a figure, then at most two short lines about it."""
+        return iter(())
+
     def explain(self, d_model: int) -> str:
         """Two or three sentences with this part's own numbers."""
         raise NotImplementedError
@@ -315,6 +334,15 @@ class Mixer(Part):
 
     def reads(self, d_model: int) -> tuple[Read, ...]:
         return (Read("positions", "positions"),)
+
+    def quantities(self, d_model: int) -> Iterator[tuple[str, ...]]:
+        """What a layer keeps of a token, or of a whole text."""
+        cache, state = (sum(map(math.prod, kept.values())) for kept in (self.cache(1), self.state(d_model)))
+        if cache:
+            reach = (f"for the last {self.reach:,} tokens",) if self.reach else ()
+            yield f"{size(2 * cache)} of cache", "a token and layer", *reach
+        elif state:
+            yield "no cache", f"a state of {state:,}", "values, at any length"
 
 
 class Recurrence(Mixer):

@@ -179,6 +179,9 @@ class Experts(Activated, Part):
         small = {"d_ff": scaled(self.d_ff, scale), "shared": shared, "latent": latent, "vocab_size": None}
         return self.model_copy(update=small)
 
+    def quantities(self, d_model: int) -> Iterator[tuple[str, ...]]:
+        yield f"{self.d_ff:,} hidden", "width of each expert"
+
     def facts(self):
         yield f"{self.top_k} of {self.count}" + (f" + {self.shared.count} shared" if self.shared else "")
         if self.zero:

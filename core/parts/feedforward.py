@@ -144,6 +144,9 @@ class FeedForward(Activated, Part):
     def shrink(self, scale: float) -> Self:
         return self.model_copy(update={"d_ff": scaled(self.d_ff, scale)})
 
+    def quantities(self, d_model: int) -> Iterator[tuple[str, ...]]:
+        yield f"{self.d_ff:,} hidden", f"{self.d_ff / d_model:.3g} × the stream"
+
     def facts(self):
         yield f"d_ff {self.d_ff:,}"
         if self.sparsity:

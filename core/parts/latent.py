@@ -121,6 +121,10 @@ class LatentAttention(Mixer):
         yield f"{self.heads} heads · latent {self.kv_rank} + {self.rope_dim}"
         yield from self.sight.facts()
 
+    def quantities(self, d_model: int) -> Iterator[tuple[str, ...]]:
+        yield f"latent of {self.kv_rank}", f"and {self.rope_dim} rotary channels,", f"for all {self.heads} heads"
+        yield from super().quantities(d_model)
+
     def explain(self, d_model: int) -> str:
         whole = self.heads * (self.qk_dim + self.v_dim)
         kept = self.kv_rank + self.rope_dim

@@ -224,6 +224,12 @@ class Rope(_Position):
     def rotary(self, head_dim: int) -> nn.Module:
         return Rotary(self, head_dim)
 
+    def traits(self) -> Iterator[str]:
+        share = self.scaling.fraction if isinstance(self.scaling, Proportional) else self.fraction
+        names = {"yarn": ", YaRN", "longrope": ", LongRoPE", "llama3": ", scaled", "linear": ", scaled", "dynamic": ", NTK"}
+        part = {0.25: " ¼", 0.5: " ½", 0.75: " ¾", 1: ""}.get(share, f" {share:.0%}")
+        yield f"RoPE{part}{names.get(self.scaling.kind, '') if self.scaling and self.scaling.factor != 1 else ''}"
+
     def explain(self, head_dim: int) -> str:
         scaling = self.scaling if self.scaling and self.scaling.factor != 1 else None
         stretched = f", stretched {scaling.factor:g} times by {scaling.kind}" if scaling else ""
@@ -294,6 +300,9 @@ class Alibi(_Position):
     kind: Literal["alibi"] = "alibi"
     scaled: bool = Field(False, description="The bias is multiplied by the softmax scale too (Falcon)")
 
+    def traits(self) -> Iterator[str]:
+        yield "ALiBi"
+
     def slopes(self, heads: int) -> list[float]:
         """2^(-8 k / n) for k = 1 ... n; if n is not a power of two, those of the next lower power, then every
         other slope of the next higher power."""
@@ -312,6 +321,9 @@ class NoPosition(_Position):
     """No positional encoding (NoPE, arXiv:2305.19466): the order is known only from the causal mask."""
 
     kind: Literal["none"] = "none"
+
+    def traits(self) -> Iterator[str]:
+        yield "NoPE"
 
     def checklist(self, head_dim: int) -> Iterator[str]:
         yield "Queries and keys carry no position here."

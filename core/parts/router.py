@@ -64,6 +64,12 @@ class Router(Spec):
             raise ValueError("hashed: a table leaves no choice; remove selection_bias and groups, and give over: all")
         return self
 
+    def traits(self) -> Iterator[str]:
+        if self.hashed:
+            yield "by a table"
+        elif self.selection_bias:
+            yield "balancing bias"
+
     def checklist(self, top_k: int, choices: int, d_model: int) -> Iterator[str]:
         yield "Router logits and scores are computed in float32."
         if self.hidden:

@@ -82,6 +82,12 @@ class Scores(Spec):
     temperature: Temperature | None = Field(None, description="Scores grow with the query's position")
     sinks: bool = Field(False, description="Attention sinks: one learned logit per head in the softmax, without a value")
 
+    def traits(self) -> Iterator[str]:
+        if self.sinks:
+            yield "sinks"
+        if self.softcap:
+            yield f"softcap {self.softcap:g}"
+
     def factor(self, channels: int) -> float:
         return self.scale or channels**-0.5
 
@@ -133,6 +139,9 @@ class Gate(Spec):
     per: Literal["channel", "head"] = Field("channel", description="One gate per channel, or one per head")
     activation: Literal["sigmoid", "softplus"] = Field("sigmoid", description="Activation of the gate")
     bias: bool | Literal["head"] | None = Field(None, description="Bias on the gate, or one per head (Beam); same as the queries' if empty")
+
+    def traits(self) -> Iterator[str]:
+        yield "gate"
 
     def width(self, heads: int, channels: int) -> int:
         return heads * (channels if self.per == "channel" else 1)

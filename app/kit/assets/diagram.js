@@ -17,6 +17,12 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   else if (root.selected !== data.selected) document.querySelector('.st-key-inspector')?.scrollTo(0, 0); // of another box
   root.selected = data.selected;
 
+  const light = (event) => { // the layer under the pointer, or with the focus, lights its frame and the tabs that it uses
+    const block = event.type !== 'mouseout' && event.target.closest('[data-layer]')?.dataset.node;
+    for (const one of holder.querySelectorAll('[data-of]')) one.classList.toggle('lit', Boolean(block) && one.dataset.of.split(' ').includes(block));
+  };
+  root.onmouseover = root.onmouseout = light;
+
   const choose = (event) => {
     const box = event.target.closest('[data-node]');
     if (!box) return;
