@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from .diff import differences, said
+from .diff import differences
 from .parts.base import Part
+from .saying import said
 from .spec import Architecture, Step
 from .words import tokens
 
@@ -66,7 +67,7 @@ def form(arch: Architecture, block: Block) -> Hashable:
     def step(one: Step) -> tuple[Any, ...]:
         kinds, place = tuple(arch.parts[name].kind for name in one.parts), one.parts.index
         delays = tuple(sorted((place(name), delay) for name, delay in one.shortcut.items()))
-        residual = one.residual and one.residual.kind
+        residual = type(one.residual)
         return kinds, one.aside, one.own_norms, tuple(map(place, one.unnormed)), delays, residual
 
     return tuple(map(step, block))
@@ -83,8 +84,10 @@ def cycles(forms: Sequence[Hashable]) -> tuple[Cycle, ...]:
         tries = [cycle for cycle in found if cycle[1] == stop] + [(first, stop, 1) for first in cuts[:index] if first >= run]
         if index >= len(cuts) - ENDS:
             tries += [(first, stop, 0) for first in cuts[: min(index, ENDS)]]
-        made = (_cycle(forms, *one) for one in tries)
-        best[stop] = min(((best[c.first][0] + _height(c), (*best[c.first][1], c)) for c in made), key=lambda one: (one[0], len(one[1])))
+        best[stop] = min(
+            ((best[c.first][0] + _height(c), (*best[c.first][1], c)) for c in (_cycle(forms, *one) for one in tries)),
+            key=lambda one: (one[0], len(one[1])),
+        )
     made = best[len(forms)][1]
     return made if sum(len(cycle.frames) for cycle in made) <= MOST else (_cycle(forms, 0, len(forms), 0),)
 
@@ -137,11 +140,11 @@ def variants(parts: Mapping[str, Part]) -> Variants:
     if len(set(labels)) == 1:
         title = first.label
     facts, traits = [tuple(part.facts()) for part in parts.values()], [tuple(part.traits()) for part in parts.values()]
-    shared = [tuple(word for word in words[0] if all(word in other for other in words)) for words in (facts, traits)]
+    shared_facts, shared_traits = (tuple(word for word in words[0] if all(word in other for other in words)) for words in (facts, traits))
     limited = any(part.reach for part in parts.values())
     own = []
     for part, (label, rest), *words in zip(parts.values(), labels, facts, traits, strict=True):
-        more = [word for some in words for word in some if word not in shared[0] + shared[1]]
+        more = [word for some in words for word in some if word not in shared_facts + shared_traits]
         more.sort(key=lambda word: not (part.reach and tokens(part.reach) in word))  # what it sees comes first
         more = ["all tokens"] * (limited and part.mixes and part.reach is None) + more
         more = [rest] * (rest != "" and rest not in title) + more
@@ -151,7 +154,7 @@ def variants(parts: Mapping[str, Part]) -> Variants:
         own = [(*words, *_fields(part, apart[1] if part is apart[0] else apart[0])) for words, part in zip(own, apart, strict=True)]
     if len(set(own)) < len(parts):
         own = [(name.replace("_", " "), *words) for name, words in zip(parts, own, strict=True)]
-    return Variants(title, *shared, tuple(own))
+    return Variants(title, shared_facts, shared_traits, tuple(own))
 
 
 def _fields(part: Part, other: Part) -> Iterator[str]:

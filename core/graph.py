@@ -12,8 +12,8 @@ from typing import Any
 import networkx as nx
 
 from .blocks import block_names, block_words
-from .parts.base import Box
 from .cycles import Cycle, Frame, rhythm, variants
+from .parts.base import Box
 from .spec import Architecture, MultiTokenPrediction, Step, Workload
 from .trace import Operation, Sizes, Stub, Traced, trace_ahead, trace_block, trace_frame, trace_part
 from .words import figure, number
@@ -170,7 +170,8 @@ class _Builder:
         stream: Sizes = ("B", "T", *part.of_stream(d))
         self.node(
             here, part.kind, part.label, stream, stream, parent=parent, repeat=count, part=name, role=part.role,
-            facts=list(part.facts()), traits=list(part.traits()), quantities=list(part.quantities(d)), reach=part.reach, config=part.model_dump(mode="json"),
+            facts=list(part.facts()), traits=list(part.traits()), quantities=list(part.quantities(d)),
+            reach=part.reach, config=part.model_dump(mode="json"),
             tied=part.tied, copies=self.held.pop((parent, name), 0) if part.tied else count, explain=part.explain(d),
             each=sum(prod(shape) for path, shape in traced.parameters.items() if part.each(path)),
         )  # fmt: skip

@@ -19,7 +19,9 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def shape(pattern: str) -> list[str]:
     """The cycles of a pattern of forms, in words: whole cycles and rest, then how many of each form one cycle has."""
-    return [f"{c.whole}+{c.rest} " + ":".join(str(f.times) for f in c.frames) + "" * c.ordered + "?" * (not c.ordered) for c in cycles(pattern)]
+    return [
+        f"{c.whole}+{c.rest} " + ":".join(str(f.times) for f in c.frames) + "" * c.ordered + "?" * (not c.ordered) for c in cycles(pattern)
+    ]
 
 
 @pytest.mark.parametrize(

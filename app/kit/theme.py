@@ -7,7 +7,8 @@ ASSETS = Path(__file__).with_name("assets")
 LIGHT = {
     "page": "#ffffff", "panel": "#f3f5f8", "panel-line": "#d4dae4", "ink": "#1b2130", "soft": "#5c667a", "line": "#3d475c",
     "hair": "#dfe4ec", "box": "#ffffff", "box-line": "#98a2b5", "accent": "#c23c1e", "accent-soft": "#fdeee9",
-    "attention": "#2e3a63", "attention-near": "#7f8fd0", "attention-ink": "#ffffff", "attention-tint": "#eef1f9", "attention-line": "#b9c3de",
+    "attention": "#2e3a63", "attention-near": "#7f8fd0", "attention-ink": "#ffffff",
+    "attention-tint": "#eef1f9", "attention-line": "#b9c3de",
     "recurrence": "#6d4590", "recurrence-ink": "#ffffff", "recurrence-tint": "#f5effa", "recurrence-line": "#d3bde4",
     "experts": "#f08354", "experts-ink": "#2b1409", "experts-tint": "#fdf0e9", "experts-line": "#efc0a8",
     "shared": "#f7bd9f", "shared-ink": "#2b1409", "router": "#c43d5a", "router-ink": "#ffffff",
@@ -20,7 +21,8 @@ LIGHT = {
 DARK = {
     "page": "#10131a", "panel": "#181d27", "panel-line": "#313a4b", "ink": "#eef1f7", "soft": "#a3adc0", "line": "#a9b4c8",
     "hair": "#2a3241", "box": "#1f2531", "box-line": "#5f6b82", "accent": "#ff8a6b", "accent-soft": "#3a221b",
-    "attention": "#5b6fb8", "attention-near": "#a3b1e6", "attention-ink": "#ffffff", "attention-tint": "#1a2136", "attention-line": "#3c4a7c",
+    "attention": "#5b6fb8", "attention-near": "#a3b1e6", "attention-ink": "#ffffff",
+    "attention-tint": "#1a2136", "attention-line": "#3c4a7c",
     "recurrence": "#8d62b5", "recurrence-ink": "#ffffff", "recurrence-tint": "#241a2e", "recurrence-line": "#5b4175",
     "experts": "#e8794a", "experts-ink": "#1d0d05", "experts-tint": "#2a1c15", "experts-line": "#70432d",
     "shared": "#c98a69", "shared-ink": "#1d0d05", "router": "#d55672", "router-ink": "#ffffff",

@@ -4,6 +4,7 @@ stream as a thick line, a ribbon of all layers at its left and figures at its ri
 from collections.abc import Mapping, Sequence
 from functools import cache
 from math import gcd
+from typing import Any
 
 import networkx as nx
 
@@ -13,12 +14,13 @@ from core.cycles import MOST
 from .layered import spread
 from .nodes import children, tint_of
 from .pen import KINDS, ROLES, Look, Pen, fit, text_width
-from .ribbon import tone, upright
+from .ribbon import upright
+from .tabs import SMALL, Tab, tabs
 
 RIBBON, FRAME, BOX, NORM_W, NORM_H = 24, 296, 216, 132, 21  # widths, and the height of a norm
 ROW = 16  # between the rows of a block
 PILL, PILLS = 18, 3  # height of a trait, and the most on one box
-MOST_TABS = 4  # in one box
+MOST_TABS, TAB = 4, (BOX - 20) / 2  # in one box; the width of one of two
 BESIDE = 126  # between the stream and the edge of a frame
 NOTE = 14  # height of a line beside the column
 
@@ -40,7 +42,7 @@ class Column:
         self.frames = {frame["blocks"][0]: frame for cycle in graph.graph["rhythm"] for frame in cycle["frames"]}
         self.pen.selected = self.drawn(pen.selected)
         # Used many times while a block is drawn.
-        for name in ("rows", "sources", "inside", "row", "size", "tabs"):
+        for name in ("rows", "sources", "inside", "row", "size", "tabs", "at"):
             setattr(self, name, cache(getattr(self, name)))
 
     def drawn(self, selected: str) -> str:
@@ -84,7 +86,9 @@ class Column:
             y += 14 + NORM_H
             streams[name] = y + 6
         if "mtp" in g:  # it reads the input of the head, or of a box below it
-            read = (at for name, at in streams.items() if any(node.startswith("mtp") for source in g.pred.get(name, ()) for node in g[source]))
+            read = (
+                at for name, at in streams.items() if any(node.startswith("mtp") for source in g.pred.get(name, ()) for node in g[source])
+            )
             self.ahead(next(read, y + 6), (high + 21 + y + 14) / 2)
         first = y + 14
         for cycle in reversed(g.graph["rhythm"]):
@@ -152,7 +156,9 @@ class Column:
             pen.wire([(cx, y + 18), (cx, y)], cls="stream")
             width, x, middle = (BOX - 68, cx + 34, y + 37) if "beneath" in g else (BOX, cx, y + 37)
         wide = f"{embedding['shape_out'][-1]:,} wide"
-        pen.box("embedding", x, middle, width, 34 if width < BOX else 38, KINDS["embedding"], embedding["label"], wide, embedding["explain"])
+        pen.box(
+            "embedding", x, middle, width, 34 if width < BOX else 38, KINDS["embedding"], embedding["label"], wide, embedding["explain"]
+        )
         self.note(cx + BOX / 2, middle, f"{embedding['shape_out'][-1]:,} channels", "in the stream")
         y = middle + 19
         if "beneath" in g:
@@ -241,7 +247,9 @@ class Column:
         header = 48 if w == FRAME else 30
         height = header + sum(heights) + ROW * (len(rows) + 1) - 2
         marked = [node for node in frame["blocks"] if node == pen.selected]
-        pen.panel(x, y, w, height, f"{tint}-tint" if tint else "panel", f"{tint or 'panel'}-line", (marked or [block])[0], of=frame["blocks"])
+        pen.panel(
+            x, y, w, height, f"{tint}-tint" if tint else "panel", f"{tint or 'panel'}-line", (marked or [block])[0], of=frame["blocks"]
+        )
         if w == FRAME:
             pen.text(x + 14, y + 27, f"{number} ×", "n")
             pen.text(x + 14, y + 43, fit(where, 110, 12), "l")
@@ -267,22 +275,18 @@ class Column:
     def ratio(self, frame: Mapping) -> tuple[str, str] | None:
         """How many layers of two kinds a frame has, as a ratio and in words: those that see a part of the text and those that see
         all of it, or those of the first box with two tabs."""
-        for place, words in enumerate(frame["places"]):
-            own = {name: said[0] if said else "others" for name, said in zip(dict.fromkeys(words["parts"]), words["own"], strict=True)}
-            reach = {name: self.g.nodes[self.part(frame["blocks"][words["parts"].index(name)], place)]["reach"] for name in own}
-            kinds: dict[bool | str, list[str]] = {}
-            for name in own:
-                kinds.setdefault(reach[name] is None if len({*reach.values()}) == 2 and None in reach.values() else name, []).append(name)
+        for node in (self.part(frame["blocks"][0], place) for place in range(len(frame["places"]))):
+            tabs = self.tabs(node)
+            limited = {tab: self.g.nodes[tab.node]["reach"] is not None for tab in tabs}
+            apart = len({*limited.values()}) == 2
+            kinds: dict[Any, list[Tab]] = {}
+            for tab in tabs:
+                kinds.setdefault(limited[tab] if apart else tab, []).append(tab)
             if len(kinds) == 2:
-                counts = [sum(len(self.layers_of(frame, place, name)) for name in names) for names in kinds.values()]
-                common = gcd(*counts)
-                return " : ".join(str(count // common) for count in counts), _to(*(own[names[0]].replace("all tokens", "all") for names in kinds.values()))
+                counts = [sum(len(tab.layers) for tab in alike) for alike in kinds.values()]
+                words = [alike[0].title.replace("all tokens", "all") for alike in kinds.values()]
+                return " : ".join(str(count // gcd(*counts)) for count in counts), _to(*words)
         return None
-
-    def layers_of(self, frame: Mapping, place: int, name: str) -> list[int]:
-        """The layers of a frame that have this part at a place."""
-        blocks = {block for block, part in zip(frame["blocks"], frame["places"][place]["parts"], strict=True) if part == name}
-        return [layer for layer in frame["layers"] if self.g.graph["layers"][layer] in blocks]
 
     def rows(self, block: str) -> list[list[str]]:
         """The block's nodes bottom-up; independent nodes are side by side."""
@@ -315,14 +319,11 @@ class Column:
         """The nodes that are side by side with this one, including itself."""
         return next(row for row in self.rows(self.g.nodes[node]["parent"]) if node in row)
 
-    def tabs(self, node: str) -> dict[str, tuple[str, ...]]:
-        """The parts that share a box, with the words of each; none if it is one part's alone."""
+    def tabs(self, node: str) -> tuple[Tab, ...]:
+        """The different parts that share a box; none if it is one part's alone."""
         block = self.g.nodes[node]["parent"]
-        if block not in self.frames:
-            return {}
-        place = self.place(block, [n for n in self.children[block] if "role" in self.g.nodes[n]].index(node))
-        names = list(dict.fromkeys(place["parts"]))
-        return dict(zip(names, map(tuple, place["own"]), strict=True)) if len(names) > 1 else {}
+        frame, place = self.frames[block], self.at(node)
+        return tabs(self.g, frame, place, {other: self.part(other, place) for other in frame["blocks"]})
 
     def pills(self, node: str) -> list[str]:
         """The traits that fit on a box."""
@@ -331,10 +332,13 @@ class Column:
             shown.pop()
         return shown
 
+    def at(self, node: str) -> int:
+        """The place of a part in its block."""
+        return [n for n in self.children[self.g.nodes[node]["parent"]] if "role" in self.g.nodes[n]].index(node)
+
     def words(self, node: str) -> Mapping:
         """The words of a frame about a part's place."""
-        block = self.g.nodes[node]["parent"]
-        return self.place(block, [n for n in self.children[block] if "role" in self.g.nodes[n]].index(node))
+        return self.place(self.g.nodes[node]["parent"], self.at(node))
 
     def size(self, node: str) -> tuple[float, float]:
         data = self.g.nodes[node]
@@ -346,8 +350,8 @@ class Column:
         else:
             tabs, alone = len(self.tabs(node)), len(row) == 1
             pills = PILL + 4 if alone and self.pills(node) else 0
-            lines = max((len(self.lines(words)) for words in self.tabs(node).values()), default=0)
-            listed = min(tabs, MOST_TABS) * 22 + 6
+            lines = max((len(tab.lines(TAB)) for tab in self.tabs(node)), default=0)
+            listed = min(tabs, MOST_TABS) * (SMALL + 2) + 6
             facts = 46 if self.words(node)["facts"] else 34
             width, height = BOX + (16 if tabs else 0), facts + pills + ((46 + 14 * lines if tabs == 2 and alone else listed) if tabs else 0)
         if len(row) == 1:
@@ -357,16 +361,6 @@ class Column:
         if max(needs.values()) <= room / len(row):
             return min(width, room / len(row)), height
         return needs[node] * room / sum(needs.values()), height
-
-    def lines(self, words: tuple[str, ...]) -> list[str]:
-        """The lines of one of two tabs below its first word: all others together, in at most two lines."""
-        lines: list[str] = []
-        for word in words[1:]:
-            if lines and text_width(f"{lines[-1]} · {word}", 11) < 96:
-                lines[-1] += f" · {word}"
-            elif len(lines) < 2:
-                lines.append(word)
-        return lines
 
     def node(self, node: str, x: float, y: float, frame: Mapping) -> None:
         pen, data, (w, h) = self.pen, self.g.nodes[node], self.size(node)
@@ -394,33 +388,24 @@ class Column:
             for i, lines in enumerate(data["quantities"][:2]):
                 self.note(x + w / 2, top + 18 + min(26, h - 36) * i, *lines)
         if tabs:
-            self.tabbed(node, tabs, x, at, w, look, frame)
-        for name in tabs or [data["part"]]:
+            self.tabbed(tabs, x, at, w, look, alone)
+        for name in [self.g.nodes[tab.node]["part"] for tab in tabs] or [data["part"]]:
             self.anchors.setdefault(name, []).append((x - w / 2, top))
 
-    def tabbed(self, node: str, tabs: Mapping[str, tuple[str, ...]], x: float, y: float, w: float, look: Look, frame: Mapping) -> None:
-        """White tabs in a box for its different parts: two side by side joined by "or", more below each other."""
-        place = frame["places"].index(self.words(node))
-        nodes = {name: self.part(frame["blocks"][self.words(node)["parts"].index(name)], place) for name in tabs}
-        blocks = {
-            name: [b for b, part in zip(frame["blocks"], self.words(node)["parts"], strict=True) if part == name] for name in tabs
-        }
-        layers = {name: layers_in_words(self.layers_of(frame, place, name)).removeprefix("layers ") for name in tabs}
-        alone = len(self.row(node)) == 1
+    def tabbed(self, tabs: Sequence[Tab], x: float, y: float, w: float, look: Look, alone: bool) -> None:
+        """Tabs in a box: two side by side joined by "or", more below each other; in a narrow box, without their layers."""
         if len(tabs) == 2 and alone:
-            each, lines = (w - 16 - 20) / 2, max(len(self.lines(words)) for words in tabs.values())
-            for i, (name, words) in enumerate(tabs.items()):
-                left = x - w / 2 + 8 + i * (each + 20)
-                said = [*self.lines(words), layers[name]]
-                self.pen.tab(nodes[name], left, y, each, 38 + 14 * lines, words[0] if words else "otherwise", said, blocks[name], tone(self.g, nodes[name]))
+            lines = max(len(tab.lines(TAB)) for tab in tabs)
+            for left, tab in zip((x - w / 2 + 8, x + 10), tabs, strict=True):
+                tab.draw(self.pen, left, y, TAB, 38 + 14 * lines)
             self.pen.text(x, y + 23 + 7 * lines, "or", "b2 c", look.ink)
             return
-        shown = list(tabs)[: MOST_TABS if len(tabs) <= MOST_TABS else MOST_TABS - 1]
-        for i, name in enumerate(shown):
-            words = " · ".join(tabs[name]) or "otherwise"
-            self.pen.tab(nodes[name], x - w / 2 + 8, y + 22 * i, w - 16, 20, words, [layers[name]] if alone else [], blocks[name], tone(self.g, nodes[name]))
+        shown = tabs[: MOST_TABS if len(tabs) <= MOST_TABS else MOST_TABS - 1]
+        for i, tab in enumerate(shown):
+            tab.draw(self.pen, x - w / 2 + 8, y + (SMALL + 2) * i, w - 16, SMALL, alone)
         if len(shown) < len(tabs):
-            self.pen.text(x, y + 22 * len(shown) + 14, f"and {len(tabs) - len(shown)} more" + ", layer by layer" * alone, "f c", look.ink)
+            more = f"and {len(tabs) - len(shown)} more" + ", layer by layer" * alone
+            self.pen.text(x, y + (SMALL + 2) * len(shown) + 14, more, "f c", look.ink)
 
     def wires(self, rows: list[list[str]], centres: dict, loop: float, top: float, bottom: float) -> None:
         """Arrows up the column; the stream is thick and has a loop around each step into its sum."""
@@ -459,5 +444,9 @@ class Column:
 def _to(one: str, other: str) -> str:
     """What a ratio is of, in words that fit beside the stream: "delta net to attention"."""
     while text_width(f"{one} to {other}", 12) > BESIDE and " " in one + other:
-        one, other = (one.partition(" ")[2], other) if " " in one and (len(one) >= len(other) or " " not in other) else (one, other.partition(" ")[2])
+        one, other = (
+            (one.partition(" ")[2], other)
+            if " " in one and (len(one) >= len(other) or " " not in other)
+            else (one, other.partition(" ")[2])
+        )
     return fit(f"{one} to {other}", BESIDE, 12)

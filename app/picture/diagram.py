@@ -52,7 +52,9 @@ def diagram(
     if not wide:
         bottom = listed(pen, model, 12, bottom, NARROW - 24)
     bottom = shares(parameters, pen, MARGIN if wide else 12, bottom + (24 if wide else 8), (INSETS if wide else NARROW) - 2 * MARGIN)
-    insets = opened(graph, selected, model.anchors, chosen or {}, bottom - top if wide else 0, WIDTH - INSETS - MARGIN if wide else NARROW - 24)
+    insets = opened(
+        graph, selected, model.anchors, chosen or {}, bottom - top if wide else 0, WIDTH - INSETS - MARGIN if wide else NARROW - 24
+    )
     height = placed(pen, model, insets, top if wide else 0, bottom + 24, wide) + MARGIN
     words = escape(f"Architecture of {graph.nodes['model']['label']}. {subtitle}")
     return (

@@ -138,7 +138,12 @@ class Inset:
         name = data["part"].replace("_", " ")
         twins = {d["part"] for _, d in self.g.nodes(data=True) if "role" in d and d["kind"] == data["kind"]}
         pen.letter(x + PAD + 8, y + 24.5, letter)
-        pen.text(x + PAD + 26, y + 30, fit(data["label"] + (f" · {name}" if len(twins) > 1 and name not in data["label"] else ""), width - 2 * PAD - 20, 16), "h")
+        pen.text(
+            x + PAD + 26,
+            y + 30,
+            fit(data["label"] + (f" · {name}" if len(twins) > 1 and name not in data["label"] else ""), width - 2 * PAD - 20, 16),
+            "h",
+        )
         for i, line in enumerate(words):
             pen.text(x + PAD, y + 51 + 18 * i, line, "s")
         left = x + PAD + (width - 2 * PAD - layout.width * scale) / 2

@@ -24,8 +24,10 @@ CLASSES = {
     "head": "fill:var(--line)", "lent": "fill:none;stroke:var(--cache);stroke-width:1.6;stroke-dasharray:5 3",
     "m": "font-size:18px;font-weight:700", "q": "font-size:12px;font-weight:600", "r": "font-size:11.5px;fill:var(--soft)",
     "g": "font-size:11px;font-weight:600;fill:var(--cache)", "p": "font-size:11px;font-weight:500", "k": "font-size:11px;fill:var(--soft)",
-    "lead": "fill:none;stroke:var(--box-line);stroke-width:1", "dot": "fill:var(--box-line)", "lender": "fill:var(--cache);stroke:var(--page)",
-    "tied": "fill:none;stroke:var(--embedding);stroke-width:1.6;stroke-dasharray:5 4", "streams": "fill:none;stroke:var(--stream);stroke-width:8",
+    "lead": "fill:none;stroke:var(--box-line);stroke-width:1", "dot": "fill:var(--box-line)",
+    "lender": "fill:var(--cache);stroke:var(--page)",
+    "tied": "fill:none;stroke:var(--embedding);stroke-width:1.6;stroke-dasharray:5 4",
+    "streams": "fill:none;stroke:var(--stream);stroke-width:8",
     "gap": "fill:none;stroke:var(--box);stroke-width:5", "thin": "fill:none;stroke:var(--stream);stroke-width:1.4",
     "call": "fill:none;stroke:var(--soft);stroke-width:1.2;stroke-dasharray:2 4",
 }  # fmt: skip
@@ -102,7 +104,7 @@ class Pen:
         """A labelled box centred at x, y; a click on it selects the node. `at` is the middle of its words, if it is not that of the box."""
         middle = at or y
         self.out.append(
-            f'<g{self._on(node)} data-node="{escape(node)}" tabindex="0" role="button" aria-label="{escape(label)}">'
+            f'<g{self.on(node)} data-node="{escape(node)}" tabindex="0" role="button" aria-label="{escape(label)}">'
             f"<title>{escape(tip or label)}</title>"
             f'<rect x="{x - w / 2:.1f}" y="{y - h / 2:.1f}" width="{w:.1f}" height="{h:.1f}" rx="{look.round}" '
             f'style="fill:var(--{look.fill});stroke:var(--{look.line});stroke-width:1.2"/>'
@@ -116,14 +118,14 @@ class Pen:
 
     def word(self, node: str, x: float, y: float, words: str, cls: str) -> None:
         """A text; a click on it selects the node."""
-        self.out.append(f'<g{self._on(node)} data-node="{escape(node)}" tabindex="0" role="button" aria-label="{escape(words)}">')
+        self.out.append(f'<g{self.on(node)} data-node="{escape(node)}" tabindex="0" role="button" aria-label="{escape(words)}">')
         self.text(x, y, words, cls)
         self.out.append("</g>")
 
     def circle(self, node: str, x: float, y: float, sign: str = "+") -> None:
         """A sum, or a product."""
         self.out.append(
-            f'<g{self._on(node)} data-node="{escape(node)}"><circle cx="{x:.1f}" cy="{y:.1f}" r="10" '
+            f'<g{self.on(node)} data-node="{escape(node)}"><circle cx="{x:.1f}" cy="{y:.1f}" r="10" '
             'style="fill:var(--box);stroke:var(--line);stroke-width:1.4"/>'
         )
         self.text(x, y + 4.7, sign, "b c")
@@ -139,30 +141,11 @@ class Pen:
             self.text(left + w / 2, y + 13, word, "p c", ink)
             left += w + 4
 
-    def tab(
-        self, node: str, x: float, y: float, w: float, h: float, label: str, lines: list[str], of: Sequence[str], tone: str
-    ) -> None:
-        """A white tab in a box, for one of its parts, with its upper left corner at x, y: its words, underlined in the part's colour."""
-        said = f'{self._on(node)} data-node="{escape(node)}" data-of="{escape(" ".join(of))}" tabindex="0" role="button"'
-        words = ", ".join([label, *lines])
-        self.out.append(
-            f'<g{said} aria-label="{escape(words)}"><title>{escape(words)}</title><rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" '
-            f'height="{h:.1f}" rx="5" style="fill:var(--box);stroke:var(--{tone});stroke-width:1"/>'
-        )
-        if h < 24:  # one line
-            right = " ".join(lines)
-            self.text(x + 8, y + 14, fit(label, w - (24 if right else 12) - text_width(right, 11), 11), "p")
-            self.text(x + w - 8, y + 14, right, "k e")
-        else:
-            self.text(x + w / 2, y + 15, fit(label, w - 6, 12), "q c")
-            for i, line in enumerate(lines):
-                self.text(x + w / 2, y + 29 + 14 * i, fit(line, w - 6, 11), "k c")
-            self.bar(x + 8, y + h - 5, w - 16, 2.5, tone)
-        self.out.append("</g>")
-
     def letter(self, x: float, y: float, letter: str) -> None:
         """A letter in a disc, which joins a box to its inset."""
-        self.out.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="10" style="fill:var(--ink);stroke:var(--page);stroke-width:1.5;pointer-events:none"/>')
+        self.out.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="10" style="fill:var(--ink);stroke:var(--page);stroke-width:1.5;pointer-events:none"/>'
+        )
         self.text(x, y + 4.3, letter, "q c", "page", ' pointer-events="none"')
 
     def cell(self, x: float, y: float, w: float, h: float, fill: str, hollow: bool) -> None:
@@ -180,7 +163,7 @@ class Pen:
         click = f' data-node="{escape(node)}"' if node else ""
         click += f' data-of="{escape(" ".join(of))}"' if of else ""
         self.out.append(
-            f'<g{self._on(node)}{click}><rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" rx="{r}" '
+            f'<g{self.on(node)}{click}><rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" rx="{r}" '
             f'style="fill:var(--{fill});stroke:var(--{line});stroke-width:1.2"{dash}/></g>'
         )
 
@@ -189,7 +172,7 @@ class Pen:
         inside = f"><title>{escape(tip)}</title></rect>" if tip else "/>"
         self.out.append(f'<rect x="{x:.2f}" y="{y:.2f}" width="{w:.2f}" height="{h:.2f}" style="fill:var(--{fill})"{inside}')
 
-    def _on(self, node: str) -> str:
+    def on(self, node: str) -> str:
         return ' class="on"' if node and node == self.selected else ""
 
 

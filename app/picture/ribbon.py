@@ -74,14 +74,18 @@ def upright(pen: Pen, graph: nx.DiGraph, x: float, top: float, width: float, hei
         y, parts = top + height - (layer + 1) * step + (step - tall) / 2, inside[name]
         mixers = [node for node in parts if graph.nodes[node]["role"] in MIXERS]
         others = [node for node in parts if node not in mixers]
-        pen.out.append(f'<g data-layer="{layer}" data-node="{escape(name)}"><title>layer {layer}: {escape(graph.nodes[name]["label"])}</title>')
+        pen.out.append(
+            f'<g data-layer="{layer}" data-node="{escape(name)}"><title>layer {layer}: {escape(graph.nodes[name]["label"])}</title>'
+        )
         left = width - (NARROW + 2) * bool(mixers and others)
         for group, start, wide in ((mixers, x, left), (others, x + width - NARROW if mixers else x, NARROW if mixers else width)):
             for i, node in enumerate(group):
                 each = wide / len(group)
                 pen.cell(start + i * each, y, each - (i + 1 < len(group)), tall, tone(graph, node), layer in readers and node in mixers)
         if layer in lenders:
-            pen.out.append(f'<circle class="lender" cx="{x + left / 2:.1f}" cy="{y + tall / 2:.1f}" r="{min(3.2, max(tall / 3, 1.6)):.1f}"/>')
+            pen.out.append(
+                f'<circle class="lender" cx="{x + left / 2:.1f}" cy="{y + tall / 2:.1f}" r="{min(3.2, max(tall / 3, 1.6)):.1f}"/>'
+            )
         pen.out.append("</g>")
     for layer in (0, len(names) - 1)[: len(names)]:
         pen.text(x - 7, top + height - (layer + 0.5) * step + 4, f"{layer}", "r e")

@@ -27,7 +27,8 @@ import sys, resvg_py
 svg, width = sys.stdin.buffer.read().decode(), int(sys.argv[1])
 sys.stdout.buffer.write(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=width, skip_system_fonts=True)))
 """
-INTERACTIVE = ("class", "style", "data-node", "tabindex", "role")  # attributes for clicks, keys and the style sheet
+# Attributes for clicks, keys and the style sheet.
+INTERACTIVE = ("class", "style", "data-node", "data-of", "data-layer", "tabindex", "role")
 
 
 def standalone(svg: str, dark: bool = False, boxes: bool = False) -> str:

@@ -120,7 +120,9 @@ class Attention(Mixer):
     value_scale: Positive = Field(1.0, description="Factor on the values (MiMo)")
     in_scale: Positive = Field(1.0, description="The input is multiplied by this (Falcon H1)")
     out_scale: Positive = Field(1.0, description="Factor on the output")
-    shared_kv: Annotated[bool, Trait("K = V")] = Field(False, description="Uses the key projection as the value, before norm and position (Gemma 4)")
+    shared_kv: Annotated[bool, Trait("K = V")] = Field(
+        False, description="Uses the key projection as the value, before norm and position (Gemma 4)"
+    )
     cache_from: str | None = Field(
         None, max_length=64, description="Part whose key-value cache in the nearest earlier layer is read, or `previous`"
     )

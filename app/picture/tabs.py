@@ -1,0 +1,73 @@
+"""The different parts that share one box of a frame: a white tab for each, with what it alone has and its layers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+
+import networkx as nx
+
+from core.cost import layers_in_words
+
+from .pen import Pen, fit, text_width
+from .ribbon import tone
+
+SMALL = 20  # height of a tab of one line
+
+
+@dataclass(frozen=True)
+class Tab:
+    node: str  # the part in the first block that has it
+    words: tuple[str, ...]  # what it alone has, the most important first
+    layers: tuple[int, ...]
+    blocks: tuple[str, ...]  # all blocks that have it
+    tone: str
+
+    @property
+    def title(self) -> str:
+        return self.words[0] if self.words else "otherwise"
+
+    @property
+    def where(self) -> str:
+        return layers_in_words(list(self.layers)).removeprefix("layers ")
+
+    def lines(self, width: float) -> list[str]:
+        """The words after the first, in at most two lines."""
+        lines: list[str] = []
+        for word in self.words[1:]:
+            if lines and text_width(f"{lines[-1]} · {word}", 11) < width:
+                lines[-1] += f" · {word}"
+            elif len(lines) < 2:
+                lines.append(word)
+        return lines
+
+    def draw(self, pen: Pen, x: float, y: float, w: float, h: float, where: bool = True) -> None:
+        """With its upper left corner at x, y: on one line, or with its words below each other and underlined in its colour."""
+        said = ", ".join([*(self.words or (self.title,)), f"layers {self.where}"])
+        pen.out.append(
+            f'<g{pen.on(self.node)} data-node="{escape(self.node)}" data-of="{escape(" ".join(self.blocks))}" tabindex="0" role="button" '
+            f'aria-label="{escape(said)}"><title>{escape(said)}</title><rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" '
+            f'rx="5" style="fill:var(--box);stroke:var(--{self.tone});stroke-width:1"/>'
+        )
+        if h == SMALL:
+            right = self.where if where else ""
+            words = " · ".join(self.words) or self.title
+            pen.text(x + 8, y + 14, fit(words, w - (24 if right else 12) - text_width(right, 11), 11), "p")
+            pen.text(x + w - 8, y + 14, right, "k e")
+        else:
+            pen.text(x + w / 2, y + 15, fit(self.title, w - 6, 12), "q c")
+            for i, line in enumerate([*self.lines(w), self.where]):
+                pen.text(x + w / 2, y + 29 + 14 * i, fit(line, w - 6, 11), "k c")
+            pen.bar(x + 8, y + h - 5, w - 16, 2.5, self.tone)
+        pen.out.append("</g>")
+
+
+def tabs(graph: nx.DiGraph, frame: Mapping, place: int, nodes: Mapping[str, str]) -> tuple[Tab, ...]:
+    """The tabs of a place in a frame; none if all its layers have one part there. `nodes` has the part's node by block."""
+    blocks: dict[str, list[str]] = {}
+    for block, part in zip(frame["blocks"], frame["places"][place]["parts"], strict=True):
+        blocks.setdefault(part, []).append(block)
+    made = []
+    for own, words in zip(blocks.values(), frame["places"][place]["own"], strict=True):
+        layers = tuple(layer for layer in frame["layers"] if graph.graph["layers"][layer] in own)
+        made.append(Tab(nodes[own[0]], tuple(words), layers, tuple(own), tone(graph, nodes[own[0]])))
+    return tuple(made) if len(made) > 1 else ()
