@@ -352,11 +352,11 @@ class Column:
             pills = PILL + 4 if alone and self.pills(node) else 0
             lines = max((len(tab.lines(TAB)) for tab in self.tabs(node)), default=0)
             listed = min(tabs, MOST_TABS) * (SMALL + 2) + 6
-            facts = 46 if self.words(node)["facts"] else 34
+            facts = 60 if not alone else 46 if self.words(node)["facts"] else 34
             width, height = BOX + (16 if tabs else 0), facts + pills + ((46 + 14 * lines if tabs == 2 and alone else listed) if tabs else 0)
         if len(row) == 1:
             return width, height
-        room = FRAME - 70 - 10 * (len(row) - 1)
+        room = FRAME - 64 - 10 * (len(row) - 1)
         needs = {n: max(72, text_width(self.g.nodes[n]["label"].partition(",")[0], 12) + 12) for n in row}
         if max(needs.values()) <= room / len(row):
             return min(width, room / len(row)), height
@@ -378,9 +378,9 @@ class Column:
         title = words["title"] if text_width(words["title"]) < w - 10 else words["title"].partition(",")[0]
         facts = " · ".join(words["facts"][: 2 if alone else 1])
         top = y - h / 2
-        middle = 23 if facts else 16
+        middle = 37 if not alone else 23 if facts else 16
         pen.box(node, x, y, w, h, look, title, facts, data["explain"], at=top + middle)
-        at = top + (44 if facts else 32)
+        at = top + (58 if not alone else 44 if facts else 32)
         if alone:
             if shown := self.pills(node):
                 pen.pills(shown, x, at, look.ink)

@@ -10,6 +10,7 @@ from unicodedata import category, east_asian_width
 from ..kit.theme import FONT
 
 Point = tuple[float, float]
+LINE = 14  # height of a line of a box's name
 MARKS = ("Mn", "Me", "Cf")  # characters without their own width
 
 # The style of each class of texts and lines: a style sheet in the app, attributes of each element in a file.
@@ -110,7 +111,10 @@ class Pen:
             f'style="fill:var(--{look.fill});stroke:var(--{look.line});stroke-width:1.2"/>'
         )
         size, cls = (13.5, "b c") if text_width(label) <= w - 6 else (12, "b2 c")
-        self.text(x, middle + (-3.5 if facts else 4.7), fit(label, w - 6, size), cls, look.ink)
+        two = text_width(label, 12) > w - 6 and h >= 2 * LINE + 28  # the name may have two lines
+        first, *rest = wrap(label, w - 6, 12) if two else [label]
+        for up, words in ((LINE, first), (0, " ".join(rest))) if two else ((0, first),):
+            self.text(x, middle - up + (-3.5 if facts else 4.7), fit(words, w - 6, size), cls, look.ink)
         if facts:
             size, cls = (12, "f c") if text_width(facts, 12) <= w - 6 else (11, "f2 c")
             self.text(x, middle + 13, fit(facts, w - 6, size), cls, look.ink)
