@@ -36,7 +36,7 @@ STYLE = f"text{{{TEXT}}}" + "".join(f".{name}{{{said}}}" for name, said in CLASS
 STYLE += """
 [data-node]{cursor:pointer} [data-node]:hover>rect,[data-node]:hover>circle{filter:brightness(1.06)} [data-node]:focus{outline:none}
 [data-node]:focus-visible>rect,.on>rect,.on>circle{stroke:var(--accent)!important;stroke-width:2.6px!important}
-[data-layer]:hover>rect{filter:brightness(1.25)} .lit>rect{stroke:var(--accent)!important;stroke-width:2px!important}
+[data-layer]:hover>rect{filter:brightness(1.25)} .lit>rect:first-of-type{stroke:var(--accent)!important;stroke-width:2px!important}
 """
 
 
