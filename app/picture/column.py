@@ -8,7 +8,7 @@ from typing import Any
 
 import networkx as nx
 
-from core.cost import layers_in_words
+from core.blocks import layers_in_words
 from core.cycles import MOST
 
 from .layered import spread

@@ -6,7 +6,7 @@ from html import escape
 
 import networkx as nx
 
-from core.cost import layers_in_words
+from core.blocks import layers_in_words
 
 from .pen import Pen, fit, text_width
 from .ribbon import tone
