@@ -170,7 +170,7 @@ class _Builder:
         stream: Sizes = ("B", "T", *part.of_stream(d))
         self.node(
             here, part.kind, part.label, stream, stream, parent=parent, repeat=count, part=name, role=part.role,
-            facts=list(part.facts()), traits=list(part.traits()), quantities=list(part.quantities(d)),
+            facts=list(part.facts()), traits=list(part.traits()), quantities=list(map(list, part.quantities(d))),
             reach=part.reach, config=part.model_dump(mode="json"),
             tied=part.tied, copies=self.held.pop((parent, name), 0) if part.tied else count, explain=part.explain(d),
             each=sum(prod(shape) for path, shape in traced.parameters.items() if part.each(path)),
