@@ -1,6 +1,7 @@
 """Strata: large language model architectures as values. Everything public is here."""
 
 from .checklist import checklist
+from .code import code
 from .cost import cost
 from .diff import diff
 from .graph import graph
@@ -13,7 +14,7 @@ from .spec import Architecture, Unsupported, Workload
 from .verify import verify
 
 __all__ = [
-    "Architecture", "Unsupported", "Workload", "build", "checklist", "cost", "decode", "diff", "encode", "from_hf", "graph", "load",
+    "Architecture", "Unsupported", "Workload", "build", "checklist", "code", "cost", "decode", "diff", "encode", "from_hf", "graph", "load",
     "load_weights", "presets", "route", "shrink", "to_hf",
     "verify",
 ]  # fmt: skip

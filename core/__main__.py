@@ -1,4 +1,4 @@
-"""The command line, `strata` or `python -m core`: list | show | graph | cost | diff | import | export | edit | route |
+"""The command line, `strata` or `python -m core`: list | show | graph | cost | code | diff | import | export | edit | route |
 verify | generate | app."""
 
 import argparse
@@ -19,6 +19,7 @@ from rich.console import Console
 
 from . import hf, hub, library
 from .checklist import checklist
+from .code import code
 from .cost import cost
 from .diff import diff
 from .graph import graph, to_dot, to_graphml, to_json, to_mermaid
@@ -72,6 +73,8 @@ def parser() -> Parser:
     workload(one)
     one.add_argument("--explain", action="store_true", help="print how each figure is computed")
     workload(named(command("diff", "what changes from one architecture to another", run_diff), "a", "b"))
+    one = named(command("code", "the whole model as one readable PyTorch file that needs torch alone", run_code), "name")
+    one.add_argument("--part", help="print only the classes of this part")
     one = command("import", "the architecture that a config.json describes", run_import)
     one.add_argument("file", metavar="FILE", help="a config.json, its folder, hf:organisation/model, or - for standard input")
     one = named(command("export", "an architecture as a file", run_export), "name")
@@ -197,6 +200,12 @@ def run_show(args: argparse.Namespace, out: Console) -> Any:
     for item in items:
         out.print(f"  {item}")
     return value
+
+
+def run_code(args: argparse.Namespace, out: Console) -> Any:
+    text = code(opened(args.name), args.part)
+    print(text, end="")
+    return {"code": text}
 
 
 def run_graph(args: argparse.Namespace, out: Console) -> Any:

@@ -105,8 +105,8 @@ class OutputHead(Linear):
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model) -> (B, T, vocab_size), or the first `head.kept`
         x = x if self.down is None else self.down(x)  # (B, T, table width)
-        weight = self.weight if self.unit is None else F.normalize(self.weight, dim=self.unit)
-        logits = F.linear(x, weight, self.bias)[..., : self.spec.kept] * self.spec.scale
+        logits = super().forward(x) if self.unit is None else F.linear(x, F.normalize(self.weight, dim=self.unit), self.bias)
+        logits = logits[..., : self.spec.kept] * self.spec.scale
         return self.spec.softcap * torch.tanh(logits / self.spec.softcap) if self.spec.softcap else logits
 
     def outline(self, x: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -22,6 +23,10 @@ Made = TypeVar("Made", bound=nn.Module)
 LIVE_PARTS = 320  # in all blocks together
 
 
+# How each module of a block came about: the configuration that builds it, or a part's name; more arguments; and which of several results.
+Plans = dict[str, tuple[object, tuple[int, ...], int | None]]
+
+
 class Block(nn.Module):
     """One layer: its steps in order on the residual stream.
 
@@ -30,6 +35,7 @@ class Block(nn.Module):
 
     def __init__(self, arch: Architecture, steps: tuple[Step, ...], make: Callable[[str], nn.Module]):
         super().__init__()
+        self.plans: Plans = {}
         self.moves = [_Move(self, arch, step, index, make) for index, step in enumerate(steps)]
         self.layer_scale = LayerScale() if arch.residual.layer_scale else None
         shared: dict[str, nn.Module] = {}
@@ -41,8 +47,8 @@ class Block(nn.Module):
         self, stream: Tensor, positions: Tensor, per_layer: Tensor | None = None, tokens: Tensor | None = None,
         embedded: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
-        """(B, T, d_model) or several such streams (B, T, streams, d_model), (T,) and, if a part reads them, this layer's
-        own input (B, T, width), the tokens (B, T) and the input of the first layer (B, T, d_model)."""
+        """The stream, (B, T, d_model) or several, (B, T, streams, d_model), after this layer's steps."""
+        # What its parts may read: (T,), this layer's own input (B, T, width), (B, T), the input of the first layer (B, T, d_model).
         beside = {"positions": positions, "per_layer": per_layer, "tokens": tokens, "embedded": embedded}
         aside = None  # the previous step's output for this step only
         late: dict[int, list[tuple[_Move, tuple[Tensor, ...]]]] = {}
@@ -63,23 +69,25 @@ class _Move:
         self.step, self.placement = step, residual.norm
         specs = {_fresh(block, part): arch.parts[part] for part in step.parts}
 
-        def child(name: str, module: nn.Module) -> nn.Module:
+        def child(name: str, module: nn.Module, spec: object, which: int | None = None) -> nn.Module:
             block.add_module(name, module)
+            block.plans[name] = spec, (index,) if which is not None else (), which
             return module
 
         def norm(name: str, suffix: str, eps: float | None = None) -> nn.Module:
             spec = getattr(specs[name], "norm", None) or arch.norm
-            return child(name + suffix, (spec.model_copy(update={"eps": eps}) if eps else spec).build(arch.d_model))
+            spec = spec.model_copy(update={"eps": eps}) if eps else spec
+            return child(name + suffix, spec.build(arch.d_model), spec)
 
-        self.parts = [(part, child(name, make(part))) for part, name in zip(step.parts, specs, strict=True)]
+        self.parts = [(part, child(name, make(part), part)) for part, name in zip(step.parts, specs, strict=True)]
         self.reads = [spec.given for spec in specs.values()]
         first, owners = next(iter(specs)), list(specs) if step.own_norms else list(specs)[:1]
         self.before = [norm(name, "_norm") for name in owners] if self.placement in ("pre", "sandwich") else []
         after = self.placement in ("post", "output", "sandwich")
         self.after = norm(first, "_post_norm", residual.after_eps) if after else None
         read, write = residual.build(arch.d_model, index)
-        self.read = child(f"{first}_read", read) if read else None
-        self.add = None if step.aside else child(f"{first}_add", write)
+        self.read = child(f"{first}_read", read, residual, which=0) if read else None
+        self.add = None if step.aside else child(f"{first}_add", write, residual, which=1)
 
     def __call__(
         self, stream: Tensor, beside: Mapping[str, Tensor | None], aside: Tensor | None
@@ -117,9 +125,10 @@ def _fresh(block: nn.Module, name: str) -> str:
 
 
 class Layers(nn.ModuleList):
-    """All blocks in order, and what some of them read from others."""
+    """All blocks in order, and what some of them read from others. With `once`, for what reads modules and does not run them, layers
+    that are alike are one block in several places."""
 
-    def __init__(self, arch: Architecture):
+    def __init__(self, arch: Architecture, once: bool = False):
         super().__init__()
         self.arch = arch
         tied: dict[tuple[str, int], nn.Module] = {}
@@ -133,8 +142,17 @@ class Layers(nn.ModuleList):
                 uses[name] += 1
             return module
 
-        layers = [Block(arch, steps, make) for steps in arch.sequence]
-        self.extend(layers)
+        links: dict[int, set[tuple[str, str]]] = {}
+        for link in arch.links if once else ():
+            links.setdefault(link.layer, set()).add((link.part, link.read.name))
+            links.setdefault(link.source_layer, set()).add((link.source, link.read.lender))
+        made: dict[object, Block] = {}
+        for layer, steps in enumerate(arch.sequence):
+            key = (steps, frozenset(links.get(layer, ()))) if once else layer
+            if key not in made:
+                made[key] = Block(arch, steps, make)
+            self.append(made[key])
+        layers: list[Block] = list(self)  # type: ignore[arg-type]
         adds = [move.add for layer in layers for move in layer.moves if move.add]
         for sums, add in enumerate(adds, start=2):
             if isinstance(add, LevelledAdd):
@@ -166,8 +184,8 @@ class Layers(nn.ModuleList):
 class Model(Frame):
     """Tokens to next-token logits: the frame with all its layers."""
 
-    def __init__(self, arch: Architecture):
-        super().__init__(arch, Layers)
+    def __init__(self, arch: Architecture, layers: Callable[[Architecture], nn.Module] = Layers):
+        super().__init__(arch, layers)
 
     def forward(self, tokens: Tensor, start: int = 0) -> Tensor:  # type: ignore[override]
         """(B, T) token ids, the first at position `start` -> logits (B, T, vocab_size)."""
@@ -256,6 +274,11 @@ def _tied(arch: Architecture, block: Block) -> list[tuple[str, set[str]]]:
     return [
         (name, {f"{at}.{path}" for path, _ in module.named_parameters() if not arch.part(name).each(path)}) for name, at, module in each
     ]
+
+
+def build_once(arch: Architecture) -> Model:
+    """The model on meta with one block for all layers that are alike: for what reads its modules and does not run it."""
+    return _made(lambda: Model(arch, partial(Layers, once=True)), "meta", torch.float32)
 
 
 def build_mtp(arch: Architecture, device: str | torch.device = "meta", dtype: torch.dtype = torch.float32) -> Ahead:

@@ -1,7 +1,9 @@
 """Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434, section 2.1)."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Literal, Self
 
 import torch
@@ -113,6 +115,17 @@ class LatentAttention(Mixer):
         absorbed = {"kv_up": 2 * new * c * h * (n + v), "core": 2 * pairs * h * (c + r + c)}
         return {"expanded": Flops(own | expanded), "absorbed": Flops(own | absorbed)}
 
+    @cached_property
+    def absorbed_after(self) -> int | None:
+        """Past more tokens than this, the absorbed form is the cheaper one for one more token; None if it never is."""
+
+        def cheaper(past: int) -> bool:
+            forms = self.flops_forms(1, 1, past)
+            return forms["absorbed"].total <= forms["expanded"].total
+
+        most = 1_000_000_000
+        return bisect_left(range(1, most), True, key=cheaper) if cheaper(most) else None
+
     def shrink(self, scale: float) -> Self:
         few = {"heads": min(self.heads, 4), "kv_rank": 16, "q_rank": self.q_rank and 24, "sight": self.sight.shrink()}
         return self.model_copy(update=few | {"nope_dim": 16, "rope_dim": self.position.shrunk(self.rope_dim, 8), "v_dim": 16})
@@ -187,7 +200,7 @@ class LatentAttentionModule(nn.Module):
         chosen = self.choose(x, compressed, positions)
         past = self.latent_cache.past
         latent, k_rope = self.latent_cache(latent), self.key_cache(k_rope)  # (B, S, C), (B, S, R)
-        if past and self.absorb(past):
+        if part.absorbed_after is not None and past > part.absorbed_after:
             up = self.kv_up.weight.unflatten(0, (part.heads, -1))  # (H, N + V, C)
             y = self.core.absorbed(q_nope, q_rope, latent, k_rope, up, positions, chosen)  # (B, T, H V)
         else:
@@ -206,11 +219,6 @@ class LatentAttentionModule(nn.Module):
     def choose(self, x: Tensor, compressed: Tensor, positions: Tensor) -> Tensor | None:
         """The tokens that each token attends to; None if it attends to all of them."""
         return None
-
-    def absorb(self, past: int) -> bool:
-        """Whether the absorbed form is cheaper for one more token: always, except after very few tokens."""
-        forms = self.part.flops_forms(1, 1, past)
-        return forms["absorbed"].total <= forms["expanded"].total
 
 
 class LatentCore(Box):

@@ -171,10 +171,10 @@ class HashedRuns(Box):
         run = earlier(self.recent(tokens), part.longest, tokens.shape[1], part.end, part.end)  # (B, T) each
         places: list[Tensor] = []
         hashed = run[0] * self.constants[0]
-        for token, constant in zip(run[1:], self.constants[1:], strict=True):
-            hashed = hashed ^ (token * constant)
-            for _ in range(part.tables):
-                places.append(hashed % self.sizes[len(places)] + self.offsets[len(places)])
+        for back, constant in enumerate(self.constants[1:], start=1):
+            hashed = hashed ^ (run[back] * constant)
+            for table in range((back - 1) * part.tables, back * part.tables):
+                places.append(hashed % self.sizes[table] + self.offsets[table])
         return self.rows(torch.stack(places, dim=-1)).flatten(-2)
 
     def outline(self, tokens: Tensor) -> Tensor:

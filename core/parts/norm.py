@@ -88,25 +88,28 @@ class LayerNormModule(Box, nn.LayerNorm):
             nn.init.zeros_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:  # (..., dim)
-        weight = self.weight + 1 if self.norm.unit_offset and self.weight is not None else self.weight
-        return F.layer_norm(x, self.normalized_shape, weight, self.bias, self.eps)
+        if self.weight is None or not self.norm.unit_offset:
+            return super().forward(x)
+        return F.layer_norm(x, self.normalized_shape, self.weight + 1, self.bias, self.eps)
 
 
-class RMSNormModule(Box):
+class RMSNormModule(Box, nn.RMSNorm):
     box = "norm"
     keeps_shape = True
     label = "RMSNorm"
 
     def __init__(self, norm: RMSNorm, dim: int):
-        super().__init__()
-        self.norm, self.dim, self.explain = norm, dim, norm.explain(dim)
-        init = torch.zeros if norm.unit_offset else torch.ones
-        self.weight = nn.Parameter(init(dim)) if norm.weight else None
+        super().__init__(dim, eps=norm.eps, elementwise_affine=norm.weight)
+        self.norm, self.explain = norm, norm.explain(dim)
+        if norm.unit_offset and norm.weight:
+            nn.init.zeros_(self.weight)
         self.bias = nn.Parameter(torch.zeros(dim)) if norm.bias else None
 
     def forward(self, x: Tensor) -> Tensor:  # (..., dim)
-        weight = self.weight + 1 if self.norm.unit_offset and self.weight is not None else self.weight
-        y = F.rms_norm(x, (self.dim,), weight, self.norm.eps)
+        if self.weight is None or not self.norm.unit_offset:
+            y = super().forward(x)
+        else:
+            y = F.rms_norm(x, self.normalized_shape, self.weight + 1, self.eps)
         return y if self.bias is None else y + self.bias
 
 

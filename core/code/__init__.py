@@ -1,0 +1,25 @@
+"""The PyTorch of an architecture: one readable file that needs torch alone, or the classes of one part."""
+
+from functools import lru_cache
+
+from ..spec import Architecture, Unsupported
+
+
+@lru_cache(maxsize=64)
+def code(arch: Architecture, part: str | None = None) -> str:
+    """The whole model as one Python file that needs torch alone: constants, then the modules from the smallest to `Model`, whose state
+    dict has the names of `build(arch)`'s, with `generate` and its caches. With `part`, that part's class and what it uses.
+
+    The code is the source of Strata's own modules with this architecture's values put in and branches that cannot be taken left out.
+    Modules that predict further tokens are not in it. Raises Unsupported if there is no such part.
+    """
+    from .evaluate import Cannot  # the evaluator is read when it is needed
+    from .model import file, part_file
+
+    used = {name for block in arch.sequence for step in block for name in step.parts}
+    if part is not None and part not in used:
+        raise Unsupported(f"{arch.title} has no layer with a part {part[:60]!r}; give one of {', '.join(sorted(used))}")
+    try:
+        return file(arch) if part is None else part_file(arch, part)
+    except Cannot as error:
+        raise Unsupported(f"{arch.title}: this combination of parts cannot be written as code ({error})") from error

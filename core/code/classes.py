@@ -1,0 +1,471 @@
+"""From the modules of a built model to classes: one for all modules that are alike, with arguments for what differs between them."""
+
+import ast
+import inspect
+import types
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..model import Block
+from ..parts.base import Box, Spec
+from . import source
+from .evaluate import (
+    Arg,
+    Bound,
+    Cannot,
+    Construct,
+    Dyn,
+    EachLayer,
+    Frame,
+    Method,
+    Scope,
+    bound_args,
+    counted,
+    holder,
+    is_number,
+    lift,
+    mentioned,
+    name,
+    of_project,
+    project_classes,
+    replaced,
+    with_origin,
+)
+from .source import WIDTH, copied, expression, walk
+
+AT_BUILD = {"__init__", "outline", "share", "reset_parameters"}  # methods that run before the first token, or never
+SHOWN = set(Box.__annotations__)  # what a module tells the picture and the cost
+MOST_INLINE = 20  # names, numbers, calls and operators of an expression that is written in place of a call
+MOST = 8  # arguments of a class that several modules share; with more, each gets its own class
+
+
+class File:
+    """All that is written for one model or part."""
+
+    def __init__(self, root: nn.Module):
+        self.classes: dict[Any, Class] = {}
+        self.functions: dict[Any, Method | None] = {}
+        self.units: list[Class | Method] = []
+        self.nullable: set[str] = set()
+        self.demanded: set[str] = set()
+        self.kept: list[Any] = []  # what keys name by its id
+        self._keys: dict[int, Any] = {}
+        self._changing: dict[int, frozenset[str]] = {}
+        for module in root.modules():
+            self.nullable |= {one for one in self.changing(module) if module.__dict__.get(one, getattr(module, one, None)) is None}
+        self.root = root
+
+    # Modules
+
+    def of(self, module: nn.Module) -> "Class":
+        key = self.key(module)
+        if key not in self.classes:
+            self.classes[key] = Class(self, module)
+        return self.classes[key]
+
+    def key(self, value: Any) -> Any:
+        """Equal for modules that do the same with tensors of the same shapes."""
+        if isinstance(value, nn.Module):
+            if id(value) not in self._keys:
+                plain_values = tuple(
+                    (k, self.key(v))
+                    for k, v in value.__dict__.items()
+                    if not k.startswith("_") and k not in SHOWN and k not in ("training", "plans") and k not in self.changing(value)
+                )
+                held = tuple(
+                    (k, v if v is None else tuple(v.shape)) for group in (value._parameters, value._buffers) for k, v in group.items()
+                )
+                children = tuple((k, self.key(v)) for k, v in value._modules.items())
+                self._keys[id(value)] = hash((type(value), plain_values, held, children))
+            return self._keys[id(value)]
+        if isinstance(value, list | tuple):
+            return tuple(self.key(one) for one in value)
+        if isinstance(value, dict):
+            return tuple((k, self.key(v)) for k, v in value.items())
+        if isinstance(value, Spec):
+            return value  # equal values are equal keys
+        if value is None or isinstance(value, str | int | float):
+            return type(value).__name__, value
+        if isinstance(value, Tensor):
+            return tuple(value.shape)
+        if of_project(type(value)):
+            return tuple((k, self.key(v)) for k, v in vars(value).items() if not isinstance(v, nn.Module) and k not in ("parts", "before"))
+        self.kept.append(value)
+        return id(value)
+
+    def changing(self, module: nn.Module) -> frozenset[str]:
+        """The attributes that a run, or the wiring of the model, changes."""
+        if id(module) not in self._changing:
+            kind: Any = type(module)
+            found = set(assigned(kind))
+            for key, value in module.__dict__.items():
+                if key in SHOWN or key.startswith("_"):
+                    continue
+                if isinstance(value, tuple) and value and all(isinstance(one, nn.Module) for one in value):
+                    found.add(key)  # modules elsewhere
+                elif is_number(value) and any(is_number(c.__dict__.get(key)) for c in project_classes(type(module))):
+                    found.add(key)  # a number that the model sets
+            self._changing[id(module)] = frozenset(found)
+        return self._changing[id(module)]
+
+    def construct(self, made: Construct, real: Any, scope: Scope) -> ast.expr:
+        """The call that makes a module; `real` is the module itself, where it is known."""
+        if not of_project(made.cls):
+            return self._native(made, real, scope)
+        if type(real) is not made.cls:
+            with torch.device("meta"):
+                real = made.cls(*(arg.value for arg in made.args), **{key: arg.value for key, arg in made.kwargs.items()})
+            self.kept.append(real)
+        one = self.of(real)
+        if one.native:
+            return one.native_call(made)
+        call = ast.Call(name("?"), [], [])
+        call.made = one  # type: ignore[attr-defined]
+        one.build(made)
+        return call
+
+    def _native(self, made: Construct, real: Any, scope: Scope) -> ast.expr:
+        function = ast.Attribute(name("nn"), made.cls.__name__)
+        args: list[ast.expr] = []
+        for arg in made.args:
+            if isinstance(arg.value, list) and all(isinstance(one, Construct) for one in arg.value):
+                members = list(real) if isinstance(real, nn.ModuleList) else [None] * len(arg.value)
+                calls = [self.construct(one, member, scope) for one, member in zip(arg.value, members)]
+                dumps = {(id(call.made), self.key(m)) if hasattr(call, "made") else ast.dump(call) for call, m in zip(calls, members)}
+                if len(dumps) == 1 and len(calls) > 2:
+                    over = ast.Call(name("range"), [lift(len(calls))], [])
+                    args.append(ast.GeneratorExp(calls[0], [ast.comprehension(name("_"), over, [], 0)]))
+                else:
+                    args.append(ast.List(calls))
+            else:
+                args.append(arg.form if arg.form is not None else scope.written(arg.value))
+        return ast.Call(function, args, [ast.keyword(k, a.form if a.form is not None else lift(a.value)) for k, a in made.kwargs.items()])
+
+    def call_layer(self, scope: Scope, each: EachLayer, args: list[Arg]) -> Dyn:
+        """A call in the loop over all layers: every kind of layer takes the arguments that any of them reads."""
+        blocks = {id(one): one for one in map(self.of, each.layers)}
+        function: Any = Block.forward
+        order = inspect.getfullargspec(function).args[1:]
+        methods = [one.method("forward", function, Block, args, {}) for one in blocks.values()]
+        live = [key for key in order if any(key in method.params for method in methods)]
+        for one, method in zip(blocks.values(), methods):
+            one.needs(method)
+            method.signature = live
+        given = {key: value for method in methods for key, value in method.given.items()}
+        return Dyn(ast.Call(each.node, [given[key] for key in live], []))
+
+    # Functions
+
+    def function(
+        self, scope: Scope, function: types.FunctionType, cls: type | None, args: list[Arg], kwargs: dict[str, Arg]
+    ) -> Method | None:
+        found = self.specialised(function, cls, None, args, kwargs, self.functions, function.__name__)
+        if found is not None:
+            found.cls = cls
+        return found
+
+    def need(self, method: Method) -> None:
+        if method not in self.units:
+            self.units.append(method)
+
+    def specialised(
+        self, function: types.FunctionType, cls: type | None, owner: "Class | None", args: list[Arg], kwargs: dict[str, Arg],
+        memo: dict[Any, Method | None], called: str, defaults: bool = False,
+    ) -> Method | None:  # fmt: skip
+        """A function for arguments some of which are known. None if it cannot be written alone."""
+        node: Any = source.tree(function)
+        scope = Scope(self, owner)
+        frame = Frame(function, cls, owner.module if owner else None)
+        if owner is not None:
+            args = [Arg(owner.module), *args]
+        bound = bound_args(node, args, kwargs, lambda default: scope.ev(default, frame))
+        if owner is None and cls is not None and args:
+            frame.owner = args[0].value
+        params: list[str] = []
+        given: dict[str, ast.expr] = {}
+        pattern: list[Any] = [function.__code__, called]
+
+        def take(key: str, arg: Arg) -> Any:
+            if isinstance(arg.value, Dyn):
+                written = key
+                while written in given:
+                    written += "_"
+                params.append(written)
+                given[written] = arg.value.node
+                pattern.append((key, "given", arg.value.maybe))
+                scope.used.add(written)
+                return Dyn(name(written), arg.value.arity, arg.value.maybe)
+            pattern.append((key, self.key(arg.value)))
+            return arg.value
+
+        for key, arg in bound.items():
+            if isinstance(arg.value, list | tuple) and any(isinstance(one, Dyn) for one in arg.value):
+                frame.env[key] = tuple(take(key if n == 0 else f"{key}_{n + 1}", Arg(one)) for n, one in enumerate(arg.value))
+                continue
+            value = take(key, arg)
+            frame.env[key] = value
+            if isinstance(value, Dyn):
+                frame.names[key] = params[-1]
+            elif is_number(value):
+                frame.forms[key] = arg.form if arg.form is not None else with_origin(lift(value), key)
+        memo_key = tuple(pattern)
+        if memo_key not in memo:
+            memo[memo_key] = None  # a call of itself cannot be written
+            scope.frames.append(frame)
+            try:
+                scope.block(node.body, frame)
+            except Cannot as error:
+                if owner is not None:
+                    raise Cannot(f"{type(owner.module).__name__}.{called}: {error}") from error
+                return None
+            taken = {one.name for one in memo.values() if one is not None}
+            unique, number = called, 2
+            while unique in taken:
+                unique, number = f"{called}_{number}", number + 1
+            memo[memo_key] = self.method(unique, node, params, scope)
+        found = memo[memo_key]
+        if found is not None:
+            found.given = given
+        return found
+
+    def method(self, called: str, node: ast.FunctionDef, params: list[str], scope: Scope) -> Method:
+        body = tidy(scope.out, scope.fresh)
+        used = mentioned(body)
+        arity = next(iter(scope.arities)) if len(scope.arities) == 1 else None
+        short = folded(copied(body))
+        expr = None
+        if len(short) == 1 and isinstance(short[0], ast.Return) and short[0].value is not None:
+            value = short[0].value
+            kinds = {type(one) for one in walk(value)}
+            if not kinds & {ast.GeneratorExp, ast.ListComp, ast.Yield} and size(value) <= MOST_INLINE:
+                expr = value
+        made = Method(called, [one for one in params if one in used], body, arity, expr, scope.maybe)
+        made.source = node
+        return made
+
+
+@cache
+def assigned(cls: type) -> frozenset[str]:
+    """Attributes that methods other than `__init__` assign."""
+    found = set()
+    for one in project_classes(cls):
+        for key, function in one.__dict__.items():
+            if not isinstance(function, types.FunctionType) or key in AT_BUILD or not of_project(function):
+                continue
+            for node in walk(source.tree(inspect.unwrap(function))):
+                if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and isinstance(node.value, ast.Name):
+                    found |= {node.attr} if node.value.id == "self" else set()
+    return frozenset(found)
+
+
+class Class:
+    """One class of the written file."""
+
+    def __init__(self, file: File, module: nn.Module):
+        self.file, self.module = file, module
+        self.methods: dict[Any, Method | None] = {}
+        self.needed: list[Method] = []
+        self.decorators: dict[str, list[str]] = {}
+        self.init: list[ast.stmt] | None = None
+        self.paths: dict[int, str] = {}
+        for path, one in module.named_modules():
+            self.paths.setdefault(id(one), path)
+        self.base = next(one for one in type(module).__mro__ if not of_project(one))
+        self.native = self.base is not nn.Module and not of_project(holder(type(module), "forward"))
+        self.height = 0
+        self.names: list[str] | None = None  # the parts of a block
+        self.spec: Any = None  # the configuration of a part
+
+    def path(self, module: Any) -> ast.expr:
+        if id(module) not in self.paths:
+            raise Cannot("a module of another class")
+        node: ast.expr = name("self")
+        for piece in filter(None, self.paths[id(module)].split(".")):
+            node = ast.Subscript(node, ast.Constant(int(piece))) if piece.isdigit() else ast.Attribute(node, piece)
+        return node
+
+    def method(
+        self, called: str, function: types.FunctionType, cls: type, args: list[Arg], kwargs: dict[str, Arg], decorator: str = ""
+    ) -> Method:
+        method = self.file.specialised(function, cls, self, args, kwargs, self.methods, called)
+        if method is None:
+            raise Cannot(f"{type(self.module).__name__}.{called}")
+        if decorator:
+            self.decorators[method.name] = [decorator]
+            self.needs(method)
+        if called == "forward" and self.base is not nn.Module and through(method.body, method.params):
+            self.native = True
+        return method
+
+    def needs(self, method: Method) -> None:
+        if method not in self.needed:
+            self.needed.append(method)
+
+    def build(self, made: Construct) -> None:
+        """Write `__init__`."""
+        if self.init is not None:
+            return
+        self.init = []
+        scope = Scope(self.file, self, init=True)
+        if of_project(holder(type(self.module), "__init__")):
+            function = Bound(self.module, type(self.module).__init__, holder(type(self.module), "__init__"))
+            scope.inlined(function, made.args, made.kwargs)
+        self.init = tidy(scope.out, scope.fresh)
+        self.file.units.append(self)
+
+    def native_call(self, made: Construct) -> ast.expr:
+        """The call of torch's own class, for a class that adds nothing to it but words."""
+        scope = Scope(self.file, self, init=True)
+        scope.inlined(Bound(self.module, type(self.module).__init__, holder(type(self.module), "__init__")), made.args, made.kwargs)
+        for node in scope.out:
+            match node:
+                case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="super")), attr="__init__")) as call):
+                    usual = inspect.signature(self.base).parameters
+                    own = [
+                        one
+                        for one in call.keywords
+                        if not (isinstance(one.value, ast.Constant) and usual[str(one.arg)].default is one.value.value)
+                    ]
+                    return ast.Call(lift(self.base), call.args, own)
+        raise Cannot(f"{self.base.__name__} of torch")
+
+    @property
+    def tensors(self) -> bool:
+        return bool(self.module.state_dict())
+
+    def children(self) -> Iterator["Class"]:
+        for node in self.init or []:
+            for one in walk(node):
+                if hasattr(one, "made"):
+                    yield one.made
+
+
+def size(node: ast.AST) -> int:
+    return sum(1 for one in walk(node) if isinstance(one, ast.Name | ast.Attribute | ast.Constant | ast.Call | ast.BinOp))
+
+
+def through(body: list[ast.stmt], params: list[str]) -> bool:
+    """Whether a forward does no more than that of the class above it."""
+    match body:
+        case [ast.Return(value=ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="super")), attr="forward"), args=args))]:
+            return [getattr(one, "id", "") for one in args] == params
+    return False
+
+
+# Tidying
+
+
+def tidy(body: list[ast.stmt], fresh: dict[str, str]) -> list[ast.stmt]:
+    """Fold what inlined code left, and give variables their plain names where these are free again."""
+    body = folded(body, only_inlined=True)
+    body = alive(body)
+    for index, node in enumerate(body):
+        targets = assigned_names(node)
+        for one in targets:
+            base = fresh.get(one)
+            if base is None:
+                continue
+            after = mentioned(body[index + 1 :])
+            if base not in after and base not in targets:
+                new: dict[str, ast.expr] = {one: name(base)}
+                if isinstance(node, ast.Assign):
+                    node.targets = [replaced(target, new) for target in node.targets]
+                body[index + 1 :] = [replaced(later, new) for later in body[index + 1 :]]
+                targets = assigned_names(node)
+    body = folded(body, only_inlined=True)  # what is now returned under its plain name
+    uses = counted_in(body)
+    for each in walk(body):
+        if isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Tuple):
+            for target in each.targets[0].elts:
+                if isinstance(target, ast.Name) and uses[target.id] == 1 and not target.id.startswith("_"):
+                    target.id = f"_{target.id}"
+    return body
+
+
+def counted_in(body: list[ast.stmt]) -> Counter[str]:
+    return Counter(one.id for one in walk(body) if isinstance(one, ast.Name))
+
+
+def alive(body: list[ast.stmt], beyond: tuple[ast.stmt, ...] = ()) -> list[ast.stmt]:
+    """The statements without those whose result nothing reads."""
+    for index, node in enumerate(body):
+        rest = (*body[index + 1 :], *beyond, *([node] if isinstance(node, ast.For | ast.While) else []))
+        for field in ("body", "orelse", "finalbody"):
+            if isinstance(getattr(node, field, None), list):
+                setattr(node, field, alive(getattr(node, field), rest))
+    return [node for index, node in enumerate(body) if not dead(node, [*body[index + 1 :], *beyond])]
+
+
+def dead(node: ast.stmt, later: list[ast.stmt]) -> bool:
+    """Whether nothing reads what a statement assigns, and computing it changes nothing."""
+    names = assigned_names(node)
+    if not names or not isinstance(node, ast.Assign) or any(isinstance(one, ast.Call) for one in walk(node.value)):
+        return False
+    return not set(names) & mentioned(later) and not any(isinstance(one, ast.Attribute | ast.Subscript) for one in node.targets)
+
+
+def assigned_names(node: ast.stmt) -> list[str]:
+    if not isinstance(node, ast.Assign):
+        return []
+    found = []
+    for target in node.targets:
+        elts = target.elts if isinstance(target, ast.Tuple) else [target]
+        found += [one.id for one in elts if isinstance(one, ast.Name)]
+    return found
+
+
+def folded(body: list[ast.stmt], only_inlined: bool = False, beyond: tuple[ast.stmt, ...] = ()) -> list[ast.stmt]:
+    """Put a value that only the next statement reads into that statement."""
+    body = list(body)
+    for index, node in enumerate(body):
+        rest = (*body[index + 1 :], *beyond, *([node] if isinstance(node, ast.For | ast.While) else []))
+        for field in ("body", "orelse", "finalbody"):
+            if isinstance(getattr(node, field, None), list):
+                setattr(node, field, folded(getattr(node, field), only_inlined, rest))
+    index = len(body) - 2
+    while index >= 0:
+        node, after = body[index], body[index + 1]
+        if foldable(node, after, [*body[index + 2 :], *beyond], only_inlined):
+            assert isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+            key = node.targets[0].id
+            trial = replaced(copied(after), {key: node.value}) if not isinstance(after, ast.Assign) else copied(after)
+            if isinstance(trial, ast.Assign):
+                trial.value = replaced(trial.value, {key: node.value})
+            if isinstance(after, ast.Return) and isinstance(after.value, ast.Name) or len(expression(trial)) <= WIDTH - 12:
+                trial.above = getattr(node, "above", []) + getattr(after, "above", [])
+                body[index : index + 2] = [trial]
+        index -= 1
+    return body
+
+
+def foldable(node: ast.stmt, after: ast.stmt, later: list[ast.stmt], only_inlined: bool) -> bool:
+    if not (isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name)):
+        return False
+    key = node.targets[0].id
+    copy = isinstance(after, ast.Assign) and isinstance(after.value, ast.Name) and after.value.id == key
+    if copy and key not in mentioned(later) and not getattr(after, "note", ""):
+        after.note = getattr(node, "note", "")  # type: ignore[attr-defined]
+        return True
+    whole = isinstance(after, ast.Return) and isinstance(after.value, ast.Name) and after.value.id == key
+    if getattr(node, "note", "") and not (whole and not getattr(after, "note", "")):
+        return False
+    if whole:
+        after.note = getattr(node, "note", "")  # type: ignore[attr-defined]
+        return True
+    if only_inlined and not getattr(node, "folds", False):
+        return False
+    if isinstance(after, ast.Assign):
+        if any(isinstance(one, ast.Name) is False and key in mentioned(one) for one in after.targets if not isinstance(one, ast.Tuple)):
+            return False
+        again = key in assigned_names(after)
+        uses = counted(after.value).get(key, 0)
+    elif isinstance(after, ast.Return | ast.Expr):
+        again, uses = False, counted(after).get(key, 0)
+    else:
+        return False
+    return uses == 1 and (again or key not in mentioned(later))

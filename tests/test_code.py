@@ -1,0 +1,177 @@
+"""The written code: it runs where there is no Strata, on Strata's weights, with the same results, and a linter finds nothing in it."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import core
+from core.__main__ import main
+from core.code import code
+
+ROOT = Path(__file__).parent.parent
+STEPS = ((0, 21), (21, 22), (22, 27), (27, 28))  # a prompt longer than the windows of small models, one token, several, one
+WORKER = """
+import json, sys
+sys.modules["core"] = None  # to import it is an error
+import torch
+torch.set_num_threads(1)
+for line in sys.stdin:
+    code, data, steps = json.loads(line)
+    space = {"__name__": "model"}
+    exec(compile(open(code).read(), code, "exec"), space)
+    model = space["Model"]().eval()
+    given = torch.load(data)
+    model.load_state_dict(given["state"])  # strict: the same names
+    tokens, placed = given["tokens"], "start" in model.forward.__code__.co_varnames
+    with torch.inference_mode():
+        found = [model(tokens)]
+        with model.caching():
+            found += [model(tokens[:, a:b], *([a] if placed else [])) for a, b in steps]
+    found.append(torch.cat(list(model.generate(tokens[:1, :5], 3)), dim=1))
+    torch.save(found, data)
+    print("done", flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """A process without Strata that runs code: (code, state dict, tokens) -> its results."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    with subprocess.Popen(
+        [sys.executable, "-I", "-c", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder, text=True
+    ) as process:
+
+        def run(text: str, state: dict, tokens: torch.Tensor) -> list[torch.Tensor]:
+            (folder / "model.py").write_text(text)
+            torch.save({"state": state, "tokens": tokens}, folder / "data.pt")
+            process.stdin.write(json.dumps([str(folder / "model.py"), str(folder / "data.pt"), STEPS]) + "\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "done\n"
+            return torch.load(folder / "data.pt")
+
+        yield run
+        process.stdin.close()
+
+
+def same_elsewhere(arch: core.Architecture, elsewhere) -> None:
+    """The code gives what Strata's model gives: logits, cached decode, generated tokens."""
+    torch.manual_seed(0)
+    model = core.build(arch, device="cpu")
+    for parameter in model.parameters():
+        if parameter.dim() < 2:  # norms, biases and sinks are not ones and zeros
+            parameter.data += 0.1 * torch.randn_like(parameter)
+    tokens = torch.randint(arch.vocab_size, (2, 28))
+    with torch.inference_mode():
+        expected = [model(tokens)]
+        with model.caching():
+            expected += [model(tokens[:, a:b], a) for a, b in STEPS]
+    expected.append(torch.cat(list(model.generate(tokens[:1, :5], 3)), dim=1))
+    for one, other in zip(expected, elsewhere(code(arch), model.state_dict(), tokens), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", core.presets())
+def test_a_presets_code_runs_without_strata(name, elsewhere):
+    same_elsewhere(core.shrink(core.load(name)), elsewhere)
+
+
+EDITS = {
+    "a gate, a window and sinks": (
+        "llama-3-8b",
+        {"attention": {"gate": {"per": "head"}, "sight": {"window": 6}, "scores": {"sinks": True}}},
+    ),
+    "a norm of the other kind over all heads": ("gpt2", {"attention": {"qk_norm": {"across": "heads", "norm": {"kind": "rms"}}}}),
+    "experts weighted before, by groups": ("deepseek-v3", {"moe": {"weigh": "before"}, "attention": {"scores": {"softcap": 30.0}}}),
+}
+
+
+@pytest.mark.parametrize("case", EDITS)
+def test_an_edited_model_runs_without_strata(case, elsewhere):
+    name, edits = EDITS[case]
+    arch = core.shrink(core.load(name))
+    for part, fields in edits.items():
+        value = arch.model_dump()
+        value["parts"][part] |= fields
+        arch = core.Architecture.model_validate(value)
+    same_elsewhere(arch, elsewhere)
+
+
+@pytest.fixture(scope="module")
+def written(request, tmp_path_factory) -> dict[str, str]:
+    """The code of the presets at full size, a file each."""
+    from conftest import fields, seen_before
+
+    sweep = request.config.getoption("--hypothesis-profile") == "sweep"
+    left = set() if sweep else seen_before(fields)
+    return {name: code(core.load(name)) for name in core.presets() if name not in left}
+
+
+def test_no_linter_finds_anything(written, tmp_path):
+    for name, text in written.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    ruff = [sys.executable, "-m", "ruff", "check", "--config", str(ROOT / "pyproject.toml"), "--extend-select", "F,ARG", "--no-cache"]
+    found = subprocess.run([*ruff, "--output-format", "concise", str(tmp_path)], capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout[-3000:]
+
+
+def test_no_branch_is_dead(written):
+    def known(node: ast.expr) -> bool:
+        return not any(isinstance(one, ast.Name) for one in ast.walk(node))
+
+    for name, text in written.items():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.If | ast.IfExp | ast.While):
+                assert not known(node.test), (name, ast.unparse(node))
+            if isinstance(node, ast.BoolOp | ast.Compare):
+                assert not known(node), (name, ast.unparse(node))
+        assert "self.part" not in text, name
+
+
+def test_values_are_put_in_and_branches_are_gone():
+    text = code(core.load("deepseek-v3"), "attention")
+    assert "self.q_down = nn.Linear(7168, 1536, bias=False)" in text
+    assert "# (B, H, T, S)" in text, "comments say shapes"
+    assert "sink" not in text and "gate" not in text and "window" not in text
+    value = core.load("deepseek-v3").model_dump()
+    value["parts"]["attention"]["gate"] = {"per": "head"}
+    assert "self.gate = nn.Linear(7168, 128, bias=False)" in code(core.Architecture.model_validate(value), "attention")
+
+
+def test_layers_that_alternate_are_a_loop():
+    text = code(core.load("gpt-oss-20b"))
+    assert "for _ in range(12) for layer in (LocalBlock(), GlobalBlock())" in " ".join(text.split())
+    assert "VOCAB_SIZE = 201088" in text and "nn.Embedding(VOCAB_SIZE, D_MODEL)" in text
+
+
+def test_a_part_that_no_layer_has():
+    with pytest.raises(core.Unsupported, match="give one of attention, dense, moe"):
+        code(core.load("deepseek-v3"), "router")
+
+
+def test_the_command_line_prints_it(capsys):
+    main(["code", "llama-3-8b"])
+    assert capsys.readouterr().out == code(core.load("llama-3-8b"))
+    main(["code", "llama-3-8b", "--part", "dense"])
+    assert capsys.readouterr().out.startswith("class FeedForward(nn.Module):")
+
+
+def test_the_page_marks_the_lines_that_an_edit_changed():
+    from app.kit.code import changed, page_of
+
+    arch = core.load("deepseek-v3")
+    value = arch.model_dump()
+    value["parts"]["attention"] |= {"kv_rank": 384, "gate": {"per": "head"}}
+    text = code(core.Architecture.model_validate(value), "attention")
+    marks = changed(text, code(arch, "attention"))
+    lines = text.splitlines()
+    assert {sign for line, sign in marks.items() if "self.gate = " in lines[line]} == {"+"}
+    assert {sign for line, sign in marks.items() if "self.kv_down = " in lines[line]} == {"~"}
+    assert not any("self.q_down = " in lines[line] for line in marks)
+    html = page_of("x = '<b>'  # & <i>\n", ())
+    assert "&lt;b&gt;" in html and "&amp; &lt;i&gt;" in html and "<i>\n" not in html
