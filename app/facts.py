@@ -46,6 +46,14 @@ would_do = kept(4_000_000, lambda found: 1_000 + sum(weight(offer.architecture) 
 searched = kept(4_000_000)(search.text)
 
 
+def code_file(arch: core.Architecture) -> str:
+    """The whole model as a Python file, or a comment that says why there is none."""
+    try:
+        return core.code(arch)
+    except core.Unsupported as problem:
+        return f"# {problem}\n"
+
+
 def picture_file(arch: core.Architecture, dark: bool = False) -> str:
     """The wide diagram as a separate file."""
     return standalone(picture_of(arch, "", True), dark)

@@ -24,8 +24,8 @@ from core.library import parse_text, preset, to_yaml
 from core.spec import edited
 
 PAGES = Path(server.__file__).with_name("pages")
-TABS = ("Settings", "Figures")
-FOLDS = ("o:rest", "o:yaml", "o:sources", "o:checklist", "o:torchinfo")
+TABS = ("Settings", "Figures", "Code")
+FOLDS = ("o:rest", "o:code", "o:yaml", "o:sources", "o:checklist", "o:torchinfo")
 
 
 def only_the_inspector() -> None:
@@ -294,7 +294,7 @@ def test_every_fold_of_every_part_opens(inspector, name):
     for fold in folds:
         inspector.session_state[fold] = True
     own = [*parts(arch).values()]
-    for tab, node in [*((TABS[0], node) for node in (*boxes(arch)[:2], *own)), *((TABS[1], node) for node in own)]:
+    for tab, node in [*((TABS[0], node) for node in (*boxes(arch)[:2], *own)), *((TABS[1], node) for node in own), (TABS[2], own[0])]:
         inspector.session_state["tab"] = tab
         visit(inspector, {"preset": name, "part": node})
         assert all(fold.proto.expanded for fold in inspector.expander), "each was open"

@@ -59,6 +59,6 @@ def show_kinds(data: dict, key: str, on_choose: Callable[[str], None]) -> None:
     _kinds(key=key, data=data, on_chosen_change=chosen)
 
 
-def copy_button(link: str, key: str = "copy") -> None:
-    """A button that copies `link`; the browser makes it absolute."""
-    _copy(key=key, data=link, width=120)
+def copy_button(text: str, key: str = "copy", words: str = "Copy link") -> None:
+    """A button that copies a text, or a link of this page, which begins with ? and which the browser makes absolute."""
+    _copy(key=key, data={"text": text, "words": words}, width=120 if words == "Copy link" else 150)

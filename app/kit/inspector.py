@@ -18,6 +18,7 @@ from core.words import figure
 from .. import actions
 from .. import state as page
 from ..facts import cost, graph, kept
+from .code import show_code
 from .component import show_kinds
 from .forms import Control, controls
 from .page import how, lead, mono, table, title, wrong
@@ -116,10 +117,13 @@ def _part(state: page.State, g: nx.DiGraph, node: str) -> None:
     _kind(state, name, data["label"])
     gist, *more = re.split(r"(?<=\.) (?=[A-Z])", data["explain"], maxsplit=1)
     lead(gist)
-    settings, figures = st.tabs(["Settings", "Figures"], key="tab", on_change="rerun")
+    settings, code, figures = st.tabs(["Settings", "Code", "Figures"], key="tab", on_change="rerun")
     if settings.open:
         with settings:
             _settings(state, name)
+    if code.open:
+        with code:
+            show_code(state, name)
     if figures.open:
         with figures:
             lead(" ".join(more))
@@ -234,6 +238,7 @@ def _model(state: page.State) -> None:
     form(state, "model", [c for c in own if c.path.split(".")[0] in MODEL_FRONT], was)
     rest = [c for c in own if c.path.split(".")[0] in MODEL_REST]
     folded("Norm, residual stream, positions, head", "o:rest", lambda: form(state, "model-rest", rest, was))
+    folded("The code", "o:code", lambda: show_code(state))
     folded("Everything as YAML", "o:yaml", lambda: _yaml(state))
     released = arch.released and f"{arch.released.day} {arch.released:%B %Y}"
     said = {"Organisation": arch.organisation, "Released": released, "Licence": arch.licence}

@@ -11,7 +11,7 @@ from core.graph import to_dot, to_graphml, to_json, to_mermaid
 from core.routing import LayerRouting, Routing
 from core.words import percent
 
-from ..facts import cost, graph, kept, picture_file
+from ..facts import code_file, cost, graph, kept, picture_file
 from .charts import routing_layers, routing_tokens
 from .page import dark, figure, lead, table, title
 
@@ -22,6 +22,7 @@ def export(arch: core.Architecture) -> None:
     files = {
         "Architecture, YAML": (f"{name}.yaml", lambda: library.to_yaml(arch)),
         "Architecture, JSON": (f"{name}.json", lambda: text(arch.model_dump(mode="json", exclude_defaults=True))),
+        "PyTorch, one file": ("model.py", lambda: code_file(arch)),
         "config.json": ("config.json", lambda: config_of(arch)),
         "Picture, SVG": (f"{name}.svg", lambda: picture_file(arch)),
         "Graph, JSON": (f"{name}.graph.json", lambda: json.dumps(to_json(graph(arch)), allow_nan=False)),

@@ -35,7 +35,8 @@ def start() -> None:
 
 top = st.container(horizontal=True, vertical_alignment="bottom", key="top")
 above = st.container()
-drawn, controls = st.columns([2.6, 1], gap="medium")
+reading = st.session_state.get("tab") == "Code"  # its lines need more room than controls
+drawn, controls = st.columns([1, 1.35] if reading else [2.6, 1], gap="medium")
 below = st.container()
 # The picture, in which an edit is watched, is sent first, and the rest of the page when the browser has painted it.
 with drawn, st.container(border=True):

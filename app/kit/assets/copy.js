@@ -1,8 +1,9 @@
 export default function ({ data, parentElement }) {
   const button = parentElement.querySelector('button');
   themed(button);
+  button.textContent = data.words;
   button.onclick = async () => {
-    const link = new URL(data, location.origin + location.pathname).href;
+    const link = data.text.startsWith('?') ? new URL(data.text, location.origin + location.pathname).href : data.text;
     try {
       await navigator.clipboard.writeText(link);
     } catch { // no permission, or not a secure page
@@ -14,6 +15,6 @@ export default function ({ data, parentElement }) {
       field.remove();
     }
     button.textContent = 'Copied';
-    setTimeout(() => { button.textContent = 'Copy link'; }, 1600);
+    setTimeout(() => { button.textContent = data.words; }, 1600);
   };
 }

@@ -1,0 +1,91 @@
+"""The PyTorch that an architecture runs, of one part or of the whole model, with the lines that the edits changed marked."""
+
+import io
+import keyword
+import tokenize
+from collections.abc import Iterator
+from difflib import SequenceMatcher
+from html import escape
+
+import streamlit as st
+
+import core
+
+from .. import state as page
+from ..facts import code_file, kept
+from .component import copy_button
+from .page import lead
+
+KINDS = {tokenize.STRING: "s", tokenize.NUMBER: "n", tokenize.COMMENT: "c"}
+
+
+def show_code(state: page.State, part: str | None = None) -> None:
+    """The code of a part, or of the whole model; it can be copied and downloaded."""
+    try:
+        text = core.code(state.arch, part)
+    except core.Unsupported as problem:
+        lead(str(problem))
+        return
+    marks = changed(text, before(state, part)) if state.arch != state.base else {}
+    many = text.count("\n")
+    said = f"{many:,} lines, with this model's values put in and branches that cannot run left out."
+    lead(said + (f" Your edits changed {len(marks):,} of them." if state.arch != state.base else ""))
+    st.html(page_of(text, tuple(marks.items())))
+    with st.container(horizontal=True):
+        copy_button(text, f"copy:{part}", "Copy the code")
+        st.download_button(
+            "model.py", lambda: code_file(state.arch), "model.py", icon=":material/download:", key=f"get:code:{part}", on_click="ignore",
+            help="The whole model as one file that needs torch alone",
+        )  # fmt: skip
+
+
+def before(state: page.State, part: str | None) -> str:
+    """The same code at the start; empty if there was none."""
+    try:
+        return core.code(state.base, part)
+    except core.Unsupported:
+        return ""
+
+
+def changed(text: str, was: str) -> dict[int, str]:
+    """The lines that are new (+) or other than before (~), counted from 0; none if there was no code before."""
+    if not was:
+        return {}
+    now = text.splitlines()
+    pieces = SequenceMatcher(None, was.splitlines(), now, autojunk=False).get_opcodes()
+    signs = {"insert": "+", "replace": "~"}
+    return {line: signs[what] for what, _, _, start, stop in pieces if what in signs for line in range(start, stop) if now[line].strip()}
+
+
+@kept(8_000_000)
+def page_of(text: str, marks: tuple[tuple[int, str], ...]) -> str:
+    """The code as HTML: a row for each line, with its number, its mark and its words in colours."""
+    signs = dict(marks)
+    rows = (
+        f'<div class="row{" new" if n in signs else ""}"><i>{n + 1}</i><b>{signs.get(n, "")}</b><span>{line or " "}</span></div>'
+        for n, line in enumerate(coloured(text))
+    )
+    return f'<div class="code" tabindex="0" role="region" aria-label="Code">{"".join(rows)}</div>'
+
+
+def coloured(text: str) -> Iterator[str]:
+    """Each line of Python as HTML."""
+    lines = text.splitlines()
+    spans: dict[int, list[tuple[int, int, str]]] = {}
+    last = ""
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        kind = KINDS.get(token.type, "")
+        if token.type == tokenize.NAME:
+            kind = "k" if keyword.iskeyword(token.string) else "d" if last in ("def", "class") else ""
+            last = token.string
+        if kind:
+            (first, begin), (final, end) = token.start, token.end
+            for row in range(first, final + 1):
+                stop = end if row == final else len(lines[row - 1])
+                spans.setdefault(row - 1, []).append((begin if row == first else 0, stop, kind))
+    for number, line in enumerate(lines):
+        pieces, at = [], 0
+        for start, stop, kind in spans.get(number, ()):
+            pieces += [escape(line[at:start]), f'<span class="{kind}">{escape(line[start:stop])}</span>']
+            at = stop
+        yield "".join(pieces) + escape(line[at:])
