@@ -191,14 +191,14 @@ def test_what_would_do_is_a_button(workbench):
     link = {"preset": "llama-3-8b", "part": "layers.0.attention"}
     page = give(visit(workbench, link), HEADS, 30)
     pressed = [button.label.partition(" :")[0] for button in page.button if button.key and button.key.startswith("r:")]
-    assert pressed == ["heads 24", "kv_heads 6", "kv_heads 10", "keep 32"]
-    press_with(page, "kv_heads 6")
+    assert pressed == ["heads 24", "kv heads 6", "kv heads 10", "keep 32"]
+    press_with(page, "kv heads 6")
     assert wrong(page) == [] and shown(page) == edited(preset("llama-3-8b"), HEADS[2:], 30, {KV[2:]: 6})
     for words, heads in {"heads 24": 24, "keep 32": 32}.items():
         press_with(give(visit(page, link), HEADS, 30), words)
         assert wrong(page) == [] and shown(page) == edited(preset("llama-3-8b"), HEADS[2:], heads)
     give(give(page, HEADS, 30), "f:parts.attention.head_dim", 7)
-    press_with(page, "kv_heads 10")
+    press_with(page, "kv heads 10")
     assert len(wrong(page)) == 1 and shown(page).parts["attention"].heads == 30, "another refused value waits"
 
 

@@ -716,7 +716,7 @@ def test_a_refused_value_comes_with_values_that_would_do(visitor, width):
     page = visitor("/workbench?preset=llama-3-8b&part=layers.0.attention", width)
     workbench(page)
     change(page, "parts.attention.heads", "30")
-    offer = page.get_by_role("button", name=re.compile("^kv_heads 6"))
+    offer = page.get_by_role("button", name=re.compile("^kv heads 6"))
     expect(offer).to_contain_text("−25 % cache")
     expect(field(page, "parts.attention.heads")).to_have_value("30")
     left, right = (page.locator(f".st-key-f-parts-attention-{name}").bounding_box() for name in ("heads", "kv_heads"))

@@ -213,7 +213,7 @@ def in_part(arch: Architecture, path: str) -> str:
     if inner == path or name in arch.parts:
         return inner
     plain = re.sub(r"_\d+$", "", name)
-    if name.endswith(("_read", "_add")):
+    if name == "merge" or name.endswith(("_read", "_add")):
         return f"streams.{inner}"
     return inner.replace(name, plain, 1) if plain in arch.parts else f"norm.{inner}"
 
