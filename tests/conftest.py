@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, settings
 
 import core
 
+pytest_plugins = ("pages",)  # the browser's fixtures
+
 torch.set_num_threads(1)
 for name, examples in {"strata": 40, "sweep": 1500, "quick": 3}.items():
     settings.register_profile(
