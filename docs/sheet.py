@@ -1,34 +1,29 @@
-"""`make sheet`: every preset's picture on one sheet, docs/sheet.jpg, by the chromium that the tests use too."""
+"""`make sheet`: every preset's picture on one sheet, docs/sheet.jpg."""
 
-import shutil
+from io import BytesIO
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from PIL import Image
 
 import core
 from app.facts import picture_file
+from app.picture.standalone import png
 from core.library import preset
 
-HERE = Path(__file__).resolve().parent
-COLUMNS, WIDTH = 12, 260  # pictures in a row, and how wide each is
-
-
-def page() -> str:
-    pictures = "".join(f"<figure>{picture_file(preset(name))}</figure>" for name in core.presets())
-    return f"""<!doctype html><meta charset="utf-8"><style>
-        body {{ margin: 16px; columns: {COLUMNS}; column-gap: 14px }}
-        figure {{ margin: 0 0 14px; break-inside: avoid; border: 1px solid #dfe4ec; border-radius: 8px; overflow: hidden }}
-        figure svg {{ display: block; width: 100%; height: auto }}
-    </style>{pictures}"""
+COLUMNS, WIDTH, GAP = 12, 260, 14  # pictures in a row, how wide each is, and what is between them
 
 
 def main() -> None:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        sheet = browser.new_page(viewport={"width": COLUMNS * (WIDTH + 14) + 18, "height": 900})
-        sheet.set_content(page())
-        sheet.screenshot(path=HERE / "sheet.jpg", type="jpeg", quality=55, full_page=True)
-        browser.close()
+    pictures = [Image.open(BytesIO(png(picture_file(preset(name)), WIDTH))).convert("RGB") for name in core.presets()]
+    ends, places = [GAP] * COLUMNS, []
+    for picture in pictures:  # each below the shortest column so far
+        column = ends.index(min(ends))
+        places.append((GAP + column * (WIDTH + GAP), ends[column]))
+        ends[column] += picture.height + GAP
+    sheet = Image.new("RGB", (COLUMNS * (WIDTH + GAP) + GAP, max(ends)), "#dfe4ec")
+    for picture, place in zip(pictures, places, strict=True):
+        sheet.paste(picture, place)
+    sheet.save(Path(__file__).with_name("sheet.jpg"), quality=55, optimize=True)
 
 
 if __name__ == "__main__":
