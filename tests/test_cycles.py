@@ -99,7 +99,6 @@ def overlaps(svg: str) -> list[str]:
 
 @pytest.mark.parametrize("wide", [True, False])
 @pytest.mark.parametrize("name", core.presets())
-@pytest.mark.long
 def test_no_words_overlap(name, wide):
     arch = core.load(name)
     svg = facts.picture_of(arch, "", wide)
