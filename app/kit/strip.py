@@ -229,7 +229,8 @@ def _summary(arch: core.Architecture) -> str:
     """How many layers there are, and how many of them have each part."""
     found: dict[bool, list[str]] = {True: [], False: []}
     for name, count in edits.uses(arch).items():
-        found[arch.parts[name].mixes].append(f"{name} {count}")
+        if count:  # not one that only the modules ahead have
+            found[arch.parts[name].mixes].append(f"{name} {count}")
     said = [", ".join(words) for words in found.values() if words and len(words) <= 6]
     return " · ".join([f"{arch.depth} in order, first to last", *said])
 
