@@ -16,7 +16,7 @@ app: .venv/.app
 	@exec $(BIN)/python -m core app --port $(PORT)
 
 test: lint
-	$(BIN)/python tests/fuzz.py --seconds 30 --slack 3
+	$(BIN)/python tests/fuzz.py --seconds 60 --slack 3
 	$(BIN)/pytest -n auto --dist loadfile
 
 # While one works: the core on one preset of each kind, in less than a minute on one core.

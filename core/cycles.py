@@ -14,7 +14,7 @@ import numpy as np
 
 from .diff import differences
 from .parts.base import Part
-from .saying import said
+from .saying import called, said
 from .spec import Architecture, Step
 from .words import tokens
 
@@ -126,6 +126,7 @@ class Variants:
     """What the parts at one place of a frame have in common, and what each has of its own: a few words, the first the most important."""
 
     title: str
+    noun: str  # the title within a sentence
     facts: tuple[str, ...]
     traits: tuple[str, ...]
     own: tuple[tuple[str, ...], ...]
@@ -154,11 +155,11 @@ def variants(parts: Mapping[str, Part]) -> Variants:
         own = [(*words, *_fields(part, apart[1] if part is apart[0] else apart[0])) for words, part in zip(own, apart, strict=True)]
     if len(set(own)) < len(parts):
         own = [(name.replace("_", " "), *words) for name, words in zip(parts, own, strict=True)]
-    return Variants(title, shared_facts, shared_traits, tuple(own))
+    return Variants(title, first.in_sentence(title.partition(",")[0]), shared_facts, shared_traits, tuple(own))
 
 
 def _fields(part: Part, other: Part) -> Iterator[str]:
     """The fields in which a part differs from another one."""
     for change in differences(other, part):
-        name = change.path.rpartition(".")[2].replace("_", " ")
+        name = called(f"parts.{part.kind}.{change.path}")[1]
         yield name if change.after is True else f"no {name}" if change.after in (None, False) else f"{name} {said(change.after)}"

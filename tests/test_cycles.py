@@ -73,6 +73,16 @@ def test_what_differs_is_said():
     assert words.own == (("window 128",), ("all tokens",)) and set(words.traits) == {"RoPE, YaRN", "sinks", "bias"}
 
 
+def test_a_figure_beside_a_shared_box_is_true_of_all_its_parts():
+    """gpt-oss keeps 128 tokens in its sliding layers alone; a token leaves no whole entry in DeepSeek-V4's compressed caches."""
+    words = [word for word, *_ in placed(facts.picture_of(core.load("gpt-oss-20b")))]
+    assert "8 queries to 1 K/V" in words and not {"for the last 128 tokens", "2.0 KB of cache"} & set(words)
+    sparse = core.load("deepseek-v4-pro").part("sparse")
+    assert list(sparse.quantities(7168)) == []
+    local = core.load("gpt-oss-20b").part("local")
+    assert list(local.quantities(2880))[1] == ("2.0 KB of cache", "a token and layer, in bf16", "for the last 128 tokens")
+
+
 def placed(svg: str) -> list[tuple[str, float, float, float, float]]:
     """The words of a picture that are not in an inset, each with its left, top, right and bottom edge."""
     root = ET.fromstring(svg)

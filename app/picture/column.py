@@ -229,13 +229,9 @@ class Column:
         titles = [[place["title"] for place in other["places"]] for other in frames]
         nodes = [self.part(frame["blocks"][0], place) for place in range(len(frame["places"]))]
         at = next((at for at, title in enumerate(titles[frames.index(frame)]) if not all(title in other for other in titles)), 0)
-        role, word = self.g.nodes[nodes[at]]["role"], self.title(frame["places"][at])
+        role, word = self.g.nodes[nodes[at]]["role"], frame["places"][at]["noun"]
         alone = sum(self.g.nodes[self.part(other["blocks"][0], min(at, len(other["places"]) - 1))]["role"] == role for other in frames) == 1
         return role, {"attention": "attention", "experts": "MoE", "feed_forward": "dense"}.get(role, word) if alone else word
-
-    def title(self, place: Mapping) -> str:
-        title = place["title"].partition(",")[0]
-        return title if title[1:2].isupper() else title[0].lower() + title[1:]
 
     # ---- a block ----
 
@@ -385,7 +381,8 @@ class Column:
             if shown := self.pills(node):
                 pen.pills(shown, x, at, look.ink)
                 at += PILL + 6
-            for i, lines in enumerate(data["quantities"][:2]):
+            each = [self.g.nodes[tab.node]["quantities"] for tab in tabs] or [data["quantities"]]
+            for i, lines in enumerate([lines for lines in each[0] if all(lines in other for other in each)][:2]):
                 self.note(x + w / 2, top + 18 + min(26, h - 36) * i, *lines)
         if tabs:
             self.tabbed(tabs, x, at, w, look, alone)

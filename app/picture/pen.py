@@ -30,7 +30,6 @@ CLASSES = {
     "tied": "fill:none;stroke:var(--embedding);stroke-width:1.6;stroke-dasharray:5 4",
     "streams": "fill:none;stroke:var(--stream);stroke-width:8",
     "gap": "fill:none;stroke:var(--box);stroke-width:5", "thin": "fill:none;stroke:var(--stream);stroke-width:1.4",
-    "call": "fill:none;stroke:var(--soft);stroke-width:1.2;stroke-dasharray:2 4",
 }  # fmt: skip
 STYLE = f"text{{{TEXT}}}" + "".join(f".{name}{{{said}}}" for name, said in CLASSES.items())
 STYLE += """

@@ -336,12 +336,16 @@ class Mixer(Part):
         return (Read("positions", "positions"),)
 
     def quantities(self, d_model: int) -> Iterator[tuple[str, ...]]:
-        """What a layer keeps of a token, or of a whole text."""
-        cache, state = (sum(map(math.prod, kept.values())) for kept in (self.cache(1), self.state(d_model)))
-        if cache:
+        """What a layer keeps of a token, or of a whole text; nothing where tokens do not all leave the same."""
+
+        def values(kept: dict[str, Shape]) -> int:
+            return sum(map(math.prod, kept.values()))
+
+        most, each, state = self.reach or 4_096, values(self.cache(1)), values(self.state(d_model))
+        if each and values(self.cache(most)) == most * each:
             reach = (f"for the last {self.reach:,} tokens",) if self.reach else ()
-            yield f"{size(2 * cache)} of cache", "a token and layer", *reach
-        elif state:
+            yield f"{size(2 * each)} of cache", "a token and layer, in bf16", *reach
+        elif state and not each:
             yield "no cache", f"a state of {state:,}", "values, at any length"
 
 

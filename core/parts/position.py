@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from .base import Box, Embedding, Length, Positive, Spec
 class Interpolation(Spec):
     """Position interpolation (arXiv:2306.15595): every frequency divided by `factor`."""
 
+    word: ClassVar[str] = "scaled"  # beside RoPE in a picture
     kind: Literal["linear"] = "linear"
     factor: Positive = Field(description="Factor by which the context becomes longer", examples=[4])
 
@@ -30,6 +31,7 @@ class Dynamic(Spec):
     """Dynamic NTK: past the trained context, the base grows with the length of the text, or with the trained context
     doubled until it holds that length (Qwen)."""
 
+    word: ClassVar[str] = "NTK"  # beside RoPE in a picture
     kind: Literal["dynamic"] = "dynamic"
     factor: Positive = Field(description="How fast the base grows", examples=[4])
     original_context: Length = Field(description="Context length of pretraining", examples=[4096])
@@ -56,6 +58,7 @@ class Yarn(Spec):
     `mscale` and `mscale_all_dim` are DeepSeek's: the first scales cosine and sine, the second the softmax too.
     """
 
+    word: ClassVar[str] = "YaRN"  # beside RoPE in a picture
     kind: Literal["yarn"] = "yarn"
     factor: Positive = Field(description="Factor by which the context becomes longer", examples=[4])
     original_context: Length = Field(description="Context length of pretraining", examples=[4096])
@@ -89,6 +92,7 @@ class Yarn(Spec):
 class Llama3(Spec):
     """Llama 3.1's scaling (arXiv:2407.21783): low frequencies are divided, high ones kept, with a smooth ramp in between."""
 
+    word: ClassVar[str] = "scaled"  # beside RoPE in a picture
     kind: Literal["llama3"] = "llama3"
     factor: Positive = Field(description="Factor by which the context becomes longer", examples=[4])
     low_freq_factor: Positive = Field(1, description="Frequencies with wavelengths above original_context / this are divided")
@@ -114,6 +118,7 @@ class Llama3(Spec):
 class LongRope(Spec):
     """LongRoPE (arXiv:2402.13753): a factor for each frequency, found by search, with one list for short texts and one for long ones."""
 
+    word: ClassVar[str] = "LongRoPE"  # beside RoPE in a picture
     kind: Literal["longrope"] = "longrope"
     factor: Positive = Field(description="Factor by which the context becomes longer")
     original_context: Annotated[int, Field(ge=2, le=1_000_000_000)] = Field(description="Context length of pretraining")
@@ -134,6 +139,7 @@ class LongRope(Spec):
 class Proportional(Spec):
     """Proportional RoPE (Gemma 4; arXiv:2410.06205): the fastest frequencies rotate as usual, the slowest do not rotate."""
 
+    word: ClassVar[str] = "scaled"  # beside RoPE in a picture
     kind: Literal["proportional"] = "proportional"
     fraction: Annotated[float, Field(ge=0, le=1)] = Field(0.25, description="Share of the frequencies that rotate")
     factor: Positive = Field(1.0, description="Divisor of those frequencies")
@@ -226,9 +232,8 @@ class Rope(_Position):
 
     def traits(self) -> Iterator[str]:
         share = self.scaling.fraction if isinstance(self.scaling, Proportional) else self.fraction
-        names = {"yarn": ", YaRN", "longrope": ", LongRoPE", "llama3": ", scaled", "linear": ", scaled", "dynamic": ", NTK"}
         part = {0.25: " ¼", 0.5: " ½", 0.75: " ¾", 1: ""}.get(share, f" {share:.0%}")
-        yield f"RoPE{part}{names.get(self.scaling.kind, '') if self.scaling and self.scaling.factor != 1 else ''}"
+        yield f"RoPE{part}" + (f", {self.scaling.word}" if self.scaling and self.scaling.factor != 1 else "")
 
     def explain(self, head_dim: int) -> str:
         scaling = self.scaling if self.scaling and self.scaling.factor != 1 else None
