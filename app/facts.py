@@ -1,5 +1,6 @@
 """What pages show, computed by core and cached by the architecture's value, so all visitors of a model share it."""
 
+import re
 from collections.abc import Callable
 from threading import Lock
 from typing import Any
@@ -15,7 +16,9 @@ from core.split import split as split_of
 from core.words import figure, size, tokens
 
 from .picture.diagram import diagram
-from .picture.standalone import standalone
+from .picture.standalone import pdf, png, standalone
+
+FORMS = ("svg", "png", "pdf")  # of `picture_as`
 
 
 def kept(most: int, weigh: Callable[[Any], int] = len) -> Callable:
@@ -54,9 +57,20 @@ def code_file(arch: core.Architecture) -> str:
         return f"# {problem}\n"
 
 
-def picture_file(arch: core.Architecture, dark: bool = False) -> str:
-    """The wide diagram as a separate file."""
-    return standalone(picture_of(arch, "", True), dark)
+def picture_file(arch: core.Architecture, dark: bool = False, wide: bool = True, boxes: bool = False) -> str:
+    """The diagram as a separate file; with `boxes` it has no text in a viewer's font."""
+    return standalone(picture_of(arch, "", wide), dark, boxes)
+
+
+def picture_as(form: str, arch: core.Architecture, dark: bool = False, wide: bool = True) -> bytes:
+    """The same as svg, as pdf, or as png of twice its size."""
+    svg = picture_file(arch, dark, wide, boxes=form != "svg")
+    if form == "svg":
+        return svg.encode()
+    if form == "pdf":
+        return pdf(svg, arch.title)
+    width, height = (int(side) for side in re.findall(r' (?:width|height)="(\d+)"', svg)[:2])
+    return png(svg, round(width * min(2, 16_000 / height)))
 
 
 def parameters(arch: core.Architecture) -> dict[str, int]:

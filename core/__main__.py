@@ -1,5 +1,5 @@
-"""The command line, `strata` or `python -m core`: list | show | graph | cost | code | diff | import | export | edit | route |
-verify | generate | app."""
+"""The command line, `strata` or `python -m core`: list | show | draw | graph | cost | code | diff | import | export | edit |
+route | verify | generate | app."""
 
 import argparse
 import io
@@ -67,6 +67,10 @@ def parser() -> Parser:
 
     command("list", "the published architectures, in order of release", run_list)
     named(command("show", "the parts of an architecture", run_show), "name")
+    one = named(command("draw", "the picture of an architecture as a file", run_draw), "name")
+    one.add_argument("-o", "--output", metavar="FILE", required=True, help="the file to write; its name ends in .svg, .png or .pdf")
+    one.add_argument("--narrow", action="store_true", help="the layout of a phone: insets below the column")
+    one.add_argument("--dark", action="store_true", help="light on dark")
     one = named(command("graph", "the traced dataflow", run_graph), "name")
     one.add_argument("--format", choices=list(GRAPHS), help="a file format to print instead of the tree")
     one = named(command("cost", "parameters, FLOPs and bytes", run_cost), "name")
@@ -200,6 +204,21 @@ def run_show(args: argparse.Namespace, out: Console) -> Any:
     for item in items:
         out.print(f"  {item}")
     return value
+
+
+def run_draw(args: argparse.Namespace, out: Console) -> Any:
+    from app.facts import FORMS, picture_as  # the app draws; this loads none of its pages
+
+    file = Path(args.output)
+    if (form := file.suffix[1:].lower()) not in FORMS:
+        raise Unsupported(f"-o {args.output[:200]!r}: give a file whose name ends in .{', .'.join(FORMS[:-1])} or .{FORMS[-1]}")
+    written = picture_as(form, opened(args.name), args.dark, not args.narrow)
+    try:
+        file.write_bytes(written)
+    except (OSError, ValueError) as error:
+        raise Unsupported(f"-o {args.output[:200]!r}: cannot be written ({getattr(error, 'strerror', error)})") from None
+    out.print(f"{args.output}: {size(len(written))}")
+    return {"file": args.output, "bytes": len(written)}
 
 
 def run_code(args: argparse.Namespace, out: Console) -> Any:

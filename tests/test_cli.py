@@ -5,8 +5,10 @@ import os
 import re
 import subprocess
 import sys
+from io import BytesIO
 
 import pytest
+from PIL import Image
 
 import core
 from core.__main__ import main
@@ -83,6 +85,8 @@ def test_json_holds_the_figures(capsys):
         ["generate", "gpt2", "--weights", "/tmp", "--prompt", "x", "--temperature", "nan"],
         ["generate", "gpt2", "--weights", "/tmp", "--prompt", "x", "--temperature", "-1"], ["show", "https://x.org/"],
         ["show", "https://x.org/?preset=nothing"], ["show", "s1." + "A" * 9_000],
+        ["draw", "gpt2"], ["draw", "gpt2", "-o", "x.gif"], ["draw", "gpt2", "-o", "/nowhere/x.svg"], ["draw", "gpt2", "-o", "a\0.svg"],
+        ["draw", "nothing", "-o", "x.svg"],
     ],
     ids=lambda arguments: " ".join(arguments)[:40],
 )  # fmt: skip
@@ -91,6 +95,18 @@ def test_bad_input_is_one_line_and_exit_2(arguments, capsys):
     assert code == 2 and not out
     assert err.count("\n") == 1 and 10 < len(err) <= 1_001 and "Traceback" not in err
     assert err.removesuffix("\n").isprintable()
+
+
+def test_a_picture_is_written_as_its_name_says(tmp_path, capsys):
+    """The wide one as SVG, the narrow and dark one as PNG of twice its size, and a PDF, each of the model that is named."""
+    for name, options in (("x.svg", []), ("x.PNG", ["--narrow", "--dark"]), ("x.pdf", [])):
+        code, out, err = run("draw", encode(core.load("gpt2")), "-o", str(tmp_path / name), *options, capsys=capsys)
+        assert (code, err) == (0, "") and name in out
+    svg, png, pdf = ((tmp_path / name).read_bytes() for name in ("x.svg", "x.PNG", "x.pdf"))
+    assert svg.startswith(b"<svg") and b"GPT-2 small" in svg
+    image = Image.open(BytesIO(png)).convert("RGB")
+    assert png.startswith(b"\x89PNG") and image.width == 800 and max(image.getpixel((2, 2))) < 40
+    assert pdf.startswith(b"%PDF-") and b"(GPT-2 small)" in pdf and b"/Count 1" in pdf
 
 
 @pytest.mark.parametrize(("word", "tokens"), [("128k", 131_072), ("32K", 32_768), ("1e6", 1_000_000), ("1M", 1_048_576), ("1.5k", 1_536)])

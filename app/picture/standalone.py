@@ -58,6 +58,24 @@ def standalone(svg: str, dark: bool = False, boxes: bool = False) -> str:
     return ET.tostring(root, encoding="unicode")
 
 
+def pdf(svg: str, title: str) -> bytes:
+    """A standalone picture without texts as a PDF of one page of its size."""
+    from fpdf import FPDF  # slow to load
+    from fpdf.svg import SVGObject
+
+    root = ET.fromstring(svg)
+    for parent in list(root.iter()):
+        for tip in parent.findall(f"{SVG}title"):
+            parent.remove(tip)
+    drawing = SVGObject(ET.tostring(root, encoding="unicode"))
+    page = FPDF(unit="pt", format=(float(root.get("width", 0)), float(root.get("height", 0))))
+    page.set_title(title)
+    page.set_margin(0)
+    page.add_page()
+    drawing.draw_to_page(page)
+    return bytes(page.output())
+
+
 def png(svg: str, width: int) -> bytes:
     """A standalone picture as a PNG of this width in pixels. In a process of its own: resvg lets no other thread run for 0.1 s."""
     return subprocess.run([sys.executable, "-c", PAINT, str(width)], input=svg.encode(), stdout=subprocess.PIPE, check=True).stdout
