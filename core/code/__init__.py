@@ -13,8 +13,8 @@ def code(arch: Architecture, part: str | None = None) -> str:
     The code is the source of Strata's own modules with this architecture's values put in and branches that cannot be taken left out.
     Modules that predict further tokens are not in it. Raises Unsupported if there is no such part.
     """
-    from .evaluate import Cannot  # the evaluator is read when it is needed
-    from .model import file, part_file
+    from .model import file, part_file  # the evaluator is read when it is needed
+    from .values import Cannot
 
     used = {name for block in arch.sequence for step in block for name in step.parts}
     if part is not None and part not in used:

@@ -3,7 +3,6 @@
 import ast
 import inspect
 import types
-from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -14,7 +13,10 @@ from torch import Tensor, nn
 from ..model import Block
 from ..parts.base import Box, Spec
 from . import source
-from .evaluate import (
+from .source import copied, walk
+from .statements import Scope
+from .tidy import folded, tidy
+from .values import (
     Arg,
     Bound,
     Cannot,
@@ -23,9 +25,7 @@ from .evaluate import (
     EachLayer,
     Frame,
     Method,
-    Scope,
     bound_args,
-    counted,
     holder,
     is_number,
     lift,
@@ -33,10 +33,8 @@ from .evaluate import (
     name,
     of_project,
     project_classes,
-    replaced,
     with_origin,
 )
-from .source import WIDTH, copied, expression, walk
 
 AT_BUILD = {"__init__", "outline", "share", "reset_parameters"}  # methods that run before the first token, or never
 SHOWN = set(Box.__annotations__)  # what a module tells the picture and the cost
@@ -54,6 +52,7 @@ class File:
         self.nullable: set[str] = set()
         self.demanded: set[str] = set()
         self.kept: list[Any] = []  # what keys name by its id
+        self.parts: dict[int, str] = {}  # classes of parts, by the part's name
         self._keys: dict[int, Any] = {}
         self._changing: dict[int, frozenset[str]] = {}
         for module in root.modules():
@@ -355,117 +354,3 @@ def through(body: list[ast.stmt], params: list[str]) -> bool:
         case [ast.Return(value=ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="super")), attr="forward"), args=args))]:
             return [getattr(one, "id", "") for one in args] == params
     return False
-
-
-# Tidying
-
-
-def tidy(body: list[ast.stmt], fresh: dict[str, str]) -> list[ast.stmt]:
-    """Fold what inlined code left, and give variables their plain names where these are free again."""
-    body = folded(body, only_inlined=True)
-    body = alive(body)
-    for index, node in enumerate(body):
-        targets = assigned_names(node)
-        for one in targets:
-            base = fresh.get(one)
-            if base is None:
-                continue
-            after = mentioned(body[index + 1 :])
-            if base not in after and base not in targets:
-                new: dict[str, ast.expr] = {one: name(base)}
-                if isinstance(node, ast.Assign):
-                    node.targets = [replaced(target, new) for target in node.targets]
-                body[index + 1 :] = [replaced(later, new) for later in body[index + 1 :]]
-                targets = assigned_names(node)
-    body = folded(body, only_inlined=True)  # what is now returned under its plain name
-    uses = counted_in(body)
-    for each in walk(body):
-        if isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Tuple):
-            for target in each.targets[0].elts:
-                if isinstance(target, ast.Name) and uses[target.id] == 1 and not target.id.startswith("_"):
-                    target.id = f"_{target.id}"
-    return body
-
-
-def counted_in(body: list[ast.stmt]) -> Counter[str]:
-    return Counter(one.id for one in walk(body) if isinstance(one, ast.Name))
-
-
-def alive(body: list[ast.stmt], beyond: tuple[ast.stmt, ...] = ()) -> list[ast.stmt]:
-    """The statements without those whose result nothing reads."""
-    for index, node in enumerate(body):
-        rest = (*body[index + 1 :], *beyond, *([node] if isinstance(node, ast.For | ast.While) else []))
-        for field in ("body", "orelse", "finalbody"):
-            if isinstance(getattr(node, field, None), list):
-                setattr(node, field, alive(getattr(node, field), rest))
-    return [node for index, node in enumerate(body) if not dead(node, [*body[index + 1 :], *beyond])]
-
-
-def dead(node: ast.stmt, later: list[ast.stmt]) -> bool:
-    """Whether nothing reads what a statement assigns, and computing it changes nothing."""
-    names = assigned_names(node)
-    if not names or not isinstance(node, ast.Assign) or any(isinstance(one, ast.Call) for one in walk(node.value)):
-        return False
-    return not set(names) & mentioned(later) and not any(isinstance(one, ast.Attribute | ast.Subscript) for one in node.targets)
-
-
-def assigned_names(node: ast.stmt) -> list[str]:
-    if not isinstance(node, ast.Assign):
-        return []
-    found = []
-    for target in node.targets:
-        elts = target.elts if isinstance(target, ast.Tuple) else [target]
-        found += [one.id for one in elts if isinstance(one, ast.Name)]
-    return found
-
-
-def folded(body: list[ast.stmt], only_inlined: bool = False, beyond: tuple[ast.stmt, ...] = ()) -> list[ast.stmt]:
-    """Put a value that only the next statement reads into that statement."""
-    body = list(body)
-    for index, node in enumerate(body):
-        rest = (*body[index + 1 :], *beyond, *([node] if isinstance(node, ast.For | ast.While) else []))
-        for field in ("body", "orelse", "finalbody"):
-            if isinstance(getattr(node, field, None), list):
-                setattr(node, field, folded(getattr(node, field), only_inlined, rest))
-    index = len(body) - 2
-    while index >= 0:
-        node, after = body[index], body[index + 1]
-        if foldable(node, after, [*body[index + 2 :], *beyond], only_inlined):
-            assert isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-            key = node.targets[0].id
-            trial = replaced(copied(after), {key: node.value}) if not isinstance(after, ast.Assign) else copied(after)
-            if isinstance(trial, ast.Assign):
-                trial.value = replaced(trial.value, {key: node.value})
-            if isinstance(after, ast.Return) and isinstance(after.value, ast.Name) or len(expression(trial)) <= WIDTH - 12:
-                trial.above = getattr(node, "above", []) + getattr(after, "above", [])
-                body[index : index + 2] = [trial]
-        index -= 1
-    return body
-
-
-def foldable(node: ast.stmt, after: ast.stmt, later: list[ast.stmt], only_inlined: bool) -> bool:
-    if not (isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name)):
-        return False
-    key = node.targets[0].id
-    copy = isinstance(after, ast.Assign) and isinstance(after.value, ast.Name) and after.value.id == key
-    if copy and key not in mentioned(later) and not getattr(after, "note", ""):
-        after.note = getattr(node, "note", "")  # type: ignore[attr-defined]
-        return True
-    whole = isinstance(after, ast.Return) and isinstance(after.value, ast.Name) and after.value.id == key
-    if getattr(node, "note", "") and not (whole and not getattr(after, "note", "")):
-        return False
-    if whole:
-        after.note = getattr(node, "note", "")  # type: ignore[attr-defined]
-        return True
-    if only_inlined and not getattr(node, "folds", False):
-        return False
-    if isinstance(after, ast.Assign):
-        if any(isinstance(one, ast.Name) is False and key in mentioned(one) for one in after.targets if not isinstance(one, ast.Tuple)):
-            return False
-        again = key in assigned_names(after)
-        uses = counted(after.value).get(key, 0)
-    elif isinstance(after, ast.Return | ast.Expr):
-        again, uses = False, counted(after).get(key, 0)
-    else:
-        return False
-    return uses == 1 and (again or key not in mentioned(later))

@@ -1,0 +1,405 @@
+"""The expressions of a function: known values are computed, and what depends on tensors is written in its source's form."""
+
+import ast
+import functools
+import inspect
+import operator
+import types
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from .calls import Calls
+from .source import walk
+from .values import (
+    MISSING,
+    Arg,
+    Bound,
+    Cannot,
+    Closure,
+    Construct,
+    Dyn,
+    EachLayer,
+    Frame,
+    Super,
+    dynamic,
+    holder,
+    is_number,
+    lift,
+    name,
+    of_project,
+    on_device,
+    plain,
+    starred,
+    with_origin,
+)
+
+OPERATORS: dict[type, Callable[..., Any]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv, ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod, ast.Pow: operator.pow, ast.MatMult: operator.matmul, ast.BitAnd: operator.and_, ast.BitOr: operator.or_,
+    ast.BitXor: operator.xor, ast.LShift: operator.lshift, ast.RShift: operator.rshift, ast.Eq: operator.eq, ast.NotEq: operator.ne,
+    ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge, ast.Is: operator.is_, ast.IsNot: operator.is_not,
+    ast.In: lambda a, b: a in b, ast.NotIn: lambda a, b: a not in b, ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Not: operator.not_,
+    ast.Invert: operator.invert,
+}  # fmt: skip
+
+
+class Expressions(Calls):
+    def ev(self, node: ast.expr, frame: Frame) -> Any:
+        return getattr(self, "ev_" + type(node).__name__)(node, frame)
+
+    def arg(self, node: ast.expr, frame: Frame) -> Arg:
+        value = self.ev(node, frame)
+        return Arg(value, self.form(node, frame, value) if is_number(value) else None)
+
+    def form(self, node: ast.expr, frame: Frame, value: Any = MISSING) -> ast.expr:
+        """An expression in its written form: a product of known sizes stays a product, and a number knows its name."""
+        value = self.ev(node, frame) if value is MISSING else value
+        if isinstance(value, tuple) and isinstance(node, ast.Tuple) and len(value) == len(node.elts) and not starred(node):
+            return ast.Tuple([self.form(one, frame, v) for one, v in zip(node.elts, value)])
+        if isinstance(value, tuple) and isinstance(node, ast.Name) and node.id in frame.forms and not dynamic(value):
+            return frame.forms[node.id]
+        if not is_number(value):
+            return lift(value)
+        match node:
+            case ast.Name() if node.id in frame.forms:
+                return frame.forms[node.id]
+            case ast.Name():
+                return with_origin(lift(value), node.id)
+            case ast.Attribute():
+                return with_origin(lift(value), node.attr)
+            case ast.BinOp(op=ast.Mult() | ast.Add() | ast.Pow()):
+                left, right = self.ev(node.left, frame), self.ev(node.right, frame)
+                if is_number(left) and is_number(right) and (isinstance(node.op, ast.Pow) or 0 not in (left, right)):
+                    if isinstance(node.op, ast.Mult) and 1 in (left, right):
+                        return self.form(node.right if left == 1 else node.left, frame, value)
+                    return ast.BinOp(self.form(node.left, frame, left), node.op, self.form(node.right, frame, right))
+            case ast.BoolOp() | ast.IfExp():
+                return self.form(self.taken(node, frame), frame, value)
+        return lift(value)
+
+    def taken(self, node: ast.expr, frame: Frame) -> ast.expr:
+        """The operand that gives a known value."""
+        if isinstance(node, ast.IfExp):
+            return node.body if self.truth(self.ev(node.test, frame)) else node.orelse
+        assert isinstance(node, ast.BoolOp)
+        for one in node.values:
+            if self.truth(self.ev(one, frame)) == isinstance(node.op, ast.Or):
+                return one
+        return node.values[-1]
+
+    def truth(self, value: Any) -> bool | None:
+        """None if only a run knows."""
+        if isinstance(value, Dyn):
+            return True if value.true else None
+        if isinstance(value, nn.Module) and not isinstance(value, nn.ModuleList):
+            return True
+        return bool(value)
+
+    def ev_Constant(self, node: ast.Constant, frame: Frame) -> Any:
+        return node.value
+
+    def ev_Name(self, node: ast.Name, frame: Frame) -> Any:
+        value = frame.find(node.id)
+        return Dyn(self.path(value)) if isinstance(value, Tensor) else value
+
+    def ev_NamedExpr(self, node: ast.NamedExpr, frame: Frame) -> Any:
+        self.bind(node.target, self.arg(node.value, frame), frame, node)
+        return self.ev(node.target, frame)
+
+    def ev_Attribute(self, node: ast.Attribute, frame: Frame) -> Any:
+        return self.attribute(self.ev(node.value, frame), node.attr)
+
+    def attribute(self, base: Any, attr: str) -> Any:
+        if isinstance(base, Dyn):
+            if attr == "is_meta":  # nothing that is written is built for analysis alone
+                return False
+            node = on_device(base.node) if attr == "device" else base.node
+            return Dyn(ast.Attribute(node, attr), maybe=attr in self.file.nullable)
+        if isinstance(base, Super):
+            return self.above(base, attr)
+        if isinstance(base, nn.Module):
+            return self.of_module(base, attr)
+        if isinstance(base, Construct | EachLayer):
+            raise Cannot(f"{attr} of what is not built")
+        value = inspect.getattr_static(type(base), attr, None)
+        if isinstance(value, types.FunctionType) and of_project(type(base)):
+            return Bound(base, value, holder(type(base), attr))
+        return getattr(base, attr)
+
+    def of_module(self, module: nn.Module, attr: str) -> Any:
+        for group in (module._parameters, module._buffers):
+            if attr in group:
+                if group[attr] is None:
+                    return None
+                node = ast.Attribute(self.path(module), attr)
+                node.lasting = True  # type: ignore[attr-defined]
+                return Dyn(node)
+        if attr in module._modules:
+            return module._modules[attr]
+        if attr in self.file.changing(module):
+            true = bool(module.__dict__.get(attr)) and isinstance(module.__dict__[attr], tuple)
+            node = ast.Attribute(self.path(module), attr)
+            return Dyn(node, maybe=attr in self.file.nullable, true=true)
+        if attr in module.__dict__:
+            return module.__dict__[attr]
+        found = inspect.getattr_static(type(module), attr)
+        if isinstance(found, property):
+            return self.property_of(module, attr, found)
+        if isinstance(found, functools.cached_property):
+            return getattr(module, attr)
+        if isinstance(found, types.FunctionType):
+            return Bound(module, found, holder(type(module), attr))
+        return getattr(module, attr)
+
+    def property_of(self, module: nn.Module, attr: str, found: property) -> Any:
+        function = found.fget
+        assert isinstance(function, types.FunctionType)
+        if not of_project(function):
+            return Dyn(ast.Attribute(self.path(module), attr))
+        bound = Bound(module, function, holder(type(module), attr))
+        if self.owner is not None and module is self.owner.module:
+            return self.call_method(bound, [], {})
+        self.file.of(module).method(attr, function, bound.cls, [], {}, decorator="property")
+        return Dyn(ast.Attribute(self.path(module), attr))
+
+    def above(self, base: Super, attr: str) -> Any:
+        order = type(base.owner).__mro__
+        for cls in order[order.index(base.cls) + 1 :]:
+            if attr in cls.__dict__:
+                found = cls.__dict__[attr]
+                if isinstance(found, types.FunctionType) and of_project(cls):
+                    return Bound(base.owner, found, cls, above=True)
+                break
+        return Dyn(ast.Attribute(ast.Call(name("super"), [], []), attr))
+
+    def ev_Subscript(self, node: ast.Subscript, frame: Frame) -> Any:
+        base = self.ev(node.value, frame)
+        index = self.ev(node.slice, frame)
+        if isinstance(base, Dyn):
+            if index == slice(None) or index == (..., slice(None)):
+                return base
+            return Dyn(ast.Subscript(base.node, self.form(node.slice, frame, index)))
+        if dynamic(index):
+            return Dyn(ast.Subscript(self.written(base), lift(index)))
+        return base[index]
+
+    def ev_Slice(self, node: ast.Slice, frame: Frame) -> Any:
+        return slice(*(None if one is None else self.ev(one, frame) for one in (node.lower, node.upper, node.step)))
+
+    def ev_Tuple(self, node: ast.Tuple, frame: Frame) -> Any:
+        return self.display(node.elts, frame, tuple, ast.Tuple)
+
+    def ev_List(self, node: ast.List, frame: Frame) -> Any:
+        return self.display(node.elts, frame, list, ast.List)
+
+    def ev_Set(self, node: ast.Set, frame: Frame) -> Any:
+        return self.display(node.elts, frame, set, ast.Set)
+
+    def display(self, elts: list[ast.expr], frame: Frame, kind: type, tree: type) -> Any:
+        items: list[Any] = []
+        forms: list[ast.expr] = []
+        loose = False
+        for one in elts:
+            if isinstance(one, ast.Starred):
+                value = self.ev(one.value, frame)
+                if isinstance(value, Dyn) and value.arity is None:
+                    loose = True
+                    forms.append(ast.Starred(value.node))
+                    continue
+                if isinstance(value, Dyn):
+                    raise Cannot("a starred expression that is not known")
+                items += value
+                forms += [self.maybe_lift(v) for v in value]
+            else:
+                value = self.ev(one, frame)
+                items.append(value)
+                forms.append(self.form(one, frame, value) if is_number(value) else self.maybe_lift(value))
+        if loose:
+            return Dyn(tree(forms))
+        return kind(items)
+
+    def maybe_lift(self, value: Any) -> ast.expr:
+        try:
+            return lift(value)
+        except Cannot:
+            return name("?")
+
+    def ev_Dict(self, node: ast.Dict, frame: Frame) -> Any:
+        return {self.ev(key, frame): self.ev(value, frame) for key, value in zip(node.keys, node.values) if key is not None}
+
+    def ev_JoinedStr(self, node: ast.JoinedStr, frame: Frame) -> Any:
+        pieces = []
+        for piece in node.values:
+            if isinstance(piece, ast.FormattedValue):
+                value = self.ev(piece.value, frame)
+                spec = self.ev(piece.format_spec, frame) if piece.format_spec is not None else ""
+                pieces.append(format(value, spec))
+            else:
+                pieces.append(piece.value)  # type: ignore[attr-defined]
+        return "".join(pieces)
+
+    def ev_Lambda(self, node: ast.Lambda, frame: Frame) -> Any:
+        return Closure(node, frame)
+
+    def ev_Yield(self, node: ast.Yield, frame: Frame) -> Any:
+        return Dyn(ast.Yield(None if node.value is None else self.written(self.ev(node.value, frame))))
+
+    def ev_UnaryOp(self, node: ast.UnaryOp, frame: Frame) -> Any:
+        value = self.ev(node.operand, frame)
+        if isinstance(node.op, ast.Not) and (truth := self.truth(value)) is not None:
+            return not truth
+        if isinstance(value, Dyn):
+            return Dyn(ast.UnaryOp(node.op, value.node))
+        return OPERATORS[type(node.op)](value)
+
+    def ev_BinOp(self, node: ast.BinOp, frame: Frame) -> Any:
+        left, right = self.ev(node.left, frame), self.ev(node.right, frame)
+        if not isinstance(left, Dyn) and not isinstance(right, Dyn):
+            return OPERATORS[type(node.op)](left, right)
+        for one, other in ((left, right), (right, left)):
+            if isinstance(one, Dyn) or not is_number(one):
+                continue
+            second = one is right
+            if (one == 1 and (isinstance(node.op, ast.Mult) or second and isinstance(node.op, ast.Div | ast.Pow))) or (
+                one == 0 and isinstance(one, int) and (isinstance(node.op, ast.Add) or second and isinstance(node.op, ast.Sub))
+            ):
+                return other
+        return Dyn(ast.BinOp(self.form(node.left, frame, left), node.op, self.form(node.right, frame, right)))
+
+    def ev_Compare(self, node: ast.Compare, frame: Frame) -> Any:
+        values = [self.ev(one, frame) for one in (node.left, *node.comparators)]
+        if len(node.ops) == 1 and isinstance(node.ops[0], ast.Is | ast.IsNot):
+            one, other = values
+            if other is None and (not isinstance(one, Dyn) or not one.maybe):
+                return (one is None) == isinstance(node.ops[0], ast.Is)
+        if any(map(dynamic, values)):
+            left, *right = (self.form(n, frame, v) for n, v in zip((node.left, *node.comparators), values))
+            return Dyn(ast.Compare(left, node.ops, right))
+        return all(OPERATORS[type(op)](a, b) for op, a, b in zip(node.ops, values, values[1:]))
+
+    def ev_BoolOp(self, node: ast.BoolOp, frame: Frame) -> Any:
+        stop = isinstance(node.op, ast.Or)
+        left: list[ast.expr] = []
+        value: Any = None
+        for index, one in enumerate(node.values):
+            value = self.ev(one, frame)
+            truth = self.truth(value)
+            last = index == len(node.values) - 1
+            if truth is None or (last and left and isinstance(value, Dyn)):
+                left.append(value.node)
+            elif truth == stop:
+                if left:
+                    left.append(self.written(value))
+                    break
+                return value
+            elif last and not left:
+                return value
+        return Dyn(ast.BoolOp(node.op, left)) if len(left) > 1 else Dyn(left[0])
+
+    def ev_IfExp(self, node: ast.IfExp, frame: Frame) -> Any:
+        test = self.ev(node.test, frame)
+        truth = self.truth(test)
+        if truth is not None:
+            return self.ev(node.body if truth else node.orelse, frame)
+        body, other = self.ev(node.body, frame), self.ev(node.orelse, frame)
+        maybe = any(v is None or isinstance(v, Dyn) and v.maybe for v in (body, other))
+        return Dyn(ast.IfExp(lift(test), self.form(node.body, frame, body), self.form(node.orelse, frame, other)), maybe=maybe)
+
+    def ev_ListComp(self, node: ast.ListComp, frame: Frame) -> Any:
+        return self.comprehension(node, frame, list)
+
+    def ev_SetComp(self, node: ast.SetComp, frame: Frame) -> Any:
+        return self.comprehension(node, frame, set)
+
+    def ev_GeneratorExp(self, node: ast.GeneratorExp, frame: Frame) -> Any:
+        return self.comprehension(node, frame, list)
+
+    def ev_DictComp(self, node: ast.DictComp, frame: Frame) -> Any:
+        found = {}
+        inner = self.inner(frame)
+        for item in self.ev(node.generators[0].iter, frame):
+            self.bind(node.generators[0].target, Arg(item), inner, node)
+            if all(self.ev(one, inner) for one in node.generators[0].ifs):
+                found[self.ev(node.key, inner)] = self.ev(node.value, inner)
+        return found
+
+    def inner(self, frame: Frame) -> Frame:
+        inner = Frame(frame.function, frame.cls, frame.owner, outer=frame)
+        inner.inline = True
+        return inner
+
+    def comprehension(self, node: Any, frame: Frame, kind: type) -> Any:
+        (generator,) = node.generators
+        over = self.ev(generator.iter, frame)
+        inner = self.inner(frame)
+        items = None if isinstance(over, Dyn) else list(over)
+        alike = items is not None and len(items) > 1 and all(isinstance(one, Dyn) and plain(one.node) for one in items)
+        turned = (
+            items is not None
+            and len(items) > 1
+            and all(callable(one) and type(one).__name__ == "builtin_function_or_method" for one in items)
+        )
+        if items is None or alike or turned:
+            taken = [one.id for one in walk(generator.target) if isinstance(one, ast.Name)]
+            for one in taken:
+                inner.env[one] = Dyn(name(one))
+            target = self.target(generator.target, inner)
+            kept, self.out = self.out, []
+            element = self.ev(node.elt, inner)
+            ifs = [lift(self.ev(one, inner)) for one in generator.ifs]
+            extra, self.out = self.out, kept
+            if extra and items is None:
+                raise Cannot("statements inside a comprehension")
+            if not extra and isinstance(element, Dyn):
+                iterated = over.node if items is None else ast.Tuple([lift(one) for one in items])
+                built = type(node)(element.node, [ast.comprehension(target, iterated, ifs, 0)])
+                return Dyn(built, None if items is None else len(items))
+        found = []
+        for item in items or []:
+            inner = self.inner(frame)
+            self.bind(generator.target, Arg(item), inner, node)
+            if all(self.ev(one, inner) for one in generator.ifs):
+                value = self.ev(node.elt, inner)
+                found.append(self.kept(value))
+        return kind(found)
+
+    def ev_Call(self, node: ast.Call, frame: Frame) -> Any:
+        if isinstance(node.func, ast.Name) and node.func.id == "super":
+            here: Frame | None = frame
+            while here is not None and here.cls is None:
+                here = here.outer
+            assert here is not None and here.cls is not None
+            return Super(here.owner, here.cls)
+        function = self.ev(node.func, frame)
+        args: list[Arg] = []
+        stars = False
+        for one in node.args:
+            if isinstance(one, ast.Starred):
+                value = self.ev(one.value, frame)
+                if isinstance(value, Dyn):
+                    args.append(Arg(Dyn(ast.Starred(value.node))))
+                    stars = True
+                else:
+                    args += [Arg(item) for item in value]
+            else:
+                args.append(self.arg_of(one, frame))
+        kwargs: dict[str, Arg] = {}
+        for keyword in node.keywords:
+            if keyword.arg is None:
+                kwargs |= {key: Arg(value) for key, value in self.ev(keyword.value, frame).items()}
+            else:
+                kwargs[keyword.arg] = self.arg_of(keyword.value, frame)
+        return self.call(function, args, kwargs, frame, stars)
+
+    def arg_of(self, node: ast.expr, frame: Frame) -> Arg:
+        value = self.ev(node, frame)
+        if isinstance(value, nn.Module | Construct | EachLayer) or callable(value) and not isinstance(value, Dyn):
+            return Arg(value)
+        if is_number(value) or isinstance(value, tuple):
+            try:
+                return Arg(value, self.form(node, frame, value))
+            except Cannot:
+                return Arg(value)
+        return Arg(value)

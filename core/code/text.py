@@ -1,0 +1,470 @@
+"""From the classes to the text: one class for those that differ in numbers, without what nothing reads, each with its name."""
+
+import ast
+import keyword
+import re
+import types
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+
+from . import source
+from .classes import MOST, Class, File
+from .source import walk
+from .tidy import alive, assigned_names
+from .values import Arg, Dyn, Method, holder, is_number, lift, mentioned, name, of_project, project_classes
+
+ALIKE = {"table_width": "d_model"}  # other names of a constant, where they have its value
+ROOT = ("forward", "generate", "caching")  # what a reader of the model calls
+
+
+class Final:
+    """One class of the text: for one class of modules, or for several that differ in numbers, its arguments."""
+
+    def __init__(self, one: Class, params: dict[int, str], names: list[str]):
+        self.one, self.params, self.names = one, params, names
+        self.name = ""
+        self.node: ast.ClassDef | None = None
+
+
+class Text:
+    def __init__(self, writer: File, constants: dict[str, int]):
+        self.writer, self.constants = writer, constants
+        self.finals: dict[int, Final] = {}
+        self.leaves: dict[int, list[ast.expr]] = {}
+        self.order: list[Final] = []
+        self.renamed: dict[str, str] = {}
+
+    def names(self) -> None:
+        bases: dict[str, list[Final]] = {}
+        for final in self.order:
+            bases.setdefault(plain_name(type(final.one.module)), []).append(final)
+        taken: set[str] = set()
+        for base, finals in bases.items():
+            for final in finals:
+                wanted = base
+                if len(finals) > 1:
+                    wanted = self.special(final, finals, base)
+                number = 2
+                unique = wanted
+                while unique in taken:
+                    unique, number = f"{wanted}{number}", number + 1
+                taken.add(unique)
+                final.name = unique
+
+    def helpers(self) -> None:
+        """A function has a name that no variable has."""
+        taken: set[str] = set()
+        for unit in self.writer.units:
+            for body in [m.body for m in unit.needed] if isinstance(unit, Class) else [unit.body]:
+                taken |= stored_names(body)
+        for unit in self.writer.units:
+            if isinstance(unit, Method):
+                cls = unit.cls
+                if unit.name in taken:
+                    self.renamed[unit.name] = f"{cls.__name__.lower()}_{unit.name}" if cls else f"{unit.name}_of"
+
+    def special(self, final: Final, finals: list[Final], base: str) -> str:
+        """A name that says what this one of several has."""
+        names = final.one.names
+        if names is not None:
+            everywhere = set.intersection(*(set(f.one.names or ()) for f in finals))
+            own = [part for part in names if part not in everywhere] or names
+            return "".join(map(camel, dict.fromkeys(own))) + base
+        part = self.writer.parts.get(id(final.one))
+        if part is not None:
+            return camel(part) if base.lower() in part.replace("_", "") else camel(part) + base
+        others = [f for f in finals if f is not final]
+        mine = vars(final.one.module)
+        for key, value in mine.items():
+            if key.startswith("_") or isinstance(value, nn.Module):
+                continue
+            if value and all(not vars(f.one.module).get(key) for f in others) and (isinstance(value, bool) or is_number(value)):
+                return camel(key) + base
+        return base
+
+    def finish(self, root: Class) -> list[ast.stmt]:
+        used = reachable(root)
+        classes = [unit for unit in self.writer.units if isinstance(unit, Class) and unit in used]
+        self.prune(classes)
+        used = reachable(root)
+        classes = [one for one in classes if one in used]
+        heights: dict[int, int] = {}
+
+        def height(one: Class) -> int:
+            if id(one) not in heights:
+                heights[id(one)] = 1 + max((height(child) for child in one.children()), default=0)
+            return heights[id(one)]
+
+        for level in range(1, height(root) + 1):
+            groups: dict[Any, list[Class]] = {}
+            for one in (one for one in classes if height(one) == level):
+                leaves: list[Any] = []
+                key = type(one.module), tuple(self.shape(node, leaves) for node in self.trees(one))
+                self.leaves[id(one)] = leaves
+                groups.setdefault(key, []).append(one)
+            for members in groups.values():
+                self.merge(members)
+        order = {id(one): n for n, one in enumerate(classes)}
+        self.order = sorted({id(f): f for f in self.finals.values()}.values(), key=lambda f: order[id(f.one)])
+        self.names()
+        self.helpers()
+        found = {id(final): self.rendered(final) for final in self.order}
+        functions = {unit.name: unit for unit in self.writer.units if isinstance(unit, Method)}
+        called = mentioned([*found.values()])
+        left = [one for one in functions.values() if self.renamed.get(one.name, one.name) in called]
+        wanted: dict[str, ast.stmt] = {}
+        while left:
+            method = left.pop()
+            if method.name not in wanted:
+                wanted[method.name] = self.function(method)
+                left += [functions[key] for key in mentioned(list(method.body)) if key in functions]
+        statements: list[ast.stmt] = []
+        for unit in self.writer.units:
+            if isinstance(unit, Method):
+                statements += [wanted[unit.name]] if unit.name in wanted else []
+            elif (final := self.finals.get(id(unit))) is not None and id(final) in found:
+                statements.append(found.pop(id(final)))
+        return statements
+
+    def trees(self, one: Class) -> Iterator[ast.stmt]:
+        yield from one.init or []
+        for method in one.needed:
+            marker = ast.Expr(ast.Constant(f"{method.name}({', '.join(method.params)})"))
+            yield marker
+            yield from method.body
+
+    def shape(self, node: Any, leaves: list[Any]) -> Any:
+        """What is equal in classes that differ in numbers only; the numbers go to `leaves`."""
+        if isinstance(node, list):
+            return tuple(self.shape(one, leaves) for one in node)
+        if not isinstance(node, ast.AST):
+            return node
+        if numeric(node):
+            leaves.append(node)
+            return "#"
+        if hasattr(node, "made"):
+            final = self.finals[id(node.made)]
+            own = self.leaves[id(node.made)]
+            leaves += [own[place] for place in first_places(final)]
+            return "made", id(final)
+        if isinstance(node, ast.Name):
+            return node.id, getattr(node, "classes", None)
+        return type(node).__name__, *(
+            self.shape(value, leaves)
+            for key, value in node.__dict__.items()
+            if key
+            not in (
+                "lineno",
+                "col_offset",
+                "end_lineno",
+                "end_col_offset",
+                "ctx",
+                "origin",
+                "param",
+                "note",
+                "above",
+                "folds",
+                "lasting",
+                "kind",
+            )
+        )
+
+    def merge(self, members: list[Class]) -> None:
+        """One class for all members, with arguments for the numbers in which they differ."""
+        vectors = [[value_of(leaf) for leaf in self.leaves[id(one)]] for one in members]
+        varying = [place for place in range(len(vectors[0])) if len({(type(v[place]), v[place]) for v in vectors}) > 1]
+        names: dict[tuple, str] = {}
+        params: dict[int, str] = {}
+        for place in varying:
+            values = tuple(v[place] for v in vectors)
+            wanted = argument_name([self.leaves[id(one)][place] for one in members])
+            if (wanted, values) not in names:
+                unique, number = wanted, 2
+                while unique in names.values():
+                    unique, number = f"{wanted}_{number}", number + 1
+                names[wanted, values] = unique
+            params[place] = names[wanted, values]
+        if len(names) > MOST:
+            same: dict[tuple, Final] = {}
+            for one, vector in zip(members, vectors):
+                self.finals[id(one)] = same.setdefault(tuple(vector), Final(one, {}, []))
+            return
+        final = Final(members[0], params, list(dict.fromkeys(params.values())))
+        for one in members:
+            self.finals[id(one)] = final
+
+    def prune(self, classes: list[Class]) -> None:
+        """Leave out modules without weights that no code uses, and methods that nothing calls."""
+        for one in classes:
+            read: set[str] = set()
+            for method in one.needed:
+                read |= attributes(method.body)
+            one.init = [node for node in one.init or [] if not self.unused(one, node, read)]
+        roots = {*ROOT, *self.writer.demanded}
+        for one in classes:  # what the root calls on modules that it does not name
+            for wanted in self.writer.demanded:
+                found: Any = getattr(type(one.module), wanted, None)
+                if isinstance(found, types.FunctionType) and of_project(found) and one.module is not self.writer.root:
+                    args = [Arg(Dyn(name(key.arg))) for key in source.tree(found).args.args[1:]]
+                    one.needs(one.method(wanted, found, holder(type(one.module), wanted), args, {}))
+        self.dead_attributes(classes)
+        while True:
+            called = {"forward", *roots}
+            for one in classes:
+                called |= attributes(one.init or [])
+                for method in one.needed:
+                    called |= attributes(method.body)
+            fewer = False
+            for one in classes:
+                kept = [m for m in one.needed if m.name in called]
+                fewer |= len(kept) < len(one.needed)
+                one.needed = kept
+            if not fewer:
+                return
+
+    def dead_attributes(self, classes: list[Class]) -> None:
+        """Leave out attributes that code sets and nothing reads."""
+        read: set[str] = set()
+        for one in classes:
+            for method in one.needed:
+                read |= loaded(method.body)
+            read |= loaded(one.init or [])
+        for one in classes:
+            changing = self.writer.changing(one.module) - read
+            for method in one.needed:
+                method.body = alive(without(method.body, changing))
+            one.init = without(one.init or [], changing)
+
+    def unused(self, one: Class, node: ast.stmt, read: set[str]) -> bool:
+        match node:
+            case ast.Assign(targets=[ast.Attribute(value=ast.Name(id="self"), attr=attr)]):
+                if attr in read:
+                    return False
+                module = one.module._modules.get(attr)
+                if module is not None:
+                    return not module.state_dict()
+                return (
+                    attr not in one.module._parameters
+                    and attr not in one.module._buffers
+                    and not self.writer.changing(one.module) >= {attr}
+                )
+        return False
+
+    def rendered(self, final: Final) -> ast.ClassDef:
+        one, leaves = final.one, self.leaves[id(final.one)]
+        held = {id(leaves[place]): key for place, key in final.params.items()}
+        base = ast.Attribute(name("nn"), one.base.__name__)
+        body: list[ast.stmt] = []
+        doc = self.doc(one)
+        if doc:
+            body.append(text(doc))
+        own = {
+            node.targets[0].attr for node in one.init or [] if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute)
+        }
+        read = set()
+        for method in one.needed:
+            read |= attributes(method.body)
+        for attr in sorted(self.writer.changing(one.module)):
+            if attr in own or attr not in read:
+                continue
+            default = next((c.__dict__[attr] for c in project_classes(type(one.module)) if attr in c.__dict__), None)
+            body.append(ast.Assign([name(attr)], lift(default)))
+        stored = {key for method in one.needed for key in self.used(method.body, held)}
+        init = [self.filled(node, held, init=True) for node in one.init or []]
+        if not init and final.names:
+            init = [ast.Expr(ast.Call(ast.Attribute(ast.Call(name("super"), [], []), "__init__"), [], []))]
+        for key in [key for key in final.names if key in stored]:
+            init.insert(1, ast.Assign([ast.Attribute(name("self"), key)], name(key)))
+        if len(init) > 1 or (init and source.expression(init[0]) != "super().__init__()"):
+            body.append(ast.FunctionDef("__init__", arguments(["self", *final.names]), init, []))
+        for method in one.needed:
+            body.append(self.definition(method, [self.filled(node, held) for node in method.body], one.decorators.get(method.name, [])))
+        if not body or (doc and len(body) == 1):
+            body.append(ast.Pass())
+        return ast.ClassDef(final.name, [base], [], body, [])
+
+    def doc(self, one: Class) -> str:
+        spec = one.spec
+        own = source.docstring(type(one.module)).split("\n\n")[0]
+        if spec is not None:
+            own = own or source.docstring(type(spec))
+        return own
+
+    def used(self, body: Any, held: dict[int, str]) -> set[str]:
+        return {held[id(node)] for statement in body for node in walk(statement) if id(node) in held}
+
+    def filled(self, node: Any, held: dict[int, str], init: bool = False) -> Any:
+        """A copy with the arguments in the places of what differs, and with the names of classes and functions."""
+        if isinstance(node, list):
+            return [self.filled(one, held, init) for one in node]
+        if not isinstance(node, ast.AST):
+            return node
+        if id(node) in held:
+            key = held[id(node)]
+            return name(key) if init else ast.Attribute(name("self"), key)
+        if hasattr(node, "made"):
+            final = self.finals[id(node.made)]
+            own = self.leaves[id(node.made)]
+            places = {key: place for place, key in reversed(final.params.items())}
+            args = [self.filled(own[places[key]], held, init) for key in final.names]
+            return ast.Call(name(final.name), args, [])
+        if hasattr(node, "classes"):
+            found = [f.name for f in self.order if isinstance(f.one.module, node.classes)]
+            made: ast.expr = name(found[0]) if found else ast.Tuple([])
+            for one in found[1:]:
+                made = ast.BinOp(made, ast.BitOr(), name(one))
+            return made
+        match node:  # a part may have a name that no attribute can have
+            case ast.Assign(targets=[ast.Attribute(value=owner, attr=attr)], value=value) if keyword.iskeyword(attr):
+                called = ast.Attribute(self.filled(owner, held, init), "add_module")
+                return ast.Expr(ast.Call(called, [ast.Constant(attr), self.filled(value, held, init)], []))
+            case ast.Attribute(value=owner, attr=attr) if keyword.iskeyword(attr):
+                return ast.Call(name("getattr"), [self.filled(owner, held, init), ast.Constant(attr)], [])
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in self.renamed:
+            args = [self.filled(one, held, init) for one in node.args]
+            return ast.Call(name(self.renamed[node.func.id]), args, [])
+        if isinstance(node, ast.Constant) and is_number(node.value):
+            key = ALIKE.get(node.origin, node.origin) if hasattr(node, "origin") else ""
+            if key in self.constants and self.constants[key] == node.value:
+                return name(key.upper())
+            return node
+        new = node.__class__.__new__(node.__class__)
+        new.__dict__.update({k: self.filled(v, held, init) if isinstance(v, ast.AST | list) else v for k, v in node.__dict__.items()})
+        return new
+
+    def definition(self, method: Method, body: list[ast.stmt], decorators: list[str], own: bool = True) -> ast.FunctionDef:
+        node = method.source
+        params = list(method.params)
+        if method.signature is not None:
+            params = [key if key in method.params else f"_{key}" for key in method.signature]
+        spec = arguments([*(["self"] if own else []), *params])
+        if method.root:
+            names = [one.arg for one in node.args.args]
+            defaults = dict(zip(reversed(names), reversed(node.args.defaults)))
+            spec.defaults = [defaults[key] for key in params if key in defaults]
+        doc = ast.get_docstring(node)
+        if doc and any(f"`{key.arg}`" in doc for key in node.args.args if key.arg not in params):
+            doc = ""  # about an argument that is gone
+        start: list[ast.stmt] = [text(doc)] if doc else []
+        made = ast.FunctionDef(
+            method.name if own else self.renamed.get(method.name, method.name), spec, start + body, [name(one) for one in decorators]
+        )
+        if method.root:
+            made.decorator_list = node.decorator_list
+        made.note = getattr(node, "note", "")  # type: ignore[attr-defined]
+        return made
+
+    def function(self, method: Method) -> ast.FunctionDef:
+        return self.definition(method, [self.filled(node, {}) for node in method.body], [], own=False)
+
+
+def stored_names(body: list[ast.stmt]) -> set[str]:
+    found: set[str] = set()
+    for node in (one for statement in body for one in walk(statement)):
+        if isinstance(node, ast.Assign):
+            found |= set(assigned_names(node))
+        if isinstance(node, ast.For | ast.comprehension):
+            found |= mentioned(node.target)
+    return found
+
+
+def loaded(body: list[ast.stmt]) -> set[str]:
+    """Attributes that are read, not only set."""
+    found: set[str] = set()
+    for statement in body:
+        stored = set()
+        for node in walk(statement):
+            if isinstance(node, ast.Assign | ast.AugAssign):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                for target in targets:
+                    stored |= {id(one) for one in (target.elts if isinstance(target, ast.Tuple) else [target])}
+            if isinstance(node, ast.Attribute) and id(node) not in stored:
+                found.add(node.attr)
+    return found
+
+
+def without(body: list[ast.stmt], attrs: frozenset[str] | set[str]) -> list[ast.stmt]:
+    kept = []
+    for node in body:
+        for field in ("body", "orelse"):
+            if isinstance(getattr(node, field, None), list):
+                setattr(node, field, without(getattr(node, field), attrs))
+        match node:
+            case ast.AugAssign(target=ast.Attribute(attr=attr)) | ast.Assign(targets=[ast.Attribute(attr=attr)]) if attr in attrs:
+                continue
+            case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)):
+                pairs = [(t, v) for t, v in zip(targets, values) if not (isinstance(t, ast.Attribute) and t.attr in attrs)]
+                if not pairs:
+                    continue
+                if len(pairs) < len(targets):
+                    few = [t for t, _ in pairs], [v for _, v in pairs]
+                    new = ast.Assign(
+                        [ast.Tuple(few[0]) if len(pairs) > 1 else few[0][0]], ast.Tuple(few[1]) if len(pairs) > 1 else few[1][0]
+                    )
+                    new.note, new.above = getattr(node, "note", ""), getattr(node, "above", [])  # type: ignore[attr-defined]
+                    node = new
+        kept.append(node)
+    return kept
+
+
+def text(words: str) -> ast.stmt:
+    node = ast.Expr(ast.Constant(words))
+    node.doc = True  # type: ignore[attr-defined]
+    return node
+
+
+def arguments(names: list[str]) -> ast.arguments:
+    return ast.arguments([], [ast.arg(one) for one in names], None, [], [], None, [])
+
+
+def numeric(node: ast.AST) -> bool:
+    """A number, or a product of numbers."""
+    if isinstance(node, ast.Constant):
+        return is_number(node.value)
+    return isinstance(node, ast.BinOp) and numeric(node.left) and numeric(node.right)
+
+
+def value_of(node: ast.expr) -> Any:
+    return node.value if isinstance(node, ast.Constant) else eval(ast.unparse(node))
+
+
+def argument_name(nodes: list[ast.expr]) -> str:
+    for attr in ("param", "origin"):
+        found = {getattr(node, attr, "") for node in nodes}
+        if len(found) == 1 and (one := found.pop()):
+            return one
+    return next((one for node in nodes for attr in ("param", "origin") if (one := getattr(node, attr, ""))), "size")
+
+
+def first_places(final: Final) -> list[int]:
+    places = {key: place for place, key in reversed(final.params.items())}
+    return [places[key] for key in final.names]
+
+
+def attributes(body: Any) -> set[str]:
+    found = set()
+    for statement in body:
+        for node in walk(statement):
+            if isinstance(node, ast.Attribute):
+                found.add(node.attr)
+    return found
+
+
+def reachable(root: Class) -> set[Class]:
+    found, left = set(), [root]
+    while left:
+        one = left.pop()
+        if one not in found:
+            found.add(one)
+            left += one.children()
+    return found
+
+
+def plain_name(cls: type) -> str:
+    return cls.__name__.removesuffix("Module").removeprefix("_")
+
+
+def camel(words: str) -> str:
+    return "".join(piece[:1].upper() + piece[1:] for piece in re.split(r"[_\W]+", words))

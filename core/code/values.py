@@ -1,0 +1,305 @@
+"""The values of the partial evaluator: known ones, any Python object, or `Dyn`, an expression of the code that is written."""
+
+import ast
+import builtins
+import functools
+import math
+import types
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..model import Layers
+from .source import walk
+
+PROJECT = __name__.split(".")[0] + "."
+MISSING = object()
+
+
+class Dyn:
+    """An expression of the written code. `arity`: the length of the tuple it gives; `maybe`: whether it can be None."""
+
+    __slots__ = ("arity", "maybe", "node", "true")
+
+    def __init__(self, node: ast.expr, arity: int | None = None, maybe: bool = False, true: bool = False):
+        self.node, self.arity, self.maybe, self.true = node, arity, maybe, true
+
+    def __add__(self, other: Any) -> "Dyn":  # for the built-in sum
+        return Dyn(ast.BinOp(self.node, ast.Add(), lift(other)))
+
+    def __radd__(self, other: Any) -> "Dyn":
+        return self if isinstance(other, int) and other == 0 else Dyn(ast.BinOp(lift(other), ast.Add(), self.node))
+
+
+class Construct:
+    """A module that an `__init__` makes: its class and the arguments, each with the form in which it is written."""
+
+    def __init__(self, cls: type, args: list["Arg"], kwargs: dict[str, "Arg"]):
+        self.cls, self.args, self.kwargs = cls, args, kwargs
+
+
+class Arg:
+    __slots__ = ("form", "value")
+
+    def __init__(self, value: Any, form: ast.expr | None = None):
+        self.value, self.form = value, form
+
+
+class Bound:
+    """A method of a module, or a function above it in the order of its classes."""
+
+    def __init__(self, owner: Any, function: Any, cls: type, above: bool = False):
+        self.owner, self.function, self.cls, self.above = owner, function, cls, above
+
+
+class Super:
+    def __init__(self, owner: Any, cls: type):
+        self.owner, self.cls = owner, cls
+
+
+class Closure:
+    """A function defined inside another."""
+
+    def __init__(self, node: Any, frame: "Frame"):
+        self.node, self.frame = node, frame
+
+
+class EachLayer:
+    """Any one of the layers, in the loop over all of them."""
+
+    def __init__(self, layers: Layers, node: ast.expr):
+        self.layers, self.node = layers, node
+
+
+class Frame:
+    def __init__(self, function: types.FunctionType | None, cls: type | None, owner: Any = None, outer: "Frame | None" = None):
+        self.function, self.cls, self.owner, self.outer = function, cls, owner, outer
+        self.env: dict[str, Any] = {}
+        self.forms: dict[str, ast.expr] = {}
+        self.names: dict[str, str] = {}
+        self.fixed: set[str] = set()
+        self.inline = False
+        self.result: Any = None
+        self.globals: dict[str, Any] = function.__globals__ if function else outer.globals if outer else {}
+
+    def find(self, name: str) -> Any:
+        frame: Frame | None = self
+        while frame is not None:
+            if name in frame.env:
+                return frame.env[name]
+            frame = frame.outer
+        function = self.function
+        if function and function.__closure__ and name in function.__code__.co_freevars:
+            return function.__closure__[function.__code__.co_freevars.index(name)].cell_contents
+        if name in self.globals:
+            return self.globals[name]
+        return getattr(builtins, name)
+
+
+class Cannot(Exception):
+    """This call is not possible in place."""
+
+
+class Method:
+    """A written function: its live arguments, its statements, and its one expression if it is no more than that."""
+
+    def __init__(self, name: str, params: list[str], body: list[ast.stmt], arity: int | None, expr: ast.expr | None, maybe: bool):
+        self.name, self.params, self.body, self.arity, self.expr, self.maybe = name, params, body, arity, expr, maybe
+        self.source: Any = None  # the tree it was written from
+        self.given: dict[str, ast.expr] = {}  # the arguments of the call at hand
+        self.signature: list[str] | None = None  # where it must take more than it reads
+        self.root = False  # whether a reader calls it
+        self.cls: type | None = None
+
+
+def name(of: str) -> ast.Name:
+    return ast.Name(of)
+
+
+def constant(value: Any, origin: str = "") -> ast.Constant:
+    node = ast.Constant(value)
+    node.origin = origin  # type: ignore[attr-defined]
+    return node
+
+
+def with_origin(node: ast.expr, origin: str) -> ast.expr:
+    if isinstance(node, ast.Constant):
+        node.origin = origin  # type: ignore[attr-defined]
+    return node
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def lift(value: Any) -> ast.expr:
+    """The expression that gives a value."""
+    if isinstance(value, Dyn):
+        return value.node
+    if isinstance(value, float) and math.isinf(value):
+        return ast.UnaryOp(ast.USub(), ast.Attribute(name("math"), "inf")) if value < 0 else ast.Attribute(name("math"), "inf")
+    if isinstance(value, float) and value in (math.pi, 2 * math.pi):
+        pi = ast.Attribute(name("math"), "pi")
+        return pi if value == math.pi else ast.BinOp(constant(2), ast.Mult(), pi)
+    if value is None or value is ... or isinstance(value, bool | int | float | str):
+        if isinstance(value, int | float) and not isinstance(value, bool) and value < 0:
+            return ast.UnaryOp(ast.USub(), constant(-value))
+        return constant(value)
+    if isinstance(value, tuple):
+        return ast.Tuple([lift(one) for one in value])
+    if isinstance(value, list):
+        return ast.List([lift(one) for one in value])
+    if isinstance(value, dict):
+        return ast.Dict([lift(one) for one in value], [lift(one) for one in value.values()])
+    if isinstance(value, slice):
+        bounds = [None if one is None else lift(one) for one in (value.start, value.stop, value.step)]
+        return ast.Slice(*bounds)
+    if isinstance(value, range):
+        return ast.Call(name("range"), [lift(one) for one in (value.start, value.stop, value.step)[: 3 if value.step != 1 else 2]], [])
+    if isinstance(value, torch.dtype):
+        return ast.Attribute(name("torch"), str(value).split(".")[1])
+    called = getattr(value, "__name__", "")
+    if callable(value) and (known := library().get(value)) is not None:
+        return ast.Attribute(name(known[0]), known[1])
+    if isinstance(value, type) and issubclass(value, nn.Module) or isinstance(value, types.UnionType):
+        node = name("?")
+        node.classes = value.__args__ if isinstance(value, types.UnionType) else (value,)  # type: ignore[attr-defined]
+        return node
+    if getattr(builtins, called, None) is value:
+        return name(called)
+    raise Cannot(f"{value!r} cannot be written")
+
+
+@functools.cache
+def library() -> dict[Any, tuple[str, str]]:
+    """What torch and math offer, by the names that code uses."""
+    found: dict[Any, tuple[str, str]] = {}
+    for space, short in ((F, "F"), (torch, "torch"), (nn, "nn"), (nn.init, "nn.init"), (math, "math")):
+        for key, value in vars(space).items():
+            if key.startswith("_") or not isinstance(value, types.FunctionType | types.BuiltinFunctionType | type):
+                continue
+            if getattr(builtins, getattr(value, "__name__", ""), None) is not value:
+                found.setdefault(value, (short, key))
+    return found
+
+
+def dynamic(value: Any) -> bool:
+    """Whether a value depends on what only a run knows."""
+    if isinstance(value, Dyn | Construct | EachLayer):
+        return True
+    if isinstance(value, list | tuple | set):
+        return any(map(dynamic, value))
+    if isinstance(value, dict):
+        return any(map(dynamic, value.values()))
+    if isinstance(value, slice):
+        return any(map(dynamic, (value.start, value.stop, value.step)))
+    return isinstance(value, Closure)
+
+
+def plain(node: ast.expr) -> bool:
+    """An expression that can be written twice without computing anything twice."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return isinstance(node, ast.Name | ast.Constant)
+
+
+def starred(node: ast.Tuple | ast.List) -> bool:
+    return any(isinstance(one, ast.Starred) for one in node.elts)
+
+
+def same(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    if isinstance(one, Dyn) and isinstance(other, Dyn):
+        return ast.dump(one.node) == ast.dump(other.node)
+    if isinstance(one, Dyn) or isinstance(other, Dyn):
+        return False
+    try:
+        return type(one) is type(other) and bool(one == other)
+    except Exception:
+        return False
+
+
+def mentioned(node: ast.AST | list) -> set[str]:
+    return {one.id for one in walk(node) if isinstance(one, ast.Name)}
+
+
+def mentions(value: Any, of: str) -> bool:
+    if isinstance(value, Dyn):
+        return value.node.id == of if isinstance(value.node, ast.Name) else of in mentioned(value.node)
+    if isinstance(value, list | tuple):
+        return any(mentions(one, of) for one in value)
+    if isinstance(value, dict):
+        return any(mentions(one, of) for one in value.values())
+    return False
+
+
+def negated(node: ast.expr) -> ast.expr:
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        return node.operand
+    return ast.UnaryOp(ast.Not(), node)
+
+
+def counted(node: ast.AST) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for one in walk(node):
+        if isinstance(one, ast.Name):
+            found[one.id] = found.get(one.id, 0) + 1
+        if isinstance(one, ast.GeneratorExp | ast.ListComp):  # what is inside may be computed several times
+            for inner in walk(one.elt):
+                if isinstance(inner, ast.Name):
+                    found[inner.id] = found.get(inner.id, 0) + 1
+    return found
+
+
+def replaced(node: Any, given: dict[str, ast.expr]) -> Any:
+    """A tree with names replaced by expressions."""
+    if isinstance(node, ast.Name):
+        return given.get(node.id, node)
+    for key, value in node.__dict__.items():
+        if isinstance(value, ast.AST):
+            node.__dict__[key] = replaced(value, given)
+        elif isinstance(value, list):
+            node.__dict__[key] = [replaced(one, given) if isinstance(one, ast.AST) else one for one in value]
+    return node
+
+
+def on_device(node: ast.expr) -> ast.expr:
+    """The tensor from which a sum or an element takes its device."""
+    while isinstance(node, ast.BinOp | ast.Subscript):
+        node = node.left if isinstance(node, ast.BinOp) else node.value
+    return node
+
+
+def of_project(thing: Any) -> bool:
+    return getattr(thing, "__module__", "").startswith(PROJECT)
+
+
+def project_classes(cls: type) -> list[type]:
+    return [one for one in cls.__mro__ if of_project(one)]
+
+
+def holder(cls: type, attr: str) -> type:
+    return next(one for one in cls.__mro__ if attr in one.__dict__)
+
+
+def bound_args(node: Any, args: list[Arg], kwargs: dict[str, Arg], default: Callable[[ast.expr], Any]) -> dict[str, Arg]:
+    """The arguments of a call by the function's own names."""
+    spec = node.args
+    names = [one.arg for one in (*spec.posonlyargs, *spec.args)]
+    found = dict(zip(names, args))
+    if spec.vararg:
+        rest = args[len(names) :]
+        form = None if any(dynamic(arg.value) for arg in rest) else ast.Tuple([lift(a.value) if a.form is None else a.form for a in rest])
+        found[spec.vararg.arg] = Arg(tuple(arg.value for arg in rest), form)
+    found |= kwargs
+    for key, value in zip(reversed(names), reversed(spec.defaults)):
+        if key not in found:
+            found[key] = Arg(default(value))
+    for one, value in zip(spec.kwonlyargs, spec.kw_defaults):
+        if one.arg not in found and value is not None:
+            found[one.arg] = Arg(default(value))
+    return found
