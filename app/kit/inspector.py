@@ -163,7 +163,7 @@ def _kind(state: page.State, name: str, label: str) -> None:
         if (kinds := [told for choice, told in listed if choice.group == key])
     ]
     data = {"now": label, "role": part.role, "first": first, "groups": groups, "note": "Fields that both kinds have carry over."}
-    show_kinds(data, f"k:{name}", lambda kind: swap(state.arch, name, kind))
+    show_kinds(data, "kinds", lambda kind: swap(state.arch, name, kind))
     if problem := actions.refusals(state)["edits"].get(f"kind.{name}"):
         wrong(problem.words)
 

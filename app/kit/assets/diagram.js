@@ -13,7 +13,10 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   root.watcher = new ResizeObserver(measure);
   root.watcher.observe(root); // it measures once the browser has laid out the page
 
-  if (root.selected === undefined) inSight(holder.querySelector('.on')); // of a link
+  const chosen = () => holder.querySelector('.on');
+  const seen = innerWidth <= PHONE && chosen()?.getBoundingClientRect();
+  if (root.selected === undefined) inSight(chosen); // of a link
+  else if (seen && seen.bottom > 0 && seen.top < innerHeight && !holding()) hold(chosen, seen.top); // what an edit adds above moves it not
   else if (root.selected !== data.selected) document.querySelector('.st-key-inspector')?.scrollTo(0, 0); // of another box
   root.selected = data.selected;
 
@@ -27,7 +30,8 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     const box = event.target.closest('[data-node]');
     if (!box) return;
     event.preventDefault();
-    inSight(box);
+    const same = () => [...holder.querySelectorAll(`[data-node="${CSS.escape(box.dataset.node)}"]`)], nth = same().indexOf(box);
+    inSight(() => same()[nth]); // another element when the picture is drawn again
     setTriggerValue('clicked', box.dataset.node);
   };
   root.onclick = choose;

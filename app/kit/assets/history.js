@@ -111,19 +111,12 @@ export default function ({ data, parentElement, setTriggerValue }) {
   // What was clicked stays under the pointer: at the top of the page the browser does not see to it itself.
   const main = document.querySelector('[data-testid="stMain"]'), held = root.held;
   root.held = null;
-  const until = performance.now() + 1000; // the page arrives in pieces
-  const hold = () => {
-    if (!held.section.isConnected || main.scrollTop !== held.scroll || performance.now() > until) return;
-    const moved = Math.round(held.section.getBoundingClientRect().top - held.top);
-    if (moved) { main.scrollTop += moved; held.scroll = main.scrollTop; }
-    requestAnimationFrame(hold);
-  };
-  if (held) hold();
+  if (held?.section.isConnected && main.scrollTop === held.scroll) hold(() => held.section, held.top);
 
   root.keys?.abort();
   root.keys = new AbortController();
   const note = (event) => {
-    const section = event.target.closest?.('.st-key-segments, .st-key-inspector');
+    const section = event.target.closest?.(innerWidth > PHONE ? '.st-key-segments, .st-key-inspector' : '.st-key-segments');
     root.held = section && { section, top: section.getBoundingClientRect().top, scroll: main.scrollTop };
   };
   for (const kind of ['pointerdown', 'keydown']) document.addEventListener(kind, note, { signal: root.keys.signal, capture: true });

@@ -12,7 +12,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const same = () => [...root.querySelectorAll('[data-key]')].find((each) => each.dataset.key === key);
     const again = (within && root.querySelector('.part.on')) || (key && same());
     again?.focus({ preventScroll: Boolean(!within) });
-    if (drawer && !root.querySelector('[aria-expanded="true"]')) inSight(root.querySelector('.strip')); // its button was far below
+    if (drawer && !root.querySelector('[aria-expanded="true"]')) inSight(() => root.querySelector('.strip')); // its button was far below
     const field = root.wanted && [...root.querySelectorAll('.step input')].find((each) => each.dataset.key === root.wanted.key);
     if (!field || field.value === root.wanted.value || Date.now() > root.wanted.until) root.wanted = null;
     else field.value = root.wanted.value; // an answer to an earlier click
@@ -34,7 +34,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   root.onclick = (event) => {
     const control = event.target.closest('[data-do]');
     if (!control || control.matches('input')) return;
-    if (control.matches('.part')) inSight(control);
+    if (control.matches('.part')) inSight(() => [...root.querySelectorAll('.part')].find((part) => part.dataset.key === control.dataset.key));
     if (control.dataset.by) step(control);
     else if (event.detail < 2 || !/^(remove|take)$/.test(control.dataset.do)) act(control); // a double click removes one
   };

@@ -5,10 +5,31 @@ const themed = (element) => {
   const [r, g, b] = pen.fillStyle.match(/\w\w/g).map((hex) => parseInt(hex, 16));
   element.dataset.theme = r * 0.299 + g * 0.587 + b * 0.114 < 128 ? 'dark' : 'light';
 };
-// On a phone the inspector lies over the lower part of the page: a box that was tapped stays in sight above it.
-const inSight = (box) => {
-  const page = document.querySelector('[data-testid="stMain"]');
-  if (!box || !page || innerWidth > 640) return;
-  const { top, bottom } = box.getBoundingClientRect(), room = innerHeight * 0.36;
-  if (bottom > room || top < 64) page.scrollBy({ top: (top + Math.min(bottom, top + 160)) / 2 - (64 + room) / 2, behavior: 'smooth' });
+// For a second and a half, in which the page arrives in pieces, what `find` gives stays at `top`, or goes there a part of the way at a
+// time. Whatever the visitor does next ends it.
+const hold = (find, top, pace = 1) => {
+  const page = document.querySelector('[data-testid="stMain"]'), until = performance.now() + 1500;
+  page?.held?.abort();
+  if (!page || !find()) return;
+  const { signal } = (page.held = new AbortController());
+  for (const kind of ['wheel', 'touchmove', 'pointerdown', 'keydown']) {
+    document.addEventListener(kind, () => page.held.abort(), { signal, capture: true, passive: true });
+  }
+  const step = () => {
+    if (signal.aborted) return;
+    const moved = (find()?.getBoundingClientRect().top ?? top) - top;
+    page.scrollTop += Math.abs(moved) < 8 ? moved : moved * pace;
+    if (performance.now() < until) requestAnimationFrame(step);
+    else page.held.abort();
+  };
+  step();
+};
+const holding = () => document.querySelector('[data-testid="stMain"]')?.held?.signal.aborted === false;
+// On a phone the inspector lies over the lower part of the page: a box that was tapped comes into sight above it.
+const PHONE = 640;
+const inSight = (find) => {
+  if (innerWidth > PHONE || !find()) return;
+  const { top, bottom } = find().getBoundingClientRect(), room = innerHeight * 0.36;
+  const half = Math.min(bottom - top, 160) / 2;
+  hold(find, bottom > room || top < 64 ? (64 + room) / 2 - half : top, 0.25);
 };
