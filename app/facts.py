@@ -98,6 +98,6 @@ def subtitle(arch: core.Architecture) -> str:
     states = f"{size(c.state_bytes)} of states" if c.state_bytes else ""
     pieces = (
         edited(arch), f"{figure(c.parameters)} parameters", active, caches, states,
-        f"{tokens(arch.context)} context", released,
+        f"{tokens(arch.meant_for)} context" if arch.meant_for else "", released,
     )  # fmt: skip
     return " · ".join(piece for piece in pieces if piece)

@@ -189,7 +189,8 @@ def run_show(args: argparse.Namespace, out: Console) -> Any:
     facts = (
         ("organisation", arch.organisation), ("released", arch.released), ("licence", arch.licence), ("sources", "; ".join(arch.sources)),
         ("layers", arch.pattern), ("d_model", f"{arch.d_model:,}"), ("vocabulary", f"{arch.vocab_size:,}"),
-        ("context", tokens(arch.context)), ("parameters", f"{c.parameters:,}"),
+        ("context", tokens(arch.meant_for) if arch.meant_for else "any length: no layer has attention"),
+        ("parameters", f"{c.parameters:,}"),
         ("active", f"{c.active_parameters:,} ({percent(c.active_parameters / c.parameters)})"),
         ("ahead of the model", f"{c.mtp_parameters:,}" if c.mtp_parameters else None),
         ("weights as shipped", size(c.weight_bytes)), ("cache per token", c.derivation("kv_bytes_per_token") + " bytes"),

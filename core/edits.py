@@ -50,8 +50,7 @@ def every(arch: Architecture, n: int, name: str, otherwise: str | None = None, s
 
 def nth(arch: Architecture, n: int, start: int | None = None) -> range:
     """Every n-th layer. The first of them is layer `start`, or n - 1."""
-    if not 1 <= n <= arch.depth:
-        raise Unsupported(f"every: give 1 to {arch.depth:,}, the number of layers (not {n:,})")
+    _counted("every", n, 1, arch.depth, ", the number of layers")
     if start is not None:
         _within("from layer", start, arch.depth)
     return range(n - 1 if start is None else start, arch.depth, n)
@@ -59,8 +58,7 @@ def nth(arch: Architecture, n: int, start: int | None = None) -> range:
 
 def first(arch: Architecture, count: int, name: str, otherwise: str | None = None, new: Parts = NONE) -> Architecture:
     """The first `count` layers get the part `name` in the place that `every` uses; 0 removes it from all layers."""
-    if not 0 <= count <= arch.depth:
-        raise Unsupported(f"first: give 0 to {arch.depth:,}, the number of layers (not {count:,})")
+    _counted("first", count, 0, arch.depth, ", the number of layers")
     return _placed(arch, name, lambda layer: layer < count, otherwise, new)
 
 
@@ -119,8 +117,7 @@ def layered(arch: Architecture, blocks: Sequence[Block]) -> Architecture:
 
 def repeated(arch: Architecture, place: Place, times: int) -> Architecture:
     """A segment, or a block of one, with another number of repeats; 0 removes it."""
-    if not 0 <= times <= MAX_LAYERS:
-        raise Unsupported(f"repeat: give 0 to {MAX_LAYERS:,} (not {times:,})")
+    _counted("repeat", times, 0, MAX_LAYERS)
     return _changed(arch, place, lambda items, at: items[at].__setitem__(1, times))
 
 
@@ -330,8 +327,7 @@ def renamed(arch: Architecture, name: str, new: str) -> Architecture:
 def predicting(arch: Architecture, count: int) -> Architecture:
     """Modules that predict `count` tokens beyond the next one, each with the model's last block, as DeepSeek-V3's has it. Modules that
     are there stay; 0 removes them."""
-    if not 0 <= count <= 16:
-        raise Unsupported(f"mtp: give 0 to 16 tokens (not {count:,})")
+    _counted("mtp", count, 0, 16, " tokens")
     tree = _tree(arch)
     mtp = tree.pop("mtp", None) or {"block": plain(arch.sequence[-1])}
     if further := mtp.pop("further", None):
@@ -401,9 +397,10 @@ def swapped(arch: Architecture, name: str, kind: str) -> Architecture:
     except ValueError as error:
         raise Unsupported(f"parts.{name}.kind: {error}") from None
     made = arch if choice.keeps(part) else _remade(arch, name, choice.kind)
-    if choice.form and not choice.form.holds(made.part(name)):
+    named = [choice.form] if choice.form else [*kinds.forms(choice.kind).values()]
+    if named and not any(form.holds(made.part(name)) for form in named):  # the kind itself is its first setting with a name
         tree = _tree(made)
-        tree["parts"][name] |= choice.form.fields(made.part(name), arch.context)
+        tree["parts"][name] |= named[0].fields(made.part(name), arch.context)
         made = parse(tree)
     new = kinds.renamed(name, made.parts[name].kind)
     if new == name or made is arch:
@@ -534,5 +531,10 @@ def _free(arch: Architecture, name: str) -> None:
 
 
 def _within(what: str, index: int, count: int) -> None:
-    if not 0 <= index < count:
-        raise Unsupported(f"{what}: give 0 to {count - 1:,} (not {index:,})")
+    _counted(what, index, 0, count - 1)
+
+
+def _counted(what: str, value: int, least: int, most: int, of: str = "") -> None:
+    """Refuses what is no whole number within these bounds, as the spec does."""
+    if value not in range(least, most + 1):
+        raise Unsupported(f"{what}: give {least} to {most:,}{of}{', a whole number' * (value % 1 != 0)} (not {value:,})")

@@ -39,7 +39,7 @@ class _Builder:
     def __init__(self, arch: Architecture):
         self.arch, frame = arch, trace_frame(arch)
         self.stream, logits = ("B", "T", arch.d_model), frame.output.shape
-        self.graph = nx.DiGraph(name=arch.name, title=arch.title, context=arch.context, tied=arch.tied_embeddings)
+        self.graph = nx.DiGraph(name=arch.name, title=arch.title, context=arch.meant_for, tied=arch.tied_embeddings)
         self.node("model", "model", arch.title, ("B", "T"), logits, parent=None, explain=arch.note or "")
         self.node("tokens", "input", "Tokenised text", ("B", "T"), ("B", "T"), path="")
         self.node("positions_index", "input", "Positions", ("T",), ("T",), path="")
@@ -253,7 +253,7 @@ def to_json(g: nx.DiGraph) -> dict:
 
 def to_graphml(g: nx.DiGraph) -> str:
     """GraphML; lists become JSON text and empty values are left out, since the format supports neither."""
-    plain = nx.DiGraph(**{k: _scalar(v) for k, v in g.graph.items()})
+    plain = nx.DiGraph(**{k: _scalar(v) for k, v in g.graph.items() if v is not None})
     plain.add_nodes_from((n, {k: _scalar(v) for k, v in d.items() if v is not None}) for n, d in g.nodes(data=True))
     plain.add_edges_from((a, b, {k: _scalar(v) for k, v in d.items()}) for a, b, d in g.edges(data=True))
     return "\n".join(nx.generate_graphml(plain))

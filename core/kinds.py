@@ -70,6 +70,11 @@ def group(cls: type[Part]) -> str:
     return cls.group or cls.role
 
 
+def forms(kind: str) -> dict[str, Form]:
+    """The settings of a kind that have names of their own, not those of a kind that it is made from."""
+    return vars(PARTS[kind]).get("forms", {})
+
+
 def stands(kind: str, part: Part) -> bool:
     """Whether a kind could replace this part: both mix positions, both work on each, or both look tokens up; and they read the same
     streams."""
@@ -86,7 +91,7 @@ def _listed() -> tuple[Choice, ...]:
     """All choices, group by group; a kind whose settings have names of their own is listed by these."""
     found: list[Choice] = []
     for kind, cls in PARTS.items():
-        own = vars(cls).get("forms", {})
+        own = forms(kind)
         found += [Choice(name, kind, form.title, form.line, form) for name, form in own.items()]
         found += [] if own else [Choice(kind, kind, cls.title, cls.line)]
     order, first = [*GROUPS], {name: n for n, name in enumerate(FIRST)}

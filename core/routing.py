@@ -298,11 +298,11 @@ def _changed(router: RouterModule, chosen: Tensor, scores: Tensor) -> float:
 
 
 def glimpse(part: Experts, seed: int = 0) -> tuple[int, ...]:
-    """The experts that the part's own router, with random weights, chooses for one random token; or the first row of its
-    table, if it has one."""
-    if part.router.hashed:
-        return tuple(range(part.top_k))
+    """The experts that the part's own router, with random weights, chooses for one random token; or a random row of a table, if it
+    has one."""
     generator = torch.Generator().manual_seed(seed)
+    if part.router.hashed:
+        return tuple(sorted(torch.randperm(part.count, generator=generator)[: part.top_k].tolist()))
     with torch.device("meta"):
         router = RouterModule(part, LIVE_D_MODEL, part.scored)
     router = router.to_empty(device="cpu")

@@ -32,7 +32,8 @@ def change(path: str, before: Any, after: Any) -> str:
     if not name:  # a part or the modules ahead as a whole
         now, then = said(after), said(before)
         if before is None or after is None:
-            kind = "" if path == "mtp" else f" ({now if before is None else then})"
+            kind = now if before is None else then
+            kind = "" if path == "mtp" or kind == of else f" ({kind})"
             return f"{of}{kind} {'added' if before is None else 'removed'}"
         return swap(of, then, now)
     start = f"{of}: " if of else ""

@@ -243,6 +243,13 @@ class Architecture(Spec):
 
     unsized: Text | None = Field(None, description="Why the bytes of the shipped weights are not known; empty if `precision` gives them")
 
+    @property
+    def meant_for(self) -> int | None:
+        """The most tokens that the model is meant to read. None if no layer has attention: no length bounds the others, so the context
+        in the model's files is bookkeeping."""
+        used = {self.parts[name].role for block in self.distinct() for step in block for name in step.parts}
+        return self.context if "attention" in used or isinstance(self.position, Learned) else None
+
     @model_validator(mode="after")
     def _consistent(self):
         used = {name for block in self.distinct() for step in block for name in step.parts}
@@ -544,14 +551,15 @@ def sentence(error: ValidationError) -> str:
         case "union_tag_not_found":
             message = "expected a mapping with its `kind`"
         case _:
-            whole = ", a whole number" if isinstance(given, float) and most is not None else ""
-            message = f"give {accepted}{whole}{_not(given)}" if accepted else first["msg"]
+            message = f"give {accepted}{_not(given, most is not None)}" if accepted else first["msg"]
     words = f"{where}: {message}" if where else message
     return words[:800]
 
 
-def _not(given: Any) -> str:
-    """The given value, short enough for a sentence."""
+def _not(given: Any, whole: bool = False) -> str:
+    """The given value, short enough for a sentence; before it, that a whole number is needed, if it is not one."""
+    if whole and isinstance(given, float):
+        return f", a whole number{_not(given)}"
     match given:
         case None:
             return " (it is empty)"
@@ -607,7 +615,7 @@ def _beside(tree: dict, path: str, value: Any, error: ValidationError) -> str:
         return ""
     if isinstance(value, int) and most < value < 1e15 and " is more than " in why:
         return f"{asked.sub(f'{value:,}', why)}; {advice}"
-    return f"{path}: {advice}{_not(value)}"
+    return f"{path}: {advice}{_not(value, whole=True)}"
 
 
 def parse(value: Mapping[str, Any]) -> Architecture:

@@ -11,7 +11,24 @@ import core
 from core import edits
 from core.__main__ import main
 from core.edits import Place
-from core.spec import Unsupported
+from core.spec import Unsupported, edited
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda arch: edits.every(arch, 12.5, "attention"),  # type: ignore[arg-type]
+        lambda arch: edits.every(arch, 2, "attention", None, 12.5),  # type: ignore[arg-type]
+        lambda arch: edits.first_dense(arch, 12.5),  # type: ignore[arg-type]
+        lambda arch: edits.predicting(arch, 12.5),  # type: ignore[arg-type]
+        lambda arch: edits.repeated(arch, Place(1, 0), 12.5),  # type: ignore[arg-type]
+        lambda arch: edited(arch, "parts.moe.top_k", 12.5),
+        lambda arch: core.from_hf(core.to_hf(arch) | {"num_experts_per_tok": 12.5}),
+    ],
+)
+def test_12_and_a_half_of_something_whole_is_refused_not_cut(edit):
+    with pytest.raises(Unsupported, match=r"a whole number.* \(not 12\.5\)"):
+        edit(core.load("deepseek-v3"))
 
 
 def blocks(arch: core.Architecture) -> list[tuple]:

@@ -130,6 +130,16 @@ def test_a_name_that_says_another_kind_changes(name, kind, new):
     assert kinds.renamed(name, kind) == new
 
 
+@pytest.mark.parametrize("choice", [choice for choice in kinds.choices() if choice.kind.startswith(("compressed", "conv"))], ids=str)
+def test_a_compressed_part_is_called_what_was_chosen(choice):
+    arch = swapped(core.load("llama-3-8b"), "attention", choice.name)
+    assert next(part for name, part in arch.parts.items() if name != "dense").label == choice.title
+
+
+def test_a_compressed_part_without_a_setting_has_entries():
+    assert swapped(core.load("llama-3-8b"), "attention", "compressed_attention").parts["attention"].label == "Compressed attention, heavy"
+
+
 def test_a_name_in_use_gets_a_number_and_formats_follow():
     arch = swapped(core.load("deepseek-v3"), "dense", "experts")
     assert list(arch.parts) == ["attention", "moe2", "moe"] and arch.pattern == "3 × [attention, moe2], 58 × [attention, moe]"

@@ -15,11 +15,16 @@ from playwright.sync_api import sync_playwright
 import core
 from app import facts
 from app.facts import kept
+from app.kit import cards
 from app.kit.theme import DARK, LIGHT, variables
 from app.picture.diagram import diagram
-from app.picture.pen import CLASSES, fit, text_width
+from app.picture.inset import Grid
+from app.picture.layered import Box
+from app.picture.pen import CLASSES, Pen, fit, text_width
 from app.picture.preview import card, preview
 from app.picture.standalone import FONT, SVG, png, standalone
+from core.__main__ import main
+from core.graph import to_graphml
 from core.spec import edited, parse
 
 HOSTILE = "<script>alert(1)</script> & \"'] — Łódź σ → 2 × 4"
@@ -121,7 +126,7 @@ def test_a_file_needs_nothing(name):
     assert words <= {group.get("aria-label") for group in read.iter(f"{SVG}g")}, "what is written can still be read aloud"
     said = [unescape(text) for text in re.findall(r"<text[^>]*>([^<]+)<", small)]
     assert "".join(said[2:4]).replace(" ", "").startswith(arch.title.replace(" ", "")[:12])
-    assert {"parameters", "context"} <= set(said) and 'width="1200" height="630"' in small
+    assert {"parameters", "context" if arch.meant_for else "layers"} <= set(said) and 'width="1200" height="630"' in small
 
 
 def test_letters_that_the_font_lacks_stay_text():
@@ -188,6 +193,32 @@ def test_a_picture_takes_time_in_line_with_its_boxes(parts):
     blocks = {node for node, data in g.nodes(data=True) if data["kind"] == "block"}
     panels = blocks & set(re.findall(r'<g data-node="([^"]*)" data-of', svg))
     assert len(panels) <= 8 and (parts == 4 or re.search(r"and \d+ more", svg)), "four kinds have a tab each"
+
+
+def test_a_recurrent_model_claims_no_context(capsys):
+    """What its files call context bounds nothing; a hybrid's and a table of positions do."""
+    arch = core.load("mamba2-2.7b")
+    told = (facts.subtitle(arch), cards.card(arch), diagram(core.graph(arch), {}), card(arch), to_graphml(core.graph(arch)))
+    assert not any("context" in words or "1,048,576" in words for words in told)
+    assert main(["show", "mamba2-2.7b"]) == 0 and "any length: no layer has attention" in capsys.readouterr().out
+    assert arch.meant_for is None and core.load("jamba-1.5-mini").meant_for == 262_144
+    assert edited(arch, "position", {"kind": "learned", "length": 1_048_576}).meant_for == 1_048_576
+
+
+TWELVE = edited(edited(core.load("qwen3-30b-a3b"), "parts.moe.count", 256), "parts.moe.top_k", 12)
+
+
+@pytest.mark.parametrize(
+    "arch", [TWELVE, *map(core.load, ("longcat-flash-chat", "deepseek-v3", "deepseek-v4-pro", "zaya1-8b", "pangu-pro-moe"))], ids=str
+)
+def test_as_many_squares_are_filled_as_a_token_has_experts(arch):
+    for part, chosen in ((arch.part(name), chosen) for name, chosen in facts.glimpses(arch).items()):
+        pen, grid = Pen(), Grid(part.model_dump(mode="json"), True, 200)
+        grid.draw(pen, "", Box("", grid.width, grid.height), set(chosen))
+        squares = {fill: path.count("M") for path, fill in re.findall(r'<path d="(M[^"]*)" style="fill:var\(--([^)]*)\)', "".join(pen.out))}
+        assert squares["experts"] == part.top_k and sum(squares.values()) == part.count + part.zero
+        assert squares.get("box", 0) == sum(expert not in chosen for expert in range(part.count, part.choices))
+        assert chosen != tuple(range(part.top_k)) or part.top_k == 1, "not simply the first"
 
 
 def test_a_cache_is_bounded_by_bytes():

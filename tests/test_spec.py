@@ -207,7 +207,7 @@ BESIDE = {  # of a preset: path, value -> what is said of it beside the other va
     ("mixtral-8x7b", "parts.moe.top_k", 70_000): "70,000 is more than the 8 experts; give 1 to 8",
     ("mixtral-8x7b", "parts.moe.top_k", 0): "top_k: give 1 to 8 (not 0)",
     ("mixtral-8x7b", "parts.moe.top_k", None): "top_k: give 1 to 8 (it is empty)",
-    ("mixtral-8x7b", "parts.moe.top_k", 2.5): "top_k: give 1 to 8 (not 2.5)",
+    ("mixtral-8x7b", "parts.moe.top_k", 2.5): "top_k: give 1 to 8, a whole number (not 2.5)",
     ("mixtral-8x7b", "parts.moe.d_ff", 2_000_000): "d_ff: give 1 to 1,048,576 (not 2,000,000)",
     ("mixtral-8x7b", "parts.moe.d_ff", 10**30): "d_ff: give 1 to 1,048,576 (not a number as large as that)",
     ("mixtral-8x7b", "parts.moe.d_ff", 0.5): "d_ff: give 1 to 1,048,576, a whole number (not 0.5)",

@@ -108,6 +108,9 @@ def test_what_cannot_be_is_said_and_changes_nothing(page):
     html = strip._html(before, None, "", "", (("repeat:0:", (5_000, "repeat: give <0> to 1,024")),))
     assert 'value="5000"' in html and 'aria-invalid="true"' in html and "give &lt;0&gt; to 1,024" in html
     assert ask(page, "remove", "0:0") == before and ask(page, "dense", value=3) == before
+    for do, place in (("repeat", "0:"), ("mtp", None)):  # refused, not cut to 12
+        assert ask(page, do, place, value=12.5) == before
+        assert "a whole number (not 12.5)" in str(page.session_state["refused"]["edits"][1])
     assert ask(page, "repeat", "0:", 8).depth == 8 and page.session_state["refused"]["edits"][1] == {}
 
 
@@ -128,6 +131,8 @@ def test_what_no_control_sends_changes_nothing(page, action):
 def test_every_nth_layer_previews_before_it_is_applied(page):
     visit(page, preset="llama-3-8b", part="layers.0.attention", context="8192")
     before = ask(page, "every", "0:0")
+    choose(page, "d:n", 2.5)
+    assert "give 1 to 32, the number of layers, a whole number (not 2.5)" in said(page), "a number that is not whole is not cut"
     choose(page, "d:n", 8)
     choose(page, "d:k", 7)
     choose(page, "d:others", "+gated_delta_net")

@@ -3,6 +3,7 @@
 import re
 import tomllib
 import xml.etree.ElementTree as ET
+from itertools import combinations
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -21,6 +22,7 @@ from app.picture.layered import layered
 from app.picture.pen import text_width
 from core import kinds
 from core.edits import swapped
+from core.hardware import ACCELERATORS
 from core.parts import PARTS
 from core.roles import ROLES
 from core.routing import route
@@ -217,6 +219,19 @@ def test_bars_are_the_costs():
     shipped = sum(trace["x"][0] for trace in figure.to_dict()["data"])
     c = core.cost(arch, workload)
     assert shipped == c.weight_bytes + c.kv_bytes + c.state_bytes
+
+
+@pytest.mark.parametrize("name", ["deepseek-v3", "kimi-k2", "llama-3.1-405b", "gpt2", "gemma-3-27b"])
+def test_every_line_of_an_accelerator_has_a_name_of_its_own(name):
+    arch = core.load(name)
+    for figure in (charts.memory(arch, core.Workload(), False), charts.cache_curve(arch, core.Workload(), False)):
+        lines, named = figure.layout.shapes, [a for a in figure.layout.annotations if a.text in {one.name for one in ACCELERATORS}]
+        assert [line.x0 or line.y0 for line in lines] == [next(o.memory for o in ACCELERATORS if o.name == a.text) for a in named]
+        assert len({(a.xshift, a.yshift, a.x, a.y) for a in named}) == len(named)
+        if figure.layout.yaxis.type != "log":  # in one row, names stand nearly a fifth of the axis apart: so they fit on a phone
+            most = figure.layout.xaxis.range[1]
+            for one, other in combinations(named, 2):
+                assert one.yshift != other.yshift or abs(one.x - other.x) > 0.18 * most
 
 
 def test_a_model_without_a_cache_is_drawn_too():

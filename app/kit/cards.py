@@ -16,7 +16,7 @@ def card(arch: core.Architecture) -> str:
     active = figure(c.active_parameters) if c.active_parameters != c.parameters else "all"
     facts = {"Parameters": figure(c.parameters), "Active": active, "Cache per token": size(c.kv_bytes_per_token)}
     when = f"{arch.released:%b %Y}" if arch.released else ""
-    who = " · ".join(p for p in (arch.organisation, when, f"{tokens(arch.context)} context") if p)
+    who = " · ".join(p for p in (arch.organisation, when, arch.meant_for and f"{tokens(arch.meant_for)} context") if p)
     return (
         f'<a class="card" data-name="{escape(arch.name)}" href="/workbench?preset={escape(arch.name)}"><div><h3>{escape(arch.title)}</h3>'
         f'<p class="who">{escape(who)}</p></div>{picture(arch)}<dl>'

@@ -71,8 +71,10 @@ def memory(arch: core.Architecture, workload: core.Workload, dark: bool) -> go.F
     look |= {"font": {"color": colours["ink"], "size": 12.5}}
     lines, names = accelerators(colours, 0, most)
     said = "; ".join(f"{name} {size(total)}" for name, total in totals.items())
+    above = max((name["yshift"] for name in names), default=0)
     return styled(
-        traces, dark, 96 + 44 * len(costs), top=34, meta=f"Weights, caches and states: {said}.", barmode="stack", bargap=0.36, shapes=lines,
+        traces, dark, 96 + 44 * len(costs) + above, top=34 + above, meta=f"Weights, caches and states: {said}.", barmode="stack",
+        bargap=0.36, shapes=lines,
         annotations=[*({"y": name, "x": total, "text": size(total)} | look for name, total in totals.items()), *names],
         xaxis={"range": [0, most], "tickvals": ticks, "ticktext": [size(t) for t in ticks]},
         yaxis={"autorange": "reversed", "showgrid": False, "tickfont": {"size": 13}},
@@ -125,25 +127,28 @@ def rounds(most: float) -> list[float]:
 
 
 def accelerators(colours: dict, least: float, most: float, logarithmic: bool = False) -> tuple[list[dict], list[dict]]:
-    """Dotted lines at the memory of common accelerators within the chart, and their names where these do not overlap:
-    vertical on an axis of bytes, or horizontal on a logarithmic one."""
-    lines, names, last = [], [], None
+    """Dotted lines at the memory of common accelerators within the chart, each with its name: vertical on an axis of bytes, or horizontal
+    on a logarithmic one. A name that would touch another stands in a further row above the chart, or beside it. Lines that would be
+    one are left out."""
+    lines, names = [], []
+    ends: list[float] = []  # of each row, where its last name stands, as a share of the axis
+    near, before = (0.06, -1.0) if logarithmic else (0.18, 0.0)
     for item in (item for item in ACCELERATORS if least < item.memory < most):
         at = item.memory
+        share = log10(at / least) / log10(most / least) if logarithmic else at / most
+        if share - before < 0.02:
+            continue
+        before, row = share, next((row for row, end in enumerate(ends) if share - end > near), len(ends))
+        ends[row : row + 1] = [share]
         look = {"type": "line", "line": {"color": colours["accent"], "width": 1, "dash": "dot"}}
-        words = {"text": item.name, "showarrow": False, "font": {"size": 11, "color": colours["accent"]}}
-        words |= {"yanchor": "bottom"}
+        words = {"text": item.name, "showarrow": False, "font": {"size": 11, "color": colours["accent"]}, "yanchor": "bottom"}
         if logarithmic:  # shapes are placed at the value, texts at its logarithm
             lines.append(look | {"xref": "paper", "x0": 0, "x1": 1, "y0": at, "y1": at})
-            words |= {"xref": "paper", "x": 0, "xanchor": "left", "xshift": 4, "y": log10(at)}
-            close = last is not None and at / last < 2.4
+            words |= {"xref": "paper", "x": 0, "xanchor": "left", "xshift": 4 + 66 * row, "y": log10(at)}
         else:
             lines.append(look | {"yref": "paper", "y0": 0, "y1": 1, "x0": at, "x1": at})
-            words |= {"yref": "paper", "y": 1, "x": at}
-            close = last is not None and (at - last) / most < 0.2
-        if not close:
-            names.append(words)
-            last = at
+            words |= {"yref": "paper", "y": 1, "x": at, "yshift": 13 * row}
+        names.append(words)
     return lines, names
 
 

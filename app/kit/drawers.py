@@ -18,6 +18,7 @@ from .. import state as page
 from ..facts import cost
 from .layers import part_of, ribbon
 from .page import wrong
+from .widgets import typed
 
 Make = Callable[[core.Architecture], core.Architecture]
 Close = Callable[[], None]
@@ -32,8 +33,8 @@ def every(state: page.State, place: Place, close: Close) -> None:
     k = edits.layers_of(arch, place)[0] if length > 1 else n - 1
     own = _selected(state) if _selected(state) in mine else mine[0]
     with _fields():
-        n = int(st.number_input("Every … layers", 1, arch.depth, n, key="d:n", width=130))
-        k = int(st.number_input("from layer", 0, arch.depth - 1, k, key="d:k", width=130))
+        n = _number("Every … layers", "d:n", 1, arch.depth, n)
+        k = _number("from layer", "d:k", 0, arch.depth - 1, k)
         one = _choose("one is", arch, [own, *mine, *arch.parts], own, "d:one")
         alike = [name for name, _ in edits.uses(arch).most_common() if arch.parts[name].mixes is _mixes(arch, one)]
         rest = [name for name in alike if name != one]
@@ -115,6 +116,12 @@ DRAWERS: dict[str, Callable[[page.State, Place, Close], None]] = {"every": every
 
 def _fields() -> Any:
     return st.container(horizontal=True, vertical_alignment="bottom", key="drawer-fields")
+
+
+def _number(label: str, key: str, least: int, most: int, value: int) -> Any:
+    """A whole number; another one is sent as it is typed, for the edit to refuse."""
+    given = st.number_input(label, float(least), float(most), float(value), 1.0, key=key, format="%g", width=130)
+    return typed(key) if given is not None else value
 
 
 def _offer(state: page.State, make: Make, close: Close, select: Callable[[core.Architecture], str] | None = None) -> None:

@@ -189,12 +189,11 @@ def _written(place: Place) -> str:
     return f"{place.segment}:{'' if place.block is None else place.block}"
 
 
-def _number(value: Any) -> int | None:
-    return (
-        int(value)
-        if isinstance(value, int | float) and not isinstance(value, bool) and -1e9 < value < 1e9 and value == int(value)
-        else None
-    )
+def _number(value: Any) -> Any:
+    """A number, as an int if it is whole; the edit refuses another one."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -1e9 < value < 1e9:
+        return None
+    return int(value) if value == int(value) else value
 
 
 # ---- how it is drawn ----

@@ -59,9 +59,9 @@ def workload(state: page.State) -> None:
             if problem:
                 wrong(problem.words)
     for arch in state.archs:
-        if state.workload.context > arch.context:
+        if arch.meant_for and state.workload.context > arch.meant_for:
             wrong(
-                f"{arch.title} is meant for at most {arch.context:,} tokens; {state.workload.context:,} tokens are more than it can read."
+                f"{arch.title} is meant for at most {arch.meant_for:,} tokens; {state.workload.context:,} tokens are more than it can read."
             )
 
 

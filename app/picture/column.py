@@ -169,14 +169,9 @@ class Column:
             pen.box("beneath", left, middle, 58, 38, KINDS["embedding"], beneath["short"], facts, beneath["explain"])
         pen.wire([(x, y + 22), (x, y)])
         pen.word("tokens", x, y + 34, data["tokens"]["label"], "l c")
-        if self.grows:
+        if g.graph["context"]:
             self.note(x + 56, y + 30, f"{g.graph['context']:,} tokens", "context")
         return middle, y + 44
-
-    @property
-    def grows(self) -> bool:
-        """Whether a part sees all tokens or a window of them; a purely recurrent model's context is only a number in its files."""
-        return any(data.get("role") == "attention" for _, data in self.g.nodes(data=True))
 
     # ---- frames ----
 

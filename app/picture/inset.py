@@ -257,12 +257,14 @@ def routed(config: dict) -> str:
 
 
 class Grid:
-    """Every routed expert as a cell, in the router's groups; with thousands of experts the cells are smaller."""
+    """Every routed expert as a cell, in the router's groups; with thousands of experts the cells are smaller. Those without weights
+    come last and are white."""
 
     GAP = 12
 
     def __init__(self, config: dict, filled: bool, room: float):
-        self.count, self.groups = config["count"], config["router"]["groups"]
+        self.weighted, zero, self.groups = config["count"], config["zero"], config["router"]["groups"]
+        self.count = self.weighted + zero
         self.each = self.count // self.groups
         self.across = min(self.groups, 8 if room > 300 else 4)
         wanted = (self.each * (5 if self.groups == 1 else 2)) ** 0.5
@@ -272,7 +274,9 @@ class Grid:
         self.cell = max(2.2, min(16.0, (room - self.GAP * (self.across - 1)) / (self.row * self.across)))
         said = [f"in {self.groups} groups"] if self.groups > 1 else []
         said += ["filled: one token's"] if filled else []
-        self.words = [f"{self.count:,} experts of d_ff {config['d_ff']:,}"] + (["; ".join(said)] if said else [])
+        self.words = [f"{self.weighted:,} experts of d_ff {config['d_ff']:,}"] + (["; ".join(said)] if said else [])
+        if zero:
+            self.words.insert(1, f"white: {zero:,} without weights" if zero > 1 else "white: one without weights")
         cells = self.across * self.row * self.cell + (self.across - 1) * self.GAP
         self.width = max(cells, *(text_width(line, 12) for line in self.words), 0) + 32
         self.height = self.stacks * self.lines * self.cell + (self.stacks - 1) * self.GAP + 32 + 16 * len(self.words)
@@ -285,13 +289,13 @@ class Grid:
         left = box.x - (self.across * group_w + (self.across - 1) * self.GAP) / 2
         top = box.y - box.height / 2 + 14
         size = self.cell - (1.5 if self.cell > 5 else 0.6)
-        cells: dict[str, list[str]] = {"idle": [], "experts-line": [], "experts": []}
+        cells: dict[str, list[str]] = {"idle": [], "experts-line": [], "box": [], "experts": []}
         for expert in range(self.count):
             group, within = divmod(expert, self.each)
             x = left + (group % self.across) * (group_w + self.GAP) + (within % self.row) * self.cell
             y = top + (group // self.across) * (group_h + self.GAP) + (within // self.row) * self.cell
             reached = self.groups == 1 or not chosen or group in open_groups
-            tone = "experts" if expert in chosen else "experts-line" if reached else "idle"
+            tone = "experts" if expert in chosen else "idle" if not reached else "experts-line" if expert < self.weighted else "box"
             cells[tone].append(f"M{x:.1f} {y:.1f}h{size:.1f}v{size:.1f}h-{size:.1f}z")
         for tone, paths in cells.items():
             if paths:

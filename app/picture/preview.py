@@ -75,4 +75,5 @@ def _figures(arch: core.Architecture) -> dict[str, str]:
     kept = {"of cache per token": size(c.kv_bytes_per_token)} if c.kv_bytes_per_token else {"of states": size(c.state_bytes)}
     some = c.active_parameters != c.parameters
     share = {"active": figure(c.active_parameters)} if some else {"of weights": size(c.weight_bytes)}
-    return {"parameters": figure(c.parameters), **share, **kept, "context": tokens(arch.context)}
+    longest = {"context": tokens(arch.meant_for)} if arch.meant_for else {"layers": f"{arch.depth:,}"}
+    return {"parameters": figure(c.parameters), **share, **kept, **longest}

@@ -13,6 +13,7 @@ from .base import (
     OF_MODEL,
     Box,
     Flops,
+    Form,
     HeadDim,
     Heads,
     Inherited,
@@ -63,6 +64,20 @@ class CompressedAttention(Mixer):
     title = "Compressed attention"
     line = "pooled entries of older tokens, and a window"
     group = "sparse"
+    forms = {
+        "compressed_heavy": Form(
+            "Compressed attention, heavy",
+            "a window, and one entry for every 128 older tokens",
+            lambda part: part.ratio and not part.indexer,
+            lambda part, context: {"ratio": 128, "overlap": False, "indexer": None},
+        ),
+        "compressed_sparse": Form(
+            "Compressed attention, sparse",
+            "a window, and the best of entries of 4 older tokens",
+            lambda part: part.indexer,
+            lambda part, context: {"ratio": 4, "overlap": True, "indexer": {"heads": 64, "dim": max(128, part.rope_dim), "top_k": 512}},
+        ),
+    }
 
     kind: Literal["compressed_attention"]
     heads: Heads = Field(description="Query heads", examples=[64])

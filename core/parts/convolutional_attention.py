@@ -42,10 +42,6 @@ class ConvolutionalAttention(Mixer):
         return self
 
     @property
-    def label(self) -> str:
-        return "Convolutional attention"
-
-    @property
     def reach(self) -> int | None:
         return self.sight.limit
 

@@ -183,9 +183,8 @@ class Experts(Activated, Part):
         yield f"{self.d_ff:,} hidden", "width of each expert"
 
     def facts(self):
-        yield f"{self.top_k} of {self.count}" + (f" + {self.shared.count} shared" if self.shared else "")
-        if self.zero:
-            yield f"and {self.zero} that do nothing"
+        beside = f", {self.zero:,} without weights" if self.zero else ""
+        yield f"{self.top_k} of {self.choices}{beside}" + (f" + {self.shared.count} shared" if self.shared else "")
 
     def explain(self, d_model: int) -> str:
         r = self.router

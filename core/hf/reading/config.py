@@ -45,6 +45,7 @@ _COUNTS = re.compile(r"(^|_)(num|n|experts|heads|layers|blocks|depth|dim|width|s
 _SCALES = re.compile(
     r"(eps|epsilon|theta|base|scale|scaling|multiplier|factor|ratio|pct|percent|fraction|alpha|beta|gamma|slope|temperature)$"
 )
+_TYPES = {int: "a whole number", float: "a number", str: "a word", bool: "true or false", list: "a list", dict: "an object"}
 # Names in other families for what this one reads by another name: a key that repeats the value changes nothing.
 _AGAIN = {
     "d_model": "hidden_size n_embd n_embed d_model dim model_dim embed_dim embedding_dim",
@@ -170,7 +171,7 @@ class Config:
                 raise self.refuse(key, "give a finite number")
             return float(value)
         if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
-            raise Unsupported(f"{self._path(key)}: {shown(value)} is not of type {' or '.join(k.__name__ for k in wanted)}")
+            raise Unsupported(f"{self._path(key)}: give {' or '.join(_TYPES.get(k, k.__name__) for k in wanted)} (not {shown(value)})")
         return value
 
     def fill(self, key: str, value: Any) -> None:
