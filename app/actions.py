@@ -159,6 +159,11 @@ def select(node: str, at: int | None = None, sheet: bool = True) -> None:
     show(replace(state, selected=node, at=state.at if at is None else at))
 
 
+def shade(by: str) -> None:
+    """Colour the picture by a measure of `core.shares`, or by role."""
+    show(replace(current(), by=by))
+
+
 def put_away() -> None:
     """Close the sheet; what is selected stays."""
     st.session_state["sheet"] = False

@@ -12,6 +12,7 @@ from core import offers, search
 from core.library import preset
 from core.parts.experts import Experts
 from core.routing import glimpse
+from core.shares import Shares, shares
 from core.split import split as split_of
 from core.words import figure, size, tokens
 
@@ -39,10 +40,16 @@ cost = kept(64_000_000, lambda found: weight(found.architecture) + 1_500 * len(f
 graph = kept(100_000_000, lambda found: 2_200 * len(found))(core.graph)
 
 
+def shares_of(arch: core.Architecture, by: str, workload: core.Workload | None) -> Shares:
+    return shares(cost(arch, workload), by)
+
+
 @kept(32_000_000)
-def picture_of(arch: core.Architecture, selected: str = "", wide: bool = True) -> str:
-    """The diagram with the selected node marked."""
-    return diagram(graph(arch), parameters(arch), subtitle(arch), selected, glimpses(arch), wide)
+def picture_of(arch: core.Architecture, selected: str = "", wide: bool = True, by: str = "", workload: core.Workload | None = None) -> str:
+    """The diagram with the selected node marked, by role or shaded `by` a measure at a workload; Unsupported if that is not known."""
+    found = shares_of(arch, by, workload) if by else None
+    words = found.answer if found else subtitle(arch)
+    return diagram(graph(arch), parameters(arch), words, selected, glimpses(arch), wide, found)
 
 
 would_do = kept(4_000_000, lambda found: 1_000 + sum(weight(offer.architecture) for offer in found))(offers.offers)
@@ -57,14 +64,18 @@ def code_file(arch: core.Architecture) -> str:
         return f"# {problem}\n"
 
 
-def picture_file(arch: core.Architecture, dark: bool = False, wide: bool = True, boxes: bool = False) -> str:
+def picture_file(
+    arch: core.Architecture, dark: bool = False, wide: bool = True, by: str = "", workload: core.Workload | None = None, boxes: bool = False
+) -> str:
     """The diagram as a separate file; with `boxes` it has no text in a viewer's font."""
-    return standalone(picture_of(arch, "", wide), dark, boxes)
+    return standalone(picture_of(arch, "", wide, by, workload), dark, boxes)
 
 
-def picture_as(form: str, arch: core.Architecture, dark: bool = False, wide: bool = True) -> bytes:
+def picture_as(
+    form: str, arch: core.Architecture, dark: bool = False, wide: bool = True, by: str = "", workload: core.Workload | None = None
+) -> bytes:
     """The same as svg, as pdf, or as png of twice its size."""
-    svg = picture_file(arch, dark, wide, boxes=form != "svg")
+    svg = picture_file(arch, dark, wide, by, workload, boxes=form != "svg")
     if form == "svg":
         return svg.encode()
     if form == "pdf":

@@ -230,8 +230,10 @@ AN_HOUR = {"Cache-Control": "public, max-age=3600"}
 
 def picture(request: Request) -> Response:
     from app.facts import picture_file
+    from app.state import workload
 
-    svg = picture_file(named(request), request.query_params.get("theme") == "dark")
+    asked, arch = dict(request.query_params), named(request)
+    svg = picture_file(arch, asked.get("theme") == "dark", by=(by := asked.get("by", "")), workload=workload(asked, arch) if by else None)
     return Response(svg, media_type="image/svg+xml", headers=AN_HOUR)
 
 

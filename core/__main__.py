@@ -27,6 +27,7 @@ from .precision import FORMATS
 from .reading import read_file
 from .routing import DEFAULT_TEXT, route
 from .share import encode
+from .shares import MEASURES
 from .spec import Architecture, Unsupported, Workload, sentence
 from .split import split
 from .typed import EDITS, length
@@ -71,6 +72,8 @@ def parser() -> Parser:
     one.add_argument("-o", "--output", metavar="FILE", required=True, help="the file to write; its name ends in .svg, .png or .pdf")
     one.add_argument("--narrow", action="store_true", help="the layout of a phone: insets below the column")
     one.add_argument("--dark", action="store_true", help="light on dark")
+    one.add_argument("--by", default="", metavar="MEASURE", help=f"shade boxes by what they cost: {', '.join(MEASURES)}")
+    workload(one)
     one = named(command("graph", "the traced dataflow", run_graph), "name")
     one.add_argument("--format", choices=list(GRAPHS), help="a file format to print instead of the tree")
     one = named(command("cost", "parameters, FLOPs and bytes", run_cost), "name")
@@ -213,7 +216,7 @@ def run_draw(args: argparse.Namespace, out: Console) -> Any:
     file = Path(args.output)
     if (form := file.suffix[1:].lower()) not in FORMS:
         raise Unsupported(f"-o {args.output[:200]!r}: give a file whose name ends in .{', .'.join(FORMS[:-1])} or .{FORMS[-1]}")
-    written = picture_as(form, opened(args.name), args.dark, not args.narrow)
+    written = picture_as(form, opened(args.name), args.dark, not args.narrow, args.by, workload_of(args))
     try:
         file.write_bytes(written)
     except (OSError, ValueError) as error:

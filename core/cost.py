@@ -11,10 +11,11 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Literal
 
-from .blocks import block_words
+from .blocks import block_names, block_words
 from .frame import Ahead
 from .parts import Part
 from .parts.base import Box, Flops, Shape, State
@@ -35,6 +36,7 @@ class Row:
     component: str  # "routed experts"
     role: str  # one of ROLES
     count: int
+    node: str = ""  # of the graph: a part's in the block's first layer, a block for the norms in it
     parameters: int = 0
     active_parameters: int = 0
     weight_bytes: int | None = 0  # None if they are not known: see Cost.unsized
@@ -44,8 +46,14 @@ class Row:
     kv_bytes: int = 0
     state_bytes: int = 0
     activation_bytes: int = 0
+    read_bytes: int | None = 0  # that one new token of one sequence reads: weights, caches, states; None if the text decides
     mtp_parameters: int = 0
     derivation: dict[str, str] = field(default_factory=dict, hash=False, compare=False)
+
+    @property
+    def kept_bytes(self) -> int:
+        """Caches and states together."""
+        return self.kv_bytes + self.state_bytes
 
 
 SUMMED = tuple(one.name for one in fields(Row) if one.default == 0)
@@ -145,6 +153,13 @@ class Cost:
     def activation_bytes(self) -> int:
         return self._sum("activation_bytes")
 
+    @property
+    def read_bytes(self) -> int | None:
+        """Bytes that one new token of one sequence reads after `context` kept ones: all weights but those of experts that it is not sent
+        to and of other rows of a table, and what it sees of the caches and states. None if the weights' bytes are not known, or if
+        the text decides how much of a cache is read."""
+        return None if any(row.read_bytes is None for row in self.rows) else self._sum("read_bytes")
+
     def by(self, name: Literal["role", "block", "part", "component"]) -> dict[str, dict[str, int | None]]:
         """The figures of all rows with the same role, say, summed: `by("role")["experts"]["weight_bytes"]`. In the rows' order;
         the weights' bytes are None if `unsized` says why."""
@@ -153,7 +168,7 @@ class Cost:
             so_far = sums.setdefault(getattr(row, name), dict.fromkeys(SUMMED, 0))
             for summed in SUMMED:
                 value = getattr(row, summed)
-                so_far[summed] = None if value is None else so_far[summed] + value
+                so_far[summed] = None if None in (value, so_far[summed]) else so_far[summed] + value
         return sums
 
     def derivation(self, figure: str) -> str:
@@ -191,7 +206,7 @@ class Cost:
     def to_dict(self) -> dict:
         figures = (
             "parameters", "active_parameters", "mtp_parameters", "weight_bytes", "kv_bytes_per_token", "kv_bytes", "state_bytes",
-            "prefill_flops", "decode_flops", "training_flops_per_token", "activation_bytes",
+            "prefill_flops", "decode_flops", "training_flops_per_token", "activation_bytes", "read_bytes",
         )  # fmt: skip
         rows = [asdict(row) | {"derivation": sentences(row)} for row in self.rows]
         return (
@@ -210,7 +225,7 @@ def _shown(of: Row | Cost, parameters: int) -> tuple[str, ...]:
 
 def sentences(row: Row) -> dict[str, str]:
     """A row's derivations as finished sentences: `61 layers × (512 + 64) values × 2 bytes = 70,272 bytes per token`."""
-    units = {"kv_bytes_per_token": " bytes per token", "kv_bytes": " bytes", "state_bytes": " bytes", "weight_bytes": " bytes"}
+    units = {"kv_bytes_per_token": " bytes per token"} | dict.fromkeys(("kv_bytes", "state_bytes", "weight_bytes", "read_bytes"), " bytes")
     return {k: f"{_counted(v, row.count)} = {getattr(row, k):,}{units.get(k, '')}" for k, v in row.derivation.items()}
 
 
@@ -221,10 +236,10 @@ def _counted(derivation: str, layers: int) -> str:
 def cost(arch: Architecture, workload: Workload | None = None) -> Cost:
     """Rows of parameters, FLOPs and bytes for an architecture at a workload (default: one sequence of 4,096 tokens)."""
     workload = workload or Workload()
-    frame, held, where = trace_frame(arch), arch.held(), block_words(arch)
+    frame, held, where, names = trace_frame(arch), arch.held(), block_words(arch), block_names(arch)
     rows = [*_around(arch, workload, frame, (*BELOW, *_beneath(arch, frame), SPLIT))]
     for steps, count in arch.distinct().items():
-        rows += _block(arch, steps, where[steps], count, workload, held)
+        rows += _block(arch, steps, names[steps], where[steps], count, workload, held)
     rows += [*_around(arch, workload, frame, ABOVE), *_ahead(arch, workload)]
     found = Cost(arch, workload, tuple(rows))
     return replace(found, rows=tuple(map(_unsized, rows))) if found.unsized else found
@@ -232,8 +247,8 @@ def cost(arch: Architecture, workload: Workload | None = None) -> Cost:
 
 def _unsized(row: Row) -> Row:
     """A row without the bytes of its weights."""
-    said = {name: words for name, words in row.derivation.items() if name != "weight_bytes"}
-    return replace(row, weight_bytes=None, derivation=said)
+    said = {name: words for name, words in row.derivation.items() if name not in ("weight_bytes", "read_bytes")}
+    return replace(row, weight_bytes=None, read_bytes=None, derivation=said)
 
 
 # Modules around the layers: the root of their tensors' paths, the row's name, its role, its modules in the frame.
@@ -270,9 +285,10 @@ def _around(arch: Architecture, w: Workload, frame: Traced, rows: Iterable[tuple
         def named(path: str, root: str = root, inside: tuple[str, ...] = tuple(f"{m}." for m in modules)) -> str:
             return f"{root}.{path.partition('.')[2]}" if f"{path}.".startswith(inside) else ""
 
-        twice = ("head",) if root == "head" and arch.tied_embeddings and arch.head_twice else ()
-        figures = _boxes(arch, w, frame, 1, named), _copies(arch, w, twice, 1)
-        yield Row("model", root.rpartition(".")[2], words, role, 1, **_merged(*figures))
+        tied = root == "head" and arch.tied_embeddings
+        twice = ("head",) if tied and arch.head_twice else ()
+        figures = _boxes(arch, w, frame, 1, named), _copies(arch, w, twice, 1), _table_read(arch, w) if tied else {}
+        yield Row("model", root.rpartition(".")[2], words, role, 1, modules[0].partition(".")[0], **_merged(*figures))
 
 
 def _boxes(arch: Architecture, w: Workload, traced: Traced, count: int, named: Callable[[str], str], layers: Sequence[int] = ()) -> dict:
@@ -286,22 +302,26 @@ def _boxes(arch: Architecture, w: Workload, traced: Traced, count: int, named: C
     prefill, decode = (Flops({path: n * tokens for path, n in flops.items()}) for tokens in (w.context, 1))
     states = [box.shape for box in boxes.values() if isinstance(box, State)]
     written = sum(op.activation for op in traced.operations if op.kind != "part" and named(op.path))
+    idle, read = [box for box in boxes.values() if box.idle], {named(path): share for path, share in _shares(traced).items()}
     return _merged(
-        _weights(arch, w, parameters, count, buffers, [box for box in boxes.values() if box.idle], layers=layers),
+        _weights(arch, w, parameters, count, buffers, idle, layers=layers, read=read),
         _flops(w, prefill, decode, count),
         _activations(w, written, count),
-        _kept_figures(count, {"state_bytes": (w.batch, {_state_format(w): states})}),
+        _kept_figures(count, {"state_bytes": (w.batch, kept := {_state_format(w): states}), "read_bytes": (1, kept)}),
     )
 
 
-def _block(arch: Architecture, steps: tuple[Step, ...], where: str, count: int, w: Workload, held: dict) -> Iterator[Row]:
+def _block(arch: Architecture, steps: tuple[Step, ...], node: str, where: str, count: int, w: Workload, held: dict) -> Iterator[Row]:
     layers = [layer for layer, block in enumerate(arch.sequence) if block == steps] if arch.varied and not w.weights else []
+    times: Counter[str] = Counter()
     for name in (name for step in steps for name in step.parts):
+        times[name] += 1
+        own = f"{node}.{name}_{times[name]}" if times[name] > 1 else f"{node}.{name}"
         copies = count if not arch.parts[name].tied else held.pop((steps, name), 0)
-        yield from _part(arch, name, where, count, copies, w, () if arch.parts[name].tied else layers)
+        yield from _part(arch, name, own, where, count, copies, w, () if arch.parts[name].tied else layers)
     wiring = trace_block(arch, steps)
     words = "norms" if arch.residual.streams == 1 else "norms and streams"
-    yield Row(where, "norms", words, "norm", count, **_boxes(arch, w, wiring, count, _between(wiring), layers))
+    yield Row(where, "norms", words, "norm", count, node, **_boxes(arch, w, wiring, count, _between(wiring), layers))
 
 
 def _between(wiring: Traced) -> Callable[[str], str]:
@@ -310,7 +330,9 @@ def _between(wiring: Traced) -> Callable[[str], str]:
     return lambda path: f"{'streams' if path.startswith(streams) else 'norm'}.{path}"
 
 
-def _part(arch: Architecture, name: str, where: str, count: int, copies: int, w: Workload, layers: Sequence[int] = ()) -> Iterator[Row]:
+def _part(
+    arch: Architecture, name: str, node: str, where: str, count: int, copies: int, w: Workload, layers: Sequence[int] = ()
+) -> Iterator[Row]:
     """The rows of one part: one for each component that its class names, or one for all of it.
 
     `copies` is how many sets of weights its `count` layers have: 0 if another row holds them already. `layers` are those of `_weights`.
@@ -319,6 +341,7 @@ def _part(arch: Architecture, name: str, where: str, count: int, copies: int, w:
     traced = trace_part(part, d)
     prefill, decode = part.flops(d, w.context, 0), part.flops(d, 1, w.context)
     written = [(op.path or op.id, op.activation) for op in traced.operations]
+    read = {f"{name}.{path}": share for path, share in _shares(traced).items()}
     kept = _kept(arch, part, w, count)  # shown in the part's first row
     for prefix, (role, words) in (part.components or {"": (part.role, part.title.lower())}).items():
         parameters = {f"{name}.{path}": shape for path, shape in traced.parameters.items() if _within(path, prefix)}
@@ -328,17 +351,33 @@ def _part(arch: Architecture, name: str, where: str, count: int, copies: int, w:
         idle = [box for path, box in traced.boxes.items() if box.idle and _within(path, prefix)]
         prompt, token = (Flops({path: n for path, n in f.items() if _within(path, prefix)}) for f in (prefill, decode))
         each = {f"{name}.{path}" for path in traced.parameters if part.tied and part.each(path)}  # the component of all other paths
+        own = {path: shape for path, shape in parameters.items() if path not in each}
         figures = (
-            _weights(
-                arch, w, {path: s for path, s in parameters.items() if path not in each}, copies, buffers, idle, 1 < copies != count, layers
-            ),
+            _weights(arch, w, own, copies, buffers, idle, 1 < copies != count, layers, read, count),
             _weights(arch, w, {path: s for path, s in parameters.items() if path in each}, count),
             _flops(w, prompt, token, count),
             _activations(w, sum(n for path, n in written if _within(path, prefix)), count),
             kept,
         )
-        yield Row(where, name, words, role, count, **_merged(*figures))
+        row = Row(where, name, words, role, count, node, **_merged(*figures))
+        yield _undecided(row) if kept and part.cache_read(w.context) is None else row
         kept = {}
+
+
+def _undecided(row: Row) -> Row:
+    """A row of a part of whose cache the text decides how much is read."""
+    return replace(row, read_bytes=None, derivation={name: words for name, words in row.derivation.items() if name != "read_bytes"})
+
+
+def _shares(traced: Traced) -> dict[str, Fraction]:
+    """The share of each tensor that one token reads, where it is not all of it; the outermost box that says it."""
+    found: dict[str, Fraction] = {}
+    for of, box in traced.boxes.items():  # the outer ones first
+        if type(box).read_share is not Box.read_share:
+            for path in (path for path in (*traced.parameters, *traced.buffers) if path.startswith(f"{of}.")):
+                if path not in found and (share := box.read_share(path.removeprefix(f"{of}."))) is not None:
+                    found[path] = share
+    return found
 
 
 def _within(path: str, prefix: str) -> bool:
@@ -372,7 +411,7 @@ def _ahead(arch: Architecture, w: Workload) -> Iterator[Row]:
     own = _merged(*kinds)
     figures = _merged(own, _copies(arch, w, mtp.copies, mtp.count))
     yield Row(
-        "ahead of the model", "mtp", "multi-token prediction", "mtp", mtp.count,
+        "ahead of the model", "mtp", "multi-token prediction", "mtp", mtp.count, "mtp",
         mtp_parameters=own["parameters"],
         weight_bytes=figures["weight_bytes"],
         derivation={
@@ -398,6 +437,13 @@ def _copies(arch: Architecture, w: Workload, tables: Sequence[str], count: int) 
     return {"weight_bytes": count * size, "derivation": {"weight_bytes": said}}
 
 
+def _table_read(arch: Architecture, w: Workload) -> dict:
+    """Bytes of the embedding's table that the head reads, whose weights it shares."""
+    shape, own = (arch.vocab_size, arch.table_width), "head" if arch.head_twice and not w.weights else "embedding"
+    size = FORMATS[w.weights or arch.format(own, shape)].bytes(shape)
+    return {"read_bytes": size, "derivation": {"read_bytes": f"{size:,} of the embedding's weights"}}
+
+
 # ---- a row's figures, each with its sentence ----
 
 
@@ -410,15 +456,26 @@ def _weights(
     idle: Sequence[Box] = (),
     sets: bool = False,
     layers: Sequence[int] = (),
+    read: Mapping[str, Fraction] = MappingProxyType({}),
+    uses: int = 0,
 ) -> dict:
     """Parameters and bytes of tensors by path; not all of those in the `idle` boxes are active. Buffers are stored but are not parameters;
-    `sets` are fewer than the layers if layers use them in turn. `layers` have these tensors, if the stored formats may differ by layer."""
+    `sets` are fewer than the layers if layers use them in turn. `layers` have these tensors, if the stored formats may differ by layer.
+    `read` has the share that a token reads, where it is not all; `uses` is how many layers read them, if not as many as have copies."""
     size = sum(map(math.prod, parameters.values()))
-    if not size or not copies:
+    if not size or not (copies or uses):
         return {}
     stored: Counter[str] = Counter()
+    seen: Fraction | int = 0
     for path, shape in {**parameters, **buffers}.items():
-        stored.update(arch.stored(path, shape, w.weights, layers))
+        held = arch.stored(path, shape, w.weights, layers)
+        stored.update(held)
+        seen += sum(held.values()) * read.get(path, 1)
+    each, uses = math.ceil(seen), uses or copies
+    words = f"{'' if layers or uses == 1 else '{layers}'}{each:,} of weights"
+    reads = {"read_bytes": each if layers else uses * each}
+    if not copies:
+        return reads | {"derivation": {"read_bytes": words}}
     said = " + ".join(_shape(path, shape) for path, shape in parameters.items())
     unread = sum(box.idle for box in idle)
     times = f"{copies:,} sets × " if sets else "{layers}" if copies > 1 else ""
@@ -426,8 +483,9 @@ def _weights(
         "parameters": f"{times}({said})",
         "active_parameters": f"{times}({size:,} − {unread:,} {idle[0].unread})" if unread else f"{times}({said})",
         "weight_bytes": f"{'' if layers else times}({' + '.join(f'{n:,} in {name}' for name, n in stored.items())})",
+        "read_bytes": words,
     }
-    return {
+    return reads | {
         "parameters": copies * size,
         "active_parameters": copies * (size - unread),
         "weight_bytes": stored.total() if layers else copies * stored.total(),
@@ -462,12 +520,14 @@ def _activations(w: Workload, values: int, count: int) -> dict:
 def _kept(arch: Architecture, part: Part, w: Workload, count: int) -> dict:
     """Bytes that the layers of this part keep: for one token, for the whole text, and of constant size."""
     states: dict[FormatName, list[Shape]] = {}
+    seen: dict[FormatName, list[Shape]] = {w.cache: list((part.cache_read(w.context) or {}).values())}
     for name, shape in part.state(arch.d_model).items():
         states.setdefault("fp32" if name in part.in_float32 else _state_format(w), []).append(shape)
     kept: dict[str, tuple[int, Mapping[FormatName, list[Shape]]]] = {
         "kv_bytes_per_token": (1, {w.cache: [shape[1:] for shape in part.cache(1).values() if shape[0]]}),
         "kv_bytes": (w.batch, {w.cache: list(part.cache(w.context).values())}),
         "state_bytes": (w.batch, states),
+        "read_bytes": (1, seen | {fmt: seen.get(fmt, []) + shapes for fmt, shapes in states.items()}),
     }
     return _kept_figures(count, kept)
 

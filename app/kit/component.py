@@ -30,17 +30,17 @@ _copy = component("copy", '<button type="button">Copy link</button>', "button")
 
 
 def show_diagram(
-    draw: Callable[[bool], str], name: str, word: str, selected: str, on_click: Callable[[str], None], key: str = "diagram"
+    draw: Callable[[bool], str], name: str, word: str, query: str, selected: str, on_click: Callable[[str], None], key: str = "diagram"
 ) -> None:
     """The diagram, drawn wide (True) or narrow depending on the browser's width. `on_click` gets a clicked box's node before
-    the page runs again. It is saved as `name`, from the server's file for the architecture's `word`."""
+    the page runs again. It is saved as `name`, from the server's file for the architecture's `word` and the `query` of a measure."""
 
     def clicked() -> None:
         if node := st.session_state[key].clicked:
             on_click(node)
 
     narrow = bool(st.session_state.get(key, {}).get("narrow"))
-    data = {"svg": draw(not narrow), "narrow": narrow, "name": name, "file": word, "selected": selected}
+    data = {"svg": draw(not narrow), "narrow": narrow, "name": name, "file": word, "query": query, "selected": selected}
     _diagram(key=key, on_clicked_change=clicked, on_narrow_change=lambda: None, data=data)
 
 

@@ -11,20 +11,22 @@ from core.graph import to_dot, to_graphml, to_json, to_mermaid
 from core.routing import LayerRouting, Routing
 from core.words import percent
 
+from .. import state as page
 from ..facts import code_file, cost, graph, kept, picture_file
 from .charts import routing_layers, routing_tokens
 from .page import dark, figure, lead, table, title
+from .picture import shading
 
 
-def export(arch: core.Architecture) -> None:
+def export(state: page.State) -> None:
     """Files of this architecture, created on request."""
-    name = arch.name
+    arch, name = state.arch, state.arch.name
     files = {
         "Architecture, YAML": (f"{name}.yaml", lambda: library.to_yaml(arch)),
         "Architecture, JSON": (f"{name}.json", lambda: text(arch.model_dump(mode="json", exclude_defaults=True))),
         "PyTorch, one file": ("model.py", lambda: code_file(arch)),
         "config.json": ("config.json", lambda: config_of(arch)),
-        "Picture, SVG": (f"{name}.svg", lambda: picture_file(arch)),
+        "Picture, SVG": (f"{name}.svg", lambda: picture_file(arch, by=shading(state)[0], workload=state.workload)),
         "Graph, JSON": (f"{name}.graph.json", lambda: json.dumps(to_json(graph(arch)), allow_nan=False)),
         "Graph, GraphML": (f"{name}.graphml", lambda: to_graphml(graph(arch))),
         "Graph, DOT": (f"{name}.dot", lambda: to_dot(graph(arch))),

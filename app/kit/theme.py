@@ -16,7 +16,10 @@ LIGHT = {
     "embedding": "#8ea6cc", "embedding-ink": "#111a2b", "embedding-tint": "#e3eaf5", "embedding-line": "#b9c8e0",
     "norm": "#a9b1c1", "norm-ink": "#1b2130",
     "linear": "#e8ebf5", "linear-line": "#a6b2d3", "cache": "#2a9d86", "cache-tint": "#daf1ea", "cache-ink": "#0c3a31",
-    "idle": "#e6e9ef", "stream": "#8d99b0", "mtp": "#9d8ec7", "good": "#1f7a5c", "bad": "#b3312a",
+    "idle": "#e6e9ef", "stream": "#8d99b0", "mtp": "#9d8ec7",
+    "cost-0": "#f4f6fb", "cost-1": "#dce5f2", "cost-2": "#b3c5e0", "cost-3": "#82a0cd", "cost-4": "#3f68a8", "cost-line": "#7f93b5",
+    "cost-0-ink": "#1b2130", "cost-1-ink": "#1b2130", "cost-2-ink": "#1b2130", "cost-3-ink": "#111722", "cost-4-ink": "#ffffff",
+    "good": "#1f7a5c", "bad": "#b3312a",
 }  # fmt: skip
 DARK = {
     "page": "#10131a", "panel": "#181d27", "panel-line": "#313a4b", "ink": "#eef1f7", "soft": "#a3adc0", "line": "#a9b4c8",
@@ -30,7 +33,10 @@ DARK = {
     "embedding": "#6f8bbb", "embedding-ink": "#0b1220", "embedding-tint": "#1d2636", "embedding-line": "#46597e",
     "norm": "#737e94", "norm-ink": "#eef1f7",
     "linear": "#262e42", "linear-line": "#55638a", "cache": "#35b39a", "cache-tint": "#16332d", "cache-ink": "#c9f2e8",
-    "idle": "#2a3140", "stream": "#6d7b95", "mtp": "#8a7bc0", "good": "#5fc79f", "bad": "#ff8d85",
+    "idle": "#2a3140", "stream": "#6d7b95", "mtp": "#8a7bc0",
+    "cost-0": "#1a212e", "cost-1": "#24344f", "cost-2": "#33507f", "cost-3": "#6690cc", "cost-4": "#a9ccf7", "cost-line": "#5f7396",
+    "cost-0-ink": "#eef1f7", "cost-1-ink": "#eef1f7", "cost-2-ink": "#ffffff", "cost-3-ink": "#08101e", "cost-4-ink": "#08101e",
+    "good": "#5fc79f", "bad": "#ff8d85",
 }  # fmt: skip
 
 FONT = "Inter, system-ui, sans-serif"  # assets/inter.woff2 (Latin, Greek, arrows, signs), so that texts have the same width everywhere

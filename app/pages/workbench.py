@@ -7,16 +7,16 @@ import streamlit as st
 import core
 from app import actions
 from app import state as page
-from app.facts import picture_of
 from app.kit.budget import budget
 from app.kit.checkpoint import verify
-from app.kit.component import copy_button, show_diagram
+from app.kit.component import copy_button
 from app.kit.headline import headline
 from app.kit.history import history, what_each_did
 from app.kit.inspector import inspector
 from app.kit.memory import memory
 from app.kit.opening import open_file, refusal
 from app.kit.page import PICTURE_FIRST, tab
+from app.kit.picture import picture
 from app.kit.sections import export, routing
 from app.kit.strip import strip
 from core.library import preset
@@ -40,7 +40,7 @@ drawn, controls = st.columns([1, 1.35] if reading else [2.6, 1], gap="medium")
 below = st.container()
 # The picture, in which an edit is watched, is sent first, and the rest of the page when the browser has painted it.
 with drawn, st.container(border=True):
-    show_diagram(lambda wide: picture_of(arch, state.selected, wide), arch.name, page.word(arch), state.selected, actions.select)
+    picture(state)
 sleep(PICTURE_FIRST)
 with top:
     names = core.presets()
@@ -52,7 +52,7 @@ with top:
     found = open_file((state.at, arch), 130)
     budget(state)
     verify(arch)
-    export(arch)
+    export(state)
     copy_button(page.link(state))
 if found:
     actions.show(page.opened(found, state))

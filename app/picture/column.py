@@ -343,7 +343,7 @@ class Column:
             pills = PILL + 4 if alone and self.pills(node) else 0
             lines = max((len(tab.lines(TAB)) for tab in self.tabs(node)), default=0)
             listed = min(tabs, MOST_TABS) * (SMALL + 2) + 6
-            facts = 60 if not alone else 46 if self.words(node)["facts"] else 34
+            facts = 60 if not alone else 46 if self.pen.facts(node, "".join(self.words(node)["facts"])) else 34
             width, height = BOX + (16 if tabs else 0), facts + pills + ((46 + 14 * lines if tabs == 2 and alone else listed) if tabs else 0)
         if len(row) == 1:
             return width, height
@@ -367,7 +367,7 @@ class Column:
         pen, data, alone, words = self.pen, self.g.nodes[node], len(self.row(node)) == 1, self.words(node)
         look, tabs = ROLES[data["role"]], self.tabs(node)
         title = words["title"] if text_width(words["title"]) < w - 10 else words["title"].partition(",")[0]
-        facts = " · ".join(words["facts"][: 2 if alone else 1])
+        facts = pen.facts(node, " · ".join(words["facts"][: 2 if alone else 1]))
         top = y - h / 2
         middle = 37 if not alone else 23 if facts else 16
         pen.box(node, x, y, w, h, look, title, facts, data["explain"], at=top + middle)
@@ -377,7 +377,7 @@ class Column:
                 pen.pills(shown, x, at, look.ink)
                 at += PILL + 6
             each = [self.g.nodes[tab.node]["quantities"] for tab in tabs] or [data["quantities"]]
-            for i, lines in enumerate([lines for lines in each[0] if all(lines in other for other in each)][:2]):
+            for i, lines in enumerate(pen.figures(node, [lines for lines in each[0] if all(lines in other for other in each)][:2])):
                 self.note(x + w / 2, top + 18 + min(26, h - 36) * i, *lines)
         if tabs:
             self.tabbed(tabs, x, at, w, look, alone)

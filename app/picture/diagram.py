@@ -11,6 +11,7 @@ from html import escape
 import networkx as nx
 
 from core.roles import MIXERS, ROLES
+from core.shares import Shares
 from core.words import figure
 
 from .column import Column
@@ -18,6 +19,7 @@ from .inset import Inset
 from .nodes import parts
 from .pen import STYLE, Pen, fit, text_width, wrap
 from .ribbon import ribbon
+from .shade import Shaded
 
 MARGIN = 20
 RIBBON, NOTES, INSETS, WIDTH = 62, 430, 600, 1012  # left edges in the wide layout, and its width
@@ -34,13 +36,14 @@ def diagram(
     selected: str = "",
     chosen: Mapping[str, tuple[int, ...]] | None = None,
     wide: bool = True,
+    by: Shares | None = None,
 ) -> str:
     """SVG of an architecture's graph.
 
     `parameters` are those of each role; `selected` is the node to mark; `chosen` has, by the name of an expert part, the
-    experts of one live token.
+    experts of one live token. Boxes are shaded `by` their shares of a whole, if it is given.
     """
-    pen = Pen(selected)
+    pen = Shaded(graph, by, selected, wide) if by else Pen(selected)
     width = WIDTH if wide else NARROW
     pen.text(MARGIN, 38, fit(graph.nodes["model"]["label"], width - 2 * MARGIN - 60, 26), "t")
     lines = wrap(subtitle, width - 2 * MARGIN, 13)
@@ -51,11 +54,18 @@ def diagram(
     bottom = model.draw(top)
     if not wide:
         bottom = listed(pen, model, 12, bottom, NARROW - 24)
+    if isinstance(pen, Shaded):
+        low = pen.key(INSETS if wide else 12, top if wide else bottom + 20, (WIDTH if wide else NARROW) - (INSETS if wide else 12) - 16)
+        return finished(graph, pen, width, max(bottom, low) + MARGIN, subtitle)
     bottom = shares(parameters, pen, MARGIN if wide else 12, bottom + (24 if wide else 8), (INSETS if wide else NARROW) - 2 * MARGIN)
     insets = opened(
         graph, selected, model.anchors, chosen or {}, bottom - top if wide else 0, WIDTH - INSETS - MARGIN if wide else NARROW - 24
     )
     height = placed(pen, model, insets, top if wide else 0, bottom + 24, wide) + MARGIN
+    return finished(graph, pen, width, height, subtitle)
+
+
+def finished(graph: nx.DiGraph, pen: Pen, width: float, height: float, subtitle: str) -> str:
     words = escape(f"Architecture of {graph.nodes['model']['label']}. {subtitle}")
     return (
         f'<svg class="strata" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0f}" width="{width}" height="{height:.0f}" '

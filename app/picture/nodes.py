@@ -23,10 +23,14 @@ def arrows(graph: nx.DiGraph) -> dict[str | None, list[tuple[str, str, str]]]:
     return found
 
 
+def parts_of(graph: nx.DiGraph, block: str) -> list[str]:
+    """A block's parts."""
+    return [node for node in children(graph).get(block, ()) if "role" in graph.nodes[node]]
+
+
 def parts(graph: nx.DiGraph, block: str) -> list[dict]:
     """The data of a block's parts."""
-    inside = (graph.nodes[node] for node in children(graph).get(block, ()))
-    return [data for data in inside if "role" in data]
+    return [graph.nodes[node] for node in parts_of(graph, block)]
 
 
 def tint_of(graph: nx.DiGraph, block: str) -> str:

@@ -119,6 +119,18 @@ class Pen:
             self.text(x, middle + 13, fit(facts, w - 6, size), cls, look.ink)
         self.out.append("</g>")
 
+    def facts(self, node: str, words: str) -> str:
+        """What stands below the name of a part."""
+        return words
+
+    def figures(self, node: str, lines: list) -> list:
+        """What stands beside a part."""
+        return lines
+
+    def tone(self, node: str, given: str) -> str:
+        """The colour of a part in the ribbon and under its tab."""
+        return given
+
     def word(self, node: str, x: float, y: float, words: str, cls: str) -> None:
         """A text; a click on it selects the node."""
         self.out.append(f'<g{self.on(node)} data-node="{escape(node)}" tabindex="0" role="button" aria-label="{escape(words)}">')

@@ -81,7 +81,14 @@ def upright(pen: Pen, graph: nx.DiGraph, x: float, top: float, width: float, hei
         for group, start, wide in ((mixers, x, left), (others, x + width - NARROW if mixers else x, NARROW if mixers else width)):
             for i, node in enumerate(group):
                 each = wide / len(group)
-                pen.cell(start + i * each, y, each - (i + 1 < len(group)), tall, tone(graph, node), layer in readers and node in mixers)
+                pen.cell(
+                    start + i * each,
+                    y,
+                    each - (i + 1 < len(group)),
+                    tall,
+                    pen.tone(node, tone(graph, node)),
+                    layer in readers and node in mixers,
+                )
         if layer in lenders:
             pen.out.append(
                 f'<circle class="lender" cx="{x + left / 2:.1f}" cy="{y + tall / 2:.1f}" r="{min(3.2, max(tall / 3, 1.6)):.1f}"/>'

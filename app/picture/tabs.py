@@ -42,11 +42,12 @@ class Tab:
 
     def draw(self, pen: Pen, x: float, y: float, w: float, h: float, where: bool = True) -> None:
         """With its upper left corner at x, y: on one line, or with its words below each other and underlined in its colour."""
+        tone = pen.tone(self.node, self.tone)
         said = ", ".join([*(self.words or (self.title,)), f"layers {self.where}"])
         pen.out.append(
             f'<g{pen.on(self.node)} data-node="{escape(self.node)}" data-of="{escape(" ".join(self.blocks))}" tabindex="0" role="button" '
             f'aria-label="{escape(said)}"><title>{escape(said)}</title><rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" '
-            f'rx="5" style="fill:var(--box);stroke:var(--{self.tone});stroke-width:1"/>'
+            f'rx="5" style="fill:var(--box);stroke:var(--{tone});stroke-width:1"/>'
         )
         if h == SMALL:
             right = self.where if where else ""
@@ -57,7 +58,7 @@ class Tab:
             pen.text(x + w / 2, y + 15, fit(self.title, w - 6, 12), "q c")
             for i, line in enumerate([*self.lines(w), self.where]):
                 pen.text(x + w / 2, y + 29 + 14 * i, fit(line, w - 6, 11), "k c")
-            pen.bar(x + 8, y + h - 5, w - 16, 2.5, self.tone)
+            pen.bar(x + 8, y + h - 5, w - 16, 2.5, tone)
         pen.out.append("</g>")
 
 

@@ -169,6 +169,10 @@ class Attention(Mixer):
         length = self.sight.kept(length)
         return {"key": (length, self.kv_heads, self.head_dim), "value": (length, self.kv_heads, self.v_dim)}
 
+    def cache_read(self, length: int) -> dict[str, Shape] | None:
+        seen = self.pairs(1, length) - 1  # all but itself
+        return {"key": (seen, self.kv_heads, self.head_dim), "value": (seen, self.kv_heads, self.v_dim)}
+
     def reads(self, d_model: int) -> tuple[Read, ...]:
         borrowed = {"k_cache": self.head_dim, "v_cache": self.v_dim} if self.cache_from else {}
         return *super().reads(d_model), *(

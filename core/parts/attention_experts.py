@@ -1,6 +1,7 @@
 """Mixture of attention heads (arXiv:2210.05144): experts inside attention, as in JetMoE (arXiv:2404.07413, section 3.2)."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Literal, Self
 
 import torch
@@ -133,6 +134,9 @@ class ExpertMatrices(Box):
         super().__init__()
         self.weight = normal(part.count, d_out, d_in)
         self.idle = (part.count - part.top_k) * d_out * d_in
+
+    def read_share(self, tensor: str) -> Fraction | None:
+        return 1 - Fraction(self.idle, self.weight.numel())
 
     def project(self, x: Tensor, chosen: Tensor) -> Tensor:  # (B, T, K, in), (B, T, K) -> (B, T, K, out)
         order = chosen.flatten().argsort()  # (B T K,): slots, expert by expert

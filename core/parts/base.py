@@ -8,6 +8,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self, TypeVar, get_args
 
@@ -283,6 +284,11 @@ class Part(Spec):
         """Tensors that one sequence of `length` tokens leaves in the cache, by name; they grow with length up to a window."""
         return {}
 
+    def cache_read(self, length: int) -> dict[str, Shape] | None:
+        """What a new token reads of what `length` earlier ones left, its own or what an earlier layer lends; None if the text
+        decides how much that is."""
+        return self.cache(length)
+
     def lends(self, d_model: int) -> dict[str, Shape]:
         """What a later layer can read from this one for one token, by the path of the module that lends it."""
         return {}
@@ -387,6 +393,10 @@ class Box(nn.Module):
     unread: str = "of experts not chosen"
     """Which parameters those are, for the sentence of the cost's row."""
 
+    def read_share(self, tensor: str) -> Fraction | None:
+        """The share of a tensor in it that one token reads, of a table or of experts; None for all of it, or for what a box inside says."""
+        return None
+
     @property
     def names(self) -> tuple[str, ...]:
         """The names of its inputs: the labels on the arrows that lead to it."""
@@ -442,6 +452,9 @@ class Embedding(Box, nn.Embedding):
     def __init__(self, rows: int, width: int, scale: float = 1.0):
         self.scale = scale
         super().__init__(rows, width)
+
+    def read_share(self, tensor: str) -> Fraction:
+        return Fraction(1, self.num_embeddings)
 
     def reset_parameters(self) -> None:
         if not self.weight.is_meta:

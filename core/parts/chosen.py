@@ -90,6 +90,9 @@ class ChosenBlocksAttention(Attention):
     def cache(self, length: int) -> dict[str, Shape]:
         return super().cache(length) | {"index key": (length, self.indexer.dim)}
 
+    def cache_read(self, length: int) -> dict[str, Shape] | None:
+        return None  # heads choose for themselves, perhaps the same
+
     def flops(self, d_model: int, new: int, past: int) -> Flops:
         return Flops(super().flops(d_model, new, past) | self.indexer.flops(d_model, new, past))
 

@@ -133,6 +133,13 @@ class CompressedAttention(Mixer):
                 kept["index keys"] = (length // self.ratio, self.indexer.dim)
         return kept
 
+    def cache_read(self, length: int) -> dict[str, Shape] | None:
+        """The window, and all entries or those that the indexer chooses; it reads the keys of all."""
+        kept = self.cache(length) | {"window": (min(length, self.window - 1), self.head_dim)}
+        if self.indexer:
+            kept["entries"] = (min(kept["entries"][0], self.indexer.top_k), self.head_dim)
+        return kept
+
     def plain_cache(self, length: int) -> dict[str, Shape]:
         return {"key": (length, self.heads, self.head_dim), "value": (length, self.heads, self.head_dim)}
 

@@ -74,6 +74,10 @@ class ConvolutionalAttention(Mixer):
         length = self.sight.kept(length)
         return dict.fromkeys(("key", "value"), (length, self.kv_heads, self.head_dim))
 
+    def cache_read(self, length: int) -> dict[str, Shape] | None:
+        seen = self.pairs(1, length) - 1  # all but itself
+        return {name: (seen, *shape[1:]) for name, shape in self.cache(length).items()}
+
     def plain_cache(self, length: int) -> dict[str, Shape]:
         return dict.fromkeys(("key", "value"), (length, self.heads, self.head_dim))
 

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .attention import Attention, AttentionModule, CausalAttention
-from .base import Box, Flops, Length, causal_pairs, normal
+from .base import Box, Flops, Length, Shape, causal_pairs, normal
 from .chosen import ordered
 
 
@@ -42,6 +42,9 @@ class DynamicMaskAttention(Attention):
 
     def pairs(self, new: int, past: int) -> int:
         return causal_pairs(new, past, self.sight.kept(self.keep))
+
+    def cache_read(self, length: int) -> dict[str, Shape] | None:
+        return None  # heads choose for themselves, perhaps the same
 
     def flops(self, d_model: int, new: int, past: int) -> Flops:
         flops = super().flops(d_model, new, past)

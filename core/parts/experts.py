@@ -5,6 +5,7 @@ Fine-grained and shared experts are DeepSeekMoE's (arXiv:2401.06066); zero-compu
 """
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Annotated, Literal, Self
 
 import torch
@@ -289,6 +290,9 @@ class StackedExperts(Box):
             setattr(self, name, normal(e, *shape))
             setattr(self, f"{name}_bias", nn.Parameter(torch.zeros(e, shape[0])) if part.bias else None)
         self.out_bias = nn.Parameter(torch.zeros(d)) if part.out_bias else None
+
+    def read_share(self, tensor: str) -> Fraction | None:
+        return None if tensor == "out_bias" else Fraction(self.part.active, self.part.count)
 
     def forward(self, x: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
         """(B, T, d_model), (B, T, K), (B, T, K) -> the weighted sum of the chosen experts' outputs, (B, T, d_model)."""

@@ -91,6 +91,10 @@ class LatentAttention(Mixer):
         length = self.sight.kept(length)
         return {"latent": (length, self.kv_rank), "rotary key": (length, self.rope_dim)}
 
+    def cache_read(self, length: int) -> dict[str, Shape] | None:
+        seen = self.pairs(1, length) - 1  # all but itself
+        return {name: (seen, *shape[1:]) for name, shape in LatentAttention.cache(self, length).items()}
+
     def plain_cache(self, length: int) -> dict[str, Shape]:
         return {"key": (length, self.heads, self.qk_dim), "value": (length, self.heads, self.v_dim)}
 

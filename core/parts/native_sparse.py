@@ -97,6 +97,9 @@ class NativeSparseAttention(Mixer):
         dims = {"key": self.head_dim, "value": self.v_dim}
         return {f"{branch} {name}": (n, self.kv_heads, dim) for branch, n in kept.items() for name, dim in dims.items()}
 
+    def cache_read(self, length: int) -> dict[str, Shape] | None:
+        return None  # blocks that are chosen may be in the window too
+
     def plain_cache(self, length: int) -> dict[str, Shape]:
         return {"key": (length, self.heads, self.head_dim), "value": (length, self.heads, self.v_dim)}
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from fractions import Fraction
 from functools import lru_cache
 from itertools import accumulate, islice
 from typing import Annotated, ClassVar, Literal, Self
@@ -165,6 +166,9 @@ class HashedRuns(Box):
         self.idle = (part.stored_rows - part.count) * (part.width // part.count)
         self.explain = f"{part.count} tables, one after another. Looking an n-gram up costs no FLOPs."
         self.recent = Recent(part.longest)
+
+    def read_share(self, tensor: str) -> Fraction | None:
+        return Fraction(self.part.count, self.part.stored_rows)
 
     def forward(self, tokens: Tensor) -> Tensor:  # (B, T) -> (B, T, width)
         part = self.part

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Annotated, Literal, Self
 
 import torch
@@ -121,6 +122,9 @@ class Neurons(Box):
         self.label = f"Neurons, {NAMES[GATED.get(part.activation, part.activation)]}"
         self.down, self.up = normal(part.count, d_model), normal(part.count, d_model)
         self.idle = 2 * d_model * (part.count - part.top_k)
+
+    def read_share(self, tensor: str) -> Fraction | None:
+        return 1 - Fraction(self.idle, 2 * self.down.numel())
 
     def forward(self, x: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
         """(B, T, d_model), (B, T, K), (B, T, K) -> (B, T, d_model)."""

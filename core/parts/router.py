@@ -5,6 +5,7 @@ balancing (arXiv:2408.15664); weights over the near-best experts are SparseMixer
 """
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Annotated, Literal, Protocol
 
 import torch
@@ -153,6 +154,9 @@ class RouterModule(Lends, Box):
         else:
             self.register_buffer("selection_bias", torch.zeros(part.choices) if part.router.selection_bias else None)
         self.register_buffer("table", self.spread(vocab_size) if part.router.hashed else None)
+
+    def read_share(self, tensor: str) -> Fraction | None:
+        return Fraction(1, len(self.table)) if tensor == "table" and self.table is not None else None
 
     def spread(self, vocab_size: int) -> Tensor:
         """Experts for every token, (vocab_size, K): each expert as often as any other."""

@@ -90,6 +90,12 @@ class SparseLatentAttention(LatentAttention):
     def cache(self, length: int) -> dict[str, Shape]:
         return super().cache(length) | ({} if self.choice_from else {"index key": (length, self.indexer.dim)})
 
+    def cache_read(self, length: int) -> dict[str, Shape] | None:
+        """The chosen tokens; the indexer reads the keys of all."""
+        own = {} if self.choice_from else {"index key": (length, self.indexer.dim)}
+        chosen = super().cache(min(length, self.indexer.top_k))
+        return {name: shape for name, shape in chosen.items() if name != "index key"} | own
+
     def reads(self, d_model: int) -> tuple[Read, ...]:
         chosen = Read("indexer", self.choice_from or "", (self.indexer.top_k,), "indexer", "choice_from")
         return (*super().reads(d_model), chosen) if self.choice_from else super().reads(d_model)

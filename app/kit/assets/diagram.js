@@ -51,6 +51,6 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
       link.href = canvas.toDataURL('image/png');
       link.click();
     };
-    image.src = `/card/${encodeURIComponent(data.file)}.svg?theme=${root.dataset.theme}`;
+    image.src = `/card/${encodeURIComponent(data.file)}.svg?theme=${root.dataset.theme}&${data.query}`;
   };
 }

@@ -1,0 +1,45 @@
+"""The workbench's picture, and the switch above it that colours its boxes."""
+
+from urllib.parse import urlencode
+
+import streamlit as st
+
+import core
+from core.shares import MEASURES
+
+from .. import actions
+from .. import state as page
+from ..facts import picture_of, shares_of
+from .component import show_diagram
+from .page import still
+
+COLOURS = {"": "role"} | {name: measure.title for name, measure in MEASURES.items()}
+
+
+def shading(state: page.State) -> tuple[str, str]:
+    """The measure that shades the picture, and why it does not, if its figures are not known."""
+    try:
+        if state.by:
+            shares_of(state.arch, state.by, state.workload)
+    except core.Unsupported as error:
+        return "", str(error)
+    return state.by, ""
+
+
+def picture(state: page.State) -> None:
+    """The picture, by role or by cost; a click on a box selects it."""
+    arch, (by, why) = state.arch, shading(state)
+    st.session_state["by"] = state.by
+    st.segmented_control(
+        "Colour by", list(COLOURS), key="by", format_func=COLOURS.__getitem__, required=True,
+        on_change=lambda: actions.shade(st.session_state["by"] or ""),
+    )  # fmt: skip
+    if why:
+        still(why)
+    asked = page.write(state) if by else {}
+    query = urlencode({name: asked[name] for name in ("by", *core.Workload.model_fields) if name in asked})
+
+    def draw(wide: bool) -> str:
+        return picture_of(arch, state.selected, wide, by, state.workload if by else None)
+
+    show_diagram(draw, arch.name, page.word(arch), query, state.selected, actions.select)
