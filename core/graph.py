@@ -13,7 +13,7 @@ import networkx as nx
 
 from .blocks import block_names, block_words
 from .cycles import Cycle, Frame, rhythm, variants
-from .parts.base import Box
+from .parts.base import Box, Part
 from .spec import Architecture, MultiTokenPrediction, Step, Workload
 from .trace import Operation, Sizes, Stub, Traced, trace_ahead, trace_block, trace_frame, trace_part
 from .words import figure, number
@@ -27,10 +27,11 @@ def graph(arch: Architecture) -> nx.DiGraph:
     """The architecture's dataflow.
 
     Nodes are boxes of the traced modules; `parent` names the node that a box lies in, `repeat` how many equal layers
-    it stands for. Node figures are for one copy: `parameters`, `active_parameters`, `flops` (one decoded token after 4,096),
-    `cache_bytes` (what one token leaves, in bf16); a parent's are the sums of its children's. Shapes are symbolic in
-    B and T. Edges carry the tensor's name and shape, and `beside` where it is not the stream, with what it `brings`: a layer's own
-    input, a cache that an earlier layer lends. `graph["layers"]` gives the block of every layer, in order.
+    it stands for; a box of many alike networks has one of them as `inside`. Node figures are for one copy: `parameters`,
+    `active_parameters`, `flops` (one decoded token after 4,096), `cache_bytes` (what one token leaves, in bf16); a parent's are the
+    sums of its children's. Shapes are symbolic in B and T. Edges carry the tensor's name and shape, and `beside` where it is not the
+    stream, with what it `brings`: a layer's own input, a cache that an earlier layer lends. `graph["layers"]` gives the block of every
+    layer, in order.
     """
     return _Builder(arch).graph
 
@@ -166,7 +167,7 @@ class _Builder:
         """A part's box with its dataflow inside, its inputs by name; returns the node of its output."""
         part, d = self.arch.part(name), self.arch.d_model
         traced = trace_part(part, d)
-        flops = part.flops(d, 1, Workload().context)
+        flops, alike = part.flops(d, 1, Workload().context), part.alike(d)
         stream: Sizes = ("B", "T", *part.of_stream(d))
         self.node(
             here, part.kind, part.label, stream, stream, parent=parent, repeat=count, part=name, role=part.role,
@@ -181,6 +182,8 @@ class _Builder:
             self.operation(node, op, here, count, traced, flops, f"{here}.")
             if part.each(f"{op.path}.weight"):
                 self.graph.nodes[node]["each"] = True  # not shared, although the part is tied
+            if op.path in alike:
+                self.graph.nodes[node]["inside"] = _inside(*alike[op.path])
             ends[op.id] = self.arrows(node, op, ends)
         return ends[traced.output.source]
 
@@ -206,7 +209,7 @@ class _Builder:
         )  # fmt: skip
 
     def arrows(self, node: str, op: Operation, ends: Mapping[str, str]) -> str:
-        for tensor in op.inputs:
+        for tensor in () if op.kind == "borrowed" else op.inputs:  # what is read from another layer has the shape of x, but nothing of it
             brings = {"per_layer": "own", "embedded": "embedded"}.get(tensor.source)
             more: dict[str, Any] = {"beside": True, "brings": brings} if brings else {}
             self.edge(ends[tensor.source], node, tensor.name, tensor.shape, **more)
@@ -244,6 +247,17 @@ class _Builder:
             apart = sum(data["repeat"] * data["parameters"] for data in kinds)
             said = {"short": f"{self.arch.mtp.count} × MTP", "facts": [f"{figure(apart)}, apart"]}
             self.graph.nodes["mtp"].update(said)
+
+
+def _inside(part: Part, width: int) -> dict[str, Any]:
+    """One of many alike networks in a box, as plain values: its input, its boxes and the tensors between them."""
+    traced = trace_part(part, width)
+    boxes = [op for op in traced.operations if op.kind != "input"]
+    return {
+        "shape": ["B", "T", width], "parameters": sum(map(prod, traced.parameters.values())),
+        "boxes": {op.id: {"kind": op.kind, "label": op.label, "path": op.path, "shape": list(op.shape)} for op in boxes},
+        "tensors": [[tensor.source, op.id, tensor.name, list(tensor.shape)] for op in boxes for tensor in op.inputs],
+    }  # fmt: skip
 
 
 def to_json(g: nx.DiGraph) -> dict:

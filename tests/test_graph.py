@@ -12,6 +12,7 @@ from strategies import architectures
 
 import core
 from core.graph import FIGURES, to_dot, to_graphml, to_json, to_mermaid
+from core.parts.experts import Experts
 from core.spec import edited
 
 NODE = {"path", "label", "kind", "parent", "repeat", "shape_in", "shape_out", "explain", *FIGURES}
@@ -196,3 +197,50 @@ def test_the_mix_of_streams_is_in_the_picture():
     g = core.graph(arch)
     kinds = [g.nodes[n]["kind"] for n in g if g.nodes[n]["parent"] == "layers.0"]
     assert kinds.count("read") == 2 and g.nodes["layers.0.attention_add"]["shape_out"] == ["B", "T", 4, 768]
+
+
+EXPERTS = ["gpt-oss-20b", "deepseek-v3", "llama-4-maverick", "nemotron-3-super-120b-a12b", "longcat-flash-chat", "jetmoe-8b"]
+
+
+@pytest.mark.parametrize("name", EXPERTS)
+def test_one_expert_is_opened(name):
+    """It has a routed expert's own weights and widths, whatever the router and the shared network are."""
+    arch = core.load(name)
+    g = core.graph(arch)
+    boxes = [(node, data) for node, data in g.nodes(data=True) if "inside" in data]
+    assert len(boxes) == sum(isinstance(arch.parts[data["part"]], Experts) for _, data in g.nodes(data=True) if "part" in data)
+    for node, data in boxes:
+        part, inside = arch.part(g.nodes[data["parent"]]["part"]), data["inside"]
+        assert inside["parameters"] == part.expert_parameters(arch.d_model)
+        assert (data["parameters"] - part.count * inside["parameters"]) in (0, arch.d_model), "all of them, and perhaps a bias on their sum"
+        widths = {box["path"]: box["shape"][-1] for box in inside["boxes"].values()}
+        assert widths["up"] == part.d_ff and widths["down"] == inside["shape"][-1] and ("gate" in widths) == part.gated
+        assert {source for source, *_ in inside["tensors"]} == {"x", *inside["boxes"]} - {"down"}, node
+
+
+@pytest.mark.parametrize("name", ["gemma-3n-e2b", "gemma-4-e2b", "glm-5.2", "rwkv-7-world-1.5b"])
+def test_what_another_layer_lends_comes_from_there_alone(name):
+    g = core.graph(core.load(name))
+    lent = [node for node, kind in g.nodes(data="kind") if kind == "borrowed"]
+    assert lent and all(beside for node in lent for _, _, beside in g.in_edges(node, "beside"))
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "traits"),
+    [
+        ("gpt-oss-20b", "local", ["RoPE, YaRN", "sinks", "bias"]),
+        ("gpt-oss-20b", "moe", ["bias"]),
+        ("qwen3-next-80b-a3b", "delta", ["conv 4", "gate"]),
+        ("qwen3-next-80b-a3b", "attention", ["RoPE ¼", "QK norm", "gate"]),
+        ("qwen3-next-80b-a3b", "moe", ["shared gate"]),
+        ("deepseek-v4-pro", "sparse", ["RoPE, YaRN", "QK norm", "sinks"]),
+        ("smollm3-3b", "nope", ["NoPE"]),
+        ("llama-4-maverick", "global", ["NoPE"]),
+        ("nemotron-h-8b", "mamba", ["conv 4"]),
+        ("gemma-4-e2b", "local_shared", ["RoPE", "QK norm"]),
+        ("zamba2-7b", "shared1", ["RoPE"]),
+    ],
+)
+def test_traits(name, part, traits):
+    data = next(data for _, data in core.graph(core.load(name)).nodes(data=True) if data.get("part") == part)
+    assert data["traits"] == traits

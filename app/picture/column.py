@@ -420,13 +420,13 @@ class Column:
                 if stream:
                     path = [(cx, upper(source)), (cx, start), (loop, start), (loop, y), (x + 10, y)]
                 elif source in streams or source not in centres:  # it reads the stream
-                    middle = below + ROW / 2 - 2
+                    middle = lower[level[node]] + ROW / 2 - 2  # below its neighbours too
                     path = [(cx, start), *([(cx, middle), (x, middle)] if x != cx else []), (x, below)]
                 elif level[node] - level[source] > 1:  # a delayed output passes the boxes in between
                     out, side = upper(source) - 6, sx + self.size(source)[0] / 2 + 7
                     path = [(sx, upper(source)), (sx, out), (side, out), (side, y), (x + 10, y)]
                 else:
-                    middle, apart = below + ROW / 2, abs(sx - x) > 1
+                    middle, apart = lower[level[node]] + ROW / 2, abs(sx - x) > 1
                     path = [(sx if apart else x, upper(source)), *([(sx, middle), (x, middle)] if apart else []), (x, below)]
                 pen.wire(path, cls="stream" if stream else "wire")
         last = rows[-1][0]

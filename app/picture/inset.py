@@ -1,15 +1,22 @@
 """The inside of a part: its traced dataflow as a small layered layout, below its name and text."""
 
+from collections.abc import Mapping
 from math import inf
+from typing import Any
 
 import networkx as nx
 
-from .layered import CLOSE, GAP_X, Box, Layout, layered, spread
+from core.words import figure
+
+from .layered import CLOSE, GAP_X, GAP_Y, Box, Layout, layered, spread
 from .nodes import arrows, children
 from .pen import KINDS, Pen, fit, sentences, text_width
 
 PAD = 20
 SMALLEST = 1.15  # a layout may be wider than the panel by this factor; it is then drawn smaller
+OPENED = 15 + text_width("One expert, opened", 12)  # the title of one of many networks
+BESIDE = 12  # between the boxes and one of many networks, opened
+LEAST = 0.85  # a flow that would be drawn smaller beside it is drawn above it
 CORES = ("attention_core", "recurrence")  # boxes that mix tokens
 
 
@@ -22,17 +29,37 @@ class Inset:
         self.inside = children(graph).get(part, [])
         self.together = self.shared()
         self.words = sentences(self.data["explain"], width - 2 * PAD, 13, lines=3)
-        self.lines, self.gap, self.edge = 1, GAP_X, 26  # the edge is what a box is wider than its text
+        self.lines, self.gap, self.edge, self.between = 1, GAP_X, 26, GAP_Y  # the edge is what a box is wider than its text
+        self.cells: float = 430 if width > 480 else 200  # the width of a grid of experts
+        self.room = width - 2 * PAD
         self.layout = self.lay_out()
-        room = width - 2 * PAD
-        if self.layout.width > room:  # boxes with two lines of text, nearer to each other, are narrower
+        if self.layout.width > self.room:  # boxes with two lines of text, nearer to each other, are narrower
             self.lines, self.gap, self.edge = 2, CLOSE, 14
             self.layout = self.lay_out()
-        if self.layout.width > SMALLEST * room:  # the text would be too small: use more rows
-            self.layout = self.lay_out(room)
+        if self.layout.width > SMALLEST * self.room:  # the text would be too small: use more rows
+            self.layout = self.lay_out(self.room)
+        self.many = next((node for node in self.inside if "inside" in graph.nodes[node]), "")
+        self.one = One(graph.nodes[self.many]["inside"], self.many) if self.many else None
+        if self.one:
+            self.make_room(self.one)
 
     def resized(self, width: float) -> "Inset":
         return Inset(self.g, self.part, width, tuple(self.chosen))
+
+    def make_room(self, one: "One") -> None:
+        """For one of many networks, opened: at the right, if the flow beside it can be as narrow as that; otherwise below."""
+        said = self.lines, self.gap, self.edge, self.cells, self.layout
+        room = self.room - one.width - BESIDE
+        if self.layout.width > room:
+            self.lines, self.gap, self.edge, self.cells = 2, CLOSE, 14, min(self.cells, room - 32)
+            self.layout = self.lay_out()
+        if self.layout.width > room:
+            self.layout = self.lay_out(room)
+        self.beside = LEAST * self.layout.width <= room
+        if self.beside:
+            self.room = room
+        else:
+            self.lines, self.gap, self.edge, self.cells, self.layout = said
 
     def lay_out(self, room: float = inf) -> Layout:
         self.given = {"x": self.data["shape_in"]}  # inputs from outside, with their shapes
@@ -43,7 +70,7 @@ class Inset:
         owner: dict[str, str] = {}
         for node in self.inside:
             owner[node] = self.owner(node)
-            sizes[owner[node]] = (124 + self.edge, 46) if owner[node] != node else self.size(node)
+            sizes[owner[node]] = (text_width(self.always, 12) + self.edge, 46) if owner[node] != node else self.size(node)
 
         def end(source: str, beside: str) -> str:
             return owner.get(source, beside or "x")
@@ -54,7 +81,7 @@ class Inset:
             if self.g.nodes[source]["kind"] != "input" and end(source, beside) != owner[target]
             if not (beside and self.g.nodes[target]["kind"] == "borrowed")  # its own label says where it is read from
         )
-        return layered(tuple((key, *size) for key, size in sizes.items()), tuple(edges), room, self.gap)
+        return layered(tuple((key, *size) for key, size in sizes.items()), tuple(edges), room, self.gap, self.between)
 
     def said(self, key: str) -> str:
         """The label of an input from outside, with its shape."""
@@ -67,6 +94,13 @@ class Inset:
         flow = self.g.subgraph(self.inside)
         after = own.union(*(nx.descendants(flow, node) for node in own))
         return after & own.union(*(nx.ancestors(flow, node) for node in own))
+
+    @property
+    def always(self) -> str:
+        """About the shared expert."""
+        made = [node for node in self.inside if node in self.together]
+        width = next((self.g.nodes[node]["shape_out"][-1] for node in made if self.kind(node) == "activation"), 0)
+        return f"d_ff {width:,}, for all"
 
     def owner(self, node: str) -> str:
         """The box that represents or contains a node."""
@@ -82,7 +116,8 @@ class Inset:
             case "experts" if self.routed:
                 return self.grid().width, self.grid().height
             case "router" if self.routed:
-                return text_width(routed(self.data["config"]), 12) + self.edge, 46
+                name, facts = routed(self.data["config"])
+                return max(text_width(name), text_width(facts, 12)) + self.edge, 46
             case "activation" if len(data["label"]) == 1:
                 return 34, 24
             case "norm":
@@ -96,7 +131,7 @@ class Inset:
         return "router" in self.data["config"]
 
     def grid(self) -> "Grid":
-        return Grid(self.data["config"], bool(self.chosen), 430 if self.width > 480 else 200)
+        return Grid(self.data["config"], bool(self.chosen), self.cells)
 
     def label(self, data: dict) -> tuple[str, str]:
         """A box's name and the size of its tensor, on two lines if there is little room."""
@@ -109,21 +144,22 @@ class Inset:
             case "cache" | "borrowed":
                 own = name.removesuffix("cache").removesuffix("_").replace("_", " ")
                 own = {"k": "key", "v": "value"}.get(own, own)
-                words, join = (
-                    f"{own} cache".strip() if data["kind"] == "cache" else f"another layer's {own}" + "s" * (not own.endswith("s")),
-                    " ",
-                )
+                lent = f"another layer's {own}s" if name.endswith("_cache") else data["label"].lower()
+                words, join = f"{own} cache".strip() if data["kind"] == "cache" else lent, " "
             case _:
                 return data["label"], ""
         return (words, size) if self.lines == 2 else (f"{words}{join}{size}", "")
 
     @property
     def scale(self) -> float:
-        return min(1.0, (self.width - 2 * PAD) / self.layout.width)
+        return min(1.0, self.room / self.layout.width)
 
     @property
     def height(self) -> float:
-        return self.head + self.layout.height * self.scale + 20
+        flow = self.layout.height * self.scale
+        if self.one:
+            flow = max(flow, self.one.high - 18) if self.beside else flow + BESIDE + self.one.low
+        return self.head + flow + 20
 
     @property
     def head(self) -> float:
@@ -146,8 +182,15 @@ class Inset:
         )
         for i, line in enumerate(words):
             pen.text(x + PAD, y + 51 + 18 * i, line, "s")
-        left = x + PAD + (width - 2 * PAD - layout.width * scale) / 2
-        pen.out.append(f'<g transform="translate({left:.1f} {y + head:.1f}) scale({scale:.4f})">')
+        left, top = x + PAD + (self.room - layout.width * scale) / 2, y + head
+        if self.one:
+            one, end = self.one, x + width - PAD
+            if self.beside:
+                top += max(0, height - 20 - head - layout.height * scale) / 2
+                one.upright(pen, end - one.width, y + head - 18)
+            else:
+                one.flat(pen, x + PAD, y + height - 20 - one.low, width - 2 * PAD)
+        pen.out.append(f'<g transform="translate({left:.1f} {top:.1f}) scale({scale:.4f})">')
         self.flow(pen)
         pen.out.append("</g>")
         return y + height
@@ -220,6 +263,10 @@ class Inset:
             points.append((x, box.y if box.virtual else box.y + box.height / 2))
         pen.wire(points)
 
+    def node(self, key: str) -> str:
+        """The node that a click on a box selects."""
+        return key
+
     def kind(self, node: str) -> str:
         return self.g.nodes[node]["kind"] if node in self.g else ""
 
@@ -228,32 +275,96 @@ class Inset:
             pen.text(box.x, box.y + 6, self.said(key), "s c")
             return
         if key not in self.g:  # the shared expert, drawn as one box
-            made = [node for node in self.inside if node in self.together]
-            width = next((self.g.nodes[n]["shape_out"][-1] for n in made if self.kind(n) == "activation"), 0)
-            facts = f"d_ff {width:,}, always active"
-            pen.box(made[0], box.x, box.y, box.width, box.height, KINDS["shared"], "Shared expert", facts)
+            first = next(node for node in self.inside if node in self.together)
+            pen.box(first, box.x, box.y, box.width, box.height, KINDS["shared"], "Shared expert", self.always)
             return
         data = self.g.nodes[key]
         match data["kind"]:
             case "add" | "multiply":
-                pen.circle(key, box.x, box.y, "+" if data["kind"] == "add" else "×")
+                pen.circle(self.node(key), box.x, box.y, "+" if data["kind"] == "add" else "×")
             case "experts" if self.routed:
                 self.grid().draw(pen, key, box, self.chosen)
             case "router" if self.routed:
-                facts = routed(self.data["config"])
-                pen.box(key, box.x, box.y, box.width, box.height, KINDS["router"], "Router", facts, data["explain"])
+                name, facts = routed(self.data["config"])
+                pen.box(key, box.x, box.y, box.width, box.height, KINDS["router"], name, facts, data["explain"])
             case kind:
                 look = KINDS.get(kind, KINDS["norm"])
                 label, facts = self.label(data)
-                pen.box(key, box.x, box.y, box.width, box.height, look, label, facts, data["explain"])
+                pen.box(self.node(key), box.x, box.y, box.width, box.height, look, label, facts, data["explain"])
 
 
-def routed(config: dict) -> str:
-    """A short text about how a router chooses."""
-    router = config["router"]
-    groups = f"{router['top_groups']} of {router['groups']} groups, " if router["top_groups"] < router["groups"] else ""
-    chosen = f"{config['top_k']} from a table" if router["hashed"] else f"{groups}top {config['top_k']}"
-    return f"{router['score'].replace('_', ' ')} scores, {chosen}"
+class One(Inset):
+    """One of many alike networks, opened: `inside` is its dataflow, `many` the box that stands for all."""
+
+    TOP, EDGE = 44, 10  # the title's height, and what is around the boxes
+    ARROW = 20  # the output's
+
+    def __init__(self, inside: Mapping[str, Any], many: str):
+        self.g, self.many, self.parameters = nx.DiGraph(), many, inside["parameters"]
+        self.g.add_node("", kind="part", shape_in=inside["shape"])
+        for key, data in inside["boxes"].items():
+            self.g.add_node(key, **data, parent="", explain="", shape_out=data["shape"])
+        for source, key, tensor, shape in inside["tensors"]:
+            self.g.add_edge(source if source in self.g else "", key, tensor=tensor, shape=shape)
+        self.part, self.data, self.inside, self.together = "", self.g.nodes[""], [*inside["boxes"]], set()
+        self.lines, self.gap, self.edge, self.between = 2, CLOSE, 14, 26
+        self.layout = self.lay_out()
+        self.width = self.layout.width + 2 * self.EDGE
+
+    @property
+    def low(self) -> float:
+        """The height with the title at the left."""
+        return self.ARROW + self.layout.height + 2 * self.EDGE
+
+    @property
+    def high(self) -> float:
+        """The height with the title on top."""
+        return self.low + self.TOP - self.EDGE
+
+    def label(self, data: dict) -> tuple[str, str]:
+        label, facts = super().label(data)
+        narrows = facts.startswith(f"{self.data['shape_in'][-1]:,} ")
+        return label, facts.partition(" ")[2] if narrows else facts  # the input says its own width
+
+    def last(self) -> str:
+        return next(key for key in reversed(self.inside) if not self.g.out_degree(key))
+
+    def node(self, key: str) -> str:
+        return self.many
+
+    def upright(self, pen: Pen, x: float, y: float) -> None:
+        """With the title above the boxes."""
+        pen.panel(x, y, self.width, self.high, "box", "experts-line", r=10)
+        self.titled(pen, x + (self.width - OPENED) / 2, y + 20)
+        self.boxes(pen, x + self.EDGE, y + self.TOP + self.ARROW)
+
+    def flat(self, pen: Pen, x: float, y: float, width: float) -> None:
+        """Over this width, with the title at the left of the boxes."""
+        pen.panel(x, y, width, self.low, "box", "experts-line", r=10)
+        self.titled(pen, x + 14, y + 24)
+        free = x + OPENED
+        self.boxes(pen, free + (x + width - self.EDGE - free - self.layout.width) / 2, y + self.EDGE + self.ARROW)
+
+    def titled(self, pen: Pen, x: float, y: float) -> None:
+        """With the square that this expert is in the grid."""
+        pen.out.append(f'<path d="M{x:.1f} {y - 9:.1f}h9v9h-9z" style="fill:var(--experts);stroke:var(--ink);stroke-width:1.2"/>')
+        pen.text(x + 15, y, "One expert, opened", "b2")
+        pen.text(x + 15, y + 16, f"{figure(self.parameters)} weights", "k")
+
+    def boxes(self, pen: Pen, x: float, y: float) -> None:
+        selected, pen.selected = pen.selected, ""  # the box that stands for all is marked
+        pen.out.append(f'<g transform="translate({x:.1f} {y:.1f})">')
+        self.flow(pen)
+        pen.out.append("</g>")
+        pen.selected = selected
+
+
+def routed(config: dict) -> tuple[str, str]:
+    """How a router chooses, in two short lines."""
+    router, most = config["router"], config["top_k"]
+    groups = f" in {router['top_groups']} of {router['groups']} groups" if router["top_groups"] < router["groups"] else ""
+    score = router["score"].replace("sqrt_", "√").replace("_", " ")
+    return f"Router, {score}", f"{most} from a table" if router["hashed"] else f"top {most}{groups}"
 
 
 class Grid:
@@ -284,6 +395,7 @@ class Grid:
     def draw(self, pen: Pen, key: str, box: Box, chosen: set[int]) -> None:
         """The filled cells are the experts of one token; groups that it could not choose from are pale."""
         pen.box(key, box.x, box.y, box.width, box.height, KINDS["experts"], "", tip="Routed experts")
+        opened = max((expert for expert in chosen if expert < self.weighted), default=-1)
         open_groups = {expert // self.each for expert in chosen}
         group_w, group_h = self.row * self.cell, self.lines * self.cell
         left = box.x - (self.across * group_w + (self.across - 1) * self.GAP) / 2
@@ -297,8 +409,12 @@ class Grid:
             reached = self.groups == 1 or not chosen or group in open_groups
             tone = "experts" if expert in chosen else "idle" if not reached else "experts-line" if expert < self.weighted else "box"
             cells[tone].append(f"M{x:.1f} {y:.1f}h{size:.1f}v{size:.1f}h-{size:.1f}z")
+            if expert == opened:
+                cells["experts"].remove(square := cells["experts"][-1])
+                cells["opened"] = [square]
         for tone, paths in cells.items():
             if paths:
-                pen.out.append(f'<path d="{"".join(paths)}" style="fill:var(--{tone});pointer-events:none"/>')
+                look = f"fill:var(--{tone})" if tone != "opened" else "fill:var(--experts);stroke:var(--ink);stroke-width:1.2"
+                pen.out.append(f'<path d="{"".join(paths)}" style="{look};pointer-events:none"/>')
         for i, line in enumerate(reversed(self.words)):
             pen.text(box.x, box.y + box.height / 2 - 12 - 16 * i, line, "l c")

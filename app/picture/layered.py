@@ -38,11 +38,13 @@ class Layout:
 
 @lru_cache(maxsize=256)  # most edits do not change most insets
 def layered(
-    sizes: tuple[tuple[str, float, float], ...], edges: tuple[tuple[str, str], ...], room: float = inf, gap: float = GAP_X
-) -> Layout:
+    sizes: tuple[tuple[str, float, float], ...], edges: tuple[tuple[str, str], ...], room: float = inf, gap: float = GAP_X,
+    between: float = GAP_Y,
+) -> Layout:  # fmt: skip
     """Lay out an acyclic graph of boxes (key, width, height) bottom-up: each edge goes from its source up to its target.
 
-    Ranks that are wider than `room` are staggered: every second box is moved one rank lower. `gap` is the least space between boxes."""
+    Ranks that are wider than `room` are staggered: every second box is moved one rank lower. `gap` is the least space between boxes,
+    `between` that between ranks."""
     by_key = {key: Box(key, width, height) for key, width, height in sizes}
     _rank(by_key, edges)
     _stagger(by_key, room, gap)
@@ -52,7 +54,7 @@ def layered(
     ranks = max((box.rank for box in by_key.values()), default=0) + 1
     layout.order = [[key for key, box in by_key.items() if box.rank == rank] for rank in range(ranks)]
     _sweep(layout)
-    _place(layout, gap)
+    _place(layout, gap, between)
     return layout
 
 
@@ -78,7 +80,7 @@ def _stagger(boxes: dict[str, Box], room: float, gap: float) -> None:
     """Halve each rank that is too wide, from the top, and move the ranks below it down."""
     rank = 0
     while own := [box for box in boxes.values() if box.rank == rank]:
-        if len(own) > 2 and sum(box.width + gap for box in own) > room:
+        if len(own) > 1 and sum(box.width + gap for box in own) > room:
             lower = [box for box in boxes.values() if box.rank > rank] + own[1::2]
             for box in lower:
                 box.rank += 1
@@ -129,7 +131,7 @@ def _sweep(layout: Layout) -> None:
     layout.order = best
 
 
-def _place(layout: Layout, gap: float) -> None:
+def _place(layout: Layout, gap: float, between: float) -> None:
     """Horizontal positions near the neighbours' mean, in order and without overlap; long edges weigh most, so that they are straight."""
     boxes = layout.boxes
     near: dict[str, list[str]] = {}
@@ -159,8 +161,8 @@ def _place(layout: Layout, gap: float) -> None:
         tall = max(boxes[key].height for key in rank)
         for key in rank:
             boxes[key].y = y + tall / 2
-        y += tall + GAP_Y
-    layout.height = y - GAP_Y
+        y += tall + between
+    layout.height = y - between
 
 
 def spread(wanted: list[float], apart: list[float], weights: list[float] | None = None) -> list[float]:

@@ -5,7 +5,7 @@ from functools import lru_cache
 import networkx as nx
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)  # also of an opened expert
 def children(graph: nx.DiGraph) -> dict[str | None, list[str]]:
     """A graph's nodes by their parent, in the graph's order."""
     found: dict[str | None, list[str]] = {}
@@ -14,7 +14,7 @@ def children(graph: nx.DiGraph) -> dict[str | None, list[str]]:
     return found
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)  # also of an opened expert
 def arrows(graph: nx.DiGraph) -> dict[str | None, list[tuple[str, str, str]]]:
     """The edges by the parent of their target, in the graph's order: (source, target, input from beside the stream)."""
     found: dict[str | None, list[tuple[str, str, str]]] = {}

@@ -216,7 +216,7 @@ class Attention(Mixer):
     def facts(self):
         yield f"{self.heads} heads" + (f" · {self.kv_heads} KV" if self.kv_heads != self.heads else "")
         if self.cache_from:
-            yield "borrowed cache"
+            yield "borrowed K/V"
         yield from self.sight.facts()
 
     def quantities(self, d_model: int) -> Iterator[tuple[str, ...]]:

@@ -104,8 +104,8 @@ class Spec(BaseModel):
             if isinstance(value, Spec):
                 yield from value.traits()
         for name, field in type(self).model_fields.items():
-            if getattr(self, name):
-                yield from (mark.word for mark in field.metadata if isinstance(mark, Trait))
+            if value := getattr(self, name):
+                yield from (mark.word.format(value) for mark in field.metadata if isinstance(mark, Trait))
 
 
 GIVEN = ("positions", "tokens", "embedded", "per_layer")  # what the model itself passes to its layers
@@ -134,7 +134,7 @@ class Read(NamedTuple):
 
 
 class Trait(NamedTuple):
-    """The mark of a yes-or-no field that people look for in a picture, with its word there."""
+    """The mark of a field that people look for in a picture, with its word there: "bias", "conv {}" with the field's value."""
 
     word: str
 
@@ -303,6 +303,10 @@ class Part(Spec):
 
     # The states that stay in float32 for any dtype of the model: sums over all tokens, as implementations keep them.
     in_float32: ClassVar[tuple[str, ...]] = ()
+
+    def alike(self, d_model: int) -> dict[str, tuple["Part", int]]:
+        """The part that a box of this one holds many copies of, by the box's path, and the width that it works on."""
+        return {}
 
     def flops(self, d_model: int, new: int, past: int) -> Flops:
         """FLOPs of one sequence's `new` tokens after `past` kept ones, by submodule path."""

@@ -189,6 +189,10 @@ class CompressedAttention(Mixer):
             }
         )
 
+    def traits(self) -> Iterator[str]:
+        yield from super().traits()
+        yield from ("QK norm", "sinks")
+
     def facts(self) -> Iterator[str]:
         yield f"{self.heads} heads"
         if self.indexer:

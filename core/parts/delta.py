@@ -1,14 +1,14 @@
 """Gated delta net (arXiv:2412.06464): linear attention with a state that decays by a gate and is corrected by the delta rule."""
 
 from collections.abc import Iterator
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import OF_MODEL, Box, Eps, Flops, HeadDim, Heads, Inherited, Linear, Recurrence, Shape, State, check_groups
+from .base import OF_MODEL, Box, Eps, Flops, HeadDim, Heads, Inherited, Linear, Recurrence, Shape, State, Trait, check_groups
 from .convolution import CausalConvolution, Kernel
 from .feedforward import NAMES, Plain
 from .norm import GatedRMSNorm, Norm
@@ -27,7 +27,7 @@ class GatedDeltaNet(Recurrence):
     key_heads: Heads = Field(description="Query and key heads: a divisor of the value heads", examples=[16])
     key_dim: HeadDim = Field(description="Channels of a query or key head", examples=[128])
     value_dim: HeadDim = Field(description="Channels of a value head", examples=[128])
-    kernel: Kernel = Field(4, description="Kernel size of the convolution on queries, keys and values")
+    kernel: Annotated[Kernel, Trait("conv {}")] = Field(4, description="Kernel size of the convolution on queries, keys and values")
     activation: Plain = Field("silu", description="Activation after the convolution")
     sigmoid_gate: bool = Field(False, description="The output gate uses a sigmoid, not SiLU (Qwen 4)")
     negative: bool = Field(False, description="Beta ranges up to 2, so negative eigenvalues are possible (Olmo Hybrid)")
@@ -67,6 +67,10 @@ class GatedDeltaNet(Recurrence):
     def shrink(self, scale: float) -> Self:
         groups = min(self.key_heads, 2)
         return self.model_copy(update={"heads": self.heads // self.key_heads * groups, "key_heads": groups, "key_dim": 16, "value_dim": 16})
+
+    def traits(self) -> Iterator[str]:
+        yield from super().traits()
+        yield "gate"
 
     def facts(self) -> Iterator[str]:
         yield f"{self.heads} heads · {self.key_dim} × {self.value_dim} each"

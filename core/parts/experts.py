@@ -24,13 +24,14 @@ from .base import (
     Read,
     Shape,
     Spec,
+    Trait,
     Vocabulary,
     Width,
     check_groups,
     normal,
     scaled,
 )
-from .feedforward import NAMES, Activated, Activation, FeedForwardModule, feed_forward_flops
+from .feedforward import NAMES, Activated, Activation, FeedForward, FeedForwardModule, feed_forward_flops
 from .norm import PartNorm, check_plain
 from .router import Count, Router, RouterModule
 
@@ -40,7 +41,7 @@ class Shared(Spec):
 
     d_ff: Width = Field(description="Hidden size; several shared experts form one network of their summed width", examples=[1024])
     count: Count = Field(1, description="Shared experts that this width holds")
-    gate: bool = Field(False, description="Multiplies its output by a sigmoid gate (Qwen 2)")
+    gate: Annotated[bool, Trait("shared gate")] = Field(False, description="Multiplies its output by a sigmoid gate (Qwen 2)")
     scored: bool = Field(False, description="The router also scores and weights each shared expert (Inkling)")
     bias: bool = Field(False, description="Biases in it, independent of the routed experts")
     limited: bool = Field(True, description="The routed experts' limit also applies here (not in Hy4)")
@@ -72,7 +73,7 @@ class Experts(Activated, Part):
         0, description="Zero-computation experts, which return their input; a token may choose them too"
     )
     skip: bool = Field(False, description="Zero-computation experts output zero instead (ZAYA)")
-    bias: bool = Field(False, description="Biases in every expert")
+    bias: Annotated[bool, Trait("bias")] = Field(False, description="Biases in every expert")
     out_bias: bool = Field(False, description="A bias on the sum of the routed experts (JetMoE)")
     router: Router = Field(Router(), description="How experts are chosen and weighted")
     shared: Shared | None = Field(None, description="A feed-forward network that every token passes")
@@ -147,6 +148,10 @@ class Experts(Activated, Part):
         biases = (self.matrices - 1) * self.d_ff + width if self.bias else 0
         return self.matrices * width * self.d_ff + biases
 
+    def alike(self, d_model: int) -> dict[str, tuple[Part, int]]:
+        own = {name: getattr(self, name) for name in Activated.model_fields}
+        return {"experts": (FeedForward(kind="feed_forward", d_ff=self.d_ff, bias=self.bias, **own), self.latent or d_model)}
+
     @property
     def beside_all(self) -> "Experts":
         """The part with the shared network's own activation."""
@@ -184,7 +189,7 @@ class Experts(Activated, Part):
         yield f"{self.d_ff:,} hidden", "width of each expert"
 
     def facts(self):
-        beside = f", {self.zero:,} without weights" if self.zero else ""
+        beside = f", {self.zero:,} zero" if self.zero else ""
         yield f"{self.top_k} of {self.choices}{beside}" + (f" + {self.shared.count} shared" if self.shared else "")
 
     def explain(self, d_model: int) -> str:

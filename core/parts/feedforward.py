@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import OF_MODEL, Box, Flops, Inherited, Linear, Part, Positive, Spec, Width, scaled, times
+from .base import OF_MODEL, Box, Flops, Inherited, Linear, Part, Positive, Spec, Trait, Width, scaled, times
 from .gaussian import GaussianTopK
 from .norm import PartNorm, check_plain
 
@@ -115,7 +115,7 @@ class FeedForward(Activated, Part):
 
     kind: Literal["feed_forward"]
     d_ff: Width = Field(description="Hidden size, between the two projections", examples=[4096])
-    bias: bool = Field(False, description="Biases on all projections")
+    bias: Annotated[bool, Trait("bias")] = Field(False, description="Biases on all projections")
     sparsity: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="Approximate share of the gate's channels set to zero before the activation (Gemma 3n)"
     )

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from .base import OF_MODEL, Box, Flops, HeadDim, Heads, Inherited, Linear, Recurrence, Shape, State
+from .base import OF_MODEL, Box, Flops, HeadDim, Heads, Inherited, Linear, Recurrence, Shape, State, Trait
 from .convolution import CausalConvolution, Kernel
 from .delta import delta_rule, unit
 from .feedforward import NAMES, Plain
@@ -31,7 +31,7 @@ class KimiDelta(Recurrence):
     head_dim: HeadDim = Field(description="Channels of a query, key or value head", examples=[128])
     whole: bool = Field(False, description="Decay and output gate are full-rank projections (Ling 3.0)")
     floor: Floor | None = Field(None, description="Lowest log decay, reached by a sigmoid instead of a softplus (Ling 3.0)")
-    kernel: Kernel = Field(4, description="Kernel size of the convolution on queries, keys and values")
+    kernel: Annotated[Kernel, Trait("conv {}")] = Field(4, description="Kernel size of the convolution on queries, keys and values")
     activation: Plain = Field("silu", description="Activation after the convolution")
     norm: Inherited[Norm] = OF_MODEL
 
@@ -72,6 +72,10 @@ class KimiDelta(Recurrence):
 
     def shrink(self, scale: float) -> Self:
         return self.model_copy(update={"heads": min(self.heads, 4), "head_dim": 16})
+
+    def traits(self) -> Iterator[str]:
+        yield from super().traits()
+        yield "gate"
 
     def facts(self) -> Iterator[str]:
         yield f"{self.heads} heads · {self.head_dim} × {self.head_dim} each"

@@ -20,6 +20,7 @@ from .base import (
     Recurrence,
     Shape,
     State,
+    Trait,
     check_channels,
     check_groups,
     normal,
@@ -45,7 +46,7 @@ class Mamba(Recurrence):
     state_size: HeadDim = Field(16, description="State size: values kept for each channel")
     heads: Many = Field(1, description="Equal groups of channels, each with its own step, B and C (Zamba)")
     step_rank: Rank = Field(description="Rank of the step's projection", examples=[256])
-    kernel: Kernel = Field(4, description="Kernel size: tokens that the convolution reads")
+    kernel: Annotated[Kernel, Trait("conv {}")] = Field(4, description="Kernel size: tokens that the convolution reads")
     activation: Plain = Field("silu", description="Activation after the convolution")
     bias: bool = Field(False, description="Biases on the projections")
     conv_bias: bool = Field(True, description="A bias on the convolution")

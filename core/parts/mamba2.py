@@ -8,7 +8,23 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import OF_MODEL, Box, Eps, Flops, HeadDim, Inherited, Linear, Positive, Recurrence, Shape, Spec, State, check_groups, times
+from .base import (
+    OF_MODEL,
+    Box,
+    Eps,
+    Flops,
+    HeadDim,
+    Inherited,
+    Linear,
+    Positive,
+    Recurrence,
+    Shape,
+    Spec,
+    State,
+    Trait,
+    check_groups,
+    times,
+)
 from .convolution import CausalConvolution, Kernel
 from .feedforward import NAMES, Plain
 from .norm import GatedRMSNorm, Norm
@@ -40,7 +56,7 @@ class Mamba2(Recurrence):
     head_dim: HeadDim = Field(description="Channels of a head", examples=[64])
     state_size: HeadDim = Field(description="State size: values kept for each channel", examples=[128])
     groups: Many = Field(1, description="Groups of heads that share B and C")
-    kernel: Kernel = Field(4, description="Kernel size: tokens that the convolution reads")
+    kernel: Annotated[Kernel, Trait("conv {}")] = Field(4, description="Kernel size: tokens that the convolution reads")
     activation: Plain = Field("silu", description="Activation after the convolution")
     bias: bool = Field(False, description="Biases on the projections")
     out_bias: bool | None = Field(None, description="Bias on the output projection; same as `bias` if empty")

@@ -1,14 +1,14 @@
 """The real-gated linear recurrent unit, RG-LRU (Griffin, arXiv:2402.19427, section 2.4), in Griffin's recurrent block."""
 
 from collections.abc import Iterator
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import OF_MODEL, Box, Flops, Heads, Inherited, Linear, Recurrence, Shape, State, Width, check_groups, normal, scaled
+from .base import OF_MODEL, Box, Flops, Heads, Inherited, Linear, Recurrence, Shape, State, Trait, Width, check_groups, normal, scaled
 from .convolution import CausalConvolution, Kernel
 from .feedforward import Activate, Activated, Activation
 from .norm import Norm
@@ -25,7 +25,7 @@ class RGLRU(Recurrence):
     kind: Literal["rg_lru"]
     width: Width = Field(description="Channels of the recurrence, each with one value of state", examples=[2560])
     blocks: Heads = Field(description="Blocks of the gates' block-diagonal matrices", examples=[10])
-    kernel: Kernel = Field(4, description="Kernel size: tokens that the convolution reads")
+    kernel: Annotated[Kernel, Trait("conv {}")] = Field(4, description="Kernel size: tokens that the convolution reads")
     activation: Activation = Field("gelu_tanh", description="Activation of the branch that gates the output")
     norm: Inherited[Norm] = OF_MODEL
 
