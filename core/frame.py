@@ -36,17 +36,20 @@ class Frame(nn.Module):
 
     def stream(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """(B, T), (T,) -> the residual stream after the last layer, (B, T, d_model)."""
-        x = self.streams(tokens, positions)
+        x = self.hidden(tokens, positions)
         return x if self.merge is None else self.merge(x)
 
-    def streams(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        """The same before several streams become one, (B, T, streams, d_model)."""
+    def hidden(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """(B, T), (T,) -> the residual stream after the last layer.
+
+        If there are several, all of them: (B, T, streams, d_model).
+        """
         x = self.embedding(tokens)  # (B, T, d_model)
         x = x if self.ngrams is None else self.ngrams(x, tokens)
-        per_layer = None if self.beneath is None else self.beneath(tokens, x)  # (B, T, layers that read it, width)
+        per_layer = None if self.beneath is None else self.beneath(tokens, x)  # (B, T, layers, width)
         x = x if self.positions is None else self.embedding_add(x, self.positions(positions))
         x = x if self.embedding_norm is None else self.embedding_norm(x)
-        stream = x if self.split is None else self.split(x)  # (B, T, streams, d_model) if there are several
+        stream = x if self.split is None else self.split(x)  # (B, T, streams, d_model)
         return self.layers(stream, positions, tokens, x, per_layer)
 
     def logits(self, x: Tensor) -> Tensor:
@@ -55,7 +58,10 @@ class Frame(nn.Module):
 
 
 class TokenEmbedding(Embedding):
-    """One vector per token, times a constant; a projection follows if the table is narrower than the stream."""
+    """One vector per token, times a constant.
+
+    A projection follows if the table is narrower than the stream.
+    """
 
     label = "Token embedding"
 
@@ -88,8 +94,11 @@ class AddPositions(Box):
 
 
 class OutputHead(Linear):
-    """From the stream to logits, with a projection before it if the embedding is narrower. A matrix whose rows have unit length is
-    Baichuan 2's (arXiv:2309.10305, section 2.5); Ling 1.0's columns have."""
+    """From the stream to logits.
+
+    A projection comes before it if the embedding is narrower. A matrix whose rows have unit length is Baichuan 2's (arXiv:2309.10305,
+    section 2.5); Ling 1.0's columns have.
+    """
 
     box = "head"
 
@@ -103,7 +112,7 @@ class OutputHead(Linear):
         self.token_flops = 2 * (self.weight.numel() + (self.down.weight.numel() if self.down else 0))
         self.scratch = arch.vocab_size - (arch.head.kept or arch.vocab_size)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model) -> (B, T, vocab_size), or the first `head.kept`
+    def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model) -> (B, T, vocab_size)
         x = x if self.down is None else self.down(x)  # (B, T, table width)
         logits = super().forward(x) if self.unit is None else F.linear(x, F.normalize(self.weight, dim=self.unit), self.bias)
         logits = logits[..., : self.spec.kept] * self.spec.scale

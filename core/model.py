@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .frame import Ahead, Frame
-from .parts.base import Keep, Shape, State, scaled
+from .parts.base import Cache, Shape, State, scaled
 from .parts.position import Learned
 from .parts.residual import LayerScale, LevelledAdd, Sharing
 from .spec import Architecture, Segment, Step, Unsupported
@@ -47,7 +47,10 @@ class Block(nn.Module):
         self, stream: Tensor, positions: Tensor, per_layer: Tensor | None = None, tokens: Tensor | None = None,
         embedded: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
-        """The stream, (B, T, d_model) or several, (B, T, streams, d_model), after this layer's steps."""
+        """The residual stream after this layer.
+
+        If there are several, (B, T, streams, d_model).
+        """
         # What its parts may read: (T,), this layer's own input (B, T, width), (B, T), the input of the first layer (B, T, d_model).
         beside = {"positions": positions, "per_layer": per_layer, "tokens": tokens, "embedded": embedded}
         aside = None  # the previous step's output for this step only
@@ -93,7 +96,7 @@ class _Move:
         self, stream: Tensor, beside: Mapping[str, Tensor | None], aside: Tensor | None
     ) -> tuple[Tensor, list[tuple[int, tuple[Tensor, ...]]], Tensor | None]:
         """The stream after this step, the outputs that are added later, and the output that only the next step reads."""
-        x, *mix = (stream,) if self.read is None else self.read(stream)  # (B, T, d_model), and inputs of the sum
+        x, *mix = (stream,) if self.read is None else self.read(stream)  # (B, T, d_model), and what the sum needs
         x = x if aside is None else x + aside
         inputs = [norm(x) for norm in self.before] or [x]
         inputs = inputs * (len(self.parts) // len(inputs))
@@ -182,7 +185,7 @@ class Layers(nn.ModuleList):
 
 
 class Model(Frame):
-    """Tokens to next-token logits: the frame with all its layers."""
+    """Tokens to next-token logits."""
 
     def __init__(self, arch: Architecture, layers: Callable[[Architecture], nn.Module] = Layers):
         super().__init__(arch, layers)
@@ -198,21 +201,21 @@ class Model(Frame):
     @contextmanager
     def caching(self) -> Iterator["Model"]:
         """Turn the caches on inside this context: first a prompt, then token by token."""
-        for keep in self.keeps():
-            keep.clear(on=True)
+        for cache in self.caches():
+            cache.clear(on=True)
         try:
             yield self
         finally:
-            for keep in self.keeps():
-                keep.clear(on=False)
+            for cache in self.caches():
+                cache.clear(on=False)
 
-    def keeps(self) -> Iterator[Keep | State]:
-        return (module for module in self.modules() if isinstance(module, Keep | State))
+    def caches(self) -> Iterator[Cache | State]:
+        return (module for module in self.modules() if isinstance(module, Cache | State))
 
     @property
     def cache_bytes(self) -> int:
         """Measured bytes of all caches and states at this moment."""
-        return sum(keep.nbytes for keep in self.keeps())
+        return sum(cache.nbytes for cache in self.caches())
 
     @torch.inference_mode()
     def generate(self, tokens: Tensor, steps: int, temperature: float = 0.0, seed: int = 0) -> Iterator[Tensor]:
@@ -224,7 +227,8 @@ class Model(Frame):
                 logits = self.logits(self.stream(new, start)[:, -1:])[:, -1]  # (B, vocab_size)
                 start += new.shape[1]
                 if temperature > 0:
-                    new = torch.multinomial((logits.float() / temperature).softmax(-1).cpu(), 1, generator=generator)
+                    odds = (logits.float() / temperature).softmax(-1)
+                    new = torch.multinomial(odds.cpu(), 1, generator=generator)
                 else:
                     new = logits.argmax(-1, keepdim=True)
                 yield new

@@ -8,10 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import architectures
 
 import core
+from core import kinds
 from core.__main__ import main
 from core.code import code
+from core.edits import swapped
 
 ROOT = Path(__file__).parent.parent
 STEPS = ((0, 21), (21, 22), (22, 27), (27, 28))  # a prompt longer than the windows of small models, one token, several, one
@@ -79,6 +84,27 @@ def same_elsewhere(arch: core.Architecture, elsewhere) -> None:
 @pytest.mark.parametrize("name", core.presets())
 def test_a_presets_code_runs_without_strata(name, elsewhere):
     same_elsewhere(core.shrink(core.load(name)), elsewhere)
+
+
+@settings(max_examples=settings().max_examples // 10)
+@given(arch=architectures)
+def test_a_random_architectures_code_runs_without_strata(arch, elsewhere):
+    same_elsewhere(arch, elsewhere)
+
+
+PARTS = [(name, part) for name in core.presets() for part in core.load(name).parts]
+
+
+@settings(max_examples=settings().max_examples // 10)
+@given(place=st.sampled_from(PARTS), data=st.data())
+def test_a_part_of_another_kind_runs_without_strata(place, data, elsewhere):
+    arch, part = core.load(place[0]), place[1]
+    choice = data.draw(st.sampled_from(kinds.choices(arch.parts[part])))
+    try:
+        arch = core.shrink(swapped(arch, part, choice.name))
+    except core.Unsupported:
+        return
+    same_elsewhere(arch, elsewhere)
 
 
 EDITS = {

@@ -36,11 +36,15 @@ from .values import (
     on_device,
     plain,
     replaced,
+    size,
     with_origin,
 )
 from .writing import Writing
 
 MODULES = re.compile("Tensor|Module|Parameter|Linear|Box|Core|Rotary|Attention")  # in the annotation of what builds or computes
+
+SHORT = 8  # the size of an expression that is written inside another
+USUAL = {"dilation": 1, "elementwise_affine": True}  # what torch does if it is not told
 
 
 class Calls(Writing):
@@ -110,6 +114,10 @@ class Calls(Writing):
     def residual(self, function: ast.expr, args: list[Arg], kwargs: dict[str, Arg]) -> Dyn:
         forms = [arg.form if arg.form is not None else self.written(arg.value) for arg in args]
         keys = [ast.keyword(key, arg.form if arg.form is not None else self.written(arg.value)) for key, arg in kwargs.items()]
+        if isinstance(function, ast.Attribute) and (function.attr == "clamp" or ast.unparse(function.value) == "F"):
+            while forms and isinstance(forms[-1], ast.Constant) and forms[-1].value is None:
+                forms.pop()
+        keys = [one for one in keys if not (isinstance(one.value, ast.Constant) and USUAL.get(one.arg or "") is one.value.value)]
         arity = None
         if isinstance(function, ast.Attribute) and args:
             first = args[0].value
@@ -159,14 +167,22 @@ class Calls(Writing):
             return self.inlined(Bound(owner, function, bound.cls), args, kwargs)
         if isinstance(owner, Layers):
             return self.inlined(bound, args, kwargs)
-        called = function.__name__ if not bound.above else f"plain_{function.__name__}"
+        called = function.__name__
+        if bound.above:
+            written, lazy = len(self.out), self.lazy
+            try:
+                return self.inlined(Bound(owner, function, bound.cls), args, kwargs)
+            except Cannot:
+                del self.out[written:]
+                self.lazy = lazy
+                called = f"plain_{called}"
         one = self.owner if owner is self.owner.module else self.file.of(owner)
         method = one.method(called, function, bound.cls, args, kwargs)
         here = owner is self.owner.module
         if (found := self.substituted(method, anywhere=here)) is not MISSING:
             return found
         one.needs(method)
-        return Dyn(ast.Call(ast.Attribute(self.path(owner), method.name), self.passed(method), []), method.arity, method.maybe)
+        return self.result(ast.Attribute(self.path(owner), method.name), method)
 
     def call_module(self, module: nn.Module, args: list[Arg], kwargs: dict[str, Arg]) -> Any:
         if isinstance(module, Layers):
@@ -188,7 +204,7 @@ class Calls(Writing):
         called: ast.expr = self.path(module)
         if method.name != "forward":
             called = ast.Attribute(called, method.name)
-        return Dyn(ast.Call(called, self.passed(method), []), method.arity, method.maybe)
+        return self.result(called, method)
 
     def call_function(self, function: types.FunctionType, args: list[Arg], kwargs: dict[str, Arg], cls: type | None = None) -> Any:
         """A function of the project, or a method of a configuration."""
@@ -202,12 +218,13 @@ class Calls(Writing):
         if (found := self.substituted(method, anywhere=True)) is not MISSING:
             return found
         self.file.need(method)
-        node = name(method.name)
-        return Dyn(ast.Call(node, self.passed(method), []), method.arity, method.maybe)
+        return self.result(name(method.name), method)
 
-    def passed(self, method: Method) -> list[ast.expr]:
-        given = method.given
-        return [given[one] for one in method.params]
+    def result(self, function: ast.expr, method: Method) -> Any:
+        """What a call of a written function gives."""
+        node = ast.Call(function, [method.given[one] for one in method.params], [])
+        value = Dyn(node, method.arity, method.maybe, names=method.names)
+        return (self.kept(value, method.names[0] or "x"),) if method.single else value
 
     def substituted(self, method: Method, anywhere: bool = False) -> Any:
         """The call's value as an expression in place, if it is short; `anywhere`: also if it reads this module."""
@@ -220,11 +237,18 @@ class Calls(Writing):
                 return MISSING
         if isinstance(method.expr, ast.Constant):
             return method.expr.value
+        much = not self.init and not self.lazy
+        if much and size(method.expr) > 1:
+            given = {key: self.kept(Dyn(node), key).node if size(node) > SHORT else node for key, node in given.items() if key in uses}
         made = replaced(copied(method.expr), given)
         for inner in walk(made):
             if isinstance(inner, ast.Attribute) and inner.attr == "device":
                 inner.value = on_device(inner.value)
-        return Dyn(made, method.arity, method.maybe)
+        value = Dyn(made, method.arity, method.maybe, names=method.names)
+        if much and size(method.expr) > SHORT and method.arity is None:
+            value = self.kept(value, method.called if method.called != "forward" else "y")
+            self.out[-1].passing = True  # type: ignore[attr-defined]
+        return (value,) if method.single else value
 
     def inlined(self, function: Any, args: list[Arg], kwargs: dict[str, Arg]) -> Any:
         """The function's statements in place of its call."""

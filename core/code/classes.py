@@ -33,6 +33,7 @@ from .values import (
     name,
     of_project,
     project_classes,
+    size,
     with_origin,
 )
 
@@ -48,6 +49,7 @@ class File:
     def __init__(self, root: nn.Module):
         self.classes: dict[Any, Class] = {}
         self.functions: dict[Any, Method | None] = {}
+        self.texts: dict[Any, Method] = {}  # functions by what they say
         self.units: list[Class | Method] = []
         self.nullable: set[str] = set()
         self.demanded: set[str] = set()
@@ -163,7 +165,7 @@ class File:
     def function(
         self, scope: Scope, function: types.FunctionType, cls: type | None, args: list[Arg], kwargs: dict[str, Arg]
     ) -> Method | None:
-        found = self.specialised(function, cls, None, args, kwargs, self.functions, function.__name__)
+        found = self.specialised(function, cls, None, args, kwargs, self.functions, self.texts, function.__name__)
         if found is not None:
             found.cls = cls
         return found
@@ -174,7 +176,7 @@ class File:
 
     def specialised(
         self, function: types.FunctionType, cls: type | None, owner: "Class | None", args: list[Arg], kwargs: dict[str, Arg],
-        memo: dict[Any, Method | None], called: str, defaults: bool = False,
+        memo: dict[Any, Method | None], written: dict[Any, Method], called: str,
     ) -> Method | None:  # fmt: skip
         """A function for arguments some of which are known. None if it cannot be written alone."""
         node: Any = source.tree(function)
@@ -226,13 +228,15 @@ class File:
             unique, number = called, 2
             while unique in taken:
                 unique, number = f"{called}_{number}", number + 1
-            memo[memo_key] = self.method(unique, node, params, scope)
+            made = self.method(unique, called, node, params, scope)
+            text = called, tuple(made.params), made.maybe, *map(ast.dump, made.body)
+            memo[memo_key] = written.setdefault(text, made)  # the same for arguments that it does not read
         found = memo[memo_key]
         if found is not None:
             found.given = given
         return found
 
-    def method(self, called: str, node: ast.FunctionDef, params: list[str], scope: Scope) -> Method:
+    def method(self, unique: str, called: str, node: ast.FunctionDef, params: list[str], scope: Scope) -> Method:
         body = tidy(scope.out, scope.fresh)
         used = mentioned(body)
         arity = next(iter(scope.arities)) if len(scope.arities) == 1 else None
@@ -243,8 +247,14 @@ class File:
             kinds = {type(one) for one in walk(value)}
             if not kinds & {ast.GeneratorExp, ast.ListComp, ast.Yield} and size(value) <= MOST_INLINE:
                 expr = value
-        made = Method(called, [one for one in params if one in used], body, arity, expr, scope.maybe)
-        made.source = node
+        made = Method(unique, [one for one in params if one in used], body, arity, expr, scope.maybe)
+        if made.single:
+            made.arity = None
+            for one in walk([*body, *([expr] if expr is not None else [])]):
+                if isinstance(one, ast.Return) and isinstance(one.value, ast.Tuple):
+                    one.value = one.value.elts[0]
+            made.expr = expr.elts[0] if isinstance(expr, ast.Tuple) else None
+        made.called, made.source = called, node
         return made
 
 
@@ -268,6 +278,7 @@ class Class:
     def __init__(self, file: File, module: nn.Module):
         self.file, self.module = file, module
         self.methods: dict[Any, Method | None] = {}
+        self.texts: dict[Any, Method] = {}
         self.needed: list[Method] = []
         self.decorators: dict[str, list[str]] = {}
         self.init: list[ast.stmt] | None = None
@@ -291,14 +302,18 @@ class Class:
     def method(
         self, called: str, function: types.FunctionType, cls: type, args: list[Arg], kwargs: dict[str, Arg], decorator: str = ""
     ) -> Method:
-        method = self.file.specialised(function, cls, self, args, kwargs, self.methods, called)
+        method = self.file.specialised(function, cls, self, args, kwargs, self.methods, self.texts, called)
         if method is None:
             raise Cannot(f"{type(self.module).__name__}.{called}")
         if decorator:
             self.decorators[method.name] = [decorator]
             self.needs(method)
-        if called == "forward" and self.base is not nn.Module and through(method.body, method.params):
-            self.native = True
+        if called == "forward" and (above := through(method.body, method.params)):
+            if above == "forward":
+                self.native = self.base is not nn.Module
+            else:  # what it calls is all that it does
+                (inner,) = (one for one in self.methods.values() if one is not None and one.name == above)
+                method.body, method.source, method.arity, method.maybe = inner.body, inner.source, inner.arity, inner.maybe
         return method
 
     def needs(self, method: Method) -> None:
@@ -344,13 +359,11 @@ class Class:
                     yield one.made
 
 
-def size(node: ast.AST) -> int:
-    return sum(1 for one in walk(node) if isinstance(one, ast.Name | ast.Attribute | ast.Constant | ast.Call | ast.BinOp))
-
-
-def through(body: list[ast.stmt], params: list[str]) -> bool:
-    """Whether a forward does no more than that of the class above it."""
+def through(body: list[ast.stmt], params: list[str]) -> str:
+    """The method that a forward calls with its own arguments if it does no more than that: `forward` is that of torch's class above it."""
     match body:
-        case [ast.Return(value=ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="super")), attr="forward"), args=args))]:
-            return [getattr(one, "id", "") for one in args] == params
-    return False
+        case [ast.Return(value=ast.Call(func=ast.Attribute(value=owner, attr=attr), args=args))]:
+            if [getattr(one, "id", "") for one in args] == params:
+                above = isinstance(owner, ast.Call) and ast.unparse(owner) == "super()" and attr == "forward"
+                return attr if above or isinstance(owner, ast.Name) and owner.id == "self" and attr.startswith("plain_") else ""
+    return ""

@@ -31,6 +31,7 @@ from .values import (
     of_project,
     on_device,
     plain,
+    root_of,
     starred,
     with_origin,
 )
@@ -68,6 +69,8 @@ class Expressions(Calls):
             case ast.Name():
                 return with_origin(lift(value), node.id)
             case ast.Attribute():
+                if node.attr.endswith("scale") and isinstance(value, float) and (root := root_of(value, usual=True)) is not None:
+                    return root
                 return with_origin(lift(value), node.attr)
             case ast.BinOp(op=ast.Mult() | ast.Add() | ast.Pow()):
                 left, right = self.ev(node.left, frame), self.ev(node.right, frame)
@@ -201,15 +204,16 @@ class Expressions(Calls):
         items: list[Any] = []
         forms: list[ast.expr] = []
         loose = False
+        many: int | None = 0  # values of what is starred
         for one in elts:
             if isinstance(one, ast.Starred):
                 value = self.ev(one.value, frame)
-                if isinstance(value, Dyn) and value.arity is None:
-                    loose = True
+                if isinstance(value, Dyn) and isinstance(value.node, ast.Tuple) and not starred(value.node):
+                    value = [Dyn(node) for node in value.node.elts]
+                if isinstance(value, Dyn):
+                    loose, many = True, None if many is None or value.arity is None else many + value.arity
                     forms.append(ast.Starred(value.node))
                     continue
-                if isinstance(value, Dyn):
-                    raise Cannot("a starred expression that is not known")
                 items += value
                 forms += [self.maybe_lift(v) for v in value]
             else:
@@ -217,7 +221,7 @@ class Expressions(Calls):
                 items.append(value)
                 forms.append(self.form(one, frame, value) if is_number(value) else self.maybe_lift(value))
         if loose:
-            return Dyn(tree(forms))
+            return Dyn(tree(forms), None if many is None else many + len(items))
         return kind(items)
 
     def maybe_lift(self, value: Any) -> ast.expr:
@@ -262,7 +266,8 @@ class Expressions(Calls):
             if isinstance(one, Dyn) or not is_number(one):
                 continue
             second = one is right
-            if (one == 1 and (isinstance(node.op, ast.Mult) or second and isinstance(node.op, ast.Div | ast.Pow))) or (
+            whole = isinstance(one, int) and isinstance(node.op, ast.FloorDiv)  # of positions and lengths
+            if (one == 1 and (isinstance(node.op, ast.Mult) or second and (whole or isinstance(node.op, ast.Div | ast.Pow)))) or (
                 one == 0 and isinstance(one, int) and (isinstance(node.op, ast.Add) or second and isinstance(node.op, ast.Sub))
             ):
                 return other
@@ -284,7 +289,9 @@ class Expressions(Calls):
         left: list[ast.expr] = []
         value: Any = None
         for index, one in enumerate(node.values):
+            self.lazy += bool(left)
             value = self.ev(one, frame)
+            self.lazy -= bool(left)
             truth = self.truth(value)
             last = index == len(node.values) - 1
             if truth is None or (last and left and isinstance(value, Dyn)):
@@ -303,7 +310,9 @@ class Expressions(Calls):
         truth = self.truth(test)
         if truth is not None:
             return self.ev(node.body if truth else node.orelse, frame)
+        self.lazy += 1
         body, other = self.ev(node.body, frame), self.ev(node.orelse, frame)
+        self.lazy -= 1
         maybe = any(v is None or isinstance(v, Dyn) and v.maybe for v in (body, other))
         return Dyn(ast.IfExp(lift(test), self.form(node.body, frame, body), self.form(node.orelse, frame, other)), maybe=maybe)
 
@@ -347,7 +356,9 @@ class Expressions(Calls):
                 inner.env[one] = Dyn(name(one))
             target = self.target(generator.target, inner)
             kept, self.out = self.out, []
+            self.lazy += 1
             element = self.ev(node.elt, inner)
+            self.lazy -= 1
             ifs = [lift(self.ev(one, inner)) for one in generator.ifs]
             extra, self.out = self.out, kept
             if extra and items is None:

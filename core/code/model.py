@@ -3,6 +3,8 @@
 import ast
 import inspect
 from collections import Counter
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 from torch import nn
@@ -71,7 +73,7 @@ class Writer(File):
                 held = module.__dict__.get(attr)
                 if attr != "source" and isinstance(held, tuple) and held and all(id(v) in one.paths for v in held):
                     scope.out.append(ast.Assign([ast.Attribute(one.path(module), attr)], ast.Tuple([one.path(v) for v in held])))
-        one.init = scope.out
+        one.init = as_read(scope.out, [method.body for method in one.needed])
         one.names = [part for move in layer.moves for part in move.step.parts]
         self.units.append(one)
 
@@ -88,12 +90,12 @@ class Writer(File):
 
     def wiring(self, model: Model) -> list[ast.stmt]:
         """What layers read from others, numbers that the model sets, and shared weights, as loops over tables."""
-        links: dict[Any, list[tuple[int, int]]] = {}
+        links: dict[tuple[str, str], list[tuple[int, int]]] = {}
         numbers: dict[Any, list[tuple[int, int]]] = {}
         for link in self.arch.links:
             path = f"{link.part}.{link.read.name}"
             if link.read.lender:
-                links.setdefault((path, "source", f"{link.source}.{link.read.lender}"), []).append((link.layer, link.source_layer))
+                links.setdefault((f"{path}.source", f"{link.source}.{link.read.lender}"), []).append((link.layer, link.source_layer))
             else:
                 numbers.setdefault((path, "layer"), []).append((link.layer, link.layer))
         sums = 2
@@ -104,9 +106,11 @@ class Writer(File):
                     numbers.setdefault((name_, "sums"), []).append((layer, sums))
                 sums += isinstance(module, Add)
         made: list[ast.stmt] = []
-        for (path, attr, where), pairs in links.items():
+        alike: dict[tuple, list[ast.stmt]] = {}
+        for (path, where), pairs in links.items():
             lender = ast.Tuple([dotted("self", "layers", "source", path=where)])
-            made.append(loop(pairs, "source", [ast.Assign([dotted("self", "layers", "layer", path=f"{path}.{attr}")], lender)]))
+            alike.setdefault(tuple(pairs), []).append(ast.Assign([dotted("self", "layers", "layer", path=path)], lender))
+        made += [loop([*found], "source", body) for found, body in alike.items()]
         for (path, attr), pairs in numbers.items():
             body: list[ast.stmt] = [ast.Assign([dotted("self", "layers", "layer", path=f"{path}.{attr}")], name("number"))]
             made.append(loop(pairs, "number", body))
@@ -121,20 +125,48 @@ class Writer(File):
                 uses[part] += 1
                 if (source_layer, where) != (layer, path):
                     names = [key for key, _ in block.get_submodule(path).named_parameters() if not spec.each(key)]
-                    paths = tuple((f"{path}.{key}", f"{where}.{key}") for key in names)
-                    groups.setdefault(paths, []).append((layer, source_layer))
-        for paths, pairs in groups.items():
-            body = [
-                ast.Assign([dotted("self", "layers", "layer", path=one)], dotted("self", "layers", "source", path=other))
-                for one, other in paths
-            ]
+                    groups.setdefault((path, where, *names), []).append((layer, source_layer))
+        for (path, where, *names), pairs in groups.items():
+            both = ast.Tuple([dotted("self", "layers", "layer", path=path), dotted("self", "layers", "source", path=where)])
+            body = [ast.Assign([ast.Tuple([name("own"), name("first")])], both)]
+            body += [ast.Assign([attribute(name("own"), key)], attribute(name("first"), key)) for key in names]
             made.append(loop(pairs, "source", body))
         return made
 
 
+def as_read(init: list[ast.stmt], bodies: Iterable[list[ast.stmt]]) -> list[ast.stmt]:
+    """The statements of `__init__` in the order in which the forward runs the modules."""
+    order: dict[str, int] = {}
+
+    def visit(node: ast.AST) -> None:
+        match node:
+            case ast.Call():
+                for one in (*node.args, node.func):
+                    visit(one)
+            case ast.Attribute(value=ast.Name(id="self")):
+                order.setdefault(node.attr, len(order))
+            case _:
+                for child in ast.iter_child_nodes(node):
+                    visit(child)
+
+    for statement in chain.from_iterable(bodies):
+        visit(statement.value if isinstance(statement, ast.Assign) else statement)
+
+    def place(statement: ast.stmt) -> int:
+        match statement:
+            case ast.Assign(targets=[ast.Attribute(value=ast.Name(id="self"), attr=attr)]):
+                return order.get(attr, len(order))
+        return len(order) if isinstance(statement, ast.Assign) else -1  # what the constructor of the base class does, first
+
+    return sorted(init, key=place)
+
+
 def dotted(root: str, attr: str, index: str, path: str) -> ast.expr:
     """`self.layers[layer].attention.q`."""
-    node: ast.expr = ast.Subscript(ast.Attribute(name(root), attr), name(index))
+    return attribute(ast.Subscript(ast.Attribute(name(root), attr), name(index)), path)
+
+
+def attribute(node: ast.expr, path: str) -> ast.expr:
     for piece in path.split("."):
         node = ast.Subscript(node, ast.Constant(int(piece))) if piece.isdigit() else ast.Attribute(node, piece)
     return node
@@ -142,8 +174,6 @@ def dotted(root: str, attr: str, index: str, path: str) -> ast.expr:
 
 def loop(pairs: list[tuple[int, Any]], second: str, body: list[ast.stmt]) -> ast.stmt:
     target = ast.Tuple([name("layer"), name(second)])
-    if len(pairs) == 1:
-        pairs = [*pairs]
     table = ast.Tuple([ast.Tuple([ast.Constant(one), lift(other)]) for one, other in pairs])
     return ast.For(target, table, body, [])
 

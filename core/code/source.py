@@ -79,6 +79,14 @@ class _Quoted(ast.NodeTransformer):
             node.args = [ast.Name(ast.unparse(node.args[0])[1:-1])]  # without brackets of its own
         return node
 
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        self.generic_visit(node)
+        simple = (ast.Name, ast.Constant, ast.Attribute)
+        negative = isinstance(node.right, ast.UnaryOp) and isinstance(node.right.operand, ast.Constant)
+        if isinstance(node.op, ast.Pow) and isinstance(node.left, simple) and (negative or isinstance(node.right, simple)):
+            return ast.Name(f"{ast.unparse(node.left)}**{ast.unparse(node.right)}")
+        return node
+
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
         return node
 
@@ -129,7 +137,7 @@ def lines(body: list[ast.stmt], indent: int = 0) -> Iterator[str]:
             case ast.ClassDef():
                 yield f"{pad}class {node.name}({', '.join(map(expression, node.bases))}):"
                 for index, one in enumerate(node.body):
-                    if isinstance(one, ast.FunctionDef) and index:
+                    if index and (isinstance(one, ast.FunctionDef) or getattr(node.body[index - 1], "doc", False)):
                         yield ""
                     yield from lines([one], indent + 1)
             case ast.If():

@@ -50,7 +50,13 @@ class Scope(Expressions):
     def st_Pass(self, node: ast.Pass, frame: Frame) -> None:
         pass
 
-    st_Assert = st_Pass
+    def st_Assert(self, node: ast.Assert, frame: Frame) -> None:
+        match node.test:
+            case ast.Compare(left=ast.Name(id=key), ops=[ast.IsNot()], comparators=[ast.Constant(value=None)]):
+                value = frame.env.get(key)
+                if isinstance(value, Dyn):
+                    frame.env[key] = Dyn(value.node, value.arity, names=value.names)
+
     st_Import = st_ImportFrom = st_Pass
 
     def st_Expr(self, node: ast.Expr, frame: Frame) -> None:
@@ -128,6 +134,8 @@ class Scope(Expressions):
         if (layers := self.all_layers(node.iter, frame)) is not None:
             return self.over_layers(node, frame, layers)
         over = self.ev(node.iter, frame)
+        if not self.init and isinstance(over, range) and self.alike(node, frame):
+            over = Dyn(lift(over))
         if not isinstance(over, Dyn):
             for item in over:
                 self.bind(node.target, Arg(item), frame, node)
@@ -144,6 +152,13 @@ class Scope(Expressions):
         body, self.out = self.out, kept
         self.write(ast.For(target, over.node, body, []), node, frame)
         return None
+
+    def alike(self, node: ast.For, frame: Frame) -> bool:
+        """Whether every round of a loop does the same with what only a run knows."""
+        names = [one for statement in node.body for one in walk(statement) if isinstance(one, ast.Name)]
+        stored = {one.id for one in names if isinstance(one.ctx, ast.Store)}
+        counter = {one.id for one in walk(node.target) if isinstance(one, ast.Name)}
+        return counter.isdisjoint(one.id for one in names) and all(isinstance(frame.env.get(key, Dyn(node.target)), Dyn) for key in stored)
 
     def all_layers(self, node: ast.expr, frame: Frame) -> Layers | None:
         match node:
@@ -251,7 +266,9 @@ class Scope(Expressions):
                 for one, of in zip(target.elts, value.elts, strict=True):
                     self.assign(one, of, frame, node)
                 return
+            self.lazy += 1
             args = [self.arg(one, frame) for one in value.elts]
+            self.lazy -= 1
             self.bind_all(target.elts, args, frame, node)
             return
         self.bind(target, self.arg(value, frame), frame, node, isinstance(value, ast.Tuple | ast.List))
@@ -290,7 +307,8 @@ class Scope(Expressions):
                 return
             many = value.arity - len(elts) + 1
             rest = elts[star].value  # type: ignore[attr-defined]
-            fresh = [self.free(rest.id) for _ in range(many)]
+            called = value.names[star : star + many] or ("",) * many
+            fresh = [self.free(one or rest.id) for one in called]
             nodes = [self.new(one, frame) for one in elts[:star]] + [name(one) for one in fresh]
             nodes += [self.new(one, frame) for one in elts[star + 1 :]]
             frame.env[rest.id] = [Dyn(name(one)) for one in fresh]
@@ -352,6 +370,11 @@ class Scope(Expressions):
     def named(self, key: str, arg: Arg, frame: Frame, node: ast.AST, display: bool = False) -> None:
         value = arg.value
         fixed = key in frame.fixed
+        if isinstance(value, Dyn) and isinstance(value.node, ast.Name) and self.out and getattr(self.out[-1], "passing", False):
+            (target,) = self.out[-1].targets  # type: ignore[attr-defined]
+            if target.id == value.node.id:  # it had a name only in passing
+                value = Dyn(self.out.pop().value, value.arity, value.maybe, names=value.names)  # type: ignore[attr-defined]
+                self.used.discard(target.id)
         if isinstance(value, tuple | list) and display and not fixed and value and any(isinstance(one, Dyn) for one in value):
             with suppress(Cannot):
                 value = Dyn(lift(value), len(value))

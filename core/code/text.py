@@ -16,6 +16,7 @@ from .tidy import alive, assigned_names
 from .values import Arg, Dyn, Method, holder, is_number, lift, mentioned, name, of_project, project_classes
 
 ALIKE = {"table_width": "d_model"}  # other names of a constant, where they have its value
+LONG = 10  # characters of a number that needs a name
 ROOT = ("forward", "generate", "caching")  # what a reader of the model calls
 
 
@@ -35,6 +36,7 @@ class Text:
         self.leaves: dict[int, list[ast.expr]] = {}
         self.order: list[Final] = []
         self.renamed: dict[str, str] = {}
+        self.places: dict[int, tuple[set[str], set[str]]] = {}  # the parts that a class belongs to, and its attributes there
 
     def names(self) -> None:
         bases: dict[str, list[Final]] = {}
@@ -54,16 +56,28 @@ class Text:
                 final.name = unique
 
     def helpers(self) -> None:
-        """A function has a name that no variable has."""
+        """A function has a name that no variable has, and functions of one name differ in what they belong to, or in a number."""
         taken: set[str] = set()
+        callers: dict[str, set[str]] = {}
+        functions = [unit for unit in self.writer.units if isinstance(unit, Method)]
+        names = {unit.name for unit in functions}
         for unit in self.writer.units:
             for body in [m.body for m in unit.needed] if isinstance(unit, Class) else [unit.body]:
                 taken |= stored_names(body)
-        for unit in self.writer.units:
-            if isinstance(unit, Method):
-                cls = unit.cls
-                if unit.name in taken:
-                    self.renamed[unit.name] = f"{cls.__name__.lower()}_{unit.name}" if cls else f"{unit.name}_of"
+                for one in names & mentioned(body) if isinstance(unit, Class) and id(unit) in self.finals else ():
+                    callers.setdefault(one, set()).update(self.places[id(self.finals[id(unit)])][0])
+        for unit in functions:
+            alike = [one for one in functions if one.called == unit.called]
+            wanted = unit.called.removeprefix("_")
+            if len({one.cls for one in alike}) > 1 or wanted in taken:
+                wanted = f"{unit.cls.__name__.lower()}_{wanted}" if unit.cls else f"{wanted}_of"
+            if len([one for one in alike if one.cls is unit.cls]) > 1 and len(parts := callers.get(unit.name, set())) == 1:
+                wanted = f"{next(iter(parts))}_{wanted}"
+            unique, number = wanted, 2
+            while unique in taken:
+                unique, number = f"{wanted}_{number}", number + 1
+            taken.add(unique)
+            self.renamed[unit.name] = unique
 
     def special(self, final: Final, finals: list[Final], base: str) -> str:
         """A name that says what this one of several has."""
@@ -75,6 +89,11 @@ class Text:
         part = self.writer.parts.get(id(final.one))
         if part is not None:
             return camel(part) if base.lower() in part.replace("_", "") else camel(part) + base
+        for called in (self.part_of, self.attribute_of, lambda one: self.part_of(one) + self.attribute_of(one)):
+            found = [called(one) for one in finals]
+            if all(found) and len(set(found)) == len(found):
+                wanted = called(final)
+                return wanted if wanted.endswith(base) else wanted + base
         others = [f for f in finals if f is not final]
         mine = vars(final.one.module)
         for key, value in mine.items():
@@ -83,6 +102,32 @@ class Text:
             if value and all(not vars(f.one.module).get(key) for f in others) and (isinstance(value, bool) or is_number(value)):
                 return camel(key) + base
         return base
+
+    def part_of(self, final: Final) -> str:
+        """The one part that a class belongs to."""
+        parts, _ = self.places[id(final)]
+        return camel(next(iter(parts))) if len(parts) == 1 else ""
+
+    def attribute_of(self, final: Final) -> str:
+        """The one attribute that holds it."""
+        _, attrs = self.places[id(final)]
+        return camel(next(iter(attrs))) if len(attrs) == 1 else ""
+
+    def placed(self, classes: list[Class]) -> None:
+        """Note where each class stands: from above, so that the classes of a part have its name."""
+        for final in self.finals.values():
+            self.places.setdefault(id(final), (set(), set()))
+        for one in reversed(classes):
+            final = self.finals[id(one)]
+            parts = {self.writer.parts[id(one)]} if id(one) in self.writer.parts else self.places[id(final)][0]
+            for node in one.init or []:
+                for inner in walk(node):
+                    if hasattr(inner, "made"):
+                        of_child = self.places[id(self.finals[id(inner.made)])]
+                        of_child[0].update(parts)
+                        match node:
+                            case ast.Assign(targets=[ast.Attribute(attr=attr)]):
+                                of_child[1].add(attr)
 
     def finish(self, root: Class) -> list[ast.stmt]:
         used = reachable(root)
@@ -108,6 +153,7 @@ class Text:
                 self.merge(members)
         order = {id(one): n for n, one in enumerate(classes)}
         self.order = sorted({id(f): f for f in self.finals.values()}.values(), key=lambda f: order[id(f.one)])
+        self.placed(classes)
         self.names()
         self.helpers()
         found = {id(final): self.rendered(final) for final in self.order}
@@ -260,6 +306,9 @@ class Text:
         doc = self.doc(one)
         if doc:
             body.append(text(doc))
+        named = self.constants_of(final, held)
+        body += [ast.Assign([name(key)], nodes[0]) for key, nodes in named.items()]
+        held |= {id(node): key for key, nodes in named.items() for node in nodes}
         own = {
             node.targets[0].attr for node in one.init or [] if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute)
         }
@@ -284,6 +333,17 @@ class Text:
         if not body or (doc and len(body) == 1):
             body.append(ast.Pass())
         return ast.ClassDef(final.name, [base], [], body, [])
+
+    def constants_of(self, final: Final, held: dict[int, str]) -> dict[str, list[ast.Constant]]:
+        """Numbers with many digits have the name of the field that they come from."""
+        module = final.one.module
+        found: dict[str, list[ast.Constant]] = {}
+        taken = {*module._modules, *module._parameters, *module._buffers, *self.writer.changing(module), *final.names, ""}
+        for node in (one for method in final.one.needed for one in walk(method.body) if id(one) not in held):
+            if isinstance(node, ast.Constant) and isinstance(node.value, float) and len(repr(node.value)) > LONG:
+                found.setdefault(getattr(node, "origin", ""), []).append(node)
+        alike = {key: nodes for key, nodes in found.items() if len({node.value for node in nodes}) == 1}
+        return {key: nodes for key, nodes in alike.items() if key.isidentifier() and key not in taken and not hasattr(nn.Module, key)}
 
     def doc(self, one: Class) -> str:
         spec = one.spec
@@ -344,20 +404,34 @@ class Text:
             names = [one.arg for one in node.args.args]
             defaults = dict(zip(reversed(names), reversed(node.args.defaults)))
             spec.defaults = [defaults[key] for key in params if key in defaults]
-        doc = ast.get_docstring(node)
-        if doc and any(f"`{key.arg}`" in doc for key in node.args.args if key.arg not in params):
+        doc = (ast.get_docstring(node) or "").split("\n\n")[0]
+        inputs = [key.arg for key in (*node.args.args, *([node.args.vararg] if node.args.vararg else ()))][own:]
+        gone = [key not in method.params for key in inputs]
+        if any(f"`{key}`" in doc for key, left_out in zip(inputs, gone) if left_out):
             doc = ""  # about an argument that is gone
+        doc = without_shapes(doc, gone)
         start: list[ast.stmt] = [text(doc)] if doc else []
         made = ast.FunctionDef(
             method.name if own else self.renamed.get(method.name, method.name), spec, start + body, [name(one) for one in decorators]
         )
         if method.root:
             made.decorator_list = node.decorator_list
-        made.note = getattr(node, "note", "")  # type: ignore[attr-defined]
+        made.note = without_shapes(getattr(node, "note", ""), gone)  # type: ignore[attr-defined]
         return made
 
     def function(self, method: Method) -> ast.FunctionDef:
         return self.definition(method, [self.filled(node, {}) for node in method.body], [], own=False)
+
+
+def without_shapes(words: str, gone: list[bool]) -> str:
+    """A comment on the shapes of all arguments, `(B, T, d_model), (T,) -> ...`, without those of arguments that are gone."""
+    mark = "# " if words.startswith("# ") else ""
+    inputs, arrow, result = words.removeprefix(mark).partition(" -> ")
+    shapes = re.findall(r"\([^()]*\)", inputs)
+    if len(shapes) != len(gone) or ", ".join(shapes) != inputs or not any(gone):
+        return words
+    left = ", ".join(shape for shape, left_out in zip(shapes, gone) if not left_out)
+    return mark + (left + arrow + result if left else result)
 
 
 def stored_names(body: list[ast.stmt]) -> set[str]:

@@ -45,15 +45,31 @@ def alive(body: list[ast.stmt], beyond: tuple[ast.stmt, ...] = ()) -> list[ast.s
         for field in ("body", "orelse", "finalbody"):
             if isinstance(getattr(node, field, None), list):
                 setattr(node, field, alive(getattr(node, field), rest))
-    return [node for index, node in enumerate(body) if not dead(node, [*body[index + 1 :], *beyond])]
+    return [node for index, node in enumerate(body) if not itself(node) and not dead(node, [*body[index + 1 :], *beyond])]
+
+
+def itself(node: ast.stmt) -> bool:
+    """x = x."""
+    match node:
+        case ast.Assign(targets=[ast.Name(id=one)], value=ast.Name(id=other)):
+            return one == other
+    return False
 
 
 def dead(node: ast.stmt, later: list[ast.stmt]) -> bool:
     """Whether nothing reads what a statement assigns, and computing it changes nothing."""
     names = assigned_names(node)
-    if not names or not isinstance(node, ast.Assign) or any(isinstance(one, ast.Call) for one in walk(node.value)):
+    if not names or not isinstance(node, ast.Assign) or any(isinstance(one, ast.Call) and not pure(one) for one in walk(node.value)):
         return False
     return not set(names) & mentioned(later) and not any(isinstance(one, ast.Attribute | ast.Subscript) for one in node.targets)
+
+
+def pure(call: ast.Call) -> bool:
+    """A call of a function of torch, which changes nothing."""
+    match call.func:
+        case ast.Attribute(value=ast.Name(id="torch" | "F")):
+            return True
+    return False
 
 
 def assigned_names(node: ast.stmt) -> list[str]:

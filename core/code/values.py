@@ -20,12 +20,13 @@ MISSING = object()
 
 
 class Dyn:
-    """An expression of the written code. `arity`: the length of the tuple it gives; `maybe`: whether it can be None."""
+    """An expression of the written code. `arity`: the length of the tuple it gives, and `names`: what its function calls these;
+    `maybe`: whether it can be None."""
 
-    __slots__ = ("arity", "maybe", "node", "true")
+    __slots__ = ("arity", "maybe", "names", "node", "true")
 
-    def __init__(self, node: ast.expr, arity: int | None = None, maybe: bool = False, true: bool = False):
-        self.node, self.arity, self.maybe, self.true = node, arity, maybe, true
+    def __init__(self, node: ast.expr, arity: int | None = None, maybe: bool = False, true: bool = False, names: tuple[str, ...] = ()):
+        self.node, self.arity, self.maybe, self.true, self.names = node, arity, maybe, true, names
 
     def __add__(self, other: Any) -> "Dyn":  # for the built-in sum
         return Dyn(ast.BinOp(self.node, ast.Add(), lift(other)))
@@ -108,11 +109,15 @@ class Method:
 
     def __init__(self, name: str, params: list[str], body: list[ast.stmt], arity: int | None, expr: ast.expr | None, maybe: bool):
         self.name, self.params, self.body, self.arity, self.expr, self.maybe = name, params, body, arity, expr, maybe
+        self.called = name  # in the source
         self.source: Any = None  # the tree it was written from
         self.given: dict[str, ast.expr] = {}  # the arguments of the call at hand
         self.signature: list[str] | None = None  # where it must take more than it reads
         self.root = False  # whether a reader calls it
         self.cls: type | None = None
+        returned = [one.value for node in body for one in walk(node) if isinstance(one, ast.Return)]
+        self.names = tuple(map(of_variable, returned[-1].elts)) if returned and isinstance(returned[-1], ast.Tuple) else ()
+        self.single = arity == 1 and all(isinstance(one, ast.Tuple) for one in returned)  # its only value is returned without a tuple
 
 
 def name(of: str) -> ast.Name:
@@ -144,6 +149,8 @@ def lift(value: Any) -> ast.expr:
     if isinstance(value, float) and value in (math.pi, 2 * math.pi):
         pi = ast.Attribute(name("math"), "pi")
         return pi if value == math.pi else ast.BinOp(constant(2), ast.Mult(), pi)
+    if isinstance(value, float) and (root := root_of(value)) is not None:
+        return root
     if value is None or value is ... or isinstance(value, bool | int | float | str):
         if isinstance(value, int | float) and not isinstance(value, bool) and value < 0:
             return ast.UnaryOp(ast.USub(), constant(-value))
@@ -155,10 +162,10 @@ def lift(value: Any) -> ast.expr:
     if isinstance(value, dict):
         return ast.Dict([lift(one) for one in value], [lift(one) for one in value.values()])
     if isinstance(value, slice):
-        bounds = [None if one is None else lift(one) for one in (value.start, value.stop, value.step)]
-        return ast.Slice(*bounds)
+        return ast.Slice(*(None if one is None else lift(one) for one in (value.start, value.stop, value.step)))
     if isinstance(value, range):
-        return ast.Call(name("range"), [lift(one) for one in (value.start, value.stop, value.step)[: 3 if value.step != 1 else 2]], [])
+        bounds = (value.start, value.stop, value.step) if value.step != 1 else (value.start, value.stop) if value.start else (value.stop,)
+        return ast.Call(name("range"), [lift(one) for one in bounds], [])
     if isinstance(value, torch.dtype):
         return ast.Attribute(name("torch"), str(value).split(".")[1])
     called = getattr(value, "__name__", "")
@@ -171,6 +178,19 @@ def lift(value: Any) -> ast.expr:
     if getattr(builtins, called, None) is value:
         return name(called)
     raise Cannot(f"{value!r} cannot be written")
+
+
+def root_of(value: float, usual: bool = False) -> ast.expr | None:
+    """n**0.5 or n**-0.5 for a number with many digits that is exactly that. With `usual`, also 1 / sqrt of a head's channels."""
+    if not 1e-4 < value < 1e4:
+        return None
+    for power in (0.5, -0.5):
+        number = round(value ** (1 / power))
+        short = len(repr(value)) < 10 and not (usual and power < 0 and number in (64, 256))
+        if number > 0 and number**power == value and not short:
+            exponent = constant(power) if power > 0 else ast.UnaryOp(ast.USub(), constant(-power))
+            return ast.BinOp(constant(number), ast.Pow(), exponent)
+    return None
 
 
 @functools.cache
@@ -272,6 +292,18 @@ def on_device(node: ast.expr) -> ast.expr:
     while isinstance(node, ast.BinOp | ast.Subscript):
         node = node.left if isinstance(node, ast.BinOp) else node.value
     return node
+
+
+def of_variable(node: ast.expr) -> str:
+    """The variable that an expression ends with: `take` for `take.to(x.dtype)`; empty if it is more than that."""
+    while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) and node.id not in ("self", "torch", "F") else ""
+
+
+def size(node: ast.AST) -> int:
+    """How much there is to read in an expression."""
+    return sum(1 for one in walk(node) if isinstance(one, ast.Name | ast.Attribute | ast.Constant | ast.Call | ast.BinOp))
 
 
 def of_project(thing: Any) -> bool:

@@ -46,6 +46,7 @@ class Writing:
         self.frames: list[Frame] = []
         self.arities: set[int | None] = set()
         self.maybe = False
+        self.lazy = 0  # inside how many expressions that may not be computed
 
     def write(self, node: ast.stmt, source_node: ast.AST | None = None, frame: Frame | None = None) -> None:
         if source_node is not None:

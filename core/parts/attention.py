@@ -12,12 +12,12 @@ from .base import (
     OF_MODEL,
     Borrow,
     Box,
+    Cache,
     Flops,
     Form,
     HeadDim,
     Heads,
     Inherited,
-    Keep,
     Linear,
     Mixer,
     Positive,
@@ -274,8 +274,8 @@ class Attention(Mixer):
 
 class AttentionModule(nn.Module):
     part: Attention
-    k_cache: Keep | Borrow
-    v_cache: Keep | Borrow
+    k_cache: Cache | Borrow
+    v_cache: Cache | Borrow
 
     def __init__(self, part: Attention, d_model: int, d_out: int | None = None):
         super().__init__()
@@ -288,7 +288,7 @@ class AttentionModule(nn.Module):
         else:
             self.k = Linear(d_model, g * d, part.bias)
             self.v = None if part.shared_kv else Linear(d_model, g * v, part.bias)
-            self.k_cache, self.v_cache = Keep(part.reach), Keep(part.reach)
+            self.k_cache, self.v_cache = Cache(part.reach), Cache(part.reach)
         if part.qk_norm:
             norm = part.qk_norm.norm or part.norm
             self.q_norm = part.qk_norm.build(norm, h, d)
@@ -368,7 +368,7 @@ class CausalAttention(Box):
             slopes = torch.tensor(part.position.slopes(part.heads), device=q.device).view(k.shape[2], -1, 1, 1)
             distance = key_positions(positions, k.shape[1]) - positions[:, None]  # (T, S)
             scores = scores + slopes * distance * (self.scale if part.position.scaled else 1.0)
-        seen = self.seen(positions, k.shape[1], *chosen)  # (T, S), or the shape of the scores if heads differ
+        seen = self.seen(positions, k.shape[1], *chosen)  # (..., T, S)
         weights = masked_softmax(scores, seen, self.sinks)
         out = torch.einsum("bghts,bsgv->btghv", weights.to(v.dtype), v)  # (B, T, G, H / G, V)
         return out.flatten(2)  # (B, T, H V)
@@ -382,4 +382,4 @@ class CausalAttention(Box):
 
     def seen(self, positions: Tensor, keys: int, *chosen: Any) -> Tensor:
         """Which keys each query may see."""
-        return self.part.sight.seen(positions, keys)
+        return self.part.sight.visible(positions, keys)

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .attention import Attention, CausalAttention
-from .base import OF_MODEL, Box, Flops, HeadDim, Heads, Inherited, Keep, Linear, Mixer, Shape, causal_pairs, normal
+from .base import OF_MODEL, Box, Cache, Flops, HeadDim, Heads, Inherited, Linear, Mixer, Shape, causal_pairs, normal
 from .experts import grouped_linear
 from .norm import Norm
 from .position import Position
@@ -109,7 +109,7 @@ class AttentionExpertsModule(nn.Module):
         self.q = ExpertProjections(part, d_model, wide)
         self.k, self.v = Linear(d_model, wide), Linear(d_model, wide)
         self.rotary = part.position.rotary(part.head_dim)
-        self.k_cache, self.v_cache = Keep(), Keep()
+        self.k_cache, self.v_cache = Cache(), Cache()
         self.core = CausalAttention(part.chosen)
         self.o = WeightedProjections(part, wide, d_model)
 

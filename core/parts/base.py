@@ -448,7 +448,7 @@ class Linear(Box, nn.Linear):
 
 
 class Embedding(Box, nn.Embedding):
-    """A table with one vector per token (or per position), times a constant."""
+    """A table with one vector per token, times a constant."""
 
     box = "embedding"
     label = "Embedding"
@@ -492,7 +492,7 @@ class Lends:
         return x
 
 
-class Keep(Lends, Box):
+class Cache(Lends, Box):
     """The cache of a layer: an identity until `caching` turns it on.
 
     The traced picture shows it as a box, cached decoding reads its `kept` tensor, and its bytes are the
@@ -502,9 +502,9 @@ class Keep(Lends, Box):
     box = "cache"
     label = "Cache"
 
-    def __init__(self, limit: int | None = None):
+    def __init__(self, window: int | None = None):
         super().__init__()
-        self.limit = limit  # a sliding window keeps only the last tokens
+        self.window = window  # only the last tokens are kept
         self.on = False
         self.seen = 0  # tokens since it was turned on
         self.kept: Tensor | None = None
@@ -518,9 +518,9 @@ class Keep(Lends, Box):
             new = x.shape[1]
             self.seen += new
             x = x if self.kept is None else torch.cat((self.kept, x), dim=1)  # (B, past + new, ...)
-            if self.limit is not None:
-                x = x[:, -(self.limit + new - 1) :]  # the first new token sees at most limit - 1 earlier ones
-            self.kept = x if self.limit is None else x[:, -self.limit :].clone()
+            if self.window is not None:
+                x = x[:, -(self.window + new - 1) :]  # the first new token sees at most window - 1 earlier ones
+            self.kept = x if self.window is None else x[:, -self.window :].clone()
         return self.lend(x)
 
     def clear(self, on: bool) -> None:
@@ -537,7 +537,7 @@ class State(Box):
         y, after = self.core(x, self.state.before(x))
         self.state(after)
 
-    As with `Keep`, the traced picture shows it as a box, and its bytes are the measured value of `Part.state`.
+    As with `Cache`, the traced picture shows it as a box, and its bytes are the measured value of `Part.state`.
     """
 
     box = "state"
@@ -552,7 +552,7 @@ class State(Box):
 
     def before(self, x: Tensor) -> Tensor:
         """The state before the tokens of x (B, T, ...), (B, *shape)."""
-        return torch.zeros(x.shape[0], *self.shape, dtype=x.dtype, device=x.device) if self.kept is None else self.kept
+        return x.new_zeros(len(x), *self.shape) if self.kept is None else self.kept
 
     def forward(self, after: Tensor) -> Tensor:  # (B, *shape)
         if self.on:
@@ -568,7 +568,10 @@ class State(Box):
 
 
 class Borrow(Box):
-    """A tensor that another layer keeps or lends, read instead of computed again (Gemma 3n and 4). The model sets `source`."""
+    """A tensor that another layer keeps or lends, read instead of computed again.
+
+    Gemma 3n and 4 have it for keys and values. The model sets `source`.
+    """
 
     box = "borrowed"
     label = "From an earlier layer"

@@ -93,7 +93,7 @@ class BestBlocks(Box):
         """(B, T, I, N), (B, S, N) -> indices of the chosen blocks, (B, T, I, K), -1 where there are fewer than K."""
         rule = self.rule
         scores = torch.einsum("btin,bsn->btis", q.float(), k.float())  # (B, T, I, S)
-        unseen = ~ALL.seen(positions, k.shape[1])  # (T, S)
+        unseen = ~ALL.visible(positions, k.shape[1])  # (T, S)
         scores = scores.masked_fill(unseen[:, None], -torch.inf)
         scores = F.pad(scores, (0, -k.shape[1] % rule.block), value=-torch.inf)
         worth = scores.unflatten(-1, (-1, rule.block)).amax(dim=-1)  # (B, T, I, blocks)

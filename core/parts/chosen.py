@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from .attention import Attention, AttentionModule, CausalAttention
-from .base import Box, Flops, HeadDim, Heads, Keep, Length, Linear, Shape, Spec, causal_pairs
+from .base import Box, Cache, Flops, HeadDim, Heads, Length, Linear, Shape, Spec, causal_pairs
 from .position import Dynamic, LongRope, Position, Rope, check_turned
 from .softmax import ALL, key_positions
 
@@ -124,7 +124,7 @@ class ChosenBlocksModule(AttentionModule):
         turned = part.position.dim(part.head_dim) if isinstance(part.position, Rope) else 0
         share = {"fraction": min(1.0, (turned + 0.5) / dim)} if turned else {}
         self.index_rotary = part.position.model_copy(update=share).rotary(dim)
-        self.index_cache = Keep()
+        self.index_cache = Cache()
         self.indexer = i.build()
 
     def choose(self, x: Tensor, positions: Tensor, v: Tensor) -> tuple[Tensor]:
@@ -199,7 +199,7 @@ def best_blocks(worth: Tensor, count: int) -> Tensor:
 def within(chosen: Tensor, positions: Tensor, keys: int, block: int) -> Tensor:
     """Which keys are in the chosen blocks and before each query: (B, T, I, K) -> (B, I, T, S)."""
     place = key_positions(positions, keys) // block  # (S,)
-    return (chosen.unsqueeze(-1) == place).any(dim=-2).transpose(1, 2) & ALL.seen(positions, keys)
+    return (chosen.unsqueeze(-1) == place).any(dim=-2).transpose(1, 2) & ALL.visible(positions, keys)
 
 
 def whole(positions: Tensor, entries: int, ratio: int) -> Tensor:

@@ -12,12 +12,12 @@ from ..words import tokens
 from .base import (
     OF_MODEL,
     Box,
+    Cache,
     Flops,
     Form,
     HeadDim,
     Heads,
     Inherited,
-    Keep,
     Linear,
     Mixer,
     Rank,
@@ -240,7 +240,7 @@ class CompressedAttentionModule(nn.Module):
         self.kv = Linear(d_model, d)
         self.kv_norm = part.norm.build(d)
         self.rotary, self.back = turning(part), turning(part, back=True)
-        self.cache = Keep(limit=part.window)
+        self.cache = Cache(part.window)
         if part.ratio:
             self.compress = Compressor(part, part.ratio, d_model, d)
             if index := part.indexer:
@@ -285,7 +285,7 @@ class Compressor(nn.Module):
         self.pool = Pool(part, ratio, dim)
         self.norm = part.norm.build(dim)
         self.rotary = turning(part)
-        self.cache = Keep()
+        self.cache = Cache()
 
     def forward(self, x: Tensor, past: int) -> Tensor:  # (B, T, d_model) -> (B, E, D)
         new = torch.cat((self.kv(x), self.gate(x)), dim=-1)  # (B, T, 2 D), twice that if entries overlap
@@ -355,7 +355,7 @@ class CompressedCore(Box):
         """(B, T, H, D), (B, S, D), (B, E, D), (T,), (B, T, K) -> (B, T, H, D)."""
         keys = kv if entries is None else torch.cat((kv, entries), dim=1)  # (B, S + E, D)
         scores = torch.einsum("bthd,bsd->bhts", q, keys) * self.part.head_dim**-0.5  # (B, H, T, S + E)
-        seen = Sight(window=self.part.window).seen(positions, kv.shape[1])  # (T, S)
+        seen = Sight(window=self.part.window).visible(positions, kv.shape[1])  # (T, S)
         if entries is not None and self.part.ratio:
             past = whole(positions, entries.shape[1], self.part.ratio)  # (T, E)
             if chosen is not None and entries.shape[1]:

@@ -15,9 +15,9 @@ Kernel = Annotated[int, Field(ge=2, le=64)]
 
 
 class CausalConvolution(Box):
-    """Each channel alone over the last `kernel` tokens: y_t = sum over k of w_k x_(t - K + 1 + k), then an optional activation.
-    With a dilation, these tokens are `dilation` apart.
+    """Each channel alone over the last `kernel` tokens: y_t = sum over k of w_k x_(t - K + 1 + k).
 
+    An activation may follow. With a dilation, these tokens are `dilation` apart.
     Between calls the last (kernel - 1) * dilation inputs are its `State`.
     """
 
@@ -36,7 +36,7 @@ class CausalConvolution(Box):
         self.explain += f", {dilation} tokens apart." if far else "."
 
     def forward(self, x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, C) and the inputs before them, (B, K - 1, C) -> (B, T, C) and the last K - 1 inputs of both (times the dilation)."""
+        """(B, T, C) and the inputs before them, (B, K - 1, C) -> (B, T, C) and the last K - 1 inputs of both."""
         x = torch.cat((before, x), dim=1)  # (B, K - 1 + T, C)
         y = F.conv1d(x.transpose(1, 2), self.weight, self.bias, dilation=self.dilation, groups=x.shape[-1])  # (B, C, T)
         y = y.transpose(1, 2)

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .attention import Attention, CausalAttention
-from .base import OF_MODEL, Box, Flops, HeadDim, Heads, Inherited, Keep, Linear, Mixer, Shape, State, check_groups
+from .base import OF_MODEL, Box, Cache, Flops, HeadDim, Heads, Inherited, Linear, Mixer, Shape, State, check_groups
 from .convolution import Kernel
 from .position import Position
 from .softmax import ALL, Sight
@@ -136,7 +136,7 @@ class ConvolutionalAttentionModule(nn.Module):
         self.late = State(part.half)
         self.delay = Delay(part)
         self.rotary = part.position.rotary(part.head_dim)
-        self.k_cache, self.v_cache = Keep(part.reach), Keep(part.reach)
+        self.k_cache, self.v_cache = Cache(part.reach), Cache(part.reach)
         self.core = CausalAttention(
             Attention(heads=part.heads, kv_heads=part.kv_heads, head_dim=part.head_dim, sight=part.sight, position=part.position)
         )

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import OF_MODEL, Box, Flops, HeadDim, Heads, Inherited, Keep, Linear, Mixer, Read, Shape, causal_pairs, check_groups, normal
+from .base import OF_MODEL, Box, Cache, Flops, HeadDim, Heads, Inherited, Linear, Mixer, Read, Shape, causal_pairs, check_groups, normal
 from .norm import Norm, RMSNorm
 from .position import Position, check_turned
 from .softmax import ALL, masked_softmax
@@ -90,7 +90,7 @@ class DifferentialModule(nn.Module):
         h, g, d = part.heads, part.kv_heads, part.head_dim
         self.q = Linear(d_model, h * d, part.bias)
         self.k, self.v = Linear(d_model, g * d, part.bias), Linear(d_model, g * d, part.bias)
-        self.k_cache, self.v_cache = Keep(), Keep()
+        self.k_cache, self.v_cache = Cache(), Cache()
         self.rotary = part.position.rotary(d)
         self.core = DifferentialCore(part)
         self.out_norm = part.out_norm.build(2 * d)
@@ -130,7 +130,7 @@ class DifferentialCore(Box):
         q = q.unflatten(2, (2, k.shape[2] // 2, -1))  # (B, T, 2, G / 2, H / G, D)
         k, v = k.unflatten(2, (2, -1)), torch.cat(v.chunk(2, dim=2), dim=-1)  # (B, S, 2, G / 2, D), (B, S, G / 2, 2 D)
         scores = torch.einsum("btpghd,bspgd->bpghts", q, k) * self.part.head_dim**-0.5  # (B, 2, G / 2, H / G, T, S)
-        weights = masked_softmax(scores, ALL.seen(positions, k.shape[1])).to(v.dtype)
+        weights = masked_softmax(scores, ALL.visible(positions, k.shape[1])).to(v.dtype)
         out = torch.einsum("bpghts,bsgv->bptghv", weights, v)  # (B, 2, T, G / 2, H / G, 2 D)
         return (out[:, 0] - (first - second + self.start) * out[:, 1]).flatten(2, 3)  # (B, T, H / 2, 2 D)
 

@@ -260,8 +260,11 @@ class ExpertsModule(nn.Module):
                 self.add_module(f"{branch}_post_norm", part.norm.build(d_model))
 
     def forward(self, x: Tensor, tokens: Tensor | None = None) -> Tensor:
-        """(B, T, d_model), and (B, T) if the router is a table -> (B, T, d_model)."""
-        weights, chosen, *shares = self.router(x, tokens)  # (B, T, K) twice, (B, T, S) of shared experts with scores
+        """(B, T, d_model) -> (B, T, d_model).
+
+        A router that is a table reads the tokens, (B, T).
+        """
+        weights, chosen, *shares = self.router(x, tokens)  # (B, T, K) each
         h = self.experts_norm(x) if self.part.branch_norms else x
         y = self.experts(self.enter(h) if self.enter else h, weights, chosen)
         y = self.leave(y) if self.leave else y
@@ -275,7 +278,10 @@ class ExpertsModule(nn.Module):
 
 
 class StackedExperts(Box):
-    """All experts' matrices as one tensor per projection, (E, out, in), so that the time to build them does not grow with their number."""
+    """All experts' matrices as one tensor per projection, (E, out, in).
+
+    So the time to build them does not grow with their number.
+    """
 
     box = "experts"
     keeps_shape = True
@@ -287,14 +293,15 @@ class StackedExperts(Box):
         self.part, self.idle = part, (part.count - part.active) * part.expert_parameters(d_model)
         # What one token's experts write on the way: every projection, and what the activation makes of them.
         self.scratch = part.active * (part.matrices * part.d_ff + d_model)
-        e, f, d = part.count, part.d_ff, d_model
-        shapes = {"gate": (f, d), "up": (f, d), "down": (d, f)}
-        if not part.gated:
-            del shapes["gate"]
-        for name, shape in shapes.items():
-            setattr(self, name, normal(e, *shape))
-            setattr(self, f"{name}_bias", nn.Parameter(torch.zeros(e, shape[0])) if part.bias else None)
-        self.out_bias = nn.Parameter(torch.zeros(d)) if part.out_bias else None
+        e, f = part.count, part.d_ff
+        if part.gated:
+            self.gate = normal(e, f, d_model)
+            self.gate_bias = nn.Parameter(torch.zeros(e, f)) if part.bias else None
+        self.up = normal(e, f, d_model)
+        self.up_bias = nn.Parameter(torch.zeros(e, f)) if part.bias else None
+        self.down = normal(e, d_model, f)
+        self.down_bias = nn.Parameter(torch.zeros(e, d_model)) if part.bias else None
+        self.out_bias = nn.Parameter(torch.zeros(d_model)) if part.out_bias else None
 
     def read_share(self, tensor: str) -> Fraction | None:
         return None if tensor == "out_bias" else Fraction(self.part.active, self.part.count)
@@ -307,12 +314,14 @@ class StackedExperts(Box):
         weight = weights.flatten()[order].unsqueeze(-1)
         slots = x.flatten(0, 1)[order // k]  # (B T K, d_model)
         slots = slots * weight if self.part.weigh == "before" else slots
-        slots, same = slots.tensor_split((self.filled(expert),))  # the last experts return their input
-        expert = expert[: len(slots)]
+        if self.part.zero:  # the last experts return their input
+            slots, same = slots.tensor_split((self.filled(expert),))
+            expert = expert[: len(slots)]
         gate = self.project("gate", slots, expert) if self.part.gated else None
         y = self.part.activate(self.project("up", slots, expert), gate)  # (B T K, d_ff)
-        same = torch.zeros_like(same) if self.part.skip else same
-        y = torch.cat((self.project("down", y, expert), same))  # (B T K, d_model)
+        y = self.project("down", y, expert)  # (B T K, d_model)
+        if self.part.zero:
+            y = torch.cat((y, torch.zeros_like(same) if self.part.skip else same))
         y = y * weight if self.part.weigh == "after" else y
         y = torch.zeros_like(x).flatten(0, 1).index_add(0, order // k, y).view_as(x)
         return y if self.out_bias is None else y + self.out_bias

@@ -176,6 +176,8 @@ def feed_forward_flops(part: Activated, d_model: int, d_ff: int, tokens: int) ->
 
 
 class FeedForwardModule(nn.Module):
+    """d_model -> d_ff -> d_model, at each position separately."""
+
     def __init__(self, part: Activated, d_model: int, d_ff: int, bias: bool):
         super().__init__()
         self.part = part

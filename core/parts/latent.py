@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from .base import OF_MODEL, Box, Flops, HeadDim, Heads, Inherited, Keep, Linear, Mixer, Rank, Shape, times
+from .base import OF_MODEL, Box, Cache, Flops, HeadDim, Heads, Inherited, Linear, Mixer, Rank, Shape, times
 from .norm import Norm, PartNorm, RMSNorm
 from .position import Position, Yarn, check_turned, yarn_magnitude
 from .softmax import ALL, OptionalGate, Scores, Sight, masked_softmax
@@ -188,14 +188,16 @@ class LatentAttentionModule(nn.Module):
         self.kv_up = Linear(c, h * (part.nope_dim + v))
         self.key_norm = part.rank_norm.build(r) if part.key_norm else nn.Identity()
         self.rotary = part.position.rotary(r)
-        self.latent_cache, self.key_cache = Keep(part.reach), Keep(part.reach)
+        self.latent_cache, self.key_cache = Cache(part.reach), Cache(part.reach)
         self.core = LatentCore(part)
         self.gate = part.gate.build(d_model, h, v) if part.gate else None
         self.o = Linear(h * v, d_model, part.bias)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
         part = self.part
-        compressed, q = self.queries(x)  # (B, T, Q), (B, T, H, N + R)
+        raw = self.q_down(x) if part.q_rank else x
+        compressed = times(self.q_norm(raw), self.q_scale) if part.q_rank else x  # (B, T, Q)
+        q = self.queries(compressed, raw)  # (B, T, H, N + R)
         q_nope, q_rope, *gate = q.split(part.of_query, dim=-1)
         latent, k_rope = self.kv_down(x).split((part.kv_rank, part.rope_dim), dim=-1)  # (B, T, C), (B, T, R)
         latent = times(self.kv_norm(latent), self.kv_scale)
@@ -216,9 +218,8 @@ class LatentAttentionModule(nn.Module):
         rule = self.part.gate
         return rule.on(y, self.gate(x), self.part.heads) if rule and self.gate else y
 
-    def queries(self, x: Tensor) -> tuple[Tensor, Tensor]:  # (B, T, d_model) -> (B, T, Q), (B, T, H, N + R)
-        compressed = times(self.q_norm(self.q_down(x)), self.q_scale) if self.part.q_rank else x
-        return compressed, self.q(compressed).unflatten(-1, (self.part.heads, -1))
+    def queries(self, compressed: Tensor, raw: Tensor) -> Tensor:  # (B, T, Q) with and without its norm -> (B, T, H, N + R)
+        return self.q(compressed).unflatten(-1, (self.part.heads, -1))
 
     def choose(self, x: Tensor, compressed: Tensor, positions: Tensor) -> Tensor | None:
         """The tokens that each token attends to; None if it attends to all of them."""
@@ -265,7 +266,7 @@ class LatentCore(Box):
         return torch.einsum("bthc,hvc->bthv", mean, v_up).flatten(2)  # (B, T, H V)
 
     def weights(self, scores: Tensor, positions: Tensor, chosen: Tensor | None) -> Tensor:
-        seen = self.part.sight.seen(positions, scores.shape[-1])  # (T, S)
+        seen = self.part.sight.visible(positions, scores.shape[-1])  # (T, S)
         if chosen is not None:  # (B, T, K) indices among the keys
             picked = seen.new_zeros(len(scores), *seen.shape).scatter(-1, chosen, True)
             seen = (seen & picked).unsqueeze(1)  # (B, 1, T, S)

@@ -148,10 +148,8 @@ class Mamba2Module(nn.Module):
         self.convolve = CausalConvolution(part.channels, part.kernel, part.conv_bias, activation=part.activation)
         self.memory = State(part.heads, part.head_dim, part.state_size)
         self.scan = SelectiveScan(part)
-        self.out_norm = None
-        if part.gate != "alone":
-            eps = part.out_eps or part.norm.eps
-            self.out_norm = GatedRMSNorm(part.inner, eps, part.groups, gate_first=part.gate == "first")
+        eps, first = part.out_eps or part.norm.eps, part.gate == "first"
+        self.out_norm = None if part.gate == "alone" else GatedRMSNorm(part.inner, eps, part.groups, gate_first=first)
         self.o = Linear(part.inner, d_model, part.bias if part.out_bias is None else part.out_bias)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)

@@ -19,11 +19,11 @@ from ..words import tokens
 from .base import (
     OF_MODEL,
     Box,
+    Cache,
     Flops,
     HeadDim,
     Heads,
     Inherited,
-    Keep,
     Length,
     Linear,
     Mixer,
@@ -188,9 +188,9 @@ class NativeSparseModule(nn.Module):
         self.pending = State(part.block - 1, part.kv_heads * (d + v))
         self.compress = Compress(part)
         self.rotary = part.position.rotary(d)
-        self.compressed_k_cache, self.compressed_v_cache = Keep(), Keep()
-        self.selected_k_cache, self.selected_v_cache = Keep(), Keep()
-        self.window_k_cache, self.window_v_cache = Keep(part.window), Keep(part.window)
+        self.compressed_k_cache, self.compressed_v_cache = Cache(), Cache()
+        self.selected_k_cache, self.selected_v_cache = Cache(), Cache()
+        self.window_k_cache, self.window_v_cache = Cache(part.window), Cache(part.window)
         self.compressed_core = CompressedBranch(part)
         self.selected_core = SelectedBranch(part)
         self.window_core = WindowBranch(part)
@@ -354,7 +354,7 @@ class WindowBranch(TokenBranch):
     explain = "Each query is scored against the last tokens, with this branch's own keys and values."
 
     def seen(self, positions: Tensor, keys: int) -> Tensor:
-        return Sight(window=self.part.window).seen(positions, keys)
+        return Sight(window=self.part.window).visible(positions, keys)
 
 
 class GatedSum(Box):

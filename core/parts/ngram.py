@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from .base import Box, Embedding, Keep, Linear, Spec
+from .base import Box, Cache, Embedding, Linear, Spec
 
 
 class NGrams(Spec):
@@ -41,7 +41,7 @@ class NGrams(Spec):
         )
 
 
-class Recent(Keep):
+class Recent(Cache):
     """The last token ids, which the next n-grams begin with: a few integers, which no cache size counts."""
 
     nbytes = 0

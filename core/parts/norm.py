@@ -169,8 +169,10 @@ class HeadNorms(Box):
 
 
 class GatedRMSNorm(Box):
-    """RMSNorm of a recurrence's output, in equal groups of channels, times SiLU (or a sigmoid) of a gate, which may come
-    first."""
+    """RMSNorm of a recurrence's output, times a function of a gate.
+
+    The norm can be one of equal groups of channels, and the gate can come before it.
+    """
 
     box = "norm"
     keeps_shape = True
@@ -186,8 +188,13 @@ class GatedRMSNorm(Box):
 
     def forward(self, x: Tensor, gate: Tensor) -> Tensor:  # (..., dim) twice
         gate = torch.sigmoid(gate.float()) if self.sigmoid else F.silu(gate.float())
-        y = (x * gate if self.gate_first else x).unflatten(-1, (self.groups, -1))
-        y = F.rms_norm(y, y.shape[-1:], None, self.eps).flatten(-2) * self.weight
+        y = x * gate if self.gate_first else x
+        if self.groups == 1:
+            y = F.rms_norm(y, y.shape[-1:], None, self.eps)
+        else:
+            y = y.unflatten(-1, (self.groups, -1))
+            y = F.rms_norm(y, y.shape[-1:], None, self.eps).flatten(-2)
+        y = y * self.weight
         return (y if self.gate_first else y * gate).to(x.dtype)
 
 

@@ -373,13 +373,17 @@ class Unturned(nn.Module):
 
 
 class Rotary(Box):
+    """Turns each pair (a, b) of channels by an angle that grows with the position: (a cos - b sin, a sin + b cos)."""
+
     box = "rope"
     keeps_shape = True
     label = "RoPE"
 
-    def __init__(self, rope: Rope, head_dim: int):
+    def __init__(self, rope: Rope, head_dim: int, width: int | None = None):
+        """`width`: the channels of its input, if they are more than the `head_dim` that the rotation is for."""
         super().__init__()
         self.rope, self.head_dim, self.explain = rope, head_dim, rope.explain(head_dim)
+        self.rest = rope.turned(head_dim) < (width or head_dim)  # whether some channels are not rotated
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, heads, head_dim), (T,)
         dim = self.rope.turned(self.head_dim)
@@ -387,16 +391,19 @@ class Rotary(Box):
         angles = positions[:, None].float() * self.rope.frequencies(self.head_dim, positions[-1] + 1)  # (T, dim / 2)
         angles = -angles if self.rope.reverse else angles
         cos, sin = (magnitude * f(angles)[:, None, :] for f in (torch.cos, torch.sin))  # (T, 1, dim / 2)
-        turned, rest = x[..., :dim].float(), x[..., dim:]
+        turned = (x[..., :dim] if self.rest else x).float()
         a, b = (turned[..., 0::2], turned[..., 1::2]) if self.rope.interleaved else turned.chunk(2, dim=-1)
         pair = (a * cos - b * sin, a * sin + b * cos)
         turned = torch.stack(pair, dim=-1).flatten(-2) if self.rope.interleaved else torch.cat(pair, dim=-1)
-        return torch.cat((turned.to(x.dtype), rest), dim=-1)
+        turned = turned.to(x.dtype)
+        return torch.cat((turned, x[..., dim:]), dim=-1) if self.rest else turned
 
 
 class TurnLast(Rotary):
-    """Rotates the last channels of every head. `back` undoes it on the output, which is a sum of values that were rotated as
-    keys: the result depends on the distance of a token."""
+    """Rotates the last channels of every head.
+
+    `back` undoes it on the output, which is a sum of values that were rotated as keys: the result depends on the distance of a token.
+    """
 
     def __init__(self, rope: Rope, rope_dim: int, back: bool = False):
         super().__init__(rope, rope_dim)

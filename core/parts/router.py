@@ -125,6 +125,8 @@ class Routed(Protocol):
 
 
 class RouterModule(Lends, Box):
+    """A score of each expert for each token; the experts with the best scores, and their weights."""
+
     box = "router"
     label = "Router"
     explain = "One row of weights for each expert: its product with the token is the expert's logit."
@@ -164,10 +166,14 @@ class RouterModule(Lends, Box):
         return torch.arange(vocab_size * part.top_k).remainder(part.choices).view(vocab_size, part.top_k)
 
     def forward(self, x: Tensor, tokens: Tensor | None = None) -> tuple[Tensor, ...]:
-        """(B, T, d_model) and, if a table assigns the experts, (B, T) -> weights and indices of the chosen experts,
-        (B, T, K) each; and the weights of shared experts that have scores, (B, T, S)."""
+        """(B, T, d_model) -> weights and indices of the chosen experts, (B, T, K) each.
+
+        A table that assigns the experts reads the tokens, (B, T). Shared experts that have scores have weights too, (B, T, S).
+        """
         part = self.part
-        scores, beside = self.all_scores(x).split((part.choices, self.scored), dim=-1)
+        scores, beside = self.all_scores(x), None
+        if self.scored:
+            scores, beside = scores.split((part.choices, self.scored), dim=-1)
         chosen = self.choose(self.limited(self.biased(scores))) if self.table is None else self.table[tokens]
         weights = self.weigh(scores, chosen, beside).to(x.dtype)
         if not self.scored:
@@ -216,7 +222,10 @@ class RouterModule(Lends, Box):
         return scores if self.selection_bias is None else scores + self.selection_bias.float()
 
     def limited(self, scores: Tensor) -> Tensor:
-        """The scores with -inf outside each token's best groups, or below the best of each group."""
+        """The scores without those outside each token's best groups.
+
+        Or without those below the best of each group.
+        """
         r = self.part.router
         if r.top_groups == r.groups and not r.each_group:
             return scores
@@ -234,10 +243,15 @@ class RouterModule(Lends, Box):
         """The best experts by these scores, (B, T, K), best first."""
         return scores.topk(self.part.top_k, dim=-1).indices
 
-    def weigh(self, scores: Tensor, chosen: Tensor, beside: Tensor) -> Tensor:
-        """The weights of the chosen experts and of shared ones with scores, (B, T, K + S)."""
+    def weigh(self, scores: Tensor, chosen: Tensor, beside: Tensor | None = None) -> Tensor:
+        """The weights of the chosen experts, (B, T, K).
+
+        Those of shared experts with scores `beside` follow.
+        """
         r = self.part.router
-        weights = torch.cat((scores.gather(-1, chosen), beside), dim=-1)
+        weights = scores.gather(-1, chosen)  # (B, T, K)
+        if beside is not None:
+            weights = torch.cat((weights, beside), dim=-1)  # (B, T, K + S)
         if r.over == "chosen":
             weights = self.score(weights)
         elif r.over == "near":

@@ -168,7 +168,7 @@ class GooseRule(Box):
 
 
 class LowRank(Box):
-    """A projection down to a few channels, an optional activation, and a projection up again."""
+    """A projection down to a few channels and a projection up again, with or without an activation between them."""
 
     box = "linear"
 

@@ -40,7 +40,7 @@ class Sight(Spec):
         """How many (query, key) pairs are scored for `new` queries after `past` keys."""
         return causal_pairs(new, past, self.window, self.chunk)
 
-    def seen(self, positions: Tensor, keys: int) -> Tensor:
+    def visible(self, positions: Tensor, keys: int) -> Tensor:
         """Which of the last `keys` positions each query sees: (T, S) of bool."""
         query, key = positions[:, None], key_positions(positions, keys)  # (T, 1), (S,)
         seen = key <= query
@@ -118,8 +118,8 @@ class Scores(Spec):
 
 
 def masked_softmax(scores: Tensor, seen: Tensor, sinks: Tensor | None = None) -> Tensor:
-    """Weights in float32 of scores (B, heads, T, S), the heads possibly in groups, over the visible keys: (T, S), or as the scores.
-    The sink of a head takes its share of each query's weights, and its own weight is dropped."""
+    """Weights in float32 of scores (B, ..., T, S) over the keys that are seen, (T, S) or as the scores. A head's sink takes its share
+    of each query's weights, and its own weight is dropped."""
     scores = scores.masked_fill(~seen, -math.inf).float()
     if sinks is None:
         return scores.softmax(dim=-1)

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .base import Borrow, Box, Eps, Flops, HeadDim, Heads, Keep, Lends, Linear, Rank, Read, Shape, Spec, causal_pairs
+from .base import Borrow, Box, Cache, Eps, Flops, HeadDim, Heads, Lends, Linear, Rank, Read, Shape, Spec, causal_pairs
 from .chosen import LightningIndexer
 from .latent import LatentAttention, LatentAttentionModule
 from .norm import LayerNorm
@@ -29,7 +29,7 @@ class TokenIndexer(Spec):
         if not isinstance(position, Rope):
             return Unturned()
         turned = position.model_copy(update={"interleaved": self.interleaved})
-        return (TurnLast if self.last else Rotary)(turned, rope_dim)
+        return TurnLast(turned, rope_dim) if self.last else Rotary(turned, rope_dim, self.dim)
 
     def pairs(self, new: int, past: int) -> int:
         return causal_pairs(new, past, self.top_k)
@@ -143,7 +143,7 @@ class SparseLatentModule(LatentAttentionModule):
         self.index_norm = LayerNorm(eps=i.eps).build(i.dim)
         self.index_weights = Linear(d_model, i.heads)
         self.index_rotary = i.rotary(part.position, part.rope_dim)
-        self.index_cache = Keep()
+        self.index_cache = Cache()
         self.indexer = Indexer(i.heads, i.dim, i.top_k)
 
     def choose(self, x: Tensor, compressed: Tensor, positions: Tensor) -> Tensor:

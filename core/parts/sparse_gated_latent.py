@@ -6,7 +6,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from .base import times
 from .sparse import SparseLatentAttention, SparseLatentModule
 
 
@@ -36,10 +35,8 @@ class SparseGatedLatentAttention(SparseLatentAttention):
 
 
 class SparseGatedLatentModule(SparseLatentModule):
-    def queries(self, x: Tensor) -> tuple[Tensor, Tensor]:  # (B, T, d_model) -> (B, T, Q), (B, T, H, N + R + V)
-        raw = self.q_down(x)
-        compressed = times(self.q_norm(raw), self.q_scale)
-        return compressed, self.q(torch.cat((compressed, raw), dim=-1)).unflatten(-1, (self.part.heads, -1))
+    def queries(self, compressed: Tensor, raw: Tensor) -> Tensor:  # (B, T, Q) with and without its norm -> (B, T, H, N + R + V)
+        return self.q(torch.cat((compressed, raw), dim=-1)).unflatten(-1, (self.part.heads, -1))
 
     def gated(self, y: Tensor, x: Tensor, *gate: Tensor) -> Tensor:  # (B, T, H V), (B, T, d_model), (B, T, H, V)
         return super().gated(y, x) * torch.sigmoid(gate[0].flatten(2).float()).to(y.dtype)
