@@ -136,8 +136,10 @@ class PredictAhead(nn.Module):
         self.norm = arch.norm.build(d) if arch.mtp and arch.mtp.norm else None
 
     def forward(self, stream: Tensor, ahead: Tensor, positions: Tensor, tokens: Tensor | None = None) -> Tensor:
-        """The input of the model's head (all streams if there are several), the next tokens' embeddings (B, T, d_model),
-        and those tokens if a part reads them -> the next input of the head."""
+        """The residual stream after the last layer and the next tokens' embeddings, (B, T, d_model) each -> the next input of the head.
+
+        All streams if there are several, and the next tokens if a part reads them.
+        """
         ahead = self.token_norm(ahead)
         ahead = ahead if self.split is None else self.split(ahead)
         x = self.join(torch.cat((ahead, self.stream_norm(stream)), dim=-1))  # as the stream
@@ -147,7 +149,7 @@ class PredictAhead(nn.Module):
 
 
 class Ahead(nn.ModuleList):
-    """All of an architecture's multi-token-prediction modules, one around each block; embedding and head are the model's."""
+    """The multi-token-prediction modules, each around a block; embedding and head are the model's."""
 
     AROUND = ("stream_norm", "token_norm", "join", "norm")  # the modules around the block of each
 

@@ -294,11 +294,16 @@ def build_mtp(arch: Architecture, device: str | torch.device = "meta", dtype: to
     each = arch.mtp.each if arch.mtp else ()
     modules = _made(lambda: Ahead(arch, (Block(arch.ahead, steps, make) for steps in each)), device, dtype)
     for layer, module in enumerate(modules, start=arch.depth):
-        for name in (name for step in each[layer - arch.depth] for name in step.parts):
-            for read in (read for read in arch.parts[name].reads(arch.d_model) if not read.given):
-                reader: Any = module.get_submodule(f"block.{name}.{read.name}")
-                reader.layer = layer
+        for path in numbered(arch, each[layer - arch.depth]):
+            reader: Any = module.get_submodule(f"block.{path}")
+            reader.layer = layer
     return modules
+
+
+def numbered(arch: Architecture, steps: tuple[Step, ...]) -> Iterator[str]:
+    """The modules of a block that read its layer's number, by their paths."""
+    for name in (name for step in steps for name in step.parts):
+        yield from (f"{name}.{read.name}" for read in arch.parts[name].reads(arch.d_model) if not read.given)
 
 
 def _made(make: Callable[[], Made], device: str | torch.device, dtype: torch.dtype) -> Made:

@@ -582,6 +582,7 @@ STAGES: dict[str, Callable[[core.Architecture], object]] = {
     "picture": lambda arch: [picture_of(arch, wide=wide) for wide in (True, False)],
     "picture file": picture_file,
     "checklist": core.checklist,
+    "code": core.code,
     "much": lambda arch: [
         f"{core.cost(arch, MOST)}",
         about(arch),

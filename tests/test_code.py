@@ -17,6 +17,7 @@ from core import kinds
 from core.__main__ import main
 from core.code import code
 from core.edits import swapped
+from core.model import build_mtp
 
 ROOT = Path(__file__).parent.parent
 STEPS = ((0, 21), (21, 22), (22, 27), (27, 28))  # a prompt longer than the windows of small models, one token, several, one
@@ -38,6 +39,13 @@ for line in sys.stdin:
         with model.caching():
             found += [model(tokens[:, a:b], *([a] if placed else [])) for a, b in steps]
     found.append(torch.cat(list(model.generate(tokens[:1, :5], 3)), dim=1))
+    if "ahead" in given:
+        ahead = space["Ahead"]().eval()
+        ahead.load_state_dict(given["ahead"])
+        for module in ahead:
+            names = module.forward.__code__.co_varnames[1 : module.forward.__code__.co_argcount]
+            with torch.inference_mode():
+                found.append(module(*(given["inputs"][name] for name in names)))
     torch.save(found, data)
     print("done", flush=True)
 """
@@ -51,9 +59,9 @@ def elsewhere(tmp_path_factory):
         [sys.executable, "-I", "-c", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder, text=True
     ) as process:
 
-        def run(text: str, state: dict, tokens: torch.Tensor) -> list[torch.Tensor]:
+        def run(text: str, **given) -> list[torch.Tensor]:
             (folder / "model.py").write_text(text)
-            torch.save({"state": state, "tokens": tokens}, folder / "data.pt")
+            torch.save(given, folder / "data.pt")
             process.stdin.write(json.dumps([str(folder / "model.py"), str(folder / "data.pt"), STEPS]) + "\n")
             process.stdin.flush()
             assert process.stdout.readline() == "done\n"
@@ -64,10 +72,10 @@ def elsewhere(tmp_path_factory):
 
 
 def same_elsewhere(arch: core.Architecture, elsewhere) -> None:
-    """The code gives what Strata's model gives: logits, cached decode, generated tokens."""
+    """The code gives what Strata's model gives: logits, cached decode, generated tokens, and what the modules ahead of it give."""
     torch.manual_seed(0)
-    model = core.build(arch, device="cpu")
-    for parameter in model.parameters():
+    model, ahead = core.build(arch, device="cpu"), build_mtp(arch, device="cpu")
+    for parameter in (*model.parameters(), *ahead.parameters()):
         if parameter.dim() < 2:  # norms, biases and sinks are not ones and zeros
             parameter.data += 0.1 * torch.randn_like(parameter)
     tokens = torch.randint(arch.vocab_size, (2, 28))
@@ -76,7 +84,17 @@ def same_elsewhere(arch: core.Architecture, elsewhere) -> None:
         with model.caching():
             expected += [model(tokens[:, a:b], a) for a, b in STEPS]
     expected.append(torch.cat(list(model.generate(tokens[:1, :5], 3)), dim=1))
-    for one, other in zip(expected, elsewhere(code(arch), model.state_dict(), tokens), strict=True):
+    given = {"state": model.state_dict(), "tokens": tokens}
+    if arch.mtp:
+        streams = () if arch.ahead.residual.streams == 1 else (arch.ahead.residual.streams,)
+        stream, later = torch.randn(2, 28, *streams, arch.d_model), torch.randn(2, 28, arch.d_model)
+        given |= {
+            "ahead": ahead.state_dict(),
+            "inputs": {"stream": stream, "ahead": later, "positions": torch.arange(28), "tokens": tokens},
+        }
+        with torch.inference_mode():
+            expected += [module(*given["inputs"].values()) for module in ahead]
+    for one, other in zip(expected, elsewhere(code(arch), **given), strict=True):
         assert torch.equal(one, other)
 
 
@@ -178,6 +196,17 @@ def test_layers_that_alternate_are_a_loop():
 def test_a_part_that_no_layer_has():
     with pytest.raises(core.Unsupported, match="give one of attention, dense, moe"):
         code(core.load("deepseek-v3"), "router")
+
+
+def test_layers_that_differ_too_much_are_refused_and_their_parts_are_not():
+    value = core.load("deepseek-v4-flash").model_dump() | {"mtp": None, "precision": {}}
+    sparse, moe = value["parts"]["sparse"], value["parts"]["moe"]
+    parts = {f"sparse{n}": sparse | {"window": 64 + n} for n in range(32)} | {f"moe{n}": moe | {"d_ff": 64 + n} for n in range(32)}
+    layers = [{"blocks": [[f"sparse{n}", f"moe{n}"] for n in range(32)]}]
+    arch = core.Architecture.model_validate(value | {"parts": parts, "layers": layers})
+    with pytest.raises(core.Unsupported, match="32 different blocks have too much code for one file; ask for one part, such as moe0"):
+        code(arch)
+    assert "class StackedExperts" in code(arch, "moe0")
 
 
 def test_the_command_line_prints_it(capsys):

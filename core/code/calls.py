@@ -222,7 +222,7 @@ class Calls(Writing):
 
     def result(self, function: ast.expr, method: Method) -> Any:
         """What a call of a written function gives."""
-        node = ast.Call(function, [method.given[one] for one in method.params], [])
+        node = ast.Call(function, [method.given.get(one, constant(None)) for one in method.signature or method.params], [])
         value = Dyn(node, method.arity, method.maybe, names=method.names)
         return (self.kept(value, method.names[0] or "x"),) if method.single else value
 

@@ -25,6 +25,7 @@ from .values import (
     EachLayer,
     Frame,
     Method,
+    TooMuch,
     bound_args,
     holder,
     is_number,
@@ -40,6 +41,7 @@ from .values import (
 AT_BUILD = {"__init__", "outline", "share", "reset_parameters"}  # methods that run before the first token, or never
 SHOWN = set(Box.__annotations__)  # what a module tells the picture and the cost
 MOST_INLINE = 20  # names, numbers, calls and operators of an expression that is written in place of a call
+MOST_METHODS = 300  # written for one model: about a second
 MOST = 8  # arguments of a class that several modules share; with more, each gets its own class
 
 
@@ -57,11 +59,15 @@ class File:
         self.parts: dict[int, str] = {}  # classes of parts, by the part's name
         self._keys: dict[int, Any] = {}
         self._changing: dict[int, frozenset[str]] = {}
-        for module in root.modules():
-            self.nullable |= {one for one in self.changing(module) if module.__dict__.get(one, getattr(module, one, None)) is None}
-        self.root = root
+        self.root, self.count = root, 0
+        self.note(root)
 
     # Modules
+
+    def note(self, root: nn.Module) -> None:
+        """Note which attributes of its modules can be None."""
+        for module in root.modules():
+            self.nullable |= {one for one in self.changing(module) if module.__dict__.get(one, getattr(module, one, None)) is None}
 
     def of(self, module: nn.Module) -> "Class":
         key = self.key(module)
@@ -237,6 +243,9 @@ class File:
         return found
 
     def method(self, unique: str, called: str, node: ast.FunctionDef, params: list[str], scope: Scope) -> Method:
+        self.count += 1
+        if self.count > MOST_METHODS:
+            raise TooMuch
         body = tidy(scope.out, scope.fresh)
         used = mentioned(body)
         arity = next(iter(scope.arities)) if len(scope.arities) == 1 else None

@@ -10,7 +10,8 @@ from typing import Any
 from torch import nn
 
 from ..cost import cost
-from ..model import Block, Layers, Model, build_once
+from ..frame import Ahead, PredictAhead
+from ..model import Block, Layers, Model, build_mtp, build_once, numbered
 from ..parts.base import Part
 from ..parts.residual import Add, LevelledAdd
 from ..spec import Architecture, Workload
@@ -19,7 +20,7 @@ from .classes import Class, File
 from .source import lines
 from .statements import Scope
 from .text import ROOT, Text, text
-from .values import Arg, Bound, Construct, Dyn, constant, lift, mentioned, name
+from .values import Arg, Bound, Construct, Dyn, constant, holder, lift, mentioned, name
 
 
 class Writer(File):
@@ -31,24 +32,61 @@ class Writer(File):
 
     # Building
 
-    def whole(self, model: Model) -> Class:
-        one = self.of(model)
-        for called in ROOT:
-            function = getattr(Model, called)
-            real = inspect.unwrap(function)
-            node = source.tree(real)
-            args = [Arg(Dyn(name(key.arg))) for key in node.args.args[1:]]
-            method = one.method(called, real, Model, args, {})
+    def entries(self, one: Class, *names: str) -> None:
+        """Write these methods of a class for arguments that only a run knows."""
+        for called in names:
+            function = inspect.unwrap(getattr(type(one.module), called))
+            args = [Arg(Dyn(name(key.arg))) for key in source.tree(function).args.args[1:]]
+            method = one.method(called, function, holder(type(one.module), called), args, {})
             method.root = True
             one.needs(method)
+
+    def part(self, model: Model, part: str) -> Class:
+        """The class of one part, as the first block that has it runs it."""
+        layers: Any = model.layers
+        block, path = next((block, path) for block in layers for path, (spec, *_) in block.plans.items() if spec == part)
+        one = self.of(block)
+        self.entries(self.of(model), "caching")
+        self.entries(one, "forward")
+        self.block(one, block)
+        return self.of(block.get_submodule(path))
+
+    def whole(self, model: Model) -> Class:
+        one = self.of(model)
+        self.entries(one, *ROOT)
         one.build(Construct(Model, [Arg(self.arch)], {}))
         assert one.init is not None
         one.init += self.wiring(model)
         return one
 
+    def ahead(self, modules: Ahead) -> Class:
+        """The modules that predict further tokens, which are apart from the model."""
+        self.note(modules)
+        one = self.of(modules)
+        members: list[Any] = list(modules)
+        for module in members:
+            self.entries(self.of(module), "forward")
+            self.of(module).build(Construct(PredictAhead, [Arg(self.arch.ahead), Arg(Construct(Block, [], {}))], {}))
+        above = ast.Attribute(ast.Call(name("super"), [], []), "__init__")
+        one.init = [ast.Expr(ast.Call(above, compressed([self.of(module) for module in members]), []))]
+        if self.arch.mtp and self.arch.mtp.one_join:
+            shared = [around for around in Ahead.AROUND if getattr(members[0], around) is not None]
+            first = ast.Subscript(name("self"), ast.Constant(0))
+            body: list[ast.stmt] = [ast.Assign([attribute(name("module"), key)], attribute(first, key)) for key in shared]
+            one.init.append(ast.For(name("module"), name("self"), body, []))
+        for index, steps in enumerate(self.arch.mtp.each if self.arch.mtp else ()):
+            for path in numbered(self.arch, steps):
+                place = attribute(ast.Subscript(name("self"), ast.Constant(index)), f"block.{path}.layer")
+                one.init.append(ast.Assign([place], ast.Constant(self.arch.depth + index)))
+        self.units.append(one)
+        return one
+
     def construct(self, made: Construct, real: Any, scope: Scope) -> ast.expr:
         if made.cls is Layers:
             return self.all_layers(real)
+        if made.cls is Block:
+            self.block(self.of(real), real)
+            return call(self.of(real))
         return super().construct(made, real, scope)
 
     def all_layers(self, layers: Layers) -> ast.expr:
@@ -215,27 +253,23 @@ def compressed(classes: list[Class]) -> list[ast.expr]:
 
 def file(arch: Architecture) -> str:
     """The whole model."""
-    writer, _, root = read(arch)
+    model = build_once(arch)
+    writer = Writer(arch, model)
+    roots = [writer.whole(model)]
+    if arch.mtp:
+        roots.append(writer.ahead(build_mtp(arch)))
     constants = {"vocab_size": arch.vocab_size, "d_model": arch.d_model}
-    body = Text(writer, constants).finish(root)
+    body = Text(writer, constants).finish(*roots)
     classes = ("\n".join(lines([node])) for node in body)
     return "\n\n\n".join(("\n\n".join((head(arch), opening(body, constants))), *classes)) + "\n"
 
 
 def part_file(arch: Architecture, part: str) -> str:
     """The class of one part, then those of its modules and its functions."""
-    writer, model, _ = read(arch)
-    layers: Any = model.layers
-    layer, path = next((n, path) for n, block in enumerate(layers) for path, (spec, *_) in block.plans.items() if spec == part)
-    root = writer.of(layers[layer].get_submodule(path))
-    *others, own = Text(writer, {}).finish(root)
-    return "\n\n\n".join("\n".join(lines([node])) for node in (own, *others)) + "\n"
-
-
-def read(arch: Architecture) -> tuple[Writer, Model, Class]:
     model = build_once(arch)
     writer = Writer(arch, model)
-    return writer, model, writer.whole(model)
+    *others, own = Text(writer, {}).finish(writer.part(model, part))
+    return "\n\n\n".join("\n".join(lines([node])) for node in (own, *others)) + "\n"
 
 
 def head(arch: Architecture) -> str:

@@ -4,7 +4,7 @@ import ast
 import keyword
 import re
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from torch import nn
@@ -74,9 +74,8 @@ class Text:
             if len([one for one in alike if one.cls is unit.cls]) > 1 and len(parts := callers.get(unit.name, set())) == 1:
                 wanted = f"{next(iter(parts))}_{wanted}"
             unique, number = wanted, 2
-            while unique in taken:
+            while unique in taken or unique in self.renamed.values():
                 unique, number = f"{wanted}_{number}", number + 1
-            taken.add(unique)
             self.renamed[unit.name] = unique
 
     def special(self, final: Final, finals: list[Final], base: str) -> str:
@@ -129,11 +128,11 @@ class Text:
                             case ast.Assign(targets=[ast.Attribute(attr=attr)]):
                                 of_child[1].add(attr)
 
-    def finish(self, root: Class) -> list[ast.stmt]:
-        used = reachable(root)
+    def finish(self, *roots: Class) -> list[ast.stmt]:
+        used = reachable(roots)
         classes = [unit for unit in self.writer.units if isinstance(unit, Class) and unit in used]
         self.prune(classes)
-        used = reachable(root)
+        used = reachable(roots)
         classes = [one for one in classes if one in used]
         heights: dict[int, int] = {}
 
@@ -142,7 +141,7 @@ class Text:
                 heights[id(one)] = 1 + max((height(child) for child in one.children()), default=0)
             return heights[id(one)]
 
-        for level in range(1, height(root) + 1):
+        for level in range(1, max(map(height, roots)) + 1):
             groups: dict[Any, list[Class]] = {}
             for one in (one for one in classes if height(one) == level):
                 leaves: list[Any] = []
@@ -526,8 +525,8 @@ def attributes(body: Any) -> set[str]:
     return found
 
 
-def reachable(root: Class) -> set[Class]:
-    found, left = set(), [root]
+def reachable(roots: Iterable[Class]) -> set[Class]:
+    found, left = set(), [*roots]
     while left:
         one = left.pop()
         if one not in found:

@@ -1,6 +1,7 @@
 """Statements made tidy: values that only the next statement reads are put into it, and those that nothing reads are left out."""
 
 import ast
+import re
 from collections import Counter
 
 from .source import WIDTH, copied, expression, walk
@@ -24,6 +25,7 @@ def tidy(body: list[ast.stmt], fresh: dict[str, str]) -> list[ast.stmt]:
                     node.targets = [replaced(target, new) for target in node.targets]
                 body[index + 1 :] = [replaced(later, new) for later in body[index + 1 :]]
                 targets = assigned_names(node)
+    body = [one for node in body for one in apart(node)]
     body = folded(body, only_inlined=True)  # what is now returned under its plain name
     uses = counted_in(body)
     for each in walk(body):
@@ -32,6 +34,22 @@ def tidy(body: list[ast.stmt], fresh: dict[str, str]) -> list[ast.stmt]:
                 if isinstance(target, ast.Name) and uses[target.id] == 1 and not target.id.startswith("_"):
                     target.id = f"_{target.id}"
     return body
+
+
+def apart(node: ast.stmt) -> list[ast.stmt]:
+    """`a, b = x, y` as two statements if it is too long for a line."""
+    match node:
+        case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)) if len(expression(node)) > WIDTH - 8:
+            later = (mentioned(one) for one in values[1:])
+            if len(targets) == len(values) and not set().union(*later) & mentioned(targets):
+                made: list[ast.stmt] = [ast.Assign([target], value) for target, value in zip(targets, values)]
+                shapes = re.findall(r"\([^()]*\)", getattr(node, "note", ""))
+                fit = f"# {', '.join(shapes)}" == getattr(node, "note", "") and len(shapes) == len(made)
+                for index, one in enumerate(made):
+                    one.note = f"# {shapes[index]}" if fit else "" if index else getattr(node, "note", "")  # type: ignore[attr-defined]
+                    one.above = [] if index else getattr(node, "above", [])  # type: ignore[attr-defined]
+                return made
+    return [node]
 
 
 def counted_in(body: list[ast.stmt]) -> Counter[str]:

@@ -100,6 +100,10 @@ class Frame:
         return getattr(builtins, name)
 
 
+class TooMuch(Exception):
+    """There is more to write than a second allows."""
+
+
 class Cannot(Exception):
     """This call is not possible in place."""
 
