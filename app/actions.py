@@ -134,7 +134,8 @@ def show(state: State) -> None:
 
 
 def _go(state: State) -> None:
-    st.query_params.from_dict(write(replace(state, selected=followed(state.arch, state.selected))))
+    selected, zoom = (followed(state.arch, node) for node in (state.selected, state.zoom))
+    st.query_params.from_dict(write(replace(state, selected=selected, zoom=zoom)))
 
 
 def box_of(arch: core.Architecture, part: str) -> str:
@@ -162,6 +163,11 @@ def select(node: str, at: int | None = None, sheet: bool = True) -> None:
 def shade(by: str) -> None:
     """Colour the picture by a measure of `core.shares`, or by role."""
     show(replace(current(), by=by))
+
+
+def zoom(node: str) -> None:
+    """Open a part over the page, or close the one that is open."""
+    show(replace(current(), zoom=node))
 
 
 def put_away() -> None:

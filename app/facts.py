@@ -18,6 +18,7 @@ from core.words import figure, size, tokens
 
 from .picture.diagram import diagram
 from .picture.standalone import pdf, png, standalone
+from .picture.zoom import zoom
 
 FORMS = ("svg", "png", "pdf")  # of `picture_as`
 
@@ -50,6 +51,15 @@ def picture_of(arch: core.Architecture, selected: str = "", wide: bool = True, b
     found = shares_of(arch, by, workload) if by else None
     words = found.answer if found else subtitle(arch)
     return diagram(graph(arch), parameters(arch), words, selected, glimpses(arch), wide, found)
+
+
+@kept(4_000_000)
+def zoom_of(arch: core.Architecture, part: str, selected: str = "") -> str:
+    """A part's inset with the shape of every tensor, by its node; empty if the architecture has no such part."""
+    g = graph(arch)
+    if part not in g or "role" not in g.nodes[part]:
+        return ""
+    return zoom(g, part, glimpses(arch).get(g.nodes[part]["part"], ()), selected)
 
 
 would_do = kept(4_000_000, lambda found: 1_000 + sum(weight(offer.architecture) for offer in found))(offers.offers)

@@ -21,7 +21,7 @@ from .facts import decoded, encoded
 
 FIRST = "deepseek-v3"
 MOST = 4  # architectures on one page
-OURS = {"preset", "a", "from", "m", "at", "part", "keep", *core.Workload.model_fields, "by"}  # the URL parameters of a State
+OURS = {"preset", "a", "from", "m", "at", "part", "keep", *core.Workload.model_fields, "by", "zoom"}  # the URL parameters of a State
 REPEATED = ("m", "keep")
 MOST_KEPT, MOST_NAME, MOST_LETTERS = 6, 40, 12_000  # snapshots, characters of a name, characters of all in a link
 
@@ -36,6 +36,7 @@ class State:
     at: int = 0  # the index of the selected architecture
     start: core.Architecture | None = None  # what the page's one architecture was edited from, if it is no preset of its name
     kept: tuple[tuple[str, core.Architecture], ...] = ()  # snapshots and their names
+    zoom: str = ""  # a part, by its node, that is open over the page
     by: str = ""  # the measure that shades the picture; its boxes have the colours of their roles without one
 
     @property
@@ -100,7 +101,9 @@ def read(params: Mapping[str, Any]) -> State:
     at = places.index(params["at"]) if params.get("at") in places else 0
     if (by := params.get("by", "")) not in ("", *MEASURES):
         raise core.Unsupported(f"by: give {', '.join(MEASURES)}, or leave it out")
-    state = State(archs, workload(params, *archs), params.get("part", "")[:200], at, kept=snapshots(kept), by=by)
+    state = State(
+        archs, workload(params, *archs), params.get("part", "")[:200], at, kept=snapshots(kept), zoom=params.get("zoom", "")[:200], by=by
+    )
     return state._with(state.arch, of_word(params["from"])) if "from" in params and len(archs) == 1 else state
 
 
@@ -145,7 +148,7 @@ def write(state: State) -> dict[str, str | list[str]]:
     params |= {name: str(value) for name, value in given.items() if value != getattr(usual, name)}
     params |= {"at": str(state.at)} if state.at else {}
     params |= {"keep": [f"{name}:{word(arch)}" for name, arch in state.kept]} if state.kept else {}
-    return params | {name: value for name, value in (("part", state.selected), ("by", state.by)) if value}
+    return params | {name: value for name, value in (("part", state.selected), ("zoom", state.zoom), ("by", state.by)) if value}
 
 
 def link(state: State) -> str:

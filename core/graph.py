@@ -29,9 +29,9 @@ def graph(arch: Architecture) -> nx.DiGraph:
     Nodes are boxes of the traced modules; `parent` names the node that a box lies in, `repeat` how many equal layers
     it stands for; a box of many alike networks has one of them as `inside`. Node figures are for one copy: `parameters`,
     `active_parameters`, `flops` (one decoded token after 4,096), `cache_bytes` (what one token leaves, in bf16); a parent's are the
-    sums of its children's. Shapes are symbolic in B and T. Edges carry the tensor's name and shape, and `beside` where it is not the
-    stream, with what it `brings`: a layer's own input, a cache that an earlier layer lends. `graph["layers"]` gives the block of every
-    layer, in order.
+    sums of its children's. Shapes are symbolic in B and T. Edges carry the tensor's name and shape (of several, that of the first, and
+    the others in `also`), and `beside` where it is not the stream, with what it `brings`: a layer's own input, a cache that an earlier
+    layer lends. `graph["layers"]` gives the block of every layer, in order.
     """
     return _Builder(arch).graph
 
@@ -65,6 +65,7 @@ class _Builder:
             before = self.graph.edges[source, target]
             if tensor not in before["tensor"].split(", "):
                 before["tensor"] += f", {tensor}"
+                before.setdefault("also", []).append([tensor, list(shape)])
             return
         self.graph.add_edge(source, target, tensor=tensor, shape=list(shape), **more)
 

@@ -21,7 +21,8 @@ def component(name: str, html: str, root: str) -> Callable:
 
 _diagram = component(
     "diagram",
-    '<div class="strata-root"><div class="picture"></div><button class="png" type="button" title="Save the picture">PNG</button></div>',
+    '<div class="strata-root"><div class="picture"></div><button class="png" type="button" title="Save the picture">PNG</button>'
+    '<dialog><header><h2></h2><button type="button" aria-label="Close">✕</button></header><p></p><div class="zoomed"></div></dialog></div>',
     ".strata-root",
 )
 _cards = component("cards", '<div class="strata-root"></div>', ".strata-root")
@@ -30,18 +31,31 @@ _copy = component("copy", '<button type="button">Copy link</button>', "button")
 
 
 def show_diagram(
-    draw: Callable[[bool], str], name: str, word: str, query: str, selected: str, on_click: Callable[[str], None], key: str = "diagram"
+    draw: Callable[[bool], str],
+    name: str,
+    word: str,
+    query: str,
+    selected: str,
+    zoom: tuple[str, str, str],
+    on_click: Callable[[str], None],
+    on_zoom: Callable[[str], None],
+    key: str = "diagram",
 ) -> None:
     """The diagram, drawn wide (True) or narrow depending on the browser's width. `on_click` gets a clicked box's node before
-    the page runs again. It is saved as `name`, from the server's file for the architecture's `word` and the `query` of a measure."""
+    the page runs again. It is saved as `name`, from the server's file for the architecture's `word` and the `query` of a measure.
+    `zoom` is what is open over the page, its name, a text and its picture; `on_zoom` gets the node of an inset to open, or nothing."""
 
     def clicked() -> None:
         if node := st.session_state[key].clicked:
             on_click(node)
 
+    def zoomed() -> None:
+        if asked := st.session_state[key].zoomed:
+            on_zoom(str(asked["node"])[:200] if isinstance(asked, dict) and "node" in asked else "")
+
     narrow = bool(st.session_state.get(key, {}).get("narrow"))
-    data = {"svg": draw(not narrow), "narrow": narrow, "name": name, "file": word, "query": query, "selected": selected}
-    _diagram(key=key, on_clicked_change=clicked, on_narrow_change=lambda: None, data=data)
+    data = {"svg": draw(not narrow), "narrow": narrow, "name": name, "file": word, "query": query, "selected": selected, "zoom": zoom}
+    _diagram(key=key, on_clicked_change=clicked, on_zoomed_change=zoomed, on_narrow_change=lambda: None, data=data)
 
 
 def show_cards(html: str, key: str = "cards") -> str | None:

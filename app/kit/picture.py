@@ -9,7 +9,7 @@ from core.shares import MEASURES
 
 from .. import actions
 from .. import state as page
-from ..facts import picture_of, shares_of
+from ..facts import graph, picture_of, shares_of, zoom_of
 from .component import show_diagram
 from .page import still
 
@@ -27,7 +27,7 @@ def shading(state: page.State) -> tuple[str, str]:
 
 
 def picture(state: page.State) -> None:
-    """The picture, by role or by cost; a click on a box selects it."""
+    """The picture, by role or by cost; a click on a box selects it, one on an inset opens it over the page."""
     arch, (by, why) = state.arch, shading(state)
     st.session_state["by"] = state.by
     st.segmented_control(
@@ -42,4 +42,7 @@ def picture(state: page.State) -> None:
     def draw(wide: bool) -> str:
         return picture_of(arch, state.selected, wide, by, state.workload if by else None)
 
-    show_diagram(draw, arch.name, page.word(arch), query, state.selected, actions.select)
+    opened = zoom_of(arch, state.zoom, state.selected)
+    part = graph(arch).nodes[state.zoom] if opened else {"label": "", "explain": ""}
+    zoom = part["label"], part["explain"], opened
+    show_diagram(draw, arch.name, page.word(arch), query, state.selected, zoom, actions.select, actions.zoom)

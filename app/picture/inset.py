@@ -1,6 +1,7 @@
 """The inside of a part: its traced dataflow as a small layered layout, below its name and text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from html import escape
 from math import inf
 from typing import Any
 
@@ -70,7 +71,7 @@ class Inset:
         owner: dict[str, str] = {}
         for node in self.inside:
             owner[node] = self.owner(node)
-            sizes[owner[node]] = (text_width(self.always, 12) + self.edge, 46) if owner[node] != node else self.size(node)
+            sizes[owner[node]] = self.size(owner[node])
 
         def end(source: str, beside: str) -> str:
             return owner.get(source, beside or "x")
@@ -107,6 +108,8 @@ class Inset:
         return f"{self.part}.shared" if node in self.together else node
 
     def size(self, node: str) -> tuple[float, float]:
+        if node not in self.g:  # the shared expert
+            return text_width(self.always, 12) + self.edge, 46
         data = self.g.nodes[node]
         match data["kind"]:
             case "add" | "multiply":
@@ -168,8 +171,8 @@ class Inset:
 
     def draw(self, pen: Pen, x: float, y: float, letter: str) -> float:
         """Draw with the upper left corner at x, y, and the letter of its box; returns the lower edge."""
-        data, layout, width = self.data, self.layout, self.width
-        scale, words, head, height = self.scale, self.words, self.head, self.height
+        data, words, width, height = self.data, self.words, self.width, self.height
+        pen.out.append(f'<g data-zoom="{escape(self.part)}">')
         pen.panel(x, y, width, height, f"{data['role']}-tint", f"{data['role']}-line", self.part, dashed=True)
         name = data["part"].replace("_", " ")
         twins = {d["part"] for _, d in self.g.nodes(data=True) if "role" in d and d["kind"] == data["kind"]}
@@ -177,23 +180,29 @@ class Inset:
         pen.text(
             x + PAD + 26,
             y + 30,
-            fit(data["label"] + (f" · {name}" if len(twins) > 1 and name not in data["label"] else ""), width - 2 * PAD - 20, 16),
+            fit(data["label"] + (f" · {name}" if len(twins) > 1 and name not in data["label"] else ""), width - 2 * PAD - 46, 16),
             "h",
         )
         for i, line in enumerate(words):
             pen.text(x + PAD, y + 51 + 18 * i, line, "s")
-        left, top = x + PAD + (self.room - layout.width * scale) / 2, y + head
-        if self.one:
-            one, end = self.one, x + width - PAD
-            if self.beside:
-                top += max(0, height - 20 - head - layout.height * scale) / 2
-                one.upright(pen, end - one.width, y + head - 18)
-            else:
-                one.flat(pen, x + PAD, y + height - 20 - one.low, width - 2 * PAD)
-        pen.out.append(f'<g transform="translate({left:.1f} {top:.1f}) scale({scale:.4f})">')
-        self.flow(pen)
+        self.contents(pen, x, y)
+        pen.opener(x + width - 26, y + 25, f"Open {data['label']} at full width")
         pen.out.append("</g>")
         return y + height
+
+    def contents(self, pen: Pen, x: float, y: float) -> None:
+        """The boxes, and one of many networks, opened."""
+        left, top = x + PAD + (self.room - self.layout.width * self.scale) / 2, y + self.head
+        if self.one:
+            one, end = self.one, x + self.width - PAD
+            if self.beside:
+                top += max(0, self.height - 20 - self.head - self.layout.height * self.scale) / 2
+                one.upright(pen, end - one.width, y + self.head - 18)
+            else:
+                one.flat(pen, x + PAD, y + self.height - 20 - one.low, self.width - 2 * PAD)
+        pen.out.append(f'<g transform="translate({left:.1f} {top:.1f}) scale({self.scale:.4f})">')
+        self.flow(pen)
+        pen.out.append("</g>")
 
     def flow(self, pen: Pen) -> None:
         """The boxes and wires."""
@@ -211,23 +220,30 @@ class Inset:
         ports: dict[tuple[str, str], float] = {}
         for key, edges in incoming.items():
             edges.sort(key=before)
-            box, half = boxes[key], max(boxes[key].width / 2 - 14, 0)
-            wanted = [min(max(before(edge), box.x - half), box.x + half) for edge in edges]
-            apart = [min(20, 2 * half / max(len(edges) - 1, 1))] * (len(edges) - 1)
-            ports |= dict(zip(edges, spread(wanted, apart), strict=True))
+            ports |= dict(zip(edges, self.ports(boxes[key], edges, list(map(before, edges))), strict=True))
         lanes: dict[int, list[str]] = {}
         for edge, path in layout.routes.items():
             self.route(pen, path, ports[edge], lanes)
         for edge in layout.routes:
             if len(incoming[edge[1]]) > 1 and self.kind(edge[1]) in (*CORES, "experts") and edge in self.g.edges:
-                box = boxes[edge[1]]
-                for i, name in enumerate(self.g.edges[edge]["tensor"].split(", ")[:2]):
-                    pen.text(ports[edge] + 5, box.y + box.height / 2 + 16 + 13 * i, name.replace("_", " "), "l")
+                self.names(pen, edge, ports[edge])
         for key, box in boxes.items():
             if not box.virtual:
                 self.box(pen, key, box)
         top = boxes[self.last()]
         pen.wire([(top.x, top.y - top.height / 2), (top.x, top.y - top.height / 2 - 18)])
+
+    def ports(self, box: Box, edges: Sequence[tuple[str, str]], wanted: Sequence[float]) -> list[float]:
+        """Where the tensors, from the left, enter a box: near where they come from, and apart."""
+        half = max(box.width / 2 - 14, 0)
+        apart = [min(20, 2 * half / max(len(edges) - 1, 1))] * (len(edges) - 1)
+        return spread([min(max(x, box.x - half), box.x + half) for x in wanted], apart)
+
+    def names(self, pen: Pen, edge: tuple[str, str], port: float) -> None:
+        """The names of the tensors of an edge, beside its arrow head."""
+        box = self.layout.boxes[edge[1]]
+        for i, name in enumerate(self.g.edges[edge]["tensor"].split(", ")[:2]):
+            pen.text(port + 5, box.y + box.height / 2 + 16 + 13 * i, name.replace("_", " "), "l")
 
     def widen(self, box: Box, xs: list[float]) -> None:
         """Makes a box as wide as its inputs, so that tensors enter it vertically, as far as its neighbours leave room."""

@@ -35,6 +35,8 @@ STYLE = f"text{{{TEXT}}}" + "".join(f".{name}{{{said}}}" for name, said in CLASS
 STYLE += """
 [data-node]{cursor:pointer} [data-node]:hover>rect,[data-node]:hover>circle{filter:brightness(1.06)} [data-node]:focus{outline:none}
 [data-node]:focus-visible>rect,.on>rect,.on>circle{stroke:var(--accent)!important;stroke-width:2.6px!important}
+[data-zoom]{cursor:zoom-in} .open{opacity:0} [data-zoom]:hover .open,.open:focus-visible{opacity:1} .open:focus{outline:none}
+@media(hover:none){.open{opacity:.6}}
 [data-layer]:hover>rect{filter:brightness(1.25)} .lit>rect:first-of-type{stroke:var(--accent)!important;stroke-width:2px!important}
 """
 
@@ -162,6 +164,14 @@ class Pen:
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="10" style="fill:var(--ink);stroke:var(--page);stroke-width:1.5;pointer-events:none"/>'
         )
         self.text(x, y + 4.3, letter, "q c", "page", ' pointer-events="none"')
+
+    def opener(self, x: float, y: float, words: str) -> None:
+        """A sign with two arrows, which opens what it stands in; a file has none."""
+        sign = f"M{x - 5:.1f} {y - 1:.1f}v6h6M{x + 5:.1f} {y + 1:.1f}v-6h-6M{x - 5:.1f} {y + 5:.1f}l10 -10"
+        self.out.append(
+            f'<g class="open" tabindex="0" role="button" aria-label="{escape(words)}"><rect x="{x - 12:.1f}" y="{y - 12:.1f}" width="24" '
+            f'height="24" rx="6" style="fill:var(--box)"/><path class="wire" d="{sign}"/></g>'
+        )
 
     def cell(self, x: float, y: float, w: float, h: float, fill: str, hollow: bool) -> None:
         """A layer of a ribbon; hollow if it keeps nothing of its own."""

@@ -28,7 +28,7 @@ svg, width = sys.stdin.buffer.read().decode(), int(sys.argv[1])
 sys.stdout.buffer.write(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=width, skip_system_fonts=True)))
 """
 # Attributes for clicks, keys and the style sheet.
-INTERACTIVE = ("class", "style", "data-node", "data-of", "data-layer", "tabindex", "role")
+INTERACTIVE = ("class", "style", "data-node", "data-of", "data-layer", "data-zoom", "tabindex", "role")
 
 
 def standalone(svg: str, dark: bool = False, boxes: bool = False) -> str:
@@ -39,6 +39,9 @@ def standalone(svg: str, dark: bool = False, boxes: bool = False) -> str:
     root = ET.fromstring(svg)
     for sheet in root.findall(f"{SVG}style"):
         root.remove(sheet)
+    for parent in list(root.iter()):
+        for sign in parent.findall(f"{SVG}g[@class='open']"):
+            parent.remove(sign)
     outlines: dict[str, str] = {}
     for parent in list(root.iter()):
         for i, element in enumerate(parent):

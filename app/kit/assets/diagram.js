@@ -26,8 +26,26 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   };
   root.onmouseover = root.onmouseout = light;
 
+  const dialog = root.querySelector('dialog'), [name, words, zoomed] = data.zoom;
+  dialog.querySelector('h2').textContent = name;
+  dialog.querySelector('p').textContent = words;
+  dialog.setAttribute('aria-label', name);
+  if (dialog.shown !== zoomed) {
+    dialog.querySelector('.zoomed').innerHTML = zoomed;
+    dialog.shown = zoomed;
+    if (zoomed && !dialog.open) dialog.showModal();
+    if (!zoomed) dialog.close(); // the browser's back button
+  }
+  dialog.onclose = () => { if (dialog.shown) setTriggerValue('zoomed', { node: '' }); };
+
   const choose = (event) => {
-    const box = event.target.closest('[data-node]');
+    const box = event.target.closest('[data-node]'), inset = event.target.closest('[data-zoom]');
+    if (event.target === dialog || event.target.closest('header button')) dialog.close();
+    if (inset && (!box || box.dataset.node === inset.dataset.zoom)) {
+      event.preventDefault();
+      setTriggerValue('zoomed', { node: inset.dataset.zoom });
+      return;
+    }
     if (!box) return;
     event.preventDefault();
     const same = () => [...holder.querySelectorAll(`[data-node="${CSS.escape(box.dataset.node)}"]`)], nth = same().indexOf(box);
