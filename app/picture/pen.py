@@ -36,7 +36,7 @@ STYLE += """
 [data-node]{cursor:pointer} [data-node]:hover>rect,[data-node]:hover>circle{filter:brightness(1.06)} [data-node]:focus{outline:none}
 [data-node]:focus-visible>rect,.on>rect,.on>circle{stroke:var(--accent)!important;stroke-width:2.6px!important}
 [data-zoom]{cursor:zoom-in} .open{opacity:0} [data-zoom]:hover .open,.open:focus-visible{opacity:1} .open:focus{outline:none}
-@media(hover:none){.open{opacity:.6}}
+@media(pointer:coarse){.open{opacity:.6}}
 [data-layer]:hover>rect{filter:brightness(1.25)} .lit>rect:first-of-type{stroke:var(--accent)!important;stroke-width:2px!important}
 """
 

@@ -1,0 +1,64 @@
+"""An inset over the whole page: the shape of every tensor is written, nothing is cut, and it is in the link."""
+
+import json
+import re
+from html import unescape
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+from streamlit.testing.v1 import AppTest
+
+import core
+from app import facts, server
+from app.picture.pen import text_width
+from app.picture.zoom import WIDTH
+from app.state import link, read
+
+KINDS = {part.kind: (name, own) for name in core.presets() for own, part in core.load(name).parts.items()}  # the newest model of each
+
+
+def said(shape) -> str:
+    return f"({', '.join(f'{n:,}' if isinstance(n, int) else n for n in shape)})"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_tensor_has_its_shape(kind):
+    name, own = KINDS[kind]
+    arch = core.load(name)
+    g = core.graph(arch)
+    part = next(node for node, data in g.nodes(data=True) if data.get("part") == own and "role" in data)
+    svg = facts.zoom_of(arch, part)
+    words = [unescape(text) for text in re.findall(r"<text[^>]*>([^<]*)</text>", svg)]
+    inside = {node for node in g if g.nodes[node]["parent"] == part}
+    shared = {node for node in inside if ".shared." in f"{g.nodes[node]['path']}."}
+    for source, target, data in g.in_edges(inside - shared, data=True):
+        if g.nodes[source]["kind"] == "input" or source in shared or g.nodes[target]["kind"] in ("add", "multiply", "borrowed"):
+            continue
+        for shape in (data["shape"], *(shape for _, shape in data.get("also", ()))):
+            assert any(said(shape) in word for word in words), (source, target, shape)
+    assert "…" not in "".join(words)
+    for label, width in re.findall(r'aria-label="([^"]+)"><title>[^<]*</title><rect [^>]*width="([\d.]+)"', svg):
+        assert text_width(unescape(label), 12) <= float(width), label
+    assert float(re.search(r'viewBox="0 0 (\d+)', svg)[1]) <= WIDTH and "scale(1.0000)" in svg
+
+
+def test_it_is_in_the_link_and_follows_its_part():
+    state = read({"preset": "deepseek-v3", "zoom": "layers.3.moe"})
+    assert state.zoom == "layers.3.moe" and "zoom=layers.3.moe" in link(state)
+    for node in ("model", "layers.3", "nothing", "<b>"):
+        assert facts.zoom_of(state.arch, node) == ""
+    assert TestClient(server.app).get("/workbench?preset=gpt2&zoom=%3Cb%3E").status_code == 200
+    page = AppTest.from_file(str(Path(server.__file__).with_name("pages") / "workbench.py"), default_timeout=60)
+    page.query_params["preset"], page.query_params["zoom"] = "gpt2", "layers.0.attention"
+    page.run()
+    assert not page.exception
+    (zoom,) = [found["zoom"] for block in page.get("bidi_component") if "zoom" in (found := json.loads(block.proto.json))]
+    assert zoom[0] == "Multi-head attention" and "(B, T, 12, 64)" in zoom[2]
+
+
+def test_a_file_has_no_sign_to_open_it():
+    svg = facts.picture_of(core.load("gpt2"))
+    assert svg.count('class="open"') == svg.count("data-zoom=") == 2 and "at full width" in svg
+    file = facts.picture_file(core.load("gpt2"))
+    assert "at full width" not in file and "data-zoom" not in file
