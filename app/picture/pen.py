@@ -35,8 +35,8 @@ STYLE = f"text{{{TEXT}}}" + "".join(f".{name}{{{said}}}" for name, said in CLASS
 STYLE += """
 [data-node]{cursor:pointer} [data-node]:hover>rect,[data-node]:hover>circle{filter:brightness(1.06)} [data-node]:focus{outline:none}
 [data-node]:focus-visible>rect,.on>rect,.on>circle{stroke:var(--accent)!important;stroke-width:2.6px!important}
-[data-zoom]{cursor:zoom-in} .open{opacity:0} [data-zoom]:hover .open,.open:focus-visible{opacity:1} .open:focus{outline:none}
-@media(pointer:coarse){.open{opacity:.6}}
+[data-zoom]{cursor:zoom-in} [data-open]{opacity:0} [data-open]:focus{outline:none}
+[data-zoom]:hover [data-open],[data-open]:focus-visible{opacity:1} @media(pointer:coarse){[data-open]{opacity:.6}}
 [data-layer]:hover>rect{filter:brightness(1.25)} .lit>rect:first-of-type{stroke:var(--accent)!important;stroke-width:2px!important}
 """
 
@@ -169,7 +169,7 @@ class Pen:
         """A sign with two arrows, which opens what it stands in; a file has none."""
         sign = f"M{x - 5:.1f} {y - 1:.1f}v6h6M{x + 5:.1f} {y + 1:.1f}v-6h-6M{x - 5:.1f} {y + 5:.1f}l10 -10"
         self.out.append(
-            f'<g class="open" tabindex="0" role="button" aria-label="{escape(words)}"><rect x="{x - 12:.1f}" y="{y - 12:.1f}" width="24" '
+            f'<g data-open="" tabindex="0" role="button" aria-label="{escape(words)}"><rect x="{x - 12:.1f}" y="{y - 12:.1f}" width="24" '
             f'height="24" rx="6" style="fill:var(--box)"/><path class="wire" d="{sign}"/></g>'
         )
 

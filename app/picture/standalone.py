@@ -40,7 +40,7 @@ def standalone(svg: str, dark: bool = False, boxes: bool = False) -> str:
     for sheet in root.findall(f"{SVG}style"):
         root.remove(sheet)
     for parent in list(root.iter()):
-        for sign in parent.findall(f"{SVG}g[@class='open']"):
+        for sign in parent.findall(f"{SVG}g[@data-open]"):
             parent.remove(sign)
     outlines: dict[str, str] = {}
     for parent in list(root.iter()):
