@@ -59,6 +59,6 @@ def test_it_is_in_the_link_and_follows_its_part():
 
 def test_a_file_has_no_sign_to_open_it():
     svg = facts.picture_of(core.load("gpt2"))
-    assert svg.count('data-open=') == svg.count("data-zoom=") == 2 and "at full width" in svg
+    assert svg.count("data-open=") == svg.count("data-zoom=") == 2 and "at full width" in svg
     file = facts.picture_file(core.load("gpt2"))
     assert "at full width" not in file and "data-zoom" not in file
