@@ -147,9 +147,9 @@ def variants(parts: Mapping[str, Part]) -> Variants:
     for part, (label, rest), *words in zip(parts.values(), labels, facts, traits, strict=True):
         more = [word for some in words for word in some if word not in shared_facts + shared_traits]
         more.sort(key=lambda word: not (part.reach and tokens(part.reach) in word))  # what it sees comes first
-        more = ["all tokens"] * (limited and part.mixes and part.reach is None) + more
-        more = [rest] * (rest != "" and rest not in title) + more
-        own.append((*([label] if label not in title else []), *more))
+        sort = [rest] * (rest != "" and rest not in title)
+        more = sort + ["all tokens"] * (limited and part.mixes and part.reach is None and not sort) + more
+        own.append((*([label.removesuffix(f" {first.title.lower()}")] if label not in title else []), *more))
     if len(set(own)) < len(parts):
         apart = [part.model_copy(update={"tied": False}) for part in parts.values()]
         own = [(*words, *_fields(part, apart[1] if part is apart[0] else apart[0])) for words, part in zip(own, apart, strict=True)]

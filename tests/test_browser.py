@@ -404,7 +404,9 @@ def test_pages_fit_their_screens(visitor, path, width, theme):
     background = page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor")
     assert background == ("rgb(255, 255, 255)" if theme == "light" else "rgb(16, 19, 26)")
     if "workbench" in path:
-        expect(page.locator(".picture svg")).to_have_attribute("width", re.compile("400" if width == 390 else "[0-9]{4}"))
+        expect(page.locator(".picture svg")).to_have_attribute("width", re.compile("396" if width == 390 else "[0-9]{4}"))
+        shown = page.locator(".picture svg").first.bounding_box()["width"]
+        assert shown >= (326 if width == 390 else 830), "the scale that test_cycles.py takes for the least size of words"
 
 
 def test_on_a_phone_the_inspector_is_a_sheet_and_the_effect_stays_in_sight(visitor):

@@ -1,13 +1,14 @@
-"""The rhythm of layers on patterns made by hand, and on any: nested cycles, frames, the words of what differs; and pictures in which
-no words overlap."""
+"""The rhythm of layers on patterns made by hand, and on any: nested cycles, frames, the words of what differs; and pictures of which
+every word can be read."""
 
 import re
 import xml.etree.ElementTree as ET
-from itertools import combinations
+from typing import NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import architectures
 
 import core
 from app import facts
@@ -75,7 +76,7 @@ def test_what_differs_is_said():
 
 def test_a_figure_beside_a_shared_box_is_true_of_all_its_parts():
     """gpt-oss keeps 128 tokens in its sliding layers alone; a token leaves no whole entry in DeepSeek-V4's compressed caches."""
-    words = [word for word, *_ in placed(facts.picture_of(core.load("gpt-oss-20b")))]
+    words = [one.words for one in placed(facts.picture_of(core.load("gpt-oss-20b")))]
     assert "8 queries to 1 K/V" in words and not {"for the last 128 tokens", "2.0 KB of cache"} & set(words)
     sparse = core.load("deepseek-v4-pro").part("sparse")
     assert list(sparse.quantities(7168)) == []
@@ -83,35 +84,79 @@ def test_a_figure_beside_a_shared_box_is_true_of_all_its_parts():
     assert list(local.quantities(2880))[1] == ("2.0 KB of cache", "a token and layer, in bf16", "for the last 128 tokens")
 
 
-def placed(svg: str) -> list[tuple[str, float, float, float, float]]:
-    """The words of a picture that are not in an inset, each with its left, top, right and bottom edge."""
-    root = ET.fromstring(svg)
-    inner = {id(one) for group in root.iter(f"{SVG}g") if group.get("transform") for one in group.iter()}
+class Word(NamedTuple):
+    words: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+    size: float  # of its font, in the picture's units
+    beyond: float  # how far it passes the border of its box
+
+
+def placed(svg: str) -> list[Word]:
+    """The words of a picture, but for turned ones."""
     found = []
-    for text in (text for text in root.iter(f"{SVG}text") if id(text) not in inner and not text.get("transform") and text.text):
-        kinds = (text.get("class") or "").split()
-        rules = ";".join(CLASSES[kind] for kind in kinds)
-        size = float(re.findall(r"font-size:([\d.]+)px", rules)[-1])
-        x, y, w = float(text.get("x")), float(text.get("y")), text_width(text.text, size)
-        left = x - w / 2 if "c" in kinds else x - w if "e" in kinds else x
-        found.append((text.text, left, y - 0.75 * size, left + w, y + 0.1 * size))
+
+    def visit(element: ET.Element, x: float, y: float, scale: float, box: ET.Element | None) -> None:
+        if moved := element.get("transform"):
+            if "rotate" in moved:
+                return
+            dx, dy, *more = map(float, re.findall(r"-?[\d.]+", moved))
+            x, y, scale = x + dx, y + dy, scale * (more[0] if more else 1)
+        if element.get("data-node") and element.tag == f"{SVG}g":
+            box = element.find(f"{SVG}rect")
+        if element.tag == f"{SVG}text" and element.text:
+            kinds = (element.get("class") or "").split()
+            size = float(re.findall(r"font-size:([\d.]+)px", ";".join(CLASSES[kind] for kind in kinds))[-1])
+            at, width = float(element.get("x", 0)), text_width(element.text, size)
+            left, base = at - width / 2 if "c" in kinds else at - width if "e" in kinds else at, float(element.get("y", 0))
+            beyond = 0.0
+            if box is not None:
+                start, wide = float(box.get("x", 0)), float(box.get("width", 0))
+                beyond = max(start - left, left + width - start - wide)
+            ends = (x + scale * left, y + scale * (base - 0.75 * size), x + scale * (left + width), y + scale * (base + 0.1 * size))
+            found.append(Word(element.text, *ends, scale * size, beyond))
+        for inner in element:
+            visit(inner, x, y, scale, box)
+
+    visit(ET.fromstring(svg), 0, 0, 1, None)
     return found
 
 
-def overlaps(svg: str) -> list[str]:
+PAGE = {True: 830 / 1012, False: 326 / 396}  # the scale of a wide picture on a page of 1280 px, and of a narrow one on 390 px
+
+
+def faults(svg: str, wide: bool) -> list[str]:
+    """What cannot be read: words on others, beyond the border of their box or of the picture, or too small."""
     words = placed(svg)
-    return [
-        f"{a[0]!r} and {b[0]!r}"
-        for a, b in combinations(words, 2)
-        if a[1] < b[3] - 1 and b[1] < a[3] - 1 and a[2] < b[4] - 1 and b[2] < a[4] - 1
-    ]
+    width = float(re.search(r'width="(\d+)"', svg)[1])
+    found = [f"{one.words!r} is {PAGE[wide] * one.size:.2f} px" for one in words if PAGE[wide] * one.size < 9]
+    found += [f"{one.words!r} passes its box" for one in words if one.beyond > 0.1]
+    found += [f"{one.words!r} passes the picture" for one in words if one.left < 0 or one.right > width]
+    words.sort(key=lambda one: one.top)
+    for n, a in enumerate(words):
+        for b in words[n + 1 :]:
+            if b.top >= a.bottom - 1:
+                break
+            if a.left < b.right - 1 and b.left < a.right - 1:
+                found.append(f"{a.words!r} is on {b.words!r}")
+    return found
 
 
 @pytest.mark.parametrize("wide", [True, False])
 @pytest.mark.parametrize("name", core.presets())
-def test_no_words_overlap(name, wide):
-    arch = core.load(name)
-    svg = facts.picture_of(arch, "", wide)
-    width = float(re.search(r'width="(\d+)"', svg)[1])
-    assert not overlaps(svg)
-    assert all(left >= 0 and right <= width for _, left, _, right, _ in placed(svg))
+def test_every_word_of_a_preset_can_be_read(name, wide):
+    svg = facts.picture_of(core.load(name), "", wide)
+    assert not faults(svg, wide)
+    assert not [one.words for one in placed(svg) if one.words.endswith("…")], "and none is cut"
+    foot = next(one for one in placed(svg) if one.words == "Tokenised text")
+    assert not wide or PAGE[wide] * foot.bottom <= 2 * 900, "the column is at most two screens high"
+
+
+@settings(max_examples=200 if settings.default.max_examples > 1_000 else 5)
+@given(architectures)
+def test_every_word_of_any_architecture_can_be_read(arch):
+    """Two hundred of them in `make sweep`."""
+    for wide in (True, False):
+        assert not faults(facts.picture_of(arch, "", wide), wide)

@@ -1,7 +1,7 @@
 """The model's own column: bottom-up from the text to the logits, in frames that show the rhythm of the layers, with the residual
 stream as a thick line, a ribbon of all layers at its left and figures at its right."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from math import gcd
 from typing import Any
@@ -348,10 +348,18 @@ class Column:
         if len(row) == 1:
             return width, height
         room = FRAME - 64 - 10 * (len(row) - 1)
-        needs = {n: max(72, text_width(self.g.nodes[n]["label"].partition(",")[0], 12) + 12) for n in row}
+        needs = {n: self.need(n, " ".join) for n in row}
         if max(needs.values()) <= room / len(row):
             return min(width, room / len(row)), height
+        if sum(needs.values()) > room:  # the longest word of each
+            needs = {n: self.need(n, lambda words: max(words, key=len)) for n in row}
         return needs[node] * room / sum(needs.values()), height
+
+    def need(self, node: str, of: Callable[[list[str]], str]) -> float:
+        """The width of a part side by side with others: for what is `of` the words of its name, and for its tabs."""
+        words = max((" · ".join(tab.words) for tab in self.tabs(node)), key=len, default="") if "role" in self.g.nodes[node] else ""
+        name = of(self.g.nodes[node]["label"].partition(",")[0].split())
+        return max(52, text_width(name, 12) + 12, (text_width(words, 11) + 30) * (words != ""))
 
     def node(self, node: str, x: float, y: float, frame: Mapping) -> None:
         pen, data, (w, h) = self.pen, self.g.nodes[node], self.size(node)
@@ -434,11 +442,16 @@ class Column:
 
 
 def _to(one: str, other: str) -> str:
-    """What a ratio is of, in words that fit beside the stream: "delta net to attention"."""
+    """What a ratio is of, in words that fit beside the stream: "delta net to attention"; nothing where they do not, or would
+    say the same without their beginnings."""
+    if text_width(f"{one} to {other}", 12) > BESIDE and (
+        one.split()[-1] == other.split()[-1] or "no" in (one.split()[0], other.split()[0])
+    ):
+        return ""
     while text_width(f"{one} to {other}", 12) > BESIDE and " " in one + other:
         one, other = (
             (one.partition(" ")[2], other)
             if " " in one and (len(one) >= len(other) or " " not in other)
             else (one, other.partition(" ")[2])
         )
-    return fit(f"{one} to {other}", BESIDE, 12)
+    return said if text_width(said := f"{one} to {other}", 12) <= BESIDE else ""

@@ -15,7 +15,7 @@ from core.shares import Shares
 from core.words import figure
 
 from .column import Column
-from .inset import Inset
+from .inset import LEAST, Inset
 from .nodes import parts
 from .pen import STYLE, Pen, fit, text_width, wrap
 from .ribbon import ribbon
@@ -23,10 +23,9 @@ from .shade import Shaded
 
 MARGIN = 20
 RIBBON, NOTES, INSETS, WIDTH = 62, 430, 600, 1012  # left edges in the wide layout, and its width
-NARROW = 400
+NARROW = 396  # as wide as 11 px still have 9 on a phone of 390
 MOST_OPENED = 10  # insets beside a tall column
 LETTERS = "ABCDEFGHIJ"
-LEAST = 0.85  # an inset that would be drawn smaller has the whole width
 
 
 def diagram(
@@ -45,7 +44,9 @@ def diagram(
     """
     pen = Shaded(graph, by, selected, wide) if by else Pen(selected)
     width = WIDTH if wide else NARROW
-    pen.text(MARGIN, 38, fit(graph.nodes["model"]["label"], width - 2 * MARGIN - 60, 26), "t")
+    title, room = graph.nodes["model"]["label"], width - 2 * MARGIN - 60 * wide  # beside it is a button
+    size, cls = (26, "t") if text_width(title, 26) <= room else (20, "t2")
+    pen.text(MARGIN, 38, fit(title, room, size), cls)
     lines = wrap(subtitle, width - 2 * MARGIN, 13)
     for i, line in enumerate(lines):
         pen.text(MARGIN, 62 + 18 * i, line, "s")
@@ -107,7 +108,7 @@ def opened(
             continue
         if node not in usual and (len(insets) == MOST_OPENED or sum(i.height + 20 for i in insets) > room):
             break
-        inset = Inset(graph, node, width, chosen.get(part, ()))
+        inset = Inset(graph, node, width, chosen.get(part, ()), narrow=not room)
         if node in usual or sum(i.height + 20 for i in [*insets, inset]) <= room:
             insets.append(inset)
     return sorted(insets, key=lambda inset: anchors[inset.data["part"]][0][1])
@@ -117,7 +118,7 @@ def placed(pen: Pen, model: Column, insets: list[Inset], top: float, bottom: flo
     """The insets, each with the letter of its boxes: beside the column or below it, where there is more room, and over the whole width
     if their text would be too small. Returns the lower edge."""
     right, whole = (top, [inset for inset in insets if inset.scale < LEAST]) if wide else (0.0, [])
-    ends = {INSETS: right, MARGIN: bottom}
+    ends, lettered = {INSETS: right, MARGIN: bottom}, Counter[tuple[float, float]]()
     for letter, inset in zip(LETTERS, [*(inset for inset in insets if inset not in whole), *whole], strict=False):
         if not wide:
             x, inset = 12, inset
@@ -132,8 +133,9 @@ def placed(pen: Pen, model: Column, insets: list[Inset], top: float, bottom: flo
         ends[at] = inset.draw(pen, x, ends[at], letter) + 20
         if inset.width > INSETS:
             ends = dict.fromkeys(ends, ends[at])
-        for left, above in model.anchors[inset.data["part"]]:
-            pen.letter(left + 2, above + 2, letter)
+        for anchor in model.anchors[inset.data["part"]]:  # parts with tabs in one box have their letters side by side
+            pen.letter(anchor[0] + 2 + 22 * lettered[anchor], anchor[1] + 2, letter)
+            lettered[anchor] += 1
     return max(ends.values()) - 20
 
 

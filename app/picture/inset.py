@@ -14,17 +14,19 @@ from .nodes import arrows, children
 from .pen import KINDS, Pen, fit, sentences, text_width
 
 PAD = 20
-SMALLEST = 1.15  # a layout may be wider than the panel by this factor; it is then drawn smaller
+LEAST = 0.92  # a layout that does not fit is drawn smaller, but not below this: its text has at least 9 px on a page of 1280 or 390 px
+SQUEEZED = 1.3  # what is wider than the panel by this factor needs a wider one, if there is one
+NARROWER = (1, 0.9, 0.75, 0.6, 0.45, 0.3)  # shares of the room for the boxes of a rank, tried until the edges that pass them fit too
 OPENED = 15 + text_width("One expert, opened", 12)  # the title of one of many networks
 BESIDE = 12  # between the boxes and one of many networks, opened
-LEAST = 0.85  # a flow that would be drawn smaller beside it is drawn above it
 CORES = ("attention_core", "recurrence")  # boxes that mix tokens
 
 
 class Inset:
-    """One part of a graph, laid out for a panel of this width. `chosen` are the experts of one token."""
+    """One part of a graph, laid out for a panel of this width. `chosen` are the experts of one token; `narrow` says that there is no
+    wider place for it."""
 
-    def __init__(self, graph: nx.DiGraph, part: str, width: float, chosen: tuple[int, ...] = ()):
+    def __init__(self, graph: nx.DiGraph, part: str, width: float, chosen: tuple[int, ...] = (), narrow: bool = False):
         self.g, self.part, self.width, self.chosen = graph, part, width, set(chosen)
         self.data = graph.nodes[part]
         self.inside = children(graph).get(part, [])
@@ -37,8 +39,9 @@ class Inset:
         if self.layout.width > self.room:  # boxes with two lines of text, nearer to each other, are narrower
             self.lines, self.gap, self.edge = 2, CLOSE, 14
             self.layout = self.lay_out()
-        if self.layout.width > SMALLEST * self.room:  # the text would be too small: use more rows
-            self.layout = self.lay_out(self.room)
+        for share in NARROWER if narrow else NARROWER[: self.layout.width < SQUEEZED * self.room]:
+            if self.scale < LEAST:  # the text would be too small: use more rows
+                self.layout = self.lay_out(self.room, share)
         self.many = next((node for node in self.inside if "inside" in graph.nodes[node]), "")
         self.one = One(graph.nodes[self.many]["inside"], self.many) if self.many else None
         if self.one:
@@ -62,7 +65,7 @@ class Inset:
         else:
             self.lines, self.gap, self.edge, self.cells, self.layout = said
 
-    def lay_out(self, room: float = inf) -> Layout:
+    def lay_out(self, room: float = inf, share: float = 1) -> Layout:
         self.given = {"x": self.data["shape_in"]}  # inputs from outside, with their shapes
         for _, target, data in self.g.in_edges(self.inside, data=True):
             if (beside := data.get("brings")) and self.g.nodes[target]["kind"] != "borrowed":
@@ -82,7 +85,7 @@ class Inset:
             if self.g.nodes[source]["kind"] != "input" and end(source, beside) != owner[target]
             if not (beside and self.g.nodes[target]["kind"] == "borrowed")  # its own label says where it is read from
         )
-        return layered(tuple((key, *size) for key, size in sizes.items()), tuple(edges), room, self.gap, self.between)
+        return layered(tuple((key, *size) for key, size in sizes.items()), tuple(edges), room, self.gap, self.between, share)
 
     def said(self, key: str) -> str:
         """The label of an input from outside, with its shape."""
@@ -224,9 +227,10 @@ class Inset:
         lanes: dict[int, list[str]] = {}
         for edge, path in layout.routes.items():
             self.route(pen, path, ports[edge], lanes)
-        for edge in layout.routes:
-            if len(incoming[edge[1]]) > 1 and self.kind(edge[1]) in (*CORES, "experts") and edge in self.g.edges:
-                self.names(pen, edge, ports[edge])
+        taken: list[tuple[float, float, float]] = []
+        for key, edges in incoming.items():
+            if len(edges) > 1 and self.kind(key) in (*CORES, "experts"):
+                self.named(pen, boxes[key].y + boxes[key].height / 2, {ports[edge]: edge for edge in edges if edge in self.g.edges}, taken)
         for key, box in boxes.items():
             if not box.virtual:
                 self.box(pen, key, box)
@@ -239,11 +243,25 @@ class Inset:
         apart = [min(20, 2 * half / max(len(edges) - 1, 1))] * (len(edges) - 1)
         return spread([min(max(x, box.x - half), box.x + half) for x in wanted], apart)
 
-    def names(self, pen: Pen, edge: tuple[str, str], port: float) -> None:
-        """The names of the tensors of an edge, beside its arrow head."""
-        box = self.layout.boxes[edge[1]]
-        for i, name in enumerate(self.g.edges[edge]["tensor"].split(", ")[:2]):
-            pen.text(port + 5, box.y + box.height / 2 + 16 + 13 * i, name.replace("_", " "), "l")
+    def named(self, pen: Pen, y: float, edges: Mapping[float, tuple[str, str]], taken: list[tuple[float, float, float]]) -> None:
+        """The names of the tensors into a box, below it at y, each beside its port: at the right or the left, where no other name is, and
+        if possible no other port. `taken` has the names so far: y, from, to."""
+        for port, edge in edges.items():
+            names = [name.replace("_", " ") for name in self.g.edges[edge]["tensor"].split(", ")[:2]]
+            width = max(text_width(name, 12) for name in names)
+            free = [
+                (sum(start < other < start + width for other in edges), base, start < port, start)
+                for base in (y + 16, y + 29)[: 3 - len(names)]
+                for start in (port + 5, port - 5 - width)
+                if not any(
+                    base - 12 < at < base + 13 * len(names) - 1 and start < to + 2 and left < start + width + 2 for at, left, to in taken
+                )
+            ]
+            if free:
+                _, base, left, start = min(free)
+                for at, name in enumerate(names):
+                    taken.append((base + 13 * at, start, start + width))
+                    pen.text(port - 5 if left else port + 5, base + 13 * at, name, "l e" if left else "l")
 
     def widen(self, box: Box, xs: list[float]) -> None:
         """Makes a box as wide as its inputs, so that tensors enter it vertically, as far as its neighbours leave room."""

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import accumulate
 from math import inf
 
 GAP_X, GAP_Y = 22, 36  # between boxes, and between ranks; with little room boxes are nearer
@@ -39,22 +40,22 @@ class Layout:
 @lru_cache(maxsize=256)  # most edits do not change most insets
 def layered(
     sizes: tuple[tuple[str, float, float], ...], edges: tuple[tuple[str, str], ...], room: float = inf, gap: float = GAP_X,
-    between: float = GAP_Y,
+    between: float = GAP_Y, share: float = 1,
 ) -> Layout:  # fmt: skip
     """Lay out an acyclic graph of boxes (key, width, height) bottom-up: each edge goes from its source up to its target.
 
-    Ranks that are wider than `room` are staggered: every second box is moved one rank lower. `gap` is the least space between boxes,
-    `between` that between ranks."""
+    Ranks with boxes that take more than this `share` of `room` are staggered: every second box is moved one rank lower. The others stay
+    in `room` if the edges that pass them leave it. `gap` is the least space between boxes, `between` that between ranks."""
     by_key = {key: Box(key, width, height) for key, width, height in sizes}
     _rank(by_key, edges)
-    _stagger(by_key, room, gap)
+    _stagger(by_key, share * room, gap)
     layout = Layout(by_key, {})
     for edge in dict.fromkeys(edges):
         layout.routes[edge] = _split(by_key, *edge)
     ranks = max((box.rank for box in by_key.values()), default=0) + 1
     layout.order = [[key for key, box in by_key.items() if box.rank == rank] for rank in range(ranks)]
     _sweep(layout)
-    _place(layout, gap, between)
+    _place(layout, gap, between, room)
     return layout
 
 
@@ -77,14 +78,15 @@ def _rank(boxes: dict[str, Box], edges: Iterable[tuple[str, str]]) -> None:
 
 
 def _stagger(boxes: dict[str, Box], room: float, gap: float) -> None:
-    """Halve each rank that is too wide, from the top, and move the ranks below it down."""
+    """Halve each rank until it is not too wide, from the top, and move the ranks below it down."""
     rank = 0
     while own := [box for box in boxes.values() if box.rank == rank]:
         if len(own) > 1 and sum(box.width + gap for box in own) > room:
             lower = [box for box in boxes.values() if box.rank > rank] + own[1::2]
             for box in lower:
                 box.rank += 1
-        rank += 1
+        else:
+            rank += 1
 
 
 def _split(boxes: dict[str, Box], source: str, target: str) -> list[str]:
@@ -131,8 +133,9 @@ def _sweep(layout: Layout) -> None:
     layout.order = best
 
 
-def _place(layout: Layout, gap: float, between: float) -> None:
-    """Horizontal positions near the neighbours' mean, in order and without overlap; long edges weigh most, so that they are straight."""
+def _place(layout: Layout, gap: float, between: float, room: float) -> None:
+    """Horizontal positions near the neighbours' mean, in order and without overlap; long edges weigh most, so that they are straight.
+    A rank that fits in `room` stays in it."""
     boxes = layout.boxes
     near: dict[str, list[str]] = {}
     links = _links(layout)
@@ -150,8 +153,10 @@ def _place(layout: Layout, gap: float, between: float) -> None:
             wanted = [sum(boxes[n].x for n in near[k]) / len(near[k]) if near.get(k) else boxes[k].x for k in rank]
             weights = [8.0 if boxes[k].virtual else 1.0 for k in rank]
             apart = [(boxes[a].width + boxes[b].width) / 2 + gap for a, b in zip(rank, rank[1:])]
-            for key, x in zip(rank, spread(wanted, apart, weights), strict=True):
-                boxes[key].x = x
+            xs = spread(wanted, apart, weights)
+            low, high = boxes[rank[0]].width / 2, room - boxes[rank[-1]].width / 2 - sum(apart)
+            for key, x, before in zip(rank, xs, accumulate(apart, initial=0.0), strict=True):
+                boxes[key].x = max(low, min(high, x - before)) + before if low <= high < inf else x
     left = min(box.x - box.width / 2 for box in boxes.values())
     for box in boxes.values():
         box.x -= left

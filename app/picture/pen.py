@@ -1,5 +1,6 @@
 """Drawing in SVG: texts, wires, boxes. Colours are names of the palette; texts from users are escaped here."""
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +12,15 @@ from ..kit.theme import FONT
 
 Point = tuple[float, float]
 LINE = 14  # height of a line of a box's name
+PIECES = re.compile(r"(?= · | \+ )")
 MARKS = ("Mn", "Me", "Cf")  # characters without their own width
 
 # The style of each class of texts and lines: a style sheet in the app, attributes of each element in a file.
 TEXT = f"font-family:{FONT};fill:var(--ink)"
 CLASSES = {
     "c": "text-anchor:middle", "e": "text-anchor:end",
-    "t": "font-size:26px;font-weight:700", "s": "font-size:13px;fill:var(--soft)", "h": "font-size:16px;font-weight:700",
+    "t": "font-size:26px;font-weight:700", "t2": "font-size:20px;font-weight:700",
+    "s": "font-size:13px;fill:var(--soft)", "h": "font-size:16px;font-weight:700",
     "b": "font-size:13.5px;font-weight:600", "b2": "font-size:12px;font-weight:600", "f": "font-size:12px;opacity:.88",
     "f2": "font-size:11px;opacity:.88",
     "l": "font-size:12px;fill:var(--soft)", "n": "font-size:23px;font-weight:700",
@@ -118,7 +121,7 @@ class Pen:
             self.text(x, middle - up + (-3.5 if facts else 4.7), fit(words, w - 6, size), cls, look.ink)
         if facts:
             size, cls = (12, "f c") if text_width(facts, 12) <= w - 6 else (11, "f2 c")
-            self.text(x, middle + 13, fit(facts, w - 6, size), cls, look.ink)
+            self.text(x, middle + 13, whole(facts, w - 6, size), cls, look.ink)
         self.out.append("</g>")
 
     def facts(self, node: str, words: str) -> str:
@@ -217,6 +220,14 @@ def fit(words: str, width: float, size: float) -> str:
         return words
     most = bisect_right(range(len(words)), width, key=lambda n: text_width(words[:n] + "…", size)) - 1
     return words[: max(most, 0)].rstrip() + "…"
+
+
+def whole(words: str, width: float, size: float) -> str:
+    """As many of a text's pieces as fit, from the first one on, each whole; the first one shortened if even it does not fit."""
+    pieces = PIECES.split(words)
+    while len(pieces) > 1 and text_width("".join(pieces), size) > width:
+        pieces.pop()
+    return fit("".join(pieces), width, size)
 
 
 def wrap(words: str, width: float, size: float) -> list[str]:

@@ -8,7 +8,7 @@ import networkx as nx
 
 from core.blocks import layers_in_words
 
-from .pen import Pen, fit, text_width
+from .pen import Pen, fit, text_width, whole
 from .ribbon import tone
 
 SMALL = 20  # height of a tab of one line
@@ -30,6 +30,10 @@ class Tab:
     def where(self) -> str:
         return layers_in_words(list(self.layers)).removeprefix("layers ")
 
+    def near(self, width: float) -> str:
+        """Which layers, or how many if there is no room for that."""
+        return self.where if text_width(self.where, 11) <= width else f"{len(self.layers):,} layers"
+
     def lines(self, width: float) -> list[str]:
         """The words after the first, in at most two lines."""
         lines: list[str] = []
@@ -50,13 +54,14 @@ class Tab:
             f'rx="5" style="fill:var(--box);stroke:var(--{tone});stroke-width:1"/>'
         )
         if h == SMALL:
-            right = self.where if where else ""
             words = " · ".join(self.words) or self.title
-            pen.text(x + 8, y + 14, fit(words, w - (24 if right else 12) - text_width(right, 11), 11), "p")
+            right = self.near(w - 24 - text_width(words, 11)) if where else ""
+            pen.text(x + 8, y + 14, whole(words, w - (24 if right else 12) - text_width(right, 11), 11), "p")
             pen.text(x + w - 8, y + 14, right, "k e")
         else:
-            pen.text(x + w / 2, y + 15, fit(self.title, w - 6, 12), "q c")
-            for i, line in enumerate([*self.lines(w), self.where]):
+            size, cls = (12, "q c") if text_width(self.title, 12) <= w - 6 else (11, "p c")
+            pen.text(x + w / 2, y + 15, fit(self.title, w - 6, size), cls)
+            for i, line in enumerate([*self.lines(w), self.near(w - 6)]):
                 pen.text(x + w / 2, y + 29 + 14 * i, fit(line, w - 6, 11), "k c")
             pen.bar(x + 8, y + h - 5, w - 16, 2.5, tone)
         pen.out.append("</g>")

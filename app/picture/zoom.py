@@ -1,6 +1,6 @@
 """One part over the whole page: its inset with the shape of every tensor, where a box reads it and where a box writes it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from itertools import accumulate
@@ -21,7 +21,7 @@ class Zoomed(Inset):
     """An inset whose boxes have the shapes of what they read along their lower edge, each below its arrow, and that of what they write
     at the top."""
 
-    def lay_out(self, room: float = inf) -> Layout:
+    def lay_out(self, room: float = inf, share: float = 1) -> Layout:
         self.at: dict[tuple[str, str], float] = {}  # edge -> the middle of its lines
         self.read: dict[str, dict[tuple[str, str], list[str]]] = {}  # box -> edge -> a line for each tensor
         inside, several = set(self.inside), dict[str, int]()
@@ -37,7 +37,7 @@ class Zoomed(Inset):
         for box, count in several.items():
             if count == 1:  # an only input needs no name
                 self.read[box] = {edge: [lines[0][lines[0].index("(") :]] for edge, lines in self.read[box].items()}
-        return super().lay_out(room)
+        return super().lay_out(room, share)
 
     def size(self, node: str) -> tuple[float, float]:
         width, height = super().size(node)
@@ -64,8 +64,8 @@ class Zoomed(Inset):
         self.at |= {edge: left + width / 2 for edge, left, width in zip(edges, lefts, widths, strict=True)}
         return [min(max(x, left + 12), left + width - 12) for x, left, width in zip(wanted, lefts, widths, strict=True)]
 
-    def names(self, pen: Pen, edge: tuple[str, str], port: float) -> None:
-        """They stand in the boxes."""
+    def named(self, pen: Pen, y: float, edges: Mapping[float, tuple[str, str]], taken: list[tuple[float, float, float]]) -> None:
+        """The names stand in the boxes."""
 
     @property
     def head(self) -> float:

@@ -115,6 +115,7 @@ class SparseLatentAttention(LatentAttention):
     def facts(self) -> Iterator[str]:
         yield f"latent {self.kv_rank} + {self.rope_dim}"
         yield f"best {self.indexer.top_k:,}"
+        yield "borrowed choice" if self.choice_from else "own indexer"
 
     def explain(self, d_model: int) -> str:
         borrowed = f"It reads the {self.indexer.top_k:,} tokens that an earlier layer's indexer chose; this layer has no indexer."
