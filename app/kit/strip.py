@@ -82,6 +82,9 @@ def _node(arch: core.Architecture, place: Place | None, selected: str) -> str:
     """The node to select for a place: the part that was selected before, if the block has it, otherwise the block."""
     if place is None or place.segment >= len(arch.layers):
         return ""
+    held = {node for at, node in nodes(arch).items() if place in (at, Place(at.segment))}
+    if ".".join(selected.split(".")[:2]) in held and selected in graph(arch):
+        return selected
     block = nodes(arch).get(place if place.block is not None else Place(place.segment, 0), "")
     part = f"{block}.{selected.split('.')[2]}" if selected.count(".") > 1 else ""
     return part if part and part in graph(arch) else block
