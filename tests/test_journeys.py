@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 import core
 from core import edits
+from core.budget import amount
 from core.library import to_yaml
 from core.spec import edited
 from core.words import figure
@@ -169,25 +170,35 @@ def test_a_file_is_opened_and_only_a_gguf_files_header_is_sent(server, browser, 
 # ---- budgets, the strip's switches, one edit of several ----
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_a_model_is_fitted_to_a_budget(visitor, width):
+@pytest.mark.parametrize(
+    "width, what, asked, present, changed, measured",
+    [
+        (1280, "Parameters", "70 B", "671.0 B", "61 → 27", "parameters"),
+        (390, "Active parameters", "12 B", "37.6 B", "61 → ", "active_parameters"),
+        (1280, "Caches at 4K", "250.5 MB", "287.8 MB", "512 → ", "kept_bytes"),
+    ],
+)
+def test_a_model_is_fitted_to_a_budget(visitor, width, what, asked, present, changed, measured):
     page = visitor("/workbench?preset=deepseek-v3", width)
     workbench(page)
     page.get_by_role("button", name="Fit to a budget").click()
     box = page.get_by_test_id("stPopoverBody")
-    budget = box.get_by_label("Budget", exact=True)
-    expect(budget).to_have_value("671.0 B")
+    if what != "Parameters":
+        box.get_by_role("combobox").click()
+        page.get_by_role("option", name=what, exact=True).click()
+    budget = box.locator("[data-stale=false]").get_by_label("Budget", exact=True)
+    expect(budget).to_have_value(present)
     settled(page)
-    budget.fill("70 B")
+    budget.fill(asked)
     budget.press("Enter")
-    expect(box.locator(".notice.good")).to_contain_text("of 70 B asked")
-    expect(box.locator(".facts")).to_contain_text("61 → 27")
+    expect(box.locator(".notice.good")).to_contain_text(f"of {asked} asked")
+    expect(box.locator(".facts")).to_contain_text(changed)
     box.get_by_role("button", name="Apply").click()
     expect(box).to_have_count(0)
     page.wait_for_url(re.compile("[?&]a="))
-    found = core.cost(core.load(page.url))
-    assert found.parameters == pytest.approx(70e9, rel=0.1)
-    expect(page.locator(".figure .v").first).to_have_text(figure(found.parameters))
+    arch = core.load(page.url)
+    assert getattr(core.cost(arch, core.Workload(context=4096)), measured) == pytest.approx(amount(asked), rel=0.1)
+    expect(page.locator(".figure .v").first).to_have_text(figure(core.cost(arch).parameters))
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -44,7 +44,7 @@ def budget(state: page.State) -> None:
     options: dict[str, tuple[str, str, float | None, Callable[[float], str]]] = {
         "parameters": ("Parameters", "Depth and width change together, in proportion.", now.parameters, figure),
         "active": ("Active parameters", "Depth and width change together, in proportion.", now.active_parameters, figure),
-        "cache": (at.capitalize(), "Key and value heads, latent ranks or windows change; nothing else.", now.kept_bytes, size),
+        "cache": (at[0].upper() + at[1:], "Key and value heads, latent ranks or windows change; nothing else.", now.kept_bytes, size),
     }
     if now.active_parameters == now.parameters:
         del options["active"]
