@@ -92,6 +92,8 @@ class _Recorder(TorchFunctionMode):
         if self.inside or not all(isinstance(t, torch.Tensor) for t in _each(out)):
             return out  # inside a box, or a query of a tensor's shape or dtype
         name = func.__name__.strip("_")
+        if name.startswith("new_") or name.endswith("_like"):
+            return out  # it reads only the shape
         if name in SHAPE_ONLY:
             source = next((self.known[id(t)] for t in _tensors(args) if id(t) in self.known), None)
             if source:

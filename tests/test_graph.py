@@ -218,6 +218,12 @@ def test_one_expert_is_opened(name):
         assert {source for source, *_ in inside["tensors"]} == {"x", *inside["boxes"]} - {"down"}, node
 
 
+@pytest.mark.parametrize("name", ["deepseek-v4-pro", "jamba-1.5-mini", "qwen3-next-80b-a3b"])
+def test_what_is_made_from_a_shape_is_no_box(name):
+    """The states before the first token."""
+    assert not [label for _, label in core.graph(core.load(name)).nodes(data="label") if "new_" in label or "_like" in label]
+
+
 @pytest.mark.parametrize("name", ["gemma-3n-e2b", "gemma-4-e2b", "glm-5.2", "rwkv-7-world-1.5b"])
 def test_what_another_layer_lends_comes_from_there_alone(name):
     g = core.graph(core.load(name))
