@@ -15,6 +15,35 @@ from core.library import to_yaml
 from core.spec import edited
 from core.words import figure
 
+# ---- the picture ----
+
+
+def test_the_picture_by_keyboard_and_an_inset_over_the_page(visitor):
+    """A chosen box keeps the focus and the inspector comes next; "12 ×" leads to its control; Escape closes an inset."""
+    page = visitor("/workbench?preset=qwen3-next-80b-a3b")
+    workbench(page)
+    box = page.locator('.picture [data-node="layers.0.delta"][tabindex]').first
+    box.focus()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("part=layers.0.delta"))
+    expect(page.locator(".picture .on[tabindex]")).to_be_focused()
+    expect(page.locator(".st-key-inspector")).to_contain_text("Gated delta net", timeout=WAIT)
+    page.keyboard.press("Tab")
+    expect(page.locator(".st-key-inspector :focus")).to_have_count(1)
+    for mark, control in zip(page.locator(".picture [data-repeat]").all(), ("0:", "0:1")):
+        mark.click()
+        expect(page.locator(f'.strip input[data-place="{control}"]')).to_be_focused()
+    page.locator('.picture [data-zoom="layers.0.delta"] [data-open]').press("Enter")
+    opened = page.locator("dialog[open]")
+    expect(opened).to_contain_text("(B, T, 32, 128)")
+    settled(page)
+    page.keyboard.press("Escape")
+    expect(page).not_to_have_url(re.compile("zoom="))
+    expect(opened).to_have_count(0)
+    page.go_back()
+    expect(opened).to_have_count(1)
+
+
 # ---- the strip of layers ----
 
 

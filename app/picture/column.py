@@ -189,8 +189,10 @@ class Column:
         ratio, times = [frame["times"] for frame in frames], cycle["whole"]
         said = "a cycle of " + str(cycle["length"]) if cycle["length"] else "no fixed cycle"
         rest = f", and {cycle['rest']} more" if cycle["rest"] else ""
-        self.pen.text(self.left + 14, y + 27, f"{times} ×" if times else f"{count} ×", "n")
-        self.pen.text(self.left + 14, y + 43, said + rest, "l")
+        words = f"{times or count} times, {said}{rest}: change how often they repeat"
+        with self.pen.repeats(frames[0]["blocks"][0], words, (self.left + 6, y + 4, 120, 44)):
+            self.pen.text(self.left + 14, y + 27, f"{times} ×" if times else f"{count} ×", "n")
+            self.pen.text(self.left + 14, y + 43, said + rest, "l")
         shown = frames if len(frames) <= MOST else frames[:MOST]
         if cycle["length"]:
             self.pen.text(self.left + FRAME - 14, y + 26, " : ".join(map(str, ratio[:5])), "h e")
@@ -241,15 +243,18 @@ class Column:
         pen.panel(
             x, y, w, height, f"{tint}-tint" if tint else "panel", f"{tint or 'panel'}-line", (marked or [block])[0], of=frame["blocks"]
         )
-        if w == FRAME:
-            pen.text(x + 14, y + 27, f"{number} ×", "n")
-            pen.text(x + 14, y + 43, fit(where, 110, 12), "l")
-            if split := self.ratio(frame):
-                pen.text(x + w - 14, y + 26, split[0], "h e")
-                pen.text(x + w - 14, y + 43, split[1], "l e")
-        else:
-            pen.text(x + 12, y + 21, f"{number} ×", "m")
-            pen.text(x + w - 12, y + 20, fit(where, 112, 12), "l e")
+        size = (120.0, 44.0) if w == FRAME else (w - 12, 24.0)
+        words = f"{'once' if number == '1' else f'{number} times'}, {where}: change how often they repeat"
+        with pen.repeats(block, words, (x + 6, y + 4, *size), w < FRAME):
+            if w == FRAME:
+                pen.text(x + 14, y + 27, f"{number} ×", "n")
+                pen.text(x + 14, y + 43, fit(where, 110, 12), "l")
+            else:
+                pen.text(x + 12, y + 21, f"{number} ×", "m")
+                pen.text(x + w - 12, y + 20, fit(where, 112, 12), "l e")
+        if w == FRAME and (split := self.ratio(frame)):
+            pen.text(x + w - 14, y + 26, split[0], "h e")
+            pen.text(x + w - 14, y + 43, split[1], "l e")
         at, centres = y + header - 14, {}
         for row, tall in zip(reversed(rows), reversed(heights), strict=True):
             widths = [self.size(node)[0] for node in row]

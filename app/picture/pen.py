@@ -2,7 +2,8 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
@@ -40,6 +41,8 @@ STYLE += """
 [data-node]:focus-visible>rect,.on>rect,.on>circle{stroke:var(--accent)!important;stroke-width:2.6px!important}
 [data-zoom]{cursor:zoom-in} [data-open]{opacity:0} [data-open]:focus{outline:none}
 [data-zoom]:hover [data-open],[data-open]:focus-visible{opacity:1} @media(pointer:coarse){[data-open]{opacity:.6}}
+[data-repeat]{cursor:pointer} [data-repeat]:focus{outline:none}
+[data-repeat]:hover text,[data-repeat]:focus-visible text{fill:var(--accent)!important}
 [data-layer]:hover>rect{filter:brightness(1.25)} .lit>rect:first-of-type{stroke:var(--accent)!important;stroke-width:2px!important}
 """
 
@@ -140,6 +143,19 @@ class Pen:
         """A text; a click on it selects the node."""
         self.out.append(f'<g{self.on(node)} data-node="{escape(node)}" tabindex="0" role="button" aria-label="{escape(words)}">')
         self.text(x, y, words, cls)
+        self.out.append("</g>")
+
+    @contextmanager
+    def repeats(self, block: str, words: str, area: tuple[float, float, float, float], inner: bool = False) -> Iterator[None]:
+        """What is drawn meanwhile, and its area (x, y, width, height), leads to the control for how often the layers of a block repeat,
+        in a cycle if it is an `inner` one."""
+        inside = ' data-inner="1"' if inner else ""
+        shape = 'x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"'.format(*area)
+        self.out.append(
+            f'<g data-repeat="{escape(block)}"{inside} tabindex="0" role="button" aria-label="{escape(words)}">'
+            f'<rect {shape} style="fill:none;pointer-events:all"/>'
+        )
+        yield
         self.out.append("</g>")
 
     def circle(self, node: str, x: float, y: float, sign: str = "+") -> None:

@@ -28,7 +28,7 @@ svg, width = sys.stdin.buffer.read().decode(), int(sys.argv[1])
 sys.stdout.buffer.write(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=width, skip_system_fonts=True)))
 """
 # Attributes for clicks, keys and the style sheet.
-INTERACTIVE = ("class", "style", "data-node", "data-of", "data-layer", "data-zoom", "tabindex", "role")
+INTERACTIVE = ("class", "style", "data-node", "data-of", "data-layer", "data-zoom", "data-repeat", "data-inner", "tabindex", "role")
 
 
 def standalone(svg: str, dark: bool = False, boxes: bool = False) -> str:

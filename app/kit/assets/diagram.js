@@ -2,7 +2,17 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   const root = parentElement.querySelector('.strata-root');
   const holder = root.querySelector('.picture');
   themed(root);
-  if (holder.shown !== data.svg) { holder.innerHTML = data.svg; holder.shown = data.svg; }
+  const draw = (place, svg) => { // the box with the keyboard's focus keeps it
+    if (place.shown === svg) return;
+    const active = place.contains(root.getRootNode().activeElement) && root.getRootNode().activeElement;
+    const name = (one) => one.dataset.node ?? one.dataset.repeat ?? one.getAttribute('aria-label');
+    const alike = () => [...place.querySelectorAll('[tabindex]')].filter((one) => name(one) === name(active));
+    const nth = active && alike().indexOf(active);
+    place.innerHTML = svg;
+    place.shown = svg;
+    if (active) (alike()[nth] ?? alike()[0])?.focus({ preventScroll: true });
+  };
+  draw(holder, data.svg);
 
   const measure = () => { // the server draws the layout that there is room for
     const narrow = root.clientWidth < 640;
@@ -26,19 +36,29 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   };
   root.onmouseover = root.onmouseout = light;
 
-  const dialog = root.querySelector('dialog'), [name, words, zoomed] = data.zoom;
+  const dialog = root.querySelector('dialog'), inside = dialog.querySelector('.zoomed'), [name, words, zoomed] = data.zoom;
   dialog.querySelector('h2').textContent = name;
   dialog.querySelector('p').textContent = words;
   dialog.setAttribute('aria-label', name);
-  if (dialog.shown !== zoomed) {
-    dialog.querySelector('.zoomed').innerHTML = zoomed;
-    dialog.shown = zoomed;
+  if ((inside.shown ?? '') !== zoomed) {
+    draw(inside, zoomed);
     if (zoomed && !dialog.open) dialog.showModal();
     if (!zoomed) dialog.close(); // the browser's back button
   }
-  dialog.onclose = () => { if (dialog.shown) setTriggerValue('zoomed', { node: '' }); };
+  dialog.onclose = () => { if (inside.shown) setTriggerValue('zoomed', { node: '' }); };
+
+  const repeat = (mark) => { // the control in the section "Layers" for how often these layers repeat
+    const strip = [...document.querySelectorAll('.st-key-segments *')].find((one) => one.shadowRoot)?.shadowRoot;
+    const part = strip?.querySelector(`.part[data-node^="${CSS.escape(mark.dataset.repeat)}."]`);
+    const field = (mark.dataset.inner && part?.closest('.block').querySelector('.step input')) || part?.closest('.segment').querySelector('.step input');
+    field?.scrollIntoView({ block: 'center', behavior: 'smooth' });
+    field?.focus({ preventScroll: true });
+    field?.select();
+  };
 
   const choose = (event) => {
+    const mark = event.target.closest('[data-repeat]');
+    if (mark) { event.preventDefault(); repeat(mark); return; }
     const box = event.target.closest('[data-node]'), inset = event.target.closest('[data-zoom]');
     if (event.target === dialog || event.target.closest('header button')) dialog.close();
     if (inset && (!box || box.dataset.node === inset.dataset.zoom)) {
@@ -53,7 +73,12 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     setTriggerValue('clicked', box.dataset.node);
   };
   root.onclick = choose;
-  root.onkeydown = (event) => { if (event.key === 'Enter' || event.key === ' ') choose(event); };
+  root.onkeydown = (event) => {
+    if (event.key === 'Enter' || event.key === ' ') choose(event);
+    if (event.key !== 'Tab' || event.shiftKey || !holder.contains(event.target) || !event.target.matches('.on')) return;
+    const first = document.querySelector('.st-key-inspector')?.querySelector('input, button'); // of the selected box
+    if (first) { event.preventDefault(); first.focus(); }
+  };
 
   root.querySelector('.png').onclick = (event) => { // the file, which brings its colours and letters along
     event.stopPropagation();
