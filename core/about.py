@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from .rhythm import Rhythm
 from .roles import MIXERS
 from .spec import Architecture
 
@@ -28,6 +29,18 @@ def about(arch: Architecture, name: str = "") -> str:
     layers = f"{len(arch.sequence):,} layer{'s' if len(arch.sequence) > 1 else ''}"
     experts = f"; experts for a token: {next(iter(parts[routed].facts()))}" if routed else ""
     return f"{name or arch.title} is a {kind} of {layers}{_with(mixers)}{experts}."
+
+
+def dense(arch: Architecture) -> str:
+    """Which layers of a mixture of experts have none, in a few words: "first 3 layers dense". Nothing for other models."""
+    roles = [{arch.parts[name].role for step in block for name in step.parts} for block in arch.sequence]
+    rest = frozenset(layer for layer, own in enumerate(roles) if "experts" not in own)
+    if not any("experts" in own for own in roles):
+        return ""
+    rule = Rhythm(rest, arch.depth)
+    if (rule.begins or len(rest) == 1) and all("feed_forward" in roles[layer] for layer in rest):
+        return f"{rule} dense" if rest else "all with experts"
+    return f"{arch.depth - len(rest):,} of {arch.depth:,} with experts"
 
 
 def _with(mixers: Counter[tuple[str, int | None]]) -> str:

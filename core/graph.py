@@ -11,6 +11,7 @@ from typing import Any
 
 import networkx as nx
 
+from .about import dense
 from .blocks import block_names, block_words
 from .cycles import Cycle, Frame, rhythm, variants
 from .parts.base import Box, Part
@@ -94,6 +95,7 @@ class _Builder:
         self.lend(names)
         self.graph.graph["layers"] = [names[steps] for steps in arch.sequence]
         self.graph.graph["pattern"] = arch.pattern
+        self.graph.graph["dense"] = dense(arch)
         self.graph.graph["rhythm"] = [self.cycle(cycle) for cycle in rhythm(arch)]
         self.graph.graph["lent"] = sorted({(link.layer, link.source_layer, link.read.lender) for link in arch.links if link.read.lender})
         return ends["stream"]

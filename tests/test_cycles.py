@@ -84,6 +84,24 @@ def test_a_figure_beside_a_shared_box_is_true_of_all_its_parts():
     assert list(local.quantities(2880))[1] == ("2.0 KB of cache", "a token and layer, in bf16", "for the last 128 tokens")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("deepseek-v3", ["129,280 tokens", "61 layers", "first 3 layers dense", "2,048 hidden", "7,168 channels", "163,840 tokens"]),
+        ("gpt-oss-20b", ["24 layers", "all with experts", "8 queries to 1 K/V", "heads 64 wide"]),
+        ("llama-4-maverick", ["48 layers", "24 of 48 with experts"]),
+        ("nemotron-3-nano-30b-a3b", ["52 layers", "23 of 52 with experts", "no cache"]),
+        ("deepseek-v4-pro", ["4 streams", "of 7,168 channels"]),
+        ("gemma-4-e2b", ["8 queries to 1 K/V", "tied: one matrix"]),  # though heads differ in width
+    ],
+)
+def test_quantities_stand_in_the_margin(name, said):
+    for wide in (True, False):
+        words = [one.words for one in placed(facts.picture_of(core.load(name), "", wide))]
+        assert [word for word in said if word not in words] == []
+    assert ("layers dense" in " ".join(words)) == (name == "deepseek-v3")
+
+
 class Word(NamedTuple):
     words: str
     left: float

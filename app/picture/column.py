@@ -93,6 +93,8 @@ class Column:
         first = y + 14
         for cycle in reversed(g.graph["rhythm"]):
             y = self.cycle(cycle, y + 14)
+        if g.graph["dense"]:
+            self.note(self.left + FRAME, first + 22, f"{self.depth:,} layers", g.graph["dense"])
         self.pen.wire([(cx, first), (cx, first - 14)], head=False, cls="stream")
         upright(pen, g, self.x, first, RIBBON, y - first)
         low, y = self.bottom(y)
@@ -140,6 +142,10 @@ class Column:
             pen.wire([(cx, y + 14), (cx, y)], cls="stream")
             y += 14 + NORM_H
             pen.box(name, cx, y - NORM_H / 2, NORM_W, NORM_H, KINDS["norm"], data[name]["label"], tip=data[name]["explain"])
+            if name == "split":
+                self.note(
+                    cx + NORM_W / 2, y - NORM_H / 2, f"{data[name]['shape_out'][2]} streams", f"of {data[name]['shape_out'][3]:,} channels"
+                )
         if "ngrams" in g:
             pen.wire([(cx, y + 14), (cx, y)], cls="stream")
             y += 14 + 32
@@ -390,7 +396,7 @@ class Column:
                 pen.pills(shown, x, at, look.ink)
                 at += PILL + 6
             each = [self.g.nodes[tab.node]["quantities"] for tab in tabs] or [data["quantities"]]
-            for i, lines in enumerate(pen.figures(node, [lines for lines in each[0] if all(lines in other for other in each)][:2])):
+            for i, lines in enumerate(pen.figures(node, _alike(each)[:2])):
                 self.note(x + w / 2, top + 18 + min(26, h - 36) * i, *lines)
         if tabs:
             self.tabbed(tabs, x, at, w, look, alone)
@@ -444,6 +450,18 @@ class Column:
                 pen.wire(path, cls="stream" if stream else "wire")
         last = rows[-1][0]
         pen.wire([(cx, upper(last)), (cx, top)], head=False, cls="stream")
+
+
+def _alike(each: Sequence[Sequence[Sequence[str]]]) -> list[Sequence[str]]:
+    """The figures that several parts share. What is about a figure is left out where it differs, but not how long it holds."""
+    shared: list[Sequence[str]] = []
+    for lines in each[0]:
+        others = [next((other for other in part if other[0] == lines[0]), ()) for part in each]
+        if all(other == lines for other in others):
+            shared.append(lines)
+        elif all(len(other) == 2 for other in others):
+            shared.append(lines[:1])
+    return shared
 
 
 def _to(one: str, other: str) -> str:

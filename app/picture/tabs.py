@@ -55,8 +55,8 @@ class Tab:
         )
         if h == SMALL:
             words = " · ".join(self.words) or self.title
-            right = self.near(w - 24 - text_width(words, 11)) if where else ""
-            pen.text(x + 8, y + 14, whole(words, w - (24 if right else 12) - text_width(right, 11), 11), "p")
+            right = self.near(w - 20 - text_width(words, 11)) if where else ""
+            pen.text(x + 8, y + 14, whole(words, w - (20 if right else 12) - text_width(right, 11), 11), "p")
             pen.text(x + w - 8, y + 14, right, "k e")
         else:
             size, cls = (12, "q c") if text_width(self.title, 12) <= w - 6 else (11, "p c")
