@@ -149,6 +149,23 @@ def test_a_click_opens_a_box(visitor):
     expect(page.locator(".mono")).to_contain_text("Total params: 11,507,286,016")
 
 
+def test_a_line_of_code_and_its_box_light_each_other(visitor):
+    page = visitor("/workbench?preset=llama-3-8b&part=layers.0.attention")
+    workbench(page)
+    page.get_by_role("tab", name="Code").click()
+    line = page.locator(".code .row", has_text="out = self.core(")
+    box = page.locator('.picture [data-node="layers.0.attention.core"]')
+    line.hover()
+    expect(box).to_have_class(re.compile("lit"))
+    line.click()
+    expect(box).to_be_in_viewport()
+    expect(line).to_be_in_viewport()
+    box.hover()
+    expect(line).to_have_class(re.compile("lit"))
+    page.mouse.move(1, 1)
+    expect(page.locator(".code .lit, .picture .lit")).to_have_count(0)
+
+
 def test_what_was_refused_waits_in_its_field_and_goes_with_its_model(visitor):
     page = visitor("/workbench?preset=llama-3-8b&part=layers.0.attention")
     workbench(page)

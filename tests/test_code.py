@@ -187,6 +187,34 @@ def test_values_are_put_in_and_branches_are_gone():
     assert "self.gate = nn.Linear(7168, 128, bias=False)" in code(core.Architecture.model_validate(value), "attention")
 
 
+def test_an_equation_stands_above_its_line_if_that_line_is_there():
+    from app.kit.code import equation
+
+    lines = code(core.load("deepseek-v3"), "attention").splitlines()
+    place = next(n for n, line in enumerate(lines) if "#: [c_t; k^R_t]" in line)
+    assert lines[place + 1].startswith("        latent, k_rope = self.kv_down(x).split((512, 64), dim=-1)")
+    assert "RoPE(" not in code(core.load("gpt2"), "attention")
+    assert equation("k^R_t = <W^UK⊤> S_(t-1)") == (
+        "<em>k<sup>R</sup><sub>t</sub> = &lt;W<sup>UK</sup><sup>⊤</sup>&gt; S<sub>t-1</sub></em>"
+    )
+
+
+def test_a_line_knows_the_boxes_of_its_modules():
+    from app.kit.code import boxes_of, page_of
+
+    arch = core.load("deepseek-v3")
+    text = code(arch, "moe")
+    found, lines = boxes_of(arch, "moe", text), text.splitlines()
+    graph = core.graph(arch)
+    assert {path for words in found.values() for path in words.split()} <= set(graph.nodes)
+    boxes = {lines[n].strip(): words.split() for n, words in found.items()}
+    assert "layers.3.moe.router" in boxes["weights, chosen = self.router(x)  # (B, T, K) each"]
+    assert "layers.3.moe.router" in boxes["scores = F.linear(x.float(), self.weight.float()).sigmoid()"], "a line of the module's own class"
+    assert "layers.3.moe.shared_up" in boxes["return self.down(F.silu(self.gate(x)) * self.up(x))"]
+    html = page_of(text, (), tuple(found.items()))
+    assert html.count("data-box=") == len(found) + text.count("#: ")
+
+
 def test_layers_that_alternate_are_a_loop():
     text = code(core.load("gpt-oss-20b"))
     assert "for _ in range(12) for layer in (LocalBlock(), GlobalBlock())" in " ".join(text.split())

@@ -2,6 +2,7 @@
 
 import io
 import keyword
+import re
 import tokenize
 from collections.abc import Iterator
 from difflib import SequenceMatcher
@@ -10,12 +11,15 @@ from html import escape
 import streamlit as st
 
 import core
+from core.code.boxes import boxes
 
 from .. import state as page
-from ..facts import code_file, kept
+from ..facts import code_file, graph, kept
 from .component import copy_button
 from .page import lead
 
+MARK = re.compile(r"([_^])(\([^()]*\)|\w+?(?=[_^⊤]|\b))")
+EQUATION = "#: "  # begins a line of the code with an equation
 KINDS = {tokenize.STRING: "s", tokenize.NUMBER: "n", tokenize.COMMENT: "c"}
 
 
@@ -30,7 +34,8 @@ def show_code(state: page.State, part: str | None = None) -> None:
     many = text.count("\n")
     said = f"{many:,} lines, with this model's values put in and branches that cannot run left out."
     lead(said + (f" Your edits changed {len(marks):,} of them." if state.arch != state.base else ""))
-    st.html(page_of(text, tuple(marks.items())))
+    lit = tuple(boxes_of(state.arch, part, text).items()) if part else ()
+    st.html(page_of(text, tuple(marks.items()), lit))
     with st.container(horizontal=True):
         copy_button(text, f"copy:{part}", "Copy the code")
         st.download_button(
@@ -57,15 +62,40 @@ def changed(text: str, was: str) -> dict[int, str]:
     return {line: signs[what] for what, _, _, start, stop in pieces if what in signs for line in range(start, stop) if now[line].strip()}
 
 
+def boxes_of(arch: core.Architecture, part: str, text: str) -> dict[int, str]:
+    """The boxes in the picture that a line of the part's code lights, by line."""
+    g = graph(arch)
+    nodes: dict[str, list[str]] = {}
+    above = [node for node, data in g.nodes(data=True) if data.get("part") == part]
+    for node, data in g.nodes(data=True):
+        for one in above:
+            if data["path"].startswith(f"{one}."):
+                nodes.setdefault(data["path"][len(one) + 1 :], []).append(node)
+    found = {line: [node for path in paths for node in nodes.get(path, ())] for line, paths in boxes(text).items()}
+    return {line: " ".join(some) for line, some in found.items() if some}
+
+
 @kept(8_000_000)
-def page_of(text: str, marks: tuple[tuple[int, str], ...]) -> str:
-    """The code as HTML: a row for each line, with its number, its mark and its words in colours."""
-    signs = dict(marks)
-    rows = (
-        f'<div class="row{" new" if n in signs else ""}"><i>{n + 1}</i><b>{signs.get(n, "")}</b><span>{line or " "}</span></div>'
-        for n, line in enumerate(coloured(text))
-    )
+def page_of(text: str, marks: tuple[tuple[int, str], ...], lit: tuple[tuple[int, str], ...] = ()) -> str:
+    """The code as HTML: a row for each line, with its number, its mark, its words in colours and the boxes that it lights."""
+    signs, lights, rows = dict(marks), dict(lit), []
+    for n, (plain, line) in enumerate(zip(text.splitlines(), coloured(text))):
+        box = lights.get(n + plain.lstrip().startswith(EQUATION), "")  # an equation belongs to the line below it
+        said = f' data-box="{escape(box)}"' if box else ""
+        said += " data-made" if said and plain.lstrip().startswith("self.") else ""  # in __init__
+        number = f"<i>{n + 1}</i><b>{signs.get(n, '')}</b>"
+        rows.append(f'<div class="row{" new" if n in signs else ""}"{said}>{number}<span>{line or " "}</span></div>')
     return f'<div class="code" tabindex="0" role="region" aria-label="Code">{"".join(rows)}</div>'
+
+
+def equation(words: str) -> str:
+    """An equation as the paper writes it: `q^C_t` with its marks above and below."""
+
+    def mark(found: re.Match) -> str:
+        tag, inner = ("sub", "sup")[found[1] == "^"], found[2].strip("()")
+        return f"<{tag}>{inner}</{tag}>"
+
+    return f"<em>{re.sub(MARK, mark, escape(words)).replace('⊤', '<sup>⊤</sup>')}</em>"
 
 
 def coloured(text: str) -> Iterator[str]:
@@ -88,4 +118,7 @@ def coloured(text: str) -> Iterator[str]:
         for start, stop, kind in spans.get(number, ()):
             pieces += [escape(line[at:start]), f'<span class="{kind}">{escape(line[start:stop])}</span>']
             at = stop
-        yield "".join(pieces) + escape(line[at:])
+        if line.lstrip().startswith(EQUATION):
+            yield line[: line.index("#")] + equation(line.lstrip().removeprefix(EQUATION))
+        else:
+            yield "".join(pieces) + escape(line[at:])

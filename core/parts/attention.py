@@ -362,6 +362,7 @@ class CausalAttention(Box):
     def forward(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor, *chosen: Tensor) -> Tensor:
         part = self.part
         q = q.unflatten(2, (k.shape[2], -1))  # (B, T, G, H / G, D)
+        #: s_ts = λ q_t · k_s
         scores = torch.einsum("btghd,bsgd->bghts", q, k) * self.scale  # (B, G, H / G, T, S)
         scores = part.scores.shaped(self.placed(scores, positions, *chosen), positions)
         if isinstance(part.position, Alibi):
@@ -369,7 +370,9 @@ class CausalAttention(Box):
             distance = key_positions(positions, k.shape[1]) - positions[:, None]  # (T, S)
             scores = scores + slopes * distance * (self.scale if part.position.scaled else 1.0)
         seen = self.seen(positions, k.shape[1], *chosen)  # (..., T, S)
+        #: a_ts = softmax_s(s_ts)
         weights = masked_softmax(scores, seen, self.sinks)
+        #: o_t = Σ_s a_ts v_s
         out = torch.einsum("bghts,bsgv->btghv", weights.to(v.dtype), v)  # (B, T, G, H / G, V)
         return out.flatten(2)  # (B, T, H V)
 

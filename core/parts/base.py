@@ -552,7 +552,9 @@ class State(Box):
 
     def before(self, x: Tensor) -> Tensor:
         """The state before the tokens of x (B, T, ...), (B, *shape)."""
-        return x.new_zeros(len(x), *self.shape) if self.kept is None else self.kept
+        if self.kept is None:
+            return torch.zeros(x.shape[0], *self.shape, dtype=x.dtype, device=x.device)
+        return self.kept
 
     def forward(self, after: Tensor) -> Tensor:  # (B, *shape)
         if self.on:

@@ -156,9 +156,12 @@ def delta_rule(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, fade: Tensor, stat
     state, out = state.float(), []
     for t in range(q.shape[1]):
         key = k[:, t, :, :, None].float()  # (B, H, K, 1)
+        #: S = exp(g_t) S_(t-1)
         state = state * fade[:, t, :, :, None]  # (B, H, K, V)
         answer = key.mT @ state  # (B, H, 1, V)
+        #: S_t = S + k_t (β_t (v_t - S⊤ k_t))⊤
         state = state + key @ (beta[:, t, :, None, None] * (v[:, t, :, None] - answer))
+        #: o_t = S_t⊤ q_t
         out.append(q[:, t, :, None].float() @ state)  # (B, H, 1, V)
     return torch.cat(out, dim=2).transpose(1, 2).to(v.dtype), state
 

@@ -322,6 +322,7 @@ class StackedExperts(Box):
         y = self.project("down", y, expert)  # (B T K, d_model)
         if self.part.zero:
             y = torch.cat((y, torch.zeros_like(same) if self.part.skip else same))
+        #: y_t = Σ_i g_it E_i(x_t) over the chosen experts i
         y = y * weight if self.part.weigh == "after" else y
         y = torch.zeros_like(x).flatten(0, 1).index_add(0, order // k, y).view_as(x)
         return y if self.out_bias is None else y + self.out_bias

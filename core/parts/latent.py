@@ -199,9 +199,12 @@ class LatentAttentionModule(nn.Module):
         compressed = times(self.q_norm(raw), self.q_scale) if part.q_rank else x  # (B, T, Q)
         q = self.queries(compressed, raw)  # (B, T, H, N + R)
         q_nope, q_rope, *gate = q.split(part.of_query, dim=-1)
+        #: [c_t; k^R_t] = [W^DKV; W^KR] h_t
         latent, k_rope = self.kv_down(x).split((part.kv_rank, part.rope_dim), dim=-1)  # (B, T, C), (B, T, R)
         latent = times(self.kv_norm(latent), self.kv_scale)
+        #: q^R_t = RoPE(q^R_t)
         q_rope = self.rotary(q_rope, positions)
+        #: k^R_t = RoPE(k^R_t), one for all heads
         k_rope = self.rotary(self.key_norm(k_rope).unsqueeze(2), positions).squeeze(2)
         chosen = self.choose(x, compressed, positions)
         past = self.latent_cache.past
@@ -210,6 +213,7 @@ class LatentAttentionModule(nn.Module):
             up = self.kv_up.weight.unflatten(0, (part.heads, -1))  # (H, N + V, C)
             y = self.core.absorbed(q_nope, q_rope, latent, k_rope, up, positions, chosen)  # (B, T, H V)
         else:
+            #: [k^C_s; v_s] = W^UKV c_s
             k_nope, v = self.kv_up(latent).unflatten(-1, (part.heads, -1)).split((part.nope_dim, part.v_dim), dim=-1)
             y = self.core(q_nope, q_rope, k_nope, k_rope, v, positions, chosen)  # (B, T, H V)
         return self.o(self.gated(y, x, *gate))
@@ -242,9 +246,11 @@ class LatentCore(Box):
         self, q_nope: Tensor, q_rope: Tensor, k_nope: Tensor, k_rope: Tensor, v: Tensor, positions: Tensor,
         chosen: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
+        #: s_ts = q^C_t · k^C_s + q^R_t · k^R_s
         scores = torch.einsum("bthn,bshn->bhts", q_nope, k_nope)  # (B, H, T, S)
         scores = scores + torch.einsum("bthr,bsr->bhts", q_rope, k_rope)
         weights = self.weights(scores, positions, chosen).to(v.dtype)
+        #: o_t = Σ_s a_ts v_s
         return torch.einsum("bhts,bshv->bthv", weights, v).flatten(2)  # (B, T, H V)
 
     def outline(
@@ -258,10 +264,12 @@ class LatentCore(Box):
         chosen: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         k_up, v_up = up.split((self.part.nope_dim, self.part.v_dim), dim=1)  # (H, N, C), (H, V, C)
+        #: q^C_t · k^C_s = (W^UK⊤ q^C_t) · c_s
         q_latent = torch.einsum("bthn,hnc->bthc", q_nope, k_up)  # (B, T, H, C)
         scores = torch.einsum("bthc,bsc->bhts", q_latent, latent)  # (B, H, T, S)
         scores = scores + torch.einsum("bthr,bsr->bhts", q_rope, k_rope)
         weights = self.weights(scores, positions, chosen).to(latent.dtype)
+        #: o_t = W^UV Σ_s a_ts c_s
         mean = torch.einsum("bhts,bsc->bthc", weights, latent)  # (B, T, H, C)
         return torch.einsum("bthc,hvc->bthv", mean, v_up).flatten(2)  # (B, T, H V)
 

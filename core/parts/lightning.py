@@ -162,7 +162,9 @@ class FadingSum(Box):
         fade, out = torch.exp(-self.slopes)[:, None, None].to(v.device, kind), []  # (H, 1, 1)
         q, k, state = q.to(kind), k.to(kind), state.to(kind)
         for t in range(q.shape[1]):
+            #: S_t = exp(-slope) S_(t-1) + k_t v_t⊤
             state = state * fade + k[:, t, :, :, None] @ v[:, t, :, None].to(kind)  # (B, H, D, D)
+            #: o_t = S_t⊤ q_t
             out.append(q[:, t, :, None] @ state)  # (B, H, 1, D)
         return torch.cat(out, dim=2).transpose(1, 2).to(v.dtype), state
 

@@ -170,7 +170,9 @@ class ChannelScan(Box):
         state, out = state.float().unflatten(1, heads), []
         for t in range(x.shape[1]):
             written = into[:, t] @ b[:, t, :, None].float()  # (B, H, P, N)
+            #: h_t = exp(-exp(A) d_t) h_(t-1) + d_t x_t B_t
             state = torch.exp(decay * step[:, t]) * state + written
+            #: y_t = h_t C_t
             out.append(state @ c[:, t, ..., None].float())  # (B, H, P, 1)
         y = torch.cat(out, dim=-1).permute(0, 3, 1, 2).flatten(-2)  # (B, T, E)
         return (y + self.D * x).to(x.dtype), state.flatten(1, 2)

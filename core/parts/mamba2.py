@@ -202,7 +202,9 @@ class SelectiveScan(Box):
         state, out = state.float(), []
         for t in range(x.shape[1]):
             written = (step[:, t, ..., 0] * x[:, t].float())[..., None] @ b[:, t, :, None]  # (B, H, P, N)
+            #: S_t = exp(-exp(A) d_t) S_(t-1) + d_t x_t B_t⊤
             state = fade[:, t] * state + written
+            #: y_t = S_t C_t
             out.append(state @ c[:, t, ..., None])  # (B, H, P, 1)
         y = torch.cat(out, dim=-1).permute(0, 3, 1, 2)  # (B, T, H, P)
         return (y + self.D[:, None] * x).to(x.dtype), state

@@ -112,10 +112,13 @@ class Cell(Box):
             peak = torch.maximum(old, new)
             old, new = torch.exp(old - peak), torch.exp(new - peak)
             key = k[:, t, :, :, None].float()  # (B, H, K, 1)
+            #: C_t = f_t C_(t-1) + i_t k_t v_t⊤
             memory = old[..., None] * memory + new[..., None] * (key @ v[:, t, :, None].float())  # (B, H, K, V)
+            #: n_t = f_t n_(t-1) + i_t k_t
             total = old * total + new * key.squeeze(-1)  # (B, H, K)
             share = (q[:, t] * total).sum(-1, keepdim=True).abs()  # (B, H, 1)
             y = (q[:, t, :, None] @ memory).squeeze(2)  # (B, H, V)
+            #: h_t = C_t⊤ q_t / max(|n_t⊤ q_t|, 1)
             out.append(y / (torch.maximum(share, torch.exp(-peak)) + self.part.eps))
         return torch.stack(out, dim=1).to(v.dtype), memory, total, peak
 

@@ -393,6 +393,7 @@ class Rotary(Box):
         cos, sin = (magnitude * f(angles)[:, None, :] for f in (torch.cos, torch.sin))  # (T, 1, dim / 2)
         turned = (x[..., :dim] if self.rest else x).float()
         a, b = (turned[..., 0::2], turned[..., 1::2]) if self.rope.interleaved else turned.chunk(2, dim=-1)
+        #: (a, b) → (a cos θ - b sin θ, a sin θ + b cos θ)
         pair = (a * cos - b * sin, a * sin + b * cos)
         turned = torch.stack(pair, dim=-1).flatten(-2) if self.rope.interleaved else torch.cat(pair, dim=-1)
         turned = turned.to(x.dtype)

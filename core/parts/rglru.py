@@ -134,11 +134,13 @@ class LinearRecurrence(Box):
 
     def forward(self, x: Tensor, into: Tensor, fade: Tensor, positions: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, W) three times, (T,), (B, W) -> (B, T, W) and the state after."""
+        #: log a_t = -8 r_t softplus(a)
         log = -8 * torch.sigmoid(fade.float()) * F.softplus(self.a.float())  # (B, T, W)
         share = torch.where(positions[:, None] == 0, 1.0, torch.sqrt(1 - torch.exp(2 * log)))
         x, fade = x.float() * torch.sigmoid(into.float()) * share, log.exp()
         state, out = state.float(), []
         for t in range(x.shape[1]):
+            #: h_t = a_t h_(t-1) + √(1 - a_t²) (i_t x_t)
             state = fade[:, t] * state + x[:, t]  # (B, W)
             out.append(state)
         return torch.stack(out, dim=1).to(into.dtype), state

@@ -158,7 +158,9 @@ class GooseRule(Box):
         for t in range(k.shape[1]):
             answer = state @ asked[:, t, :, :, None]  # (B, H, N, 1)
             taken = answer @ (asked * a)[:, t, :, None]  # (B, H, N, N)
+            #: S_t = S_(t-1) (diag(w_t) - k̂_t⊤ (a_t k̂_t)) + v_t⊤ k̃_t
             state = state * w[:, t, :, None] - taken + v[:, t, :, :, None] @ k[:, t, :, None]
+            #: y_t = r_t S_t⊤
             out.append(state @ r[:, t, :, :, None])  # (B, H, N, 1)
         y = torch.stack(out, dim=1).squeeze(-1)
         return y.to(dtype), ((r * k * self.bonus).sum(dim=-1, keepdim=True) * v).to(dtype), state

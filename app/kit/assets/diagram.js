@@ -34,7 +34,26 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     const block = event.type !== 'mouseout' && event.target.closest('[data-layer]')?.dataset.node;
     for (const one of holder.querySelectorAll('[data-of]')) one.classList.toggle('lit', Boolean(block) && one.dataset.of.split(' ').includes(block));
   };
-  root.onmouseover = root.onmouseout = light;
+  const rows = () => document.querySelectorAll('.code .row[data-box]'); // a line of code and the boxes of its modules light each other
+  const lines = (event) => {
+    const node = event.type !== 'mouseout' && event.target.closest('[data-node]')?.dataset.node;
+    const lit = [...rows()].filter((row) => row.classList.toggle('lit', Boolean(node) && row.dataset.box.split(' ').includes(node)));
+    const shown = lit.find((row) => !row.hasAttribute('data-made')) ?? lit[0], code = shown?.closest('.code');
+    if (code) code.scrollTop += shown.getBoundingClientRect().top - code.getBoundingClientRect().top - code.clientHeight / 3;
+  };
+  root.lines?.abort();
+  root.lines = new AbortController();
+  const boxes = (event) => {
+    const row = event.target.closest?.('.code .row'), lit = event.type !== 'mouseout' && row?.dataset.box?.split(' ') || [];
+    if (row) for (const one of holder.querySelectorAll('[data-node]')) one.classList.toggle('lit', lit.includes(one.dataset.node));
+  };
+  for (const type of ['mouseover', 'mouseout']) document.addEventListener(type, boxes, { signal: root.lines.signal });
+  document.addEventListener('click', (event) => { // the box of a line comes into sight
+    const lit = event.target.closest?.('.code .row')?.dataset.box?.split(' ') ?? [];
+    const box = [...holder.querySelectorAll('[data-node]')].findLast((one) => lit.includes(one.dataset.node))?.getBoundingClientRect();
+    if (box && innerWidth > PHONE) document.querySelector('[data-testid="stMain"]').scrollBy({ top: box.top - innerHeight / 2, behavior: 'smooth' });
+  }, { signal: root.lines.signal });
+  root.onmouseover = root.onmouseout = (event) => { light(event); lines(event); };
 
   const dialog = root.querySelector('dialog'), inside = dialog.querySelector('.zoomed'), [name, words, zoomed] = data.zoom;
   dialog.querySelector('h2').textContent = name;
