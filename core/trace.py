@@ -34,7 +34,10 @@ SHAPE_ONLY = {
     "view", "reshape", "flatten", "unflatten", "split", "chunk", "transpose", "permute", "squeeze", "unsqueeze", "expand",
     "contiguous", "repeat", "to", "float", "type_as", "getitem", "get",
 }  # fmt: skip
-FUNCTIONS = {"add": ("add", "+"), "mul": ("multiply", "×"), "sigmoid": ("activation", "σ"), "cat": ("concatenate", "concat")}
+FUNCTIONS = {
+    "add": ("add", "+"), "mul": ("multiply", "×"), "div": ("multiply", "÷"), "sigmoid": ("activation", "σ"), "silu": ("activation", "SiLU"),
+    "cat": ("concatenate", "concat"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,8 @@ def test_every_presets_graph_adds_up(name):
     for _, data in g.nodes(data=True):
         if data["kind"] in ("linear", "norm", "router", "experts", "attention", "feed_forward", "embedding"):
             assert data["explain"], data["path"]
+        if data["kind"] == "function":
+            assert data["label"] in ("clamp", "softplus"), "only what the field calls so is a box"
 
 
 def different(a: nx.DiGraph, b: nx.DiGraph) -> set[str]:

@@ -244,7 +244,8 @@ class Inset:
         """The names of the tensors into a box, below it at y, each beside its port: at the right or the left, where no other name is, and
         if possible no other port. `taken` has the names so far: y, from, to."""
         for port, edge in edges.items():
-            names = [name.replace("_", " ") for name in self.g.edges[edge]["tensor"].split(", ")[:2]]
+            first, *rest = self.g.edges[edge]["tensor"].replace("_", " ").split(", ")
+            names = [", ".join((first, *rest))] if len(first) == 1 else [first, *([", ".join(rest)] if rest else [])]
             width = max(text_width(name, 12) for name in names)
             free = [
                 (sum(start < other < start + width for other in edges), base, start < port, start)
