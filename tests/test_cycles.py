@@ -13,6 +13,7 @@ from strategies import architectures
 import core
 from app import facts
 from app.picture.pen import CLASSES, text_width
+from app.picture.sight import sights
 from core.cycles import cycles, rhythm, variants
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -100,6 +101,25 @@ def test_quantities_stand_in_the_margin(name, said):
         words = [one.words for one in placed(facts.picture_of(core.load(name), "", wide))]
         assert [word for word in said if word not in words] == []
     assert ("layers dense" in " ".join(words)) == (name == "deepseek-v3")
+
+
+@pytest.mark.parametrize(
+    ("name", "reaches"),
+    [
+        ("gpt-oss-20b", [128, None]),
+        ("gemma-4-e2b", [512, None]),  # once each, though two parts have each
+        ("mistral-7b", [4096]),
+        ("llama-3-8b", []),
+        ("deepseek-v4-flash", []),  # its window is only a part of what a token sees
+    ],
+)
+def test_an_inset_shows_how_far_a_token_sees(name, reaches):
+    g = core.graph(core.load(name))
+    node = next(node for node, role in g.nodes(data="role") if role == "attention")
+    assert [reach for _, reach, _ in sights(g, node)] == reaches
+    words = [one.words for one in placed(facts.picture_of(core.load(name), "", False))]
+    assert [int(word.split()[-2].replace(",", "")) for word in words if word.startswith("at most the last")] == [n for n in reaches if n]
+    assert words.count("first token") == (reaches != [])
 
 
 class Word(NamedTuple):

@@ -9,6 +9,7 @@ import networkx as nx
 
 from core.words import figure
 
+from . import sight
 from .layered import CLOSE, GAP_X, GAP_Y, Box, Layout, layered, spread
 from .nodes import arrows, children
 from .pen import KINDS, Pen, fit, sentences, text_width
@@ -31,6 +32,7 @@ class Inset:
         self.data = graph.nodes[part]
         self.inside = children(graph).get(part, [])
         self.together = self.shared()
+        self.sights = sight.sights(graph, part)
         self.words = sentences(self.data["explain"], width - 2 * PAD, 13, lines=3)
         self.lines, self.gap, self.edge, self.between = 1, GAP_X, 26, GAP_Y  # the edge is what a box is wider than its text
         self.cells: float = 430 if width > 480 else 200  # the width of a grid of experts
@@ -169,8 +171,8 @@ class Inset:
 
     @property
     def head(self) -> float:
-        """The height above the boxes: for the name, the text, the output arrow."""
-        return 40 + 18 * len(self.words) + 22
+        """The height above the boxes: for the name, the text, how far a token sees, the output arrow."""
+        return 40 + 18 * len(self.words) + 22 + sight.height(self.sights)
 
     def draw(self, pen: Pen, x: float, y: float, letter: str) -> float:
         """Draw with the upper left corner at x, y, and the letter of its box; returns the lower edge."""
@@ -185,6 +187,8 @@ class Inset:
         pen.text(x + PAD + 26, y + 30, fit(title, width - 2 * PAD - 46, size), cls)
         for i, line in enumerate(words):
             pen.text(x + PAD, y + 51 + 18 * i, line, "s")
+        if self.sights:
+            sight.draw(pen, self.sights, self.g.graph["context"], x + PAD, y + 44 + 18 * len(words), width - 2 * PAD)
         self.contents(pen, x, y)
         pen.opener(x + width - 26, y + 25, f"Open {data['label']} at full width")
         pen.out.append("</g>")
