@@ -131,7 +131,8 @@ class Column:
     def tie(self, high: float, low: float) -> None:
         """Embedding and head are one matrix."""
         x, near = max(self.x - 38, 5), self.cx - BOX / 2
-        self.pen.out.append(f'<path class="tied" d="M{near:.1f} {low:.1f}H{x:.1f}V{high:.1f}H{near:.1f}"/>')
+        start = f"M{near + 80:.1f} {low - 19:.1f}v-8" if "beneath" in self.g else f"M{near:.1f} {low:.1f}"  # over the box beside it
+        self.pen.out.append(f'<path class="tied" d="{start}H{x:.1f}V{high:.1f}H{near:.1f}"/>')
         self.pen.text(x, high - 8, "tied: one matrix", "r")
 
     def bottom(self, y: float) -> tuple[float, float]:
