@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
+from test_cycles import faults
 
 import core
 from app import facts, server
-from app.picture.pen import CLASSES
 from app.state import link, read
 from core.shares import MEASURES, shares
 
@@ -75,14 +75,13 @@ def test_shares_add_up_and_stand_on_their_boxes(name):
         assert int(shade) == sum(value / one.whole >= step for step in (0.01, 0.05, 0.12, 0.25)), node
         assert not value or node in ("norm", "merge", "split", "embedding_norm") or one.percent(value).replace("<", "&lt;") in svg
     norms = sum(n for node, n in one.nodes.items() if g.nodes[node]["kind"] == "block")
+    assert not faults(svg, True) and not faults(facts.picture_of(arch, "", False, "read", w), False)
     assert drawn + norms == one.whole, "what no box shows is the norms', which the panel names"
     shown = re.findall(r">([^<]+)</text>", svg)
     assert {one.percent(n).replace("<", "&lt;") for n in [*one.components.values()][:9]} <= {*shown}
 
 
-def test_words_of_a_shaded_picture_are_as_large_as_others():
-    small = [float(size) for size in re.findall(r"font-size:([\d.]+)px", " ".join(CLASSES.values()))]
-    assert min(small) >= 11
+def test_the_picture_says_the_answer_first():
     svg = facts.picture_of(core.load("deepseek-v3"), "", False, "parameters")
     assert "Routed experts hold 97.4 % of the 671.0 B parameters" in svg and "Where the parameters are" in svg
 

@@ -14,7 +14,7 @@ from .pen import Pen, fit, text_width
 STEPS = (0.01, 0.05, 0.12, 0.25)  # shares at which a box gets the next shade
 OF_BOX = ("< 1 %", "1–5 %", "5–12 %", "12–25 %", "> 25 %")
 OF_CELL = ("< 20 %", "20–40 %", "40–60 %", "60–80 %", "> 80 %")
-MOST = 10  # lines of the panel
+MOST = 14  # lines of the panel
 
 
 class Shaded(Pen):
@@ -88,12 +88,15 @@ class Shaded(Pen):
         if len(rows) > MOST:
             rest = rows[MOST - 1 :]
             rows = [*rows[: MOST - 1], (f"{len(rest)} smaller: {', '.join(name for name, _ in rest)}", sum(n for _, n in rest))]
-        most, left = max(n for _, n in rows), x + width - 84
+        most, left = max(n for _, n in rows), x + width - 60
         for name, n in rows:
-            self.text(x, y + 14, fit(name[0].upper() + name[1:], width - 230, 12), "l", "ink")
-            self.text(left - 72, y + 14, shares.measure.show(n), "l e")
+            said, room = name[0].upper() + name[1:], width - 190
+            self.text(x, y + 14, fit(said, width, 12), "l", "ink")
+            if text_width(said, 12) > room:  # the figures stand below it
+                y += 16
+            self.text(left - 68, y + 14, shares.measure.show(n), "l e")
             self.text(left - 8, y + 14, shares.percent(n), "q e")
-            self.bar(left, y + 4, max(84 * n / most, 0.6), 12, shares.roles.get(name, "norm"))
+            self.bar(left, y + 4, max(60 * n / most, 0.6), 12, shares.roles.get(name, "norm"))
             y += 24
         for said, steps in (("Shade of a box: its share", OF_BOX), ("In the ribbon: a part of a layer, against the most costly", OF_CELL)):
             self.text(x, y + 30, fit(said, width, 12), "q")

@@ -13,7 +13,7 @@ from .layered import Box, Layout
 from .nodes import arrows
 from .pen import KINDS, STYLE, Pen, text_width
 
-WIDTH = 1200
+WIDTH, LEAST = 1200, 240  # the least leaves room for the shape beside the arrow of the output
 LINE, SMALL = 14, 11
 
 
@@ -74,7 +74,7 @@ class Zoomed(Inset):
     def close(self) -> None:
         """As narrow as what it holds."""
         one = self.one.width + BESIDE if self.one and self.beside else 0
-        self.room = min(self.layout.width, WIDTH - 2 * PAD - one)
+        self.room = min(max(self.layout.width, LEAST), WIDTH - 2 * PAD - one)
         if self.one and not self.beside:
             self.room = max(self.room, self.one.width + 2 * OPENED)
         self.width = self.room + one + 2 * PAD
