@@ -92,11 +92,12 @@ def test_a_figure_beside_a_shared_box_is_true_of_all_its_parts():
         ("gpt-oss-20b", ["24 layers", "all with experts", "8 queries to 1 K/V", "heads 64 wide"]),
         ("llama-4-maverick", ["48 layers", "24 of 48 with experts"]),
         ("nemotron-3-nano-30b-a3b", ["52 layers", "23 of 52 with experts", "no cache"]),
-        ("deepseek-v4-pro", ["4 streams", "of 7,168 channels"]),
+        ("deepseek-v4-pro", ["4 streams", "of 7,168 channels", "sinks"]),
+        ("command-r-plus", ["RoPE", "QK norm"]),  # on boxes side by side too
         ("gemma-4-e2b", ["8 queries to 1 K/V", "tied: one matrix"]),  # though heads differ in width
     ],
 )
-def test_quantities_stand_in_the_margin(name, said):
+def test_quantities_stand_in_the_margin_and_traits_on_boxes(name, said):
     for wide in (True, False):
         words = [one.words for one in placed(facts.picture_of(core.load(name), "", wide))]
         assert [word for word in said if word not in words] == []

@@ -42,7 +42,7 @@ class Column:
         self.frames = {frame["blocks"][0]: frame for cycle in graph.graph["rhythm"] for frame in cycle["frames"]}
         self.pen.selected = self.drawn(pen.selected)
         # Used many times while a block is drawn.
-        for name in ("rows", "sources", "inside", "row", "size", "tabs", "at"):
+        for name in ("rows", "sources", "inside", "row", "size", "width", "tabs", "at"):
             setattr(self, name, cache(getattr(self, name)))
 
     def drawn(self, selected: str) -> str:
@@ -330,8 +330,8 @@ class Column:
 
     def pills(self, node: str) -> list[str]:
         """The traits that fit on a box."""
-        shown = list(self.words(node)["traits"][:PILLS])
-        while sum(text_width(word, 11) + 18 for word in shown) > BOX:
+        shown, room = list(self.words(node)["traits"][:PILLS]), BOX if len(self.row(node)) == 1 else self.width(node) - 4
+        while sum(text_width(word, 11) + 18 for word in shown) > room:
             shown.pop()
         return shown
 
@@ -347,25 +347,28 @@ class Column:
         data = self.g.nodes[node]
         if data["kind"] in ("add", "multiply"):
             return 20, 20
-        row = self.row(node)
         if "role" not in data:
-            width, height = NORM_W, float(NORM_H)
-        else:
-            tabs, alone = len(self.tabs(node)), len(row) == 1
-            pills = PILL + 4 if alone and self.pills(node) else 0
-            lines = max((len(tab.lines(TAB)) for tab in self.tabs(node)), default=0)
-            listed = min(tabs, MOST_TABS) * (SMALL + 2) + 6
-            facts = 60 if not alone else 46 if self.pen.facts(node, "".join(self.words(node)["facts"])) else 34
-            width, height = BOX + (16 if tabs else 0), facts + pills + ((46 + 14 * lines if tabs == 2 and alone else listed) if tabs else 0)
+            return self.width(node), NORM_H
+        tabs, alone = self.tabs(node), len(self.row(node)) == 1
+        facts = 60 if not alone else 46 if self.pen.facts(node, "".join(self.words(node)["facts"])) else 34
+        if tabs:
+            lines = max(len(tab.lines(TAB)) for tab in tabs)
+            facts += 46 + 14 * lines if len(tabs) == 2 and alone else min(len(tabs), MOST_TABS) * (SMALL + 2) + 6
+        return self.width(node), facts + (PILL + 4 if self.pills(node) else 0)
+
+    def width(self, node: str) -> float:
+        """That of a part or norm, which shares the block's with those at its side."""
+        row, part = self.row(node), "role" in self.g.nodes[node]
+        width = BOX + 16 * bool(self.tabs(node)) if part else NORM_W
         if len(row) == 1:
-            return width, height
+            return width
         room = FRAME - 64 - 10 * (len(row) - 1)
         needs = {n: self.need(n, " ".join) for n in row}
         if max(needs.values()) <= room / len(row):
-            return min(width, room / len(row)), height
+            return min(width, room / len(row))
         if sum(needs.values()) > room:  # the longest word of each
             needs = {n: self.need(n, lambda words: max(words, key=len)) for n in row}
-        return needs[node] * room / sum(needs.values()), height
+        return needs[node] * room / sum(needs.values())
 
     def need(self, node: str, of: Callable[[list[str]], str]) -> float:
         """The width of a part side by side with others: for what is `of` the words of its name, and for its tabs."""
@@ -392,10 +395,10 @@ class Column:
         middle = 37 if not alone else 23 if facts else 16
         pen.box(node, x, y, w, h, look, title, facts, data["explain"], at=top + middle)
         at = top + (58 if not alone else 44 if facts else 32)
+        if shown := self.pills(node):
+            pen.pills(shown, x, at, look.ink)
+            at += PILL + 6
         if alone:
-            if shown := self.pills(node):
-                pen.pills(shown, x, at, look.ink)
-                at += PILL + 6
             each = [self.g.nodes[tab.node]["quantities"] for tab in tabs] or [data["quantities"]]
             for i, lines in enumerate(pen.figures(node, _alike(each)[:2])):
                 self.note(x + w / 2, top + 18 + min(26, h - 36) * i, *lines)
