@@ -91,7 +91,7 @@ class Calls(Writing):
             return function(*values, **named)
         if known and not from_torch(function):
             return function(*values, **named)
-        if function is sum and isinstance(values[0], list):
+        if function is sum and isinstance(values[0], list | tuple):
             return sum(*values)
         if function in (zip, enumerate, list, tuple, sum, reversed, dict, iter, len) and not any(isinstance(v, Dyn) for v in values):
             result = function(*values, **named)

@@ -231,9 +231,11 @@ class File:
                     raise Cannot(f"{type(owner.module).__name__}.{called}: {error}") from error
                 return None
             taken = {one.name for one in memo.values() if one is not None}
-            unique, number = called, 2
+            words = [arg.value for arg in bound.values() if isinstance(arg.value, str)]
+            wanted = f"{called}_{words[0]}" if owner is not None and len(words) == 1 and words[0].isidentifier() else called
+            unique, number = wanted, 2
             while unique in taken:
-                unique, number = f"{called}_{number}", number + 1
+                unique, number = f"{wanted}_{number}", number + 1
             made = self.method(unique, called, node, params, scope)
             text = called, tuple(made.params), made.maybe, *map(ast.dump, made.body)
             memo[memo_key] = written.setdefault(text, made)  # the same for arguments that it does not read

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FunctionType
 
 WIDTH = 110  # of a line; a comment may go beyond
+DOC_WIDTH = 96
 TAGS = ("# fmt:", "# type:", "# noqa")  # comments to tools
 
 Function = ast.FunctionDef | ast.Lambda
@@ -81,7 +82,7 @@ class _Quoted(ast.NodeTransformer):
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
         self.generic_visit(node)
-        simple = (ast.Name, ast.Constant, ast.Attribute)
+        simple = (ast.Name, ast.Constant, ast.Attribute, ast.Subscript)
         negative = isinstance(node.right, ast.UnaryOp) and isinstance(node.right.operand, ast.Constant)
         if isinstance(node.op, ast.Pow) and isinstance(node.left, simple) and (negative or isinstance(node.right, simple)):
             return ast.Name(f"{ast.unparse(node.left)}**{ast.unparse(node.right)}")
@@ -195,10 +196,10 @@ def _doc(text: str, pad: str) -> Iterator[str]:
 
     words = " ".join(text.split())
     mark = 'r"""' if "\\" in words else '"""'
-    if len(pad) + len(words) + 6 <= WIDTH:
+    if len(pad) + len(words) + 6 <= DOC_WIDTH:
         yield f'{pad}{mark}{words}"""'
         return
-    first, *rest = textwrap.wrap(mark + words, WIDTH - len(pad) - 3, break_on_hyphens=False)
+    first, *rest = textwrap.wrap(mark + words, DOC_WIDTH - len(pad) - 3, break_on_hyphens=False)
     yield pad + first
     last = rest.pop() if rest else ""
     yield from (pad + line for line in rest)
