@@ -5,6 +5,7 @@ import keyword
 import re
 import types
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from typing import Any
 
 from torch import nn
@@ -71,8 +72,8 @@ class Text:
             wanted = unit.called.removeprefix("_")
             if len({one.cls for one in alike}) > 1 or wanted in taken:
                 wanted = f"{unit.cls.__name__.lower()}_{wanted}" if unit.cls else f"{wanted}_of"
-            if len([one for one in alike if one.cls is unit.cls]) > 1 and len(parts := callers.get(unit.name, set())) == 1:
-                wanted = f"{next(iter(parts))}_{wanted}"
+            if len([one for one in alike if one.cls is unit.cls]) > 1 and (part := beginning(callers.get(unit.name, set()))):
+                wanted = f"{part}_{wanted}"
             unique, number = wanted, 2
             while unique in taken or unique in self.renamed.values():
                 unique, number = f"{wanted}_{number}", number + 1
@@ -103,9 +104,8 @@ class Text:
         return base
 
     def part_of(self, final: Final) -> str:
-        """The one part that a class belongs to."""
-        parts, _ = self.places[id(final)]
-        return camel(next(iter(parts))) if len(parts) == 1 else ""
+        """The one part that a class belongs to, or what the names of its parts begin with."""
+        return camel(beginning(self.places[id(final)][0]))
 
     def attribute_of(self, final: Final) -> str:
         """The one attribute that holds it."""
@@ -431,6 +431,13 @@ def without_shapes(words: str, gone: list[bool]) -> str:
         return words
     left = ", ".join(shape for shape, left_out in zip(shapes, gone) if not left_out)
     return mark + (left + arrow + result if left else result)
+
+
+def beginning(names: Iterable[str]) -> str:
+    """The words that all names begin with: `local` for local and local_shared."""
+    words = [name.split("_") for name in names]
+    same = takewhile(lambda some: len(set(some)) == 1, zip(*words))
+    return "_".join(some[0] for some in same)
 
 
 def stored_names(body: list[ast.stmt]) -> set[str]:
