@@ -13,7 +13,7 @@ from core.cycles import MOST
 
 from .layered import spread
 from .nodes import children, tint_of
-from .pen import KINDS, ROLES, Look, Pen, fit, text_width
+from .pen import KINDS, LINE, ROLES, Look, Pen, fit, text_width, wrap
 from .ribbon import upright
 from .tabs import SMALL, Tab, tabs
 
@@ -350,7 +350,7 @@ class Column:
         if "role" not in data:
             return self.width(node), NORM_H
         tabs, alone = self.tabs(node), len(self.row(node)) == 1
-        facts = 60 if not alone else 46 if self.pen.facts(node, "".join(self.words(node)["facts"])) else 34
+        facts = 60 + self.above(node) if not alone else 46 if self.pen.facts(node, "".join(self.words(node)["facts"])) else 34
         if tabs:
             lines = max(len(tab.lines(TAB)) for tab in tabs)
             facts += 46 + 14 * lines if len(tabs) == 2 and alone else min(len(tabs), MOST_TABS) * (SMALL + 2) + 6
@@ -373,8 +373,18 @@ class Column:
     def need(self, node: str, of: Callable[[list[str]], str]) -> float:
         """The width of a part side by side with others: for what is `of` the words of its name, and for its tabs."""
         words = max((" · ".join(tab.words) for tab in self.tabs(node)), key=len, default="") if "role" in self.g.nodes[node] else ""
-        name = of(self.g.nodes[node]["label"].partition(",")[0].split())
-        return max(52, text_width(name, 12) + 12, (text_width(words, 11) + 30) * (words != ""))
+        name, facts = of(self.title(node).split()), self.g.nodes[node].get("facts") or [""]
+        return max(
+            52, text_width(name, 12) + 12, text_width(facts[0].partition(" · ")[0], 11) + 8, (text_width(words, 11) + 30) * (words != "")
+        )
+
+    def title(self, node: str) -> str:
+        """The name of a part or norm side by side with others."""
+        return self.g.nodes[node]["label"].partition(",")[0]
+
+    def above(self, node: str) -> float:
+        """The height that the name of a part side by side with others needs above the usual two lines."""
+        return LINE * max(0, len(wrap(self.title(node), self.width(node) - 6, 12)) - 2)
 
     def node(self, node: str, x: float, y: float, frame: Mapping) -> None:
         pen, data, (w, h) = self.pen, self.g.nodes[node], self.size(node)
@@ -392,9 +402,10 @@ class Column:
         title = words["title"] if text_width(words["title"]) < w - 10 else words["title"].partition(",")[0]
         facts = pen.facts(node, " · ".join(words["facts"][: 2 if alone else 1]))
         top = y - h / 2
-        middle = 37 if not alone else 23 if facts else 16
+        above = 0 if alone else self.above(node)
+        middle = 37 + above if not alone else 23 if facts else 16
         pen.box(node, x, y, w, h, look, title, facts, data["explain"], at=top + middle)
-        at = top + (58 if not alone else 44 if facts else 32)
+        at = top + (58 + above if not alone else 44 if facts else 32)
         if shown := self.pills(node):
             pen.pills(shown, x, at, look.ink)
             at += PILL + 6

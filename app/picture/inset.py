@@ -182,7 +182,7 @@ class Inset:
         name = data["part"].replace("_", " ")
         twins = {d["part"] for _, d in self.g.nodes(data=True) if "role" in d and d["kind"] == data["kind"]}
         pen.letter(x + PAD + 8, y + 24.5, letter)
-        title = data["label"] + (f" · {name}" if len(twins) > 1 and name not in data["label"] else "")
+        title = data["label"] + (f" · {name}" if len(twins) > 1 and name not in data["label"].lower() else "")
         size, cls = (16, "h") if text_width(title, 16) <= width - 2 * PAD - 46 else (13.5, "b")
         pen.text(x + PAD + 26, y + 30, fit(title, width - 2 * PAD - 46, size), cls)
         for i, line in enumerate(words):

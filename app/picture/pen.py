@@ -118,10 +118,10 @@ class Pen:
             f'style="fill:var(--{look.fill});stroke:var(--{look.line});stroke-width:1.2"/>'
         )
         size, cls = (13.5, "b c") if text_width(label) <= w - 6 else (12, "b2 c")
-        two = text_width(label, 12) > w - 6 and h >= 2 * LINE + 28  # the name may have two lines
-        first, *rest = wrap(label, w - 6, 12) if two else [label]
-        for up, words in ((LINE, first), (0, " ".join(rest))) if two else ((0, first),):
-            self.text(x, middle - up + (-3.5 if facts else 4.7), fit(words, w - 6, size), cls, look.ink)
+        lines = wrap(label, w - 6, 12) if text_width(label, 12) > w - 6 else [label]
+        most = max(1, int((h - 28) / LINE))  # where a name does not fit on one line
+        for up, words in enumerate(reversed([*lines[: most - 1], " ".join(lines[most - 1 :])] if len(lines) > most else lines)):
+            self.text(x, middle - LINE * up + (-3.5 if facts else 4.7), fit(words, w - 6, size), cls, look.ink)
         if facts:
             size, cls = (12, "f c") if text_width(facts, 12) <= w - 6 else (11, "f2 c")
             self.text(x, middle + 13, whole(facts, w - 6, size), cls, look.ink)
