@@ -113,6 +113,8 @@ class Calls(Writing):
 
     def residual(self, function: ast.expr, args: list[Arg], kwargs: dict[str, Arg]) -> Dyn:
         forms = [arg.form if arg.form is not None else self.written(arg.value) for arg in args]
+        if isinstance(function, ast.Name) and function.id == "zip":
+            forms = [lift(run_of(arg.value)) if isinstance(arg.value, tuple) else form for arg, form in zip(args, forms)]
         keys = [ast.keyword(key, arg.form if arg.form is not None else self.written(arg.value)) for key, arg in kwargs.items()]
         if isinstance(function, ast.Attribute) and (function.attr == "clamp" or ast.unparse(function.value) == "F"):
             while forms and isinstance(forms[-1], ast.Constant) and forms[-1].value is None:
@@ -286,6 +288,13 @@ class Calls(Writing):
             return frame.result
         finally:
             self.frames.pop()
+
+
+def run_of(numbers: tuple) -> tuple | range:
+    """Whole numbers in a row as a range."""
+    whole = len(numbers) > 2 and all(isinstance(one, int) for one in numbers)
+    run = range(numbers[0], numbers[0] + len(numbers)) if whole else range(0)
+    return run if tuple(run) == numbers else numbers
 
 
 def from_torch(function: Any) -> bool:
