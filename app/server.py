@@ -65,12 +65,14 @@ def warm() -> None:
 
     import core
     from app import facts
+    from app.kit import cards
     from core.library import preset
 
     torch.set_num_threads(1)  # live models are tiny, and visitors share the cores
     facts.picture_file(preset("deepseek-v3"))
     for name in core.presets():
         facts.cost(preset(name))
+        cards.picture(preset(name))
     gc.freeze()  # objects from start-up stay, so garbage collections need not check them while visitors wait
 
 

@@ -20,6 +20,7 @@ from app.kit.theme import DARK, LIGHT
 from app.picture.diagram import diagram
 from app.picture.layered import layered
 from app.picture.pen import text_width
+from app.picture.ribbon import cells, tone
 from core import kinds
 from core.edits import swapped
 from core.hardware import ACCELERATORS
@@ -254,3 +255,15 @@ def test_the_workbench_opens_every_preset(name):
         page.query_params.update({"preset": name} | ({"part": node} if node else {}))
         page.run()
         assert not page.exception, node
+
+
+@pytest.mark.parametrize("name", ["gemma-4-e2b", "deepseek-v4-pro", "gpt-oss-20b", "zamba2-7b", "qwen3-next-80b-a3b"])
+def test_a_cards_ribbon_is_the_pictures(name):
+    """Without a graph, each layer has the colours of the picture's ribbon, and is hollow where it borrows a cache."""
+    arch = core.load(name)
+    g = facts.graph(arch)
+    readers = {reader for reader, _, _ in g.graph["lent"]}
+    for layer, (block, own) in enumerate(zip(g.graph["layers"], cells(arch), strict=True)):
+        nodes = [node for node in g if g.nodes[node]["parent"] == block and "role" in g.nodes[node]]
+        mixing = [g.nodes[node]["role"] in ("attention", "recurrence") for node in nodes]
+        assert own == tuple((tone(g, node), mixes, mixes and layer in readers) for node, mixes in zip(nodes, mixing, strict=True))

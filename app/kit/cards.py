@@ -5,9 +5,9 @@ from html import escape
 import core
 from core.words import figure, size, tokens
 
-from ..facts import cost
+from ..facts import cost, kept
 from ..picture.pen import Pen
-from ..picture.ribbon import ribbon
+from ..picture.ribbon import cells, ribbon
 
 
 def card(arch: core.Architecture) -> str:
@@ -33,13 +33,10 @@ def closed_card(entry: dict) -> str:
     return f'<div class="card closed">{head}<ul>{said}</ul></div>'
 
 
+@kept(4_000_000)
 def picture(arch: core.Architecture) -> str:
     """Every layer of an architecture, scaled to fit a card."""
     pen = Pen()
-    blocks = {
-        block: [(arch.parts[name].role, arch.parts[name].reach is not None) for step in block for name in step.parts]
-        for block in arch.distinct()
-    }
-    ribbon(pen, [blocks[block] for block in arch.sequence], 0, 0, 240, 52)
+    ribbon(pen, cells(arch), 240, 52)
     label = f"{arch.depth} layers: {escape(arch.pattern)}"
     return f'<svg viewBox="0 0 240 52" preserveAspectRatio="none" role="img" aria-label="{label}">{"".join(pen.out)}</svg>'

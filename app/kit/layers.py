@@ -1,14 +1,15 @@
 """A ribbon of all layers as HTML, for the strip and for the previews of its drawers."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 
 import core
 from core import edits
 from core.blocks import block_names
 from core.edits import Place
-from core.spec import Step
+
+from ..picture.ribbon import Cell, cells
 
 TICKS = 8  # numbers below the ribbon
 
@@ -16,9 +17,9 @@ TICKS = 8  # numbers below the ribbon
 def ribbon(arch: core.Architecture, place: Place | None = None) -> str:
     """Every layer as a narrow column in its parts' colours, the first part at the bottom."""
     names, depth = block_names(arch), arch.depth
-    paints = {block: _paint(arch, block) for block in arch.distinct()}
+    paints = {block: _paint(parts) for block, parts in zip(arch.sequence, cells(arch), strict=True)}
     marked = set(edits.layers_of(arch, place)) if place is not None else set()
-    cells = "".join(
+    columns = "".join(
         f'<i data-do="select" data-node="{names[block]}" title="layer {n}" style="background:{paints[block]}"'
         f"{' class=on' * (n in marked)}></i>"
         for n, block in enumerate(arch.sequence)
@@ -29,19 +30,18 @@ def ribbon(arch: core.Architecture, place: Place | None = None) -> str:
     label = escape(f"{depth} layers: {arch.pattern}"[:600])
     gap = 2 if depth <= 100 else 1 if depth <= 260 else 0
     return (
-        f'<div class="ribbon" role="img" aria-label="{label}" style="gap:{gap}px">{cells}</div>'
+        f'<div class="ribbon" role="img" aria-label="{label}" style="gap:{gap}px">{columns}</div>'
         f'<div class="ticks" aria-hidden="true">{ticks}</div>'
     )
 
 
-def _paint(arch: core.Architecture, block: tuple[Step, ...]) -> str:
-    """A background with a band for each part; a limited reach is a lower band."""
-    parts = [arch.parts[name] for name in edits.parts_of(block)]
+def _paint(parts: Sequence[Cell]) -> str:
+    """A background with a band for each part, pale where it keeps nothing of its own."""
     each, stops = 100 / len(parts), []
     for n, part in enumerate(parts):
         low, high = n * each, (n + 1) * each - (5 if n + 1 < len(parts) else 0)
-        top = low + (high - low) * (0.5 if part.mixes and part.reach is not None else 1)
-        stops.append(f"var(--{part.role}) {low:.0f}% {top:.0f}%,transparent {top:.0f}% {(n + 1) * each:.0f}%")
+        fill = f"color-mix(in srgb,var(--{part.tone}) 25%,transparent)" if part.hollow else f"var(--{part.tone})"
+        stops.append(f"{fill} {low:.0f}% {high:.0f}%,transparent {high:.0f}% {(n + 1) * each:.0f}%")
     return f"linear-gradient(to top,{','.join(stops)})"
 
 

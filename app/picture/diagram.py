@@ -16,9 +16,7 @@ from core.words import figure
 
 from .column import Column
 from .inset import LEAST, Inset
-from .nodes import parts
 from .pen import STYLE, Pen, fit, text_width, wrap
-from .ribbon import ribbon
 from .shade import Shaded
 
 MARGIN = 20
@@ -153,22 +151,6 @@ def listed(pen: Pen, model: Column, x: float, y: float, width: float) -> float:
             pen.text(x + side * each, ends[side] + 14 * i, fit(line, each - 8, 12), "q" if i == 0 else "r")
         ends[side] += 14 * len(lines) + 10
     return max(ends)
-
-
-def layers(graph: nx.DiGraph, pen: Pen, x: float, y: float, width: float) -> float:
-    """Every layer as a column of the ribbon, and the pattern in words; returns the lower edge."""
-    names = graph.graph["layers"]
-    kinds = {block: [(part["role"], part["reach"] is not None) for part in parts(graph, block)] for block in dict.fromkeys(names)}
-    pen.text(x, y + 12, "Layers", "b")
-    count = f"{len(names)} layer{'s' if len(names) > 1 else ''}, {len(kinds)} kind{'s' if len(kinds) > 1 else ''} of block"
-    pen.text(x + width, y + 12, count, "l e")
-    tips = [f"layer {i}: {graph.nodes[name]['label']}" for i, name in enumerate(names)]
-    ribbon(pen, [kinds[name] for name in names], x, y + 22, width, 30, tips, names)
-    first, *rest = wrap(graph.graph["pattern"], width, 12)
-    lines = [fit(line, width, 12) for line in (first, " ".join(rest)) if line]
-    for i, line in enumerate(lines):
-        pen.text(x, y + 68 + 16 * i, line, "l")
-    return y + 52 + 16 * len(lines)
 
 
 def shares(parameters: Mapping[str, int], pen: Pen, x: float, y: float, width: float) -> float:

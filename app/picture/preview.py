@@ -3,11 +3,11 @@
 from html import escape
 
 import core
+from core.about import about
 from core.words import figure, size, tokens
 
 from ..facts import cost, edited, graph, kept
 from .column import FRAME, RIBBON, Column
-from .diagram import layers
 from .pen import Pen, fit, text_width, wrap
 from .standalone import png, standalone
 
@@ -39,9 +39,8 @@ def card(arch: core.Architecture) -> str:
         x, line = EDGE + (i % 2) * left / 2, y + 84 + (i // 2) * 96
         pen.text(x, line, value, "n", more=_size(40))
         pen.text(x, line + 30, words, "s", more=_size(20))
-    pen.out.append(f'<g transform="translate({EDGE} {HEIGHT - 150}) scale(1.5)">')
-    layers(g, pen, 0, 0, left / 1.5)
-    pen.out.append("</g>")
+    for i, words in enumerate(wrap(about(arch, "It"), left, 21)):
+        pen.text(EDGE, y + 272 + 30 * i, words, "s", more=_size(21))
     drawn = Pen()
     bottom = Column(g, drawn, LEFT).draw(0) * ZOOM  # the lower half is not visible
     top = max((HEIGHT - bottom) / 2, 34)

@@ -1,38 +1,54 @@
-"""Every layer of a model as a narrow column, in order: mixers above, parts that work on single tokens below."""
+"""Every layer of a model in order, with its mixers and the parts that work on single tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from html import escape
+from typing import NamedTuple
 
 import networkx as nx
 
+from core.cycles import rhythm
 from core.roles import MIXERS
+from core.spec import Architecture
 
 from .nodes import children
 from .pen import Pen, text_width
 
-# A layer's parts: (role, whether its reach is limited to a window or a chunk).
-Layer = Sequence[tuple[str, bool]]
+
+class Cell(NamedTuple):
+    """A part of a layer: its colour, whether it mixes tokens, and whether it keeps nothing of its own."""
+
+    tone: str
+    mixes: bool
+    hollow: bool = False
 
 
-def ribbon(
-    pen: Pen, layers: Sequence[Layer], x: float, y: float, width: float, height: float, tips: Sequence[str] = (), nodes: Sequence[str] = ()
-) -> None:
-    """Draw the layers side by side; a limited attention span is a shorter bar. A click on a layer selects its node."""
+def cells(arch: Architecture) -> list[tuple[Cell, ...]]:
+    """Every layer of an architecture that has no graph yet."""
+    blocks = arch.distinct()
+    parts = {name: arch.parts[name] for block in blocks for step in block for name in step.parts}
+    frames = (dict.fromkeys(arch.sequence[n] for n in frame.layers) for cycle in rhythm(arch) for frame in cycle.frames)
+    places = (place for frame in frames for place in zip(*([n for step in block for n in step.parts] for block in frame), strict=True))
+    lighter = _near({name: part.reach for name, part in parts.items()}, places)
+    readers = {link.layer for link in arch.links if link.read.lender}
+
+    def cell(name: str, hollow: bool) -> Cell:
+        role = parts[name].role
+        return Cell(f"{role}-near" if role == "attention" and name in lighter else role, role in MIXERS, hollow and role in MIXERS)
+
+    return [tuple(cell(name, n in readers) for step in block for name in step.parts) for n, block in enumerate(arch.sequence)]
+
+
+def ribbon(pen: Pen, layers: Sequence[Sequence[Cell]], width: float, height: float) -> None:
+    """The layers side by side."""
     step, half = width / len(layers), height / 2
     w = max(step - (1.6 if step > 5 else 0.5 if step > 2 else 0.2), 0.4)
     for i, parts in enumerate(layers):
-        pen.out.append(f'<g data-node="{escape(nodes[i])}"><title>{escape(tips[i])}</title>' if nodes else "<g>")
-        mixers = [(role, limited) for role, limited in parts if role in MIXERS]
-        others = [role for role, _ in parts if role not in MIXERS]
-        for j, (role, limited) in enumerate(mixers):
-            tall = half / len(mixers)
-            bar = (tall - 0.8) * (0.45 if limited else 1)
-            pen.bar(x + i * step, y + half - 0.8 - j * tall - bar, w, bar, role)
-        for j, role in enumerate(others):
-            tall = half / len(others)
-            pen.bar(x + i * step, y + half + 0.8 + j * tall, w, tall - 0.8, role)
-        pen.out.append("</g>")
+        mixers, others = ([cell for cell in parts if cell.mixes is mixes] for mixes in (True, False))
+        for group, top in ((mixers, 0.0), (others, half + 0.8)):
+            tall = half / max(len(group), 1)
+            for j, cell in enumerate(group):
+                pen.cell(i * step, top + j * tall, w, tall - 0.8, cell.tone, cell.hollow)
 
 
 NARROW = 7  # of a cell's width, for the parts that work on single tokens
@@ -48,9 +64,13 @@ def tone(graph: nx.DiGraph, node: str) -> str:
 def near(graph: nx.DiGraph) -> frozenset[str]:
     """The attentions with the lighter colour."""
     parts = {data["part"]: data["reach"] for _, data in graph.nodes(data=True) if "role" in data}
-    found = {name for name, reach in parts.items() if reach is not None}
-    for place in (place for cycle in graph.graph["rhythm"] for frame in cycle["frames"] for place in frame["places"]):
-        names = list(dict.fromkeys(place["parts"]))
+    return _near(parts, (place["parts"] for cycle in graph.graph["rhythm"] for frame in cycle["frames"] for place in frame["places"]))
+
+
+def _near(reaches: Mapping[str, int | None], places: Iterable[Sequence[str]]) -> frozenset[str]:
+    """The parts that see a part of the text, and of those that share a place and see as much, every second one."""
+    found = {name for name, reach in reaches.items() if reach is not None}
+    for names in (list(dict.fromkeys(place)) for place in places):
         if len({name in found for name in names}) == 1:
             found.difference_update(names[::2])
             found.update(names[1::2])
