@@ -63,7 +63,7 @@ def zoom_of(arch: core.Architecture, part: str, selected: str = "") -> str:
 
 
 would_do = kept(4_000_000, lambda found: 1_000 + sum(weight(offer.architecture) for offer in found))(offers.offers)
-searched = kept(4_000_000)(search.text)
+searched = kept(16_000_000, lambda known: 80 * (len(known.words) + len(known.joined) + len(known.phrases)))(search.known)
 
 
 def code_file(arch: core.Architecture) -> str:

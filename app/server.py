@@ -203,9 +203,11 @@ def named(request: Request):
 def presets(request: Request) -> Response:
     import core
     from core.library import preset
+    from core.search import found
 
     fields = {"name", "title", "organisation", "released", "licence"}
-    return JSONResponse([preset(name).model_dump(mode="json", include=fields) for name in core.presets()])
+    archs = found(request.query_params.get("q", "")[:80], map(preset, core.presets()))
+    return JSONResponse([arch.model_dump(mode="json", include=fields) for arch in archs])
 
 
 def architecture(request: Request) -> Response:

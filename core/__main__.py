@@ -26,6 +26,7 @@ from .graph import graph, to_dot, to_graphml, to_json, to_mermaid
 from .precision import FORMATS
 from .reading import read_file
 from .routing import DEFAULT_TEXT, route
+from .search import found
 from .share import encode
 from .shares import MEASURES
 from .spec import Architecture, Unsupported, Workload, sentence
@@ -66,7 +67,8 @@ def parser() -> Parser:
             )
         return one
 
-    command("list", "the published architectures, in order of release", run_list)
+    one = command("list", "the published architectures, in order of release, or those that answer a query, best first", run_list)
+    one.add_argument("query", metavar="QUERY", nargs="*", help="words such as: mla moe 2026")
     named(command("show", "the parts of an architecture", run_show), "name")
     one = named(command("draw", "the picture of an architecture as a file", run_draw), "name")
     one.add_argument("-o", "--output", metavar="FILE", required=True, help="the file to write; its name ends in .svg, .png or .pdf")
@@ -164,12 +166,11 @@ def opened(name: str) -> Architecture:
 
 def run_list(args: argparse.Namespace, out: Console) -> Any:
     rows = []
-    for name in library.presets():
-        arch = library.preset(name)
+    for arch in found(" ".join(args.query), map(library.preset, library.presets())):
         c = cost(arch)
         figures = ("parameters", "active_parameters", "kv_bytes_per_token")
         released = arch.released and arch.released.isoformat()
-        rows.append({"name": name, "title": arch.title, "released": released} | {f: getattr(c, f) for f in figures})
+        rows.append({"name": arch.name, "title": arch.title, "released": released} | {f: getattr(c, f) for f in figures})
     shown = (
         (
             row["name"], row["title"], row["released"] or "", figure(row["parameters"]),

@@ -17,13 +17,14 @@ from .roles import MIXERS
 class Group(NamedTuple):
     title: str
     line: str
+    also: tuple[str, ...] = ()  # other names, which a search finds
 
 
 # The groups in the order of the list. A part says its group if that is not its role.
 GROUPS = {
     "attention": Group("Softmax", "all earlier tokens, or a window"),
-    "sparse": Group("Sparse", "chooses which tokens to weigh"),
-    "recurrence": Group("Recurrent", "a state of fixed size, no cache"),
+    "sparse": Group("Sparse", "chooses which tokens to weigh", ("sparse attention",)),
+    "recurrence": Group("Recurrent", "a state of fixed size, no cache", ("linear attention", "recurrent")),
     "feed_forward": Group("Feed-forward", "one network for every token"),
     "experts": Group("Experts", "a router picks networks for each token"),
     "embedding": Group("Embeddings", "vectors that are looked up by token"),

@@ -1,21 +1,143 @@
-"""The search for models: the text of each, and the match."""
+"""The search for models: the words that each is known by, and how well they answer a query.
 
-from typing import Any
+The words for a technique come from its part (`title`, `short`, `also`, `forms`, traits), so a new part is found without a line here.
+"""
 
+import re
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from .kinds import GROUPS, choices, group
+from .parts import Part
+from .parts.residual import Residual
+from .roles import MIXERS
 from .spec import Architecture
 
+# What counts more: a name, a maker, a technique, what the model as a whole is, or a word in a sentence about it.
+NAME, MAKER, TECHNIQUE, WHOLE, SENTENCE = 16, 8, 6, 4, 1
+WHOLE_WORD, JOINED, BEGINNING = 1.0, 0.9, 0.5  # how a word of the query is met: "qwen3" in "qwen3", in "qwen 3", in "qwen35"
+MAKERS = {  # other names of the makers
+    "01.AI": "Yi", "Ai2": "Allen Institute for AI AllenAI", "Baidu": "Ernie", "ByteDance Seed": "ByteDance", "Google": "DeepMind Alphabet",
+    "IBM": "Granite", "Meituan": "LongCat", "Meta": "Facebook FAIR", "Microsoft": "MSR", "Mistral AI": "Mistral", "Moonshot AI": "Kimi",
+    "Qwen": "Alibaba Tongyi", "TII": "Technology Innovation Institute", "Tencent": "Hunyuan", "Xiaomi": "MiMo", "Z.ai": "Zhipu THUDM GLM",
+    "Zhipu AI": "Z.ai THUDM GLM", "inclusionAI": "Ant Group", "rednote-hilab": "Xiaohongshu rednote", "xAI": "Grok",
+}  # fmt: skip
 
-def text(arch: Architecture) -> str:
-    """The searchable text of an architecture: its names, its maker, its note, and a description of each part."""
-    parts = " ".join(f"{part.label} {part.explain(arch.d_model)}" for part in map(arch.part, arch.parts))
-    return f"{arch.name} {arch.title} {arch.family} {arch.organisation} {arch.note} {parts}".lower()
+
+class Known(NamedTuple):
+    """What a model is known by: each word and each joined pair of words with what it counts, and the phrases with theirs."""
+
+    words: dict[str, int]
+    joined: dict[str, int]
+    phrases: tuple[tuple[int, tuple[str, ...]], ...]
 
 
-def undisclosed_text(entry: dict[str, Any]) -> str:
+def words(text: str) -> tuple[str, ...]:
+    """The words of a text without case and punctuation; "v3.2" stays one."""
+    return tuple(word.strip(".") for word in re.findall(r"[^\W_]+(?:\.[0-9][^\W_]*)*", text.lower()))
+
+
+def known(arch: Architecture) -> Known:
+    """What an architecture is known by: its names, its maker, each part's techniques, and sentences about them."""
+    found: list[tuple[int, str]] = [(NAME, arch.title), (NAME, arch.name), (MAKER, arch.family or ""), *_maker(arch.organisation or "")]
+    parts = {name: arch.part(name) for name in arch.parts}
+    for part in parts.values():
+        found += [(TECHNIQUE, word) for word in _techniques(part)]
+        found.append((SENTENCE, f"{part.label} {part.explain(arch.d_model)}"))
+    found += [(WHOLE, word) for word in _whole(arch, parts.values())]
+    return _known([*found, (SENTENCE, arch.note or "")])
+
+
+def undisclosed(entry: dict[str, Any]) -> Known:
     """The same for a model whose architecture is not disclosed."""
-    return f"{entry['title']} {entry['organisation']} not disclosed".lower()
+    return _known([(NAME, entry["title"]), *_maker(entry["organisation"]), (WHOLE, "not disclosed"), (WHOLE, "undisclosed closed")])
 
 
-def matches(asked: str, text: str) -> bool:
-    """Whether every word of the query is in the text."""
-    return all(term in text for term in asked.lower().split())
+def score(asked: str, model: Known) -> float:
+    """How well a model answers a query, 0 if a word of the query is nowhere; 1 for a query without words."""
+    wanted = words(asked)
+    best = [_met(word, model) for word in wanted]
+    if not all(best):
+        return 0.0
+    return sum(best) + max((weight * _said(wanted, phrase) for weight, phrase in model.phrases), default=0.0) if wanted else 1.0
+
+
+def found(asked: str, archs: Iterable[Architecture]) -> list[Architecture]:
+    """The architectures that answer a query, the best first; those that answer as well stay in their order."""
+    scores = [(score(asked, known(arch)), arch) for arch in archs] if words(asked) else [(1.0, arch) for arch in archs]
+    return [arch for worth, arch in sorted(scores, key=lambda one: -one[0]) if worth]
+
+
+# ---- the words of a model ----
+
+
+def _maker(name: str) -> list[tuple[int, str]]:
+    return [(MAKER, name), (MAKER, next((also for maker, also in MAKERS.items() if name.startswith(maker)), ""))]
+
+
+def _techniques(part: Part) -> Iterable[str]:
+    """The names of what a part does: its kind and settings, with their abbreviations, and its traits."""
+    yield from (type(part).title, part.short, part.label, *part.also, *part.traits())
+    yield from GROUPS[group(type(part))].also
+    for choice in choices(part):
+        if choice.form and choice.holds(part):
+            yield from (choice.title, *choice.form.also)
+
+
+def _whole(arch: Architecture, parts: Iterable[Part]) -> Iterable[str]:
+    """What the model as a whole is: its sort, its streams and positions, its year, its licence, the formats of its weights."""
+    roles = {part.role for part in parts}
+    if roles.issuperset(MIXERS):
+        yield "hybrid"
+    if "experts" not in roles:
+        yield "dense"
+    if "attention" not in roles:
+        yield "recurrent, without attention, attention-free"
+    if arch.mtp:
+        yield "multi-token prediction MTP"
+    if arch.tied_embeddings:
+        yield "tied embeddings"
+    yield arch.position.kind.replace("_", " ")
+    if not isinstance(arch.residual, Residual):
+        yield re.sub("(?<=[a-z])(?=[A-Z])", " ", type(arch.residual).__name__)  # "Manifold Hyper Connections"
+    yield f"{arch.released.year}" if arch.released else ""
+    yield arch.licence or ""
+    yield from {name.partition("_")[0] for name in arch.precision.values()}
+
+
+def _known(found: Iterable[tuple[int, str]]) -> Known:
+    own: dict[str, int] = {}
+    joined: dict[str, int] = {}
+    phrases = []
+    for weight, text in dict.fromkeys(found):
+        said = words(text)
+        for into, each in ((own, said), (joined, [a + b for a, b in pairwise(said)])):
+            into.update({word: weight for word in each if into.get(word, 0) < weight})
+        phrases += [(weight, said)] if said and weight > SENTENCE else []
+    return Known(own, joined, tuple(phrases))
+
+
+# ---- how a query is met ----
+
+
+def _forms(word: str) -> tuple[str, ...]:
+    """A word, and its singular if it may be a plural."""
+    return (word, word[:-1]) if len(word) > 3 and word.endswith("s") else (word,)
+
+
+def _met(word: str, model: Known) -> float:
+    """What a word of the query counts for a model."""
+    best = max(max(WHOLE_WORD * model.words.get(form, 0), JOINED * model.joined.get(form, 0)) for form in _forms(word))
+    if len(word) > 1:
+        begun = (weight for each in (model.words, model.joined) for own, weight in each.items() if own.startswith(word))
+        best = max(best, BEGINNING * max(begun, default=0))
+    return best
+
+
+def _said(wanted: tuple[str, ...], phrase: tuple[str, ...]) -> float:
+    """How much of a phrase the query says, 1 if they are the same: "deepseek v3" is DeepSeek-V3 before DeepSeek-V3.2."""
+    own = {*phrase, *(a + b for a, b in pairwise(phrase))}
+    if not all(own.intersection(_forms(word)) for word in wanted):
+        return 0.0
+    return min(1.0, len("".join(wanted)) / len("".join(phrase)))

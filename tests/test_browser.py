@@ -483,6 +483,7 @@ def test_the_api_answers(server):
     assert [p["name"] for p in json.loads(get(server, "/api/presets")[2])] == core.presets()
     cost = json.loads(get(server, "/api/cost/deepseek-v3?context=8192")[2])
     assert cost["kv_bytes"] == 8192 * 70_272
+    assert json.loads(get(server, "/api/presets?q=llama3")[2])[0]["name"] == "llama-3-8b"
     token = core.encode(edited(core.load("gpt2"), "d_model", 1536))
     assert json.loads(get(server, f"/api/architecture/{token}")[2])["d_model"] == 1536
     assert json.loads(get(server, "/api/graph/gpt2")[2])["nodes"]

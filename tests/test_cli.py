@@ -28,6 +28,7 @@ def run(*arguments: str, capsys) -> tuple[int, str, str]:
     ("arguments", "words"),
     [
         (["list"], ["deepseek-v3", "671.0 B", "2024-12-26"]),
+        (["list", "mla", "moe", "2024"], ["deepseek-v3", "deepseek-v2"]),
         (["show", "deepseek-v3"], ["671,026,404,352", "70,272 bytes", "one rotary key", "must get right"]),
         (["graph", "gpt2"], ["12 × attention → dense", "Linear 768 → 3,072", "(B, T, 50,257)"]),
         (["graph", "gpt2", "--format", "dot"], ["digraph", "layers.0.attention.q"]),

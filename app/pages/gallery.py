@@ -4,7 +4,7 @@ import streamlit as st
 
 from app.kit.page import lead, notice, tab, title, wrong
 
-SORTS = ("newest", "oldest", "largest", "smallest", "most active", "fewest active", "least cache per token")
+SORTS = ("best match", "newest", "oldest", "largest", "smallest", "most active", "fewest active", "least cache per token")
 
 tab("Architectures of large language models")
 first = st.container()
@@ -12,7 +12,7 @@ title("Architectures of large language models", level=1)
 lead("Each is built as a real PyTorch model, and all pictures and figures are computed from it. Open one to look inside and change it.")
 with st.container(horizontal=True, vertical_alignment="bottom", key="find"):
     wanted = st.text_input(
-        "Search", placeholder="DeepSeek, latent attention, sliding window, OpenAI …", key="q", bind="query-params", max_chars=80
+        "Search", placeholder="MLA, sliding window, hybrid 2026, Alibaba, MIT …", key="q", bind="query-params", max_chars=80
     )
     order = st.selectbox("Sort", SORTS, key="sort", bind="query-params", width=190)
     own = st.popover("Open your own", icon=":material/add:", width="content")
@@ -34,7 +34,7 @@ if problem := page.leave():
 
 
 def key(arch: core.Architecture) -> float:
-    """The sort key of the chosen order, smallest first."""
+    """The sort key of the chosen order, smallest first. The best match is the newest of those that answer as well."""
     match order:
         case "oldest":
             return arch.released.toordinal() if arch.released else 0
@@ -69,8 +69,11 @@ with own:
 
 wanted = wanted or ""
 archs = [preset(name) for name in core.presets()]
-shown = sorted((arch for arch in archs if search.matches(wanted, searched(arch))), key=key)
-closed = [entry for entry in undisclosed() if search.matches(wanted, search.undisclosed_text(entry))]
+scores = {arch.name: search.score(wanted, searched(arch)) if wanted.strip() else 1.0 for arch in archs}
+shown = sorted((arch for arch in archs if scores[arch.name]), key=key)
+if order == "best match":
+    shown.sort(key=lambda arch: -scores[arch.name])
+closed = [entry for entry in undisclosed() if search.score(wanted, search.undisclosed(entry))]
 st.caption(f"{len(shown)} of {len(archs)} models" + (f" · {len(closed)} not disclosed" if closed else ""))
 if not shown and not closed:
     st.info("No model matches all of these words. Try fewer, or a maker's name.", icon=":material/search_off:")

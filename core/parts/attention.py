@@ -74,18 +74,21 @@ class Attention(Mixer):
             "each query head has its own key and value head",
             lambda part: part.kv_heads == part.heads,
             lambda part, context: {"kv_heads": part.heads},
+            also=("MHA",),
         ),
         "grouped_query": Form(
             "Grouped-query",
             "query heads share fewer key and value heads",
             lambda part: 1 < part.kv_heads < part.heads,
             lambda part, context: {"kv_heads": _grouped(part.heads)},
+            also=("GQA",),
         ),
         "multi_query": Form(
             "Multi-query",
             "all query heads share one key and value head",
             lambda part: part.kv_heads == 1,
             lambda part, context: {"kv_heads": 1},
+            also=("MQA",),
         ),
         "all_tokens": Form(
             "All tokens",
@@ -100,6 +103,7 @@ class Attention(Mixer):
             lambda part: part.sight.window is not None,
             lambda part, context: {"sight": {"window": max(1, min(4_096, context // 4))}},
             keeps="sight",
+            also=("SWA", "local attention"),
         ),
     }
 

@@ -22,6 +22,7 @@ class AttentionExperts(Mixer):
 
     title = "Mixture of attention heads"
     line = "a router picks a few heads for each token"
+    also = ("MoA", "MoE")
 
     kind: Literal["attention_experts"]
     count: Count = Field(description="Experts", examples=[8])

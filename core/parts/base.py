@@ -157,6 +157,7 @@ class Form(NamedTuple):
     holds: Callable[[Any], Any]  # whether a part has this setting
     fields: Callable[[Any, int], dict[str, Any]]  # the fields that give it to a part, in a model with this context
     keeps: str = ""  # a part of the same group that has this field keeps its kind
+    also: tuple[str, ...] = ()  # other names, which a search finds
 
 
 class Flops(dict[str, int]):
@@ -182,6 +183,7 @@ class Part(Spec):
     short: ClassVar[str] = ""  # a short title, for a part with a module below the layers
     proper: ClassVar[bool] = False  # whether its title begins with a name, which has a capital in a sentence too
     line: ClassVar[str] = ""  # what it is, in at most 60 characters
+    also: ClassVar[tuple[str, ...]] = ()  # other names, which a search finds: abbreviations, the paper's
     group: ClassVar[str] = ""  # its group in the list of kinds (`GROUPS` in kinds.py); its role if empty
     called: ClassVar[str] = ""  # the usual name of such a part in a model; its kind if empty
     forms: ClassVar[dict[str, "Form"]] = {}  # settings of this class that people know by their own names

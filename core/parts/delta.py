@@ -20,6 +20,7 @@ class GatedDeltaNet(Recurrence):
 
     title = "Gated delta net"
     line = "a state that forgets, and corrects what a key holds"
+    also = ("GDN", "DeltaNet")
     called = "delta"
 
     kind: Literal["gated_delta_net"]

@@ -20,6 +20,7 @@ class DifferentialAttention(Mixer):
 
     title = "Differential attention"
     line = "two softmax maps, one taken from the other"
+    also = ("Diff Transformer",)
 
     kind: Literal["differential_attention"]
     heads: Heads = Field(description="Query heads, an even number; half of them are subtracted", examples=[32])

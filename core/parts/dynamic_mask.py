@@ -19,6 +19,7 @@ class DynamicMaskAttention(Attention):
 
     title = "Dynamic mask attention"
     line = "each head keeps only its highest-scored keys"
+    also = ("DMA",)
     group = "sparse"
 
     kind: Literal["dynamic_mask_attention"]  # type: ignore[assignment]

@@ -55,6 +55,7 @@ class Experts(Activated, Part):
 
     title = "Mixture of experts"
     line = "a router picks a few of many networks per token"
+    also = ("MoE",)
     called = "moe"
     role = "experts"
     components = {

@@ -110,6 +110,7 @@ class FeedForward(Activated, Part):
 
     title = "Feed-forward"
     line = "widens each token, then narrows it: SwiGLU and others"
+    also = ("FFN", "MLP")
     called = "dense"
     role = "feed_forward"
 

@@ -22,6 +22,7 @@ class KimiDelta(Recurrence):
     and the output gate are computed from the input through a rank of D. H = heads, D = head_dim."""
 
     title = "Kimi delta attention"
+    also = ("KDA",)
     proper = True
     line = "gated delta net with a decay for each channel"
     called = "delta"

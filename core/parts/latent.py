@@ -4,7 +4,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
@@ -26,6 +26,7 @@ class LatentAttention(Mixer):
 
     title = "Multi-head latent attention"
     line = "keys and values are rebuilt from one narrow latent"
+    also: ClassVar[tuple[str, ...]] = ("MLA",)
 
     kind: Literal["latent_attention"]
     heads: Heads = Field(description="Query heads; each has its own key and value, projected up from the latent", examples=[32])

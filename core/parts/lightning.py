@@ -21,6 +21,7 @@ class LightningAttention(Recurrence):
 
     title = "Lightning attention"
     line = "linear attention with a fixed decay for each head"
+    also = ("retention",)
     called = "lightning"
 
     kind: Literal["lightning_attention"]

@@ -38,6 +38,7 @@ class Mamba(Recurrence):
     the channels. E = inner, N = state_size, R = step_rank."""
 
     title = "Mamba"
+    also = ("SSM", "state space model")
     proper = True
     line = "a state space whose step depends on the token"
 

@@ -47,6 +47,7 @@ class Mamba2(Recurrence):
     H = heads, P = head_dim, G = groups, N = state_size."""
 
     title = "Mamba-2"
+    also = ("SSM", "state space model", "Mamba 2", "SSD")
     proper = True
     line = "one decay for each head, the state is a matrix"
     called = "mamba"

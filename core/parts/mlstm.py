@@ -18,6 +18,7 @@ class MLSTM(Recurrence):
 
     title = "mLSTM"
     line = "a matrix memory with input and forget gates"
+    also = ("xLSTM",)
 
     kind: Literal["mlstm"]
     heads: Heads = Field(description="Heads, each with its own state", examples=[8])

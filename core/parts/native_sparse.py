@@ -50,6 +50,7 @@ class NativeSparseAttention(Mixer):
 
     title = "Native sparse attention"
     line = "summaries, chosen blocks and a window"
+    also = ("NSA",)
     group = "sparse"
 
     kind: Literal["native_sparse_attention"]

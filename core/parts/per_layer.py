@@ -19,6 +19,7 @@ class PerLayerEmbedding(Activated, Part):
 
     title = "Per-layer embedding"
     line = "each layer adds its own embedding of the token"
+    also = ("PLE",)
     called = "layer_embedding"
     short = "PLE"
     role = "embedding"

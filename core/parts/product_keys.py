@@ -21,6 +21,7 @@ class ProductKeyExperts(Activated, Part):
 
     title = "Product-key experts"
     line = "millions of single neurons, found by two short lists"
+    also = ("PEER", "MoE")
     called = "moe"
     role = "experts"
     components = {"router": ("router", "product keys"), "shared": ("shared", "network of every token"), "experts": ("experts", "neurons")}

@@ -20,6 +20,7 @@ class RGLRU(Recurrence):
 
     title = "RG-LRU"
     line = "one decaying value for each channel, with two gates"
+    also = ("Griffin", "recurrent unit")
     called = "recurrence"
 
     kind: Literal["rg_lru"]

@@ -64,6 +64,7 @@ class SparseLatentAttention(LatentAttention):
 
     title = "Sparse latent attention"
     line = "latent attention to the tokens an indexer picks"
+    also = (*LatentAttention.also, "DSA", "DeepSeek sparse attention")
     group = "sparse"
 
     kind: Literal["sparse_latent_attention"]  # type: ignore[assignment]

@@ -1,0 +1,85 @@
+"""The search for models: what must come first, what must not be found, and that the words come from the parts."""
+
+import pytest
+
+import core
+from core import search
+from core.kinds import choices
+from core.library import preset, undisclosed
+
+MODELS = {name: search.known(preset(name)) for name in core.presets()}
+
+FIRST = {
+    "deepseek v3": "deepseek-v3", "DeepSeek-V3": "deepseek-v3", "deepseekv3": "deepseek-v3", "deepseek v3.2": "deepseek-v3.2",
+    "llama3": "llama-3-8b", "llama 3.1 8b": "llama-3.1-8b", "Llama-3.3": "llama-3.3-70b", "gpt2": "gpt2", "gpt2 xl": "gpt2-xl",
+    "qwen3 next": "qwen3-next-80b-a3b", "Qwen3-Next-80B-A3B": "qwen3-next-80b-a3b", "kimi k2": "kimi-k2", "gptoss 20b": "gpt-oss-20b",
+    "gpt-oss 120b": "gpt-oss-120b", "mixtral": "mixtral-8x7b", "mamba": "mamba-2.8b", "rwkv 4": "rwkv-4-14b", "bloom": "bloom",
+    "zamba": "zamba2-7b", "jamba mini": "jamba-1.5-mini", "nemotron h 56b": "nemotron-h-56b", "smollm3": "smollm3-3b",
+    "alibaba delta net next": "qwen3-next-80b-a3b", "openai learned small": "gpt2", "xlstm": "xlstm-7b", "kda": "kimi-linear-48b-a3b",
+}  # fmt: skip
+# Each of these is found, and nothing else, where the rule holds.
+HOLDS = {
+    "MLA": lambda a: any("latent" in part.kind for part in parts(a)),
+    "SWA": lambda a: any(choice.name == "sliding_window" and choice.holds(part) for part in parts(a) for choice in choices(part)),
+    "hyper-connections": lambda a: "hyper" in a.residual.kind,
+    "MQA": lambda a: any(part.kind == "attention" and part.kv_heads == 1 for part in parts(a)),
+    "MoE 2024": lambda a: experts(a) and a.released.year == 2024,
+    "mixture of experts": lambda a: experts(a),
+    "MTP": lambda a: a.mtp is not None,
+    "hybrid moe": lambda a: experts(a) and {"attention", "recurrence"} <= {part.role for part in parts(a)},
+    "alibi": lambda a: "alibi" in {a.position.kind, *(part.position.kind for part in parts(a) if getattr(part, "position", None))},
+    "Alibaba": lambda a: a.organisation == "Qwen",
+    "facebook 2023": lambda a: a.organisation == "Meta" and a.released.year == 2023,
+    "tied embeddings 2025": lambda a: a.tied_embeddings and a.released.year == 2025,
+}  # fmt: skip
+
+
+def parts(arch: core.Architecture) -> list:
+    return [arch.part(name) for name in arch.parts]
+
+
+def experts(arch: core.Architecture) -> bool:
+    return any(part.role == "experts" for part in parts(arch))
+
+
+def answers(asked: str) -> list[str]:
+    return sorted((name for name in MODELS if search.score(asked, MODELS[name])), key=lambda name: -search.score(asked, MODELS[name]))
+
+
+@pytest.mark.parametrize("asked, first", FIRST.items())
+def test_what_comes_first(asked, first):
+    assert answers(asked)[0] == first
+
+
+@pytest.mark.parametrize("asked", HOLDS)
+def test_a_technique_a_maker_and_a_year_find_the_models_that_have_them(asked):
+    wanted = {name for name in core.presets() if HOLDS[asked](preset(name))}
+    found = answers(asked)
+    assert wanted and wanted <= set(found)
+    assert wanted == set(found[: len(wanted)]), "before those that only mention it"
+
+
+FIELD = "sliding windows, GQA, NoPE, QK norm, YaRN, linear attention, sparse attention, MIT, apache 2.0, fp8, SSM"
+
+
+@pytest.mark.parametrize("asked", FIELD.split(", "))
+def test_the_words_of_the_field_are_found(asked):
+    assert 2 < len(answers(asked)) < len(MODELS)
+
+
+@pytest.mark.parametrize("choice", choices(), ids=lambda choice: choice.name)
+def test_every_kind_is_found_by_its_title(choice):
+    having = [name for name in core.presets() if any(choice.holds(part) for part in parts(preset(name)))]
+    assert set(having) <= set(answers(choice.title))
+
+
+def test_nothing_is_found_for_words_of_nobody_and_everything_for_none():
+    assert not answers("xyzzy") and not answers("deepseek xyzzy") and not answers("gpt2 2026")
+    assert len(answers("  - ")) == len(MODELS)
+    assert len(answers("z" * 10_000)) == 0
+    assert any(search.score("openai closed", search.undisclosed(entry)) for entry in undisclosed())
+
+
+def test_names_come_before_what_is_only_mentioned():
+    found = [arch.name for arch in search.found("mamba", map(preset, core.presets()))]
+    assert found.index("mamba-2.8b") < found.index("falcon-mamba-7b") < found.index("nemotron-h-8b")
