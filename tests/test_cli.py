@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import core
+from app.picture.diagram import NARROW
 from core.__main__ import main
 from core.library import to_yaml
 from core.share import encode
@@ -106,7 +107,7 @@ def test_a_picture_is_written_as_its_name_says(tmp_path, capsys):
     svg, png, pdf = ((tmp_path / name).read_bytes() for name in ("x.svg", "x.PNG", "x.pdf"))
     assert svg.startswith(b"<svg") and b"GPT-2 small" in svg
     image = Image.open(BytesIO(png)).convert("RGB")
-    assert png.startswith(b"\x89PNG") and image.width == 800 and max(image.getpixel((2, 2))) < 40
+    assert png.startswith(b"\x89PNG") and image.width == 2 * NARROW and max(image.getpixel((2, 2))) < 40
     assert pdf.startswith(b"%PDF-") and b"(GPT-2 small)" in pdf and b"/Count 1" in pdf
 
 
