@@ -362,7 +362,7 @@ class Column:
         width = BOX + 16 * bool(self.tabs(node)) if part else NORM_W
         if len(row) == 1:
             return width
-        room = FRAME - 64 - 10 * (len(row) - 1)
+        room = FRAME - 56 - 10 * (len(row) - 1)
         needs = {n: self.need(n, " ".join) for n in row}
         if max(needs.values()) <= room / len(row):
             return min(width, room / len(row))
@@ -372,10 +372,10 @@ class Column:
 
     def need(self, node: str, of: Callable[[list[str]], str]) -> float:
         """The width of a part side by side with others: for what is `of` the words of its name, and for its tabs."""
-        words = max((" · ".join(tab.words) for tab in self.tabs(node)), key=len, default="") if "role" in self.g.nodes[node] else ""
+        words = max((" · ".join(tab.words) for tab in self.tabs(node)), key=text_width, default="") if "role" in self.g.nodes[node] else ""
         name, facts = of(self.title(node).split()), self.g.nodes[node].get("facts") or [""]
         return max(
-            52, text_width(name, 12) + 12, text_width(facts[0].partition(" · ")[0], 11) + 8, (text_width(words, 11) + 30) * (words != "")
+            52, text_width(name, 12) + 12, text_width(facts[0].partition(" · ")[0], 11) + 8, (text_width(words, 11) + 29) * (words != "")
         )
 
     def title(self, node: str) -> str:
