@@ -34,7 +34,7 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
 import core
 from app import state as address
-from app.facts import picture_file, picture_of
+from app.facts import picture_file, picture_of, zoom_of
 from app.kit.charts import cache_curve, memory
 from app.kit.strip import _html as strip
 from core.about import about
@@ -581,6 +581,8 @@ STAGES: dict[str, Callable[[core.Architecture], object]] = {
     "texts": lambda arch: [write(g) for g in (core.graph(arch),) for write in (to_dot, to_mermaid, to_graphml)],
     "picture": lambda arch: [picture_of(arch, wide=wide) for wide in (True, False)],
     "picture file": picture_file,
+    "by cost": lambda arch: [picture_of(arch, "", wide, by, MOST) for wide in (True, False) for by in ("parameters", "cache", "read")],
+    "zoom": lambda arch: [zoom_of(arch, node) for node, data in core.graph(arch).nodes(data=True) if "role" in data],
     "checklist": core.checklist,
     "code": core.code,
     "much": lambda arch: [
