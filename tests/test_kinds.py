@@ -130,7 +130,9 @@ def test_a_name_that_says_another_kind_changes(name, kind, new):
     assert kinds.renamed(name, kind) == new
 
 
-@pytest.mark.parametrize("choice", [choice for choice in kinds.choices() if choice.kind.startswith(("compressed", "conv"))], ids=str)
+@pytest.mark.parametrize(
+    "choice", [choice for choice in kinds.choices() if choice.kind.startswith(("compressed", "conv"))], ids=lambda choice: choice.name
+)
 def test_a_compressed_part_is_called_what_was_chosen(choice):
     arch = swapped(core.load("llama-3-8b"), "attention", choice.name)
     assert next(part for name, part in arch.parts.items() if name != "dense").label == choice.title
