@@ -128,7 +128,7 @@ def named(name: str) -> str:
 def workload(params: Mapping[str, Any], *archs: core.Architecture) -> core.Workload:
     """The workload of a URL's parameters; missing ones have their defaults, limited to what each model can read."""
     given = {name: params[name] for name in core.Workload.model_fields if params.get(name)}
-    return checked({"context": min(4_096, *(arch.context for arch in archs))} | given)
+    return checked({"context": min(4_096, *(arch.meant_for or 4_096 for arch in archs))} | given)
 
 
 def checked(fields: Mapping[str, Any]) -> core.Workload:

@@ -45,8 +45,8 @@ def generate(
     ids = tokenizer.encode(prompt).ids
     if not ids or max(ids) >= arch.vocab_size:
         raise Unsupported(f"the tokenizer and the vocabulary of {arch.vocab_size:,} do not fit, or the prompt is empty")
-    if len(ids) + tokens > arch.context:
-        raise Unsupported(f"{len(ids):,} + {tokens:,} tokens are more than {arch.title} reads: at most {arch.context:,}")
+    if arch.meant_for and len(ids) + tokens > arch.meant_for:
+        raise Unsupported(f"{len(ids):,} + {tokens:,} tokens are more than {arch.title} reads: at most {arch.meant_for:,}")
     model = filled()
     made, said = [], ""
     for new in model.generate(torch.tensor([ids]), tokens, temperature, seed):
