@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 
 import core
+from app import facts
 from core import hf, library, trace
 from core.spec import Architecture, Unsupported, edited
 
@@ -48,6 +49,29 @@ def cold() -> dict[str, float]:
 
     analyse(core.load("deepseek-v3"))
     return {name: milliseconds(lambda name=name: run(name)) for name in core.presets()}
+
+
+def pictures() -> dict[str, float]:
+    """The picture of every preset with its trace, costs known."""
+
+    def run(arch: Architecture) -> None:
+        forget()
+        facts.graph.cache.clear()
+        facts.picture_of.cache.clear()
+        facts.picture_of(arch)
+
+    found = {}
+    for name in core.presets():
+        arch = core.load(name)
+        facts.picture_of(arch)  # its costs are kept
+        found[name] = milliseconds(lambda arch=arch: run(arch), 3)
+    return found
+
+
+def codes() -> dict[str, float]:
+    """The one file of every preset's code."""
+    archs = {name: core.load(name) for name in core.presets()}
+    return {name: milliseconds(lambda arch=arch: core.code(arch), 1) for name, arch in archs.items()}
 
 
 def edits(arch: Architecture) -> dict[str, list[Architecture]]:
