@@ -71,7 +71,7 @@ def code_file(arch: core.Architecture) -> str:
     try:
         return core.code(arch)
     except core.Unsupported as problem:
-        return f"# {problem}\n"
+        return f"# {' '.join(str(problem).split())}\n"
 
 
 def picture_file(

@@ -228,7 +228,7 @@ class Model(Frame):
                 start += new.shape[1]
                 if temperature > 0:
                     odds = (logits.float() / temperature).softmax(-1)
-                    new = torch.multinomial(odds.cpu(), 1, generator=generator)
+                    new = torch.multinomial(odds.cpu(), 1, generator=generator).to(tokens.device)
                 else:
                     new = logits.argmax(-1, keepdim=True)
                 yield new

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from strategies import architectures
 
 import core
 from core import kinds
 from core.__main__ import main
 from core.code import code
+from core.code.model import head
 from core.edits import swapped
 from core.model import build_mtp
 
@@ -244,6 +246,21 @@ def test_the_command_line_prints_it(capsys):
     assert capsys.readouterr().out.startswith("class FeedForward(nn.Module):")
 
 
+@given(st.text(st.sampled_from("\"\\'# ;x=()é\N{LINE SEPARATOR}") | st.characters(codec="utf-8"), max_size=300))
+@example('M""";import os;os.system("echo");x="""')
+@example('"' * 300)
+@example("\\" * 299 + '"')
+def test_a_title_stays_in_its_docstring(title):
+    try:
+        arch = core.Architecture.model_validate(core.load("gpt2").model_dump() | {"title": title, "organisation": title[:100]})
+    except ValidationError:
+        return
+    plain = core.load("gpt2")
+    body = ast.parse(head(arch)).body
+    assert len(body) == 1 and isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str)
+    assert ast.parse(head(plain)).body[0].value.value.startswith("GPT-2 small")
+
+
 def test_the_page_marks_the_lines_that_an_edit_changed():
     from app.kit.code import changed, page_of
 
@@ -251,8 +268,10 @@ def test_the_page_marks_the_lines_that_an_edit_changed():
     value = arch.model_dump()
     value["parts"]["attention"] |= {"kv_rank": 384, "gate": {"per": "head"}}
     text = code(core.Architecture.model_validate(value), "attention")
-    marks = changed(text, code(arch, "attention"))
+    marks, gone = changed(text, code(arch, "attention"))
     lines = text.splitlines()
+    assert not gone and changed(code(arch, "attention"), text)[1]
+    assert changed(text, "")[0].keys() == {n for n, line in enumerate(lines) if line.strip()}, "a part that is new"
     assert {sign for line, sign in marks.items() if "self.gate = " in lines[line]} == {"+"}
     assert {sign for line, sign in marks.items() if "self.kv_down = " in lines[line]} == {"~"}
     assert not any("self.q_down = " in lines[line] for line in marks)

@@ -30,10 +30,14 @@ def show_code(state: page.State, part: str | None = None) -> None:
     except core.Unsupported as problem:
         lead(str(problem))
         return
-    marks = changed(text, before(state, part)) if state.arch != state.base else {}
+    was = before(state, part) if state.arch != state.base else text
+    marks, gone = changed(text, was)
     many = text.count("\n")
     said = f"{many:,} lines, with this model's values put in and branches that cannot run left out."
-    lead(said + (f" Your edits changed {len(marks):,} of them." if state.arch != state.base else ""))
+    if state.arch != state.base:
+        removed = f" and removed {gone:,} others" if gone else ""
+        said += f" Your edits changed {len(marks):,} of them{removed}." if was else " All are new."
+    lead(said)
     lit = tuple(boxes_of(state.arch, part, text).items()) if part else ()
     st.html(page_of(text, tuple(marks.items()), lit))
     with st.container(horizontal=True):
@@ -45,21 +49,21 @@ def show_code(state: page.State, part: str | None = None) -> None:
 
 
 def before(state: page.State, part: str | None) -> str:
-    """The same code at the start; empty if there was none."""
+    """The same code at the start; empty if there was none, as for a part that became another one."""
     try:
         return core.code(state.base, part)
     except core.Unsupported:
         return ""
 
 
-def changed(text: str, was: str) -> dict[int, str]:
-    """The lines that are new (+) or other than before (~), counted from 0; none if there was no code before."""
-    if not was:
-        return {}
-    now = text.splitlines()
-    pieces = SequenceMatcher(None, was.splitlines(), now, autojunk=False).get_opcodes()
+def changed(text: str, was: str) -> tuple[dict[int, str], int]:
+    """The lines that are new (+) or other than before (~), counted from 0, and how many lines of before have none in their place."""
+    now, old = text.splitlines(), was.splitlines()
+    pieces = [piece for piece in SequenceMatcher(None, old, now, autojunk=False).get_opcodes() if piece[0] != "equal"]
     signs = {"insert": "+", "replace": "~"}
-    return {line: signs[what] for what, _, _, start, stop in pieces if what in signs for line in range(start, stop) if now[line].strip()}
+    marks = {line: signs[what] for what, _, _, start, stop in pieces if what in signs for line in range(start, stop) if now[line].strip()}
+    gone = sum(max(0, len([line for line in old[a:b] if line.strip()]) - (d - c)) for _, a, b, c, d in pieces)
+    return marks, gone
 
 
 def boxes_of(arch: core.Architecture, part: str, text: str) -> dict[int, str]:

@@ -195,11 +195,13 @@ def _doc(text: str, pad: str) -> Iterator[str]:
     import textwrap
 
     words = " ".join(text.split())
+    if '"""' in words or words.endswith(('"', "\\")):  # a title may hold what would end the docstring, and begin code
+        words = words.replace('"', "'").rstrip("\\")
     mark = 'r"""' if "\\" in words else '"""'
     if len(pad) + len(words) + 6 <= DOC_WIDTH:
         yield f'{pad}{mark}{words}"""'
         return
-    first, *rest = textwrap.wrap(mark + words, DOC_WIDTH - len(pad) - 3, break_on_hyphens=False)
+    first, *rest = textwrap.wrap(mark + words, DOC_WIDTH - len(pad) - 3, break_long_words=False, break_on_hyphens=False)
     yield pad + first
     last = rest.pop() if rest else ""
     yield from (pad + line for line in rest)
