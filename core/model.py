@@ -96,7 +96,7 @@ class _Move:
         self, stream: Tensor, beside: Mapping[str, Tensor | None], aside: Tensor | None
     ) -> tuple[Tensor, list[tuple[int, tuple[Tensor, ...]]], Tensor | None]:
         """The stream after this step, the outputs that are added later, and the output that only the next step reads."""
-        x, *mix = (stream,) if self.read is None else self.read(stream)  # (B, T, d_model), and what the sum needs
+        x, *mix = (stream,) if self.read is None else self.read(stream)  # x: (B, T, d_model)
         x = x if aside is None else x + aside
         inputs = [norm(x) for norm in self.before] or [x]
         inputs = inputs * (len(self.parts) // len(inputs))

@@ -349,7 +349,7 @@ class AttentionModule(nn.Module):
 
 
 class CausalAttention(Box):
-    """softmax(q k^T * scale) v over the keys that each query may see. The scores are never kept."""
+    """The mean of the values v_s that the query t may see, weighed by softmax_s(λ q_t · k_s); λ is the scale."""
 
     box = "attention_core"
     label = "Scaled dot-product attention"

@@ -300,7 +300,7 @@ class Compressor(nn.Module):
 
 
 class Pool(Box):
-    """C_i = sum over its tokens j of softmax_j(Z_j + B_j) * X_j, channel by channel (equations 11, 12 and 22, 23)."""
+    """C_i = sum over its tokens j of softmax_j(Z_j + B_j) * X_j, channel by channel (DeepSeek-V4, equations 11, 12 and 22, 23)."""
 
     box = "pool"
     label = "Pool tokens"

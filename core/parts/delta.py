@@ -126,7 +126,7 @@ class GatedDeltaNetModule(nn.Module):
 
 
 class DeltaRule(Box):
-    """S <- exp(g_t) S, then S <- S + k_t (beta_t (v_t - S^T k_t))^T, and o_t = S^T q_t (equation 10)."""
+    """S <- exp(g_t) S, then S <- S + k_t (beta_t (v_t - S^T k_t))^T, and o_t = S^T q_t (arXiv:2412.06464, equation 10)."""
 
     box = "recurrence"
     label = "Gated delta rule"

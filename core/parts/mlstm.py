@@ -91,7 +91,7 @@ class MLSTMModule(nn.Module):
 
 class Cell(Box):
     """C_t = f_t C_(t-1) + i_t k_t v_t^T, n_t = f_t n_(t-1) + i_t k_t, and h_t = C_t^T q_t / max(|n_t^T q_t|, 1), with i_t = exp of
-    the input gate and f_t the sigmoid of the other, all in units of exp(m_t) (equations 19 to 27)."""
+    the input gate and f_t the sigmoid of the other, all in units of exp(m_t) (arXiv:2503.13427, equations 19 to 27)."""
 
     box = "recurrence"
     label = "Matrix memory"

@@ -95,7 +95,7 @@ class Scores(Spec):
         return nn.Parameter(torch.zeros(heads)) if self.sinks else None
 
     def shaped(self, scores: Tensor, positions: Tensor) -> Tensor:
-        """Scaled scores, (..., T, S), with the cap and the temperature."""
+        """Scaled scores, (..., T, S), as the softmax takes them."""
         if self.softcap:
             scores = self.softcap * torch.tanh(scores / self.softcap)
         if self.temperature:
