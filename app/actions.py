@@ -72,7 +72,7 @@ def start_of(opened: Opened) -> tuple[str, ...]:
 def of_step(step: Opened, state: State) -> State:
     """The page with the architectures of a step; workload, selection and snapshots stay."""
     archs = tuple(map(of_word, step[0]))
-    return replace(state, archs=archs, at=min(state.at, len(archs) - 1), start=of_word(step[1]) if step[1] else None)
+    return replace(state, archs=archs, at=min(state.at, len(archs) - 1), start=of_word(step[1]) if step[1] else None, zoom="")
 
 
 def seen(state: State) -> Past:
@@ -134,8 +134,8 @@ def show(state: State) -> None:
 
 
 def _go(state: State) -> None:
-    selected, zoom = (followed(state.arch, node) for node in (state.selected, state.zoom))
-    st.query_params.from_dict(write(replace(state, selected=selected, zoom=zoom)))
+    zoom = state.zoom if "role" in graph(state.arch).nodes.get(state.zoom, ()) else ""
+    st.query_params.from_dict(write(replace(state, selected=followed(state.arch, state.selected), zoom=zoom)))
 
 
 def box_of(arch: core.Architecture, part: str) -> str:
@@ -166,8 +166,9 @@ def shade(by: str) -> None:
 
 
 def zoom(node: str) -> None:
-    """Open a part over the page, or close the one that is open."""
-    show(replace(current(), zoom=node))
+    """Open a part over the page, or close the one that is open, if the browser has not taken it out of the address already."""
+    if node or current().zoom:
+        show(replace(current(), zoom=node))
 
 
 def put_away() -> None:

@@ -36,7 +36,7 @@ class State:
     at: int = 0  # the index of the selected architecture
     start: core.Architecture | None = None  # what the page's one architecture was edited from, if it is no preset of its name
     kept: tuple[tuple[str, core.Architecture], ...] = ()  # snapshots and their names
-    zoom: str = ""  # a part, by its node, that is open over the page
+    zoom: str = ""  # a part, by its node, that is open over the page; an edit or another model closes it
     by: str = ""  # the measure that shades the picture; its boxes have the colours of their roles without one
 
     @property
@@ -50,11 +50,11 @@ class State:
 
     def holding(self, arch: core.Architecture) -> "State":
         """The same page with the selected architecture edited."""
-        return self._with(arch, self.base if len(self.archs) == 1 else None)
+        return replace(self._with(arch, self.base if len(self.archs) == 1 else None), zoom="")
 
     def opening(self, arch: core.Architecture) -> "State":
         """The same page with another architecture instead of the selected one, from which edits start."""
-        return self._with(arch, None)
+        return replace(self._with(arch, None), zoom="")
 
     def _with(self, arch: core.Architecture, start: core.Architecture | None) -> "State":
         archs = (*self.archs[: self.at], arch, *self.archs[self.at + 1 :])
@@ -99,11 +99,9 @@ def read(params: Mapping[str, Any]) -> State:
     archs = archs or (decoded(params["a"]) if "a" in params else preset(params.get("preset", FIRST).strip()),)
     places = [str(i) for i in range(len(archs))]
     at = places.index(params["at"]) if params.get("at") in places else 0
-    if (by := params.get("by", "")) not in ("", *MEASURES):
-        raise core.Unsupported(f"by: give {', '.join(MEASURES)}, or leave it out")
-    state = State(
-        archs, workload(params, *archs), params.get("part", "")[:200], at, kept=snapshots(kept), zoom=params.get("zoom", "")[:200], by=by
-    )
+    by = by if (by := params.get("by", "")) in MEASURES else ""
+    part, zoom = (params.get(name, "")[:200] for name in ("part", "zoom"))
+    state = State(archs, workload(params, *archs), part, at, kept=snapshots(kept), zoom=zoom, by=by)
     return state._with(state.arch, of_word(params["from"])) if "from" in params and len(archs) == 1 else state
 
 

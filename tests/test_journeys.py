@@ -41,7 +41,20 @@ def test_the_picture_by_keyboard_and_an_inset_over_the_page(visitor):
     expect(page).not_to_have_url(re.compile("zoom="))
     expect(opened).to_have_count(0)
     page.go_back()
-    expect(opened).to_have_count(1)
+    expect(page).not_to_have_url(re.compile("part="))
+    expect(opened).to_have_count(0)
+    page.goto(f"{page.url}&zoom=layers.0.delta")  # of a link, then with another box selected in it
+    expect(opened).to_contain_text("(B, T, 32, 128)", timeout=WAIT)
+    opened.locator("[data-node][tabindex]").nth(1).click()
+    expect(page).to_have_url(re.compile("part=.*zoom="))
+    settled(page)
+    page.keyboard.press("Escape")
+    expect(page).not_to_have_url(re.compile("zoom="))
+    settled(page)
+    page.get_by_role("button", name="one more").first.click()
+    expect(page).to_have_url(re.compile("a=.*part="))
+    expect(page).not_to_have_url(re.compile("zoom="))
+    expect(opened).to_have_count(0)
 
 
 # ---- the strip of layers ----

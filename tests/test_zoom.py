@@ -58,6 +58,41 @@ def test_it_is_in_the_link_and_follows_its_part():
     assert zoom[0] == "Multi-head attention" and "(B, T, 12, 64)" in zoom[2]
 
 
+def test_an_edit_another_model_and_an_unknown_part_close_it():
+    def script() -> None:
+        import streamlit as st
+
+        from app import actions, state
+        from core.library import preset
+
+        st.button("select", on_click=lambda: actions.select("model"))
+        st.button("edit", on_click=lambda: actions.edit("parts.attention.kv_heads", 4, 4))
+        st.button("undo", on_click=lambda: actions.step(-1))
+        st.button("open", on_click=lambda: actions.show(state.opened(preset("mistral-7b"), state.current())))
+
+    page = AppTest.from_function(script, default_timeout=60)
+
+    def after(zoom: str, *pressed: str) -> bool:
+        page.query_params.clear()
+        page.query_params.update({"preset": "llama-3-8b", "zoom": zoom})
+        page.run()
+        for label in pressed:
+            next(button for button in page.button if button.label == label).click().run()
+        assert not page.exception
+        return "zoom" in page.query_params
+
+    assert after("layers.0.attention", "select"), "what does not change the model leaves it open"
+    for pressed in (("edit",), ("open",)):
+        assert not after("layers.0.attention", *pressed)
+    after("", "edit")
+    page.query_params["zoom"] = "layers.0.attention"
+    page.run()
+    next(button for button in page.button if button.label == "undo").click().run()
+    assert page.query_params["preset"] in ("llama-3-8b", ["llama-3-8b"]) and "zoom" not in page.query_params
+    for node in ("layers.3.attention", "layers.0", "nothing"):
+        assert not after(node, "select")
+
+
 def test_a_file_has_no_sign_to_open_it():
     svg = facts.picture_of(core.load("gpt2"))
     assert svg.count("data-open=") == svg.count("data-zoom=") == 2 and "at full width" in svg

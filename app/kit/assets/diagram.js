@@ -62,9 +62,16 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   if ((inside.shown ?? '') !== zoomed) {
     draw(inside, zoomed);
     if (zoomed && !dialog.open) dialog.showModal();
-    if (!zoomed) dialog.close(); // the browser's back button
+    if (!zoomed) { root.before = false; dialog.close(); } // the browser's back button
   }
-  dialog.onclose = () => { if (inside.shown) setTriggerValue('zoomed', { node: '' }); };
+  dialog.onclose = () => { // the browser's back button does not open it again, unless a box was chosen in it
+    if (!inside.shown) return;
+    if (root.before) { history.back(); return; }
+    const url = new URL(location.href);
+    url.searchParams.delete('zoom');
+    history.replaceState(history.state, '', url);
+    setTriggerValue('zoomed', { node: '' });
+  };
 
   const repeat = (mark) => { // the control in the section "Layers" for how often these layers repeat
     const strip = [...document.querySelectorAll('.st-key-segments *')].find((one) => one.shadowRoot)?.shadowRoot;
@@ -82,11 +89,13 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     if (event.target === dialog || event.target.closest('header button')) dialog.close();
     if (inset && (!box || box.dataset.node === inset.dataset.zoom)) {
       event.preventDefault();
+      root.before = true; // the step before in the browser's history is this page without it
       setTriggerValue('zoomed', { node: inset.dataset.zoom });
       return;
     }
     if (!box) return;
     event.preventDefault();
+    root.before = false;
     const same = () => [...holder.querySelectorAll(`[data-node="${CSS.escape(box.dataset.node)}"]`)], nth = same().indexOf(box);
     inSight(() => same()[nth]); // another element when the picture is drawn again
     setTriggerValue('clicked', box.dataset.node);
