@@ -73,9 +73,11 @@ def shares(found: Cost, by: str) -> Shares:
     words = measure.words
     if by == "cache" and found.state_bytes:
         words = " in caches and states" if found.kv_bytes else " in states"
+    if by == "flops" and w.batch > 1:
+        words = f" for a step of {w.batch:,} tokens"
     kinds = {row.component: row.role for row in found.rows}
     sequences = "one sequence" if w.batch == 1 or by == "read" else f"{w.batch:,} sequences"
-    at = "" if by in ("parameters", "active") else f"{sequences} at {tokens(w.context)}"
+    at = "" if by in ("parameters", "active") else f"{sequences} at {tokens(w.context)}{' token' * (w.context == 1)}"
     answer = f"{most[0].upper()}{most[1:]} {verb} {held} of the {measure.show(whole)}{words}{others}{f'; {at}' * bool(at)}."
     return Shares(measure, whole, _found(nodes), _found(components), kinds, answer, at)
 

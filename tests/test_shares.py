@@ -86,6 +86,16 @@ def test_the_picture_says_the_answer_first():
     assert "Routed experts hold 97.4 % of the 671.0 B parameters" in svg and "Where the parameters are" in svg
 
 
+def test_the_answer_names_its_workload():
+    """A step of a batch is a token of each of its sequences; bytes are read for one sequence."""
+    arch = core.load("gpt2")
+    said = {by: shares(core.cost(arch, core.Workload(batch=1_024)), by).answer for by in ("flops", "read")}
+    assert " for a step of 1,024 tokens, " in said["flops"] and said["flops"].endswith("; 1,024 sequences at 4K.")
+    assert " read for a new token, " in said["read"] and said["read"].endswith("; one sequence at 4K.")
+    one = shares(core.cost(arch, core.Workload(context=1)), "flops").answer
+    assert " for a new token, " in one and one.endswith("; one sequence at 1 token.")
+
+
 def test_a_link_asks_for_a_measure():
     state = read({"preset": "gpt-oss-20b", "by": "read", "context": "8192"})
     assert state.by == "read" and "by=read" in link(state) and "by" not in link(read({"preset": "gpt2"}))
