@@ -241,7 +241,7 @@ def run_graph(args: argparse.Namespace, out: Console) -> Any:
     def below(parent: str | None, depth: int) -> Iterator[tuple[str, ...]]:
         for node, data in g.nodes(data=True):
             if data["parent"] == parent:
-                times = f"{data['repeat']} × " if data["repeat"] > 1 and g.nodes.get(parent, {}).get("repeat") != data["repeat"] else ""
+                times = f"{data['repeat']:,} × " if data["repeat"] > 1 and g.nodes.get(parent, {}).get("repeat") != data["repeat"] else ""
                 shape = ", ".join(f"{n:,}" if isinstance(n, int) else n for n in data["shape_out"])
                 figures = (f"{data[key]:,}" if data[key] else "" for key in ("parameters", "flops", "cache_bytes"))
                 yield f"{'  ' * depth}{times}{data['label']}", data["kind"], f"({shape})", *figures

@@ -33,15 +33,15 @@ def block_names(arch: Architecture) -> dict[tuple[Step, ...], str]:
 
 
 def layers_in_words(indices: list[int]) -> str:
-    """[0, 1, 2] -> "layers 0-2"; [1, 3, 5] -> "layers 1, 3, ... 5"."""
+    """[0, 1, 2] -> "layers 0-2"; [1, 3, 5] -> "layers 1, 3, … 5"."""
     if len(indices) == 1:
         return f"layer {indices[0]}"
     steps = {b - a for a, b in zip(indices, indices[1:])}
     if steps == {1}:
         return f"layers {indices[0]}-{indices[-1]}"
     if len(steps) == 1 and len(indices) > 2:
-        return f"layers {indices[0]}, {indices[1]}, ... {indices[-1]}"
-    return f"{len(indices)} layers, {indices[0]} to {indices[-1]}"
+        return f"layers {indices[0]}, {indices[1]}, … {indices[-1]}"
+    return f"{len(indices):,} layers, {indices[0]} to {indices[-1]}"
 
 
 # ---- as the spec writes them ----

@@ -180,7 +180,7 @@ class Cost:
             if getattr(row, figure):
                 words = row.derivation[figure]
                 terms[words] += row.count if "{layers}" in words else 1
-        parts = [_counted(words, n) if "{layers}" in words or n == 1 else f"{n} × {words}" for words, n in terms.items()]
+        parts = [_counted(words, n) if "{layers}" in words or n == 1 else f"{n:,} × {words}" for words, n in terms.items()]
         return f"{' + '.join(parts)} = {getattr(self, figure):,}" if parts else f"{getattr(self, figure):,}"
 
     @property

@@ -75,7 +75,7 @@ class _Builder:
         arch, parent = self.arch, "beneath" if op.path.startswith("beneath.") else "model"
         if parent not in self.graph and arch.fed:  # the module that gives some layers their own input
             part, count = arch.part(arch.fed[0]), len(arch.fed[1])
-            words = f"The own input of each of {count} layers for a token, beside the stream."
+            words = f"The own input of each of {count:,} layers for a token, beside the stream."
             shape = next(t.shape for op in frame.operations for t in op.inputs if t.name == "per_layer")
             self.node(parent, parent, f"{part.title}s", ("B", "T"), shape, explain=words, short=part.short)
         self.operation(op.path, op, parent, 1, frame, {}, "")
@@ -248,7 +248,7 @@ class _Builder:
         if self.arch.mtp:
             kinds = (data for _, data in self.graph.nodes(data=True) if data["kind"] == "mtp")
             apart = sum(data["repeat"] * data["parameters"] for data in kinds)
-            said = {"short": f"{self.arch.mtp.count} × MTP", "facts": [f"{figure(apart)}, apart"]}
+            said = {"short": f"{self.arch.mtp.count:,} × MTP", "facts": [f"{figure(apart)}, apart"]}
             self.graph.nodes["mtp"].update(said)
 
 
@@ -335,7 +335,7 @@ def _escaped(words: str) -> str:
 
 
 def _times(d: dict) -> str:
-    return f"{d['repeat']} × {d['label']}" if d["repeat"] > 1 else d["label"]
+    return f"{d['repeat']:,} × {d['label']}" if d["repeat"] > 1 else d["label"]
 
 
 def _edge(d: dict) -> str:

@@ -149,7 +149,7 @@ class Segment(Spec):
 
 
 def _times(count: int, words: str) -> str:
-    return f"{count} × {words}" if count > 1 else words
+    return f"{count:,} × {words}" if count > 1 else words
 
 
 class Embedding(Spec):

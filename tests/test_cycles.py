@@ -15,6 +15,7 @@ from app import facts
 from app.picture.pen import CLASSES, text_width
 from app.picture.sight import sights
 from core.cycles import cycles, rhythm, variants
+from core.spec import parse
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -121,6 +122,38 @@ def test_an_inset_shows_how_far_a_token_sees(name, reaches):
     words = [one.words for one in placed(facts.picture_of(core.load(name), "", False))]
     assert [int(word.split()[-2].replace(",", "")) for word in words if word.startswith("at most the last")] == [n for n in reaches if n]
     assert words.count("first token") == (reaches != [])
+
+
+def layered(layers: list[dict], **parts: dict) -> core.Architecture:
+    made = {name: {"kind": "attention", "heads": 4, "kv_heads": 1, "head_dim": 64, **given} for name, given in parts.items()}
+    made |= {"mlp": {"kind": "feed_forward", "d_ff": 512}}
+    sizes = {"vocab_size": 512, "d_model": 256, "context": 4_096, "position": {"kind": "rope"}}
+    return parse({"name": "layered", "title": "Layered", **sizes, "parts": made, "layers": layers})
+
+
+def captions(arch: core.Architecture) -> list[str]:
+    return [one.words for one in placed(facts.picture_of(arch))]
+
+
+def test_a_frame_says_how_often_and_where():
+    """With separators, no list of layers cut, and not "one block" if no two layers are alike."""
+    alike = captions(layered([{"repeat": 1_024, "blocks": [["a", "mlp"]]}], a={}))
+    assert {"1,024 ×", "one block"} <= {*alike}
+    half = captions(layered([{"repeat": 6, "blocks": [["a", "mlp"], ["b", "mlp"]]}], a={}, b={"sight": {"window": 64}}))
+    assert {"12 ×", "one block"} <= {*half}
+    parts = {f"a{n}": {"sight": {"window": 64 + n}} for n in range(6)}
+    different = captions(layered([{"blocks": [[name, "mlp"]]} for name in parts], **parts))
+    assert {"6 ×", "all different"} <= {*different}
+    blocks = [["a", "mlp"], ["mlp", "mlp"]]
+    cycle = {n: captions(layered([{"repeat": n, "blocks": blocks}], a={})) for n in (15, 400)}
+    assert {"layers 0, 2, … 28", "layers 1, 3, … 29"} <= {*cycle[15]} and {"400 ×", "layers 0, 2, … 798"} <= {*cycle[400]}
+    late = captions(layered([{"repeat": 122, "blocks": [["a", "mlp"]]}, {"repeat": 60, "blocks": [["mlp"], ["a", "mlp"]]}], a={}))
+    assert {"layers 122 to 240", "182 layers, 0 to 241"} <= {*late}
+
+
+def test_a_tab_says_its_layers_to_a_screen_reader():
+    svg = facts.picture_of(layered([{"blocks": [["a", "mlp"], ["b", "mlp"], ["b", "mlp"]]}], a={}, b={"sight": {"window": 64}}))
+    assert {"all tokens, layer 0", "window 64, layers 1-2"} <= {*re.findall(r'aria-label="([^"]*)"', svg)}
 
 
 class Word(NamedTuple):

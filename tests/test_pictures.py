@@ -250,6 +250,7 @@ def test_long_words_are_cut_at_once():
     assert time.process_time() - began < 0.2
     assert cut.endswith("…") and words.startswith(cut[:-1]) and 360 < text_width(cut, 12) <= 400
     assert fit("short", 400, 12) == "short" and fit("none fits", 1, 12) == "…"
+    assert fit("layers 22, 24, … 40", 100, 12) == fit("layers 22, 24, 26", 90, 12) == "layers 22, 24…", "one ellipsis"
 
 
 @pytest.mark.parametrize("name", ["gemma-3n-e2b", "gemma-4-e4b", "rwkv-7-world-1.5b", "glm-5.2"])

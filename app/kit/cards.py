@@ -38,5 +38,5 @@ def picture(arch: core.Architecture) -> str:
     """Every layer of an architecture, scaled to fit a card."""
     pen = Pen()
     ribbon(pen, cells(arch), 240, 52)
-    label = f"{arch.depth} layers: {escape(arch.pattern)}"
+    label = f"{arch.depth:,} layers: {escape(arch.pattern)}"
     return f'<svg viewBox="0 0 240 52" preserveAspectRatio="none" role="img" aria-label="{label}">{"".join(pen.out)}</svg>'

@@ -151,7 +151,7 @@ def effect(before: core.Architecture, after: core.Architecture, workload: core.W
     more = new.parameters - old.parameters
     caches = f"{size(old.kept_bytes)} → {size(new.kept_bytes)}" if old.kept_bytes != new.kept_bytes else f"{size(new.kept_bytes)} as before"
     said = f"{'+' if more > 0 else '−'}{figure(abs(more))}" if more else "as before"
-    depth = [f"{before.depth} → {after.depth} layers"] if before.depth != after.depth else []
+    depth = [f"{before.depth:,} → {after.depth:,} layers"] if before.depth != after.depth else []
     layers = escape(" · ".join([*depth, *counts])) or "The same layers"
     return f"<b>{layers}</b><br>caches and states at {tokens(workload.context)} {caches} · parameters {said}"
 

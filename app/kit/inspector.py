@@ -213,7 +213,7 @@ def _says(told: dict, names: Iterable[str]) -> bool:
 
 def _block(state: page.State, g: nx.DiGraph, node: str) -> None:
     arch, data = state.arch, g.nodes[node]
-    title(f"{data['repeat']} × {data['label']}", data["where"])
+    title(f"{data['repeat']:,} × {data['label']}", data["where"])
     lead("In each layer, parts read the residual stream and add their output to it. Layers are segments that repeat:")
     repeats = []
     for i, segment in enumerate(arch.layers):

@@ -27,7 +27,7 @@ def ribbon(arch: core.Architecture, place: Place | None = None) -> str:
     step = next(step for step in (1, 2, 4, 5, 8, 10, 16, 20, 25, 32, 50, 64, 100, 128, 200, 256) if depth / step <= TICKS)
     numbers = [n for n in range(0, depth - 1, step) if depth - 1 - n > step / 2] + [depth - 1]
     ticks = "".join(f'<span style="left:{100 * (n + 0.5) / depth:.2f}%">{n}</span>' for n in numbers)
-    label = escape(f"{depth} layers: {arch.pattern}"[:600])
+    label = escape(f"{depth:,} layers: {arch.pattern}"[:600])
     gap = 2 if depth <= 100 else 1 if depth <= 260 else 0
     return (
         f'<div class="ribbon" role="img" aria-label="{label}" style="gap:{gap}px">{columns}</div>'

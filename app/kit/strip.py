@@ -272,7 +272,7 @@ def _frames(arch: core.Architecture, place: Place | None, selected: str, said: M
         runs = edits.cycle(segment)
         drawn += len(runs)
         if drawn > MOST:
-            out.append(f'<p class="rest">{len(arch.layers) - s} more segments. Change them in the inspector, "Everything as YAML".</p>')
+            out.append(f'<p class="rest">{len(arch.layers) - s:,} more segments. Change them in the inspector, "Everything as YAML".</p>')
             break
         where = layers_in_words(edits.layers_of(arch, Place(s)))
         on = " on" if place == Place(s) else ""

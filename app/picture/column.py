@@ -187,18 +187,18 @@ class Column:
         frames, count = cycle["frames"], cycle["stop"] - cycle["first"]
         if len(frames) == 1:
             frame = frames[0]
-            words = "one block" if len(frame["blocks"]) == 1 or count == self.depth else layers_in_words(frame["layers"])
+            words = "one block" if len(frame["blocks"]) < max(count, 2) else "all different"
             if count < self.depth:
                 words = layers_in_words(frame["layers"])
             alone = count == self.depth or tint_of(self.g, frame["blocks"][0])
-            return self.block(frame, y, self.left, FRAME, str(count), words, "" if alone is True else alone)
+            return self.block(frame, y, self.left, FRAME, f"{count:,}", words, "" if alone is True else alone)
         outside, self.pen.out = self.pen.out, []  # the outer frame is behind its content, but its height is known last
         ratio, times = [frame["times"] for frame in frames], cycle["whole"]
         said = "a cycle of " + str(cycle["length"]) if cycle["length"] else "no fixed cycle"
         rest = f", and {cycle['rest']} more" if cycle["rest"] else ""
-        words = f"{times or count} times, {said}{rest}: change how often they repeat"
+        words = f"{times or count:,} times, {said}{rest}: change how often they repeat"
         with self.pen.repeats(frames[0]["blocks"][0], words, (self.left + 6, y + 4, 120, 44)):
-            self.pen.text(self.left + 14, y + 27, f"{times} ×" if times else f"{count} ×", "n")
+            self.pen.text(self.left + 14, y + 27, f"{times or count:,} ×", "n")
             self.pen.text(self.left + 14, y + 43, said + rest, "l")
         shown = frames if len(frames) <= MOST else frames[:MOST]
         if cycle["length"]:
@@ -214,7 +214,7 @@ class Column:
             if i:
                 self.pen.wire([(self.cx, y + 12), (self.cx, y)], head=False, cls="stream")
                 y += 12
-            number = str(frame["times"]) if cycle["length"] else str(len(frame["layers"]))
+            number = f"{frame['times'] if cycle['length'] else len(frame['layers']):,}"
             y = self.block(frame, y, self.left + 10, FRAME - 20, number, layers_in_words(frame["layers"]), own[frame["blocks"][0]][0])
         self.pen.wire([(self.cx, y + 10), (self.cx, y)], head=False, cls="stream")
         y += 10
@@ -252,13 +252,15 @@ class Column:
         )
         size = (120.0, 44.0) if w == FRAME else (w - 12, 24.0)
         words = f"{'once' if number == '1' else f'{number} times'}, {where}: change how often they repeat"
+        if text_width(where, 12) > 122:  # up to the stream
+            where = f"layers {frame['layers'][0]} to {frame['layers'][-1]}"
         with pen.repeats(block, words, (x + 6, y + 4, *size), w < FRAME):
             if w == FRAME:
                 pen.text(x + 14, y + 27, f"{number} ×", "n")
-                pen.text(x + 14, y + 43, fit(where, 110, 12), "l")
+                pen.text(x + 14, y + 43, where, "l")
             else:
                 pen.text(x + 12, y + 21, f"{number} ×", "m")
-                pen.text(x + w - 12, y + 20, fit(where, 112, 12), "l e")
+                pen.text(x + w - 12, y + 20, where, "l e")
         if w == FRAME and (split := self.ratio(frame)):
             pen.text(x + w - 14, y + 26, split[0], "h e")
             pen.text(x + w - 14, y + 43, split[1], "l e")
@@ -430,7 +432,7 @@ class Column:
         for i, tab in enumerate(shown):
             tab.draw(self.pen, x - w / 2 + 8, y + (SMALL + 2) * i, w - 16, SMALL, alone)
         if len(shown) < len(tabs):
-            more = f"and {len(tabs) - len(shown)} more" + ", layer by layer" * alone
+            more = f"and {len(tabs) - len(shown):,} more" + ", layer by layer" * alone
             self.pen.text(x, y + (SMALL + 2) * len(shown) + 14, more, "f c", look.ink)
 
     def wires(self, rows: list[list[str]], centres: dict, loop: float, top: float, bottom: float) -> None:

@@ -235,7 +235,7 @@ def fit(words: str, width: float, size: float) -> str:
     if text_width(words, size) <= width:
         return words
     most = bisect_right(range(len(words)), width, key=lambda n: text_width(words[:n] + "…", size)) - 1
-    return words[: max(most, 0)].rstrip() + "…"
+    return words[: max(most, 0)].rstrip(" ,.…") + "…"
 
 
 def whole(words: str, width: float, size: float) -> str:

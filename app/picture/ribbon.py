@@ -128,8 +128,8 @@ def bracket(pen: Pen, graph: nx.DiGraph, x: float, top: float, height: float, st
     pen.out.append(f'<path class="lent" d="M{x:.1f} {high:.1f}h4V{low:.1f}h-4"/>')
     kinds = {lender.rpartition(".")[2].removesuffix("_cache") for _, _, lender in lent}
     what = "K/V" if kinds <= {"k", "v"} else " and ".join(sorted(kind.replace("_", " ") for kind in kinds))
-    from_ = " and ".join(map(str, lenders)) if len(lenders) < 3 else f"{len(lenders)} layers below"
-    words = f"{len(readers)} layer{'s' if len(readers) > 1 else ''} read{'' if len(readers) > 1 else 's'} the {what} of {from_}"
+    from_ = " and ".join(map(str, lenders)) if len(lenders) < 3 else f"{len(lenders):,} layers below"
+    words = f"{len(readers):,} layer{'s' if len(readers) > 1 else ''} read{'' if len(readers) > 1 else 's'} the {what} of {from_}"
     if (low - high) > text_width(words, 11):
         middle = (low + high) / 2
         pen.text(x + 16, middle, words, "g c", more=f' transform="rotate(-90 {x + 16:.1f} {middle:.1f})"')

@@ -64,7 +64,7 @@ class Shaded(Pen):
         layers = sum(repeat for _, repeat in each)
         if len({n / repeat for n, repeat in each}) != 1 or layers == 1 or not (self.beside and self.value(node)):
             return []
-        return [(f"{self.shares.measure.show(self.value(node) / layers)} a layer", f"in {layers} layers")]
+        return [(f"{self.shares.measure.show(self.value(node) / layers)} a layer", f"in {layers:,} layers")]
 
     def tone(self, node: str, given: str) -> str:
         return f"cost-{self.cells.get(node, 0)}"

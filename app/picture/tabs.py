@@ -47,7 +47,7 @@ class Tab:
     def draw(self, pen: Pen, x: float, y: float, w: float, h: float, where: bool = True) -> None:
         """With its upper left corner at x, y: on one line, or with its words below each other and underlined in its colour."""
         tone = pen.tone(self.node, self.tone)
-        said = ", ".join([*(self.words or (self.title,)), f"layers {self.where}"])
+        said = ", ".join([*(self.words or (self.title,)), layers_in_words(list(self.layers))])
         pen.out.append(
             f'<g{pen.on(self.node)} data-node="{escape(self.node)}" data-of="{escape(" ".join(self.blocks))}" tabindex="0" role="button" '
             f'aria-label="{escape(said)}"><title>{escape(said)}</title><rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" '
