@@ -4,15 +4,17 @@ The words for a technique come from its part (`title`, `short`, `also`, `forms`,
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from .kinds import GROUPS, choices, group
 from .parts import Part
+from .parts.feedforward import Activated
 from .parts.residual import Residual
 from .roles import MIXERS
 from .spec import Architecture
+from .words import tokens
 
 # What counts more: a name, a maker, a technique, what the model as a whole is, or a word in a sentence about it.
 NAME, MAKER, TECHNIQUE, WHOLE, SENTENCE = 16, 8, 6, 4, 1
@@ -55,17 +57,17 @@ def undisclosed(entry: dict[str, Any]) -> Known:
 
 
 def score(asked: str, model: Known) -> float:
-    """How well a model answers a query, 0 if a word of the query is nowhere; 1 for a query without words."""
+    """How well a model answers a query, 0 if a word of the query is nowhere or it has none; 1 for an empty query."""
+    if not asked.strip():
+        return 1.0
     wanted = words(asked)
-    best = [_met(word, model) for word in wanted]
-    if not all(best):
-        return 0.0
-    return sum(best) + max((weight * _said(wanted, phrase) for weight, phrase in model.phrases), default=0.0) if wanted else 1.0
+    best = _best(wanted, model)
+    return best and best + max((weight * _said(wanted, phrase) for weight, phrase in model.phrases), default=0.0)
 
 
 def found(asked: str, archs: Iterable[Architecture]) -> list[Architecture]:
     """The architectures that answer a query, the best first; those that answer as well stay in their order."""
-    scores = [(score(asked, known(arch)), arch) for arch in archs] if words(asked) else [(1.0, arch) for arch in archs]
+    scores = [(score(asked, known(arch)), arch) for arch in archs] if asked.strip() else [(1.0, arch) for arch in archs]
     return [arch for worth, arch in sorted(scores, key=lambda one: -one[0]) if worth]
 
 
@@ -85,8 +87,9 @@ def _techniques(part: Part) -> Iterable[str]:
             yield from (choice.title, *choice.form.also)
 
 
-def _whole(arch: Architecture, parts: Iterable[Part]) -> Iterable[str]:
-    """What the model as a whole is: its sort, its streams and positions, its year, its licence, the formats of its weights."""
+def _whole(arch: Architecture, parts: Collection[Part]) -> Iterable[str]:
+    """What the model as a whole is: its sort, its streams, norms and positions, its month, its context, its licence, the formats of its
+    weights."""
     roles = {part.role for part in parts}
     if roles.issuperset(MIXERS):
         yield "hybrid"
@@ -96,12 +99,28 @@ def _whole(arch: Architecture, parts: Iterable[Part]) -> Iterable[str]:
         yield "recurrent, without attention, attention-free"
     if arch.mtp:
         yield "multi-token prediction MTP"
-    if arch.tied_embeddings:
-        yield "tied embeddings"
+    yield "tied embeddings" if arch.tied_embeddings else "untied embeddings"
+    steps = [step for block in arch.distinct() for step in block]
+    if any(len(step.parts) > 1 for step in steps):
+        yield "parallel"
+    if any(link.read.lender.endswith("_cache") for link in arch.links):
+        yield "borrowed cache, KV sharing"
+    yield f"{arch.norm.kind}norm"  # "layernorm", "rmsnorm"
+    placed = {(step.residual or arch.residual).norm for step in steps} - {"none"}
+    yield from sorted(f"{placement} norm" for placement in placed)
+    for part in parts:
+        if isinstance(part, Activated):
+            yield part.activation
+            yield f"squared {part.activation[:-1]}" if part.activation.endswith("2") else ""
     yield arch.position.kind.replace("_", " ")
     if not isinstance(arch.residual, Residual):
         yield re.sub("(?<=[a-z])(?=[A-Z])", " ", type(arch.residual).__name__)  # "Manifold Hyper Connections"
-    yield f"{arch.released.year}" if arch.released else ""
+    if arch.released:
+        yield from (f"{arch.released:{form}}" for form in ("%Y", "%B %Y", "%b %Y"))
+    if length := arch.meant_for:
+        yield f"{tokens(length)} context"
+        if length % 1_000 == 0:  # 128,000 is 125K, and also 128K
+            yield f"{length / 1e6:g}M context" if length >= 1e6 else f"{length / 1e3:g}K context"
     yield arch.licence or ""
     yield from {name.partition("_")[0] for name in arch.precision.values()}
 
@@ -126,10 +145,20 @@ def _forms(word: str) -> tuple[str, ...]:
     return (word, word[:-1]) if len(word) > 3 and word.endswith("s") else (word,)
 
 
-def _met(word: str, model: Known) -> float:
-    """What a word of the query counts for a model."""
+def _best(wanted: tuple[str, ...], model: Known) -> float:
+    """What the words of a query count together, 0 if one is nowhere. A pair may also be meant as one word, which then counts for both:
+    "deep seek", "x.ai"."""
+    before, now = 0.0, 1.0  # the best of the words so far, and without the last; 1 above what they count, as 0 is nothing
+    for last, word in zip(("", *wanted), wanted):
+        alone, both = _met(word, model), _met(last + word, model, whole=True) if last else 0.0
+        before, now = now, max(now + alone if now and alone else 0.0, before + 2 * both if before and both else 0.0)
+    return max(now - 1, 0.0)
+
+
+def _met(word: str, model: Known, whole: bool = False) -> float:
+    """What a word of the query counts for a model; `whole` if its beginning counts nothing."""
     best = max(max(WHOLE_WORD * model.words.get(form, 0), JOINED * model.joined.get(form, 0)) for form in _forms(word))
-    if len(word) > 1:
+    if len(word) > 1 and not whole:
         begun = (weight for each in (model.words, model.joined) for own, weight in each.items() if own.startswith(word))
         best = max(best, BEGINNING * max(begun, default=0))
     return best
@@ -137,6 +166,8 @@ def _met(word: str, model: Known) -> float:
 
 def _said(wanted: tuple[str, ...], phrase: tuple[str, ...]) -> float:
     """How much of a phrase the query says, 1 if they are the same: "deepseek v3" is DeepSeek-V3 before DeepSeek-V3.2."""
+    if "".join(wanted) == "".join(phrase):
+        return 1.0
     own = {*phrase, *(a + b for a, b in pairwise(phrase))}
     if not all(own.intersection(_forms(word)) for word in wanted):
         return 0.0

@@ -16,6 +16,8 @@ FIRST = {
     "gpt-oss 120b": "gpt-oss-120b", "mixtral": "mixtral-8x7b", "mamba": "mamba-2.8b", "rwkv 4": "rwkv-4-14b", "bloom": "bloom",
     "zamba": "zamba2-7b", "jamba mini": "jamba-1.5-mini", "nemotron h 56b": "nemotron-h-56b", "smollm3": "smollm3-3b",
     "alibaba delta net next": "qwen3-next-80b-a3b", "openai learned small": "gpt2", "xlstm": "xlstm-7b", "kda": "kimi-linear-48b-a3b",
+    "deep seek v3": "deepseek-v3", "x.ai 2024": "grok-1", "minimax 4m context": "minimax-text-01",
+    "qwen 3 next": "qwen3-next-80b-a3b", "gpt 2": "gpt2",
 }  # fmt: skip
 # Each of these is found, and nothing else, where the rule holds.
 HOLDS = {
@@ -30,12 +32,36 @@ HOLDS = {
     "alibi": lambda a: "alibi" in {a.position.kind, *(part.position.kind for part in parts(a) if getattr(part, "position", None))},
     "Alibaba": lambda a: a.organisation == "Qwen",
     "facebook 2023": lambda a: a.organisation == "Meta" and a.released.year == 2023,
+    "deep seek": lambda a: a.organisation == "DeepSeek",
+    "x.ai": lambda a: a.organisation == "xAI",
+    "december 2024": lambda a: f"{a.released}".startswith("2024-12"),
+    "dec 2024": lambda a: f"{a.released}".startswith("2024-12"),
+    "128k context": lambda a: a.meant_for in (128_000, 131_072),
+    "1m context": lambda a: a.meant_for == 1 << 20,
+    "LayerNorm": lambda a: a.norm.kind == "layer",
+    "rms norm": lambda a: a.norm.kind == "rms",
+    "relu2": lambda a: "relu2" in activations(a),
+    "squared ReLU": lambda a: "relu2" in activations(a),
+    "parallel": lambda a: any(len(step.parts) > 1 for block in a.distinct() for step in block),
+    "untied": lambda a: not a.tied_embeddings,
+    "kv sharing": lambda a: any(getattr(part, "cache_from", None) for part in parts(a)),
+    "borrowed cache": lambda a: any(getattr(part, "cache_from", None) for part in parts(a)),
+    "post-norm": lambda a: "post" in placed(a),
+    "sandwich norm": lambda a: "sandwich" in placed(a),
     "tied embeddings 2025": lambda a: a.tied_embeddings and a.released.year == 2025,
 }  # fmt: skip
 
 
 def parts(arch: core.Architecture) -> list:
     return [arch.part(name) for name in arch.parts]
+
+
+def activations(arch: core.Architecture) -> set[str]:
+    return {part.activation for part in parts(arch) if part.kind in ("feed_forward", "experts")}
+
+
+def placed(arch: core.Architecture) -> set[str]:
+    return {(step.residual or arch.residual).norm for block in arch.distinct() for step in block}
 
 
 def experts(arch: core.Architecture) -> bool:
@@ -75,7 +101,10 @@ def test_every_kind_is_found_by_its_title(choice):
 
 def test_nothing_is_found_for_words_of_nobody_and_everything_for_none():
     assert not answers("xyzzy") and not answers("deepseek xyzzy") and not answers("gpt2 2026")
-    assert len(answers("  - ")) == len(MODELS)
+    assert len(answers("")) == len(answers("  ")) == len(MODELS)
+    for asked in ("%%%", "🦙", "  - "):
+        assert not answers(asked) and not search.found(asked, [preset("gpt2")]), asked
+        assert not any(search.score(asked, search.undisclosed(entry)) for entry in undisclosed())
     assert len(answers("z" * 10_000)) == 0
     assert any(search.score("openai closed", search.undisclosed(entry)) for entry in undisclosed())
 
