@@ -115,7 +115,7 @@ def subtitle(arch: core.Architecture) -> str:
     c = cost(arch)
     active = f"{figure(c.active_parameters)} active" if c.active_parameters != c.parameters else ""
     released = f"{arch.released:%b %Y}" if arch.released else ""
-    caches = f"{c.kv_bytes_per_token:,} bytes of cache per token" if c.kv_bytes_per_token else ""
+    caches = f"{c.kv_bytes_per_token:,} bytes of cache {c.per_token}" if c.kv_bytes_per_token else ""
     states = f"{size(c.state_bytes)} of states" if c.state_bytes else ""
     pieces = (
         edited(arch), f"{figure(c.parameters)} parameters", active, caches, states,

@@ -197,7 +197,7 @@ def run_show(args: argparse.Namespace, out: Console) -> Any:
         ("parameters", f"{c.parameters:,}"),
         ("active", f"{c.active_parameters:,} ({percent(c.active_parameters / c.parameters)})"),
         ("ahead of the model", f"{c.mtp_parameters:,}" if c.mtp_parameters else None),
-        ("weights as shipped", size(c.weight_bytes)), ("cache per token", c.derivation("kv_bytes_per_token") + " bytes"),
+        ("weights as shipped", size(c.weight_bytes)), (f"cache {c.per_token}", c.derivation("kv_bytes_per_token") + " bytes"),
         ("decode after 4K", figure(c.decode_flops, "FLOP")),
     )  # fmt: skip
     out.print(table(("", ""), ((words, str(said)) for words, said in facts if said)))

@@ -100,6 +100,15 @@ class Cost:
         return self._sum("kv_bytes_per_token")
 
     @property
+    def per_token(self) -> str:
+        """The words for these bytes: "per token" if every later token leaves as many; "per token at first" if windows or chunks
+        fill, or if several tokens are kept as one."""
+        arch, n = self.architecture, 1 << 40  # longer than any window
+        names = {name for block in arch.distinct() for step in block for name in step.parts}
+        even = all(shape[0] == n for name in names for shape in arch.part(name).cache(n).values())
+        return "per token" if even else "per token at first"
+
+    @property
     def kv_bytes(self) -> int:
         """Bytes of all caches at the workload's batch and context, where windows and chunks limit what is cached."""
         return self._sum("kv_bytes")

@@ -274,3 +274,22 @@ def test_every_class_of_the_pen_is_known():
     for name in ("deepseek-v3", "gemma-3n-e2b", "rwkv-7-world-2.9b", "longcat-flash-chat"):
         said = {c for names in re.findall(r'class="([^"]*)"', facts.picture_of(core.load(name))) for c in names.split()}
         assert said - {"strata"} <= set(CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("name", "even"),
+    [
+        ("llama-3-8b", True),
+        ("deepseek-v3.2", True),  # the keys of its indexer grow too
+        ("zamba2-7b", True),
+        ("gemma-3-27b", False),  # windows fill
+        ("llama-4-maverick", False),  # chunks end
+        ("deepseek-v4-flash", False),  # several tokens become one entry
+    ],
+)
+def test_the_words_for_what_a_token_leaves_are_true_later_too(name, even):
+    arch = core.load(name)
+    first, kept = core.cost(arch).kv_bytes_per_token, core.cost(arch, core.Workload(context=65_536)).kv_bytes
+    assert (kept == 65_536 * first) == even
+    words = f"{first:,} bytes of cache per token{'' if even else ' at first'}"
+    assert words in facts.subtitle(arch).split(" · ")

@@ -118,4 +118,4 @@ def test_the_switch_stands_above_the_picture():
     page.query_params["by"] = "read"
     page.run()
     assert not page.exception
-    assert any("bytes read: not known for MiniMax M3" in block.proto.body for block in page.get("html"))
+    assert any("Bytes read: not known for MiniMax M3" in block.proto.body for block in page.get("html"))

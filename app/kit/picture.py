@@ -22,7 +22,8 @@ def shading(state: page.State) -> tuple[str, str]:
         if state.by:
             shares_of(state.arch, state.by, state.workload)
     except core.Unsupported as error:
-        return "", str(error)
+        why = str(error)
+        return "", why[0].upper() + why[1:]
     return state.by, ""
 
 

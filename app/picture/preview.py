@@ -71,7 +71,7 @@ def _title(pen: Pen, title: str, width: float) -> float:
 
 def _figures(arch: core.Architecture) -> dict[str, str]:
     c = cost(arch)
-    kept = {"of cache per token": size(c.kv_bytes_per_token)} if c.kv_bytes_per_token else {"of states": size(c.state_bytes)}
+    kept = {f"of cache {c.per_token}": size(c.kv_bytes_per_token)} if c.kv_bytes_per_token else {"of states": size(c.state_bytes)}
     some = c.active_parameters != c.parameters
     share = {"active": figure(c.active_parameters)} if some else {"of weights": size(c.weight_bytes)}
     longest = {"context": tokens(arch.meant_for)} if arch.meant_for else {"layers": f"{arch.depth:,}"}
