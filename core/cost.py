@@ -126,7 +126,8 @@ class Cost:
     @property
     def kept(self) -> str:
         """What a text leaves in caches and states, in sentences."""
-        caches = f"A token leaves {self.derivation('kv_bytes_per_token')} bytes." if self.kv_bytes_per_token else ""
+        which = "A" if self.per_token == "per token" else "The first"
+        caches = f"{which} token leaves {self.derivation('kv_bytes_per_token')} bytes." if self.kv_bytes_per_token else ""
         states = f"States keep {size(self.state_bytes)}, whatever the length of the text." if self.state_bytes else ""
         return f"{caches} {states}".strip()
 

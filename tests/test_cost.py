@@ -133,3 +133,9 @@ def test_weights_in_another_format():
     assert c["fp32"] == 2 * c["bf16"] == 4 * core.cost(arch).parameters
     vectors = sum(p.numel() for p in build(arch).parameters() if p.dim() < 2)
     assert c["fp8"] == core.cost(arch).parameters + 3 * vectors, "vectors stay in the stored type, fp32 here"
+
+
+def test_a_window_keeps_less_of_later_tokens():
+    said = {name: core.cost(core.load(name)).kept for name in ("llama-3-8b", "mistral-7b")}
+    assert said["llama-3-8b"].startswith("A token leaves 32 layers × ")
+    assert said["mistral-7b"].startswith("The first token leaves 32 layers × ")
