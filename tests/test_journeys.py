@@ -308,6 +308,7 @@ def test_what_is_clicked_stays_under_the_pointer(visitor):
     for times in ("4", "5"):
         page.mouse.click(at["x"] + at["width"] / 2, at["y"] + at["height"] / 2)
         expect(page.locator(".segment input").first).to_have_value(times)
+        expect(page.locator(".edits li")).to_contain_text(f"→ {times}")  # the field shows its number before the page does
         settled(page)
         page.wait_for_timeout(100)
     assert page.get_by_test_id("stMain").evaluate("e => e.scrollTop") > 0  # by as much as the head has grown

@@ -416,7 +416,7 @@ def test_a_key_that_is_given_many_times_is_placed_in_linear_time():
         read_value(text)
     with pytest.raises(core.Unsupported, match="lines 1, 2, 3, 4 …: '' is given twice"):
         read_value(text.replace(",", ",\n"))
-    assert time.process_time() - began < 0.5
+    assert time.process_time() - began < 3  # 0.02 alone; each with each would take minutes
 
 
 def test_a_presets_name_in_other_letter_case_opens_it():
