@@ -202,11 +202,12 @@ def named(request: Request):
 
 def presets(request: Request) -> Response:
     import core
+    from app.facts import searched
     from core.library import preset
     from core.search import found
 
     fields = {"name", "title", "organisation", "released", "licence"}
-    archs = found(request.query_params.get("q", "")[:80], map(preset, core.presets()))
+    archs = found(request.query_params.get("q", "")[:80], map(preset, core.presets()), searched)
     return JSONResponse([arch.model_dump(mode="json", include=fields) for arch in archs])
 
 

@@ -4,7 +4,7 @@ The words for a technique come from its part (`title`, `short`, `also`, `forms`,
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -57,7 +57,7 @@ def undisclosed(entry: dict[str, Any]) -> Known:
 
 
 def score(asked: str, model: Known) -> float:
-    """How well a model answers a query, 0 if a word of the query is nowhere or it has none; 1 for an empty query."""
+    """How well a model answers a query: 1 if the query is empty, 0 if it has no words or the model lacks one."""
     if not asked.strip():
         return 1.0
     wanted = words(asked)
@@ -65,9 +65,12 @@ def score(asked: str, model: Known) -> float:
     return best and best + max((weight * _said(wanted, phrase) for weight, phrase in model.phrases), default=0.0)
 
 
-def found(asked: str, archs: Iterable[Architecture]) -> list[Architecture]:
-    """The architectures that answer a query, the best first; those that answer as well stay in their order."""
-    scores = [(score(asked, known(arch)), arch) for arch in archs] if asked.strip() else [(1.0, arch) for arch in archs]
+def found(asked: str, archs: Iterable[Architecture], known: Callable[[Architecture], Known] = known) -> list[Architecture]:
+    """The architectures that answer a query, the best first; those that answer as well stay in their order. A server gives a `known`
+    that keeps what it has found."""
+    if not asked.strip():
+        return [*archs]
+    scores = [(score(asked, known(arch)), arch) for arch in archs]
     return [arch for worth, arch in sorted(scores, key=lambda one: -one[0]) if worth]
 
 

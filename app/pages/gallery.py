@@ -69,10 +69,9 @@ with own:
 
 wanted = wanted or ""
 archs = [preset(name) for name in core.presets()]
-scores = {arch.name: search.score(wanted, searched(arch)) if wanted.strip() else 1.0 for arch in archs}
-shown = sorted((arch for arch in archs if scores[arch.name]), key=key)
-if order == "best match":
-    shown.sort(key=lambda arch: -scores[arch.name])
+shown = search.found(wanted, sorted(archs, key=key), searched)
+if order != "best match":
+    shown.sort(key=key)
 closed = [entry for entry in undisclosed() if search.score(wanted, search.undisclosed(entry))]
 st.caption(f"{len(shown)} of {len(archs)} models" + (f" · {len(closed)} not disclosed" if closed else ""))
 if not shown and not closed:

@@ -5,7 +5,7 @@ from functools import lru_cache
 from ..spec import Architecture, Unsupported
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)  # few, since a visitor's architecture may be large
 def code(arch: Architecture, part: str | None = None) -> str:
     """The whole model as one Python file that needs torch alone: constants, then the modules from the smallest to `Model`, whose state
     dict has the names of `build(arch)`'s, with `generate` and its caches. With `part`, that part's class and what it uses.
