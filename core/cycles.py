@@ -5,9 +5,11 @@ Forms that repeat in turn are a cycle; layers in an order without a period are a
 """
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -121,6 +123,29 @@ def _height(cycle: Cycle) -> float:
     return len(cycle.frames) + UNEVEN * ((cycle.rest > 0) + (not cycle.ordered))
 
 
+LOOKS = 4  # that a picture can tell apart
+LONG = 65_536  # tokens, at which caches are compared
+
+
+def looks(arch: Architecture) -> dict[str, int]:
+    """By the name of each part in the layers, which of the looks of its role a picture gives it, so that different parts look
+    different: 0 for the one that keeps most of a long text, or is in most layers. Parts that see all tokens, parts that see some of
+    them, and parts that read what another one keeps are counted apart: these look different anyway."""
+    parts, layers = {name: arch.part(name) for steps in arch.distinct() for step in steps for name in step.parts}, Counter[str]()
+    for steps in arch.sequence:
+        layers.update({name for step in steps for name in step.parts})
+    borrow = {link.part for link in arch.links if link.read.lender}
+    groups: dict[tuple[str, bool, bool], list[str]] = {}
+    for name, part in parts.items():
+        groups.setdefault((part.role, part.reach is not None, name in borrow), []).append(name)
+    found: dict[str, int] = {}
+    for names in groups.values():
+        kept = {name: sum(map(prod, parts[name].cache(LONG).values())) for name in names}
+        names.sort(key=lambda name: (-kept[name], -layers[name]))
+        found |= {name: n * LOOKS // len(names) if len(names) > LOOKS else n for n, name in enumerate(names)}
+    return found
+
+
 @dataclass(frozen=True)
 class Variants:
     """What the parts at one place of a frame have in common, and what each has of its own: a few words, the first the most important."""
@@ -155,7 +180,30 @@ def variants(parts: Mapping[str, Part]) -> Variants:
         own = [(*words, *_fields(part, apart[1] if part is apart[0] else apart[0])) for words, part in zip(own, apart, strict=True)]
     if len(set(own)) < len(parts):
         own = [(name.replace("_", " "), *words) for name, words in zip(parts, own, strict=True)]
+    elif len({words[:1] for words in own}) < len(parts):  # the words that no other has come before those that some have
+        times = Counter(word for words in own for word in words)
+        own = [(*words[: 1 if limited else 0], *sorted(words[1 if limited else 0 :], key=lambda word: times[word])) for words in own]
     return Variants(title, first.in_sentence(title.partition(",")[0]), shared_facts, shared_traits, tuple(own))
+
+
+def versus(one: str, other: str, in_turn: bool) -> str:
+    """What a ratio is of, in words: "window 128 to full", "low to high attention"; "without, then with value rank" where the second
+    begins only after the first, not `in_turn`."""
+    join = " to " if in_turn else ", then "
+    for absent, given, signs in ((one, other, ("without", "with")), (other, one, ("with", "without"))):
+        name = absent.removeprefix("no ")
+        if absent == "" or name != absent and given.startswith(name):
+            return f"{signs[0]}{join}{signs[1]} {name or given}"
+    first, second = one.split(), other.split()
+    start, end = _common(first, second), _common(first[::-1], second[::-1])
+    if start + end < min(len(first), len(second)):  # what both have is said once
+        first, second = first[: len(first) - end], second[start:]
+    return f"{' '.join(first)}{join}{' '.join(second)}"
+
+
+def _common(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many words both begin with."""
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)
 
 
 def _fields(part: Part, other: Part) -> Iterator[str]:

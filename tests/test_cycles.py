@@ -12,9 +12,12 @@ from strategies import architectures
 
 import core
 from app import facts
+from app.kit.theme import DARK, LIGHT
 from app.picture.pen import CLASSES, text_width
+from app.picture.ribbon import toned
 from app.picture.sight import sights
-from core.cycles import cycles, rhythm, variants
+from core import edits
+from core.cycles import cycles, looks, rhythm, variants, versus
 from core.spec import parse
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -156,6 +159,85 @@ def test_a_tab_says_its_layers_to_a_screen_reader():
     assert {"all tokens, layer 0", "window 64, layers 1-2"} <= {*re.findall(r'aria-label="([^"]*)"', svg)}
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        ("window 128", "full", "window 128 to full"),
+        ("low attention", "high attention", "low to high attention"),
+        ("d_ff 6,144", "d_ff 12,288", "d_ff 6,144 to 12,288"),
+        ("64 heads · 8 KV", "64 heads · 4 KV", "64 heads · 8 to 4 KV"),
+        ("no value rank", "value rank 64", "without to with value rank"),
+        ("bias", "", "with to without bias"),
+        ("attention", "attention 2", "attention to attention 2"),
+    ],
+)
+def test_a_ratio_is_said_in_words(one, other, said):
+    assert versus(one, other, True) == said and versus(one, other, False) == said.replace(" to ", ", then ")
+
+
+def other(kind: str = "", **fields) -> core.Architecture:
+    """Llama with another attention in every fourth layer: of another kind, or with other settings."""
+    llama = core.load("llama-3-8b")
+    part = dict(edits.fresh(llama, kind)).popitem()[1] if kind else llama.parts["attention"].model_dump(mode="json") | fields
+    return edits.every(llama, 4, "other", "attention", new={"other": part})
+
+
+@pytest.mark.parametrize(
+    ("arch", "said"),
+    [
+        (other("block_sparse_attention"), "grouped-query to block-sparse"),
+        (other("differential_attention"), "grouped-query to differential attention"),
+        (other("dynamic_mask_attention"), "grouped-query to dynamic mask"),
+        (other("convolutional_attention"), "grouped-query to convolutional"),
+        (other("mamba2"), "attention to Mamba-2"),
+        (other(kv_heads=4), "32 heads · 8 to 4 KV"),
+        (other(kv_heads=1), "grouped-query to multi-query"),
+        (other(head_dim=64), "head dim 128 to 64"),
+        (other(position={"kind": "none"}), "RoPE to NoPE"),
+        (other(bias=True), "without to with bias"),
+        (core.load("gemma-4-12b"), "window 1K to full"),  # though heads differ too
+        (core.load("deepseek-v4-flash"), "window, then compressed attention"),  # not by turns
+        (core.load("rwkv-7-world-1.5b"), "without, then with value rank"),
+        (core.load("granite-4.0-h-1b"), "Mamba-2 to attention order: see the ribbon"),
+    ],
+    ids=lambda one: one.name if isinstance(one, core.Architecture) else one,
+)
+def test_a_caption_says_what_a_ratio_is_of(arch, said):
+    assert list(ratios(facts.picture_of(arch)).values()) == [said]
+
+
+def ratios(svg: str) -> dict[str, str]:
+    """The ratios of a picture, with the captions below them."""
+    words = placed(svg)
+    heads = [one for one in words if re.fullmatch(r"\d+( : \d+)+", one.words)]
+    below = {head: [one for one in words if -6 < one.top - head.bottom < 22 and abs(one.right - head.right) < 1] for head in heads}
+    return {head.words: " ".join(one.words for one in found) for head, found in below.items()}
+
+
+def test_a_tone_means_the_same_in_all_pictures():
+    """Dark sees all tokens and light some of them; of several, the one that keeps more is the first."""
+    for name, wanted in {
+        "gpt-oss-20b": {"local": 0, "global": 0, "moe": 0},  # one that sees all, one that sees some
+        "gemma-4-e2b": {"local": 0, "global": 0, "local_shared": 0, "global_shared": 0},  # borrowers are hollow
+        "deepseek-v4-flash": {"local": 0, "sparse": 0, "heavy": 1, "moe": 0, "hash_moe": 1},
+        "deepseek-v4-pro": {"sparse": 0, "heavy": 1, "moe": 0, "hash_moe": 1},
+        "smollm3-3b": {"attention": 0, "nope": 1},
+        "openelm-270m": {"attention20": 0, "attention16": 1, "attention12": 2, "dense768": 0, "dense5120": 3},
+    }.items():
+        found = looks(core.load(name))
+        assert wanted == {part: look for part, look in found.items() if part in wanted}
+    tones = [{toned("attention", reach, look) for look in range(4)} for reach in (None, 128)]
+    assert len(tones[0] | tones[1]) == 8 and {tone.colour for tone in tones[0] | tones[1]} <= set(LIGHT) & set(DARK)
+
+
+@pytest.mark.parametrize("name", ["gpt-oss-20b", "gemma-4-e2b", "smollm3-3b", "openelm-270m"])
+def test_a_tab_has_the_look_of_its_layers(name):
+    groups = [*ET.fromstring(facts.picture_of(core.load(name))).iter(f"{SVG}g")]
+    cells = {one.findall(f"{SVG}rect")[0].get("style") for one in groups if one.get("data-layer")}
+    signs = {rect.get("style") for one in groups if one.get("tabindex") and one.get("data-of") for rect in one.findall(f"{SVG}rect")[1:]}
+    assert cells <= signs and len(cells) > 1
+
+
 class Word(NamedTuple):
     words: str
     left: float
@@ -222,6 +304,7 @@ def test_every_word_of_a_preset_can_be_read(name, wide):
     svg = facts.picture_of(core.load(name), "", wide)
     assert not faults(svg, wide)
     assert not [one.words for one in placed(svg) if one.words.endswith("…")], "and none is cut"
+    assert all(ratios(svg).values()), "a ratio says what it is of"
     foot = next(one for one in placed(svg) if one.words == "Tokenised text")
     assert not wide or PAGE[wide] * foot.bottom <= 2 * 900, "the column is at most two screens high"
 

@@ -40,8 +40,11 @@ def _paint(parts: Sequence[Cell]) -> str:
     each, stops = 100 / len(parts), []
     for n, part in enumerate(parts):
         low, high = n * each, (n + 1) * each - (5 if n + 1 < len(parts) else 0)
-        fill = f"color-mix(in srgb,var(--{part.tone}) 25%,transparent)" if part.hollow else f"var(--{part.tone})"
-        stops.append(f"{fill} {low:.0f}% {high:.0f}%,transparent {high:.0f}% {(n + 1) * each:.0f}%")
+        full = f"var(--{part.tone.colour})"
+        pale = f"color-mix(in srgb,{full} 25%,transparent)"
+        fill, middle = pale if part.hollow else full, (low + high) / 2
+        dash = f"{fill} {middle - 4:.0f}%,{full if part.hollow else pale} {middle - 4:.0f}% {middle + 4:.0f}%,{fill} {middle + 4:.0f}%,"
+        stops.append(f"{fill} {low:.0f}%,{dash * part.tone.dashed}{fill} {high:.0f}%,transparent {high:.0f}% {(n + 1) * each:.0f}%")
     return f"linear-gradient(to top,{','.join(stops)})"
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import networkx as nx
 
 from core.blocks import layers_in_words
-from core.cycles import MOST
+from core.cycles import MOST, versus
+from core.words import tokens
 
 from .layered import spread
 from .nodes import children, tint_of
@@ -204,9 +205,12 @@ class Column:
         if cycle["length"]:
             self.pen.text(self.left + FRAME - 14, y + 26, " : ".join(map(str, ratio[:5])), "h e")
         own = {frame["blocks"][0]: self.own(frame, frames) for frame in frames}
-        about = "order: see the ribbon" if not cycle["ordered"] else _to(*(word for _, word in own.values())) if len(frames) == 2 else ""
-        self.pen.text(self.left + FRAME - 14, y + 43, about, "l e")
-        top, y = y, y + 52
+        nouns = [noun for _, noun in own.values()]
+        about = self.said(nouns[0], nouns[1]) if len(frames) == 2 else self.beside_stream(" : ".join(nouns))
+        if not (cycle["length"] and cycle["ordered"]):
+            about = [*about[: len(about) == 1 and cycle["length"] > 0], "order: see the ribbon"]
+        head = self.captions(about or ["from the bottom up"], y)
+        top, y = y, y + 52 + head
         if len(shown) < len(frames):
             self.pen.text(self.left + 14, y + 8, f"and {len(frames) - len(shown)} more forms", "l")
             y += 16
@@ -220,7 +224,7 @@ class Column:
         y += 10
         inside, self.pen.out = self.pen.out, outside
         self.pen.panel(self.left, top, FRAME, y - top, "panel", "panel-line", r=16)
-        self.pen.wire([(self.cx, top + 52), (self.cx, top)], head=False, cls="stream")
+        self.pen.wire([(self.cx, top + 52 + head), (self.cx, top)], head=False, cls="stream")
         self.pen.out += inside
         return y
 
@@ -244,7 +248,8 @@ class Column:
         pen, block = self.pen, frame["blocks"][0]
         rows = self.rows(block)
         heights = [max(self.size(node)[1] for node in row) for row in rows]
-        header = 48 if w == FRAME else 30
+        split = self.ratio(frame) if w == FRAME else None
+        header = 48 + NOTE * (len(split[1]) > 1) if split else 48 if w == FRAME else 30
         height = header + sum(heights) + ROW * (len(rows) + 1) - 2
         marked = [node for node in frame["blocks"] if node == pen.selected]
         pen.panel(
@@ -261,9 +266,9 @@ class Column:
             else:
                 pen.text(x + 12, y + 21, f"{number} ×", "m")
                 pen.text(x + w - 12, y + 20, where, "l e")
-        if w == FRAME and (split := self.ratio(frame)):
+        if split:
             pen.text(x + w - 14, y + 26, split[0], "h e")
-            pen.text(x + w - 14, y + 43, split[1], "l e")
+            self.captions(split[1], y)
         at, centres = y + header - 14, {}
         for row, tall in zip(reversed(rows), reversed(heights), strict=True):
             widths = [self.size(node)[0] for node in row]
@@ -277,7 +282,7 @@ class Column:
             self.node(node, *centres[node], frame)
         return y + height
 
-    def ratio(self, frame: Mapping) -> tuple[str, str] | None:
+    def ratio(self, frame: Mapping) -> tuple[str, list[str]] | None:
         """How many layers of two kinds a frame has, as a ratio and in words: those that see a part of the text and those that see
         all of it, or those of the first box with two tabs."""
         for node in (self.part(frame["blocks"][0], place) for place in range(len(frame["places"]))):
@@ -288,10 +293,44 @@ class Column:
             for tab in tabs:
                 kinds.setdefault(limited[tab] if apart else tab, []).append(tab)
             if len(kinds) == 2:
-                counts = [sum(len(tab.layers) for tab in alike) for alike in kinds.values()]
-                words = [alike[0].title.replace("all tokens", "all") for alike in kinds.values()]
-                return " : ".join(str(count // gcd(*counts)) for count in counts), _to(*words)
+                one, other = ([layer for tab in alike for layer in tab.layers] for alike in kinds.values())
+                in_turn = max(one) > min(other) and max(other) > min(one)
+                common = gcd(len(one), len(other))
+                first, second = map(self.kind, kinds.values())
+                return f"{len(one) // common} : {len(other) // common}", self.said(first, second, in_turn)
         return None
+
+    def kind(self, alike: Sequence[Tab]) -> str:
+        """What tabs of one side of a ratio have in common, in a few words within a sentence: what they see, otherwise their name."""
+        for words in zip(*(tab.words for tab in alike), strict=False):
+            if len({*words}) == 1 and words[0] == "all tokens":
+                return "full"
+        seen = {word for tab in alike for word in tab.words if _seen(word, self.g.nodes[tab.node]["reach"])}
+        if len(alike) > 1 or seen:
+            names = {self.g.nodes[tab.node]["label"].partition(",")[0] for tab in alike}
+            return seen.pop() if len(seen) == 1 else "windows" if seen else _inside(names.pop()) if len(names) == 1 else "others"
+        return _inside(alike[0].words[0]) if alike[0].words else ""
+
+    def said(self, one: str, other: str, in_turn: bool = True) -> list[str]:
+        """What a ratio is of: with shorter names where there is no room for the whole ones."""
+        (first, _, last), (second, _, end) = one.rpartition(" "), other.rpartition(" ")
+        if last == end and first and second:
+            shorter = [(first, second), (first.rpartition(" ")[2], second), (first, second.rpartition(" ")[2])]
+        else:
+            shorter = [(last, other), (one, end), (last, end)]
+        tries = (self.beside_stream(versus(*pair, in_turn)) for pair in [(one, other), *shorter])
+        return next(filter(None, tries), [])
+
+    def beside_stream(self, words: str) -> list[str]:
+        """A caption in at most two lines between the stream and the edge of a frame; none if it does not fit."""
+        lines = wrap(words, BESIDE, 12)
+        return lines if len(lines) < 3 and all(text_width(line, 12) <= BESIDE for line in lines) else []
+
+    def captions(self, lines: Sequence[str], y: float) -> float:
+        """A caption below the ratio of a frame that begins at y; returns how much more than one line it needs."""
+        for i, line in enumerate(lines):
+            self.pen.text(self.left + FRAME - 14, y + 43 + NOTE * i, line, "l e")
+        return NOTE * (len(lines) > 1)
 
     def rows(self, block: str) -> list[list[str]]:
         """The block's nodes bottom-up; independent nodes are side by side."""
@@ -481,17 +520,11 @@ def _alike(each: Sequence[Sequence[Sequence[str]]]) -> list[Sequence[str]]:
     return shared
 
 
-def _to(one: str, other: str) -> str:
-    """What a ratio is of, in words that fit beside the stream: "delta net to attention"; nothing where they do not, or would
-    say the same without their beginnings."""
-    if text_width(f"{one} to {other}", 12) > BESIDE and (
-        one.split()[-1] == other.split()[-1] or "no" in (one.split()[0], other.split()[0])
-    ):
-        return ""
-    while text_width(f"{one} to {other}", 12) > BESIDE and " " in one + other:
-        one, other = (
-            (one.partition(" ")[2], other)
-            if " " in one and (len(one) >= len(other) or " " not in other)
-            else (one, other.partition(" ")[2])
-        )
-    return said if text_width(said := f"{one} to {other}", 12) <= BESIDE else ""
+def _seen(word: str, reach: int | None) -> bool:
+    """Whether a tab's word says how far a token sees."""
+    return reach is not None and tokens(reach) in word.split()
+
+
+def _inside(words: str) -> str:
+    """A name within a sentence; RoPE keeps its capital."""
+    return words[0].lower() + words[1:] if words.partition(" ")[0][1:].islower() else words

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
+from typing import NamedTuple
 from unicodedata import category, east_asian_width
 
 from ..kit.theme import FONT
@@ -55,6 +56,13 @@ class Look:
     line: str
     ink: str = "ink"
     round: float = 6
+
+
+class Tone(NamedTuple):
+    """How a part looks in a ribbon and under its tab: a name of the palette, perhaps with a dash on it."""
+
+    colour: str
+    dashed: bool = False
 
 
 KINDS = {
@@ -135,8 +143,8 @@ class Pen:
         """What stands beside a part."""
         return lines
 
-    def tone(self, node: str, given: str) -> str:
-        """The colour of a part in the ribbon and under its tab."""
+    def tone(self, node: str, given: Tone) -> Tone:
+        """How a part looks in the ribbon and under its tab."""
         return given
 
     def word(self, node: str, x: float, y: float, words: str, cls: str) -> None:
@@ -192,12 +200,15 @@ class Pen:
             f'height="24" rx="6" style="fill:var(--box)"/><path class="wire" d="{sign}"/></g>'
         )
 
-    def cell(self, x: float, y: float, w: float, h: float, fill: str, hollow: bool) -> None:
-        """A layer of a ribbon; hollow if it keeps nothing of its own."""
-        inner = 0.7 if hollow else 0
+    def cell(self, x: float, y: float, w: float, h: float, tone: Tone, hollow: bool) -> None:
+        """A layer of a ribbon, or a sign for one; hollow if it keeps nothing of its own."""
+        inner, fill = 0.7 if hollow else 0, tone.colour
         paint = f"fill:var(--box);stroke:var(--{fill});stroke-width:1.4" if hollow else f"fill:var(--{fill})"
         size = f'width="{max(w - 2 * inner, 0.5):.1f}" height="{max(h - 2 * inner, 0.4):.1f}"'
         self.out.append(f'<rect x="{x + inner:.1f}" y="{y + inner:.1f}" {size} rx="{min(1.5, h / 4):.1f}" style="{paint}"/>')
+        if tone.dashed:
+            long, thin = (0.5 * w, max(0.24 * h, 0.8)) if w >= h else (max(0.24 * w, 0.8), 0.5 * h)
+            self.bar(x + (w - long) / 2, y + (h - thin) / 2, long, thin, fill if hollow else "box")
 
     def panel(
         self, x: float, y: float, w: float, h: float, fill: str, line: str,

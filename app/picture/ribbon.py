@@ -1,40 +1,35 @@
 """Every layer of a model in order, with its mixers and the parts that work on single tokens."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
 import networkx as nx
 
-from core.cycles import rhythm
+from core.cycles import looks
 from core.roles import MIXERS
 from core.spec import Architecture
 
 from .nodes import children
-from .pen import Pen, text_width
+from .pen import Pen, Tone, text_width
 
 
 class Cell(NamedTuple):
-    """A part of a layer: its colour, whether it mixes tokens, and whether it keeps nothing of its own."""
+    """A part of a layer: its look, whether it mixes tokens, and whether it keeps nothing of its own."""
 
-    tone: str
+    tone: Tone
     mixes: bool
     hollow: bool = False
 
 
 def cells(arch: Architecture) -> list[tuple[Cell, ...]]:
     """Every layer of an architecture that has no graph yet."""
-    blocks = arch.distinct()
-    parts = {name: arch.parts[name] for block in blocks for step in block for name in step.parts}
-    frames = (dict.fromkeys(arch.sequence[n] for n in frame.layers) for cycle in rhythm(arch) for frame in cycle.frames)
-    places = (place for frame in frames for place in zip(*([n for step in block for n in step.parts] for block in frame), strict=True))
-    lighter = _near({name: part.reach for name, part in parts.items()}, places)
+    tones = {name: toned(arch.parts[name].role, arch.parts[name].reach, look) for name, look in looks(arch).items()}
     readers = {link.layer for link in arch.links if link.read.lender}
 
     def cell(name: str, hollow: bool) -> Cell:
-        role = parts[name].role
-        return Cell(f"{role}-near" if role == "attention" and name in lighter else role, role in MIXERS, hollow and role in MIXERS)
+        mixes = arch.parts[name].role in MIXERS
+        return Cell(tones[name], mixes, hollow and mixes)
 
     return [tuple(cell(name, n in readers) for step in block for name in step.parts) for n, block in enumerate(arch.sequence)]
 
@@ -54,27 +49,17 @@ def ribbon(pen: Pen, layers: Sequence[Sequence[Cell]], width: float, height: flo
 NARROW = 7  # of a cell's width, for the parts that work on single tokens
 
 
-def tone(graph: nx.DiGraph, node: str) -> str:
-    """The colour of a part: lighter for attention to a part of the text, or for the second of two attentions that share a frame."""
+def tone(graph: nx.DiGraph, node: str) -> Tone:
+    """How a part looks in the ribbon."""
     data = graph.nodes[node]
-    return data["role"] + "-near" * (data["role"] == "attention" and data["part"] in near(graph))
+    return toned(data["role"], data["reach"], graph.graph["looks"].get(data["part"], 0))
 
 
-@lru_cache(maxsize=2)
-def near(graph: nx.DiGraph) -> frozenset[str]:
-    """The attentions with the lighter colour."""
-    parts = {data["part"]: data["reach"] for _, data in graph.nodes(data=True) if "role" in data}
-    return _near(parts, (place["parts"] for cycle in graph.graph["rhythm"] for frame in cycle["frames"] for place in frame["places"]))
-
-
-def _near(reaches: Mapping[str, int | None], places: Iterable[Sequence[str]]) -> frozenset[str]:
-    """The parts that see a part of the text, and of those that share a place and see as much, every second one."""
-    found = {name for name, reach in reaches.items() if reach is not None}
-    for names in (list(dict.fromkeys(place)) for place in places):
-        if len({name in found for name in names}) == 1:
-            found.difference_update(names[::2])
-            found.update(names[1::2])
-    return frozenset(found)
+def toned(role: str, reach: int | None, look: int) -> Tone:
+    """Attention is dark where it sees all tokens and light where it sees a part of them. The second look of a role has another shade,
+    the third and fourth have a dash."""
+    near = "-near" * (role == "attention" and reach is not None)
+    return Tone(f"{role}{near}{'-2' * (look % 2)}", look > 1)
 
 
 def upright(pen: Pen, graph: nx.DiGraph, x: float, top: float, width: float, height: float) -> None:

@@ -9,7 +9,7 @@ from core.roles import ROLES
 from core.shares import Shares
 
 from .nodes import parts_of
-from .pen import Pen, fit, text_width
+from .pen import Pen, Tone, fit, text_width
 
 STEPS = (0.01, 0.05, 0.12, 0.25)  # shares at which a box gets the next shade
 OF_BOX = ("< 1 %", "1–5 %", "5–12 %", "12–25 %", "> 25 %")
@@ -66,8 +66,8 @@ class Shaded(Pen):
             return []
         return [(f"{self.shares.measure.show(self.value(node) / layers)} a layer", f"in {layers:,} layers")]
 
-    def tone(self, node: str, given: str) -> str:
-        return f"cost-{self.cells.get(node, 0)}"
+    def tone(self, node: str, given: Tone) -> Tone:
+        return Tone(f"cost-{self.cells.get(node, 0)}")
 
     def text(self, x, y, words, cls, fill="", more="") -> None:
         super().text(x, y, words, cls, self.ink if fill.removesuffix("-ink") in ROLES else fill, more)

@@ -7,8 +7,9 @@ from html import escape
 import networkx as nx
 
 from core.blocks import layers_in_words
+from core.roles import MIXERS
 
-from .pen import Pen, fit, text_width, whole
+from .pen import Pen, Tone, fit, text_width, whole
 from .ribbon import tone
 
 SMALL = 20  # height of a tab of one line
@@ -20,7 +21,8 @@ class Tab:
     words: tuple[str, ...]  # what it alone has, the most important first
     layers: tuple[int, ...]
     blocks: tuple[str, ...]  # all blocks that have it
-    tone: str
+    tone: Tone
+    hollow: bool  # it keeps nothing of its own
 
     @property
     def title(self) -> str:
@@ -30,9 +32,20 @@ class Tab:
     def where(self) -> str:
         return layers_in_words(list(self.layers)).removeprefix("layers ")
 
+    @property
+    def count(self) -> str:
+        return f"{len(self.layers):,} layer{'s' if len(self.layers) > 1 else ''}"
+
     def near(self, width: float) -> str:
         """Which layers, or how many if there is no room for that."""
-        return self.where if text_width(self.where, 11) <= width else f"{len(self.layers):,} layers"
+        return self.where if text_width(self.where, 11) <= width else self.count
+
+    def on_one_line(self, width: float, where: bool) -> tuple[str, str]:
+        """As many of its words as fit, and its layers: which, how many, or only a number where more words fit then."""
+        words = " · ".join(self.words) or self.title
+        ends = [self.where, self.count, f"{len(self.layers):,} ×"] if where else [""]
+        shown = [(whole(words, width - text_width(end, 11) - 6 * where, 11), end) for end in ends]
+        return max(shown, key=lambda one: len(one[0].removesuffix("…")))
 
     def lines(self, width: float) -> list[str]:
         """The words after the first, in at most two lines."""
@@ -45,25 +58,25 @@ class Tab:
         return lines
 
     def draw(self, pen: Pen, x: float, y: float, w: float, h: float, where: bool = True) -> None:
-        """With its upper left corner at x, y: on one line, or with its words below each other and underlined in its colour."""
+        """With its upper left corner at x, y: on one line, or with its words below each other. With it is a cell as in the ribbon."""
         tone = pen.tone(self.node, self.tone)
         said = ", ".join([*(self.words or (self.title,)), layers_in_words(list(self.layers))])
         pen.out.append(
             f'<g{pen.on(self.node)} data-node="{escape(self.node)}" data-of="{escape(" ".join(self.blocks))}" tabindex="0" role="button" '
             f'aria-label="{escape(said)}"><title>{escape(said)}</title><rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" '
-            f'rx="5" style="fill:var(--box);stroke:var(--{tone});stroke-width:1"/>'
+            f'rx="5" style="fill:var(--box);stroke:var(--{tone.colour});stroke-width:1"/>'
         )
         if h == SMALL:
-            words = " · ".join(self.words) or self.title
-            right = self.near(w - 20 - text_width(words, 11)) if where else ""
-            pen.text(x + 8, y + 14, whole(words, w - (20 if right else 12) - text_width(right, 11), 11), "p")
-            pen.text(x + w - 8, y + 14, right, "k e")
+            words, right = self.on_one_line(w - 20, where)
+            pen.cell(x + 4, y + 4, 6, h - 8, tone, self.hollow)
+            pen.text(x + 14, y + 14, words, "p")
+            pen.text(x + w - 7, y + 14, right, "k e")
         else:
             size, cls = (12, "q c") if text_width(self.title, 12) <= w - 6 else (11, "p c")
             pen.text(x + w / 2, y + 15, fit(self.title, w - 6, size), cls)
             for i, line in enumerate([*self.lines(w), self.near(w - 6)]):
                 pen.text(x + w / 2, y + 29 + 14 * i, fit(line, w - 6, 11), "k c")
-            pen.bar(x + 8, y + h - 5, w - 16, 2.5, tone)
+            pen.cell(x + 8, y + h - 6.5, w - 16, 4, tone, self.hollow)
         pen.out.append("</g>")
 
 
@@ -72,8 +85,10 @@ def tabs(graph: nx.DiGraph, frame: Mapping, place: int, nodes: Mapping[str, str]
     blocks: dict[str, list[str]] = {}
     for block, part in zip(frame["blocks"], frame["places"][place]["parts"], strict=True):
         blocks.setdefault(part, []).append(block)
-    made = []
+    made, readers = [], {reader for reader, *_ in graph.graph["lent"]}
     for own, words in zip(blocks.values(), frame["places"][place]["own"], strict=True):
         layers = tuple(layer for layer in frame["layers"] if graph.graph["layers"][layer] in own)
-        made.append(Tab(nodes[own[0]], tuple(words), layers, tuple(own), tone(graph, nodes[own[0]])))
+        node = nodes[own[0]]
+        hollow = graph.nodes[node]["role"] in MIXERS and readers.issuperset(layers)
+        made.append(Tab(node, tuple(words), layers, tuple(own), tone(graph, node), hollow))
     return tuple(made) if len(made) > 1 else ()
