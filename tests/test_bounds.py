@@ -2,11 +2,11 @@
 
 import random
 import threading
-import time
 from time import sleep
 
 import pytest
 import torch
+from clock import within
 
 import core
 from core.budget import scaled
@@ -73,11 +73,10 @@ def as_long_as_accepted(kv_heads: int = 8, heads: int = 32, seed: int = 0) -> co
 
 @pytest.mark.parametrize("after", [{"kv_heads": 5, "heads": 30}, {"seed": 1}, {"kv_heads": 4, "seed": 2}], ids=str)
 def test_the_edits_between_long_architectures_have_a_budget(after):
-    """Three seconds on a slow machine; each of up to 96 tries validates a whole architecture."""
+    """Each of up to 96 tries validates a whole architecture."""
     base, arch = as_long_as_accepted(), as_long_as_accepted(**after)
-    began = time.process_time()
-    edits = split(base, arch)
-    assert time.process_time() - began < 3
+    with within(1):
+        edits = split(base, arch)
     assert edits[-1].after == arch
 
 
@@ -103,9 +102,8 @@ def test_the_strip_of_long_layers_takes_time_in_line_with_its_blocks():
     from app.kit.strip import MOST, _html
 
     arch = as_long_as_accepted()
-    began = time.process_time()
-    html = _html(arch, None, "", "", ())
-    assert time.process_time() - began < 1.5
+    with within(0.3):
+        html = _html(arch, None, "", "", ())
     assert 0 < html.count('class="block') <= MOST and "more segments" in html
 
 

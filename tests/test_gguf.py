@@ -5,7 +5,6 @@ import math
 import random
 import re
 import struct
-import time
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -14,6 +13,7 @@ import gguf
 import pytest
 import torch
 import yaml
+from clock import within
 from headers import arch_of, metadata, shapes, written
 from parity import perturb, reference
 
@@ -336,22 +336,19 @@ def test_a_hostile_value_is_refused_at_once(tmp_path, key, value, words):
     config = llama(rope_scaling={"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
                                  "original_max_position_embeddings": 8_192})  # fmt: skip
     header = of_bytes(written(tmp_path / "x.gguf", config, from_hf(config)))
-    start = time.process_time()
-    with pytest.raises(core.Unsupported, match=words):
+    with within(0.1), pytest.raises(core.Unsupported, match=words):
         from_gguf(replace(header, said={**header.said, f"llama.{key}": value}))
-    assert time.process_time() - start < 0.5
 
 
-def test_a_thousand_layers_are_read_in_less_than_a_second(tmp_path):
+def test_a_thousand_layers_are_read_soon(tmp_path):
     """A header of Qwen3-Next's kind with as many layers as the spec allows, each with its own tensors."""
     config = cases()["qwen3next, qwen3_next"]
     header = of_bytes(written(tmp_path / "x.gguf", config, from_hf(config)))
     layers = [(name.split(".", 2), one) for name, one in header.tensors.items() if name.startswith("blk.")]
     more = {f"blk.{layer}.{rest}": one for (_, first, rest), one in layers for layer in range(int(first), 1_024, 48)}
-    start = time.process_time()
-    found = from_gguf(Header({**header.said, "qwen3next.block_count": 1_024}, {**header.tensors, **more}))
-    assert found.depth == 1_024 and core.cost(found).weight_bytes == sum(one.bytes for one in {**header.tensors, **more}.values())
-    assert time.process_time() - start < 1
+    with within(1):
+        found = from_gguf(Header({**header.said, "qwen3next.block_count": 1_024}, {**header.tensors, **more}))
+        assert found.depth == 1_024 and core.cost(found).weight_bytes == sum(one.bytes for one in {**header.tensors, **more}.values())
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 import fnmatch
 import re
-import time
 
 import pytest
+from clock import within
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -131,12 +131,11 @@ LISTS = {
 
 @pytest.mark.parametrize("name", LISTS)
 def test_long_lists_and_evil_ones_take_no_time(name):
-    begun = time.process_time()
-    try:
-        names = Names(**LISTS[name])
-        found = sum(one in names for one in MANY)
-    except core.Unsupported as error:
-        assert "more than Strata reads" in str(error)
-    else:
-        assert found or name in ("stars", "repeats")
-    assert time.process_time() - begun < 5  # a fiftieth of what backtracking takes; five times what it takes
+    with within(1):  # backtracking takes minutes
+        try:
+            names = Names(**LISTS[name])
+            found = sum(one in names for one in MANY)
+        except core.Unsupported as error:
+            assert "more than Strata reads" in str(error)
+        else:
+            assert found or name in ("stars", "repeats")

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import time
 import xml.etree.ElementTree as ET
 from collections import Counter
 from html import unescape
@@ -10,6 +9,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from clock import within
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
@@ -176,20 +176,18 @@ def as_many_kinds(parts: int) -> core.Architecture:
 
 @pytest.mark.parametrize("parts", [4, 64])
 def test_a_picture_takes_time_in_line_with_its_boxes(parts):
-    """A second is what any stage of anything that is accepted may take, three on a slow machine; pictures took minutes."""
+    """A second is what any stage of anything that is accepted may take; pictures took minutes."""
     arch = as_many_kinds(parts)
     assert len(arch.distinct()) == (64 if parts == 64 else 32)
     g = core.graph(arch)
     facts.cost(arch)
     facts.graph(arch)
-    times = [time.process_time()]
-    svg = diagram(g, facts.parameters(arch), facts.subtitle(arch))
-    times.append(time.process_time())
-    file = standalone(svg)
-    times.append(time.process_time())
-    preview(arch)
-    times.append(time.process_time())
-    assert all(after - before < 3 for before, after in zip(times, times[1:])), times
+    with within(1):
+        svg = diagram(g, facts.parameters(arch), facts.subtitle(arch))
+    with within(1):
+        file = standalone(svg)
+    with within(1):
+        preview(arch)
     assert len(svg) < 1_000_000 and len(file) < 2_000_000
     blocks = {node for node, data in g.nodes(data=True) if data["kind"] == "block"}
     panels = blocks & set(re.findall(r'<g data-node="([^"]*)" data-of', svg))
@@ -245,9 +243,8 @@ def test_a_cache_is_bounded_by_bytes():
 
 def test_long_words_are_cut_at_once():
     words = "a name, " * 4000
-    began = time.process_time()
-    cut = fit(words, 400, 12)
-    assert time.process_time() - began < 0.2
+    with within(0.05):
+        cut = fit(words, 400, 12)
     assert cut.endswith("…") and words.startswith(cut[:-1]) and 360 < text_width(cut, 12) <= 400
     assert fit("short", 400, 12) == "short" and fit("none fits", 1, 12) == "…"
     assert fit("layers 22, 24, … 40", 100, 12) == fit("layers 22, 24, 26", 90, 12) == "layers 22, 24…", "one ellipsis"

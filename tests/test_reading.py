@@ -10,6 +10,7 @@ import time
 import zipfile
 
 import pytest
+from clock import within
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -354,10 +355,8 @@ def test_a_name_of_no_file_is_a_sentence(name):
 
 
 def test_what_never_ends_is_cut():
-    began = time.perf_counter()
-    with pytest.raises(core.Unsupported, match="more than 200,000 characters"):
+    with within(0.2), pytest.raises(core.Unsupported, match="more than 200,000 characters"):
         core.load("/dev/zero")
-    assert time.perf_counter() - began < 1
     with open("/dev/zero", "rb") as endless:
         done = subprocess.run(
             [sys.executable, "-m", "core", "import", "-"], stdin=endless, capture_output=True, text=True, env=HERE, timeout=60
@@ -411,12 +410,10 @@ def test_a_socket_is_no_file(tmp_path):
 
 def test_a_key_that_is_given_many_times_is_placed_in_linear_time():
     text = '{"":0' + "".join(f',"":{n}' for n in range(1, 20_000)) + "}"
-    began = time.process_time()
-    with pytest.raises(core.Unsupported, match="line 1: '' is given twice"):
+    with within(0.5), pytest.raises(core.Unsupported, match="line 1: '' is given twice"):
         read_value(text)
-    with pytest.raises(core.Unsupported, match="lines 1, 2, 3, 4 …: '' is given twice"):
+    with within(0.5), pytest.raises(core.Unsupported, match="lines 1, 2, 3, 4 …: '' is given twice"):
         read_value(text.replace(",", ",\n"))
-    assert time.process_time() - began < 3  # 0.02 alone; each with each would take minutes
 
 
 def test_a_presets_name_in_other_letter_case_opens_it():

@@ -2,11 +2,11 @@
 
 import base64
 import json
-import time
 import zlib
 from pathlib import Path
 
 import pytest
+from clock import within
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import architectures
@@ -83,10 +83,8 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_link_is_a_sentence_soon(name):
-    began = time.perf_counter()
-    with pytest.raises(Unsupported):
+    with within(0.5), pytest.raises(Unsupported):
         core.decode(packed(HOSTILE[name]))
-    assert time.perf_counter() - began < 2
 
 
 def widest() -> core.Architecture:
@@ -109,13 +107,12 @@ def widest() -> core.Architecture:
 
 
 def test_the_widest_architecture_is_analysed_in_bounded_time():
-    began = time.perf_counter()
-    arch = widest()
-    assert core.cost(arch).parameters > 10**15
-    core.graph(arch)
-    with pytest.raises(core.Unsupported, match="too large to run live"):
-        core.shrink(arch)
-    assert time.perf_counter() - began < 20
+    with within(4):
+        arch = widest()
+        assert core.cost(arch).parameters > 10**15
+        core.graph(arch)
+        with pytest.raises(core.Unsupported, match="too large to run live"):
+            core.shrink(arch)
 
 
 OLD_LINKS = [line.split() for line in (Path(__file__).parent / "old_links.txt").read_text().splitlines()[1:]]

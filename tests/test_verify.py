@@ -4,10 +4,10 @@ import json
 import math
 import os
 import struct
-import time
 
 import pytest
 import torch
+from clock import within
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parity import reference
@@ -450,23 +450,20 @@ ONE = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 )  # fmt: skip
 def test_a_safetensors_file_that_lies_is_refused_at_once(tmp_path, header, claimed):
     written(tmp_path / "model.safetensors", header, bytes(8), claimed)
-    began = time.perf_counter()
-    with pytest.raises(core.Unsupported, match=r"model\.safetensors"):
+    with within(0.5), pytest.raises(core.Unsupported, match=r"model\.safetensors"):
         core.verify(tmp_path / "model.safetensors", PLAIN)
-    assert time.perf_counter() - began < 3
 
 
 @pytest.mark.parametrize("many", [4_000, 100_000])
 def test_a_file_of_other_tensors_without_end_is_said_at_once(tmp_path, many):
     written(tmp_path / "model.safetensors", {f"t{n}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for n in range(many)})
     core.to_hf(PLAIN)  # what is loaded once
-    began = time.process_time()
-    try:
-        found = core.verify(tmp_path / "model.safetensors", PLAIN)
-        assert many == 4_000 and len(found.differences) > many
-    except core.Unsupported as error:
-        assert many == 100_000 and "100,000 tensors" in str(error) and "another model" in str(error)
-    assert time.process_time() - began < 10  # four times what it takes on a quiet machine
+    with within(2.5):
+        try:
+            found = core.verify(tmp_path / "model.safetensors", PLAIN)
+            assert many == 4_000 and len(found.differences) > many
+        except core.Unsupported as error:
+            assert many == 100_000 and "100,000 tensors" in str(error) and "another model" in str(error)
 
 
 def test_a_tensor_stands_in_one_file(tmp_path):
@@ -623,10 +620,8 @@ LIES = {
 @pytest.mark.parametrize("name", LIES)
 def test_a_gguf_file_that_lies_is_refused_at_once(tmp_path, name):
     (tmp_path / "model.gguf").write_bytes(LIES[name])
-    began = time.perf_counter()
-    with pytest.raises(core.Unsupported, match=r"model\.gguf: (cannot be read as GGUF|is of '')"):
+    with within(0.5), pytest.raises(core.Unsupported, match=r"model\.gguf: (cannot be read as GGUF|is of '')"):
         core.verify(tmp_path / "model.gguf", PLAIN)
-    assert time.perf_counter() - began < 3
 
 
 def test_a_gguf_file_of_another_architecture_is_named(tmp_path):
