@@ -12,7 +12,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     place.shown = svg;
     if (active) (alike()[nth] ?? alike()[0])?.focus({ preventScroll: true });
   };
-  draw(holder, data.svg);
+  unpressed(root, () => draw(holder, data.svg));
 
   const measure = () => { // the server draws the layout that there is room for
     const narrow = root.clientWidth < 640;

@@ -100,9 +100,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
     bar.append(top, list);
     parts.push(bar);
   }
-  const label = root.getRootNode().activeElement?.getAttribute('aria-label');
-  root.replaceChildren(...parts);
-  if (label) [...root.querySelectorAll('button')].find((other) => other.getAttribute('aria-label') === label)?.focus();
+  unpressed(root, () => {
+    const label = root.getRootNode().activeElement?.getAttribute('aria-label');
+    root.replaceChildren(...parts);
+    if (label) [...root.querySelectorAll('button')].find((other) => other.getAttribute('aria-label') === label)?.focus();
+  });
 
   const page = document.documentElement.style; // what stands at the lower edge leaves room for the bar
   const height = bar ? bar.offsetHeight : 0;

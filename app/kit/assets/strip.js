@@ -1,7 +1,8 @@
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector('.strata-root');
   themed(root);
-  if (root.shown !== data) {
+  unpressed(root, () => {
+    if (root.shown === data) return;
     const active = root.getRootNode().activeElement;
     const key = active?.dataset?.key;
     const within = active?.closest?.('.block') && active.matches('.part');
@@ -16,7 +17,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const field = root.wanted && [...root.querySelectorAll('.step input')].find((each) => each.dataset.key === root.wanted.key);
     if (!field || field.value === root.wanted.value || Date.now() > root.wanted.until) root.wanted = null;
     else field.value = root.wanted.value; // an answer to an earlier click
-  }
+  });
 
   const act = (element, value, more) => setTriggerValue('acted', {
     do: element.dataset.do, place: element.dataset.place, node: element.dataset.node, value: value ?? numbered(element.dataset.value), ...more,

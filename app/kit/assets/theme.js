@@ -5,6 +5,17 @@ const themed = (element) => {
   const [r, g, b] = pen.fillStyle.match(/\w\w/g).map((hex) => parseInt(hex, 16));
   element.dataset.theme = r * 0.299 + g * 0.587 + b * 0.114 < 128 ? 'dark' : 'light';
 };
+// The browser makes a click only of an element that stays from press to release: what arrives meanwhile is drawn after it.
+const unpressed = (root, draw) => {
+  root.onpointerdown = () => {
+    const waiting = new AbortController();
+    root.pressed = true;
+    const free = () => { waiting.abort(); setTimeout(() => { root.pressed = false; root.due?.(); root.due = null; }); };
+    for (const kind of ['pointerup', 'pointercancel']) addEventListener(kind, free, { signal: waiting.signal, capture: true });
+  };
+  if (root.pressed) root.due = draw;
+  else draw();
+};
 // For a second and a half, in which the page arrives in pieces, what `find` gives stays at `top`, or goes there a part of the way at a
 // time. Whatever the visitor does next ends it.
 const hold = (find, top, pace = 1) => {
