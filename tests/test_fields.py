@@ -77,7 +77,7 @@ def test_every_field_is_drawn():
     wanted, drawn = known - NEVER.keys(), set()
     for kind, part in PARTS.items():
         inside = {name for cls in classes(part, {}) for name in fields(cls)}
-        search(kind, wanted & inside, drawn, 60)
+        search(kind, wanted & inside, drawn, 200)
     search(None, wanted, drawn, 600)
     assert not sorted(wanted - drawn), "no random architecture sets them; see strategies.py"
     assert not sorted(drawn & NEVER.keys()), "these are drawn; take them from the exceptions"
