@@ -62,6 +62,7 @@ def zoom_of(arch: core.Architecture, part: str, selected: str = "") -> str:
     return zoom(g, part, glimpses(arch).get(g.nodes[part]["part"], ()), selected)
 
 
+compared = kept(64_000_000, lambda found: 60 * sum(map(weight, found.archs)))(core.compare)  # up to 80 architectures for each but the first
 would_do = kept(4_000_000, lambda found: 1_000 + sum(weight(offer.architecture) for offer in found))(offers.offers)
 searched = kept(16_000_000, lambda known: 80 * (len(known.words) + len(known.joined) + len(known.phrases)))(search.known)
 

@@ -222,6 +222,19 @@ def cost(request: Request) -> Response:
     return JSONResponse(of(arch := named(request), workload(dict(request.query_params), arch)).to_dict())
 
 
+def compare(request: Request) -> Response:
+    """Two to four architectures, each a preset's name or a share token in an `m` of its own."""
+    import core
+    from app.facts import compared
+    from app.state import MOST, of_word, workload
+
+    words = request.query_params.getlist("m")
+    if not 2 <= len(words) <= MOST:
+        raise core.Unsupported(f"m: give it 2 to {MOST} times, each a preset's name or a token (not {len(words)} times)")
+    archs = tuple(map(of_word, words))
+    return JSONResponse(compared(archs, workload(dict(request.query_params), *archs)).to_dict())
+
+
 def graph(request: Request) -> Response:
     from app.facts import graph as of
     from core.graph import to_json
@@ -229,6 +242,7 @@ def graph(request: Request) -> Response:
     return JSONResponse(to_json(of(named(request))))
 
 
+COMPARISONS = asyncio.Lock()  # one at a time: each prices up to a hundred architectures
 PICTURES = asyncio.Lock()  # one at a time: each takes about 0.1 s of a core
 AN_HOUR = {"Cache-Control": "public, max-age=3600"}
 
@@ -269,6 +283,7 @@ app = st.App(
         Route("/api/architecture/{name}", answer(architecture)),
         Route("/api/cost/{name}", answer(cost)),
         Route("/api/graph/{name}", answer(graph)),
+        Route("/api/compare", answer(compare, COMPARISONS)),
         Route("/card/{name}.svg", answer(picture, PICTURES)),
         Route("/card/{name}.png", answer(card, PICTURES)),
         *(Route(path, nowhere) for path in ("/api/{path:path}", "/card/{path:path}", "/{path:elsewhere}")),

@@ -2,6 +2,7 @@
 
 from .checklist import checklist
 from .code import code
+from .compare import compare
 from .cost import cost
 from .diff import diff
 from .graph import graph
@@ -14,7 +15,7 @@ from .spec import Architecture, Unsupported, Workload
 from .verify import verify
 
 __all__ = [
-    "Architecture", "Unsupported", "Workload", "build", "checklist", "code", "cost", "decode", "diff", "encode", "from_hf", "graph", "load",
-    "load_weights", "presets", "route", "shrink", "to_hf",
+    "Architecture", "Unsupported", "Workload", "build", "checklist", "code", "compare", "cost", "decode", "diff", "encode", "from_hf",
+    "graph", "load", "load_weights", "presets", "route", "shrink", "to_hf",
     "verify",
 ]  # fmt: skip

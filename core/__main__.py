@@ -1,5 +1,5 @@
-"""The command line, `strata` or `python -m core`: list | show | draw | graph | cost | code | diff | import | export | edit |
-route | verify | generate | app."""
+"""The command line, `strata` or `python -m core`: list | show | draw | graph | cost | code | diff | compare | import | export |
+edit | route | verify | generate | app."""
 
 import argparse
 import io
@@ -20,6 +20,7 @@ from rich.console import Console
 from . import hf, hub, library
 from .checklist import checklist
 from .code import code
+from .compare import LETTERS, compare
 from .cost import cost
 from .diff import diff
 from .graph import graph, to_dot, to_graphml, to_json, to_mermaid
@@ -82,6 +83,10 @@ def parser() -> Parser:
     workload(one)
     one.add_argument("--explain", action="store_true", help="print how each figure is computed")
     workload(named(command("diff", "what changes from one architecture to another", run_diff), "a", "b"))
+    one = command("compare", "two to four architectures: figures, what differs from the first, and what it costs", run_compare)
+    one.add_argument("names", metavar="NAME", nargs="+", help="a preset, a link, a file or hf:organisation/model")
+    one.add_argument("--csv", action="store_true", help="print comma-separated values")
+    workload(one)
     one = named(command("code", "the whole model as one readable PyTorch file that needs torch alone", run_code), "name")
     one.add_argument("--part", help="print only the classes of this part")
     one = command("import", "the architecture that a config.json describes", run_import)
@@ -266,6 +271,17 @@ def run_cost(args: argparse.Namespace, out: Console) -> Any:
 def run_diff(args: argparse.Namespace, out: Console) -> Any:
     found = diff(opened(args.a), opened(args.b), workload_of(args))
     out.print(str(found))
+    return found.to_dict()
+
+
+def run_compare(args: argparse.Namespace, out: Console) -> Any:
+    if not 2 <= len(args.names) <= len(LETTERS):
+        raise Unsupported(f"compare: give 2 to {len(LETTERS)} architectures (not {len(args.names)})")
+    found = compare([opened(name) for name in args.names], workload_of(args))
+    if args.csv and not args.json:
+        print(found.csv(), end="")
+    elif not args.json:
+        out.print(str(found))
     return found.to_dict()
 
 

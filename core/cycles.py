@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .diff import differences
+from .changes import differences
 from .parts.base import Part
 from .saying import called, said
 from .spec import Architecture, Step

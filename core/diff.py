@@ -1,15 +1,16 @@
-"""The difference of two architectures: the fields that differ, in words, and what the difference costs."""
+"""The difference of two architectures: the fields and the edits that lead from one to the other, in words, and what each costs."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import NamedTuple
 
+from .changes import Change, changes
 from .cost import Cost, cost
-from .parts.base import Spec
-from .saying import change
-from .spec import METADATA, Architecture, Workload
-from .words import table
+from .spec import Architecture, Workload
+from .split import Apart, apart
+from .words import change, figure, size, table, tokens
 
 FIGURES = (
     "parameters",
@@ -20,34 +21,101 @@ FIGURES = (
     "state_bytes",
     "prefill_flops",
     "decode_flops",
+    "read_bytes",
 )
+MOST_COSTS = 1_500  # places of parts in all architectures that are priced for one difference; one takes about half a millisecond
+
+
+SMALL = 1e-3  # a move that is not told beside larger ones
+
+
+class Moved(NamedTuple):
+    """A figure that an edit can move: its name, the same within a sentence, short in a list of moves, and how it is shown."""
+
+    title: str
+    noun: str
+    short: str
+    show: Callable[[float], str]
+
+
+def flops(n: float) -> str:
+    return figure(n, "FLOP")
+
+
+MOVED = {
+    "parameters": Moved("Parameters", "parameters", "parameters", figure),
+    "active_parameters": Moved("Active parameters", "active parameters", "active", figure),
+    "weight_bytes": Moved("Weights", "bytes of weights", "weights", size),
+    "kept_bytes": Moved("Caches and states", "bytes of caches and states", "caches", size),
+    "decode_flops": Moved("Decode FLOPs", "FLOPs for a new token", "decode", flops),
+    "read_bytes": Moved("Bytes read", "bytes read for a new token", "read", size),
+}
+
+
+class Moves(dict[str, tuple[int | None, int | None]]):
+    """The figures of `MOVED` that an edit moves, each before and after; None is not known."""
+
+    @classmethod
+    def between(cls, before: Cost, after: Cost) -> "Moves":
+        both = {name: (getattr(before, name), getattr(after, name)) for name in MOVED}
+        return cls({name: pair for name, pair in both.items() if pair[0] != pair[1]})
+
+    def __str__(self) -> str:
+        """How each figure moves: "−5.2 B parameters, all active, decode 0.54×". Weights that follow the parameters are left out, and so
+        is what moves by less than a thousandth beside what moves by more, in one word."""
+        added = {name: after - before for name, (before, after) in self.items() if before is not None and after is not None}
+        some = [name for name, pair in self.items() if _logarithm(*pair) >= SMALL] or [*self]
+        said = []
+        for name in some:
+            (before, after), moved = self[name], MOVED[name]
+            if name == "active_parameters" and "parameters" in some and added[name] == added["parameters"]:
+                said.append("all active")
+                continue
+            words = change(after, before, moved.show) or "not known"
+            if name == "weight_bytes" and "parameters" in some and words == change(*self["parameters"][::-1], figure):
+                continue
+            said.append(f"{words} {moved.short}" if words[0] in "+−" else f"{moved.short} {words}")
+        left = "; the rest by less than 0.1 %" if len(some) < len(self) else ""
+        return f"{', '.join(said)}{left}" if said else "no figure changes"
+
+    @property
+    def most(self) -> tuple[float, str]:
+        """The largest move as the logarithm of its ratio, and the figure that it is of."""
+        known = [(_logarithm(*pair), name) for name, pair in self.items()]
+        return max(known, default=(0.0, ""))
 
 
 @dataclass(frozen=True)
-class Change:
-    """One field that differs. `path` is the field's own in the spec; a side without it is None."""
+class Step:
+    """One edit, and the figures that it moves: alone, made to the first architecture, and after the edits before it. None where it
+    cannot be made alone, or where the architectures are too varied to price each edit."""
 
-    path: str
-    before: Any = field(hash=False)
-    after: Any = field(hash=False)
+    edit: Apart
+    alone: Moves | None
+    then: Moves | None
 
-    def __str__(self) -> str:
-        return change(self.path, self.before, self.after)
+    @property
+    def effect(self) -> str:
+        """What it does, in words: alone if it can be made alone."""
+        if self.alone is not None:
+            return str(self.alone)
+        return f"only after {self.edit.needs}: {self.then}" if self.then is not None and self.edit.needs else "not computed"
 
 
 @dataclass(frozen=True)
 class Diff:
-    """The changes from one architecture to another, and the costs of both, computed on first use. Iterates over its changes."""
+    """The fields that differ, the edits that lead from one architecture to another, and the costs of both. All but the fields are
+    computed on first use. Iterates over the edits."""
 
     changes: tuple[Change, ...]
     sides: tuple[Architecture, Architecture] = field(repr=False)
     workload: Workload | None = field(repr=False)
 
-    def __iter__(self) -> Iterator[Change]:
-        return iter(self.changes)
+    def __iter__(self) -> Iterator[Apart]:
+        return iter(self.edits)
 
     def __len__(self) -> int:
-        return len(self.changes)
+        return len(self.edits)
 
     @cached_property
     def before(self) -> Cost:
@@ -57,15 +125,63 @@ class Diff:
     def after(self) -> Cost:
         return cost(self.sides[1], self.workload)
 
+    @cached_property
+    def edits(self) -> tuple[Apart, ...]:
+        """Edits that lead from one side to the other in this order, as few as have words of their own. Each leaves a valid architecture."""
+        return apart(*self.sides)
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """The edits with what each costs, alone and in order."""
+        found, priced = [], 0
+        known: dict[Architecture, Cost] = {self.sides[0]: self.before, self.sides[1]: self.after}
+
+        def of(arch: Architecture) -> Cost | None:
+            nonlocal priced
+            if arch not in known:
+                priced += sum(len(step.parts) for block in arch.distinct() for step in block)
+                if priced > MOST_COSTS:
+                    return None
+                known[arch] = cost(arch, self.workload)
+            return known[arch]
+
+        def moves(before: Architecture, after: Architecture | None) -> Moves | None:
+            first, second = of(before), of(after) if after else None
+            return Moves.between(first, second) if first and second else None
+
+        for edit in self.edits:
+            found.append(Step(edit, moves(self.sides[0], edit.alone), moves(edit.before, edit.after)))
+        return tuple(found)
+
     @property
     def figures(self) -> dict[str, tuple[int | None, int | None]]:
         """The costs that differ, each before and after; None if it is not known."""
         both = {name: (getattr(self.before, name), getattr(self.after, name)) for name in FIGURES}
         return {name: (a, b) for name, (a, b) in both.items() if a != b}
 
+    @property
+    def verdict(self) -> str:
+        """The difference in one sentence: what the second side costs beside the first, and the edit that alone moves a figure most."""
+        a, b = (side.title for side in self.sides)
+        return self.sentence(a, b) if a != b else self.sentence("the first", "The second")
+
+    def sentence(self, a: str, b: str) -> str:
+        """The verdict with these names for the two sides."""
+        if not self.changes:
+            return f"{b} is the same architecture as {a}."
+        costs = _sentence(self.before, self.after, a, b)
+        alone = [(step.alone.most, step.edit.words, step.alone) for step in self.steps if step.alone]
+        if not alone:
+            return f"{costs}."
+        (_, name), words, moves = max(alone, key=lambda one: one[0][0])
+        (before, after), moved = moves[name], MOVED[name]
+        return f"{costs}; what differs most is {words}, which alone gives {_beside(before, after, moved.noun, moved.show)}."
+
     def __str__(self) -> str:
-        """One line per change, then a table of the figures that differ."""
-        lines = [str(change) for change in self.changes] or ["no difference"]
+        """One line per edit, then a table of the figures that differ."""
+        if not self.changes:
+            return "\n".join(["no difference", *filter(None, (self.before.caveat, self.after.caveat))])
+        lines = [table(("", "made alone"), ((step.edit.words, step.effect) for step in self.steps))]
         if figures := self.figures:
             rows = ((name.replace("_", " "), *map(_known, both), _share(*both)) for name, both in figures.items())
             lines.append(table(("", "before>", "after>", "change>"), rows))
@@ -75,42 +191,58 @@ class Diff:
         return {
             "before": self.sides[0].name,
             "after": self.sides[1].name,
+            "verdict": self.verdict,
             "changes": [{"path": c.path, "before": c.before, "after": c.after, "words": str(c)} for c in self.changes],
-            "figures": {name: {"before": a, "after": b} for name, (a, b) in self.figures.items()},
+            "edits": [
+                {
+                    "words": step.edit.words,
+                    "told": [told._asdict() for told in step.edit.told],
+                    "needs": step.edit.needs,
+                    "alone": _plain(step.alone),
+                    "in_sequence": _plain(step.then),
+                }
+                for step in self.steps
+            ],
+            "figures": _plain(self.figures),
         }
 
 
 def diff(a: Architecture, b: Architecture, workload: Workload | None = None) -> Diff:
-    """What changes from `a` to `b`. Metadata (title, sources) is not compared."""
-    before, after = (arch.model_dump(mode="json", exclude={*METADATA, "layers"}) for arch in (a, b))
-    changes = [*_changes(before, after, ""), *_layers(a, b)]
-    return Diff(tuple(changes), (a, b), workload)
+    """What changes from `a` to `b`. Metadata (title, sources) is no field that differs, but the last edit gives it too."""
+    return Diff(changes(a, b), (a, b), workload)
 
 
-def differences(a: Spec, b: Spec) -> list[Change]:
-    """The fields in which two values of one class differ."""
-    return list(_changes(a.model_dump(mode="json"), b.model_dump(mode="json"), ""))
+def _sentence(before: Cost, after: Cost, a: str, b: str) -> str:
+    """What the second costs beside the first: "B has 3.2× the parameters of A but reads 0.4× the bytes for a new token at 32K"."""
+    at = f"for a new token at {tokens(after.workload.context)}"
+    sized = None not in (before.read_bytes, after.read_bytes)
+    verb, noun, show, name = ("reads", "bytes", size, "read_bytes") if sized else ("takes", "FLOPs", flops, "decode_flops")
+    count, work, kept = ((getattr(before, of), getattr(after, of)) for of in ("parameters", name, "kept_bytes"))
+    have = f"as many parameters as {a}" if count[0] == count[1] else _beside(*count, "parameters", figure, a)
+    opposed = (count[1] - count[0]) * (work[1] - work[0]) < 0
+    keeps = f"keeps {_beside(*kept, 'bytes of caches and states', size)}"
+    return f"{b} has {have} {'but' if opposed else 'and'} {verb} {_beside(*work, noun, show)} {at}, and {keeps}"
 
 
-def _changes(before: Any, after: Any, path: str) -> Iterator[Change]:
-    """Leaf by leaf, down to where the two sides have different kinds."""
-    if before == after:
-        return
-    if isinstance(before, dict) and isinstance(after, dict) and before.get("kind") == after.get("kind"):
-        for key in before | after:
-            yield from _changes(before.get(key), after.get(key), f"{path}.{key}" if path else key)
-        return
-    yield Change(path, before, after)
+def _beside(before: int | None, after: int | None, noun: str, show: Callable[[float], str], of: str = "") -> str:
+    """A figure beside another one: "1.53× the parameters of A", "1.8 M more parameters than A", "184.8 MB fewer bytes"."""
+    words = change(after, before, show)
+    if not words or before is None or after is None:
+        return f"the same {noun}"
+    if words.endswith("×"):
+        return f"{words} the {noun}{f' of {of}' if of else ''}"
+    return f"{words[1:]} {'more' if after > before else 'fewer'} {noun}{f' than {of}' if of else ''}"
 
 
-def _layers(a: Architecture, b: Architecture) -> Iterator[Change]:
-    """A segment's repeats if nothing else differs, otherwise the whole pattern."""
-    if [segment.blocks for segment in a.layers] != [segment.blocks for segment in b.layers]:
-        yield Change("layers", a.pattern, b.pattern)
-        return
-    for index, (old, new) in enumerate(zip(a.layers, b.layers, strict=True)):
-        if old.repeat != new.repeat:
-            yield Change("layers.repeat" if len(a.layers) == 1 else f"layers.{index}.repeat", old.repeat, new.repeat)
+def _logarithm(before: int | None, after: int | None) -> float:
+    """How far a figure moves, up as far as down; from or to nothing is as far as anything."""
+    if before is None or after is None:
+        return 0.0
+    return abs(math.log(after / before)) if before and after else math.inf
+
+
+def _plain(moves: Mapping[str, tuple[int | None, int | None]] | None) -> dict | None:
+    return None if moves is None else {name: {"before": a, "after": b} for name, (a, b) in moves.items()}
 
 
 def _known(figure: int | None) -> str:

@@ -37,15 +37,23 @@ def change(path: str, before: Any, after: Any) -> str:
             return f"{of}{kind} {'added' if before is None else 'removed'}"
         return swap(of, then, now)
     start = f"{of}: " if of else ""
-    if path == "context":
-        return f"context {tokens(before)}{ARROW}{tokens(after)}"
     if isinstance(after, bool) and isinstance(before, bool | None):
         return f"{start}{name} {said(after)}"
     ends = [side for side in (before, after) if side is not None]
     if len(ends) == 1 and isinstance(ends[0], Mapping) and "kind" not in ends[0]:
         return f"{start}{name} {said(after) if after else 'off'}"
-    none = "as in the model" if of and path.rpartition(".")[2] in OF_MODEL else "the default" if path.startswith("precision.") else "none"
-    return f"{start}{name} {none if before is None else said(before)}{ARROW}{none if after is None else said(after)}"
+    return f"{start}{name} {ARROW.join(sides(path, before, after))}"
+
+
+def sides(path: str, before: Any, after: Any) -> tuple[str, str]:
+    """Both sides of a field that differs; None is what the field stands for without a value."""
+    none = "none"
+    if path.startswith("precision."):
+        none = "the default"
+    elif path.startswith(("parts.", "mtp.")) and path.rpartition(".")[2] in OF_MODEL:
+        none = "as in the model"
+    show = tokens if path == "context" else said
+    return none if before is None else show(before), none if after is None else show(after)
 
 
 def swap(name: str, then: str, now: str) -> str:
@@ -95,6 +103,8 @@ def said(value: Any) -> str:
         case Mapping():
             fields = ", ".join(f"{_named(key)} {said(inner)}" for key, inner in value.items() if inner not in (None, False))
             return f"on ({fields})" if fields else "on"
+        case []:
+            return "none"
         case list():
             return f"({', '.join(map(said, value[:4]))}{', …' if len(value) > 4 else ''})"
     return str(value)

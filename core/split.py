@@ -1,33 +1,50 @@
 """The difference of two architectures, split into single edits.
 
 A patch changes as little as has a name of its own: a field, the number of layers, one part in place of another in some layers,
-a step more in a block. A patch that is valid alone is an edit; patches that are valid only together are one edit.
+a step more in a block. A patch that is valid alone is an edit; patches that are valid only together are one edit. Parts are
+matched by where they stand, not by their names: of two parts of one kind, the fields that differ are told.
 """
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from functools import lru_cache
 from itertools import islice
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from .blocks import folded, names_of, renamed_in, spelled
-from .diff import diff, differences
+from .changes import Change, changes, differences
+from .parts import Part
 from .precision import at_layers, root
 from .rhythm import Rhythm
-from .saying import ARROW, change, few, joined, said, swap, together
+from .saying import ARROW, called, change, few, joined, said, sides, swap, together
 from .spec import METADATA, Architecture, Step, Unsupported, parse
+from .words import number
 
-MOST_EDITS = 24  # what differs beyond this is one more edit
-MOST_TRIES = 96  # validations for one difference
+MOST_EDITS = 40  # what differs beyond this is one more edit
+MOST_TRIES = 160  # validations for one difference
 MOST_WORK = 300_000  # microseconds, roughly, for all of them: architectures with very varied layers get fewer tries
 MOST_PATCHES = 128  # told apart; more are one edit of all layers and parts
 MOST_WORDS = 120  # characters of an edit, without its number if several have the same words
 
 Block = tuple[Step, ...]
+
+
+class Told(NamedTuple):
+    """What differs, for a table: its group (a role, or one of `GROUPS`), the part it is of, its name there, and both sides in words."""
+
+    group: str
+    of: str
+    name: str
+    before: str
+    after: str
+
+
+# Groups of what belongs to no part.
+GROUPS = {"layers": "layers", "mtp": "multi-token prediction", "files": "context and files", "description": "name and sources"}
 
 
 @dataclass(frozen=True)
@@ -37,11 +54,40 @@ class Edit:
     words: str
     before: Architecture
     after: Architecture
+    told: tuple[Told, ...] = ()
+
+    def __str__(self) -> str:
+        return self.words
+
+
+@dataclass(frozen=True)
+class Apart(Edit):
+    """An edit that is also made alone. `alone` is the first architecture with this edit only; if there is none, None, and `needs`
+    says what it cannot be without."""
+
+    alone: Architecture | None = None
+    needs: str = ""
 
 
 def split(base: Architecture, arch: Architecture) -> tuple[Edit, ...]:
     """The edits that lead from `base` to `arch` in this order; each of them leaves a valid architecture."""
     return _Split(base, arch).edits()
+
+
+def apart(base: Architecture, arch: Architecture) -> tuple[Apart, ...]:
+    """The same, as few as a comparison needs: an equal change of several parts is one edit, and so is the order of two parts in
+    the layers. Each is also made alone."""
+    found = _Split(base, arch, joint=True)
+    groups, edits = found.groups(), found.edits()
+    made = []
+    for index, (group, edit) in enumerate(zip(groups, edits, strict=True)):
+        alone = found.at(group)
+        alone = None if alone == base else alone  # it is of layers that only another edit brings
+        with_others = ((n, found.at(group | groups[n])) for n in range(index) if alone is None)
+        needed = next((n for n, both in with_others if both not in (None, found.at(groups[n]))), None)
+        needs = "" if alone else "the edits before it" if needed is None else f"“{edits[needed].words}”"
+        made.append(Apart(edit.words, edit.before, edit.after, edit.told, alone, needs))
+    return tuple(made)
 
 
 def without(base: Architecture, arch: Architecture, index: int) -> Architecture:
@@ -66,6 +112,7 @@ def without(base: Architecture, arch: Architecture, index: int) -> Architecture:
 @dataclass(frozen=True, eq=False)
 class _Patch:
     words: str
+    told: Told
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +160,17 @@ class _Swap(_Patch):
 
 
 @dataclass(frozen=True, eq=False)
+class _Parts(_Patch):
+    """A field with the same other value in several parts: in `names`, which both sides have, and in those that come with `swaps`. Each
+    of these parts is the old one with such fields. Without a path, the swaps alone."""
+
+    names: tuple[str, ...]
+    swaps: tuple[_Swap, ...]
+    path: str
+    value: Any
+
+
+@dataclass(frozen=True, eq=False)
 class _Way(_Patch):
     """Other fields of a step, by old block and step, in some layers."""
 
@@ -131,12 +189,15 @@ class _Steps(_Patch):
 class _Split:
     """The patches between two architectures, and what some of them lead to."""
 
-    def __init__(self, base: Architecture, arch: Architecture):
-        self.base, self.arch = base, arch
+    def __init__(self, base: Architecture, arch: Architecture, joint: bool = False):
+        self.base, self.arch, self.joint = base, arch, joint
         self.ours, self.theirs = base.model_dump(mode="json"), arch.model_dump(mode="json")
         self.text = json.dumps(self.ours)  # to be read anew for every try
-        self.changes = diff(base, arch).changes
+        self.changes = changes(base, arch)
         self.tried: dict[frozenset[int], Architecture | None] = {}
+        self.swaps: list[_Swap] = []
+        self.joined: set[Change] = set()  # told with equal ones of other parts
+        self.between = lru_cache(maxsize=None)(self._between)
         fields, layers = list(self._fields()), list(islice(self._layers(), MOST_PATCHES + 1))
         self.patches: list[_Patch] = [*fields, *layers, *self._parts(), *self._rest()]
         layered = ("layers", "parts", "mtp", "precision", *METADATA)
@@ -144,7 +205,8 @@ class _Split:
         for names in (layered, tuple(self.theirs)):
             many = len(self.patches) > MOST_PATCHES
             if len(self.patches) > 1 and (many or self._made(self.patches) != arch):  # too tangled to be told one by one
-                self.patches = [*(fields if names == layered else []), _Together(words, names)]
+                told = Told("layers", "", "layers and parts", base.pattern, arch.pattern)
+                self.patches = [*(fields if names == layered else []), _Together(words, told, names)]
         self.all = frozenset(range(len(self.patches)))
         written = sum(len(block) for side in (base, arch) for segment in side.layers for block in segment.blocks)
         work = 100 * len(arch.parts) + 10 * written + arch.depth * len(layers) // 4
@@ -156,29 +218,31 @@ class _Split:
         """Fields of the model."""
         for found in self.changes:
             if found.path.split(".")[0] not in ("parts", "layers", "precision", "mtp"):
-                yield _Field(str(found), found.path, found.after)
+                yield _Field(str(found), _told(found, _group(found.path)), found.path, found.after)
 
     def _parts(self) -> Iterator[_Patch]:
         """Fields of the parts that both have, and parts of another kind."""
         for found in self.changes:
             head, _, path = found.path.partition(".")
             name, _, inner = path.partition(".")
-            if head == "parts" and name in self.base.parts and name in self.arch.parts:
-                words = str(found) if inner else swap(name, self.base.parts[name].brief, self.arch.parts[name].brief)
-                yield _Field(words, found.path, found.after)
+            if head == "parts" and name in self.base.parts and name in self.arch.parts and found not in self.joined:
+                old, new = self.base.parts[name], self.arch.parts[name]
+                told = _told(found, new.role) if inner else Told(new.role, name, "kind", _kind(old), _kind(new))
+                yield _Field(str(found) if inner else swap(name, old.brief, new.brief), told, found.path, found.after)
 
     def _rest(self) -> Iterator[_Patch]:
         """The modules ahead, the stored formats, and what describes the model."""
         told = ("mtp.block", "mtp.further") if self._ahead else ()
         for found in self.changes:
             if found.path.split(".")[0] == "mtp" and found.path not in told:
-                yield _Field(str(found), found.path, found.after)
+                yield _Field(str(found), _told(found, "mtp"), found.path, found.after)
         before, after = self.base.precision, self.arch.precision
         if changed := [path for path in after | before if before.get(path) != after.get(path) and not self._comes(path)]:
-            yield _Together(_stored(changed, self.base, self.arch), ("precision",))
+            formats = (joined(sorted(set(side.precision.values()))) for side in (self.base, self.arch))
+            yield _Together(_stored(changed, self.base, self.arch), Told("files", "", "stored in", *formats), ("precision",))
         if described := [name for name in METADATA if self.ours[name] != self.theirs[name]]:
             words = f"title{ARROW}{self.arch.title}" if "title" in described else f"{joined(described).replace('_', ' ')} changed"
-            yield _Together(words, tuple(described))
+            yield _Together(words, Told("description", "", "title", self.base.title, self.arch.title), tuple(described))
 
     def _comes(self, path: str) -> bool:
         """Whether a stored format is of a part that only one side has: it comes and goes with its part."""
@@ -189,10 +253,11 @@ class _Split:
         base, arch = self.base, self.arch
         self._ahead = self._swapped_ahead()
         if base.sequence == arch.sequence and base.layers != arch.layers:
-            yield _Together("layers written in another way", ("layers",))
+            told = Told("layers", "", "written as", base.pattern, arch.pattern)
+            yield _Together("layers written in another way", told, ("layers",))
         depth, self.rows = self._depth()
         yield from depth
-        between = lru_cache(maxsize=None)(self._between)
+        between = self.between
         swaps: dict[Any, tuple[set[int], dict]] = {names: (set(), {}) for names in self._ahead}
         ways: dict[Any, tuple[set[int], dict]] = {}
         steps: dict[Any, tuple[set[int], dict]] = {}
@@ -201,16 +266,92 @@ class _Split:
                 layers, values = {"swap": swaps, "way": ways, "steps": steps}[found].setdefault(key, (set(), {}))
                 layers.add(layer)
                 values[old, place] = value
-        for (a, b), (layers, places) in swaps.items():
+        made = []
+        for (a, b), (layers, places) in islice(swaps.items(), MOST_PATCHES + 1):
             where = Rhythm(frozenset(layers), arch.depth)
-            yield _Swap(self._swapped(a, b, where), a, b, where, frozenset(places), (a, b) in self._ahead)
+            made.append(_Swap(*self._swapped(a, b, where), a, b, where, frozenset(places), (a, b) in self._ahead))
+        self.swaps = made
+        yield from self._alike(made)
         for layers, fields in ways.values():
             where = Rhythm(frozenset(layers), arch.depth)
-            words = ", ".join(_way(field, value) for field, value in next(iter(fields.values())).items())
-            yield _Way(f"{str(where) or 'all layers'}: {words}", where, fields)
-        for (gone, come), (layers, changes) in steps.items():
+            (block, i), now = next(iter(fields.items()))
+            then = spelled(_plain(block[i]))
+            was, words = (", ".join(_way(field, side.get(field)) for field in now) for side in (then, now))
+            told = Told("layers", "", str(where) or "all layers", was, words)
+            yield _Way(f"{told.name}: {words}", told, where, fields)
+        for (gone, come), (layers, rows) in steps.items():
             where = Rhythm(frozenset(layers), arch.depth)
-            yield _Steps(self._more(gone, come, where, changes.values()), where, changes)
+            yield _Steps(*self._more(gone, come, where, rows.values()), where, rows)
+
+    def _alike(self, swaps: Sequence[_Swap]) -> Iterator[_Patch]:
+        """Parts in place of others: of two of one kind, the fields that differ; of two that stand in both, their order in the layers."""
+        fields: dict[str, tuple[Change, list[str], list[_Swap]]] = {}
+        turns: dict[frozenset[str], list[_Swap]] = {}
+        for found in self.changes if self.joint else ():
+            name, _, inner = found.path.removeprefix("parts.").partition(".")
+            if found.path.startswith("parts.") and inner and name in self.base.parts and name in self.arch.parts:
+                key = json.dumps([self.base.parts[name].kind, inner, found.before, found.after])
+                fields.setdefault(key, (found, [], []))[1].append(name)
+        for one in swaps:
+            a, b = self.base.parts.get(one.old), self.arch.parts.get(one.new)
+            if one.new in self.base.parts and one.old in self.arch.parts and self.joint and one.where.layers:
+                turns.setdefault(frozenset((one.old, one.new)), []).append(one)
+            elif not a or not b or one.new in self.base.parts or a.kind != b.kind or not one.where.layers or a == b:
+                yield one
+            else:
+                for found in differences(a, b):
+                    key = json.dumps([a.kind if self.joint else one.old, found.path, found.before, found.after])
+                    whole = Change(f"parts.{one.old}.{found.path}", found.before, found.after)
+                    fields.setdefault(key, (whole, [], []))[2].append(one)
+        for pair in turns.values():
+            yield self._turned(pair)
+        for found, names, those in fields.values():
+            if len(names) + len(those) > 1 or those:
+                yield self._several(found, names, those, swaps)
+        self.joined = {
+            Change(f"parts.{name}.{found.path.split('.', 2)[2]}", found.before, found.after)
+            for found, names, those in fields.values()
+            if len(names) + len(those) > 1
+            for name in names
+        }
+
+    def _turned(self, swaps: Sequence[_Swap]) -> _Patch:
+        """Two parts that stand in other layers than before."""
+        pair = swaps[0].old, swaps[0].new
+        rare = min(pair, key=lambda name: [len(_having(side, name).layers) for side in (self.base, self.arch)])
+        other = swaps[0].old if rare == swaps[0].new else swaps[0].new
+        then, now = (_stands(side, rare, other) for side in (self.base, self.arch))
+        role = self.arch.parts[rare].role
+        return _Parts(f"{rare}: {then}{ARROW}{now}", Told(role, rare, "layers", then, now), (), tuple(swaps), "", None)
+
+    def _several(self, found: Change, names: Sequence[str], those: Sequence[_Swap], swaps: Sequence[_Swap]) -> _Patch:
+        """One change of a field in several parts."""
+        path = found.path.split(".", 2)[2]
+        from_some = {one.old for one in those if any(other.new == one.new for other in swaps if other not in those)}
+        whole, some = list(names), Counter[str]()
+        for one in those:
+            rest = {other for other in swaps if other.old == one.old} - set(those)
+            kept = one.old in self.arch.parts and one.old not in names
+            if rest or kept:
+                some[one.old] += 1
+            elif one.old not in whole:
+                whole.append(one.old)
+        layers = frozenset[int]().union(*(one.where.layers for one in those if one.old in some))
+        where = Rhythm(layers, self.arch.depth)
+        group = self.arch.parts[names[0] if names else those[0].new].role
+        of, name = joined([*whole, *some]), called(found.path)[1]
+        told = _told(found, group)._replace(of=of)
+        if not some and len(whole) == 1:
+            words = str(found)
+        else:
+            words = change(f"parts.x.{path}", found.before, found.after).partition(": ")[2]
+            words = f"{where}: {of} {words}" if some else f"{of}: {words}"
+        before = Rhythm(frozenset[int]().union(*(_having(self.base, name).layers for name in from_some)), self.base.depth)
+        ends = [
+            side if side in ("none", "off") or not some_of or not str(layers) else f"{side} in {layers}"
+            for side, some_of, layers in ((told.before, from_some, before), (told.after, some, where))
+        ]
+        return _Parts(words, told._replace(name=name, before=ends[0], after=ends[1]), tuple(names), tuple(those), path, found.after)
 
     def _depth(self) -> tuple[list[_Patch], Sequence[Block]]:
         """The patches that change the number of layers, and the old block that each layer then has."""
@@ -224,18 +365,31 @@ class _Split:
             for n, (a, b) in enumerate(pairs):
                 if a.repeat != b.repeat:
                     of = f" {self._of_segment(n)}" if len(pairs) > 1 else ""
-                    found.append(_Repeat(_deeper(a.repeat * len(a.blocks), b.repeat * len(a.blocks), of), n, b.repeat))
+                    times = a.repeat * len(a.blocks), b.repeat * len(a.blocks)
+                    told = Told("layers", "", f"layers{of}", *map(number, times))
+                    found.append(_Repeat(_deeper(*times, of), told, n, b.repeat))
             return found, [block for a, b in pairs for _ in range(b.repeat) for block in a.blocks]
         shorter = min(len(old), len(new))
         start = next((n for n in range(shorter) if old[n] != new[n]), shorter)
         end = next((n for n in range(shorter - start) if old[-1 - n] != new[-1 - n]), shorter - start)
         middle, wanted = old[start : len(old) - end], new[start : len(new) - end]
         if middle and wanted:  # the same pattern in more layers or fewer; of several patterns, each in as large a share
-            times = range(len(wanted))
-            one = len(base.layers) == 1
-            wanted = tuple(middle[n % len(middle) if one else n * len(middle) // len(wanted)] for n in times)
-        rows = (*old[:start], *wanted, *old[len(old) - end :])
-        return [_Depth(_deeper(len(old), len(new)), rows)], rows
+            most, one = len(wanted), len(base.layers) == 1
+            wanted = tuple(middle[n % len(middle) if one else n * len(middle) // most] for n in range(most))
+        choices = [(*old[:start], *wanted, *old[len(old) - end :])]
+        longest = max(range(len(base.layers)), key=lambda n: base.layers[n].repeat * len(base.layers[n].blocks))
+        runs = [segment.blocks * segment.repeat for segment in base.layers]  # or more or fewer layers of the longest pattern
+        if (left := len(new) - len(old) + len(runs[longest])) > 0:
+            blocks = base.layers[longest].blocks
+            runs[longest] = (blocks * (left // len(blocks) + 1))[:left]
+            choices.append(tuple(block for run in runs for block in run))
+        rows = min(choices, key=self._distance)
+        return [_Depth(_deeper(len(old), len(new)), Told("layers", "", "layers", f"{len(old):,}", f"{len(new):,}"), rows)], rows
+
+    def _distance(self, rows: Sequence[Block]) -> tuple[int, int]:
+        """How many patches lead from these layers to the other side's, and of how many layers they are."""
+        found = [self.between(old, new) for old, new in zip(rows, self.arch.sequence, strict=True) if old != new]
+        return len({(kind, key) for patches in found for kind, (key, _, _) in patches}), len(found)
 
     def _between(self, old: Block, new: Block) -> list[tuple[str, tuple[Any, int | tuple[int, int], Any]]]:
         """What differs between two blocks: the sort of patch; its key, its place in the old block, and what is there then."""
@@ -283,33 +437,41 @@ class _Split:
         own = [name for name in every if name not in others and all(name in block for block in names[segment])]
         return f"with {joined(own)}" if own else f"of {joined(every)}"
 
-    def _swapped(self, old: str, new: str, where: Rhythm) -> str:
+    def _swapped(self, old: str, new: str, where: Rhythm) -> tuple[str, Told]:
         """A part in place of another in some layers."""
         places = f"{where}: " if str(where) else ""
+        a, b = (side.parts.get(name) or self.arch.parts.get(name) for side, name in ((self.base, old), (self.arch, new)))
+        assert a and b
+        was, is_ = (old, new) if _kind(a) == _kind(b) else (_kind(a), _kind(b))
+        told = Told(b.role, old, "kind", was, f"{is_} in {where}" if places else is_)
         if not where.layers:
-            return f"multi-token prediction: {old}{ARROW}{new}"
+            words = f"multi-token prediction: {old}{ARROW}{new}"
+            return words, Told("mtp", "multi-token prediction", old, old, new)
         if new in self.base.parts:
-            return f"{places}{old}{ARROW}{new}"
-        a, b = self.base.parts[old] if old in self.base.parts else self.arch.parts[old], self.arch.parts[new]
+            then, now = (_stands(side, old, new) for side in (self.base, self.arch))
+            return f"{places}{old}{ARROW}{new}", Told(a.role, old, "layers", then, now)
         if a.kind != b.kind:
-            return places + swap(old, a.brief, b.brief)
-        changes = [change(f"parts.{old if places else new}.{found.path}", found.before, found.after) for found in differences(a, b)]
-        if not changes:
-            return f"{places * (old in self.arch.parts)}{old} renamed {new}"
-        return f"{places}{together(changes).replace(': ', ' ', 1)}" if places else together(changes)
+            return places + swap(old, a.brief, b.brief), told
+        renamed = f"{places * (old in self.arch.parts)}{old} renamed {new}"
+        return renamed, Told(b.role, old, "name", old, new)
 
-    def _more(self, gone: Sequence[str], come: Sequence[str], where: Rhythm, changes: Iterable[Any]) -> str:
+    def _more(self, gone: Sequence[str], come: Sequence[str], where: Rhythm, found: Iterable[Any]) -> tuple[str, Told]:
         """Other steps in a block."""
         places = f"{where}: " if str(where) else ""
+        parts = {**self.base.parts, **self.arch.parts}
         if gone == come:
-            beside = any(len(step.parts) > 1 for _, steps in changes for _, step in steps)
-            return f"{places}{joined(come)} {'in parallel' if beside else 'one after the other'}"
+            beside = any(len(step.parts) > 1 for _, steps in found for _, step in steps)
+            ways = "one after the other", "in parallel"
+            told = Told("layers", joined(come), str(where) or "all layers", ways[not beside], ways[beside])
+            return f"{places}{joined(come)} {ways[beside]}", told
         old, new = Counter(gone), Counter(come)
         briefs = {name: part.brief.partition(" (")[0] for name, part in (*self.base.parts.items(), *self.arch.parts.items())}
-        added, left = (joined(briefs[name] for name in found.elements()) for found in (new - old, old - new))
+        added, left = (joined(briefs[name] for name in some.elements()) for some in (new - old, old - new))
+        role = parts[next((new - old or old - new).elements())].role
+        told = Told(role, "", str(where) or "all layers", left or "none", added or "none")
         if added and left:
-            return f"{places}{left}{ARROW}{added}"
-        return f"{places}{added} added" if added else f"{places}{left} removed"
+            return f"{places}{left}{ARROW}{added}", told
+        return f"{places}{added} added" if added else f"{places}{left} removed", told
 
     # ---- some of them ----
 
@@ -327,32 +489,60 @@ class _Split:
 
     def _tree(self, patches: Sequence[_Patch]) -> dict[str, Any]:
         tree = json.loads(self.text)
+        moves: list[_Patch] = [patch for patch in patches if isinstance(patch, _MOVES)]
         for patch in patches:
             if isinstance(patch, _Field):
                 _put(tree, patch.path.split("."), patch.value)
             elif isinstance(patch, _Together):
                 tree |= {name: self.theirs[name] for name in patch.fields}
+            elif isinstance(patch, _Parts):
+                moves += [one for one in patch.swaps if one not in moves]
+                for name in patch.names:
+                    _put(tree["parts"][name], patch.path.split("."), patch.value)
         if any(isinstance(patch, _Together) and "parts" in patch.fields for patch in patches):
             return tree
-        swaps = {patch.old: patch.new for patch in patches if isinstance(patch, _Swap) and patch.ahead}
+        values: dict[_Swap, Any] = {}
+        for patch in (patch for patch in patches if isinstance(patch, _Parts) and patch.path):
+            for one in patch.swaps:
+                _put(values.setdefault(one, json.loads(self.text)["parts"][one.old]), patch.path.split("."), patch.value)
+        whole = True  # each part that comes is the other side's
+        for one, value in values.items():
+            name = self._named(one, values)
+            whole = whole and name == one.new
+            tree["parts"][name] = value
+            moves[moves.index(one)] = replace(one, new=name)
+            formats = {path: fmt for path, fmt in tree["precision"].items() if root(path) == one.old}
+            tree["precision"] |= {name + path.removeprefix(one.old): fmt for path, fmt in formats.items() if name != one.new}
+        swaps = {patch.old: patch.new for patch in moves if isinstance(patch, _Swap) and patch.ahead}
         if swaps and tree["mtp"]:
             blocks = [[_plain(step, swaps) for step in block] for block in self.base.mtp.each]  # type: ignore[union-attr]
             tree["mtp"] |= {"block": blocks[0], "further": blocks[1:] if tree["mtp"]["further"] else []}
-        moves = [patch for patch in patches if isinstance(patch, _Repeat | _Depth | _Swap | _Way | _Steps)]
         if moves:
-            rows, most = self._rows(moves), sum(isinstance(patch, _Repeat | _Depth | _Swap | _Way | _Steps) for patch in self.patches)
+            rows = self._rows(moves)
+            each = (patch.swaps if isinstance(patch, _Parts) else (patch,) for patch in self.patches)
+            most = {one for several in each for one in several if isinstance(one, _MOVES)}
             written = lru_cache(maxsize=None)(_written)
             local = [patch for patch in moves if isinstance(patch, _Swap | _Way | _Steps)]
             blocks = [written(row, tuple(p for p in local if p.where.has(layer, len(rows)))) for layer, row in enumerate(rows)]
-            tree["layers"] = self.theirs["layers"] if len(moves) == most else folded(blocks)
+            tree["layers"] = self.theirs["layers"] if whole and len(moves) == len(most) else folded(blocks)
         ahead = tree["mtp"] or {"block": (), "further": ()}
         named = [block for segment in tree["layers"] for block in segment["blocks"]] + [ahead["block"], *ahead["further"]]
         used = {name for block in named for step in block for name in names_of(step)}
-        gone, come = tree["parts"].keys() - used, used - tree["parts"].keys()
-        tree["parts"] = {k: v for k, v in tree["parts"].items() if k in used} | {k: self.theirs["parts"].get(k) for k in come}
+        gone, come = tree["parts"].keys() - used, used - self.base.parts.keys()
+        kept = {name: part for name, part in tree["parts"].items() if name in used}
+        tree["parts"] = kept | {name: self.theirs["parts"].get(name) for name in sorted(come - kept.keys())}
         tree["precision"] = {path: fmt for path, fmt in tree["precision"].items() if root(path) not in gone}
         tree["precision"] |= {path: fmt for path, fmt in self.theirs["precision"].items() if root(path) in come}
         return tree
+
+    def _named(self, swap: _Swap, values: Mapping[_Swap, Any]) -> str:
+        """The name of a part with some of the fields of the one that comes: that one's, if no part with other fields becomes it too."""
+        others = [other for other in self.swaps if other.new == swap.new]
+        if all(other in values and values[other] == values[swap] for other in others):
+            return swap.new
+        alone = swap.old not in self.arch.parts and sum(other.old == swap.old for other in self.swaps) == 1
+        names = (f"{swap.old[:28]}{n}" for n in range(2, 1_000))
+        return swap.old if alone else next(name for name in names if name not in self.base.parts and name not in self.arch.parts)
 
     def _rows(self, patches: Sequence[_Patch]) -> Sequence[Block]:
         """The old block of each layer, in the number of layers that these patches give."""
@@ -370,8 +560,12 @@ class _Split:
         done: frozenset[int] = frozenset()
         left = sorted(self.all)
         while left:
-            one = next((n for n in left if self.at(done | {n}) is not None), None) if len(found) < MOST_EDITS - 1 else None
-            group = frozenset({one}) if one is not None else self._needed(done, left, len(found) >= MOST_EDITS - 1)
+            few = len(found) < MOST_EDITS - 1
+            now = [n for n in left if self.patches[n].told.group != "description"] or left if few else left  # the name comes last
+            here = None, self.at(done)  # what changes nothing yet is of a part that another edit brings
+            one = next((n for n in now if self.at(done | {n}) not in here), None) if few else None
+            group = frozenset({one}) if one is not None else self._needed(done, now, not few)
+            group = group if self.at(done | group) is not None else frozenset(left)  # too many were tried
             found.append(group)
             done |= group
             left = [n for n in left if n not in group]
@@ -380,11 +574,10 @@ class _Split:
     def _needed(self, done: frozenset[int], left: Sequence[int], whole: bool) -> frozenset[int]:
         """The first of these patches, with as few others as make it valid; or all of them."""
         first, group = self.patches[left[0]], frozenset(left)
-        if isinstance(first, _Field) and not whole:  # most often another field of its part: removing one by one keeps both of a pair
-            part = first.path.split(".")[:2]
+        if not whole:  # most often another field of its part: removing one by one keeps both of a pair
             for n in left[1:]:
-                other = self.patches[n]
-                if isinstance(other, _Field) and other.path.split(".")[:2] == part and self.at(done | {left[0], n}) is not None:
+                other = self.patches[n].told
+                if (other.group, other.of) == (first.told.group, first.told.of) and self.at(done | {left[0], n}) is not None:
                     return frozenset({left[0], n})
         for n in () if whole else reversed(left[1:]):
             if self.at(done | group - {n}) is not None:
@@ -404,7 +597,8 @@ class _Split:
             assert after is not None  # it was valid when the group was found
             words = self.words(group)
             same[words] += 1  # an edit is dropped by its words
-            found.append(Edit(f"{words} ({same[words]})" if same[words] > 1 else words, before, after))
+            told = tuple(self.patches[n].told for n in sorted(group))
+            found.append(Edit(f"{words} ({same[words]})" if same[words] > 1 else words, before, after, told))
             before = after
         return tuple(found)
 
@@ -451,6 +645,52 @@ def _written(block: Block, patches: tuple[Any, ...]) -> list[Any]:
         for n, step in come:
             (first if n < 0 else steps[n]).append(_plain(step))
     return [*first, *(step for found in steps for step in found)]
+
+
+_MOVES = (_Repeat, _Depth, _Swap, _Way, _Steps)
+
+
+def _group(path: str) -> str:
+    """The group of a field of the model."""
+    match path.split(".")[0]:
+        case "position":
+            return "attention"
+        case "vocab_size" | "tied_embeddings" | "embedding" | "head":
+            return "embedding"
+        case "context":
+            return "files"
+    return "layers"
+
+
+def _kind(part: Part) -> str:
+    """What a part is, in a few words."""
+    return part.noun if part.mixes else part.brief
+
+
+def _told(found: Change, group: str) -> Told:
+    """A change of a field for a table."""
+    of, name = called(found.path)
+    if found.path == "mtp":
+        return Told(group, "", "tokens ahead", *(number(side["count"]) if side else "none" for side in (found.before, found.after)))
+    return Told(group, "" if group == "mtp" else of, name, *sides(found.path, found.before, found.after))
+
+
+def _stands(arch: Architecture, name: str, other: str) -> str:
+    """Where a part stands among those layers that have it or the other one: "5 : 1 local to global", "first 3 layers"."""
+    mine, theirs = _having(arch, name), _having(arch, other)
+    if not mine.layers or not theirs.layers:
+        return "all layers" if mine.layers else "none"
+    period = mine.period
+    few, many = (sum(n < period for n in found.layers) for found in (mine, theirs))
+    if few and few + many == period:
+        return f"{many:,} : {few:,} {other} to {name}"
+    return str(mine) or "all layers"
+
+
+@lru_cache(maxsize=256)
+def _having(arch: Architecture, name: str) -> Rhythm:
+    """The layers that have a part."""
+    return Rhythm(frozenset(n for n, block in enumerate(arch.sequence) if any(name in step.parts for step in block)), arch.depth)
 
 
 def _deeper(before: int, after: int, of: str = "") -> str:

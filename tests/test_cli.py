@@ -39,9 +39,10 @@ def run(*arguments: str, capsys) -> tuple[int, str, str]:
         (["cost", "gpt2", "--explain"], ["12 layers × (12 × 64 + 12 × 64) values × 2 bytes = 36,864"]),
         (
             ["diff", "gpt2", "deepseek-v3"],
-            ["layers 12 × [attention, dense] → 3 × [", "position learned → rope", "moe (mixture of experts) added", "parameters"],
+            ["12 layers → 61", "position learned → rope", "dense → 256 experts", "attention → multi-head latent", "parameters"],
         ),
         (["diff", "gpt2", "gpt2"], ["no difference"]),
+        (["compare", "gpt2", "gpt2-xl", "mamba-2.8b"], ["B: GPT-2 XL (gpt2-xl)", "12.52×", "GPT-2 XL has", "multi-head attention"]),
         (["export", "gpt2"], ['"model_type": "gpt2"']),
         (["export", "gpt2", "--format", "yaml"], ["kind: learned"]),
         (["export", "grok-2.5", "--format", "link"], ["s1."]),

@@ -38,9 +38,10 @@ def test_what_is_not_known_is_said():
 def test_a_difference_is_one_change_a_line_and_a_table_of_figures():
     before = core.load("deepseek-v3")
     found = core.diff(before, edited(edited(before, "parts.moe.top_k", 4), "context", 8_192))
-    lines = str(found).splitlines()
-    assert lines[: len(found)] == [str(change) for change in found] and len(found) == 2
-    rows = {row[0]: row[1:] for row in cells(str(found))[1:]}
+    edits, figures = str(found).split("change\n")[0].splitlines(), str(found)[str(found).index("before") :]
+    assert [str(edit) for edit in found] == ["context 160K → 8K", "moe: top_k 8 → 4"] and len(found) == 2
+    assert [line.split("  ")[0].strip() for line in edits[2:4]] == [edit.words for edit in found]
+    rows = {row[0]: row[1:] for row in cells(figures)[1:]}
     assert rows.keys() == {name.replace("_", " ") for name in found.figures}
     a, b = found.figures["active_parameters"]
     assert rows["active parameters"] == [f"{a:,}", f"{b:,}", f"{(b - a) / a:+.1%}"]

@@ -1,0 +1,174 @@
+"""Several architectures beside the first: figures with ratios, what differs in which part, and a sentence for each."""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+from .cost import Cost, cost
+from .diff import Diff, Step, diff, flops
+from .roles import ROLES
+from .spec import Architecture, Unsupported, Workload
+from .split import GROUPS
+from .words import change, figure, size, table, tokens
+
+LETTERS = "ABCD"
+ORDER = ("layers", *ROLES, "files")  # of the groups; how a model is called is no difference
+HEADINGS = {**ROLES, **GROUPS}
+
+
+class Line(NamedTuple):
+    """A figure of every architecture. `show` gives it in words."""
+
+    name: str
+    title: str
+    note: str
+    show: Callable[[float | None], str]
+    values: tuple[int | None, ...]
+
+    def ratio(self, index: int) -> float | None:
+        """One value to the first; None if there is none."""
+        first, other = self.values[0], self.values[index]
+        return other / first if first and other is not None else None
+
+    def beside(self, index: int) -> str:
+        """One value beside the first, in words."""
+        first, other = self.values[0], self.values[index]
+        if first is None or other is None:
+            return ""
+        return change(other, first, self.show) or "same"
+
+
+@dataclass
+class Difference:
+    """What differs in one place: the first architecture's value, and by the index of another one its own value and the step that the
+    difference is (None: told with the one above)."""
+
+    group: str
+    of: str
+    name: str
+    first: str
+    others: dict[int, tuple[str, Step | None]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two to four architectures at one workload. Everything is computed on first use."""
+
+    archs: tuple[Architecture, ...]
+    workload: Workload
+
+    @cached_property
+    def costs(self) -> tuple[Cost, ...]:
+        return tuple(cost(arch, self.workload) for arch in self.archs)
+
+    @cached_property
+    def diffs(self) -> tuple[Diff, ...]:
+        """From the first to each of the others."""
+        return tuple(diff(self.archs[0], arch, self.workload) for arch in self.archs[1:])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """A name for each within a sentence: its title, or its letter if the titles are not all different."""
+        titles = [arch.title for arch in self.archs]
+        return tuple(titles if len(set(titles)) == len(titles) else LETTERS[: len(titles)])
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """A sentence for each of the others."""
+        return tuple(found.sentence(self.names[0], name) for found, name in zip(self.diffs, self.names[1:], strict=True))
+
+    @cached_property
+    def lines(self) -> tuple[Line, ...]:
+        at = f"at {tokens(self.workload.context)}"
+        many = "" if self.workload.batch == 1 else f", {self.workload.batch:,} sequences"
+
+        def line(name: str, title: str, note: str, show: Callable[[float], str]) -> Line:
+            return Line(name, title, note, lambda n: "not known" if n is None else show(n), tuple(getattr(c, name) for c in self.costs))
+
+        context = tuple(arch.meant_for for arch in self.archs)
+        return (
+            line("parameters", "Parameters", "every weight", figure),
+            line("active_parameters", "Active parameters", "used for a token", figure),
+            line("weight_bytes", "Weights", f"in {self.workload.weights}" if self.workload.weights else "as shipped", size),
+            line("kv_bytes_per_token", "Cache of a token", "the first of a text", size),
+            line("kept_bytes", "Caches and states", f"{at}{many}", size),
+            line("read_bytes", "Bytes read", f"for a new token {at}", size),
+            line("decode_flops", "Decode", f"a new token {at}{many}", flops),
+            line("prefill_flops", "Prefill", f"the whole text {at}{many}", flops),
+            Line("context", "Longest text", "that it is meant for", lambda n: tokens(int(n)) if n else "any length", context),
+        )
+
+    @cached_property
+    def differences(self) -> tuple[Difference, ...]:
+        """What differs from the first, in order of the groups; how a model is called is left out."""
+        found: dict[tuple[str, str, str], Difference] = {}
+        for index, one in enumerate(self.diffs, start=1):
+            for step in one.steps:
+                for place, told in enumerate(step.edit.told):
+                    if told.group in ORDER:
+                        row = found.setdefault(told[:3], Difference(*told[:4]))
+                        row.others[index] = told.after, None if place else step
+        return tuple(sorted(found.values(), key=lambda row: (ORDER.index(row.group), row.of)))
+
+    def __str__(self) -> str:
+        """The sentences, a table of the figures, and one of what differs."""
+        letters = LETTERS[: len(self.archs)]
+        models = [f"{letter}: {arch.title} ({arch.name})" for letter, arch in zip(letters, self.archs, strict=True)]
+        heads = ("", *(f"{letter}>" for letter in letters), *(f"{letter} to A>" for letter in letters[1:]))
+        rows = [(f"{line.title}, {line.note}", *map(line.show, line.values), *_ratios(line)) for line in self.lines]
+        out = ["\n".join([*self.verdicts, "", *models]), table(heads, rows)]
+        if self.differences:
+            named = [(HEADINGS[row.group], f"{row.of} {row.name}".strip(), row.first, *self._cells(row)) for row in self.differences]
+            out.append(table(("", "what differs", "A", *letters[1:]), named))
+            out.append("Below or after a value: what this difference alone, made to A, does to its figures.")
+        return "\n".join([*out, *(c.caveat for c in self.costs if c.caveat)])
+
+    def _cells(self, row: Difference) -> list[str]:
+        cells = []
+        for index in range(1, len(self.archs)):
+            value, step = row.others.get(index, ("same", None))
+            cells.append(f"{value} ({step.effect})" if step else value)
+        return cells
+
+    def csv(self) -> str:
+        """Figures, then what differs, as one table of comma-separated values: a row each, a column each architecture, and one for what
+        each difference alone does to the first one's figures."""
+        out = io.StringIO()
+        rows = csv.writer(out, lineterminator="\n")
+        others = range(1, len(self.archs))
+        rows.writerow(["group", "what", *(arch.title for arch in self.archs), *(f"{self.archs[n].title}: effect alone" for n in others)])
+        for line in self.lines:
+            ratios = [f"{ratio:.6g}×" if (ratio := line.ratio(n)) is not None else "" for n in others]
+            rows.writerow(["figures", f"{line.title}, {line.note}", *("" if n is None else n for n in line.values), *ratios])
+        for row in self.differences:
+            found = [row.others.get(n) for n in others]
+            values = [row.first, *(pair[0] if pair else row.first for pair in found)]
+            rows.writerow([HEADINGS[row.group], f"{row.of} {row.name}".strip(), *values, *(_effect(pair) for pair in found)])
+        return out.getvalue()
+
+    def to_dict(self) -> dict:
+        return {
+            "architectures": [arch.name for arch in self.archs],
+            "workload": self.workload.model_dump(mode="json"),
+            "verdicts": list(self.verdicts),
+            "figures": [{"name": one.name, "title": one.title, "note": one.note, "values": list(one.values)} for one in self.lines],
+            "differences": [found.to_dict() for found in self.diffs],
+        }
+
+
+def compare(archs: Sequence[Architecture], workload: Workload | None = None) -> Comparison:
+    """Two to four architectures beside the first one; at one sequence of 4,096 tokens if no workload is given."""
+    if not 2 <= len(archs) <= len(LETTERS):
+        raise Unsupported(f"compare: give 2 to {len(LETTERS)} architectures (not {len(archs)})")
+    return Comparison(tuple(archs), workload or Workload())
+
+
+def _ratios(line: Line) -> list[str]:
+    return [line.beside(n) for n in range(1, len(line.values))]
+
+
+def _effect(pair: tuple[str, Step | None] | None) -> str:
+    return "" if pair is None else pair[1].effect if pair[1] else "with the line above"
