@@ -127,14 +127,22 @@ LOOKS = 4  # that a picture can tell apart
 LONG = 65_536  # tokens, at which caches are compared
 
 
+def borrowers(arch: Architecture) -> list[str]:
+    """The names of parts that read what another layer keeps of the text and keep nothing themselves."""
+    names = dict.fromkeys(name for steps in arch.distinct() for step in steps for name in step.parts)
+    read = {link.part for link in arch.links if link.read.lender}
+    parts = {name: arch.part(name) for name in names if name in read}
+    return [name for name, part in parts.items() if part.mixes and not (part.cache(1) or part.state(arch.d_model))]
+
+
 def looks(arch: Architecture) -> dict[str, int]:
     """By the name of each part in the layers, which of the looks of its role a picture gives it, so that different parts look
     different: 0 for the one that keeps most of a long text, or is in most layers. Parts that see all tokens, parts that see some of
-    them, and parts that read what another one keeps are counted apart: these look different anyway."""
+    them, and those that borrow all that they read are counted apart: these look different anyway."""
     parts, layers = {name: arch.part(name) for steps in arch.distinct() for step in steps for name in step.parts}, Counter[str]()
     for steps in arch.sequence:
         layers.update({name for step in steps for name in step.parts})
-    borrow = {link.part for link in arch.links if link.read.lender}
+    borrow = borrowers(arch)
     groups: dict[tuple[str, bool, bool], list[str]] = {}
     for name, part in parts.items():
         groups.setdefault((part.role, part.reach is not None, name in borrow), []).append(name)

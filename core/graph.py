@@ -13,7 +13,7 @@ import networkx as nx
 
 from .about import dense
 from .blocks import block_names, block_words
-from .cycles import Cycle, Frame, looks, rhythm, variants
+from .cycles import Cycle, Frame, borrowers, looks, rhythm, variants
 from .parts.base import Box, Part
 from .spec import Architecture, MultiTokenPrediction, Step, Workload
 from .trace import Operation, Sizes, Stub, Traced, trace_ahead, trace_block, trace_frame, trace_part
@@ -97,7 +97,7 @@ class _Builder:
         self.graph.graph["pattern"] = arch.pattern
         self.graph.graph["dense"] = dense(arch)
         self.graph.graph["rhythm"] = [self.cycle(cycle) for cycle in rhythm(arch)]
-        self.graph.graph["looks"] = looks(arch)
+        self.graph.graph["looks"], self.graph.graph["borrowers"] = looks(arch), borrowers(arch)
         self.graph.graph["lent"] = sorted({(link.layer, link.source_layer, link.read.lender) for link in arch.links if link.read.lender})
         return ends["stream"]
 

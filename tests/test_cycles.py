@@ -282,12 +282,21 @@ PAGE = {True: 830 / 1012, False: 326 / 396}  # the scale of a wide picture on a 
 
 
 def faults(svg: str, wide: bool) -> list[str]:
-    """What cannot be read: words on others, beyond the border of their box or of the picture, or too small."""
+    """What cannot be read: words cut, on others, below a letter, beyond the border of their box or of the picture, or too small."""
     words = placed(svg)
     width = float(re.search(r'width="(\d+)"', svg)[1])
     found = [f"{one.words!r} is {PAGE[wide] * one.size:.2f} px" for one in words if PAGE[wide] * one.size < 9]
     found += [f"{one.words!r} passes its box" for one in words if one.beyond > 0.1]
     found += [f"{one.words!r} passes the picture" for one in words if one.left < 0 or one.right > width]
+    found += [f"{one.words!r} is cut" for one in words if one.words.endswith("…")]
+    letters = [(float(x), float(y)) for x, y in re.findall(r'<circle cx="([^"]*)" cy="([^"]*)" r="10" style="fill:var\(--ink\)', svg)]
+    found += [
+        f"a letter is on {one.words!r}"
+        for one in words
+        if any(
+            one.left < x + 10 and x - 10 < one.right and one.top < y + 10 and y - 10 < one.bottom for x, y in letters if len(one.words) > 1
+        )
+    ]
     words.sort(key=lambda one: one.top)
     for n, a in enumerate(words):
         for b in words[n + 1 :]:
@@ -303,10 +312,29 @@ def faults(svg: str, wide: bool) -> list[str]:
 def test_every_word_of_a_preset_can_be_read(name, wide):
     svg = facts.picture_of(core.load(name), "", wide)
     assert not faults(svg, wide)
-    assert not [one.words for one in placed(svg) if one.words.endswith("…")], "and none is cut"
     assert all(ratios(svg).values()), "a ratio says what it is of"
     foot = next(one for one in placed(svg) if one.words == "Tokenised text")
     assert not wide or PAGE[wide] * foot.bottom <= 2 * 900, "the column is at most two screens high"
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        ("attention", "mamba2", "experts"),
+        ("convolutional_attention", "native_sparse_attention", "block_sparse_attention", "experts"),
+        ("gated_delta_net", "attention", "short_convolution", "product_key_experts"),
+        ("convolutional_attention",) * 4,
+    ],
+)
+def test_every_word_of_parts_side_by_side_can_be_read(kinds):
+    llama = core.load("llama-3-8b")
+    fresh = {kind: dict(next(iter(edits.fresh(llama, kind).values()))) for kind in kinds}
+    parts = {f"part{n}": fresh[kind] | ({"sight": {"window": 1_024}} if kind == "attention" else {}) for n, kind in enumerate(kinds)}
+    arch = parse(llama.model_dump(mode="json") | {"parts": parts, "layers": [{"repeat": 9, "blocks": [[{"parts": [*parts]}]]}]})
+    for wide in (True, False):
+        svg = facts.picture_of(arch, "", wide)
+        assert not faults(svg, wide)
+        assert ("attention" in kinds) == ("window 1K" in " ".join(one.words for one in placed(svg))), "how far it sees is on the box"
 
 
 @settings(max_examples=200 if settings.default.max_examples > 1_000 else 5)

@@ -81,6 +81,17 @@ def test_shares_add_up_and_stand_on_their_boxes(name):
     assert {one.percent(n).replace("<", "&lt;") for n in [*one.components.values()][:9]} <= {*shown}
 
 
+def test_a_tab_says_its_own_share():
+    """All of gpt-oss' cache at 8K is in its full layers and the last 128 tokens of the sliding ones."""
+    arch, w = core.load("gpt-oss-20b"), core.Workload(context=8_192)
+    svg = facts.picture_of(arch, "", True, "cache", w)
+    told = dict(re.findall(r'aria-label="((?:window|all)[^":]*): ([^"]*)"', svg))
+    assert {*told} == {"window 128, layers 0, 2, … 22", "all tokens, layers 1, 3, … 23"}
+    each = 12 * 2 * 8 * 64 * 2
+    assert list(told.values()) == [f"1.5 % · {128 * each / 1e6:.1f} MB", f"98.5 % · {8_192 * each / 1e6:.1f} MB"]
+    assert "all tokens, layers 1, 3, … 23:" not in facts.picture_of(arch)
+
+
 def test_the_picture_says_the_answer_first():
     svg = facts.picture_of(core.load("deepseek-v3"), "", False, "parameters")
     assert "Routed experts hold 97.4 % of the 671.0 B parameters" in svg and "Where the parameters are" in svg

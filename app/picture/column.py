@@ -1,7 +1,8 @@
 """The model's own column: bottom-up from the text to the logits, in frames that show the rhythm of the layers, with the residual
 stream as a thick line, a ribbon of all layers at its left and figures at its right."""
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from math import gcd
 from typing import Any
@@ -14,11 +15,11 @@ from core.words import tokens
 
 from .layered import spread
 from .nodes import children, tint_of
-from .pen import KINDS, LINE, ROLES, Look, Pen, fit, text_width, wrap
+from .pen import KINDS, LINE, NORM_H, ROLES, Look, Pen, fit, named, text_width, wrap
 from .ribbon import upright
-from .tabs import SMALL, Tab, tabs
+from .tabs import INSIDE, SMALL, Tab, tabs
 
-RIBBON, FRAME, BOX, NORM_W, NORM_H = 24, 296, 216, 132, 21  # widths, and the height of a norm
+RIBBON, FRAME, BOX, NORM_W = 24, 296, 216, 132  # widths
 ROW = 16  # between the rows of a block
 PILL, PILLS = 18, 3  # height of a trait, and the most on one box
 MOST_TABS, TAB = 4, (BOX - 20) / 2  # in one box; the width of one of two
@@ -43,7 +44,7 @@ class Column:
         self.frames = {frame["blocks"][0]: frame for cycle in graph.graph["rhythm"] for frame in cycle["frames"]}
         self.pen.selected = self.drawn(pen.selected)
         # Used many times while a block is drawn.
-        for name in ("rows", "sources", "inside", "row", "size", "width", "tabs", "at"):
+        for name in ("rows", "sources", "inside", "row", "size", "width", "tabs", "at", "said_below"):
             setattr(self, name, cache(getattr(self, name)))
 
     def drawn(self, selected: str) -> str:
@@ -172,7 +173,7 @@ class Column:
         if "beneath" in g:
             beneath = data["beneath"]
             facts = f"{beneath['shape_out'][-2]} × {beneath['shape_out'][-1]:,}"
-            left = cx - BOX / 2 + 29
+            left = cx - BOX / 2 + (29 if "positions" not in g else -15)
             pen.wire([(x, y + 14), (left, y + 14), (left, y)])
             pen.box("beneath", left, middle, 58, 38, KINDS["embedding"], beneath["short"], facts, beneath["explain"])
         pen.wire([(x, y + 22), (x, y)])
@@ -272,10 +273,11 @@ class Column:
         at, centres = y + header - 14, {}
         for row, tall in zip(reversed(rows), reversed(heights), strict=True):
             widths = [self.size(node)[0] for node in row]
-            left = self.cx - (sum(widths) + 10 * (len(row) - 1)) / 2
+            gap = beside(len(row))
+            left = self.cx - (sum(widths) + gap * (len(row) - 1)) / 2
             for node, width in zip(row, widths, strict=True):
                 centres[node] = (left + width / 2, at + ROW + tall / 2)
-                left += width + 10
+                left += width + gap
             at += ROW + tall
         self.wires(rows, centres, x + w - 12, y, y + height)
         for node in centres:
@@ -389,12 +391,16 @@ class Column:
         if data["kind"] in ("add", "multiply"):
             return 20, 20
         if "role" not in data:
-            return self.width(node), NORM_H
+            width = self.width(node)
+            return width, NORM_H + LINE * (len(named(data["label"], width)[0]) - 1)
         tabs, alone = self.tabs(node), len(self.row(node)) == 1
-        facts = 60 + self.above(node) if not alone else 46 if self.pen.facts(node, "".join(self.words(node)["facts"])) else 34
+        facts: float = 46 + LINE * self.said_below(node).count("\n") if self.said_below(node) else 34
+        facts += 0 if alone else 14 + self.above(node)
         if tabs:
             lines = max(len(tab.lines(TAB)) for tab in tabs)
-            facts += 46 + 14 * lines if len(tabs) == 2 and alone else min(len(tabs), MOST_TABS) * (SMALL + 2) + 6
+            shown, width = tabs[: MOST_TABS if len(tabs) <= MOST_TABS else MOST_TABS - 1], self.width(node) - 16
+            below = sum(tab.high(width, alone) + 2 for tab in shown) + (SMALL + 2) * (len(shown) < len(tabs)) + 6
+            facts += 46 + 14 * lines if side_by_side(tabs, alone) else below
         return self.width(node), facts + (PILL + 4 if self.pills(node) else 0)
 
     def width(self, node: str) -> float:
@@ -403,29 +409,51 @@ class Column:
         width = BOX + 16 * bool(self.tabs(node)) if part else NORM_W
         if len(row) == 1:
             return width
-        room = FRAME - 56 - 10 * (len(row) - 1)
-        needs = {n: self.need(n, " ".join) for n in row}
-        if max(needs.values()) <= room / len(row):
+        room = FRAME - 56 - beside(len(row)) * (len(row) - 1)
+        most = {n: self.need(n, "\n") for n in row}
+        if max(most.values()) <= room / len(row):
             return min(width, room / len(row))
-        if sum(needs.values()) > room:  # the longest word of each
-            needs = {n: self.need(n, lambda words: max(words, key=len)) for n in row}
+        for ends in ("\n", r"\s", r"\s|(?<=\w\w-)(?=\w\w)"):  # where a name may go on in the next line
+            needs = {n: self.need(n, ends) for n in row}
+            if (spare := room - sum(needs.values())) >= 0:
+                more = {n: most[n] - needs[n] or 1 for n in row}
+                return needs[node] + spare * more[node] / sum(more.values())
+            most = needs
         return needs[node] * room / sum(needs.values())
 
-    def need(self, node: str, of: Callable[[list[str]], str]) -> float:
-        """The width of a part side by side with others: for what is `of` the words of its name, and for its tabs."""
-        words = max((" · ".join(tab.words) for tab in self.tabs(node)), key=text_width, default="") if "role" in self.g.nodes[node] else ""
-        name, facts = of(self.title(node).split()), self.g.nodes[node].get("facts") or [""]
-        return max(
-            52, text_width(name, 12) + 12, text_width(facts[0].partition(" · ")[0], 11) + 8, (text_width(words, 11) + 29) * (words != "")
-        )
+    def need(self, node: str, ends: str) -> float:
+        """The width of a part side by side with others, for its name and its tabs, whose lines have these ends, and for its first fact
+        if a name has one line."""
+
+        def size(words: str, font: float) -> float:
+            return max(text_width(piece, font) for piece in re.split(ends, words))
+
+        tabs = self.tabs(node) if "role" in self.g.nodes[node] else ()
+        fact = (self.g.nodes[node].get("facts") or [""])[0].partition(" · ")[0] if ends == "\n" else ""
+        font = 11 if len(self.row(node)) > 3 else 12
+        return max(44, size(self.title(node), font) + 7, text_width(fact, 11) + 8, *(size(tab.title, 11) + INSIDE + 18 for tab in tabs))
 
     def title(self, node: str) -> str:
-        """The name of a part or norm side by side with others."""
-        return self.g.nodes[node]["label"].partition(",")[0]
+        """The name of a part or norm side by side with others; of many, without the word that a colour says too."""
+        name = self.g.nodes[node]["label"].partition(",")[0]
+        return name.removesuffix(" attention") if len(self.row(node)) > 3 else name
 
     def above(self, node: str) -> float:
         """The height that the name of a part side by side with others needs above the usual two lines."""
-        return LINE * max(0, len(wrap(self.title(node), self.width(node) - 6, 12)) - 2)
+        return LINE * max(0, len(named(self.title(node), self.width(node))[0]) - 2)
+
+    def said_below(self, node: str) -> str:
+        """The facts below the name of a part, on several lines if it is side by side with others."""
+        words, room = self.pen.facts(node, " · ".join(self.words(node)["facts"][:2])), self.width(node) - 6
+        if len(self.row(node)) == 1:
+            return words
+        lines: list[str] = []
+        for word in words.split(" · "):
+            if lines and text_width(f"{lines[-1]} · {word}", 11) <= room:
+                lines[-1] += f" · {word}"
+            elif all(text_width(line, 11) <= room for line in wrap(word, room, 11)):
+                lines += wrap(word, room, 11)
+        return "\n".join(lines)
 
     def node(self, node: str, x: float, y: float, frame: Mapping) -> None:
         pen, data, (w, h) = self.pen, self.g.nodes[node], self.size(node)
@@ -440,13 +468,13 @@ class Column:
         """A part with its facts, traits and tabs."""
         pen, data, alone, words = self.pen, self.g.nodes[node], len(self.row(node)) == 1, self.words(node)
         look, tabs = ROLES[data["role"]], self.tabs(node)
-        title = words["title"] if text_width(words["title"]) < w - 10 else words["title"].partition(",")[0]
-        facts = pen.facts(node, " · ".join(words["facts"][: 2 if alone else 1]))
+        title = words["title"] if alone and text_width(words["title"]) < w - 10 else words["title"].partition(",")[0]
+        title = title if alone else self.title(node)
+        facts = self.said_below(node)
         top = y - h / 2
-        above = 0 if alone else self.above(node)
-        middle = 37 + above if not alone else 23 if facts else 16
-        pen.box(node, x, y, w, h, look, title, facts, data["explain"], at=top + middle)
-        at = top + (58 + above if not alone else 44 if facts else 32)
+        above = 0 if alone else 14 + self.above(node)
+        pen.box(node, x, y, w, h, look, title, facts, data["explain"], at=top + above + (23 if facts else 16))
+        at = top + above + (44 + LINE * facts.count("\n") if facts else 32)
         if shown := self.pills(node):
             pen.pills(shown, x, at, look.ink)
             at += PILL + 6
@@ -461,18 +489,19 @@ class Column:
 
     def tabbed(self, tabs: Sequence[Tab], x: float, y: float, w: float, look: Look, alone: bool) -> None:
         """Tabs in a box: two side by side joined by "or", more below each other; in a narrow box, without their layers."""
-        if len(tabs) == 2 and alone:
+        if side_by_side(tabs, alone):
             lines = max(len(tab.lines(TAB)) for tab in tabs)
             for left, tab in zip((x - w / 2 + 8, x + 10), tabs, strict=True):
                 tab.draw(self.pen, left, y, TAB, 38 + 14 * lines)
             self.pen.text(x, y + 23 + 7 * lines, "or", "b2 c", look.ink)
             return
         shown = tabs[: MOST_TABS if len(tabs) <= MOST_TABS else MOST_TABS - 1]
-        for i, tab in enumerate(shown):
-            tab.draw(self.pen, x - w / 2 + 8, y + (SMALL + 2) * i, w - 16, SMALL, alone)
+        for tab in shown:
+            tab.draw(self.pen, x - w / 2 + 8, y, w - 16, high := tab.high(w - 16, alone), alone)
+            y += high + 2
         if len(shown) < len(tabs):
             more = f"and {len(tabs) - len(shown):,} more" + ", layer by layer" * alone
-            self.pen.text(x, y + (SMALL + 2) * len(shown) + 14, more, "f c", look.ink)
+            self.pen.text(x, y + 14, more, "f c", look.ink)
 
     def wires(self, rows: list[list[str]], centres: dict, loop: float, top: float, bottom: float) -> None:
         """Arrows up the column; the stream is thick and has a loop around each step into its sum."""
@@ -506,6 +535,16 @@ class Column:
                 pen.wire(path, cls="stream" if stream else "wire")
         last = rows[-1][0]
         pen.wire([(cx, upper(last)), (cx, top)], head=False, cls="stream")
+
+
+def beside(count: int) -> float:
+    """What is between so many boxes side by side."""
+    return 10 if count < 4 else 6
+
+
+def side_by_side(tabs: Sequence[Tab], alone: bool) -> bool:
+    """Whether the tabs of a box are two with an "or" between them, not below each other."""
+    return alone and len(tabs) == 2 and all(text_width(tab.title, 11) <= TAB - 6 for tab in tabs)
 
 
 def _alike(each: Sequence[Sequence[Sequence[str]]]) -> list[Sequence[str]]:

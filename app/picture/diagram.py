@@ -132,7 +132,7 @@ def placed(pen: Pen, model: Column, insets: list[Inset], top: float, bottom: flo
         if inset.width > INSETS:
             ends = dict.fromkeys(ends, ends[at])
         for anchor in model.anchors[inset.data["part"]]:  # parts with tabs in one box have their letters side by side
-            pen.letter(anchor[0] + 2 + 22 * lettered[anchor], anchor[1] + 2, letter)
+            pen.letter(anchor[0] + 1 + 22 * lettered[anchor], anchor[1] - 2, letter)  # above the words
             lettered[anchor] += 1
     return max(ends.values()) - 20
 

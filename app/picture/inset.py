@@ -12,7 +12,7 @@ from core.words import figure
 from . import sight
 from .layered import CLOSE, GAP_X, GAP_Y, Box, Layout, layered, spread
 from .nodes import arrows, children
-from .pen import KINDS, Pen, fit, sentences, text_width
+from .pen import KINDS, Pen, sentences, text_width, whole
 
 PAD = 20
 LEAST = 0.92  # a layout that does not fit is drawn smaller, but not below this: its text has at least 9 px on a page of 1280 or 390 px
@@ -184,7 +184,7 @@ class Inset:
         pen.letter(x + PAD + 8, y + 24.5, letter)
         title = data["label"] + (f" · {name}" if len(twins) > 1 and name not in data["label"].lower() else "")
         size, cls = (16, "h") if text_width(title, 16) <= width - 2 * PAD - 46 else (13.5, "b")
-        pen.text(x + PAD + 26, y + 30, fit(title, width - 2 * PAD - 46, size), cls)
+        pen.text(x + PAD + 26, y + 30, whole(title, width - 2 * PAD - 46, size), cls)
         for i, line in enumerate(words):
             pen.text(x + PAD, y + 51 + 18 * i, line, "s")
         if self.sights:

@@ -13,7 +13,7 @@ from unicodedata import category, east_asian_width
 from ..kit.theme import FONT
 
 Point = tuple[float, float]
-LINE = 14  # height of a line of a box's name
+LINE, NORM_H = 14, 21  # height of a line of a box's name, and of a norm
 PIECES = re.compile(r"(?= · | \+ )")
 MARKS = ("Mn", "Me", "Cf")  # characters without their own width
 
@@ -23,8 +23,8 @@ CLASSES = {
     "c": "text-anchor:middle", "e": "text-anchor:end",
     "t": "font-size:26px;font-weight:700", "t2": "font-size:20px;font-weight:700",
     "s": "font-size:13px;fill:var(--soft)", "h": "font-size:16px;font-weight:700",
-    "b": "font-size:13.5px;font-weight:600", "b2": "font-size:12px;font-weight:600", "f": "font-size:12px;opacity:.88",
-    "f2": "font-size:11px;opacity:.88",
+    "b": "font-size:13.5px;font-weight:600", "b2": "font-size:12px;font-weight:600", "b3": "font-size:11px;font-weight:600",
+    "f": "font-size:12px;opacity:.88", "f2": "font-size:11px;opacity:.88",
     "l": "font-size:12px;fill:var(--soft)", "n": "font-size:23px;font-weight:700",
     "wire": "fill:none;stroke:var(--line);stroke-width:1.4", "stream": "fill:none;stroke:var(--stream);stroke-width:3",
     "head": "fill:var(--line)", "lent": "fill:none;stroke:var(--cache);stroke-width:1.6;stroke-dasharray:5 3",
@@ -125,14 +125,16 @@ class Pen:
             f'<rect x="{x - w / 2:.1f}" y="{y - h / 2:.1f}" width="{w:.1f}" height="{h:.1f}" rx="{look.round}" '
             f'style="fill:var(--{look.fill});stroke:var(--{look.line});stroke-width:1.2"/>'
         )
-        size, cls = (13.5, "b c") if text_width(label) <= w - 6 else (12, "b2 c")
-        lines = wrap(label, w - 6, 12) if text_width(label, 12) > w - 6 else [label]
-        most = max(1, int((h - 28) / LINE))  # where a name does not fit on one line
-        for up, words in enumerate(reversed([*lines[: most - 1], " ".join(lines[most - 1 :])] if len(lines) > most else lines)):
+        lines, size = named(label, w)
+        cls = {13.5: "b c", 12: "b2 c", 11: "b3 c"}[size]
+        most = max(1, int((h - (28 if facts else NORM_H - LINE)) / LINE))  # where a name does not fit on one line
+        lines = [*lines[: most - 1], " ".join(lines[most - 1 :])] if len(lines) > most else lines
+        middle += 0 if facts or at else LINE * (len(lines) - 1) / 2
+        for up, words in enumerate(reversed(lines)):
             self.text(x, middle - LINE * up + (-3.5 if facts else 4.7), fit(words, w - 6, size), cls, look.ink)
-        if facts:
-            size, cls = (12, "f c") if text_width(facts, 12) <= w - 6 else (11, "f2 c")
-            self.text(x, middle + 13, whole(facts, w - 6, size), cls, look.ink)
+        for down, words in enumerate(facts.split("\n") if facts else ()):
+            size, cls = (12, "f c") if text_width(words, 12) <= w - 6 else (11, "f2 c")
+            self.text(x, middle + 13 + LINE * down, whole(words, w - 6, size), cls, look.ink)
         self.out.append("</g>")
 
     def facts(self, node: str, words: str) -> str:
@@ -142,6 +144,10 @@ class Pen:
     def figures(self, node: str, lines: list) -> list:
         """What stands beside a part."""
         return lines
+
+    def said(self, words: str, nodes: Sequence[str]) -> str:
+        """What is said of nodes that are one variant."""
+        return words
 
     def tone(self, node: str, given: Tone) -> Tone:
         """How a part looks in the ribbon and under its tab."""
@@ -266,6 +272,27 @@ def wrap(words: str, width: float, size: float) -> list[str]:
         else:
             line = f"{line} {word}".strip()
     return [*lines, line] if line else lines
+
+
+def named(label: str, width: float) -> tuple[list[str], float]:
+    """The lines of a name in a box of this width, and the size of their font."""
+    if 1.05 * text_width(label) <= width - 8:  # the letters of a name are bold
+        return [label], 13.5
+    size = 12 if all(text_width(piece, 12) <= width - 6 for piece in re.split(r"\s|(?<=-)", label)) else 11
+    return broken(label, width - 6, size), size
+
+
+def broken(words: str, width: float, size: float) -> list[str]:
+    """Lines of a name; a word that is wider than a line is divided, after a hyphen of its own if there is one."""
+    lines = []
+    for line in wrap(words, width, size):
+        while text_width(line, size) > width and len(line) > 3:
+            most = max(sum(text_width(line[:n] + "-", size) <= width for n in range(1, len(line))), 2)
+            own = max((n for n in range(2, most + 2) if line[n - 1] == "-" and text_width(line[:n], size) <= width), default=0)
+            lines.append(line[:own] if own else line[:most] + "-")
+            line = line[own or most :]
+        lines.append(line)
+    return lines
 
 
 def sentences(words: str, width: float, size: float, lines: int) -> list[str]:

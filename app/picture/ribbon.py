@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import networkx as nx
 
-from core.cycles import looks
+from core.cycles import borrowers, looks
 from core.roles import MIXERS
 from core.spec import Architecture
 
@@ -25,13 +25,10 @@ class Cell(NamedTuple):
 def cells(arch: Architecture) -> list[tuple[Cell, ...]]:
     """Every layer of an architecture that has no graph yet."""
     tones = {name: toned(arch.parts[name].role, arch.parts[name].reach, look) for name, look in looks(arch).items()}
-    readers = {link.layer for link in arch.links if link.read.lender}
+    made = {name: Cell(tone, arch.parts[name].role in MIXERS) for name, tone in tones.items()}
+    made |= {name: made[name]._replace(hollow=True) for name in borrowers(arch)}
 
-    def cell(name: str, hollow: bool) -> Cell:
-        mixes = arch.parts[name].role in MIXERS
-        return Cell(tones[name], mixes, hollow and mixes)
-
-    return [tuple(cell(name, n in readers) for step in block for name in step.parts) for n, block in enumerate(arch.sequence)]
+    return [tuple(made[name] for step in block for name in step.parts) for block in arch.sequence]
 
 
 def ribbon(pen: Pen, layers: Sequence[Sequence[Cell]], width: float, height: float) -> None:
@@ -65,11 +62,11 @@ def toned(role: str, reach: int | None, look: int) -> Tone:
 def upright(pen: Pen, graph: nx.DiGraph, x: float, top: float, width: float, height: float) -> None:
     """Every layer as a cell, layer 0 at the bottom: its mixers, and beside them the parts that work on single tokens.
 
-    A layer that reads what another one keeps is hollow, and the other has a dot. A click on a cell selects its block.
+    A layer that keeps nothing and reads what another one keeps is hollow; layers that are read have a dot, unless they are most of all.
+    A click on a cell selects its block.
     """
     names = graph.graph["layers"]
-    readers = {reader for reader, lender, _ in graph.graph["lent"]}
-    lenders = {lender for _, lender, _ in graph.graph["lent"]}
+    readers, lenders = ({link[side] for link in graph.graph["lent"]} for side in (0, 1))
     inside = {name: [node for node in children(graph)[name] if "role" in graph.nodes[node]] for name in dict.fromkeys(names)}
     step = height / len(names)
     tall = max(step - (2 if step > 7 else 1 if step > 3.5 else 0.4), 0.5)
@@ -92,9 +89,9 @@ def upright(pen: Pen, graph: nx.DiGraph, x: float, top: float, width: float, hei
                     each - (i + 1 < len(group)),
                     tall,
                     pen.tone(node, tone(graph, node)),
-                    layer in readers and node in mixers,
+                    graph.nodes[node]["part"] in graph.graph["borrowers"],
                 )
-        if layer in lenders:
+        if layer in lenders and 2 * len(lenders) <= len(names):
             pen.out.append(
                 f'<circle class="lender" cx="{x + left / 2:.1f}" cy="{y + tall / 2:.1f}" r="{min(3.2, max(tall / 3, 1.6)):.1f}"/>'
             )

@@ -1,6 +1,7 @@
 """The picture by cost: one ramp of one colour says what share of a whole each box costs, and a panel names all of it."""
 
 from bisect import bisect
+from collections.abc import Sequence
 from dataclasses import replace
 
 import networkx as nx
@@ -65,6 +66,10 @@ class Shaded(Pen):
         if len({n / repeat for n, repeat in each}) != 1 or layers == 1 or not (self.beside and self.value(node)):
             return []
         return [(f"{self.shares.measure.show(self.value(node) / layers)} a layer", f"in {layers:,} layers")]
+
+    def said(self, words: str, nodes: Sequence[str]) -> str:
+        n = sum(self.shares.nodes.get(node, 0) for node in nodes)
+        return f"{words}: {self.shares.percent(n)} · {self.shares.measure.show(n)}" if n else f"{words}: nothing"
 
     def tone(self, node: str, given: Tone) -> Tone:
         return Tone(f"cost-{self.cells.get(node, 0)}")

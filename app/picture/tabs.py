@@ -7,12 +7,12 @@ from html import escape
 import networkx as nx
 
 from core.blocks import layers_in_words
-from core.roles import MIXERS
 
-from .pen import Pen, Tone, fit, text_width, whole
+from .pen import Pen, Tone, broken, fit, text_width, whole
 from .ribbon import tone
 
-SMALL = 20  # height of a tab of one line
+SMALL, ROW = 20, 12  # height of a tab of one line, and of each further line
+INSIDE = 20  # of its width, for the cell and what is around the words
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Tab:
     words: tuple[str, ...]  # what it alone has, the most important first
     layers: tuple[int, ...]
     blocks: tuple[str, ...]  # all blocks that have it
+    nodes: tuple[str, ...]  # the part in each of them
     tone: Tone
     hollow: bool  # it keeps nothing of its own
 
@@ -48,28 +49,37 @@ class Tab:
         return max(shown, key=lambda one: len(one[0].removesuffix("…")))
 
     def lines(self, width: float) -> list[str]:
-        """The words after the first, in at most two lines."""
+        """The words after the first that fit, in at most two lines."""
         lines: list[str] = []
-        for word in self.words[1:]:
-            if lines and text_width(f"{lines[-1]} · {word}", 11) < width:
+        for word in (word for word in self.words[1:] if text_width(word, 11) <= width - 6):
+            if lines and text_width(f"{lines[-1]} · {word}", 11) <= width - 6:
                 lines[-1] += f" · {word}"
             elif len(lines) < 2:
                 lines.append(word)
         return lines
 
+    def high(self, width: float, where: bool) -> float:
+        """The height of the tab on one line, or on as many as its first words need."""
+        return SMALL + ROW * (len(self.name(width, where)) - 1)
+
+    def name(self, width: float, where: bool) -> list[str]:
+        """The first words on as few lines as possible, beside its layers if `where`."""
+        return broken(self.title, width - INSIDE - where * (6 + text_width(f"{len(self.layers):,} ×", 11)), 11)
+
     def draw(self, pen: Pen, x: float, y: float, w: float, h: float, where: bool = True) -> None:
         """With its upper left corner at x, y: on one line, or with its words below each other. With it is a cell as in the ribbon."""
         tone = pen.tone(self.node, self.tone)
-        said = ", ".join([*(self.words or (self.title,)), layers_in_words(list(self.layers))])
+        said = pen.said(", ".join([*(self.words or (self.title,)), layers_in_words(list(self.layers))]), self.nodes)
         pen.out.append(
             f'<g{pen.on(self.node)} data-node="{escape(self.node)}" data-of="{escape(" ".join(self.blocks))}" tabindex="0" role="button" '
             f'aria-label="{escape(said)}"><title>{escape(said)}</title><rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" '
             f'rx="5" style="fill:var(--box);stroke:var(--{tone.colour});stroke-width:1"/>'
         )
-        if h == SMALL:
-            words, right = self.on_one_line(w - 20, where)
+        if h == self.high(w, where):
+            (words, right), lines = self.on_one_line(w - INSIDE, where), self.name(w, where)
             pen.cell(x + 4, y + 4, 6, h - 8, tone, self.hollow)
-            pen.text(x + 14, y + 14, words, "p")
+            for i, line in enumerate(lines if len(lines) > 1 else [words]):
+                pen.text(x + 14, y + 14 + ROW * i, fit(line, w - INSIDE, 11), "p")
             pen.text(x + w - 7, y + 14, right, "k e")
         else:
             size, cls = (12, "q c") if text_width(self.title, 12) <= w - 6 else (11, "p c")
@@ -85,10 +95,10 @@ def tabs(graph: nx.DiGraph, frame: Mapping, place: int, nodes: Mapping[str, str]
     blocks: dict[str, list[str]] = {}
     for block, part in zip(frame["blocks"], frame["places"][place]["parts"], strict=True):
         blocks.setdefault(part, []).append(block)
-    made, readers = [], {reader for reader, *_ in graph.graph["lent"]}
+    made = []
     for own, words in zip(blocks.values(), frame["places"][place]["own"], strict=True):
         layers = tuple(layer for layer in frame["layers"] if graph.graph["layers"][layer] in own)
         node = nodes[own[0]]
-        hollow = graph.nodes[node]["role"] in MIXERS and readers.issuperset(layers)
-        made.append(Tab(node, tuple(words), layers, tuple(own), tone(graph, node), hollow))
+        hollow = graph.nodes[node]["part"] in graph.graph["borrowers"]
+        made.append(Tab(node, tuple(words), layers, tuple(own), tuple(nodes[block] for block in own), tone(graph, node), hollow))
     return tuple(made) if len(made) > 1 else ()
