@@ -12,9 +12,11 @@ from test_cycles import faults
 
 import core
 from app import facts, server
-from app.picture.pen import text_width
+from app.picture.inset import Inset
+from app.picture.pen import Pen, text_width
 from app.picture.zoom import WIDTH
 from app.state import link, read
+from core import edits
 
 KINDS = {part.kind: (name, own) for name in core.presets() for own, part in core.load(name).parts.items()}  # the newest model of each
 
@@ -42,6 +44,32 @@ def test_every_tensor_has_its_shape(kind):
     for label, width in re.findall(r'aria-label="([^"]+)"><title>[^<]*</title><rect [^>]*width="([\d.]+)"', svg):
         assert text_width(unescape(label), 12) <= float(width), label
     assert float(re.search(r'viewBox="0 0 (\d+)', svg)[1]) <= WIDTH and "scale(1.0000)" in svg
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "native_sparse_attention"])
+def test_no_line_strikes_through_the_name_of_a_tensor(kind):
+    name, own = KINDS.get(kind, ("", "sparse"))
+    if name:
+        arch = core.load(name)
+    else:  # no preset has it
+        llama = core.load("llama-3-8b")
+        arch = edits.every(llama, 4, own, "attention", new={own: edits.fresh(llama, kind).popitem()[1]})
+    g = core.graph(arch)
+    node = next(node for node, data in g.nodes(data=True) if data.get("part") == own and "role" in data)
+    for width in (392, 972):
+        pen = Pen()
+        Inset(g, node, width).flow(pen)
+        flow = "".join(pen.out)
+        lines = []
+        for path in re.findall(r'class="wire" d="([^"]*)"', flow):
+            points = [(float(x), float(y)) for x, y in re.findall(r"(-?[\d.]+) (-?[\d.]+)", path)]
+            lines += zip(points, points[1:], strict=False)
+        for x, y, side, words in re.findall(r'<text x="([^"]*)" y="([^"]*)" class="l( e)?">([^<]*)<', flow):
+            left, top = float(x) - text_width(words, 12) * bool(side), float(y) - 9
+            right, bottom = left + text_width(words, 12), float(y)
+            for (x0, y0), (x1, y1) in lines:
+                across = min(x0, x1) < right and max(x0, x1) > left
+                assert not (across and min(y0, y1) < bottom and max(y0, y1) > top), words
 
 
 def test_it_is_in_the_link_and_follows_its_part():

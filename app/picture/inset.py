@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 import networkx as nx
 
@@ -12,7 +12,7 @@ from core.words import figure
 from . import sight
 from .layered import CLOSE, GAP_X, GAP_Y, Box, Layout, layered, spread
 from .nodes import arrows, children
-from .pen import KINDS, Pen, sentences, text_width, whole
+from .pen import KINDS, Pen, Point, sentences, text_width, whole
 
 PAD = 20
 LEAST = 0.92  # a layout that does not fit is drawn smaller, but not below this: its text has at least 9 px on a page of 1280 or 390 px
@@ -21,6 +21,33 @@ NARROWER = (1, 0.9, 0.75, 0.6, 0.45, 0.3)  # shares of the room for the boxes of
 OPENED = 15 + text_width("One expert, opened", 12)  # the title of one of many networks
 BESIDE = 12  # between the boxes and one of many networks, opened
 CORES = ("attention_core", "recurrence")  # boxes that mix tokens
+
+
+SKIP, CROSSED = 5, 6  # how bad it is that the name of a tensor is left out, and that it stands on a line, a box or another name
+Rect = tuple[float, float, float, float]  # left, top, right, bottom; of a line, its ends
+
+
+class Name(NamedTuple):
+    """Where the name of a tensor may stand."""
+
+    words: list[str]
+    x: float
+    left: bool
+    rect: Rect
+    cost: float
+
+
+def meet(one: Rect, other: Rect) -> bool:
+    return one[0] < other[2] + 2 and other[0] < one[2] + 2 and one[1] < other[3] and other[1] < one[3]
+
+
+def crosses(line: Rect, rect: Rect) -> bool:
+    x0, y0, x1, y1 = line
+    return meet((min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)), rect)
+
+
+def around(box: Box) -> Rect:
+    return box.x - box.width / 2, box.y - box.height / 2, box.x + box.width / 2, box.y + box.height / 2
 
 
 class Inset:
@@ -226,12 +253,15 @@ class Inset:
             edges.sort(key=before)
             ports |= dict(zip(edges, self.ports(boxes[key], edges, list(map(before, edges))), strict=True))
         lanes: dict[int, list[str]] = {}
+        lines: list[Rect] = []
         for edge, path in layout.routes.items():
-            self.route(pen, path, ports[edge], lanes)
-        taken: list[tuple[float, float, float]] = []
+            points = self.route(pen, path, ports[edge], lanes)
+            lines += [(*a, *b) for a, b in zip(points, points[1:])]
+        taken: list[Rect] = []
         for key, edges in incoming.items():
             if len(edges) > 1 and self.kind(key) in (*CORES, "experts"):
-                self.named(pen, boxes[key].y + boxes[key].height / 2, {ports[edge]: edge for edge in edges if edge in self.g.edges}, taken)
+                low = boxes[key].y + boxes[key].height / 2
+                self.named(pen, low, {ports[edge]: edge for edge in edges if edge in self.g.edges}, lines, taken)
         for key, box in boxes.items():
             if not box.virtual:
                 self.box(pen, key, box)
@@ -244,26 +274,36 @@ class Inset:
         apart = [min(20, 2 * half / max(len(edges) - 1, 1))] * (len(edges) - 1)
         return spread([min(max(x, box.x - half), box.x + half) for x in wanted], apart)
 
-    def named(self, pen: Pen, y: float, edges: Mapping[float, tuple[str, str]], taken: list[tuple[float, float, float]]) -> None:
-        """The names of the tensors into a box, below it at y, each beside its port: at the right or the left, where no other name is, and
-        if possible no other port. `taken` has the names so far: y, from, to."""
+    def named(self, pen: Pen, y: float, edges: Mapping[float, tuple[str, str]], lines: Sequence[Rect], taken: list[Rect]) -> None:
+        """The names of the tensors into a box, below it at y, each beside its port, where they stand on nothing; otherwise it is left out.
+        `taken` has the places of the names so far."""
+        below = [around(box) for box in self.layout.boxes.values() if not box.virtual and y < box.y < y + 80]
+        best: list[tuple[float, list[Name]]] = [(0, [])]  # so far, for each place of the last name
         for port, edge in edges.items():
             first, *rest = self.g.edges[edge]["tensor"].replace("_", " ").split(", ")
             names = [", ".join((first, *rest))] if len(first) == 1 else [first, *([", ".join(rest)] if rest else [])]
-            width = max(text_width(name, 12) for name in names)
-            free = [
-                (sum(start < other < start + width for other in edges), base, start < port, start)
-                for base in (y + 16, y + 29)[: 3 - len(names)]
-                for start in (port + 5, port - 5 - width)
-                if not any(
-                    base - 12 < at < base + 13 * len(names) - 1 and start < to + 2 and left < start + width + 2 for at, left, to in taken
+            width, places = max(text_width(name, 12) for name in names), [Name([], port, False, (port, y, port, y), SKIP)]
+            for down in (16, 29)[: 3 - len(names)]:
+                for left in (False, True):
+                    start = port - 5 - width if left else port + 5
+                    rect = start, y + down - 10, start + width, y + down + 3 + 13 * (len(names) - 1)
+                    ports = sum(start < other < start + width for other in edges)
+                    on = ports + sum(crosses(line, rect) for line in lines) + sum(meet(rect, other) for other in (*below, *taken))
+                    places.append(Name(names, port - 5 if left else port + 5, left, rect, CROSSED * on + down / 20 + left / 4))
+            best = [
+                min(
+                    (
+                        (cost + place.cost + CROSSED * any(meet(place.rect, other.rect) for other in so_far), [*so_far, place])
+                        for cost, so_far in best
+                    ),
+                    key=lambda one: one[0],
                 )
+                for place in places
             ]
-            if free:
-                _, base, left, start = min(free)
-                for at, name in enumerate(names):
-                    taken.append((base + 13 * at, start, start + width))
-                    pen.text(port - 5 if left else port + 5, base + 13 * at, name, "l e" if left else "l")
+        for name in min(best, key=lambda one: one[0])[1]:
+            for at, words in enumerate(name.words):
+                taken.append(name.rect)
+                pen.text(name.x, name.rect[1] + 10 + 13 * at, words, "l e" if name.left else "l")
 
     def widen(self, box: Box, xs: list[float]) -> None:
         """Makes a box as wide as its inputs, so that tensors enter it vertically, as far as its neighbours leave room."""
@@ -280,7 +320,7 @@ class Inset:
         node = next(leaving)
         return self.owner(node)
 
-    def route(self, pen: Pen, path: list[str], port: float, lanes: dict[int, list[str]]) -> None:
+    def route(self, pen: Pen, path: list[str], port: float, lanes: dict[int, list[str]]) -> list[Point]:
         """The path of one tensor: vertical through virtual boxes, horizontal only between the ranks, with one lane per source."""
         boxes, order = self.layout.boxes, self.layout.order
         source = boxes[path[0]]
@@ -298,6 +338,7 @@ class Inset:
                 points += [(points[-1][0], middle), (x, middle)]
             points.append((x, box.y if box.virtual else box.y + box.height / 2))
         pen.wire(points)
+        return points
 
     def node(self, key: str) -> str:
         """The node that a click on a box selects."""

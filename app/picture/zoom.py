@@ -8,7 +8,7 @@ from math import inf
 
 import networkx as nx
 
-from .inset import BESIDE, OPENED, PAD, Inset
+from .inset import BESIDE, OPENED, PAD, Inset, Rect
 from .layered import Box, Layout
 from .nodes import arrows
 from .pen import KINDS, STYLE, Pen, text_width
@@ -64,7 +64,7 @@ class Zoomed(Inset):
         self.at |= {edge: left + width / 2 for edge, left, width in zip(edges, lefts, widths, strict=True)}
         return [min(max(x, left + 12), left + width - 12) for x, left, width in zip(wanted, lefts, widths, strict=True)]
 
-    def named(self, pen: Pen, y: float, edges: Mapping[float, tuple[str, str]], taken: list[tuple[float, float, float]]) -> None:
+    def named(self, pen: Pen, y: float, edges: Mapping[float, tuple[str, str]], lines: Sequence[Rect], taken: list[Rect]) -> None:
         """The names stand in the boxes."""
 
     @property
