@@ -16,10 +16,10 @@ import core
 from core.library import called, parse_text, preset
 from core.share import PREFIX
 from core.spec import edited
-from core.split import without
+from core.split import apart, without
 
 from .facts import graph, split
-from .state import State, base_of, checked, current, of_word, snapshots, word, write
+from .state import State, base_of, checked, current, of_word, snapshots, word, workload, write
 
 MOST_STEPS = 60  # that can be undone
 MOST_HEADER = 3_000_000  # letters of a GGUF header that a browser sends
@@ -89,6 +89,13 @@ def step(by: int) -> None:
     if to := past.beside(by):
         past.at += by
         _go(of_step(to, state))
+
+
+def stepping(a: core.Architecture, b: core.Architecture) -> State:
+    """The workbench at `a`, with the edits that lead to `b` before it: each redo makes the next one."""
+    states = [State((a,), workload({}, a)).holding(arch) for arch in (a, *(edit.after for edit in apart(a, b)))]
+    st.session_state["past"] = Past(tuple(map(opened_of, states[:MOST_STEPS])))
+    return states[0]
 
 
 # ---- refused inputs ----

@@ -14,6 +14,7 @@ page = st.navigation(
     [
         st.Page("pages/gallery.py", title="Gallery", url_path="gallery", default=True),
         st.Page("pages/workbench.py", title="Workbench", url_path="workbench"),
+        st.Page("pages/compare.py", title="Compare", url_path="compare"),
     ],
     position="top",
 )

@@ -144,7 +144,12 @@ def preview(asked: QueryParams) -> tuple[str, str, str]:
     from app.state import REPEATED, read, word
 
     several = {name: asked.getlist(name) for name in REPEATED if name in asked}
-    arch = read({**asked, **several}).arch
+    state = read({**asked, **several})
+    arch = state.arch
+    if len(state.archs) > 1:
+        titles = [one.title for one in state.archs]
+        words = f"What differs between {', '.join(titles[:-1])} and {titles[-1]}, and what each difference costs."
+        return f"{' · '.join(titles)} · Strata", words, f"card/{quote(word(arch), safe='')}.png"
     return f"{arch.title} · Strata", subtitle(arch), f"card/{quote(word(arch), safe='')}.png"
 
 

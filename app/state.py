@@ -23,6 +23,7 @@ FIRST = "deepseek-v3"
 MOST = 4  # architectures on one page
 OURS = {"preset", "a", "from", "m", "at", "part", "keep", *core.Workload.model_fields, "by", "zoom"}  # the URL parameters of a State
 REPEATED = ("m", "keep")
+ALONE, COMPARED = 4_096, 32_768  # the usual context of one model's page, and of several models beside each other
 MOST_KEPT, MOST_NAME, MOST_LETTERS = 6, 40, 12_000  # snapshots, characters of a name, characters of all in a link
 
 
@@ -80,10 +81,21 @@ def opened(arch: core.Architecture, before: State | None = None) -> State:
     stays, limited to what the models can read."""
     if before is None:
         return State((arch,), workload({}, arch))
-    after, asked = replace(before.opening(arch), selected=""), before.workload.context
+    return replace(before.opening(arch), selected="", workload=workload_for(before, before.opening(arch).archs))
+
+
+def beside(before: State, archs: Sequence[core.Architecture]) -> State:
+    """The page with other architectures, one to `MOST`."""
+    start = before.start if [*archs] == [*before.archs] else None
+    return State(tuple(archs), workload_for(before, archs), start=start, kept=before.kept)
+
+
+def workload_for(before: State, archs: Sequence[core.Architecture]) -> core.Workload:
+    """A page's workload for other architectures, limited to what they can read."""
+    asked = before.workload.context
     chosen = asked != workload({}, *before.archs).context
-    context = min(asked, *(one.context for one in after.archs)) if chosen else workload({}, *after.archs).context
-    return replace(after, workload=before.workload.model_copy(update={"context": context}))
+    context = min(asked, *(one.context for one in archs)) if chosen else workload({}, *archs).context
+    return before.workload.model_copy(update={"context": context})
 
 
 def read(params: Mapping[str, Any]) -> State:
@@ -126,7 +138,8 @@ def named(name: str) -> str:
 def workload(params: Mapping[str, Any], *archs: core.Architecture) -> core.Workload:
     """The workload of a URL's parameters; missing ones have their defaults, limited to what each model can read."""
     given = {name: params[name] for name in core.Workload.model_fields if params.get(name)}
-    return checked({"context": min(4_096, *(arch.meant_for or 4_096 for arch in archs))} | given)
+    usual = COMPARED if len(archs) > 1 else ALONE
+    return checked({"context": min(usual, *(arch.meant_for or usual for arch in archs))} | given)
 
 
 def checked(fields: Mapping[str, Any]) -> core.Workload:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -104,13 +105,15 @@ class Comparison:
     @cached_property
     def differences(self) -> tuple[Difference, ...]:
         """What differs from the first, in order of the groups; how a model is called is left out."""
-        found: dict[tuple[str, str, str], Difference] = {}
+        found: dict[tuple, Difference] = {}
         for index, one in enumerate(self.diffs, start=1):
+            seen: Counter[tuple] = Counter()  # several in one place, such as one part in place of another in some layers each
             for step in one.steps:
                 for place, told in enumerate(step.edit.told):
                     if told.group in ORDER:
-                        row = found.setdefault(told[:3], Difference(*told[:4]))
+                        row = found.setdefault((*told[:3], seen[told[:3]]), Difference(*told[:4]))
                         row.others[index] = told.after, None if place else step
+                        seen[told[:3]] += 1
         return tuple(sorted(found.values(), key=lambda row: (ORDER.index(row.group), row.of)))
 
     def __str__(self) -> str:

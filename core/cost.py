@@ -144,6 +144,30 @@ class Cost:
         built = [total(lambda part, n: part.cache(n), length) for length in contexts]
         return built, [total(lambda part, n: part.plain_cache(n), length) for length in contexts]
 
+    def decode_at(self, contexts: Sequence[int]) -> list[int]:
+        """FLOPs of a new token for every sequence of the batch, after each of these numbers of tokens."""
+        d = self.architecture.d_model
+        return self._moved(self.decode_flops, self.workload.batch, contexts, lambda part, n: part.flops(d, 1, n).total)
+
+    def read_at(self, contexts: Sequence[int]) -> list[int] | None:
+        """Bytes that a new token of one sequence reads after each of these numbers of tokens; None if they are not known."""
+        fmt = FORMATS[self.workload.cache]
+        if self.read_bytes is None:
+            return None
+        return self._moved(self.read_bytes, 1, contexts, lambda part, n: sum(map(fmt.bytes, (part.cache_read(n) or {}).values())))
+
+    def _moved(self, now: int, times: int, contexts: Sequence[int], of: Callable[[Part, int], int]) -> list[int]:
+        """A figure at other contexts: only what the parts make of the text moves."""
+        arch, here = self.architecture, self.workload.context
+        counts = Counter(name for block in arch.sequence for step in block for name in step.parts)
+        parts = [(arch.part(name), count) for name, count in counts.items()]
+
+        def total(length: int) -> int:
+            return times * sum(count * of(part, length) for part, count in parts)
+
+        still = now - total(here)
+        return [still + total(length) for length in contexts]
+
     @property
     def prefill_flops(self) -> int:
         """One forward pass over every sequence of the batch."""

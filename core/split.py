@@ -27,6 +27,7 @@ from .words import number
 MOST_EDITS = 40  # what differs beyond this is one more edit
 MOST_TRIES = 160  # validations for one difference
 MOST_WORK = 300_000  # microseconds, roughly, for all of them: architectures with very varied layers get fewer tries
+MANY = 4  # values of one field in different layers are told as a range
 MOST_PATCHES = 128  # told apart; more are one edit of all layers and parts
 MOST_WORDS = 120  # characters of an edit, without its number if several have the same words
 
@@ -161,13 +162,13 @@ class _Swap(_Patch):
 
 @dataclass(frozen=True, eq=False)
 class _Parts(_Patch):
-    """A field with the same other value in several parts: in `names`, which both sides have, and in those that come with `swaps`. Each
-    of these parts is the old one with such fields. Without a path, the swaps alone."""
+    """A field with another value in several parts: in `names`, which both sides have, and in those that come with `swaps`. Each of
+    these parts is the old one with such fields. Without a path, the swaps alone."""
 
     names: tuple[str, ...]
     swaps: tuple[_Swap, ...]
     path: str
-    value: Any
+    values: Mapping[Any, Any]  # by name or swap
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +228,7 @@ class _Split:
             name, _, inner = path.partition(".")
             if head == "parts" and name in self.base.parts and name in self.arch.parts and found not in self.joined:
                 old, new = self.base.parts[name], self.arch.parts[name]
-                told = _told(found, new.role) if inner else Told(new.role, name, "kind", _kind(old), _kind(new))
+                told = _told(found, new.role) if inner else Told(old.role, name, "kind", _kind(old), _kind(new))
                 yield _Field(str(found) if inner else swap(name, old.brief, new.brief), told, found.path, found.after)
 
     def _rest(self) -> Iterator[_Patch]:
@@ -285,13 +286,13 @@ class _Split:
 
     def _alike(self, swaps: Sequence[_Swap]) -> Iterator[_Patch]:
         """Parts in place of others: of two of one kind, the fields that differ; of two that stand in both, their order in the layers."""
-        fields: dict[str, tuple[Change, list[str], list[_Swap]]] = {}
+        fields: dict[str, list[tuple[Change, str | _Swap]]] = {}
         turns: dict[frozenset[str], list[_Swap]] = {}
         for found in self.changes if self.joint else ():
             name, _, inner = found.path.removeprefix("parts.").partition(".")
             if found.path.startswith("parts.") and inner and name in self.base.parts and name in self.arch.parts:
                 key = json.dumps([self.base.parts[name].kind, inner, found.before, found.after])
-                fields.setdefault(key, (found, [], []))[1].append(name)
+                fields.setdefault(key, []).append((found, name))
         for one in swaps:
             a, b = self.base.parts.get(one.old), self.arch.parts.get(one.new)
             if one.new in self.base.parts and one.old in self.arch.parts and self.joint and one.where.layers:
@@ -302,18 +303,19 @@ class _Split:
                 for found in differences(a, b):
                     key = json.dumps([a.kind if self.joint else one.old, found.path, found.before, found.after])
                     whole = Change(f"parts.{one.old}.{found.path}", found.before, found.after)
-                    fields.setdefault(key, (whole, [], []))[2].append(one)
+                    fields.setdefault(key, []).append((whole, one))
         for pair in turns.values():
             yield self._turned(pair)
-        for found, names, those in fields.values():
-            if len(names) + len(those) > 1 or those:
-                yield self._several(found, names, those, swaps)
-        self.joined = {
-            Change(f"parts.{name}.{found.path.split('.', 2)[2]}", found.before, found.after)
-            for found, names, those in fields.values()
-            if len(names) + len(those) > 1
-            for name in names
-        }
+        several: dict[str, list[str]] = {}
+        for key in fields if self.joint else ():
+            several.setdefault(json.dumps(json.loads(key)[:2]), []).append(key)
+        for keys in several.values():
+            if len(keys) >= MANY:
+                fields[keys[0]] = [one for key in keys for one in fields.pop(key)]
+        for those in fields.values():
+            if len(those) > 1 or isinstance(those[0][1], _Swap):
+                yield self._several(those, swaps)
+                self.joined |= {found for found, of in those if isinstance(of, str)}
 
     def _turned(self, swaps: Sequence[_Swap]) -> _Patch:
         """Two parts that stand in other layers than before."""
@@ -322,36 +324,39 @@ class _Split:
         other = swaps[0].old if rare == swaps[0].new else swaps[0].new
         then, now = (_stands(side, rare, other) for side in (self.base, self.arch))
         role = self.arch.parts[rare].role
-        return _Parts(f"{rare}: {then}{ARROW}{now}", Told(role, rare, "layers", then, now), (), tuple(swaps), "", None)
+        return _Parts(f"{rare}: {then}{ARROW}{now}", Told(role, rare, "layers", then, now), (), tuple(swaps), "", {})
 
-    def _several(self, found: Change, names: Sequence[str], those: Sequence[_Swap], swaps: Sequence[_Swap]) -> _Patch:
-        """One change of a field in several parts."""
-        path = found.path.split(".", 2)[2]
+    def _several(self, changed: Sequence[tuple[Change, str | _Swap]], swaps: Sequence[_Swap]) -> _Patch:
+        """A field with another value in several parts."""
+        names, those = [of for _, of in changed if isinstance(of, str)], [of for _, of in changed if isinstance(of, _Swap)]
+        (found, first), path = changed[0], changed[0][0].path.split(".", 2)[2]
         from_some = {one.old for one in those if any(other.new == one.new for other in swaps if other not in those)}
-        whole, some = list(names), Counter[str]()
+        whole, some = list(names), dict[str, None]()
         for one in those:
-            rest = {other for other in swaps if other.old == one.old} - set(those)
             kept = one.old in self.arch.parts and one.old not in names
-            if rest or kept:
-                some[one.old] += 1
+            if kept or any(other.old == one.old for other in swaps if other not in those):
+                some[one.old] = None
             elif one.old not in whole:
                 whole.append(one.old)
-        layers = frozenset[int]().union(*(one.where.layers for one in those if one.old in some))
-        where = Rhythm(layers, self.arch.depth)
-        group = self.arch.parts[names[0] if names else those[0].new].role
-        of, name = joined([*whole, *some]), called(found.path)[1]
-        told = _told(found, group)._replace(of=of)
-        if not some and len(whole) == 1:
+        having = (_having(self.base, name).layers for name in from_some)
+        before, after = frozenset[int]().union(*having), frozenset[int]().union(*(one.where.layers for one in those if one.old in some))
+        where = Rhythm(after, self.arch.depth)
+        of, many = joined(_few_names([*whole, *some])), len({json.dumps([one.before, one.after]) for one, _ in changed}) > 1
+        told = _told(found, self.arch.parts[first if isinstance(first, str) else first.new].role)._replace(of=of)
+        if many:
+            both = (_span([side(one) for one, _ in changed]) for side in (lambda one: one.before, lambda one: one.after))
+            told = told._replace(**dict(zip(("before", "after"), both)))
+        if not some and len(whole) == 1 and not many:
             words = str(found)
         else:
-            words = change(f"parts.x.{path}", found.before, found.after).partition(": ")[2]
-            words = f"{where}: {of} {words}" if some else f"{of}: {words}"
-        before = Rhythm(frozenset[int]().union(*(_having(self.base, name).layers for name in from_some)), self.base.depth)
+            words = f"{told.name} {told.before}{ARROW}{told.after}" if many else change(f"parts.x.{path}", found.before, found.after)
+            words = f"{where}: {of} {words.removeprefix('x: ')}" if some else f"{of}: {words.removeprefix('x: ')}"
         ends = [
             side if side in ("none", "off") or not some_of or not str(layers) else f"{side} in {layers}"
-            for side, some_of, layers in ((told.before, from_some, before), (told.after, some, where))
+            for side, some_of, layers in ((told.before, from_some, Rhythm(before, self.base.depth)), (told.after, some, where))
         ]
-        return _Parts(words, told._replace(name=name, before=ends[0], after=ends[1]), tuple(names), tuple(those), path, found.after)
+        values = {of: one.after for one, of in changed}
+        return _Parts(words, told._replace(before=ends[0], after=ends[1]), tuple(names), tuple(those), path, values)
 
     def _depth(self) -> tuple[list[_Patch], Sequence[Block]]:
         """The patches that change the number of layers, and the old block that each layer then has."""
@@ -443,7 +448,7 @@ class _Split:
         a, b = (side.parts.get(name) or self.arch.parts.get(name) for side, name in ((self.base, old), (self.arch, new)))
         assert a and b
         was, is_ = (old, new) if _kind(a) == _kind(b) else (_kind(a), _kind(b))
-        told = Told(b.role, old, "kind", was, f"{is_} in {where}" if places else is_)
+        told = Told(a.role, old, "kind", was, f"{is_} in {where}" if places else is_)
         if not where.layers:
             words = f"multi-token prediction: {old}{ARROW}{new}"
             return words, Told("mtp", "multi-token prediction", old, old, new)
@@ -498,16 +503,16 @@ class _Split:
             elif isinstance(patch, _Parts):
                 moves += [one for one in patch.swaps if one not in moves]
                 for name in patch.names:
-                    _put(tree["parts"][name], patch.path.split("."), patch.value)
+                    _put(tree["parts"][name], patch.path.split("."), patch.values[name])
         if any(isinstance(patch, _Together) and "parts" in patch.fields for patch in patches):
             return tree
         values: dict[_Swap, Any] = {}
         for patch in (patch for patch in patches if isinstance(patch, _Parts) and patch.path):
             for one in patch.swaps:
-                _put(values.setdefault(one, json.loads(self.text)["parts"][one.old]), patch.path.split("."), patch.value)
+                _put(values.setdefault(one, json.loads(self.text)["parts"][one.old]), patch.path.split("."), patch.values[one])
         whole = True  # each part that comes is the other side's
         for one, value in values.items():
-            name = self._named(one, values)
+            name = self._named(one, values, tree["parts"])
             whole = whole and name == one.new
             tree["parts"][name] = value
             moves[moves.index(one)] = replace(one, new=name)
@@ -535,14 +540,14 @@ class _Split:
         tree["precision"] |= {path: fmt for path, fmt in self.theirs["precision"].items() if root(path) in come}
         return tree
 
-    def _named(self, swap: _Swap, values: Mapping[_Swap, Any]) -> str:
+    def _named(self, swap: _Swap, values: Mapping[_Swap, Any], taken: Mapping[str, Any]) -> str:
         """The name of a part with some of the fields of the one that comes: that one's, if no part with other fields becomes it too."""
         others = [other for other in self.swaps if other.new == swap.new]
         if all(other in values and values[other] == values[swap] for other in others):
             return swap.new
         alone = swap.old not in self.arch.parts and sum(other.old == swap.old for other in self.swaps) == 1
         names = (f"{swap.old[:28]}{n}" for n in range(2, 1_000))
-        return swap.old if alone else next(name for name in names if name not in self.base.parts and name not in self.arch.parts)
+        return swap.old if alone else next(name for name in names if name not in taken and name not in self.arch.parts)
 
     def _rows(self, patches: Sequence[_Patch]) -> Sequence[Block]:
         """The old block of each layer, in the number of layers that these patches give."""
@@ -565,7 +570,7 @@ class _Split:
             here = None, self.at(done)  # what changes nothing yet is of a part that another edit brings
             one = next((n for n in now if self.at(done | {n}) not in here), None) if few else None
             group = frozenset({one}) if one is not None else self._needed(done, now, not few)
-            group = group if self.at(done | group) is not None else frozenset(left)  # too many were tried
+            group = group if self.at(done | group) not in here else frozenset(left)  # too many were tried
             found.append(group)
             done |= group
             left = [n for n in left if n not in group]
@@ -575,9 +580,10 @@ class _Split:
         """The first of these patches, with as few others as make it valid; or all of them."""
         first, group = self.patches[left[0]], frozenset(left)
         if not whole:  # most often another field of its part: removing one by one keeps both of a pair
+            here = None, self.at(done)
             for n in left[1:]:
                 other = self.patches[n].told
-                if (other.group, other.of) == (first.told.group, first.told.of) and self.at(done | {left[0], n}) is not None:
+                if (other.group, other.of) == (first.told.group, first.told.of) and self.at(done | {left[0], n}) not in here:
                     return frozenset({left[0], n})
         for n in () if whole else reversed(left[1:]):
             if self.at(done | group - {n}) is not None:
@@ -660,6 +666,19 @@ def _group(path: str) -> str:
         case "context":
             return "files"
     return "layers"
+
+
+def _few_names(names: Sequence[str]) -> list[str]:
+    """The first of many names, and how many more there are."""
+    return [*names[:3], f"{len(names) - 3} more"] if len(names) > 4 else [*names]
+
+
+def _span(values: Sequence[Any]) -> str:
+    """Several values of a field in words: their range, or how many they are."""
+    if len({json.dumps(value) for value in values}) == 1:
+        return said(values[0])
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    return f"{number(min(numbers))} to {number(max(numbers))}" if len(numbers) == len(values) else "different in different layers"
 
 
 def _kind(part: Part) -> str:

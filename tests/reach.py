@@ -121,7 +121,7 @@ class Hand:
         wanted = target.model_dump(mode="json")
         for _ in range(8):  # what a control turns on has fields of its own
             arch = self.arch
-            paths = [c.path for c in core.diff(arch, target) if c.path.split(".")[0] not in ("layers", "precision", "mtp")]
+            paths = [c.path for c in core.diff(arch, target).changes if c.path.split(".")[0] not in ("layers", "precision", "mtp")]
             if not paths:
                 return
             for path in paths:

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 import core
 from app import actions, facts
-from app.state import MOST, REPEATED, State, link, opened, read, workload
+from app.state import MOST, REPEATED, State, beside, link, opened, read, workload
 from core.library import preset
 from core.spec import edited
 
@@ -53,7 +53,8 @@ def test_another_model_takes_the_place_of_the_selected_one():
     after = opened(mistral, before)
     assert after == State((gpt2, mistral), before.workload, "", 1)
     usual = State((gpt2, llama), workload({}, gpt2, llama))
-    assert opened(mistral, usual).workload.context == 4_096, "the usual context is that of the models that are there"
+    assert opened(mistral, usual).workload.context == 8_192, "the usual context is that of the models that are there"
+    assert beside(usual, [llama]).workload.context == 4_096 and beside(usual, [mistral, mistral]).workload.context == 32_768
     assert after.holding(gpt2).archs == (gpt2, gpt2)
 
 
@@ -130,7 +131,7 @@ def test_each_has_its_own_edits(page):
     visit(page, **page.query_params | {"at": "1"})
     assert page.number_input(key=KV).value == 4 and "kv_heads, was 8" in page.number_input(key=KV).label
     give(page, "w:batch", 2)
-    assert shown(page) == State((two, four), workload({"batch": 2}, llama), "layers.0.attention", 1)
+    assert shown(page) == State((two, four), workload({"batch": 2}, llama, llama), "layers.0.attention", 1)
 
 
 def test_what_was_refused_of_one_is_not_of_its_equal(page):

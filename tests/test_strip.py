@@ -204,7 +204,7 @@ def fields(page: AppTest, target: core.Architecture) -> None:
         for name, part in arch.parts.items():
             paths |= {c.path: c for c in forms.controls(part, f"parts.{name}")}
         wanted = target.model_dump(mode="json")
-        changes = [c.path for c in core.diff(arch, target) if c.path.split(".")[0] not in ("layers", "precision", "mtp")]
+        changes = [c.path for c in core.diff(arch, target).changes if c.path.split(".")[0] not in ("layers", "precision", "mtp")]
         if not changes:
             return
         for path in changes:

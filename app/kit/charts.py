@@ -12,12 +12,14 @@ import numpy as np
 import plotly.graph_objects as go
 
 import core
+from core.compare import LETTERS
 from core.hardware import ACCELERATORS
 from core.roles import ROLES
 from core.routing import LayerRouting, Routing
-from core.words import size, tokens
+from core.words import figure, size, tokens
 
 from ..facts import cost, kept
+from ..picture.layered import spread
 from .theme import FONT, palette
 
 FORMATS = ("bf16", "fp8", "int4")  # common formats of weights, besides the shipped one
@@ -117,6 +119,83 @@ def cache_curve(arch: core.Architecture, workload: core.Workload, dark: bool, st
         xaxis={"type": "log", "tickvals": marks, "ticktext": [tokens(n) for n in marks], "title": words_of_axis("context, tokens")},
         yaxis={"type": "log", "tickvals": rounded, "ticktext": [size(t) for t in rounded], "range": [low - 0.15, high + 0.3]},
     )  # fmt: skip
+
+
+COMPARED = {  # what grows with the text: heading, and what it is
+    "kept_bytes": ("Caches and states", "of one text"),
+    "read_bytes": ("Bytes read", "for one new token: active weights, caches, states"),
+    "decode_flops": ("Decode", "FLOPs of one new token"),
+}
+
+
+@drawn()
+def compare_curve(archs: tuple[core.Architecture, ...], workload: core.Workload, dark: bool, name: str) -> go.Figure:
+    """One of `COMPARED` against the context, a line for each architecture with its letter at the end; equal lines are one. Past what a
+    model is meant for it is dotted."""
+    colours, at = palette(dark), workload.context
+    ends = [arch.meant_for for arch in archs]
+    top = max(at, 4_096, *(end or 131_072 for end in ends))
+    contexts = sorted({at, top, *(end for end in ends if end), *(int(n) for n in np.geomspace(512, top, 56))})
+    logarithmic = name == "kept_bytes"
+    show = (lambda n: figure(n, "FLOP")) if name == "decode_flops" else size
+    found: dict[tuple[int, ...], list[int]] = {}
+    for index, arch in enumerate(archs):
+        c = cost(arch, workload)
+        values = {"kept_bytes": lambda c=c: c.kept_at(contexts)[0], "read_bytes": lambda c=c: c.read_at(contexts)}.get(
+            name, lambda c=c: c.decode_at(contexts)
+        )()
+        if values:
+            found.setdefault(tuple(values), []).append(index)
+    traces, labels = [], []
+    for values, those in found.items():
+        limit = max(ends[index] or top for index in those)
+        colour, dash = (("ink", "solid"), ("ink", "dash"), ("box-line", "solid"), ("box-line", "dash"))[those[0]]
+        letters = " ".join(LETTERS[index] for index in those)
+        said = {"customdata": [show(n) for n in values], "hovertemplate": f"%{{customdata}}<extra>{letters}</extra>"}
+        inside, past = ([n if (n <= limit) == within else None for n in contexts] for within in (True, False))
+        if limit < top:
+            past[sum(n <= limit for n in contexts) - 1] = limit  # the two meet
+        for xs, style, width in ((inside, dash, 2.4), (past, "dot", 1.6)):
+            points = [(x, y) for x, y in zip(xs, values, strict=True) if x is not None]
+            line = {"color": colours[colour], "width": width, "dash": style}
+            trace = {"type": "scatter", "mode": "lines", "x": [x for x, _ in points], "y": [y for _, y in points], "line": line}
+            traces.append(trace | ({"hoverinfo": "skip"} if style == "dot" else said | {"customdata": [show(y) for _, y in points]}))
+        here = values[contexts.index(at)]
+        spot = {"size": 9, "color": colours[colour], "line": {"color": colours["page"], "width": 2}}
+        traces.append({"type": "scatter", "mode": "markers", "x": [at], "y": [here], "hoverinfo": "skip", "marker": spot})
+        labels.append((values[-1], letters, colour))
+    known = [n for values in found for n in values if n] or [1]
+    low, high = (log10(min(known)), log10(max(known))) if logarithmic else (0.0, max(known) * 1.06)
+    rounded = [10.0**d for d in range(floor(low), ceil(high) + 1)] if logarithmic else rounds(high)
+    names = [
+        {
+            "text": f"<b>{letters}</b>", "x": 1, "xref": "paper", "xanchor": "left", "xshift": 6, "showarrow": False,
+            "y": log10(max(y, 1)) if logarithmic else y, "font": {"size": 13, "color": colours[colour if colour == "ink" else "soft"]},
+        }
+        for y, letters, colour in _apart(labels, low, high, logarithmic)
+    ]  # fmt: skip
+    marks = [n for n in (1 << k for k in range(9, 31, 2)) if n <= top]
+    rule = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": at, "x1": at}
+    rule["line"] = {"color": colours["line"], "width": 1, "dash": "dot"}
+    each = (f"{letters} {show(values[contexts.index(at)])}" for (_, letters, _), values in zip(labels, found, strict=True))
+    return styled(
+        traces, dark, 300, top=14, right=48, meta=f"After {at:,} tokens: {'; '.join(each) or 'not known'}.", hovermode="x unified",
+        shapes=[rule], annotations=names,
+        xaxis={"type": "log", "tickvals": marks, "ticktext": [tokens(n) for n in marks], "title": words_of_axis("context, tokens")},
+        yaxis={
+            "type": "log" if logarithmic else "linear", "tickvals": rounded, "ticktext": [show(t) for t in rounded],
+            "range": [low - 0.1, high + 0.15] if logarithmic else [0, high],
+        },
+    )  # fmt: skip
+
+
+def _apart(labels: list[tuple[int, str, str]], low: float, high: float, logarithmic: bool) -> list[tuple[float, str, str]]:
+    """Labels at the ends of lines, moved apart where they would touch."""
+    labels = sorted(labels)
+    ends = [log10(max(y, 1)) if logarithmic else y for y, _, _ in labels]
+    gap = (high - low) * 0.07
+    moved = spread(ends, [gap] * (len(ends) - 1))
+    return [(10**y if logarithmic else y, letters, colour) for y, (_, letters, colour) in zip(moved, labels, strict=True)]
 
 
 def rounds(most: float) -> list[float]:
@@ -230,7 +309,7 @@ def words_of_axis(text: str) -> dict:
     return {"text": text, "font": {"size": 12.5}}
 
 
-def styled(traces: list[dict], dark: bool, height: int, top: int, **layout) -> go.Figure:
+def styled(traces: list[dict], dark: bool, height: int, top: int, right: int = 8, **layout) -> go.Figure:
     """A figure of these traces in the style of the page; its `meta` describes it in words."""
     colours = palette(dark)
     usual = {
@@ -240,7 +319,7 @@ def styled(traces: list[dict], dark: bool, height: int, top: int, **layout) -> g
         given = layout[name]
         layout[name] = usual | given | {"tickfont": usual["tickfont"] | given.get("tickfont", {})}
     layout |= {
-        "height": height, "margin": {"l": 74, "r": 8, "b": 44, "t": top}, "showlegend": False, "dragmode": False,
+        "height": height, "margin": {"l": 74, "r": right, "b": 44, "t": top}, "showlegend": False, "dragmode": False,
         "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "hoverlabel": {"font": {"family": FONT}},
         "font": {"family": FONT, "size": 13, "color": colours["ink"]},
     }  # fmt: skip

@@ -9,6 +9,7 @@ from app import actions
 from app import state as page
 from app.kit.budget import budget
 from app.kit.checkpoint import verify
+from app.kit.comparison import compare_with
 from app.kit.component import copy_button
 from app.kit.headline import headline
 from app.kit.history import history, what_each_did
@@ -51,6 +52,7 @@ with top:
     )  # fmt: skip
     found = open_file((state.at, arch), 130)
     budget(state)
+    compare_with(state)
     verify(arch)
     export(state)
     copy_button(page.link(state))

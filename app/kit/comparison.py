@@ -1,0 +1,324 @@
+"""Pieces of the page that sets several architectures beside the first."""
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from itertools import groupby
+from math import log
+
+import streamlit as st
+
+import core
+from core.compare import HEADINGS, LETTERS, Comparison, Difference, Line
+from core.diff import MOVED
+from core.library import preset
+from core.saying import SYMBOLS
+from core.words import change, tokens
+
+from .. import actions
+from .. import state as page
+from ..facts import compared, edited
+from .charts import COMPARED, compare_curve
+from .opening import open_file, refusal
+from .page import dark, figure, lead, title, wrong
+from .widgets import folded, workload
+
+TRY = (("deepseek-v3", "kimi-k2"), ("gemma-3-27b", "gemma-4-31b"), ("gpt2", "gpt-oss-20b"), ("llama-3-8b", "qwen3-8b"))
+LEAST_SCALE = 2.0  # the bars end at half and twice the first at least
+
+
+def found_of(state: page.State) -> Comparison:
+    return compared(state.archs, state.workload)
+
+
+def capital(words: str) -> str:
+    """A label as it begins a row; a symbol stays as it is."""
+    return words if words in SYMBOLS else words[:1].upper() + words[1:]
+
+
+def name_of(arch: core.Architecture) -> str:
+    return f"{arch.title}, edited" if edited(arch) else arch.title
+
+
+# ---- the models ----
+
+
+def models(state: page.State) -> None:
+    """A column each: what is there, another one in its place, the first place, and none."""
+    label, *columns = st.columns([1, *[1.6] * max(len(state.archs), 2)], gap="medium")
+    with label:
+        st.html('<div class="beside models"><div class="k">Models<small>up to four</small></div></div>')
+    for index, (arch, column) in enumerate(zip(state.archs, columns, strict=False)):
+        with column, st.container(key=f"model-{index}", gap="xsmall"):
+            about = " · ".join(filter(None, (arch.organisation, f"{arch.released:%b %Y}" if arch.released else "")))
+            st.html(f'<div class="letter"><b>{LETTERS[index]}</b> <span>{escape(about)}</span></div>')
+            _choice(state, index, arch)
+            if len(state.archs) > 1:
+                with st.container(horizontal=True, gap="xsmall"):
+                    if index:
+                        st.button("Swap with A", key=f"swap:{index}", type="tertiary", on_click=_swap, args=(index,))
+                    st.button("Remove", key=f"remove:{index}", type="tertiary", on_click=_remove, args=(index,))
+    if len(state.archs) == 1:
+        with columns[1], st.container(key="model-1", gap="xsmall"):
+            st.html('<div class="letter"><b>B</b> <span>a second model</span></div>')
+            _picker("add:first", "A second model")
+            st.html('<p class="pairs">or one of these pairs</p>')
+            for one, other in TRY:
+                words = f"{preset(one).title} and {preset(other).title}"
+                st.button(words, key=f"try:{one}", on_click=_show, args=((preset(one), preset(other)),))
+
+
+def _choice(state: page.State, index: int, arch: core.Architecture) -> None:
+    key, names = f"m:{index}", core.presets()
+    st.session_state[key] = arch.name if arch.name in names and not edited(arch) else None
+
+    def chosen() -> None:
+        if name := st.session_state[key]:
+            archs = page.current().archs
+            _show((*archs[:index], preset(name), *archs[index + 1 :]))
+
+    st.selectbox(
+        f"Model {LETTERS[index]}", names, key=key, format_func=lambda name: preset(name).title, placeholder=name_of(arch),
+        on_change=chosen, label_visibility="collapsed",
+    )  # fmt: skip
+
+
+def _picker(key: str, label: str) -> None:
+    """A list of all presets; what is chosen comes last."""
+    st.session_state[key] = None
+
+    def chosen() -> None:
+        if name := st.session_state[key]:
+            _show((*page.current().archs, preset(name)))
+
+    st.selectbox(
+        label, core.presets(), key=key, format_func=lambda name: preset(name).title, placeholder="Choose a model", on_change=chosen,
+        label_visibility="collapsed",
+    )  # fmt: skip
+
+
+def add(state: page.State) -> None:
+    """One more: a preset, a file, a link or an id."""
+    if len(state.archs) == page.MOST:
+        return
+    box = st.popover("Add a model", icon=":material/add:", width="content", key="add", on_change="rerun")
+    if not box.open:
+        return
+    with box:
+        _picker("add:preset", "A published model")
+        own = open_file(("compare", state.archs))
+        refusal(("compare", state.archs))
+        st.text_input(
+            "Or a link, a config.json, or a model's id", key="add:text", placeholder="hf:Qwen/Qwen3-0.6B, or a link of this app",
+            max_chars=60_000,
+        )  # fmt: skip
+        given = st.session_state["add:text"]
+        if st.button("Add", type="primary", width="stretch") and given:
+            own = actions.opened_text(given, ("compare", state.archs))
+        if (before := actions.refused("text", ("compare", state.archs)).get("")) and before.shown == given:
+            wrong(before.words)
+    if own:
+        st.session_state.pop("add", None)
+        _show((*state.archs, own))
+        st.rerun()
+
+
+def _show(archs: Sequence[core.Architecture]) -> None:
+    actions.show(page.beside(page.current(), archs))
+
+
+def _swap(index: int) -> None:
+    archs = [*page.current().archs]
+    archs[0], archs[index] = archs[index], archs[0]
+    _show(archs)
+
+
+def _remove(index: int) -> None:
+    archs = page.current().archs
+    _show((*archs[:index], *archs[index + 1 :]))
+
+
+# ---- the answer and the figures ----
+
+
+def verdict(state: page.State) -> None:
+    """A sentence for each of the others."""
+    found = found_of(state)
+    lines = []
+    for name, words in zip(found.names[1:], found.verdicts, strict=True):
+        rest = words.removeprefix(name)
+        lines.append(f'<p class="answer"><b>{escape(name)}</b>{escape(rest)}</p>')
+    st.html("".join(lines))
+
+
+def figures(state: page.State) -> None:
+    """Each figure of each model, with its ratio to the first one's as a bar; all bars are on one scale."""
+    found = found_of(state)
+    most = max([LEAST_SCALE, *(max(r, 1 / r) for line in found.lines for n in range(1, len(found.archs)) if (r := line.ratio(n)))])
+    most = next(end for end in (2, 5, 10, 20, 50, 100, 1_000, 10_000, 1e6, 1e12) if end >= most * 0.999)
+    with st.container(horizontal=True, vertical_alignment="center", key="figures-top"):
+        title("Figures", f"Bars: times {LETTERS[0]}, on a logarithmic scale from 1/{most:,.0f} to {most:,.0f}.")
+        with st.popover(f"At {tokens(state.workload.context)}", width="content", key="at"):
+            workload(state)
+    rows = [f'<div class="row head"><div></div>{"".join(_heads(found))}</div>']
+    rows += [
+        f'<div class="row"><div class="k">{escape(line.title)}<small>{escape(line.note)}</small></div>{"".join(_cells(line, most))}</div>'
+        for line in found.lines
+    ]
+    st.html(f'<div class="beside" style="--models:{len(found.archs)}">{"".join(rows)}</div>')
+    for caveat in (c.caveat for c in found.costs if c.caveat):
+        lead(caveat)
+
+
+def _heads(found: Comparison) -> Iterator[str]:
+    for letter, arch in zip(LETTERS, found.archs, strict=False):
+        yield f'<div class="letter"><b>{letter}</b> <span>{escape(name_of(arch))}</span></div>'
+
+
+def _cells(line: Line, most: float) -> Iterator[str]:
+    for index, value in enumerate(line.values):
+        ratio, words = (line.ratio(index), line.beside(index)) if index else (None, "")
+        bar = ""
+        if ratio:
+            share = max(-1.0, min(1.0, log(ratio) / log(most)))
+            left, width = 50 + 50 * min(share, 0), 50 * abs(share)
+            bar = f'<i class="bar" title="{ratio:.4g} times {LETTERS[0]}"><i style="left:{left:.2f}%;width:{width:.2f}%"></i></i>'
+        yield f'<div class="c"><b>{escape(line.show(value))}</b>{bar}<em>{escape(words)}</em></div>'
+
+
+# ---- what differs ----
+
+
+def differences(state: page.State) -> None:
+    """A row for each place that differs, by group; what moves no figure is folded."""
+    found = found_of(state)
+    title(
+        "What differs",
+        f"below a value: what this difference alone, made to {LETTERS[0]}, does to its figures at {tokens(state.workload.context)}",
+    )
+    if not found.differences:
+        lead("Nothing: these are the same architecture, perhaps under other names.")
+        return
+    rows = [f'<div class="row head"><div></div>{"".join(_heads(found))}</div>']
+    for group, several in groupby(found.differences, key=lambda row: row.group):
+        every = [*several]
+        still = [row for row in every if _still(row)]
+        heading = HEADINGS[group]
+        rows.append(f"<h3>{escape(capital(heading))} <small>{len(every)}</small></h3>")
+        rows += [_row(found, row) for row in every if row not in still]
+        if still:
+            names = ", ".join(dict.fromkeys(row.name for row in still))
+            more = "more " * (len(still) < len(every))
+            words = f"{len(still)} {more}that change{'s' * (len(still) == 1)} no figure"
+            inner = "".join(_row(found, row) for row in still)
+            rows.append(f"<details><summary>{escape(words)}: {escape(names)}</summary>{inner}</details>")
+    st.html(f'<div class="beside differs" style="--models:{len(found.archs)}">{"".join(rows)}</div>')
+
+
+def _still(row: Difference) -> bool:
+    """Whether a difference moves no figure in any of the models."""
+    moves = [step and (step.then if step.alone is None else step.alone) for _, step in row.others.values()]
+    return all(found is not None and not found for found in moves)
+
+
+def _row(found: Comparison, row: Difference) -> str:
+    cells = [
+        f'<div class="k">{escape(capital(row.name))}<small>{escape(row.of)}</small></div>',
+        f'<div class="c"><span>{escape(row.first)}</span></div>',
+    ]
+    effects = []
+    for index in range(1, len(found.archs)):
+        if index not in row.others:
+            cells.append('<div class="c same">same</div>')
+            continue
+        value, step = row.others[index]
+        cells.append(f'<div class="c"><b class="other">{escape(value)}</b></div>')
+        effect = step.effect if step else "with the line above"
+        effects.append(f'<div class="fx" style="--at:{index + 2}" data-letter="{LETTERS[index]}">{escape(effect)}</div>')
+    return f'<div class="row">{"".join(cells)}{"".join(effects)}</div>'
+
+
+# ---- curves ----
+
+
+@st.fragment(parallel=True)
+def curves(state: page.State) -> None:
+    """What grows with the text: caches and states, bytes read, FLOPs of a new token."""
+    title("Over the length of the text", "dotted: past what a model is meant for")
+    for column, name in zip(st.columns(len(COMPARED), gap="medium"), COMPARED, strict=True):
+        with column:
+            words, about = COMPARED[name]
+            chart = compare_curve(state.archs, state.workload, dark(), name)
+            title(words, level=3)
+            figure("", about, chart, key=f"curve-{name}")
+
+
+# ---- step by step ----
+
+
+def in_order(state: page.State) -> None:
+    """The edits that lead from the first to each of the others, and what each does after those before it."""
+    found = found_of(state)
+    title("Step by step", f"from {LETTERS[0]} to another, each edit after those above it")
+    for index, arch in enumerate(found.archs[1:], start=1):
+        count = len(found.diffs[index - 1].edits)
+        words = f"{LETTERS[0]} to {LETTERS[index]}: {count} edit{'s' * (count != 1)}"
+        if not count:
+            continue
+
+        def steps(index: int = index, arch: core.Architecture = arch, count: int = count) -> None:
+            _steps(found, index)
+            if st.button("Open in the workbench", key=f"step:{index}", icon=":material/footprint:"):
+                first = actions.stepping(found.archs[0], arch)
+                st.session_state["said"] = f"{found.archs[0].title}; Redo makes the next of {count} edits."
+                st.switch_page("pages/workbench.py", query_params=page.write(first))
+
+        folded(words, f"steps:{index}", steps)
+
+
+def _steps(found: Comparison, index: int) -> None:
+    heads = "".join(f"<th>{escape(moved.title)}</th>" for moved in MOVED.values())
+    rows = []
+    for step in found.diffs[index - 1].steps:
+        cells = []
+        for name, moved in MOVED.items():
+            pair = step.then.get(name) if step.then is not None else (None, None)
+            words = "same" if pair is None else change(pair[1], pair[0], moved.show) or "not known"
+            cells.append(f'<td class="{"same" if pair is None else ""}">{escape(words)}</td>')
+        rows.append(f"<tr><th>{escape(step.edit.words)}</th>{''.join(cells)}</tr>")
+    st.html(f'<div class="did"><table><thead><tr><th></th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>')
+
+
+# ---- files ----
+
+
+def export(state: page.State) -> None:
+    """The comparison as files."""
+    box = st.popover("Export", width="content", key="export", on_change="rerun")
+    if not box.open:
+        return
+    names = "-".join(arch.name for arch in state.archs)[:100]
+    with box:
+        st.download_button("Table, CSV", lambda: found_of(state).csv(), f"{names}.csv", on_click="ignore", width="stretch")
+
+
+# ---- from the workbench ----
+
+
+def compare_with(state: page.State) -> None:
+    """A list of models to set beside this one."""
+    box = st.popover("Compare", width="content", key="compare", on_change="rerun")
+    if not box.open:
+        return
+    with box:
+        if state.arch != state.base and st.button(f"With {state.base.title} as it was", key="compare:base", width="stretch"):
+            _to((state.base, state.arch))
+        key = "compare:with"
+        name = st.selectbox(
+            "Compare with", core.presets(), index=None, key=key, format_func=lambda name: preset(name).title, placeholder="Choose a model"
+        )
+        if name:
+            _to((state.arch, preset(name)))
+
+
+def _to(archs: tuple[core.Architecture, ...]) -> None:
+    st.switch_page("pages/compare.py", query_params=page.write(page.beside(page.current(), archs)))

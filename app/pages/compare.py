@@ -1,0 +1,27 @@
+"""Two to four architectures beside the first: a verdict, figures with ratios, what differs and what it costs, curves over the context."""
+
+import streamlit as st
+
+from app import state as page
+from app.kit.comparison import add, curves, differences, export, figures, in_order, models, verdict
+from app.kit.component import copy_button
+from app.kit.page import lead, tab, title
+
+state = page.current()
+tab(" and ".join(arch.title for arch in state.archs) if len(state.archs) < 3 else f"{state.archs[0].title} and others")
+
+with st.container(horizontal=True, vertical_alignment="center", key="compare-top"):
+    title("Compare", level=1)
+    add(state)
+    if len(state.archs) > 1:
+        export(state)
+        copy_button(page.link(state))
+if len(state.archs) > 1:
+    verdict(state)
+else:
+    lead("Choose a second model: what it costs beside the first, what differs, and what each difference costs.")
+models(state)
+if len(state.archs) > 1:
+    for name, draw in {"figures": figures, "differences": differences, "curves": curves, "steps": in_order}.items():
+        with st.container(key=f"section-{name}"):
+            draw(state)

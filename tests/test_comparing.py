@@ -1,0 +1,127 @@
+"""The page that sets several architectures beside the first, without a browser: what it says, and what its controls do."""
+
+import re
+from html import unescape
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import core
+from app import server
+from app.actions import Past
+from app.kit.charts import COMPARED, compare_curve
+from app.state import read, word
+from core.library import preset
+from core.spec import edited
+from core.split import apart
+
+PAGES = Path(server.__file__).with_name("pages")
+V3, K2 = preset("deepseek-v3"), preset("kimi-k2")
+
+
+@pytest.fixture(scope="module")
+def page() -> AppTest:
+    return AppTest.from_file(str(PAGES / "compare.py"), default_timeout=60)
+
+
+def visit(page: AppTest, *names: str, **params: str) -> str:
+    """The words of the page with these models."""
+    page.query_params.clear()
+    page.query_params.update({"m": [*names], **params} if len(names) > 1 else {"preset": names[0], **params})
+    return said(page.run())
+
+
+def said(page: AppTest) -> str:
+    assert not page.exception, [error.message for error in page.exception]
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", " ".join(element.proto.body for element in page.get("html")))).split())
+
+
+def shown(page: AppTest) -> list[str]:
+    return [word(arch) for arch in read(page.query_params).archs]
+
+
+def press(page: AppTest, label: str, nth: int = 0) -> str:
+    [button for button in page.button if button.label == label][nth].click()
+    return said(page.run())
+
+
+def test_the_answer_the_figures_and_what_differs(page):
+    words = visit(page, "deepseek-v3", "kimi-k2", "qwen3-235b-a22b")
+    found = core.compare([V3, K2, preset("qwen3-235b-a22b")], core.Workload(context=32_768))
+    assert all(verdict in words for verdict in found.verdicts)
+    places = [words.index(title) for title in ("Figures", "What differs", "Over the length of the text", "Step by step")]
+    assert places == sorted(places)
+    assert "1.53×" in words and "341.7 GFLOP" in words and "5 more that change no figure" in words and "first 3 layers" in words
+
+
+def test_models_are_added_swapped_and_removed(page):
+    visit(page, "deepseek-v3", "kimi-k2")
+    page.selectbox(key="m:1").set_value("gpt2")
+    page.run()
+    assert shown(page) == ["deepseek-v3", "gpt2"] and "GPT-2 small has" in said(page)
+    press(page, "Swap with A")
+    assert shown(page) == ["gpt2", "deepseek-v3"]
+    press(page, "Remove")
+    assert shown(page) == ["deepseek-v3"] and "Choose a second model" in said(page)
+    page.selectbox(key="add:first").set_value("gpt2-xl")
+    page.run()
+    assert shown(page) == ["deepseek-v3", "gpt2-xl"]
+    press(page, "Remove", 1)
+    press(page, "GPT-2 small and gpt-oss 20B")
+    assert shown(page) == ["gpt2", "gpt-oss-20b"]
+
+
+def test_a_model_and_itself_and_one_edited(page):
+    assert "Nothing: these are the same architecture" in visit(page, "gpt2", "gpt2") and "B is the same architecture as A." in said(page)
+    own = edited(preset("gpt2"), "title", "<b>*mine*</b> [x](http://foreign.test)")
+    words = visit(page, "gpt2", core.encode(edited(own, "d_model", 960)))
+    assert "<b>*mine*</b> [x](http://foreign.test)" in words and "960" in words
+    for element in page.get("html"):
+        assert "<b>*mine*" not in element.proto.body
+
+
+def test_the_workload_is_in_the_address(page):
+    visit(page, "deepseek-v3", "kimi-k2", context="8192", batch="4")
+    assert page.number_input(key="w:context").value == 8192
+    page.number_input(key="w:context").set_value(16384.0)
+    assert "Caches and states at 16K, 4 sequences" in said(page.run()) and page.query_params["context"] == "16384"
+
+
+def test_the_workbench_goes_through_the_difference_edit_by_edit():
+    """Undo and redo are the edits, so that each step is a link of its own."""
+
+    def script() -> None:
+        import streamlit as st
+
+        from app import actions, state
+        from core.library import preset
+
+        if "past" not in st.session_state:
+            st.query_params.from_dict(state.write(actions.stepping(preset("deepseek-v3"), preset("kimi-k2"))))
+        st.button("Redo", on_click=actions.step, args=(1,))
+        actions.seen(state.current())
+
+    bench, steps = AppTest.from_function(script, default_timeout=60), apart(V3, K2)
+    bench.run()
+    for edit in steps:
+        press(bench, "Redo")
+        state = read(bench.query_params)
+        assert state.arch == edit.after and state.base == V3
+    assert state.arch == K2 and isinstance(bench.session_state["past"], Past)
+
+
+def test_curves_that_are_equal_are_one_and_dotted_past_the_model():
+    for name in COMPARED:
+        chart = compare_curve((V3, K2, preset("gpt2")), core.Workload(context=1_024), False, name)
+        lines = [trace for trace in chart.data if trace.mode == "lines"]
+        assert len(lines) == 2 * (2 if name == "kept_bytes" else 3)
+        for full, past in zip(lines[::2], lines[1::2], strict=True):
+            assert full.line.dash != "dot" and past.line.dash == "dot" and full.x[-1] == (past.x[0] if past.x else full.x[-1])
+        ends = {label.text for label in chart.layout.annotations}
+        assert ends == ({"<b>A B</b>", "<b>C</b>"} if name == "kept_bytes" else {"<b>A</b>", "<b>B</b>", "<b>C</b>"})
+        assert chart.layout.meta.startswith("After 1,024 tokens: A")
+        for trace in (trace for trace in lines if 1_024 in trace.x and trace.line.dash == "solid"):
+            index, at = lines.index(trace) // 2, trace.x.index(1_024)
+            cost = core.cost((V3, K2, preset("gpt2"))[index if len(lines) == 6 else 2 * index], core.Workload(context=1_024))
+            assert trace.y[at] == getattr(cost, name)
