@@ -181,7 +181,7 @@ class Layers(nn.ModuleList):
                 reader.layer = link.layer
                 continue
             lender: Any = self[link.source_layer].get_submodule(f"{link.source}.{link.read.lender}")
-            reader.source, lender.lent = (lender,), True
+            reader.source, lender.lending = (lender,), True
 
 
 class Model(Frame):

@@ -148,7 +148,7 @@ class File:
                     over = ast.Call(name("range"), [lift(len(calls))], [])
                     args.append(ast.GeneratorExp(calls[0], [ast.comprehension(name("_"), over, [], 0)]))
                 else:
-                    args.append(ast.List(calls))
+                    args.append(in_steps(calls) or ast.List(calls))
             else:
                 args.append(arg.form if arg.form is not None else scope.written(arg.value))
         return ast.Call(function, args, [ast.keyword(k, a.form if a.form is not None else lift(a.value)) for k, a in made.kwargs.items()])
@@ -267,6 +267,24 @@ class File:
             made.expr = expr.elts[0] if isinstance(expr, ast.Tuple) else None
         made.called, made.source = called, node
         return made
+
+
+def in_steps(calls: list[ast.expr]) -> ast.expr | None:
+    """Calls that differ in one number, which grows by the same step each time, as a loop."""
+    if len(calls) < 3 or not all(isinstance(one, ast.Call) and not hasattr(one, "made") and not one.keywords for one in calls):
+        return None
+    columns = list(zip(*(one.args for one in calls)))  # type: ignore[attr-defined]
+    varying = [n for n, column in enumerate(columns) if len(set(map(ast.dump, column))) > 1]
+    if len(varying) != 1 or len({ast.dump(one.func) for one in calls}) > 1:  # type: ignore[attr-defined]
+        return None
+    numbers = [one.value for one in columns[varying[0]] if isinstance(one, ast.Constant) and isinstance(one.value, int)]
+    steps = {b - a for a, b in zip(numbers, numbers[1:])}
+    if len(numbers) < len(calls) or len(steps) != 1 or (step := steps.pop()) < 1:
+        return None
+    made: Any = copied(calls[0])
+    far = name("i") if step == 1 else ast.BinOp(lift(step), ast.Mult(), name("i"))
+    made.args[varying[0]] = ast.BinOp(made.args[varying[0]], ast.Add(), far)
+    return ast.GeneratorExp(made, [ast.comprehension(name("i"), ast.Call(name("range"), [lift(len(calls))], []), [], 0)])
 
 
 @cache

@@ -30,7 +30,6 @@ from .values import (
     name,
     of_project,
     on_device,
-    plain,
     root_of,
     starred,
     with_origin,
@@ -343,14 +342,9 @@ class Expressions(Calls):
         (generator,) = node.generators
         over = self.ev(generator.iter, frame)
         inner = self.inner(frame)
-        items = None if isinstance(over, Dyn) else list(over)
-        alike = items is not None and len(items) > 1 and all(isinstance(one, Dyn) and plain(one.node) for one in items)
-        turned = (
-            items is not None
-            and len(items) > 1
-            and all(callable(one) and type(one).__name__ == "builtin_function_or_method" for one in items)
-        )
-        if items is None or alike or turned:
+        items = None if isinstance(over, Dyn) else over if isinstance(over, range | nn.ModuleList) else list(over)
+        iterated = over.node if items is None else self.rounds(generator.iter, frame, items) if len(items) > 1 and not self.init else None
+        if iterated is not None:
             taken = [one.id for one in walk(generator.target) if isinstance(one, ast.Name)]
             for one in taken:
                 inner.env[one] = Dyn(name(one))
@@ -363,8 +357,7 @@ class Expressions(Calls):
             extra, self.out = self.out, kept
             if extra and items is None:
                 raise Cannot("statements inside a comprehension")
-            if not extra and isinstance(element, Dyn):
-                iterated = over.node if items is None else ast.Tuple([lift(one) for one in items])
+            if not extra and isinstance(element, Dyn) and (dynamic(items) or not numbers(items) or reads_more(element.node, taken)):
                 built = type(node)(element.node, [ast.comprehension(target, iterated, ifs, 0)])
                 return Dyn(built, None if items is None else len(items))
         found = []
@@ -375,6 +368,39 @@ class Expressions(Calls):
                 value = self.ev(node.elt, inner)
                 found.append(self.kept(value))
         return kind(found)
+
+    def rounds(self, node: ast.expr, frame: Frame, items: Any) -> ast.expr | None:
+        """What a loop over known values is written over, if these are of one sort: tensors, functions, torch's modules or numbers."""
+        match node:
+            case ast.Call(func=ast.Name(id="enumerate" | "zip" as called), args=args):
+                if any(isinstance(one, ast.Starred) for one in args):
+                    return None
+                inner = [self.rounds(one, frame, self.ev(one, frame)) for one in args]
+                written = [one for one in inner if one is not None]
+                keywords = node.keywords if called == "zip" else []
+                return ast.Call(name(called), written, keywords) if len(written) == len(inner) else None
+        if isinstance(items, Dyn):
+            return items.node
+        if isinstance(items, nn.ModuleList):
+            return self.path(items) if all(map(self.by_torch, items)) else None
+        if isinstance(items, range):
+            return lift(items) if len(items) > 2 else None
+        if not isinstance(items, list | tuple):
+            return None
+        if all(isinstance(one, Dyn) for one in items) or all(type(one).__name__ == "builtin_function_or_method" for one in items):
+            return ast.Tuple([lift(one) for one in items])
+        if all(isinstance(one, nn.Module) and self.by_torch(one) for one in items):
+            return ast.Tuple([self.path(one) for one in items])
+        return lift(tuple(items)) if len(items) > 2 and numbers(items) else None
+
+    def by_torch(self, module: nn.Module) -> bool:
+        """Whether a module's class does what torch's does, so that a loop can call it."""
+        if not of_project(type(module)):
+            return True
+        one, function = self.file.of(module), inspect.unwrap(type(module).forward)
+        if not one.native and isinstance(module, nn.Linear | nn.Embedding):
+            one.method("forward", function, holder(type(module), "forward"), [Arg(Dyn(name("x")))], {})  # notes whether it is
+        return one.native
 
     def ev_Call(self, node: ast.Call, frame: Frame) -> Any:
         if isinstance(node.func, ast.Name) and node.func.id == "super":
@@ -414,3 +440,16 @@ class Expressions(Calls):
             except Cannot:
                 return Arg(value)
         return Arg(value)
+
+
+def numbers(items: Any) -> bool:
+    """Whether these are numbers, or tuples of numbers."""
+    if isinstance(items, range):
+        return True
+    flat = (inner for one in items or () for inner in (one if isinstance(one, tuple) else (one,)))
+    return bool(items) and not isinstance(items, nn.ModuleList) and all(map(is_number, flat))
+
+
+def reads_more(node: ast.expr, counters: list[str]) -> bool:
+    """Whether an expression reads more than the counters of its loop."""
+    return any(isinstance(one, ast.Name) and one.id not in (*counters, "math") for one in walk(node))

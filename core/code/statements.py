@@ -33,6 +33,7 @@ from .values import (
 )
 
 DONE = object()  # a return has ended the block
+FEW = 3  # rounds of a loop over known values from which on it stays a loop
 
 
 class Scope(Expressions):
@@ -134,14 +135,19 @@ class Scope(Expressions):
         if (layers := self.all_layers(node.iter, frame)) is not None:
             return self.over_layers(node, frame, layers)
         over = self.ev(node.iter, frame)
-        if not self.init and isinstance(over, range) and self.alike(node, frame):
-            over = Dyn(lift(over))
         if not isinstance(over, Dyn):
+            over = over if isinstance(over, range | nn.ModuleList) else list(over)
+            if not self.init and self.as_loop(node, frame, over):
+                return None
             for item in over:
                 self.bind(node.target, Arg(item), frame, node)
                 if self.block(node.body, frame) is DONE:
                     return DONE
             return None
+        self.loop(node, frame, over.node)
+        return None
+
+    def loop(self, node: ast.For, frame: Frame, over: ast.expr) -> list[ast.stmt]:
         self.settle(node.body, frame)
         for one in walk(node.target):
             if isinstance(one, ast.Name):
@@ -150,15 +156,26 @@ class Scope(Expressions):
         kept, self.out = self.out, []
         self.block(node.body, frame)
         body, self.out = self.out, kept
-        self.write(ast.For(target, over.node, body, []), node, frame)
-        return None
+        self.write(ast.For(target, over, body, []), node, frame)
+        return body
 
-    def alike(self, node: ast.For, frame: Frame) -> bool:
-        """Whether every round of a loop does the same with what only a run knows."""
+    def as_loop(self, node: ast.For, frame: Frame, over: Any) -> bool:
+        """Write a loop over known values as a loop, if every round does the same with what only a run knows."""
         names = [one for statement in node.body for one in walk(statement) if isinstance(one, ast.Name)]
         stored = {one.id for one in names if isinstance(one.ctx, ast.Store)}
-        counter = {one.id for one in walk(node.target) if isinstance(one, ast.Name)}
-        return counter.isdisjoint(one.id for one in names) and all(isinstance(frame.env.get(key, Dyn(node.target)), Dyn) for key in stored)
+        if len(over) < FEW or not all(isinstance(frame.env.get(key, Dyn(node.target)), Dyn) for key in stored):
+            return False
+        if (written := self.rounds(node.iter, frame, over)) is None:
+            return False
+        out, before, used, fresh = self.out, len(self.out), set(self.used), dict(self.fresh)
+        env, forms, named, fixed = dict(frame.env), dict(frame.forms), dict(frame.names), set(frame.fixed)
+        with suppress(Cannot, AttributeError, IndexError, KeyError, TypeError, ValueError):
+            if (body := self.loop(node, frame, written)) and not any(isinstance(one, ast.If | ast.IfExp) for one in walk(body)):
+                return True
+        self.out, self.used, self.fresh = out, used, fresh
+        del self.out[before:]
+        frame.env, frame.forms, frame.names, frame.fixed = env, forms, named, fixed
+        return False
 
     def all_layers(self, node: ast.expr, frame: Frame) -> Layers | None:
         match node:

@@ -5,18 +5,20 @@ import keyword
 import re
 import types
 from collections.abc import Iterable, Iterator
-from itertools import takewhile
+from itertools import chain, combinations, takewhile
 from typing import Any
 
 from torch import nn
 
+from ..parts.base import Spec
 from . import source
-from .classes import MOST, Class, File
+from .classes import MOST, SHOWN, Class, File
 from .source import walk
 from .tidy import alive, assigned_names
 from .values import Arg, Dyn, Method, holder, is_number, lift, mentioned, name, of_project, project_classes
 
 ALIKE = {"table_width": "d_model"}  # other names of a constant, where they have its value
+SIZES = {1: ("size",), 2: ("rows", "columns"), 3: ("heads", "rows", "columns")}  # of a tensor, where nothing says what they are
 LONG = 10  # characters of a number that needs a name
 ROOT = ("forward", "generate", "caching")  # what a reader of the model calls
 
@@ -45,11 +47,12 @@ class Text:
             bases.setdefault(plain_name(type(final.one.module)), []).append(final)
         taken: set[str] = set()
         for base, finals in bases.items():
+            alike: dict[str, list[Final]] = {}
             for final in finals:
-                wanted = base
-                if len(finals) > 1:
-                    wanted = self.special(final, finals, base)
-                number = 2
+                alike.setdefault(self.special(final, finals, base) if len(finals) > 1 else base, []).append(final)
+            wants = {id(final): word + wanted for wanted, some in alike.items() for final, word in zip(some, own_words(some))}
+            for final in finals:
+                wanted, number = wants[id(final)], 2
                 unique = wanted
                 while unique in taken:
                     unique, number = f"{wanted}{number}", number + 1
@@ -94,13 +97,9 @@ class Text:
             if all(found) and len(set(found)) == len(found):
                 wanted = called(final)
                 return wanted if wanted.endswith(base) else wanted + base
-        others = [f for f in finals if f is not final]
-        mine = vars(final.one.module)
-        for key, value in mine.items():
-            if key.startswith("_") or isinstance(value, nn.Module):
-                continue
-            if value and all(not vars(f.one.module).get(key) for f in others) and (isinstance(value, bool) or is_number(value)):
-                return camel(key) + base
+        found = [self.attribute_of(one) for one in finals]
+        if found.count("") == 1 and len(set(found)) == len(found):
+            return self.attribute_of(final) + base
         return base
 
     def part_of(self, final: Final) -> str:
@@ -218,13 +217,17 @@ class Text:
 
     def merge(self, members: list[Class]) -> None:
         """One class for all members, with arguments for the numbers in which they differ."""
+        self.part_products(members)
         vectors = [[value_of(leaf) for leaf in self.leaves[id(one)]] for one in members]
         varying = [place for place in range(len(vectors[0])) if len({(type(v[place]), v[place]) for v in vectors}) > 1]
         names: dict[tuple, str] = {}
         params: dict[int, str] = {}
+        wants = {place: argument_name([self.leaves[id(one)][place] for one in members]) for place in varying}
+        loose = {tuple(v[place] for v in vectors): place for place in reversed(varying) if not wants[place]}
+        sizes = SIZES.get(len(loose), ("size",) * len(loose))
         for place in varying:
             values = tuple(v[place] for v in vectors)
-            wanted = argument_name([self.leaves[id(one)][place] for one in members])
+            wanted = wants[place] or sizes[sorted(loose.values()).index(loose[values])]
             if (wanted, values) not in names:
                 unique, number = wanted, 2
                 while unique in names.values():
@@ -239,6 +242,18 @@ class Text:
         final = Final(members[0], params, list(dict.fromkeys(params.values())))
         for one in members:
             self.finals[id(one)] = final
+
+    def part_products(self, members: list[Class]) -> None:
+        """Where all members have a product of as many numbers, each of these is a place of its own."""
+        columns = list(zip(*(self.leaves[id(one)] for one in members)))
+        found: list[list[ast.expr]] = [[] for _ in members]
+        for column in columns:
+            factors = [list(leaves_of(node)) for node in column]
+            like = len({len(some) for some in factors}) == 1 and len({ast.dump(blank(node)) for node in column}) == 1
+            for mine, node, some in zip(found, column, factors):
+                mine += some if like else [node]
+        for one, leaves in zip(members, found):
+            self.leaves[id(one)] = leaves
 
     def prune(self, classes: list[Class]) -> None:
         """Leave out modules without weights that no code uses, and methods that nothing calls."""
@@ -323,7 +338,7 @@ class Text:
         init = [self.filled(node, held, init=True) for node in one.init or []]
         if not init and final.names:
             init = [ast.Expr(ast.Call(ast.Attribute(ast.Call(name("super"), [], []), "__init__"), [], []))]
-        for key in [key for key in final.names if key in stored]:
+        for key in [key for key in reversed(final.names) if key in stored]:
             init.insert(1, ast.Assign([ast.Attribute(name("self"), key)], name(key)))
         if len(init) > 1 or (init and source.expression(init[0]) != "super().__init__()"):
             body.append(ast.FunctionDef("__init__", arguments(["self", *final.names]), init, []))
@@ -506,6 +521,19 @@ def numeric(node: ast.AST) -> bool:
     return isinstance(node, ast.BinOp) and numeric(node.left) and numeric(node.right)
 
 
+def leaves_of(node: ast.expr) -> Iterator[ast.expr]:
+    if isinstance(node, ast.BinOp):
+        yield from leaves_of(node.left)
+        yield from leaves_of(node.right)
+    else:
+        yield node
+
+
+def blank(node: ast.expr) -> ast.expr:
+    """The same product with all its numbers alike."""
+    return ast.BinOp(blank(node.left), node.op, blank(node.right)) if isinstance(node, ast.BinOp) else ast.Constant(0)
+
+
 def value_of(node: ast.expr) -> Any:
     return node.value if isinstance(node, ast.Constant) else eval(ast.unparse(node))
 
@@ -515,7 +543,7 @@ def argument_name(nodes: list[ast.expr]) -> str:
         found = {getattr(node, attr, "") for node in nodes}
         if len(found) == 1 and (one := found.pop()):
             return one
-    return next((one for node in nodes for attr in ("param", "origin") if (one := getattr(node, attr, ""))), "size")
+    return next((one for node in nodes for attr in ("param", "origin") if (one := getattr(node, attr, ""))), "")
 
 
 def first_places(final: Final) -> list[int]:
@@ -540,6 +568,46 @@ def reachable(roots: Iterable[Class]) -> set[Class]:
             found.add(one)
             left += one.children()
     return found
+
+
+def own_words(finals: list[Final]) -> list[str]:
+    """For each of several classes of one name a word for what it alone has, or for what most others lack; empty for the plainest."""
+    found = [traits(final.one.module) for final in finals] if len(finals) > 1 else [{}]
+    words: dict[int, str] = {}
+    left = []
+    for place, mine in enumerate(found):
+        others = [one for one in found if one is not mine]
+        some = [word for word in mine if not all(word in one for one in others)]
+        sets = chain(combinations(some, 1), combinations(some, 2))
+        own = next((few for few in sets if not any(one.keys() >= set(few) for one in others)), None)
+        if own:
+            words[place] = "".join(map(camel, own))
+        else:
+            left.append((len(some), place, some))
+    for _, place, some in sorted(left):
+        taken = words.values()
+        words[place] = next((word for word in ("", *map(camel, some)) if word not in taken), "")
+    return [words[place] for place in range(len(finals))]
+
+
+def traits(module: nn.Module) -> dict[str, None]:
+    """What a module and those in it have or do, in words: settings that are on, functions, and the modules' names."""
+    kinds: dict[str, None] = {}
+    found: dict[str, None] = {}
+    for path, one in module.named_modules():
+        for key, value in vars(one).items():
+            if key.startswith("_") or key in SHOWN or key == "training":
+                continue
+            settings = vars(value).items() if isinstance(value, Spec) else ((key, value),)
+            for setting, held in settings:
+                if isinstance(held, str) and held.isidentifier():
+                    (kinds if setting == "kind" else found)[held] = None
+                elif (isinstance(held, bool) or is_number(held)) and held:
+                    found[setting] = None
+                elif isinstance(held, types.FunctionType | types.BuiltinFunctionType):
+                    found[held.__name__] = None
+        found |= {name_: None for name_ in (path.rpartition(".")[2], *one._parameters) if name_ and not name_.isdigit()}
+    return kinds | found
 
 
 def plain_name(cls: type) -> str:

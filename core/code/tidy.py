@@ -1,6 +1,7 @@
 """Statements made tidy: values that only the next statement reads are put into it, and those that nothing reads are left out."""
 
 import ast
+import keyword
 import re
 from collections import Counter
 
@@ -25,6 +26,7 @@ def tidy(body: list[ast.stmt], fresh: dict[str, str]) -> list[ast.stmt]:
                     node.targets = [replaced(target, new) for target in node.targets]
                 body[index + 1 :] = [replaced(later, new) for later in body[index + 1 :]]
                 targets = assigned_names(node)
+    body = by_module(body, fresh)
     body = [one for node in body for one in apart(node)]
     body = folded(body, only_inlined=True)  # what is now returned under its plain name
     uses = counted_in(body)
@@ -33,6 +35,17 @@ def tidy(body: list[ast.stmt], fresh: dict[str, str]) -> list[ast.stmt]:
             for target in each.targets[0].elts:
                 if isinstance(target, ast.Name) and uses[target.id] == 1 and not target.id.startswith("_"):
                     target.id = f"_{target.id}"
+    return body
+
+
+def by_module(body: list[ast.stmt], fresh: dict[str, str]) -> list[ast.stmt]:
+    """Give a variable that still has a number the name of the module whose result it is."""
+    for node in body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=one)], value=ast.Call(func=ast.Attribute(value=ast.Name(id="self"), attr=attr))) if (
+                one in fresh and attr not in mentioned(body) and not keyword.iskeyword(attr)
+            ):
+                body = [replaced(later, {one: name(attr)}) for later in body]
     return body
 
 

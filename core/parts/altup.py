@@ -207,12 +207,12 @@ class _Projections(Box):
         self.projections = nn.ModuleList(Linear(d_model, d_model) for _ in range(streams - 1))
         self.token_flops = 2 * (streams - 1) * d_model**2
 
-    def projected(self, first: Tensor, others: Sequence[Tensor]) -> Tensor:
+    def together(self, first: Tensor, others: list[Tensor]) -> Tensor:
         """(B, T, d_model) and N - 1 more -> (B, T, N, d_model)."""
+        first, rest = first.unsqueeze(2), torch.stack(others, dim=2)
         size = first.square().mean(dim=-1, keepdim=True).sqrt()
-        found = [projection(x) for projection, x in zip(self.projections, others, strict=True)]
-        sizes = [x.square().mean(dim=-1, keepdim=True).clamp(min=1e-5).sqrt() for x in found]
-        return torch.stack([first, *(x * size / own for x, own in zip(found, sizes, strict=True))], dim=2)
+        own = rest.square().mean(dim=-1, keepdim=True).clamp(min=1e-5).sqrt()
+        return torch.cat((first, rest * size / own), dim=2)
 
 
 class AltUpSplit(_Projections):
@@ -220,7 +220,7 @@ class AltUpSplit(_Projections):
     explain = "Each stream but the first begins as a projection of the embedding, rescaled to its size."
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T, d_model) -> (B, T, N, d_model)
-        return self.projected(x, [x] * len(self.projections))
+        return self.together(x, [projection(x) for projection in self.projections])
 
     def outline(self, x: Tensor) -> Tensor:
         return x.new_empty(*x.shape[:2], 1 + len(self.projections), x.shape[-1])
@@ -232,7 +232,7 @@ class AltUpMerge(_Projections):
 
     def forward(self, stream: Tensor) -> Tensor:  # (B, T, N, d_model) -> (B, T, d_model)
         first, *others = stream.unbind(2)
-        return self.projected(first, others).mean(dim=2)
+        return self.together(first, [projection(x) for projection, x in zip(self.projections, others, strict=True)]).mean(dim=2)
 
     def outline(self, stream: Tensor) -> Tensor:
         return stream.new_empty(*stream.shape[:2], stream.shape[-1])

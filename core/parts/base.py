@@ -485,11 +485,11 @@ def times(x: Tensor, factor: float) -> Tensor:
 class Lends:
     """A module whose output later layers may read through a `Borrow`."""
 
-    lent = False  # whether a layer reads it
+    lending = False  # whether a layer reads it
     latest: Tensor | None = None
 
     def lend(self, x: Tensor) -> Tensor:
-        if self.lent:
+        if self.lending:
             self.latest = x
         return x
 

@@ -206,10 +206,8 @@ class LengthenedMeans(Box):
         new_q, new_k = mixed.split((q.shape[-1], k.shape[-1]), dim=-1)
         new_q = new_q.unflatten(-1, (-1, d)) + mean.flatten(2, 3)  # (B, T, H, D)
         new_k = new_k.unflatten(-1, (-1, d)) + mean.mean(dim=3)  # (B, T, G, D)
-        return self.lengthened(new_q), self.lengthened(new_k) * self.scale[:, None]
-
-    def lengthened(self, x: Tensor) -> Tensor:
-        return x * (self.part.head_dim**0.5 / x.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(x.dtype).eps))
+        q, k = (x * (d**0.5 / x.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(x.dtype).eps)) for x in (new_q, new_k))
+        return q, k * self.scale[:, None]
 
     def outline(self, q: Tensor, k: Tensor, mixed: Tensor) -> tuple[Tensor, Tensor]:
         g, h, d = self.part.kv_heads, self.part.heads, self.part.head_dim

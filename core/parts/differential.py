@@ -118,8 +118,8 @@ class DifferentialCore(Box):
     def __init__(self, part: DifferentialAttention):
         super().__init__()
         self.part = part
-        for name in ("q1", "k1", "q2", "k2"):
-            setattr(self, f"lambda_{name}", normal(part.head_dim))
+        self.lambda_q1, self.lambda_k1 = normal(part.head_dim), normal(part.head_dim)
+        self.lambda_q2, self.lambda_k2 = normal(part.head_dim), normal(part.head_dim)
 
     @property
     def start(self) -> float:
@@ -127,7 +127,8 @@ class DifferentialCore(Box):
         return 0.8 - 0.6 * math.exp(-0.3 * self.layer)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor) -> Tensor:
-        first, second = ((getattr(self, f"lambda_q{n}") * getattr(self, f"lambda_k{n}")).sum().exp() for n in (1, 2))
+        first = (self.lambda_q1 * self.lambda_k1).sum().exp()
+        second = (self.lambda_q2 * self.lambda_k2).sum().exp()
         q = q.unflatten(2, (2, k.shape[2] // 2, -1))  # (B, T, 2, G / 2, H / G, D)
         k, v = k.unflatten(2, (2, -1)), torch.cat(v.chunk(2, dim=2), dim=-1)  # (B, S, 2, G / 2, D), (B, S, G / 2, 2 D)
         scores = torch.einsum("btpghd,bspgd->bpghts", q, k) * self.part.head_dim**-0.5  # (B, 2, G / 2, H / G, T, S)

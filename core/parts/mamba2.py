@@ -174,10 +174,8 @@ class Mamba2Module(nn.Module):
         """The factor of each projected channel."""
         part, shared = self.part, self.part.groups * self.part.state_size
         widths = (part.inner, part.inner, shared, shared, part.heads)
-        scales = [
-            torch.full((n,), scale, dtype=like.dtype, device=like.device) for n, (_, scale) in zip(widths, part.scales or (), strict=True)
-        ]
-        return torch.cat(scales)
+        pairs = zip(widths, (scale for _, scale in part.scales or ()), strict=True)
+        return torch.cat([torch.full((n,), scale, dtype=like.dtype, device=like.device) for n, scale in pairs])
 
 
 class SelectiveScan(Box):

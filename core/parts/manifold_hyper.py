@@ -74,8 +74,9 @@ class ManifoldRead(Box):
         if not spec.iterations:
             return x, (take + spec.eps).to(x.dtype)
         mix = logits[2].unflatten(-1, (spec.streams, -1)).softmax(dim=-1) + spec.eps  # (B, T, n, n)
-        for step in range(spec.iterations):
-            mix = mix / (mix.sum(dim=-1, keepdim=True) + spec.eps) if step else mix
+        mix = mix / (mix.sum(dim=-2, keepdim=True) + spec.eps)
+        for _ in range(spec.iterations - 1):
+            mix = mix / (mix.sum(dim=-1, keepdim=True) + spec.eps)
             mix = mix / (mix.sum(dim=-2, keepdim=True) + spec.eps)
         return x, take.to(x.dtype), mix.to(x.dtype)
 

@@ -82,10 +82,11 @@ class MLSTMModule(nn.Module):
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, d_model), (T,)
         heads = (self.part.heads, -1)
         q, k, v = (p(x).unflatten(-1, heads) for p in (self.q, self.k, self.v))  # (B, T, H, K) twice, (B, T, H, V)
-        states = (self.memory, self.total, self.peak)
-        y, *after = self.cell(q, k, v, self.input_gate(x), self.forget_gate(x), *(s.before(v) for s in states))
-        for state, kept in zip(states, after, strict=True):
-            state(kept)
+        memory, total, peak = self.memory.before(v), self.total.before(v), self.peak.before(v)
+        y, memory, total, peak = self.cell(q, k, v, self.input_gate(x), self.forget_gate(x), memory, total, peak)
+        self.memory(memory)
+        self.total(total)
+        self.peak(peak)
         return self.o(torch.sigmoid(self.out_gate(x)) * self.head_norm(y).flatten(-2))
 
 

@@ -173,13 +173,14 @@ class HashedRuns(Box):
     def forward(self, tokens: Tensor) -> Tensor:  # (B, T) -> (B, T, width)
         part = self.part
         run = earlier(self.recent(tokens), part.longest, tokens.shape[1], part.end, part.end)  # (B, T) each
-        places: list[Tensor] = []
-        hashed = run[0] * self.constants[0]
-        for back, constant in enumerate(self.constants[1:], start=1):
-            hashed = hashed ^ (run[back] * constant)
-            for table in range((back - 1) * part.tables, back * part.tables):
-                places.append(hashed % self.sizes[table] + self.offsets[table])
-        return self.rows(torch.stack(places, dim=-1)).flatten(-2)
+        hashed, hashes = run[0] * self.constants[0], []
+        for token, constant in zip(run[1:], self.constants[1:], strict=True):
+            hashed = hashed ^ (token * constant)
+            hashes.append(hashed)
+        hashed = torch.stack(hashes, dim=-1).repeat_interleave(part.tables, dim=-1)  # (B, T, tables)
+        sizes = torch.tensor(self.sizes, device=tokens.device)
+        offsets = torch.tensor(self.offsets, device=tokens.device)
+        return self.rows(hashed % sizes + offsets).flatten(-2)
 
     def outline(self, tokens: Tensor) -> Tensor:
         return self.rows.weight.new_empty(*tokens.shape, self.part.width)

@@ -414,8 +414,8 @@ class TurnLast(Rotary):
             self.explain = "Values were rotated like keys; the output is rotated back by the query's position."
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:  # (B, T, heads, D), (T,)
-        still, turned = x.split((x.shape[-1] - self.head_dim, self.head_dim), dim=-1)
-        return torch.cat((still, super().forward(turned, -positions if self.back else positions)), dim=-1)
+        still, x = x.split((x.shape[-1] - self.head_dim, self.head_dim), dim=-1)
+        return torch.cat((still, super().forward(x, -positions if self.back else positions)), dim=-1)
 
 
 def check_turned(position: _Position, head_dim: int) -> None:

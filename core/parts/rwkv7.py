@@ -123,8 +123,9 @@ class GooseTimeMixModule(nn.Module):
         value = self.v(v)  # (B, T, W)
         if self.part.value_from:
             value = self.mix(value, self.value(x), self.value_weight(v))
-        heads = (t.unflatten(-1, (self.part.heads, -1)) for t in (self.receptance(r), self.k(k), value, self.decay(w), self.rate(a)))
-        y, bonus, after = self.rule(*heads, self.memory.before(x))  # (B, T, H, N) twice, (B, H, N, N)
+        rows = (self.receptance(r), self.k(k), value, self.decay(w), self.rate(a))
+        r, k, v, w, a = (t.unflatten(-1, (self.part.heads, -1)) for t in rows)  # (B, T, H, N) each
+        y, bonus, after = self.rule(r, k, v, w, a, self.memory.before(x))  # (B, T, H, N) twice, (B, H, N, N)
         self.memory(after)
         return self.o((self.out_norm(y) + bonus).flatten(-2) * self.gate(g))
 
