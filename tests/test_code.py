@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from core import kinds
 from core.__main__ import main
 from core.code import code
 from core.code.model import head
+from core.code.text import camel
 from core.edits import swapped
 from core.model import build_mtp
 
@@ -221,6 +223,71 @@ def test_layers_that_alternate_are_a_loop():
     text = code(core.load("gpt-oss-20b"))
     assert "for _ in range(12) for layer in (LocalBlock(), GlobalBlock())" in " ".join(text.split())
     assert "VOCAB_SIZE = 201088" in text and "nn.Embedding(VOCAB_SIZE, D_MODEL)" in text
+
+
+def test_rounds_that_do_the_same_are_a_loop():
+    assert "for _ in range(19):" in code(core.load("deepseek-v4-flash")), "Sinkhorn iterations"
+    text = code(core.load("longcat-flash-lite"))
+    assert "for i, (table, up) in enumerate(zip(self.tables, self.ups, strict=True)):" in text
+    assert "nn.ModuleList(nn.Embedding(10223617 + 2 * i, 256) for i in range(12))" in " ".join(text.split())
+    assert "for n, scale in (" in code(core.load("falcon-h1-0.5b"))
+
+
+def test_names_are_words(written):
+    """No class or variable is told from another by a number, unless a part's own name has it."""
+    for name, text in written.items():
+        own = {camel(part) for part in core.load(name).parts if part[-1].isdigit()} | {"Mamba2"}
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ClassDef):
+                assert not node.name[-1].isdigit() or any(node.name.endswith(part) for part in own), (name, node.name)
+            if isinstance(node, ast.Name) and node.id.islower():
+                assert not re.fullmatch(r"[a-z_]+_\d+", node.id), (name, node.id)
+    assert "class LendingLocalAttention" in code(core.load("gemma-3n-e4b")), "what later layers read"
+
+
+def test_figures_are_constants_with_one_meaning():
+    text = code(core.load("deepseek-v3"))
+    assert "DENSE_D_FF = 18432" in text and "MOE_D_FF = 2048" in text and "BETA_FAST" not in text
+    assert "self.q = nn.Linear(Q_RANK, HEADS * (NOPE_DIM + ROPE_DIM), bias=False)" in text
+    assert "torch.arange(0, ROPE_DIM, 2, device=positions.device)" in text
+    text = code(core.load("nemotron-h-56b"))
+    assert "MAMBA_HEADS = 256" in text and "ATTENTION_HEADS = 64" in text and "\nHEADS" not in text
+    text = code(core.load("gemma-3n-e4b"))
+    assert "LOCAL_ROPE_BASE = 10000.0" in text and "ROPE_BASE = 1000000.0" in text
+
+
+def test_every_constant_is_a_figure_of_the_architecture(written):
+    for name, text in written.items():
+
+        def numbers(value):
+            inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+            return {value} if isinstance(value, int | float) else {n for one in inner for n in numbers(one)}
+
+        known = numbers(core.load(name).model_dump())
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.Assign):
+                assert eval(ast.unparse(node.value)) in known, (name, ast.unparse(node))
+
+
+def test_the_whole_models_lines_light_boxes():
+    from app.kit.code import boxes_of
+
+    arch = core.load("deepseek-v3")
+    text = code(arch)
+    lines = text.splitlines()
+    found = {lines[n].strip(): words.split() for n, words in boxes_of(arch, None, text).items()}
+    assert {"layers.0.attention.q_down", "layers.3.attention.q_down"} <= {*found["raw = self.q_down(x)"]}
+    assert "layers.3.moe.router" in found["weights, chosen = self.router(x)  # (B, T, K) each"]
+    assert "embedding" in found["stream = self.embedding(tokens)  # (B, T, d_model)"]
+
+
+def test_equations_are_listed_with_their_lines():
+    from app.kit.code import equations
+
+    text = code(core.load("deepseek-v3"), "attention")
+    listed = equations(text, {})
+    assert listed.count("<em>") == len({line.strip() for line in text.splitlines() if "#: " in line})
+    assert equations(code(core.load("gpt2"), "dense"), {}) == ""
 
 
 def test_a_part_that_no_layer_has():

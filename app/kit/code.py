@@ -38,8 +38,8 @@ def show_code(state: page.State, part: str | None = None) -> None:
         removed = f" and removed {gone:,} others" if gone else ""
         said += f" Your edits changed {len(marks):,} of them{removed}." if was else " All are new."
     lead(said)
-    lit = tuple(boxes_of(state.arch, part, text).items()) if part else ()
-    st.html(page_of(text, tuple(marks.items()), lit))
+    lit = boxes_of(state.arch, part, text)
+    st.html(equations(text, lit) + page_of(text, tuple(marks.items()), tuple(lit.items())))
     with st.container(horizontal=True):
         copy_button(text, f"copy:{part}", "Copy the code")
         st.download_button(
@@ -66,17 +66,31 @@ def changed(text: str, was: str) -> tuple[dict[int, str], int]:
     return marks, gone
 
 
-def boxes_of(arch: core.Architecture, part: str, text: str) -> dict[int, str]:
-    """The boxes in the picture that a line of the part's code lights, by line."""
+def boxes_of(arch: core.Architecture, part: str | None, text: str) -> dict[int, str]:
+    """The boxes in the picture that a line of the code of a part, or of the whole model, lights, by line."""
     g = graph(arch)
     nodes: dict[str, list[str]] = {}
-    above = [node for node, data in g.nodes(data=True) if data.get("part") == part]
+    above = [f"{node}." for node, data in g.nodes(data=True) if data.get("part") == part] if part else [""]
     for node, data in g.nodes(data=True):
         for one in above:
-            if data["path"].startswith(f"{one}."):
-                nodes.setdefault(data["path"][len(one) + 1 :], []).append(node)
-    found = {line: [node for path in paths for node in nodes.get(path, ())] for line, paths in boxes(text).items()}
+            if data["path"].startswith(one):
+                nodes.setdefault(data["path"][len(one) :], []).append(node)
+    layers = frozenset() if part else frozenset(node for node, data in g.nodes(data=True) if data["kind"] == "block")
+    found = {line: [node for path in paths for node in nodes.get(path, ())] for line, paths in boxes(text, layers).items()}
     return {line: " ".join(some) for line, some in found.items() if some}
+
+
+def equations(text: str, lit: dict[int, str]) -> str:
+    """The paper's equations in the code, each once, as a list whose rows lead to their lines."""
+    first: dict[str, int] = {}
+    for n, line in enumerate(text.splitlines()):
+        if line.lstrip().startswith(EQUATION):
+            first.setdefault(line.lstrip().removeprefix(EQUATION), n + 1)
+    rows = (
+        f'<div class="row" data-line="{n}" data-box="{escape(lit.get(n, ""))}"><i>{n + 1}</i><b></b><span>{equation(words)}</span></div>'
+        for words, n in first.items()
+    )
+    return f'<div class="code equations" tabindex="0" role="region" aria-label="Equations">{"".join(rows)}</div>' if first else ""
 
 
 @kept(8_000_000)

@@ -1,4 +1,4 @@
-"""Which modules each line of a part's code runs or makes: what a picture of the part lights when a line is pointed at."""
+"""Which modules each line of code runs or makes: what a picture lights when a line is pointed at."""
 
 import ast
 from collections.abc import Iterator
@@ -6,14 +6,18 @@ from functools import lru_cache
 
 
 @lru_cache(maxsize=64)
-def boxes(text: str) -> dict[int, tuple[str, ...]]:
-    """The paths of modules from the part on, such as `kv_down` or `router.norm`, by line of `core.code(arch, part)`, counted from 0.
+def boxes(text: str, layers: frozenset[str] = frozenset()) -> dict[int, tuple[str, ...]]:
+    """The paths of modules by line of code, counted from 0: from the part on, such as `kv_down` or `router.norm`, for
+    `core.code(arch, part)`; from the model on, such as `layers.3.moe.router`, for `core.code(arch)`, of those `layers` that a picture
+    shows, such as `layers.3`, and of the modules that predict further tokens as `mtp.norm`.
 
     A line inside the class of a module belongs to that module too.
     """
     found: dict[int, set[str]] = {}
     classes = {node.name: node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)}
-    left = [("", next(iter(classes)))] if classes else []
+    left = [("", "Model" if layers else next(iter(classes)))] if classes else []
+    if layers and "Ahead" in classes:
+        left += [("mtp", child) for child in _called(classes["Ahead"]) if child in classes][:1]
     seen = set(left)
     while left:
         prefix, name = left.pop()
@@ -23,7 +27,7 @@ def boxes(text: str) -> dict[int, tuple[str, ...]]:
             if isinstance(node, ast.Attribute) and (attr := _of_self(node)):
                 for line in range(node.lineno - 1, (node.end_lineno or node.lineno)):
                     found.setdefault(line, set()).add(f"{prefix}.{attr}".strip("."))
-        for attr, child in _made(classes[name]):
+        for attr, child in _made(classes[name], layers):
             inner = f"{prefix}.{attr}".strip("."), child
             if child in classes and inner not in seen:
                 seen.add(inner)
@@ -35,9 +39,34 @@ def _of_self(node: ast.Attribute) -> str:
     return node.attr if isinstance(node.value, ast.Name) and node.value.id == "self" else ""
 
 
-def _made(cls: ast.ClassDef) -> Iterator[tuple[str, str]]:
+def _made(cls: ast.ClassDef, layers: frozenset[str]) -> Iterator[tuple[str, str]]:
     """The attributes that hold modules of classes, with the names of these."""
     for node in ast.walk(cls):
         match node:
-            case ast.Assign(targets=[ast.Attribute(value=ast.Name(id="self"), attr=attr)], value=ast.Call(func=ast.Name(id=child))):
-                yield attr, child
+            case ast.Assign(targets=[ast.Attribute(value=ast.Name(id="self"), attr=attr)], value=ast.Call(func=func) as made):
+                if isinstance(func, ast.Name):
+                    yield attr, func.id
+                elif isinstance(func, ast.Attribute) and func.attr == "ModuleList":
+                    places = ((f"{attr}.{n}", child) for n, child in enumerate(_members(made)))
+                    yield from ((path, child) for path, child in places if path in layers)
+            case ast.Expr(value=ast.Call(func=ast.Attribute(attr="add_module"), args=[ast.Constant(value=attr), ast.Call() as made])):
+                yield from ((str(attr), child) for child in _called(made.func))
+
+
+def _members(node: ast.AST) -> Iterator[str]:
+    """The classes of a list of modules, in order."""
+    match node:
+        case ast.Call(func=ast.Name(id=name)):
+            yield name
+        case ast.Call(args=[inner]) | ast.Starred(value=inner):
+            yield from _members(inner)
+        case ast.List(elts=elts) | ast.Tuple(elts=elts):
+            for one in elts:
+                yield from _members(one)
+        case ast.GeneratorExp(elt=one, generators=[ast.comprehension(iter=ast.Call(args=[ast.Constant(value=int() as times)])), *more]):
+            yield from [*_members(more[0].iter if more else one)] * times
+
+
+def _called(node: ast.AST) -> Iterator[str]:
+    """The names in a tree, in order."""
+    return (one.id for one in ast.walk(node) if isinstance(one, ast.Name))

@@ -10,6 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..parts.base import Spec
+from . import source
 from .calls import Calls
 from .source import walk
 from .values import (
@@ -30,6 +32,7 @@ from .values import (
     name,
     of_project,
     on_device,
+    plain,
     root_of,
     starred,
     with_origin,
@@ -58,18 +61,24 @@ class Expressions(Calls):
         value = self.ev(node, frame) if value is MISSING else value
         if isinstance(value, tuple) and isinstance(node, ast.Tuple) and len(value) == len(node.elts) and not starred(node):
             return ast.Tuple([self.form(one, frame, v) for one, v in zip(node.elts, value)])
-        if isinstance(value, tuple) and isinstance(node, ast.Name) and node.id in frame.forms and not dynamic(value):
-            return frame.forms[node.id]
+        if isinstance(value, tuple) and isinstance(node, ast.Name) and not dynamic(value) and (known := frame.form(node.id)) is not None:
+            return known
+        if isinstance(value, tuple) and isinstance(node, ast.Attribute) and not dynamic(value):
+            return self.form_of_property(node, frame, value) or lift(value)
         if not is_number(value):
             return lift(value)
         match node:
-            case ast.Name() if node.id in frame.forms:
-                return frame.forms[node.id]
             case ast.Name():
-                return with_origin(lift(value), node.id)
+                known = frame.form(node.id)
+                return with_origin(lift(value), node.id) if known is None else known
             case ast.Attribute():
                 if node.attr.endswith("scale") and isinstance(value, float) and (root := root_of(value, usual=True)) is not None:
                     return root
+                if (product := self.form_of_property(node, frame, value)) is not None:
+                    return product
+                owner = self.ev(node.value, frame) if isinstance(node.value, ast.Name | ast.Attribute) else None
+                if isinstance(owner, nn.Module):
+                    return placed(lift(value), id(owner), node.attr)
                 return with_origin(lift(value), node.attr)
             case ast.BinOp(op=ast.Mult() | ast.Add() | ast.Pow()):
                 left, right = self.ev(node.left, frame), self.ev(node.right, frame)
@@ -77,9 +86,26 @@ class Expressions(Calls):
                     if isinstance(node.op, ast.Mult) and 1 in (left, right):
                         return self.form(node.right if left == 1 else node.left, frame, value)
                     return ast.BinOp(self.form(node.left, frame, left), node.op, self.form(node.right, frame, right))
+                if isinstance(node.op, ast.Add) and is_number(left) and is_number(right):
+                    return self.form(node.right, frame, right) if left == 0 else self.form(node.left, frame, left)
+            case ast.Call(func=ast.Name(id="sum"), args=[ast.Attribute() as one]):
+                parts = self.form(one, frame)
+                if isinstance(parts, ast.Tuple) and parts.elts:
+                    return functools.reduce(lambda a, b: ast.BinOp(a, ast.Add(), b), parts.elts)
+            case ast.Call(args=[one]) if isinstance(one, ast.Name | ast.Attribute) and self.ev(one, frame) == value:
+                return self.form(one, frame, value)
             case ast.BoolOp() | ast.IfExp():
                 return self.form(self.taken(node, frame), frame, value)
         return lift(value)
+
+    def form_of_property(self, node: ast.Attribute, frame: Frame, value: Any) -> ast.expr | None:
+        """The form of a property of a configuration that computes a size from its fields."""
+        owner = self.ev(node.value, frame) if isinstance(node.value, ast.Name | ast.Attribute) else None
+        if not isinstance(owner, Spec) or (product := product_of(type(owner), node.attr)) is None:
+            return None
+        inner = Frame(None, type(owner), owner, outer=frame)
+        inner.env["self"] = owner
+        return self.form(product, inner, value)
 
     def taken(self, node: ast.expr, frame: Frame) -> ast.expr:
         """The operand that gives a known value."""
@@ -344,6 +370,8 @@ class Expressions(Calls):
         inner = self.inner(frame)
         items = None if isinstance(over, Dyn) else over if isinstance(over, range | nn.ModuleList) else list(over)
         iterated = over.node if items is None else self.rounds(generator.iter, frame, items) if len(items) > 1 and not self.init else None
+        if isinstance(node, ast.ListComp) and isinstance(items, list | tuple) and not numbers(items) and not all(map(is_plain, items)):
+            iterated = None  # what is made of modules and new values may be read one by one
         if iterated is not None:
             taken = [one.id for one in walk(generator.target) if isinstance(one, ast.Name)]
             for one in taken:
@@ -418,6 +446,9 @@ class Expressions(Calls):
                 if isinstance(value, Dyn):
                     args.append(Arg(Dyn(ast.Starred(value.node))))
                     stars = True
+                elif isinstance(one.value, ast.Attribute) and isinstance(value, tuple) and all(map(is_number, value)):
+                    owner = id(self.ev(one.value.value, frame))
+                    args += [Arg(item, placed(lift(item), owner, one.value.attr, n)) for n, item in enumerate(value)]
                 else:
                     args += [Arg(item) for item in value]
             else:
@@ -440,6 +471,30 @@ class Expressions(Calls):
             except Cannot:
                 return Arg(value)
         return Arg(value)
+
+
+def placed(node: ast.expr, owner: int, attr: str, index: int | None = None) -> ast.expr:
+    """A number that a module's `__init__` keeps: where it came from is known when that is written."""
+    if isinstance(node, ast.Constant):
+        node.place = owner, attr, index or 0  # type: ignore[attr-defined]
+    return with_origin(node, attr if index is None else "")
+
+
+@functools.cache
+def product_of(cls: type, attr: str) -> ast.expr | None:
+    """What a property of a configuration returns, if it is no more than a product or sum of its fields."""
+    found = inspect.getattr_static(cls, attr, None)
+    if not isinstance(found, property) or not isinstance(found.fget, types.FunctionType) or not of_project(found.fget):
+        return None
+    match source.tree(found.fget).body:
+        case [*_, ast.Return(value=ast.BinOp() | ast.BoolOp() | ast.Attribute() | ast.Tuple() as value)]:
+            usual = (ast.BinOp, ast.Mult, ast.Add, ast.BoolOp, ast.Or, ast.Tuple, ast.Attribute, ast.Name, ast.Constant, ast.expr_context)
+            return value if all(isinstance(one, usual) for one in walk(value)) else None
+    return None
+
+
+def is_plain(value: Any) -> bool:
+    return plain(value.node) if isinstance(value, Dyn) else type(value).__name__ == "builtin_function_or_method"
 
 
 def numbers(items: Any) -> bool:

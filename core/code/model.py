@@ -17,7 +17,8 @@ from ..parts.residual import Add, LevelledAdd
 from ..spec import Architecture, Workload
 from . import source
 from .classes import Class, File
-from .source import lines
+from .figures import Figures
+from .source import expression, lines
 from .statements import Scope
 from .text import ROOT, Text, text
 from .values import Arg, Bound, Construct, Dyn, constant, holder, lift, mentioned, name
@@ -259,9 +260,11 @@ def file(arch: Architecture) -> str:
     if arch.mtp:
         roots.append(writer.ahead(build_mtp(arch)))
     constants = {"vocab_size": arch.vocab_size, "d_model": arch.d_model}
-    body = Text(writer, constants).finish(*roots)
+    figures = Figures(arch)
+    body = Text(writer, constants, figures).finish(*roots)
+    named = {key.upper(): value for key, value in constants.items()} | figures.constants()
     classes = ("\n".join(lines([node])) for node in body)
-    return "\n\n\n".join(("\n\n".join((head(arch), opening(body, constants))), *classes)) + "\n"
+    return "\n\n\n".join(("\n\n".join((head(arch), opening(body, named))), *classes)) + "\n"
 
 
 def part_file(arch: Architecture, part: str) -> str:
@@ -282,7 +285,7 @@ def head(arch: Architecture) -> str:
     return "\n".join(lines([text(words)]))
 
 
-def opening(body: list[ast.stmt], constants: dict[str, int]) -> str:
+def opening(body: list[ast.stmt], constants: dict[str, float]) -> str:
     """The imports and the constants that the classes read."""
     read = mentioned(body)
     pieces = []
@@ -296,5 +299,5 @@ def opening(body: list[ast.stmt], constants: dict[str, int]) -> str:
     if "F" in read:
         pieces.append("import torch.nn.functional as F")
     pieces.append("from torch import nn")
-    used = [f"{key.upper()} = {value}" for key, value in constants.items() if key.upper() in read]
+    used = [f"{key} = {expression(lift(value))}" for key, value in constants.items() if key in read]
     return "\n".join([*pieces, *([""] if used else []), *used])

@@ -23,6 +23,7 @@ from .values import (
     EachLayer,
     Frame,
     dynamic,
+    is_number,
     lift,
     mentioned,
     name,
@@ -276,8 +277,10 @@ class Scope(Expressions):
             self.assign(target, first, frame, node)
 
     def assign(self, target: ast.expr, value: ast.expr, frame: Frame, node: ast.stmt) -> None:
-        if self.init and isinstance(target, ast.Attribute) and not self.wanted(target, frame):
-            return
+        if self.init and isinstance(target, ast.Attribute):
+            self.remember(target, value, frame)
+            if not self.wanted(target, frame):
+                return
         if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and not starred(target) and not starred(value):
             if self.init and any(isinstance(one, ast.Attribute) for one in target.elts):
                 for one, of in zip(target.elts, value.elts, strict=True):
@@ -289,6 +292,16 @@ class Scope(Expressions):
             self.bind_all(target.elts, args, frame, node)
             return
         self.bind(target, self.arg(value, frame), frame, node, isinstance(value, ast.Tuple | ast.List))
+
+    def remember(self, target: ast.Attribute, value: ast.expr, frame: Frame) -> None:
+        """Where a number that becomes an attribute comes from."""
+        if isinstance(value, ast.Name | ast.Attribute) and isinstance(owner := self.ev(target.value, frame), nn.Module):
+            known = self.ev(value, frame)
+            if is_number(known) or (isinstance(known, tuple) and not dynamic(known)):
+                with suppress(Cannot):
+                    form = self.form(value, frame, known)
+                    for index, one in enumerate(form.elts if isinstance(form, ast.Tuple) else [form]):
+                        self.file.origins[id(owner), target.attr, index] = getattr(one, "origin", "")
 
     def bind(self, target: ast.expr, arg: Arg, frame: Frame, node: ast.AST, display: bool = False) -> None:
         value = arg.value

@@ -5,7 +5,7 @@ import keyword
 import re
 import types
 from collections.abc import Iterable, Iterator
-from itertools import chain, combinations, takewhile
+from itertools import chain, combinations
 from typing import Any
 
 from torch import nn
@@ -13,9 +13,10 @@ from torch import nn
 from ..parts.base import Spec
 from . import source
 from .classes import MOST, SHOWN, Class, File
+from .figures import Figures
 from .source import walk
 from .tidy import alive, assigned_names
-from .values import Arg, Dyn, Method, holder, is_number, lift, mentioned, name, of_project, project_classes
+from .values import Arg, Dyn, Method, beginning, holder, is_number, lift, mentioned, name, of_project, project_classes
 
 ALIKE = {"table_width": "d_model"}  # other names of a constant, where they have its value
 SIZES = {1: ("size",), 2: ("rows", "columns"), 3: ("heads", "rows", "columns")}  # of a tensor, where nothing says what they are
@@ -33,8 +34,10 @@ class Final:
 
 
 class Text:
-    def __init__(self, writer: File, constants: dict[str, int]):
-        self.writer, self.constants = writer, constants
+    """`constants`: those of the model itself; with `figures`, its parts' figures are constants too."""
+
+    def __init__(self, writer: File, constants: dict[str, int], figures: Figures | None = None):
+        self.writer, self.constants, self.figures = writer, constants, figures
         self.finals: dict[int, Final] = {}
         self.leaves: dict[int, list[ast.expr]] = {}
         self.order: list[Final] = []
@@ -59,8 +62,9 @@ class Text:
                 taken.add(unique)
                 final.name = unique
 
-    def helpers(self) -> None:
-        """A function has a name that no variable has, and functions of one name differ in what they belong to, or in a number."""
+    def helpers(self) -> dict[str, set[str]]:
+        """A function has a name that no variable has, and functions of one name differ in what they belong to, or in a number. The
+        parts that each belongs to, by its first name."""
         taken: set[str] = set()
         callers: dict[str, set[str]] = {}
         functions = [unit for unit in self.writer.units if isinstance(unit, Method)]
@@ -81,6 +85,7 @@ class Text:
             while unique in taken or unique in self.renamed.values():
                 unique, number = f"{wanted}_{number}", number + 1
             self.renamed[unit.name] = unique
+        return callers
 
     def special(self, final: Final, finals: list[Final], base: str) -> str:
         """A name that says what this one of several has."""
@@ -133,6 +138,8 @@ class Text:
         self.prune(classes)
         used = reachable(roots)
         classes = [one for one in classes if one in used]
+        for node in (node for one in classes for node in walk([*self.trees(one)]) if hasattr(node, "place")):
+            node.origin = self.writer.origins.get(node.place) or node.origin  # type: ignore[attr-defined]
         heights: dict[int, int] = {}
 
         def height(one: Class) -> int:
@@ -153,7 +160,9 @@ class Text:
         self.order = sorted({id(f): f for f in self.finals.values()}.values(), key=lambda f: order[id(f.one)])
         self.placed(classes)
         self.names()
-        self.helpers()
+        callers = self.helpers()
+        if self.figures is not None:
+            self.figures.take(self.owned(classes, callers))
         found = {id(final): self.rendered(final) for final in self.order}
         functions = {unit.name: unit for unit in self.writer.units if isinstance(unit, Method)}
         called = mentioned([*found.values()])
@@ -171,6 +180,24 @@ class Text:
             elif (final := self.finals.get(id(unit))) is not None and id(final) in found:
                 statements.append(found.pop(id(final)))
         return statements
+
+    def owned(self, classes: list[Class], callers: dict[str, set[str]]) -> list[tuple[dict[str, Spec], list[ast.stmt]]]:
+        """The parts that each class and function belongs to, and all that is written in it."""
+        parts: dict[int, dict[str, Spec]] = {id(one): {} for one in classes}
+        for one in reversed(classes):  # from above
+            if id(one) in self.writer.parts and isinstance(one.spec, Spec):
+                parts[id(one)] = {self.writer.parts[id(one)]: one.spec}
+            for child in one.children():
+                parts[id(child)] |= parts[id(one)]
+        found = [(parts[id(one)], [*self.trees(one)]) for one in classes]
+        specs = {part: spec for some in parts.values() for part, spec in some.items()}
+        for unit in reversed(self.writer.units):  # a function stands before what calls it
+            if isinstance(unit, Method):
+                own = callers.get(unit.name, set())
+                for inner in mentioned(unit.body):
+                    callers.setdefault(inner, set()).update(own)
+                found.append(({part: specs[part] for part in own if part in specs}, unit.body))
+        return found
 
     def trees(self, one: Class) -> Iterator[ast.stmt]:
         yield from one.init or []
@@ -206,6 +233,7 @@ class Text:
                 "end_col_offset",
                 "ctx",
                 "origin",
+                "place",
                 "param",
                 "note",
                 "above",
@@ -223,6 +251,9 @@ class Text:
         names: dict[tuple, str] = {}
         params: dict[int, str] = {}
         wants = {place: argument_name([self.leaves[id(one)][place] for one in members]) for place in varying}
+        for place in varying:  # a number that nothing names is the one of the same values that has a name
+            values = tuple(v[place] for v in vectors)
+            wants[place] = wants[place] or next((wants[p] for p in varying if wants[p] and tuple(v[p] for v in vectors) == values), "")
         loose = {tuple(v[place] for v in vectors): place for place in reversed(varying) if not wants[place]}
         sizes = SIZES.get(len(loose), ("size",) * len(loose))
         for place in varying:
@@ -354,7 +385,8 @@ class Text:
         found: dict[str, list[ast.Constant]] = {}
         taken = {*module._modules, *module._parameters, *module._buffers, *self.writer.changing(module), *final.names, ""}
         for node in (one for method in final.one.needed for one in walk(method.body) if id(one) not in held):
-            if isinstance(node, ast.Constant) and isinstance(node.value, float) and len(repr(node.value)) > LONG:
+            figure = self.figures is not None and id(node) in self.figures.names
+            if isinstance(node, ast.Constant) and isinstance(node.value, float) and len(repr(node.value)) > LONG and not figure:
                 found.setdefault(getattr(node, "origin", ""), []).append(node)
         alike = {key: nodes for key, nodes in found.items() if len({node.value for node in nodes}) == 1}
         return {key: nodes for key, nodes in alike.items() if key.isidentifier() and key not in taken and not hasattr(nn.Module, key)}
@@ -403,7 +435,7 @@ class Text:
             key = ALIKE.get(node.origin, node.origin) if hasattr(node, "origin") else ""
             if key in self.constants and self.constants[key] == node.value:
                 return name(key.upper())
-            return node
+            return name(self.figures.names[id(node)]) if self.figures and id(node) in self.figures.names else node
         new = node.__class__.__new__(node.__class__)
         new.__dict__.update({k: self.filled(v, held, init) if isinstance(v, ast.AST | list) else v for k, v in node.__dict__.items()})
         return new
@@ -446,13 +478,6 @@ def without_shapes(words: str, gone: list[bool]) -> str:
         return words
     left = ", ".join(shape for shape, left_out in zip(shapes, gone) if not left_out)
     return mark + (left + arrow + result if left else result)
-
-
-def beginning(names: Iterable[str]) -> str:
-    """The words that all names begin with: `local` for local and local_shared."""
-    words = [name.split("_") for name in names]
-    same = takewhile(lambda some: len(set(some)) == 1, zip(*words))
-    return "_".join(some[0] for some in same)
 
 
 def stored_names(body: list[ast.stmt]) -> set[str]:
@@ -543,6 +568,8 @@ def argument_name(nodes: list[ast.expr]) -> str:
         found = {getattr(node, attr, "") for node in nodes}
         if len(found) == 1 and (one := found.pop()):
             return one
+    if any(hasattr(node, "place") for node in nodes):
+        return ""
     return next((one for node in nodes for attr in ("param", "origin") if (one := getattr(node, attr, ""))), "")
 
 

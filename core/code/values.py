@@ -5,7 +5,8 @@ import builtins
 import functools
 import math
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -85,6 +86,13 @@ class Frame:
         self.inline = False
         self.result: Any = None
         self.globals: dict[str, Any] = function.__globals__ if function else outer.globals if outer else {}
+
+    def form(self, name: str) -> ast.expr | None:
+        """The form in which a known value is written, if it has one."""
+        frame: Frame | None = self
+        while frame is not None and name not in frame.env:
+            frame = frame.outer
+        return frame.forms.get(name) if frame is not None else None
 
     def find(self, name: str) -> Any:
         frame: Frame | None = self
@@ -303,6 +311,13 @@ def of_variable(node: ast.expr) -> str:
     while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
         node = node.func if isinstance(node, ast.Call) else node.value
     return node.id if isinstance(node, ast.Name) and node.id not in ("self", "torch", "F") else ""
+
+
+def beginning(names: Iterable[str]) -> str:
+    """The words that all names begin with: `local` for local and local_shared."""
+    words = [one.split("_") for one in names]
+    same = takewhile(lambda some: len(set(some)) == 1, zip(*words))
+    return "_".join(some[0] for some in same)
 
 
 def size(node: ast.AST) -> int:

@@ -25,6 +25,7 @@ class Whole(Protocol):
     root: nn.Module
     nullable: set[str]
     demanded: set[str]
+    origins: dict[tuple[int, str, int], str]
 
     def of(self, module: nn.Module) -> Owner: ...
     def changing(self, module: nn.Module) -> frozenset[str]: ...
