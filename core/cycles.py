@@ -22,6 +22,7 @@ from .words import tokens
 
 Block = tuple[Step, ...]
 UNEVEN, MIXED, EACH = 0.2, 0.8, 0.02  # what a remainder, layers without a period, and each form in them add to the height
+LED = 0.2  # what a cycle after one run of first layers takes from the height: people know "the first two dense"
 MOST = 8  # frames; more are layers without a period
 LONGEST = 64  # layers of a cycle that a reader would see as one
 ENDS = 4  # where layers without a period may begin and end, counted in runs from both ends of the model
@@ -87,7 +88,10 @@ def cycles(forms: Sequence[Hashable]) -> tuple[Cycle, ...]:
         if index >= len(cuts) - ENDS:
             tries += [(first, stop, 0) for first in cuts[: min(index, ENDS)]]
         best[stop] = min(
-            ((best[c.first][0] + _height(c), (*best[c.first][1], c)) for c in (_cycle(forms, *one) for one in tries)),
+            (
+                (best[c.first][0] + _height(c) - LED * (c.length > 1 and len(best[c.first][1]) == 1), (*best[c.first][1], c))
+                for c in (_cycle(forms, *one) for one in tries)
+            ),
             key=lambda one: (one[0], len(one[1])),
         )
     made = best[len(forms)][1]

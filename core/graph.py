@@ -37,6 +37,24 @@ def graph(arch: Architecture) -> nx.DiGraph:
     return _Builder(arch).graph
 
 
+def about(arch: Architecture) -> dict[str, str]:
+    """What a picture says in few words about the embedding, the head and the context; empty where there is nothing to say."""
+    scale, softcap = arch.embedding_scale, arch.head.softcap
+    stretched = {
+        f"{getattr(scaling, 'word', 'scaled')} × {scaling.factor:g}"
+        for position in (
+            arch.position,
+            *(getattr(arch.part(name), "position", None) for steps in arch.distinct() for step in steps for name in step.parts),
+        )
+        if (scaling := getattr(position, "scaling", None)) and scaling.factor != 1
+    }
+    return {
+        "embedding": "" if scale == 1 else f"× √{arch.d_model:,}" if abs(scale**2 / arch.d_model - 1) < 0.01 else f"× {scale:g}",
+        "head": f"softcap {softcap:g}" if softcap else "",
+        "context": stretched.pop() if len(stretched) == 1 else "",
+    }
+
+
 class _Builder:
     def __init__(self, arch: Architecture):
         self.arch, frame = arch, trace_frame(arch)
@@ -98,6 +116,7 @@ class _Builder:
         self.graph.graph["dense"] = dense(arch)
         self.graph.graph["rhythm"] = [self.cycle(cycle) for cycle in rhythm(arch)]
         self.graph.graph["looks"], self.graph.graph["borrowers"] = looks(arch), borrowers(arch)
+        self.graph.graph["about"] = about(arch)
         self.graph.graph["lent"] = sorted({(link.layer, link.source_layer, link.read.lender) for link in arch.links if link.read.lender})
         return ends["stream"]
 
@@ -167,6 +186,13 @@ class _Builder:
                 ends[op.id] = self.arrows(here, op, ends)
         return ends[traced.output.source]
 
+    def stored(self, name: str, *boxes: str) -> str:
+        """The format of a part's many networks, where it is not that of the model; empty where layers differ."""
+        given, default = self.arch.precision, self.arch.precision.get("default")
+        found = {given.get(f"{name}.{box}", given.get(name, default)) for box in boxes}
+        several = len(found) != 1 or any("@" in path for path in given if path.startswith(name))
+        return "" if several or found == {default} else f"{found.pop()}".replace("_", " ")
+
     def part(self, here: str, name: str, parent: str, count: int, given: dict[str, str]) -> str:
         """A part's box with its dataflow inside, its inputs by name; returns the node of its output."""
         part, d = self.arch.part(name), self.arch.d_model
@@ -176,7 +202,7 @@ class _Builder:
         self.node(
             here, part.kind, part.label, stream, stream, parent=parent, repeat=count, part=name, role=part.role,
             facts=list(part.facts()), traits=list(part.traits()), quantities=list(map(list, part.quantities(d))),
-            reach=part.reach, config=part.model_dump(mode="json"),
+            stored=self.stored(name, *alike), reach=part.reach, config=part.model_dump(mode="json"),
             tied=part.tied, copies=self.held.pop((parent, name), 0) if part.tied else count, explain=part.explain(d),
             each=sum(prod(shape) for path, shape in traced.parameters.items() if part.each(path)),
         )  # fmt: skip

@@ -40,6 +40,7 @@ def shape(pattern: str) -> list[str]:
         ("aab" * 8 + "aa", ["8+2 2:1"]),  # the last cycle is cut (RecurrentGemma)
         ("aaa" + "b" * 58, ["3+0 1", "58+0 1"]),  # first layers of another form (DeepSeek-V3)
         ("a" + "bbbbc" * 4, ["1+0 1", "4+0 4:1"]),  # a first layer, then a cycle
+        ("aa" + "ab" * 15, ["2+0 1", "15+0 1:1"]),  # also where the cycle has the form of the first layers
         ("abababcb" * 4, ["4+0 3:4:1?"]),  # a cycle whose forms alternate within it (Jamba)
         ("a" * 10 + "b" + "a" * 10, ["0+0 20:1?"]),  # one odd layer in the middle
         ("aaabaaaab" * 1 + "aab", ["0+0 9:3?"]),  # no period
@@ -82,7 +83,8 @@ def test_what_differs_is_said():
 def test_a_figure_beside_a_shared_box_is_true_of_all_its_parts():
     """gpt-oss keeps 128 tokens in its sliding layers alone; a token leaves no whole entry in DeepSeek-V4's compressed caches."""
     words = [one.words for one in placed(facts.picture_of(core.load("gpt-oss-20b")))]
-    assert "8 queries to 1 K/V" in words and not {"for the last 128 tokens", "2.0 KB of cache"} & set(words)
+    assert {"8 queries to 1 K/V", "2.0 KB of cache", "12 layers: the last 128"} <= {*words}
+    assert {"heads 64 wide", "stored in mxfp4", "context, YaRN × 32"} <= {*words} and "for the last 128 tokens" not in words
     sparse = core.load("deepseek-v4-pro").part("sparse")
     assert list(sparse.quantities(7168)) == []
     local = core.load("gpt-oss-20b").part("local")
@@ -98,7 +100,13 @@ def test_a_figure_beside_a_shared_box_is_true_of_all_its_parts():
         ("nemotron-3-nano-30b-a3b", ["52 layers", "23 of 52 with experts", "no cache"]),
         ("deepseek-v4-pro", ["4 streams", "of 7,168 channels", "sinks"]),
         ("command-r-plus", ["RoPE", "QK norm"]),  # on boxes side by side too
-        ("gemma-4-e2b", ["8 queries to 1 K/V", "tied: one matrix"]),  # though heads differ in width
+        ("gemma-2-9b", ["softcap 30 · 256,000 logits", "3,584 wide · × √3,584", "21 layers: the last 4,096"]),
+        ("zamba2-7b", ["reads embedding", "adapters 128"]),
+        ("deepseek-v4-pro", ["stored in mxfp4", "context, YaRN × 16"]),
+        (
+            "gemma-4-e2b",
+            ["8 queries to 1 K/V", "heads 256 or 512 wide", "67.1 M values", "tied: one matrix"],
+        ),  # though heads differ in width
     ],
 )
 def test_quantities_stand_in_the_margin_and_traits_on_boxes(name, said):

@@ -246,7 +246,7 @@ def test_what_another_layer_lends_comes_from_there_alone(name):
         ("llama-4-maverick", "global", ["NoPE"]),
         ("nemotron-h-8b", "mamba", ["conv 4"]),
         ("gemma-4-e2b", "local_shared", ["RoPE", "QK norm"]),
-        ("zamba2-7b", "shared1", ["RoPE"]),
+        ("zamba2-7b", "shared1", ["reads embedding", "adapters 128", "RoPE"]),
     ],
 )
 def test_traits(name, part, traits):

@@ -15,8 +15,8 @@ from core.words import tokens
 
 from .layered import spread
 from .nodes import children, tint_of
-from .pen import KINDS, LINE, NORM_H, ROLES, Look, Pen, fit, named, text_width, wrap
-from .ribbon import upright
+from .pen import KINDS, LINE, NORM_H, ROLES, Look, Pen, Tone, fit, named, text_width, wrap
+from .ribbon import tone, upright
 from .tabs import INSIDE, SMALL, Tab, tabs
 
 RIBBON, FRAME, BOX, NORM_W = 24, 296, 216, 132  # widths
@@ -75,8 +75,9 @@ class Column:
         pen.text(cx, top + 12, "next-token logits", "l c")
         head, y = g.nodes["head"], top + 38
         pen.wire([(cx, y), (cx, top + 20)])
-        tied = g.graph["tied"]
-        pen.box("head", cx, y + 21, BOX, 42, KINDS["head"], head["label"], f"logits over {head['shape_out'][-1]:,} tokens", head["explain"])
+        tied, size = g.graph["tied"], f"{head['shape_out'][-1]:,}"
+        said = f"{capped} · {size} logits" if (capped := g.graph["about"]["head"]) else f"logits over {size} tokens"
+        pen.box("head", cx, y + 21, BOX, 42, KINDS["head"], head["label"], said, head["explain"])
         self.note(cx + BOX / 2, y + 21, f"{head['shape_out'][-1]:,} tokens", "vocabulary; tied" if tied else "vocabulary; head not tied")
         high, y = y + 21, y + 42
         if "mtp" in g:
@@ -164,7 +165,7 @@ class Column:
         else:
             pen.wire([(cx, y + 18), (cx, y)], cls="stream")
             width, x, middle = (BOX - 68, cx + 34, y + 37) if "beneath" in g else (BOX, cx, y + 37)
-        wide = f"{embedding['shape_out'][-1]:,} wide"
+        wide = " · ".join(filter(None, (f"{embedding['shape_out'][-1]:,} wide", g.graph["about"]["embedding"])))
         pen.box(
             "embedding", x, middle, width, 34 if width < BOX else 38, KINDS["embedding"], embedding["label"], wide, embedding["explain"]
         )
@@ -179,7 +180,7 @@ class Column:
         pen.wire([(x, y + 22), (x, y)])
         pen.word("tokens", x, y + 34, data["tokens"]["label"], "l c")
         if g.graph["context"]:
-            self.note(x + 56, y + 30, f"{g.graph['context']:,} tokens", "context")
+            self.note(x + 56, y + 30, f"{g.graph['context']:,} tokens", ", ".join(filter(None, ("context", g.graph["about"]["context"]))))
         return middle, y + 44
 
     # ---- frames ----
@@ -480,10 +481,18 @@ class Column:
             at += PILL + 6
         if alone:
             each = [self.g.nodes[tab.node]["quantities"] for tab in tabs] or [data["quantities"]]
-            for i, lines in enumerate(pen.figures(node, _alike(each)[:2])):
+            figures = _alike(each, [len(tab.layers) for tab in tabs])[:2]
+            stored = {self.g.nodes[one]["stored"] for one in ([tab.node for tab in tabs] or [node])}
+            if figures and len(stored) == 1 and stored != {""}:
+                figures[0] = [*figures[0][:2], f"stored in {stored.pop()}"]
+            for i, lines in enumerate(pen.figures(node, figures)):
                 self.note(x + w / 2, top + 18 + min(26, h - 36) * i, *lines)
         if tabs:
             self.tabbed(tabs, x, at, w, look, alone)
+        elif pen.tone(node, own := tone(self.g, node)) == own != Tone(data["role"]):  # a cell as in the ribbon, where it is not as the box
+            pen.out.append('<g pointer-events="none">')
+            pen.cell(x - w / 2 + 8, top + h - 5, w - 16, 3, own, data["part"] in self.g.graph["borrowers"])
+            pen.out.append("</g>")
         for name in [self.g.nodes[tab.node]["part"] for tab in tabs] or [data["part"]]:
             self.anchors.setdefault(name, []).append((x - w / 2, top))
 
@@ -547,16 +556,32 @@ def side_by_side(tabs: Sequence[Tab], alone: bool) -> bool:
     return alone and len(tabs) == 2 and all(text_width(tab.title, 11) <= TAB - 6 for tab in tabs)
 
 
-def _alike(each: Sequence[Sequence[Sequence[str]]]) -> list[Sequence[str]]:
-    """The figures that several parts share. What is about a figure is left out where it differs, but not how long it holds."""
+def _alike(each: Sequence[Sequence[Sequence[str]]], layers: Sequence[int] = ()) -> list[Sequence[str]]:
+    """The figures that several parts share, of so many layers each. What is about a figure names all that is true, or is left out
+    where it differs; how long it holds is said with the number of layers."""
     shared: list[Sequence[str]] = []
     for lines in each[0]:
         others = [next((other for other in part if other[0] == lines[0]), ()) for part in each]
         if all(other == lines for other in others):
             shared.append(lines)
         elif all(len(other) == 2 for other in others):
-            shared.append(lines[:1])
+            shared.append([lines[0], *either(list(dict.fromkeys(other[1] for other in others)))])
+        elif len({tuple(other[:2]) for other in others}) == 1 and len({tuple(other[2:]) for other in others} - {()}) == 1:
+            some = sum(count for other, count in zip(others, layers, strict=True) if other[2:])
+            until = next(other[2] for other in others if other[2:])
+            shared.append(
+                [*lines[:2], f"{some:,} layers: {until.removeprefix('for ').removesuffix(' tokens')}" if some < sum(layers) else until]
+            )
     return shared
+
+
+def either(said: Sequence[str]) -> list[str]:
+    """Two or three phrases as one, if they differ in one word: "heads 256 or 512 wide"."""
+    words = [one.split() for one in said]
+    if len(said) > 3 or len({*map(len, words)}) > 1:
+        return []
+    columns = [list(dict.fromkeys(column)) for column in zip(*words, strict=True)]
+    return [" ".join(" or ".join(column) for column in columns)] if sum(len(column) > 1 for column in columns) == 1 else []
 
 
 def _seen(word: str, reach: int | None) -> bool:

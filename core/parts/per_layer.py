@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ..words import figure
 from .base import OF_MODEL, Box, Embedding, Flops, Inherited, Linear, Part, Read, Width, scaled
 from .feedforward import Activate, Activated
 from .norm import Norm
@@ -49,6 +50,9 @@ class PerLayerEmbedding(Activated, Part):
 
     def shrink(self, scale: float) -> Self:
         return self.model_copy(update={"width": scaled(self.width, scale), "rows": min(self.rows, 512)})
+
+    def quantities(self, d_model: int) -> Iterator[tuple[str, ...]]:
+        yield f"{figure(self.rows * self.width)} values", "in a table of each layer,", "looked up, not multiplied"
 
     def facts(self):
         yield f"{self.width:,} wide"

@@ -91,6 +91,12 @@ class SharedBlock(Mixer):
         inner = {name: getattr(self, name).shrink(scale) for name in ("attention", "feed_forward")}
         return self.model_copy(update=inner | {"adapter_rank": self.adapter_rank and min(self.adapter_rank, 8)})
 
+    def traits(self) -> Iterator[str]:
+        yield "reads embedding"
+        if self.adapter_rank:
+            yield f"adapters {self.adapter_rank}"
+        yield from super().traits()
+
     def facts(self) -> Iterator[str]:
         yield from self.attention.facts()
         yield from self.feed_forward.facts()
