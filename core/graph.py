@@ -51,7 +51,7 @@ def about(arch: Architecture) -> dict[str, str]:
     return {
         "embedding": "" if scale == 1 else f"× √{arch.d_model:,}" if abs(scale**2 / arch.d_model - 1) < 0.01 else f"× {scale:g}",
         "head": f"softcap {softcap:g}" if softcap else "",
-        "context": stretched.pop() if len(stretched) == 1 else "",
+        "stretched": stretched.pop() if len(stretched) == 1 else "",
     }
 
 

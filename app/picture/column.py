@@ -180,7 +180,7 @@ class Column:
         pen.wire([(x, y + 22), (x, y)])
         pen.word("tokens", x, y + 34, data["tokens"]["label"], "l c")
         if g.graph["context"]:
-            self.note(x + 56, y + 30, f"{g.graph['context']:,} tokens", ", ".join(filter(None, ("context", g.graph["about"]["context"]))))
+            self.note(x + 56, y + 30, f"{g.graph['context']:,} tokens", ", ".join(filter(None, ("context", g.graph["about"]["stretched"]))))
         return middle, y + 44
 
     # ---- frames ----
