@@ -156,7 +156,11 @@ Scaling = Annotated[Interpolation | Dynamic | Yarn | Llama3 | LongRope | Proport
 
 
 class _Position(Spec):
-    """The defaults of a position encoding: it changes neither the heads nor the embedding."""
+    """The defaults of a position encoding: it changes neither the heads nor the embedding. `title` and `line` name it and say what it
+    does, in a list."""
+
+    title: ClassVar[str]
+    line: ClassVar[str]
 
     def check(self, head_dim: int) -> None:
         """Raise ValueError if a head of this width cannot be rotated."""
@@ -188,6 +192,8 @@ class _Position(Spec):
 class Rope(_Position):
     """Rotary embedding: query and key channels are rotated in pairs, by an angle proportional to the position."""
 
+    title: ClassVar[str] = "Rotary, RoPE"
+    line: ClassVar[str] = "queries and keys are rotated by their position"
     kind: Literal["rope"] = "rope"
     base: Annotated[float, Field(gt=1, le=1e12)] = Field(10_000.0, description="Ratio of slowest to fastest wavelength")
     fraction: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="Share of each head's channels that is rotated")
@@ -262,6 +268,8 @@ class Rope(_Position):
 class Learned(_Position):
     """Learned absolute positions (GPT-2): a table of one vector per position, added to the token embedding."""
 
+    title: ClassVar[str] = "Learned"
+    line: ClassVar[str] = "a table with a vector for each position"
     kind: Literal["learned"] = "learned"
     length: Length = Field(description="Positions in the table, which limit the length of a text", examples=[4096])
     offset: int = Field(0, ge=0, le=1024, description="Unused rows before the first position (OPT)")
@@ -281,6 +289,8 @@ class Sinusoidal(_Position):
     """Waves of geometrically spaced lengths, added to the token embedding and not learned (arXiv:1706.03762, section
     3.5): first all sines, then all cosines."""
 
+    title: ClassVar[str] = "Sinusoidal"
+    line: ClassVar[str] = "waves of the position, not learned"
     kind: Literal["sinusoidal"]
     base: Annotated[float, Field(gt=1, le=1e12)] = Field(10_000.0, description="Ratio of slowest to fastest wavelength")
     inclusive: bool = Field(False, description="The last wave has exactly the slowest wavelength (tensor2tensor)")
@@ -302,6 +312,8 @@ class Sinusoidal(_Position):
 class Alibi(_Position):
     """Attention with linear biases (arXiv:2108.12409): a score falls linearly with the distance; each head has its own slope."""
 
+    title: ClassVar[str] = "ALiBi"
+    line: ClassVar[str] = "scores fall with the distance"
     kind: Literal["alibi"] = "alibi"
     scaled: bool = Field(False, description="The bias is multiplied by the softmax scale too (Falcon)")
 
@@ -325,6 +337,8 @@ class Alibi(_Position):
 class NoPosition(_Position):
     """No positional encoding (NoPE, arXiv:2305.19466): the order is known only from the causal mask."""
 
+    title: ClassVar[str] = "None, NoPE"
+    line: ClassVar[str] = "some attention knows the order by its mask alone"
     kind: Literal["none"] = "none"
 
     def traits(self) -> Iterator[str]:

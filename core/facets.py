@@ -1,0 +1,238 @@
+"""What models are filtered, sorted and placed by: facets with their options, and figures.
+
+The options for a technique come from the classes of the parts and positions, so that a new one is found without a line here.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import NamedTuple, get_args
+
+from .cost import cost as cost_of
+from .hardware import ACCELERATORS
+from .kinds import FIRST, GROUPS, choices, group
+from .parts import PARTS, Part
+from .parts.position import Position
+from .roles import MIXERS
+from .spec import Architecture, Unsupported, Workload
+from .words import figure, size, tokens
+
+TEXT = 32_768  # tokens of the long text at which caches are compared
+OPEN = ("Apache-2.0", "MIT", "BSD-3-Clause")  # licences that the Open Source Initiative lists
+SIZES = (0, 1e9, 4e9, 15e9, 70e9, 300e9)  # parameters at which another size begins
+CONTEXTS = {32_000: "32K", 128_000: "128K", 256_000: "256K", 1_000_000: "1M"}  # tokens, in powers of two or of ten
+
+
+class Option(NamedTuple):
+    """One answer to a facet's question: its name in a link, what a list shows, and what it means."""
+
+    name: str
+    title: str
+    line: str = ""
+
+
+class Facet(NamedTuple):
+    """A question that models answer differently, with its options in their order."""
+
+    name: str
+    title: str
+    line: str
+    options: tuple[Option, ...]
+
+    def option(self, name: str) -> Option:
+        """The option of this name; Unsupported if there is none."""
+        if found := next((one for one in self.options if one.name == name), None):
+            return found
+        raise Unsupported(f"{self.name}: {name[:40]!r} is no option; give {', '.join(one.name for one in self.options)}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model in a list: its figures, and its options in each facet. Bytes are those of one text of `TEXT` tokens, whether or not the
+    model was made for one as long."""
+
+    arch: Architecture
+    parameters: int
+    active: int
+    weights: int | None  # bytes as shipped; None where they are not known
+    text: int  # bytes of caches and states
+    cache: float  # bytes of caches for each token
+    context: int | None  # the longest text that it was made for; None if nothing bounds it
+    attention: str  # the option that says most about how tokens see one another; empty without one
+    fits: str  # the smallest machine that holds the weights as shipped and one such text; empty without one
+    options: Mapping[str, frozenset[str]]
+
+    @property
+    def released(self) -> date | None:
+        return self.arch.released
+
+
+# ---- the facets ----
+
+KIND = Facet(
+    "kind", "Kind", "What works on each token, and what mixes them", (
+        Option("dense", "Dense", "one network for every token"),
+        Option("moe", "Mixture of experts", "a router picks networks for each token"),
+        Option("hybrid", "Hybrid", "attention in some layers, a recurrence in others"),
+        Option("recurrent", "Recurrent", "no attention: a state of fixed size"),
+    ),
+)  # fmt: skip
+_NAMED = tuple(one for one in choices() if one.name in FIRST and one.group == "attention")  # softmax attention that has a name
+ATTENTION = Facet(
+    "attention", "Attention", "How tokens see one another", (
+        *(Option(one.name, FIRST[one.name], one.line) for one in _NAMED),
+        Option("other", "Other softmax", "attention with a form of its own"),
+        *(Option(name, GROUPS[name].title, GROUPS[name].line) for name in ("sparse", "recurrence")),
+    ),
+)  # fmt: skip
+POSITION = Facet(
+    "position", "Position", "How the order of tokens is known",
+    tuple(Option(get_args(cls.model_fields["kind"].annotation)[0], cls.title, cls.line) for cls in get_args(get_args(Position)[0])),
+)  # fmt: skip
+LICENCE = Facet("licence", "Licence", "What one may do with the weights", (
+    Option("open", "Open licence", f"{', '.join(OPEN[:-1])} or {OPEN[-1]}"),
+    Option("own", "Other terms", "the maker's own licence, or none"),
+))  # fmt: skip
+CONTEXT = Facet("length", "Context", "The longest text that it was made for", (
+    *(Option(short.lower(), f"{short} or more", f"at least {n:,} tokens") for n, short in CONTEXTS.items()),
+    Option("any", "Any length", "nothing in the model bounds it"),
+))  # fmt: skip
+FITS = Facet(
+    "fits", "Fits on", f"Weights as shipped, with one text of {tokens(TEXT)} tokens",
+    tuple(
+        Option(one.name.replace(" × ", "x").replace(" ", "-").lower(), one.name, f"{size(one.memory)} of memory") for one in ACCELERATORS
+    ),
+)  # fmt: skip
+
+
+def _sizes(name: str, title: str, line: str) -> Facet:
+    def option(n: int) -> Option:
+        least, most = (_short(SIZES[at]) if at < len(SIZES) else "" for at in (n, n + 1))
+        if not n:
+            return Option(f"under-{most}".lower(), f"Under {most}")
+        return Option(f"{least}-{most}".lower(), f"{least} to {most}") if most else Option(f"over-{least}".lower(), f"Over {least}")
+
+    return Facet(name, title, line, tuple(map(option, range(len(SIZES)))))
+
+
+def _short(n: float) -> str:
+    return f"{n / 1e9:g}B"
+
+
+SIZE = _sizes("size", "Size", "All parameters")
+ACTIVE = _sizes("active", "Active", "The parameters that work on one token")
+
+
+def facets(models: Iterable[Entry]) -> tuple[Facet, ...]:
+    """All facets; those of makers and years have the options of these models, the most frequent maker and the latest year first."""
+    makers, years = Counter[str](), set[str]()
+    for one in models:
+        makers.update(one.options["maker"])
+        years |= one.options["year"]
+    maker = Facet(
+        "maker", "Maker", "Who made it", tuple(Option(name, name) for name, _ in sorted(makers.items(), key=lambda m: (-m[1], m[0])))
+    )
+    year = Facet("year", "Year", "When it was released", tuple(Option(name, name) for name in sorted(years, reverse=True)))
+    return KIND, ATTENTION, POSITION, maker, year, SIZE, ACTIVE, CONTEXT, FITS, LICENCE
+
+
+# ---- a model's options ----
+
+
+def attentions(part: Part) -> frozenset[str]:
+    """The options of `ATTENTION` that hold for a part; none if it does not mix tokens."""
+    if part.role not in MIXERS:
+        return frozenset()
+    if (own := group(type(part))) == "recurrence":
+        return frozenset({own})
+    found = {one.name for one in _NAMED if (one.holds(part) if one.form else isinstance(part, PARTS[one.kind]))}
+    found |= {own} & {"sparse"} | ({"sliding_window"} if part.reach else set())
+    return frozenset(found or {"other"})
+
+
+def _kinds(parts: Collection[Part]) -> Iterable[str]:
+    roles = {part.role for part in parts}
+    yield "moe" if "experts" in roles else "dense"
+    if roles.issuperset(MIXERS):
+        yield "hybrid"
+    if "attention" not in roles:
+        yield "recurrent"
+
+
+def _size(n: float) -> int:
+    return max(at for at, least in enumerate(SIZES) if n >= least)
+
+
+def entry(arch: Architecture, cost: Callable = cost_of) -> Entry:
+    """The figures and options of a model. A server gives a `cost` that keeps what it has found."""
+    found = cost(arch, Workload(context=TEXT))
+    parts = [arch.part(name) for name in arch.parts]
+    context, text = arch.meant_for, found.kv_bytes + found.state_bytes
+    weights = found.weight_bytes
+    reads = context is None or context >= TEXT
+    held = [one for one in ACCELERATORS if reads and weights is not None and weights + text <= one.memory]
+    seen = frozenset[str]().union(*map(attentions, parts))
+    options = {
+        "kind": _kinds(parts),
+        "attention": seen,
+        "position": {part.position.kind for part in parts if getattr(part, "position", None)} | ({arch.position.kind} - {"none"}),
+        "maker": [arch.organisation] if arch.organisation else (),
+        "year": [f"{arch.released:%Y}"] if arch.released else (),
+        "size": [SIZE.options[_size(found.parameters)].name],
+        "active": [ACTIVE.options[_size(found.active_parameters)].name],
+        "length": [one.name for one, least in zip(CONTEXT.options, CONTEXTS) if context and context >= least],
+        "fits": [one.name for one, machine in zip(FITS.options, ACCELERATORS) if machine in held],
+        "licence": ["open" if arch.licence in OPEN else "own"],
+    }
+    if context is None:
+        options["length"] = [one.name for one in CONTEXT.options]
+    most = next((one.name for one in reversed(ATTENTION.options) if one.name in seen), "")
+    return Entry(
+        arch, found.parameters, found.active_parameters, weights, text, found.kv_bytes / TEXT, context, most,
+        held[0].name if held else "", {name: frozenset(given) for name, given in options.items()},
+    )  # fmt: skip
+
+
+# ---- filters ----
+
+Chosen = Mapping[str, Collection[str]]  # by facet, the options of which a model has one
+
+
+def matches(model: Entry, chosen: Chosen, but: str = "") -> bool:
+    """Whether a model has one of the chosen options of each facet, leaving out the facet `but`."""
+    return all(name == but or not wanted or not model.options[name].isdisjoint(wanted) for name, wanted in chosen.items())
+
+
+def counts(models: Collection[Entry], chosen: Chosen, facet: Facet) -> Counter[str]:
+    """How many models have each option of a facet, among those that the other facets let through."""
+    return Counter(name for one in models if matches(one, chosen, facet.name) for name in one.options[facet.name])
+
+
+# ---- figures ----
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of models: its title, how to get and to show it, and whether a picture of it is better on a log scale."""
+
+    title: str
+    get: Callable[[Entry], float | None]
+    show: Callable[[float], str]
+    log: bool = True
+
+
+FIGURES = {
+    "parameters": Figure("Parameters", lambda e: e.parameters, figure),
+    "active": Figure("Active parameters", lambda e: e.active, figure),
+    "weights": Figure("Weights as shipped", lambda e: e.weights, size),
+    "cache": Figure(f"Cache per token at {tokens(TEXT)}", lambda e: e.cache, size),
+    "text": Figure(f"Memory of one {tokens(TEXT)} text", lambda e: e.text, size),
+    "context": Figure("Context", lambda e: e.context, lambda n: tokens(round(n))),
+    "depth": Figure("Layers", lambda e: e.arch.depth, lambda n: f"{n:,.0f}"),
+    "width": Figure("Width", lambda e: e.arch.d_model, lambda n: f"{n:,.0f}"),
+    "vocabulary": Figure("Vocabulary", lambda e: e.arch.vocab_size, lambda n: f"{n:,.0f}"),
+    "released": Figure(
+        "Released", lambda e: e.released.toordinal() if e.released else None, lambda n: f"{date.fromordinal(round(n)):%b %Y}", log=False
+    ),
+}
