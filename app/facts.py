@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from threading import Lock
 from typing import Any
 
@@ -9,6 +10,7 @@ from cachetools import LRUCache, cached
 
 import core
 from core import offers, search
+from core.facets import Entry, entry
 from core.library import preset
 from core.parts.experts import Experts
 from core.routing import glimpse
@@ -65,6 +67,19 @@ def zoom_of(arch: core.Architecture, part: str, selected: str = "") -> str:
 compared = kept(64_000_000, lambda found: 60 * sum(map(weight, found.archs)))(core.compare)  # up to 80 architectures for each but the first
 would_do = kept(4_000_000, lambda found: 1_000 + sum(weight(offer.architecture) for offer in found))(offers.offers)
 searched = kept(16_000_000, lambda known: 80 * (len(known.words) + len(known.joined) + len(known.phrases)))(search.known)
+
+
+@lru_cache(maxsize=1)
+def entries() -> tuple[Entry, ...]:
+    """All presets with their figures and options, the newest first; those whose date is not known come last."""
+    models = (entry(preset(name)) for name in core.presets())
+    return tuple(sorted(models, key=lambda one: -(one.released.toordinal() if one.released else 0)))
+
+
+def found(asked: str) -> list[Entry]:
+    """The presets that answer a query, the best first, and of those that answer as well the newest."""
+    of = {one.arch: one for one in entries()}
+    return [of[arch] for arch in search.found(asked, of, searched)]
 
 
 def code_file(arch: core.Architecture) -> str:

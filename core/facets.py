@@ -3,17 +3,21 @@
 The options for a technique come from the classes of the parts and positions, so that a new one is found without a line here.
 """
 
+import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 from .cost import cost as cost_of
 from .hardware import ACCELERATORS
 from .kinds import FIRST, GROUPS, choices, group
 from .parts import PARTS, Part
+from .parts.base import Spec
+from .parts.experts import Experts
 from .parts.position import Position
+from .parts.residual import Residual
 from .roles import MIXERS
 from .spec import Architecture, Unsupported, Workload
 from .words import figure, size, tokens
@@ -21,6 +25,7 @@ from .words import figure, size, tokens
 TEXT = 32_768  # tokens of the long text at which caches are compared
 OPEN = ("Apache-2.0", "MIT", "BSD-3-Clause")  # licences that the Open Source Initiative lists
 SIZES = (0, 1e9, 4e9, 15e9, 70e9, 300e9)  # parameters at which another size begins
+POSITIONS = get_args(get_args(Position)[0])  # the classes of position encodings
 CONTEXTS = {32_000: "32K", 128_000: "128K", 256_000: "256K", 1_000_000: "1M"}  # tokens, in powers of two or of ten
 
 
@@ -88,7 +93,7 @@ ATTENTION = Facet(
 )  # fmt: skip
 POSITION = Facet(
     "position", "Position", "How the order of tokens is known",
-    tuple(Option(get_args(cls.model_fields["kind"].annotation)[0], cls.title, cls.line) for cls in get_args(get_args(Position)[0])),
+    tuple(Option(get_args(cls.model_fields["kind"].annotation)[0], cls.title, cls.line) for cls in POSITIONS),
 )  # fmt: skip
 LICENCE = Facet("licence", "Licence", "What one may do with the weights", (
     Option("open", "Open licence", f"{', '.join(OPEN[:-1])} or {OPEN[-1]}"),
@@ -192,6 +197,41 @@ def entry(arch: Architecture, cost: Callable = cost_of) -> Entry:
         arch, found.parameters, found.active_parameters, weights, text, found.kv_bytes / TEXT, context, most,
         held[0].name if held else "", {name: frozenset(given) for name, given in options.items()},
     )  # fmt: skip
+
+
+# ---- techniques ----
+
+
+class Technique(NamedTuple):
+    """Something that a model has and another one lacks, in the words of its part, and its role."""
+
+    title: str
+    role: str
+
+
+def techniques(arch: Architecture) -> list[Technique]:
+    """What a model is made of, for "who brought what": the kinds of its parts with their forms and traits, its positions, its streams,
+    multi-token prediction."""
+    found: dict[str, str] = {}
+    for part in map(arch.part, arch.parts):
+        positions = [*_positions(part)]
+        placed = {trait for position in positions for trait in position.traits()}
+        words = [one.title for one in choices(part) if one.holds(part) and one.name != "all_tokens"]
+        traits = (re.sub(r"[ \d.]+$", "", trait) for trait in part.traits() if trait not in placed)  # "softcap 30" and "softcap 50" are one
+        words += [trait[0].upper() + trait[1:] for trait in traits]
+        words += ["Shared experts"] if isinstance(part, Experts) and part.shared else []
+        found |= dict.fromkeys(words, part.role) | found
+        found |= dict.fromkeys((position.title for position in positions), "embedding") | found
+    found |= {} if isinstance(arch.residual, Residual) else {arch.residual.title: "norm"}
+    found |= {"Multi-token prediction": "mtp"} if arch.mtp else {}
+    return [Technique(*item) for item in found.items()]
+
+
+def _positions(value: Spec) -> Iterator[Any]:
+    """The position encodings of a part and of those within it."""
+    for _, inner in value:
+        if isinstance(inner, Spec):
+            yield from (inner,) if isinstance(inner, POSITIONS) else _positions(inner)
 
 
 # ---- filters ----

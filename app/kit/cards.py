@@ -1,27 +1,36 @@
 """The gallery's cards: figures and a small picture of every layer, made from the architecture."""
 
+from collections.abc import Sequence
 from html import escape
 
 import core
+from core.facets import Entry
 from core.words import figure, size, tokens
 
-from ..facts import cost, kept
+from ..facts import kept
 from ..picture.pen import Pen
 from ..picture.ribbon import cells, ribbon
+from ..state import MOST
 
 
-def card(arch: core.Architecture) -> str:
-    """One architecture's card, a link to its workbench."""
-    c = cost(arch)
-    active = figure(c.active_parameters) if c.active_parameters != c.parameters else "all"
-    facts = {"Parameters": figure(c.parameters), "Active": active, "Cache per token": size(c.kv_bytes_per_token)}
+def cards(models: Sequence[Entry], pick: Sequence[str]) -> str:
+    return "".join(card(one, one.arch.name in pick, len(pick) >= MOST) for one in models)
+
+
+def card(one: Entry, on: bool = False, full: bool = False) -> str:
+    """One model's card, a link to its workbench, with a box to tick it for a comparison unless as many as fit are ticked: `full`."""
+    arch, name = one.arch, escape(one.arch.name)
+    active = figure(one.active) if one.active != one.parameters else "all"
+    facts = {"Parameters": figure(one.parameters), "Active": active, "Cache / token, 32K": size(one.cache)}
     when = f"{arch.released:%b %Y}" if arch.released else ""
     who = " · ".join(p for p in (arch.organisation, when, arch.meant_for and f"{tokens(arch.meant_for)} context") if p)
+    off = " disabled" if full and not on else ""
     return (
-        f'<a class="card" data-name="{escape(arch.name)}" href="/workbench?preset={escape(arch.name)}"><div><h3>{escape(arch.title)}</h3>'
-        f'<p class="who">{escape(who)}</p></div>{picture(arch)}<dl>'
+        f'<article class="card{" on" if on else ""}"><div><h3><a href="/workbench?preset={name}" data-open="{name}">{escape(arch.title)}</a>'
+        f'</h3><p class="who">{escape(who)}</p></div>{picture(arch)}<dl>'
         + "".join(f"<div><dt>{k}</dt><dd>{v}</dd></div>" for k, v in facts.items())
-        + f'</dl><p class="note">{escape(arch.note or "")}</p></a>'
+        + f'</dl><p class="note">{escape(arch.note or "")}</p><label class="tick"><input type="checkbox" data-do="pick" data-name="{name}" '
+        f'data-key="pick {name}" aria-label="Compare {escape(arch.title)}"{" checked" if on else ""}{off}></label></article>'
     )
 
 
@@ -34,9 +43,9 @@ def closed_card(entry: dict) -> str:
 
 
 @kept(4_000_000)
-def picture(arch: core.Architecture) -> str:
-    """Every layer of an architecture, scaled to fit a card."""
+def picture(arch: core.Architecture, height: int = 52) -> str:
+    """Every layer of an architecture, scaled to fit a card or a row."""
     pen = Pen()
-    ribbon(pen, cells(arch), 240, 52)
+    ribbon(pen, cells(arch), 240, height)
     label = f"{arch.depth:,} layers: {escape(arch.pattern)}"
-    return f'<svg viewBox="0 0 240 52" preserveAspectRatio="none" role="img" aria-label="{label}">{"".join(pen.out)}</svg>'
+    return f'<svg class="layers" viewBox="0 0 240 {height}" preserveAspectRatio="none" role="img" aria-label="{label}">{"".join(pen.out)}</svg>'

@@ -1,4 +1,4 @@
-"""The components that Streamlit does not have: the clickable diagram, the gallery's cards, the copy button."""
+"""The components that Streamlit does not have: the clickable diagram, the list of kinds, the copy button."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,6 @@ _diagram = component(
     '<dialog><header><h2></h2><button type="button" aria-label="Close">✕</button></header><p></p><div class="zoomed"></div></dialog></div>',
     ".strata-root",
 )
-_cards = component("cards", '<div class="strata-root"></div>', ".strata-root")
 _kinds = component("kinds", '<div class="strata-root"></div>', ".strata-root")
 _copy = component("copy", '<button type="button">Copy link</button>', "button")
 
@@ -56,11 +55,6 @@ def show_diagram(
     narrow = bool(st.session_state.get(key, {}).get("narrow"))
     data = {"svg": draw(not narrow), "narrow": narrow, "name": name, "file": word, "query": query, "selected": selected, "zoom": zoom}
     _diagram(key=key, on_clicked_change=clicked, on_zoomed_change=zoomed, on_narrow_change=lambda: None, data=data)
-
-
-def show_cards(html: str, key: str = "cards") -> str | None:
-    """The gallery's cards; returns the name of the opened one, if any."""
-    return _cards(key=key, data=html, on_opened_change=lambda: None).opened
 
 
 def show_kinds(data: dict, key: str, on_choose: Callable[[str], None]) -> None:

@@ -32,15 +32,22 @@ def cells(arch: Architecture) -> list[tuple[Cell, ...]]:
 
 
 def ribbon(pen: Pen, layers: Sequence[Sequence[Cell]], width: float, height: float) -> None:
-    """The layers side by side."""
+    """The layers side by side; those that look alike are one path, as a page has many ribbons."""
     step, half = width / len(layers), height / 2
     w = max(step - (1.6 if step > 5 else 0.5 if step > 2 else 0.2), 0.4)
+    alike: dict[str, list[str]] = {}
     for i, parts in enumerate(layers):
         mixers, others = ([cell for cell in parts if cell.mixes is mixes] for mixes in (True, False))
         for group, top in ((mixers, 0.0), (others, half + 0.8)):
             tall = half / max(len(group), 1)
             for j, cell in enumerate(group):
-                pen.cell(i * step, top + j * tall, w, tall - 0.8, cell.tone, cell.hollow)
+                x, y, h = i * step, top + j * tall, tall - 0.8
+                if cell.hollow or cell.tone.dashed:
+                    pen.cell(x, y, w, h, cell.tone, cell.hollow)
+                else:
+                    alike.setdefault(cell.tone.colour, []).append(f"M{x:.1f} {y:.1f}h{w:.1f}v{h:.1f}h-{w:.1f}z")
+    for colour, pieces in alike.items():
+        pen.out.append(f'<path d="{"".join(pieces)}" style="fill:var(--{colour})"/>')
 
 
 NARROW = 7  # of a cell's width, for the parts that work on single tokens

@@ -1,7 +1,7 @@
 """Parts that read and write all residual streams at once (Qwen 4)."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import nn
@@ -15,6 +15,7 @@ class AllStreams(_Residual):
     """Every part reads all streams side by side and outputs what is added to each: for the steps of parts that mix streams
     themselves, such as n-grams in the streams."""
 
+    title: ClassVar[str] = "Streams side by side"
     kind: Literal["all_streams"]
     norm: Literal["none"] = Field("none", description="The part has its own norms")
     streams: Streams = 4

@@ -1,7 +1,7 @@
 """Alternating updates (AltUp, arXiv:2301.13310; Gemma 3n): several streams, of which a layer computes only one."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ class AltUp(_Residual):
     prediction was from the result. `at` says which of this a step does; between `enter` and `leave` the stream that
     is computed comes after the predictions. N = streams."""
 
+    title: ClassVar[str] = "AltUp, alternating updates"
     kind: Literal["altup"]
     streams: Streams = 4
     active: int = Field(0, ge=0, le=15, description="The stream that is computed")

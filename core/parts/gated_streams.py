@@ -1,7 +1,7 @@
 """Gated residual streams (Qwen 4): several streams, each read through a gate on every channel."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ class GatedStreams(_Residual):
     """Several streams. Each part reads them through its own gate on every channel, computed from all streams through a
     low rank; each stream gets its own share of the part's output (Qwen 4). The norm is on each stream, in the read."""
 
+    title: ClassVar[str] = "Gated streams"
     kind: Literal["gated_streams"]
     norm: Literal["none"] = Field("none", description="No norm before a part except the norm on the streams")
     streams: Streams = 4

@@ -2,7 +2,7 @@
 its own output and the slow stream, then the slow stack runs once on the result."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ class Hierarchy(_Residual):
     """A slow stream, which begins as the embedding, and a fast one, which begins as a learned vector. The first part of a stack begins
     with the sum of both; its last one divides the stream by its root mean square. The head reads the last slow stream."""
 
+    title: ClassVar[str] = "Slow and fast stream"
     kind: Literal["hierarchy"]
     writes: Literal["fast", "slow"] = Field("fast", description="The stream that the parts read and write")
     enter: bool = Field(False, description="Adds the other stream first: a stack begins here")

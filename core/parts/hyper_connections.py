@@ -1,6 +1,6 @@
 """Hyper-connections (arXiv:2409.19606): several residual streams that each part mixes with learned weights."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ class HyperConnections(_Residual):
     """Several streams. Each part mixes, reads and writes them with learned weights (static
     hyper-connections, arXiv:2409.19606, section 2.1)."""
 
+    title: ClassVar[str] = "Hyper-connections"
     kind: Literal["hyper"]
     streams: Streams = 4
 

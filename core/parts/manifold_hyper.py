@@ -1,7 +1,7 @@
 """Manifold-constrained hyper-connections (mHC, arXiv:2512.24880; DeepSeek-V4): streams mixed in a way that cannot make them grow."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ class ManifoldHyperConnections(_Residual):
     is made almost doubly stochastic by Sinkhorn iterations, so that they do not grow with depth (mHC,
     arXiv:2512.24880, section 4; DeepSeek-V4, section 2.2)."""
 
+    title: ClassVar[str] = "Manifold hyper-connections"
     kind: Literal["manifold_hyper"]
     streams: Streams = 4
     iterations: int = Field(20, ge=0, le=100, description="Sinkhorn iterations; with 0 the streams are not mixed (Hy4)")

@@ -6,7 +6,7 @@ If there are several streams, a step's `read` module computes from them what its
 """
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -81,6 +81,7 @@ class Residual(_Residual):
     the first transformer (post, arXiv:1706.03762), OLMo 2 (output, arXiv:2501.00656) and Gemma 2 (sandwich,
     arXiv:2408.00118)."""
 
+    title: ClassVar[str] = "Residual stream"
     kind: Literal["plain"] = "plain"
     levelled: bool = Field(False, description="Divides the sum of n outputs, the embedding included, by √n at each step (Beam)")
     kernel: Kernel | None = Field(None, description="Kernel size of a short convolution on each part's output; none if empty (Inkling)")

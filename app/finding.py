@@ -1,0 +1,164 @@
+"""What the gallery shows, kept in the URL: a query, filters, a view with its settings, and the models that are ticked to be compared.
+
+Reading the URL gives a Finding; what a visitor does writes another. So the browser's back button is undo, and a link shows what its
+sender saw.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import streamlit as st
+
+import core
+from core import facets
+from core.facets import FIGURES, Chosen, Entry
+
+from .facts import entries, found
+from .state import MOST
+
+VIEWS = {"cards": "Cards", "table": "Table", "scatter": "Scatter", "timeline": "Timeline"}
+SORTS = {  # in words, by the name in a link: a figure, with - for the largest first
+    "": "best match", "-released": "newest", "released": "oldest", "-parameters": "largest", "parameters": "smallest",
+    "-active": "most active", "active": "fewest active", "cache": "least cache per token", "text": "least memory for a long text",
+    "-context": "longest context",
+}  # fmt: skip
+COLOURS = {"attention": "Attention", "kind": "Kind", "year": "Year", "licence": "Licence"}
+LINES = {"4": "4-bit weights", "8": "8-bit weights", "16": "16-bit weights", "": "none"}
+STEP, MOST_ASKED = 48, 80  # models at once; characters of a query
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A query, the chosen options by facet, and how the models that are found are shown."""
+
+    q: str = ""
+    chosen: Chosen = field(default_factory=dict)
+    view: str = "cards"
+    sort: str = ""
+    x: str = "parameters"
+    y: str = "cache"
+    colour: str = "attention"
+    area: str = "active"  # what the size of a point in the scatter says; nothing, or a figure
+    lines: str = "8"  # bits of a weight, for the lines of what machines hold
+    many: int = STEP  # models that are shown
+    look: str = ""  # a model that is open in the picture
+    pick: tuple[str, ...] = ()  # the models that are ticked
+
+    def models(self) -> list[Entry]:
+        """The models that are found, in order."""
+        return order([one for one in self.asked() if facets.matches(one, self.chosen)], self.sort)
+
+    def asked(self) -> list[Entry]:
+        """The models that answer the query, the best first, filtered or not."""
+        return found(self.q)
+
+
+def order(models: list[Entry], sort: str) -> list[Entry]:
+    """Models by a figure; those without it, such as one whose date is not known, come last."""
+    if not sort:
+        return models
+    get, down = FIGURES[sort.removeprefix("-")].get, -1 if sort.startswith("-") else 1
+    return sorted(models, key=lambda one: (get(one) is None, down * (get(one) or 0)))
+
+
+def everything() -> tuple[facets.Facet, ...]:
+    return facets.facets(entries())
+
+
+# ---- the URL ----
+
+OPTIONS: dict[str, Mapping[str, str]] = {"view": VIEWS, "sort": dict.fromkeys(("", *FIGURES, *(f"-{name}" for name in FIGURES)), ""),
+           "x": dict.fromkeys(FIGURES, ""), "y": dict.fromkeys(FIGURES, ""), "colour": COLOURS,
+           "area": dict.fromkeys(("", *FIGURES), ""), "lines": LINES}  # fmt: skip
+
+
+def read(params: Mapping[str, Any]) -> tuple[Finding, str]:
+    """The Finding of a URL's parameters, and what is wrong with them, if anything is: the rest still counts."""
+    problems = []
+    given = {name: value[-1] if isinstance(value, list) else value for name, value in params.items() if value}
+    given["sort"] = {words: name for name, words in SORTS.items()}.get(given.get("sort", ""), given.get("sort", ""))
+    settings: dict[str, Any] = {}
+    for name, accepted in OPTIONS.items():
+        if (value := given.get(name, Finding.__dataclass_fields__[name].default)) in accepted:
+            settings[name] = value
+        else:
+            problems.append(f"{name}: {value[:40]!r} is not known; give one of {', '.join(filter(None, accepted))}")
+    chosen = {}
+    for facet in everything():
+        wanted = given[facet.name].split(",") if facet.name in given else ()
+        names = {one.name for one in facet.options}
+        if unknown := [name for name in wanted if name not in names]:
+            problems.append(f"{facet.name}: {unknown[0][:40]!r} is no option; give {', '.join(one.name for one in facet.options)}")
+        if wanted and len(unknown) < len(wanted):
+            chosen[facet.name] = tuple(dict.fromkeys(name for name in wanted if name in names))
+    names = core.presets()
+    pick = tuple(dict.fromkeys(name for name in given.get("pick", "").split(",") if name in names))[:MOST]
+    look = given.get("look", "") if given.get("look", "") in names else ""
+    many = int(given["many"]) if given.get("many", "").isdecimal() and len(given["many"]) < 6 else STEP
+    settings |= {"q": given.get("q", "")[:MOST_ASKED], "chosen": chosen, "many": max(many, STEP), "look": look, "pick": pick}
+    return Finding(**settings), ". ".join(problems)
+
+
+def write(finding: Finding) -> dict[str, str]:
+    """The URL parameters of a Finding, without defaults."""
+    usual = Finding()
+    names = ("q", *OPTIONS, "many", "look")
+    params = {name: str(getattr(finding, name)) for name in names if getattr(finding, name) != getattr(usual, name)}
+    params |= {name: ",".join(options) for name, options in finding.chosen.items() if options}
+    return params | ({"pick": ",".join(finding.pick)} if finding.pick else {})
+
+
+def current() -> tuple[Finding, str]:
+    return read(st.query_params.to_dict())
+
+
+# ---- what a visitor does ----
+
+
+def act(action: Any) -> None:
+    """What a control asks for: `do` says what, `name` and `value` about which. Anything else is ignored."""
+    if not isinstance(action, Mapping):
+        return
+    before = current()[0]
+    do, name, value = (str(action.get(key) or "")[:200] for key in ("do", "name", "value"))
+    after = _after(before, do, name, value)
+    if after != before:
+        st.query_params.from_dict(write(after))
+
+
+def _after(finding: Finding, do: str, name: str, value: str) -> Finding:
+    fresh = replace(finding, many=STEP, look="")
+    match do:
+        case "find":
+            return replace(fresh, q=value[:MOST_ASKED])
+        case "filter":
+            had = finding.chosen.get(name, ())
+            now = tuple(one for one in had if one != value) if value in had else (*had, value)
+            return replace(fresh, chosen={**finding.chosen, name: now})
+        case "clear":
+            return replace(fresh, chosen={other: options for other, options in finding.chosen.items() if name and other != name})
+        case "loosen":  # all that hides models
+            return replace(fresh, chosen={}, q="")
+        case "set" if name in OPTIONS and value in OPTIONS[name]:
+            return replace(finding, **{name: value}, look="")
+        case "more":
+            return replace(finding, many=finding.many + STEP)
+        case "look":
+            return replace(finding, look="" if name == finding.look else name)
+        case "pick":
+            left = tuple(one for one in finding.pick if one != name)
+            return replace(finding, pick=left if name in finding.pick else (*finding.pick, name)[:MOST])
+        case "unpick":
+            return replace(finding, pick=())
+    return finding
+
+
+def leads(action: Any, finding: Finding) -> tuple[str, dict[str, Any]] | None:
+    """The page that an action leads to, and its URL parameters, if it does."""
+    match action:
+        case {"do": "open", "name": name} if name in core.presets():
+            return "workbench", {"preset": name}
+        case {"do": "compare"} if finding.pick:
+            return "compare", {"m": list(finding.pick)}
+    return None

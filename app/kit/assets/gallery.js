@@ -1,0 +1,104 @@
+export default function ({ data, parentElement, setTriggerValue, setStateValue }) {
+  const root = parentElement.querySelector('.strata-root'), field = root.querySelector('.find input'), rest = root.querySelector('.rest');
+  const main = document.querySelector('[data-testid="stMain"]'), place = () => `strata ${location.search}`;
+  const act = (what, name, value) => setTriggerValue('acted', { do: what, name, value });
+  themed(root);
+
+  const first = root.shown === undefined;
+  unpressed(root, () => { // what has the focus, and the filter that is open, stay
+    if (root.shown === data.html) return;
+    const active = root.getRootNode().activeElement, key = active?.dataset?.key;
+    const open = rest.querySelector('details[open]'), scrolled = open?.querySelector('.options').scrollTop;
+    const across = rest.querySelector('.list')?.scrollLeft;
+    rest.innerHTML = data.html;
+    root.shown = data.html;
+    const again = open && rest.querySelector(`details[data-key="${open.dataset.key}"]`);
+    if (again) { again.open = true; again.querySelector('.options').scrollTop = scrolled; }
+    if (across && rest.querySelector('.list')) rest.querySelector('.list').scrollLeft = across;
+    if (key) [...rest.querySelectorAll('[data-key]')].find((one) => one.dataset.key === key)?.focus({ preventScroll: true });
+    else if (active && again && open.contains(active)) again.querySelector('summary').focus({ preventScroll: true });
+  });
+  if (root.getRootNode().activeElement !== field || first) field.value = data.q;
+
+  if (first) { // back from a model: the same place
+    const top = Number(sessionStorage.getItem(place()) ?? 0);
+    if (top < 0) hold(() => root, top);
+  }
+  root.watched?.abort();
+  root.watched = new AbortController();
+  const { signal } = root.watched;
+  main?.addEventListener('scroll', () => sessionStorage.setItem(place(), root.getBoundingClientRect().top), { signal, passive: true });
+
+  field.oninput = () => { // the page follows while one types; the letters of one word are one step of the browser's history
+    clearTimeout(root.later);
+    root.later = setTimeout(() => {
+      if (field.value === root.sent) return;
+      window.strataTyping = data.q ? performance.now() : 0;
+      root.sent = field.value;
+      act('find', '', field.value);
+    }, 180);
+  };
+  if (!window.strataPush) {
+    window.strataPush = history.pushState;
+    history.pushState = function (...given) {
+      const typed = performance.now() - (window.strataTyping || -9e9) < 1500;
+      window.strataTyping = 0;
+      return (typed ? history.replaceState : window.strataPush).apply(this, given);
+    };
+  }
+
+  const measure = () => {
+    const narrow = root.clientWidth < 640;
+    if (root.clientWidth && narrow !== root.narrow) { root.narrow = narrow; if (narrow !== data.narrow) setStateValue('narrow', narrow); }
+  };
+  root.narrow = data.narrow;
+  root.watcher?.disconnect();
+  root.watcher = new ResizeObserver(measure);
+  root.watcher.observe(root);
+
+  root.onclick = (event) => {
+    const link = event.target.closest('[data-open], [data-compare]');
+    if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) { // a new tab is the browser's own
+      event.preventDefault();
+      act(link.dataset.open ? 'open' : 'compare', link.dataset.open || '');
+      return;
+    }
+    const control = event.target.closest('[data-do]');
+    if (!control || control.matches('input, select')) return;
+    act(control.dataset.do, control.dataset.name, control.dataset.value);
+  };
+  root.onchange = ({ target }) => {
+    if (target.matches('input[data-do]')) act(target.dataset.do, target.dataset.name, target.dataset.value);
+    if (target.matches('select[data-do]')) act(target.dataset.do, target.dataset.name, target.value);
+  };
+  root.onkeydown = (event) => {
+    const open = rest.querySelector('details[open]'), point = event.target.closest?.('.point');
+    if (event.key === 'Escape' && open) { open.open = false; open.querySelector('summary').focus(); }
+    if (point && (event.key === 'Enter' || event.key === ' ')) { event.preventDefault(); act('look', point.dataset.name); }
+  };
+  root.addEventListener('toggle', (event) => { // one filter is open at a time, and stays inside the page
+    if (!event.target.open) return;
+    for (const other of rest.querySelectorAll('details[open]')) if (other !== event.target) other.open = false;
+    const panel = event.target.querySelector('.panel');
+    panel.style.translate = '';
+    const over = panel.getBoundingClientRect().right - root.getBoundingClientRect().right;
+    if (over > 0 && innerWidth > PHONE) panel.style.translate = `${-over}px`;
+  }, { signal, capture: true });
+  document.addEventListener('pointerdown', (event) => {
+    const open = rest.querySelector('details[open]');
+    if (open && !event.composedPath().includes(open)) open.open = false;
+  }, { signal });
+
+  const cross = (event) => { // the values of the point under the pointer, on both axes
+    const point = event.type !== 'mouseout' && event.target.closest('.scatter .point'), lines = rest.querySelector('.cross');
+    if (!lines) return;
+    if (!point) { lines.innerHTML = ''; return; }
+    const [left, , , bottom] = lines.closest('svg').dataset.area.split(' ').map(Number), [x, y] = point.dataset.said.split('|');
+    const circle = point.querySelector('circle'), cx = Number(circle.getAttribute('cx')), cy = Number(circle.getAttribute('cy'));
+    const pill = (words, at, up) => `<rect x="${at - words.length * 3.6 - 6}" y="${up - 10}" width="${words.length * 7.2 + 12}" height="20" rx="4"/>`
+      + `<text x="${at}" y="${up + 4}" class="c">${words}</text>`;
+    lines.innerHTML = `<path d="M${left} ${cy}H${cx}M${cx} ${bottom}V${cy}"/>${pill(y, left - 34, cy)}${pill(x, cx, bottom + 15)}`;
+  };
+  root.onmouseover = root.onmouseout = cross;
+  return () => root.watched.abort();
+}

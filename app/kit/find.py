@@ -1,0 +1,277 @@
+"""The gallery: the search, the filters, one of four views of the models that are found, and the bar with those that are ticked."""
+
+from collections.abc import Sequence
+from html import escape
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from core.facets import ATTENTION, FIGURES, KIND, LICENCE, Entry, Facet, counts, matches
+from core.words import figure, size, tokens
+
+from .. import finding as page
+from ..facts import entries
+from ..finding import COLOURS, LINES, SORTS, VIEWS, Finding
+from ..picture.scatter import scatter
+from ..picture.timeline import timeline
+from ..state import MOST
+from .cards import cards, closed_card, picture
+from .component import component
+from .listing import table
+
+_gallery = component(
+    "gallery",
+    '<div class="strata-root"><div class="find"><input type="search" aria-label="Search" autocomplete="off" spellcheck="false" '
+    'placeholder="MLA, sliding window, hybrid 2026, Alibaba, MIT …"></div><div class="rest"></div></div>',
+    ".strata-root",
+)
+ICONS = {
+    "cards": "M2 2h5v5H2zM9 2h5v5H9zM2 9h5v5H2zM9 9h5v5H9z", "table": "M2 3h12v10H2zM2 6.5h12M6.5 6.5V13",
+    "scatter": "M2.5 2v11.5H14M6 10h.01M8.5 6.5h.01M12 4h.01", "timeline": "M2 5h12M2 11h12M5 3.5v3M10 9.5v3",
+}  # fmt: skip
+KINDS = {"hybrid": "see-hybrid", "recurrent": "mtp", "moe": "experts", "dense": "feed_forward"}  # what says most comes first
+LICENCES = {"open": "cache", "own": "norm"}
+YEARS = ("cost-4", "cost-3", "cost-2", "cost-1")  # the latest is the darkest
+
+
+def gallery(finding: Finding, closed: Sequence[dict]) -> tuple[str, dict] | None:
+    """The models that are found; another page and its URL parameters, if one was asked for. `closed` are those whose architecture is not
+    disclosed, which only cards show."""
+
+    def acted() -> None:
+        page.act(st.session_state["gallery"].acted)
+
+    narrow = bool(st.session_state.get("gallery", {}).get("narrow"))
+    html = _bar(finding, closed) + _view(finding, closed, not narrow) + _ticked(finding)
+    data = {"q": finding.q, "html": html, "narrow": narrow}
+    action = _gallery(key="gallery", data=data, on_acted_change=acted, on_narrow_change=lambda: None).acted
+    return page.leads(action, finding)
+
+
+# ---- the controls above the models ----
+
+
+def tone(facet: str, option: str) -> str:
+    """The colour of an option, a name of the palette; empty if it has none."""
+    return f"see-{option}" if facet == ATTENTION.name else {**KINDS, **LICENCES}.get(option, "") if facet in ("kind", "licence") else ""
+
+
+def _bar(finding: Finding, closed: Sequence[dict]) -> str:
+    found, everything = finding.models(), page.everything()
+    asked = finding.asked()
+    filters = "".join(_filter(facet, finding, asked) for facet in everything if facet is not LICENCE)
+    views = "".join(
+        f'<button type="button" data-do="set" data-name="view" data-value="{name}" aria-pressed="{str(name == finding.view).lower()}">'
+        f'<svg viewBox="0 0 16 16" aria-hidden="true"><path d="{ICONS[name]}"/></svg><span>{words}</span></button>'
+        for name, words in VIEWS.items()
+    )
+    chips = "".join(
+        f'<button type="button" class="chip" data-do="filter" data-name="{facet.name}" data-value="{escape(name)}" '
+        f'aria-label="Drop the filter {escape(_chip(facet, name))}">{escape(_chip(facet, name))} <i>✕</i></button>'
+        for facet in everything
+        for name in finding.chosen.get(facet.name, ())
+    )
+    clear = '<button type="button" class="link" data-do="clear">Clear all</button>' if chips else ""
+    more = f" · {len(closed)} not disclosed" if closed and finding.view == "cards" else ""
+    count = f'<span class="count" role="status"><b>{len(found)}</b> of {len(entries())} models{more}</span>'
+    return (
+        f'<div class="bar"><div class="filters" role="group" aria-label="Filters">{filters}{_open(finding)}</div>'
+        f'<div class="views" role="group" aria-label="View">{views}</div></div>'
+        f'<div class="under">{count}{chips}{clear}<span class="gap"></span>{_beside(finding)}</div>'
+    )
+
+
+def _chip(facet: Facet, name: str) -> str:
+    """What a filter is called where its facet is not beside it."""
+    title = facet.option(name).title
+    return {"size": title, "active": f"{title} active", "length": f"context {title}", "fits": f"fits {title}"}.get(facet.name, title)
+
+
+def _filter(facet: Facet, finding: Finding, asked: Sequence[Entry]) -> str:
+    """A facet as a button that opens its options, each with the number of models that it would show."""
+    chosen = finding.chosen.get(facet.name, ())
+    found = counts(asked, finding.chosen, facet)
+    most = max(found.values(), default=1)
+    rows = "".join(
+        f'<label class="{"none" if not found[one.name] else ""}"><input type="checkbox" data-do="filter" data-name="{facet.name}" '
+        f'data-value="{escape(one.name)}" data-key="{facet.name} {escape(one.name)}"{" checked" if one.name in chosen else ""}>'
+        + (f'<i class="dot" style="background:var(--{tone(facet.name, one.name)})"></i>' if tone(facet.name, one.name) else "")
+        + f"<span>{escape(one.title)}<small>{escape(one.line)}</small></span>"
+        f'<i class="much"><b style="width:{100 * found[one.name] / most:.0f}%"></b></i><em>{found[one.name]}</em></label>'
+        for one in facet.options
+    )
+    clear = f'<button type="button" class="link" data-do="clear" data-name="{facet.name}">Clear</button>' if chosen else ""
+    number = f"<b>{len(chosen)}</b>" if chosen else ""
+    return (
+        f'<details class="filter" data-key="{facet.name}"><summary>{facet.title}{number}</summary><div class="panel">'
+        f'<header><h3>{escape(facet.line)}</h3>{clear}</header><div class="options">{rows}</div>'
+        f"<footer>Counts follow the other filters.</footer></div></details>"
+    )
+
+
+def _open(finding: Finding) -> str:
+    on = "open" in finding.chosen.get(LICENCE.name, ())
+    line = escape(LICENCE.option("open").line)
+    return (
+        f'<button type="button" class="toggle" data-do="filter" data-name="licence" data-value="open" aria-pressed="{str(on).lower()}" '
+        f'title="{line}">Open licence</button>'
+    )
+
+
+def _choice(words: str, name: str, options: dict[str, str], chosen: str) -> str:
+    listed = "".join(
+        f'<option value="{escape(value)}"{" selected" if value == chosen else ""}>{escape(title)}</option>'
+        for value, title in options.items()
+    )
+    return f'<label class="choice">{words} <select data-do="set" data-name="{name}" data-key="{name}">{listed}</select></label>'
+
+
+def _beside(finding: Finding) -> str:
+    """The settings of a view that stand beside the count."""
+    file = f'<a class="file" href="/gallery.csv?{escape(urlencode(page.write(finding)))}" download="models.csv">CSV</a>'
+    if finding.view in ("cards", "table"):
+        sorts = SORTS if finding.sort in SORTS else SORTS | {finding.sort: "by a column"}
+        return _choice("Sort", "sort", sorts, finding.sort) + file
+    return file
+
+
+# ---- the views ----
+
+
+def _view(finding: Finding, closed: Sequence[dict], wide: bool) -> str:
+    found = finding.models()
+    if not found and not (closed and finding.view == "cards"):
+        return _none(finding)
+    shown = [(one, matches(one, finding.chosen)) for one in finding.asked()]
+    if finding.view == "table":
+        return table(found[: finding.many], finding) + _more(finding, len(found))
+    if finding.view == "timeline":
+        return f'<div class="chart">{timeline(shown, wide, finding.pick)}{_looked(finding)}</div>'
+    if finding.view == "scatter":
+        figures = {name: one.title for name, one in FIGURES.items()}
+        tones = {one.arch.name: colour(one, finding.colour) for one, _ in shown}
+        controls = (
+            _choice("Across", "x", figures, finding.x) + _choice("Up", "y", figures, finding.y)
+            + _choice("Colour", "colour", COLOURS, finding.colour) + _choice("Size", "area", {"": "the same"} | figures, finding.area)
+            + (_choice("Lines for", "lines", LINES, finding.lines) if finding.x == "parameters" else "")
+        )  # fmt: skip
+        drawn = scatter(shown, finding.x, finding.y, finding.area, tones, finding.lines, wide, finding.pick)
+        return f'<div class="chart"><div class="controls">{controls}</div>{_legend(finding, shown)}{drawn}{_looked(finding)}</div>'
+    html = "".join([cards(found[: finding.many], finding.pick), *(map(closed_card, closed) if len(found) <= finding.many else ())])
+    return f'{KEY}<div class="cards">{html}</div>{_more(finding, len(found))}'
+
+
+KEY = (
+    '<p class="key"><span>A column is a layer. Above, what mixes tokens:</span><i style="background:var(--attention)"></i>attention'
+    '<i style="background:var(--attention-near)"></i>to a part of the text<i style="background:var(--recurrence)"></i>recurrence'
+    '<span>Below, what works on each token:</span><i style="background:var(--feed_forward)"></i>one network'
+    '<i style="background:var(--experts)"></i>experts</p>'
+)
+
+
+def colour(one: Entry, by: str) -> str:
+    """The colour of a model by what a visitor chose: what says most about it."""
+    if by == "kind":
+        return next(tone for name, tone in KINDS.items() if name in one.options["kind"])
+    if by == "licence":
+        return LICENCES["open" if "open" in one.options["licence"] else "own"]
+    if by == "year":
+        latest = max(other.released.year for other in entries() if other.released)
+        return YEARS[min(latest - one.released.year, len(YEARS) - 1)] if one.released else "norm"
+    return f"see-{one.attention}" if one.attention else "norm"
+
+
+def _legend(finding: Finding, shown: Sequence[tuple[Entry, bool]]) -> str:
+    """What the colours mean, with the number of models of each, and what a hollow point is."""
+    by = finding.colour
+    if by == "year":
+        latest = max(other.released.year for other in entries() if other.released)
+        names = {tone: f"{latest - n}{' and before' if n + 1 == len(YEARS) else ''}" for n, tone in enumerate(YEARS)}
+    elif by == "attention":
+        names = {f"see-{one.name}": one.title for one in ATTENTION.options}
+    else:
+        names = {tone(by, one.name): one.title for one in (KIND if by == "kind" else LICENCE).options}
+    inside = [colour(one, by) for one, kept in shown if kept]
+    items = "".join(
+        f'<span><i style="background:var(--{tone})"></i>{escape(words)} <em>{inside.count(tone)}</em></span>'
+        for tone, words in names.items()
+    )
+    rings = "<span><i class=ring></i>filtered out</span>" if len(inside) < len(shown) else ""
+    return f'<p class="key">{items}{rings}</p>'
+
+
+def _none(finding: Finding) -> str:
+    """No model is found: what to loosen."""
+    asked = finding.asked()
+    if not asked:
+        words = f"No model answers “{finding.q}”. Use fewer words, or a maker's name."
+    else:
+        words = f"{len(asked)} model{'s' * (len(asked) != 1)} answer the search, but the filters hide all of them."
+    ways = []
+    for facet in page.everything():
+        if options := finding.chosen.get(facet.name):
+            without = sum(matches(one, finding.chosen, facet.name) for one in asked)
+            if without:
+                name = ", ".join(_chip(facet, one) for one in options)
+                ways.append(
+                    f'<button type="button" class="chip" data-do="clear" data-name="{facet.name}">without {escape(name)}: {without}</button>'
+                )
+    ways.append('<button type="button" class="chip" data-do="loosen">show all models</button>')
+    return f'<div class="nothing"><p>{escape(words)}</p>{"".join(ways)}</div>'
+
+
+def _more(finding: Finding, count: int) -> str:
+    left = count - finding.many
+    if left <= 0:
+        return ""
+    return f'<button type="button" class="more" data-do="more">Show {min(left, page.STEP)} more of {left}</button>'
+
+
+def _looked(finding: Finding) -> str:
+    """The card of the point that was clicked."""
+    one = next((one for one in entries() if one.arch.name == finding.look), None)
+    if not one:
+        return ""
+    arch = one.arch
+    when = f"{arch.released:%b %Y}" if arch.released else ""
+    facts = {
+        "Parameters": figure(one.parameters), "Active": figure(one.active) if one.active != one.parameters else "all",
+        f"{tokens(page.facets.TEXT)} text": size(one.text), "Fits": one.fits or "–",
+    }  # fmt: skip
+    return (
+        f'<aside class="look" aria-label="{escape(arch.title)}"><header><div><h3>{escape(arch.title)}</h3>'
+        f"<p>{escape(' · '.join(filter(None, (arch.organisation, when))))}</p></div>"
+        f'<button type="button" class="link" data-do="look" data-name="{escape(arch.name)}" aria-label="Close">✕</button></header>'
+        f"{picture(arch)}<dl>{''.join(f'<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>' for k, v in facts.items())}</dl>"
+        f"<footer>{_tick(arch.name, finding.pick)}"
+        f'<a class="go" href="/workbench?preset={escape(arch.name)}" data-open="{escape(arch.name)}">Open</a></footer></aside>'
+    )
+
+
+def _tick(name: str, pick: Sequence[str]) -> str:
+    on = name in pick
+    off = " disabled" if len(pick) >= MOST and not on else ""
+    return f'<button type="button" class="toggle" data-do="pick" data-name="{escape(name)}" aria-pressed="{str(on).lower()}"{off}>Compare</button>'
+
+
+def _ticked(finding: Finding) -> str:
+    """The bar at the lower edge: the models that are ticked."""
+    if not finding.pick:
+        return ""
+    titles = {one.arch.name: one.arch.title for one in entries()}
+    chips = "".join(
+        f'<button type="button" class="chip" data-do="pick" data-name="{escape(name)}" aria-label="Untick {escape(titles[name])}">'
+        f"{escape(titles[name])} <i>✕</i></button>"
+        for name in finding.pick
+    )
+    ready = len(finding.pick) > 1
+    hint = "tick one more" if not ready else f"tick up to {MOST}" if len(finding.pick) < MOST else ""
+    go = (
+        f'<a class="go" href="/compare?{escape(urlencode([("m", name) for name in finding.pick]))}" data-compare="1">Compare →</a>'
+        if ready
+        else ""
+    )
+    return (
+        f'<div class="tray" role="region" aria-label="Ticked models"><b>{len(finding.pick)} selected</b>{chips}<span>{hint}</span>'
+        f'<span class="gap"></span><button type="button" class="link" data-do="unpick">Clear</button>{go}</div>'
+    )

@@ -1,0 +1,207 @@
+"""Models as points: two figures on axes, a third as the size of a point, and labels that overlap nothing."""
+
+import math
+from collections.abc import Iterator, Sequence
+from datetime import date
+from html import escape
+from typing import NamedTuple
+
+from core.facets import FIGURES, TEXT, Entry, Figure
+from core.hardware import ACCELERATORS
+from core.words import size, tokens
+
+from .pen import Pen, text_width
+
+RADII = (4.0, 17.0)  # of the smallest and the largest point
+LETTERS = 11.5  # size of a label
+STRIP = 24  # height of the strip for what a log axis cannot show
+
+
+class Point(NamedTuple):
+    """A model in the picture: its place, its radius, its colour, and whether the filters let it through."""
+
+    model: Entry
+    x: float
+    y: float
+    r: float
+    tone: str
+    inside: bool
+
+
+class Axis:
+    """A figure along an axis from `low` to `high` pixels. A log axis cannot show 0: `zero` is the place of a strip for it."""
+
+    def __init__(self, name: str, values: Sequence[float], low: float, high: float, zero: float):
+        self.figure: Figure = FIGURES[name]
+        self.name, self.low, self.high, self.zero = name, low, high, zero
+        self.log = self.figure.log
+        shown = [self._scaled(value) for value in values if value > 0 or not self.log] or [0.0, 1.0]
+        room = 0.05 * (max(shown) - min(shown)) or 0.5
+        self.least, self.most = min(shown) - room, max(shown) + room
+
+    def _scaled(self, value: float) -> float:
+        return math.log10(value) if self.log else value
+
+    def place(self, value: float) -> float:
+        """Where a value is."""
+        if self.log and value <= 0:
+            return self.zero
+        return self.low + (self._scaled(value) - self.least) / (self.most - self.least) * (self.high - self.low)
+
+    def holds(self, value: float) -> bool:
+        return value > 0 and self.least < self._scaled(value) < self.most
+
+    def ticks(self) -> Iterator[tuple[float, str]]:
+        """Round values along the axis, and their words."""
+        if self.name == "released":
+            years = range(date.fromordinal(max(1, int(self.least))).year + 1, date.fromordinal(int(self.most)).year + 1)
+            yield from ((date(year, 1, 1).toordinal(), str(year)) for year in years)
+            return
+        steps = (1,) if self.most - self.least > 2.2 else (1, 3)
+        for power in range(math.floor(self.least), math.ceil(self.most) + 1):
+            for step in steps:
+                if self.name == "context":
+                    value = float(step * 2 ** round(power * math.log2(10)))
+                else:
+                    value = step * 10.0**power
+                if self.holds(value):
+                    yield value, self.figure.show(value)
+
+
+def scatter(
+    models: Sequence[tuple[Entry, bool]], x: str, y: str, area: str, tones: dict[str, str], lines: str, wide: bool, picked: Sequence[str] = ()
+) -> str:  # fmt: skip
+    """An SVG of models, each with whether the filters let it through. `tones` gives each name its colour, a name of the palette;
+    `area` is the figure that is the area of a point; `lines` are the bits of a weight, for what machines hold; `picked` have labels."""
+    width, height = (1180, 620) if wide else (390, 520)
+    left, right, top, bottom = (64, width - (74 if wide else 14), 54, height - 74)
+    known = [(one, inside, *places) for one, inside in models if None not in (places := (FIGURES[x].get(one), FIGURES[y].get(one)))]
+    across = Axis(x, [one[2] for one in known], left, right, left)
+    up = Axis(y, [one[3] for one in known], bottom, top, bottom)
+    floor, wall = any(not v for *_, v in known) and up.log, any(not v for _, _, v, _ in known) and across.log
+    across.low += (STRIP + 12) * wall
+    up.low -= (STRIP + 12) * floor
+    across.zero, up.zero = left + STRIP / 2, bottom - STRIP / 2
+    radius = _radius(area, [one for one, *_ in known])
+    points = [
+        Point(one, across.place(a), up.place(b), radius(one), tones[one.arch.name], inside) for one, inside, a, b in known
+    ]  # fmt: skip
+    points.sort(key=lambda p: (p.inside, -p.r))
+    pen = Pen()
+    _axes(pen, across, up, left, right, top, bottom, height, wide)
+    _machines(pen, across, up, lines, left, right, top, bottom)
+    if floor:
+        pen.bar(left, bottom - STRIP, right - left, STRIP, "panel")
+        pen.text(left - 8, bottom - STRIP / 2 + 4, "none", "k e")
+    if wall:
+        pen.bar(left, top, STRIP, bottom - top, "panel")
+        pen.text(left + STRIP / 2, bottom + 18, "none", "k c")
+    for p in points:
+        paint = f"fill:var(--{p.tone})" if p.inside else "fill:none"
+        said = f"{across.figure.show(across.figure.get(p.model) or 0)}|{up.figure.show(up.figure.get(p.model) or 0)}"
+        pen.out.append(
+            f'<g class="point{"" if p.inside else " out"}" data-do="look" data-name="{escape(p.model.arch.name)}" data-said="{escape(said)}" '
+            f'tabindex="0" role="button" aria-label="{escape(p.model.arch.title)}"><title>{escape(p.model.arch.title)}</title>'
+            f'<circle cx="{p.x:.1f}" cy="{p.y:.1f}" r="{p.r:.1f}" style="{paint}"/></g>'
+        )
+    for p, (tx, ty, way) in labelled(points, (left, top, right, bottom), 30 if wide else 9, picked):
+        pen.text(tx, ty, p.model.arch.title, f"label {way}")
+    missing = len(models) - len(known)
+    label = (
+        f"{len(known)} models by {across.figure.title.lower()} and {up.figure.title.lower()}"
+        + f", {missing} of unknown figures" * bool(missing)
+    )
+    return (
+        f'<svg class="scatter" viewBox="0 0 {width} {height}" role="group" aria-label="{escape(label)}" '
+        f'data-area="{left} {right} {top} {bottom}">{"".join(pen.out)}<g class="cross"></g></svg>'
+    )
+
+
+def _radius(area: str, models: Sequence[Entry]):
+    """The radius of a model's point: its area grows with the figure; a small one without a figure."""
+    values = {one.arch.name: FIGURES[area].get(one) for one in models} if area else {}
+    if area == "released":
+        values = {}
+    most = max((value for value in values.values() if value), default=0)
+    low, high = RADII
+
+    def radius(one: Entry) -> float:
+        value = values.get(one.arch.name)
+        return low + (high - low) * math.sqrt(value / most) if value and most else low + (0 if area else 1.5)
+
+    return radius
+
+
+def _axes(pen: Pen, across: Axis, up: Axis, left: float, right: float, top: float, bottom: float, height: float, wide: bool) -> None:
+    ends = [-1e9]
+    for value, words in across.ticks():
+        at, half = across.place(value), text_width(words, 11) / 2
+        pen.bar(at, top, 1, bottom - top, "hair")
+        if at - half > ends[-1] + 6:
+            pen.text(at, bottom + 18, words, "k c")
+            ends.append(at + half)
+    for value, words in up.ticks():
+        at = up.place(value)
+        pen.bar(left, at, right - left, 1, "hair")
+        pen.text(left - 8, at + 4, words, "k e")
+        if up.name == "cache" and wide:
+            pen.text(right + 8, at + 4, size(value * TEXT), "k")
+    pen.text(left - 52, top - 30, up.figure.title, "q")
+    if up.name == "cache" and wide:
+        pen.text(right + 66, top - 30, f"One text of {tokens(TEXT)}", "q e")
+    pen.text(right, bottom + 46, across.figure.title, "q e")
+
+
+def _machines(pen: Pen, across: Axis, up: Axis, lines: str, left: float, right: float, top: float, bottom: float) -> None:
+    """Lines for what machines hold, on an axis of bytes, or on one of parameters at so many bits."""
+    per = {"weights": 1.0, "text": 1.0, "parameters": int(lines) / 8 if lines else 0}
+    free = -1e9
+    for machine in ACCELERATORS if per.get(across.name) else ():
+        if across.holds(value := machine.memory / per[across.name]):
+            at, half = across.place(value), text_width(machine.name, 11) / 2
+            pen.out.append(f'<path class="holds" d="M{at:.1f} {top}V{bottom:.1f}"/>')
+            if at - half > free + 8:
+                pen.text(at, top - 8, machine.name, "held c")
+                free = at + half
+    for machine in ACCELERATORS if up.name in ("weights", "text") else ():
+        if up.holds(machine.memory):
+            at = up.place(machine.memory)
+            pen.out.append(f'<path class="holds" d="M{left} {at:.1f}H{right:.1f}"/>')
+            pen.text(right - 4, at - 5, machine.name, "held e")
+
+
+def labelled(
+    points: Sequence[Point], area: tuple[float, float, float, float], most: int, picked: Sequence[str] = ()
+) -> list[tuple[Point, tuple[float, float, str]]]:
+    """Which points have a label, and where it begins (or ends: class "e"): the ticked ones first, then the largest and the newest. No
+    label is on another, on a point, or outside `area` (left, top, right, bottom)."""
+    left, top, right, bottom = area
+    taken: list[tuple[float, float, float, float]] = []
+    circles = [(p.x - p.r - 1, p.y - p.r - 1, p.x + p.r + 1, p.y + p.r + 1) for p in points]
+    newest = {
+        p.model.arch.name: n for n, p in enumerate(sorted(points, key=lambda p: -(p.model.released.toordinal() if p.model.released else 0)))
+    }
+
+    def worth(p: Point) -> tuple:
+        return p.model.arch.name not in picked, not p.inside, newest[p.model.arch.name] - 14 * p.r
+
+    found = []
+    for p in sorted(points, key=worth):
+        if len(found) >= most:
+            break
+        wide = text_width(p.model.arch.title, LETTERS)
+        gap = p.r + 4
+        for x, y, way in ((p.x + gap, p.y + 4, ""), (p.x - gap, p.y + 4, "e"), (p.x, p.y - gap, "c"), (p.x, p.y + gap + 8, "c")):
+            begin = {"": x, "e": x - wide, "c": x - wide / 2}[way]
+            box = (begin - 2, y - LETTERS + 1, begin + wide + 2, y + 3)
+            inside = left <= box[0] and box[2] <= right and top <= box[1] and box[3] <= bottom
+            own = (p.x - p.r - 1, p.y - p.r - 1, p.x + p.r + 1, p.y + p.r + 1)
+            if inside and not any(_meet(box, other) for other in (*taken, *(c for c in circles if c != own))):
+                taken.append(box)
+                found.append((p, (x, y, way)))
+                break
+    return found
+
+
+def _meet(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
