@@ -73,7 +73,7 @@ searched = kept(16_000_000, lambda known: 80 * (len(known.words) + len(known.joi
 def entries() -> tuple[Entry, ...]:
     """All presets with their figures and options, the newest first; those whose date is not known come last."""
     models = (entry(preset(name)) for name in core.presets())
-    return tuple(sorted(models, key=lambda one: -(one.released.toordinal() if one.released else 0)))
+    return tuple(sorted(models, key=lambda one: -one.day))
 
 
 def found(asked: str) -> list[Entry]:

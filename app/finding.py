@@ -92,9 +92,9 @@ def read(params: Mapping[str, Any]) -> tuple[Finding, str]:
             problems.append(f"{facet.name}: {unknown[0][:40]!r} is no option; give {', '.join(one.name for one in facet.options)}")
         if wanted and len(unknown) < len(wanted):
             chosen[facet.name] = tuple(dict.fromkeys(name for name in wanted if name in names))
-    names = core.presets()
-    pick = tuple(dict.fromkeys(name for name in given.get("pick", "").split(",") if name in names))[:MOST]
-    look = given.get("look", "") if given.get("look", "") in names else ""
+    presets = core.presets()
+    pick = tuple(dict.fromkeys(name for name in given.get("pick", "").split(",") if name in presets))[:MOST]
+    look = given.get("look", "") if given.get("look", "") in presets else ""
     many = int(given["many"]) if given.get("many", "").isdecimal() and len(given["many"]) < 6 else STEP
     settings |= {"q": given.get("q", "")[:MOST_ASKED], "chosen": chosen, "many": max(many, STEP), "look": look, "pick": pick}
     return Finding(**settings), ". ".join(problems)
@@ -141,7 +141,8 @@ def _after(finding: Finding, do: str, name: str, value: str) -> Finding:
         case "loosen":  # all that hides models
             return replace(fresh, chosen={}, q="")
         case "set" if name in OPTIONS and value in OPTIONS[name]:
-            return replace(finding, **{name: value}, look="")
+            settings: dict[str, Any] = {name: value}
+            return replace(finding, **settings, look="")
         case "more":
             return replace(finding, many=finding.many + STEP)
         case "look":

@@ -63,16 +63,15 @@ def warm() -> None:
     """Do what is slow the first time (load torch, the first trace) before a visitor comes."""
     import torch
 
-    import core
     from app import facts
     from app.kit import cards
     from core.library import preset
 
     torch.set_num_threads(1)  # live models are tiny, and visitors share the cores
     facts.picture_file(preset("deepseek-v3"))
-    for name in core.presets():
-        facts.cost(preset(name))
-        cards.picture(preset(name))
+    for one in facts.entries():
+        facts.cost(one.arch)
+        cards.picture(one.arch)
     gc.freeze()  # objects from start-up stay, so garbage collections need not check them while visitors wait
 
 
@@ -205,15 +204,36 @@ def named(request: Request):
     return core.decode(name) if name.startswith(PREFIX) else preset(name)
 
 
-def presets(request: Request) -> Response:
+def asked(request: Request) -> list:
+    """The models of a query, filters and an order, which are given as in the gallery's links."""
     import core
-    from app.facts import searched
-    from core.library import preset
-    from core.search import found
+    from app.finding import read
 
-    fields = {"name", "title", "organisation", "released", "licence"}
-    archs = found(request.query_params.get("q", "")[:80], map(preset, core.presets()), searched)
-    return JSONResponse([arch.model_dump(mode="json", include=fields) for arch in archs])
+    finding, problem = read(dict(request.query_params))
+    if problem:
+        raise core.Unsupported(problem)
+    return finding.models()
+
+
+def presets(request: Request) -> Response:
+    from core.facets import record
+
+    return JSONResponse([*map(record, asked(request))])
+
+
+def models(request: Request) -> Response:
+    """The same as a file for a spreadsheet."""
+    import csv
+    import io
+
+    from core.facets import record
+
+    rows, out = [*map(record, asked(request))], io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(rows[0] if rows else ())
+    writer.writerows([" ".join(value) if isinstance(value, list) else value for value in row.values()] for row in rows)
+    headers = {"Content-Disposition": 'attachment; filename="models.csv"'}
+    return Response(out.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 def architecture(request: Request) -> Response:
@@ -285,6 +305,7 @@ app = st.App(
         Route("/inter.woff2", letters),
         Route("/favicon.ico", icon),
         Route("/api/presets", answer(presets)),
+        Route("/gallery.csv", answer(models)),
         Route("/api/architecture/{name}", answer(architecture)),
         Route("/api/cost/{name}", answer(cost)),
         Route("/api/graph/{name}", answer(graph)),

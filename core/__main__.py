@@ -23,6 +23,7 @@ from .code import code
 from .compare import LETTERS, compare
 from .cost import cost
 from .diff import diff
+from .facets import chosen, entry, facets, matches
 from .graph import graph, to_dot, to_graphml, to_json, to_mermaid
 from .precision import FORMATS
 from .reading import read_file
@@ -70,6 +71,10 @@ def parser() -> Parser:
 
     one = command("list", "the published architectures, in order of release, or those that answer a query, best first", run_list)
     one.add_argument("query", metavar="QUERY", nargs="*", help="words such as: mla moe 2026")
+    one.add_argument(
+        "--where", action="append", default=[], metavar="FACET=OPTION",
+        help="only those that have one of these options: kind=moe, attention=sparse,recurrence, licence=open; can be given several times",
+    )  # fmt: skip
     named(command("show", "the parts of an architecture", run_show), "name")
     one = named(command("draw", "the picture of an architecture as a file", run_draw), "name")
     one.add_argument("-o", "--output", metavar="FILE", required=True, help="the file to write; its name ends in .svg, .png or .pdf")
@@ -171,7 +176,11 @@ def opened(name: str) -> Architecture:
 
 def run_list(args: argparse.Namespace, out: Console) -> Any:
     rows = []
+    models = {arch: entry(arch) for arch in map(library.preset, library.presets())} if args.where else {}
+    wanted = chosen(args.where, facets(models.values())) if args.where else {}
     for arch in found(" ".join(args.query), map(library.preset, library.presets())):
+        if wanted and not matches(models[arch], wanted):
+            continue
         c = cost(arch)
         figures = ("parameters", "active_parameters", "kv_bytes_per_token")
         released = arch.released and arch.released.isoformat()

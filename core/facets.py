@@ -69,8 +69,14 @@ class Entry:
     options: Mapping[str, frozenset[str]]
 
     @property
-    def released(self) -> date | None:
-        return self.arch.released
+    def day(self) -> int:
+        """The day of its release, as `date.toordinal` counts; 0 if it is not known."""
+        return self.arch.released.toordinal() if self.arch.released else 0
+
+    @property
+    def month(self) -> str:
+        """The month of its release in words; empty if it is not known."""
+        return f"{self.arch.released:%b %Y}" if self.arch.released else ""
 
 
 # ---- the facets ----
@@ -181,7 +187,7 @@ def entry(arch: Architecture, cost: Callable = cost_of) -> Entry:
     options = {
         "kind": _kinds(parts),
         "attention": seen,
-        "position": {part.position.kind for part in parts if getattr(part, "position", None)} | ({arch.position.kind} - {"none"}),
+        "position": {position.kind for part in parts for position in _positions(part)} | ({arch.position.kind} - {"none"}),
         "maker": [arch.organisation] if arch.organisation else (),
         "year": [f"{arch.released:%Y}"] if arch.released else (),
         "size": [SIZE.options[_size(found.parameters)].name],
@@ -272,7 +278,31 @@ FIGURES = {
     "depth": Figure("Layers", lambda e: e.arch.depth, lambda n: f"{n:,.0f}"),
     "width": Figure("Width", lambda e: e.arch.d_model, lambda n: f"{n:,.0f}"),
     "vocabulary": Figure("Vocabulary", lambda e: e.arch.vocab_size, lambda n: f"{n:,.0f}"),
-    "released": Figure(
-        "Released", lambda e: e.released.toordinal() if e.released else None, lambda n: f"{date.fromordinal(round(n)):%b %Y}", log=False
-    ),
+    "released": Figure("Released", lambda e: e.day or None, lambda n: f"{date.fromordinal(round(n)):%b %Y}", log=False),
 }
+
+
+def record(one: Entry) -> dict[str, Any]:
+    """A model as a row of a file: names, figures and options. Bytes are those of one text of `TEXT` tokens."""
+    arch = one.arch
+    said = {
+        "name": arch.name,
+        "title": arch.title,
+        "organisation": arch.organisation,
+        "released": arch.released and arch.released.isoformat(),
+    }
+    figures = {"parameters": one.parameters, "active_parameters": one.active, "weight_bytes": one.weights, "context": one.context}
+    text = {f"cache_bytes_per_token_at_{TEXT}": round(one.cache, 1), f"text_bytes_at_{TEXT}": one.text, "fits": one.fits or None}
+    held = {name: sorted(one.options[name]) for name in ("kind", "attention", "position")}
+    return said | {"licence": arch.licence} | figures | text | held
+
+
+def chosen(given: Iterable[str], known: Iterable[Facet]) -> dict[str, tuple[str, ...]]:
+    """The filters that are written as "kind=moe" or "attention=sparse,recurrence"; Unsupported if one is not known."""
+    by, found = {facet.name: facet for facet in known}, dict[str, tuple[str, ...]]()
+    for text in given:
+        name, _, options = text.partition("=")
+        if name not in by:
+            raise Unsupported(f"{name[:40]!r} is no filter; give one of {', '.join(by)}, such as kind=moe")
+        found[name] = (*found.get(name, ()), *(by[name].option(option).name for option in options.split(",")))
+    return found

@@ -22,12 +22,11 @@ def card(one: Entry, on: bool = False, full: bool = False) -> str:
     arch, name = one.arch, escape(one.arch.name)
     active = figure(one.active) if one.active != one.parameters else "all"
     facts = {"Parameters": figure(one.parameters), "Active": active, "Cache / token, 32K": size(one.cache)}
-    when = f"{arch.released:%b %Y}" if arch.released else ""
-    who = " · ".join(p for p in (arch.organisation, when, arch.meant_for and f"{tokens(arch.meant_for)} context") if p)
+    who = " · ".join(p for p in (arch.organisation, one.month, arch.meant_for and f"{tokens(arch.meant_for)} context") if p)
     off = " disabled" if full and not on else ""
     return (
-        f'<article class="card{" on" if on else ""}"><div><h3><a href="/workbench?preset={name}" data-open="{name}">{escape(arch.title)}</a>'
-        f'</h3><p class="who">{escape(who)}</p></div>{picture(arch)}<dl>'
+        f'<article class="card{" on" if on else ""}"><div><h3><a href="/workbench?preset={name}" data-open="{name}">'
+        f'{escape(arch.title)}</a></h3><p class="who">{escape(who)}</p></div>{picture(arch)}<dl>'
         + "".join(f"<div><dt>{k}</dt><dd>{v}</dd></div>" for k, v in facts.items())
         + f'</dl><p class="note">{escape(arch.note or "")}</p><label class="tick"><input type="checkbox" data-do="pick" data-name="{name}" '
         f'data-key="pick {name}" aria-label="Compare {escape(arch.title)}"{" checked" if on else ""}{off}></label></article>'
@@ -47,5 +46,5 @@ def picture(arch: core.Architecture, height: int = 52) -> str:
     """Every layer of an architecture, scaled to fit a card or a row."""
     pen = Pen()
     ribbon(pen, cells(arch), 240, height)
-    label = f"{arch.depth:,} layers: {escape(arch.pattern)}"
-    return f'<svg class="layers" viewBox="0 0 240 {height}" preserveAspectRatio="none" role="img" aria-label="{label}">{"".join(pen.out)}</svg>'
+    label, box = f"{arch.depth:,} layers: {escape(arch.pattern)}", f'viewBox="0 0 240 {height}" preserveAspectRatio="none"'
+    return f'<svg class="layers" {box} role="img" aria-label="{label}">{"".join(pen.out)}</svg>'

@@ -13,7 +13,7 @@ from .. import finding as page
 from ..facts import entries
 from ..finding import COLOURS, LINES, SORTS, VIEWS, Finding
 from ..picture.scatter import scatter
-from ..picture.timeline import timeline
+from ..picture.timeline import lanes, timeline
 from ..state import MOST
 from .cards import cards, closed_card, picture
 from .component import component
@@ -22,7 +22,8 @@ from .listing import table
 _gallery = component(
     "gallery",
     '<div class="strata-root"><div class="find"><input type="search" aria-label="Search" autocomplete="off" spellcheck="false" '
-    'placeholder="MLA, sliding window, hybrid 2026, Alibaba, MIT …"></div><div class="rest"></div></div>',
+    'placeholder="MLA, sliding window, hybrid 2026, Alibaba, MIT …"><div class="views" role="group" aria-label="View"></div></div>'
+    '<div class="rest"></div></div>',
     ".strata-root",
 )
 ICONS = {
@@ -43,7 +44,7 @@ def gallery(finding: Finding, closed: Sequence[dict]) -> tuple[str, dict] | None
 
     narrow = bool(st.session_state.get("gallery", {}).get("narrow"))
     html = _bar(finding, closed) + _view(finding, closed, not narrow) + _ticked(finding)
-    data = {"q": finding.q, "html": html, "narrow": narrow}
+    data = {"q": finding.q, "views": _views(finding), "html": html, "narrow": narrow}
     action = _gallery(key="gallery", data=data, on_acted_change=acted, on_narrow_change=lambda: None).acted
     return page.leads(action, finding)
 
@@ -56,15 +57,19 @@ def tone(facet: str, option: str) -> str:
     return f"see-{option}" if facet == ATTENTION.name else {**KINDS, **LICENCES}.get(option, "") if facet in ("kind", "licence") else ""
 
 
+def _views(finding: Finding) -> str:
+    return "".join(
+        f'<button type="button" data-do="set" data-name="view" data-value="{name}" data-key="view {name}" '
+        f'aria-pressed="{str(name == finding.view).lower()}"><svg viewBox="0 0 16 16" aria-hidden="true"><path d="{ICONS[name]}"/></svg>'
+        f"<span>{words}</span></button>"
+        for name, words in VIEWS.items()
+    )
+
+
 def _bar(finding: Finding, closed: Sequence[dict]) -> str:
     found, everything = finding.models(), page.everything()
     asked = finding.asked()
     filters = "".join(_filter(facet, finding, asked) for facet in everything if facet is not LICENCE)
-    views = "".join(
-        f'<button type="button" data-do="set" data-name="view" data-value="{name}" aria-pressed="{str(name == finding.view).lower()}">'
-        f'<svg viewBox="0 0 16 16" aria-hidden="true"><path d="{ICONS[name]}"/></svg><span>{words}</span></button>'
-        for name, words in VIEWS.items()
-    )
     chips = "".join(
         f'<button type="button" class="chip" data-do="filter" data-name="{facet.name}" data-value="{escape(name)}" '
         f'aria-label="Drop the filter {escape(_chip(facet, name))}">{escape(_chip(facet, name))} <i>✕</i></button>'
@@ -75,8 +80,7 @@ def _bar(finding: Finding, closed: Sequence[dict]) -> str:
     more = f" · {len(closed)} not disclosed" if closed and finding.view == "cards" else ""
     count = f'<span class="count" role="status"><b>{len(found)}</b> of {len(entries())} models{more}</span>'
     return (
-        f'<div class="bar"><div class="filters" role="group" aria-label="Filters">{filters}{_open(finding)}</div>'
-        f'<div class="views" role="group" aria-label="View">{views}</div></div>'
+        f'<div class="bar"><div class="filters" role="group" aria-label="Filters">{filters}{_open(finding)}</div></div>'
         f'<div class="under">{count}{chips}{clear}<span class="gap"></span>{_beside(finding)}</div>'
     )
 
@@ -130,7 +134,9 @@ def _beside(finding: Finding) -> str:
     """The settings of a view that stand beside the count."""
     file = f'<a class="file" href="/gallery.csv?{escape(urlencode(page.write(finding)))}" download="models.csv">CSV</a>'
     if finding.view in ("cards", "table"):
-        sorts = SORTS if finding.sort in SORTS else SORTS | {finding.sort: "by a column"}
+        first = {"": "best match" if finding.q else "newest"}  # of those that answer as well, the newest comes first
+        sorts = {name: words for name, words in SORTS.items() if finding.q or name != "-released"} | first
+        sorts |= {} if finding.sort in sorts else {finding.sort: "by a column"}
         return _choice("Sort", "sort", sorts, finding.sort) + file
     return file
 
@@ -146,7 +152,9 @@ def _view(finding: Finding, closed: Sequence[dict], wide: bool) -> str:
     if finding.view == "table":
         return table(found[: finding.many], finding) + _more(finding, len(found))
     if finding.view == "timeline":
-        return f'<div class="chart">{timeline(shown, wide, finding.pick)}{_looked(finding)}</div>'
+        return (
+            f'<p class="says">{escape(_brought(shown))}</p><div class="chart">{timeline(shown, wide, finding.pick)}{_looked(finding)}</div>'
+        )
     if finding.view == "scatter":
         figures = {name: one.title for name, one in FIGURES.items()}
         tones = {one.arch.name: colour(one, finding.colour) for one, _ in shown}
@@ -155,10 +163,34 @@ def _view(finding: Finding, closed: Sequence[dict], wide: bool) -> str:
             + _choice("Colour", "colour", COLOURS, finding.colour) + _choice("Size", "area", {"": "the same"} | figures, finding.area)
             + (_choice("Lines for", "lines", LINES, finding.lines) if finding.x == "parameters" else "")
         )  # fmt: skip
-        drawn = scatter(shown, finding.x, finding.y, finding.area, tones, finding.lines, wide, finding.pick)
-        return f'<div class="chart"><div class="controls">{controls}</div>{_legend(finding, shown)}{drawn}{_looked(finding)}</div>'
+        drawn = scatter(shown, (finding.x, finding.y), finding.area, tones, finding.lines, wide, finding.pick)
+        says = f'<p class="says">{escape(_spans(finding, found))}</p>'
+        return f'{says}<div class="chart"><div class="controls">{controls}</div>{_legend(finding, shown)}{drawn}{_looked(finding)}</div>'
     html = "".join([cards(found[: finding.many], finding.pick), *(map(closed_card, closed) if len(found) <= finding.many else ())])
     return f'{KEY}<div class="cards">{html}</div>{_more(finding, len(found))}'
+
+
+def _brought(shown: Sequence[tuple[Entry, bool]]) -> str:
+    """What the timeline answers, in a sentence."""
+    rows = lanes([one for one, _ in shown])
+    if not rows:
+        return "No release date of these models is known."
+    last = rows[-1]
+    return (
+        f"{len(rows)} techniques, each with the model here that brought it and all that have it since. The latest is "
+        f"{last.technique.title}, with {last.models[0].arch.title}."
+    )
+
+
+def _spans(finding: Finding, found: Sequence[Entry]) -> str:
+    """What the scatter answers, in a sentence: who has the least and the most of what goes up."""
+    figure = FIGURES[finding.y]
+    known = [one for one in found if figure.get(one)]
+    if len(known) < 2:
+        return f"{figure.title} of {len(known)} model{'s' * (len(known) != 1)}."
+    least, most = (which(known, key=lambda one: figure.get(one) or 0) for which in (min, max))
+    ends = " to ".join(f"{figure.show(figure.get(one) or 0)} ({one.arch.title})" for one in (least, most))
+    return f"{figure.title} goes from {ends}."
 
 
 KEY = (
@@ -176,8 +208,8 @@ def colour(one: Entry, by: str) -> str:
     if by == "licence":
         return LICENCES["open" if "open" in one.options["licence"] else "own"]
     if by == "year":
-        latest = max(other.released.year for other in entries() if other.released)
-        return YEARS[min(latest - one.released.year, len(YEARS) - 1)] if one.released else "norm"
+        latest = max(other.arch.released.year for other in entries() if other.arch.released)
+        return YEARS[min(latest - one.arch.released.year, len(YEARS) - 1)] if one.arch.released else "norm"
     return f"see-{one.attention}" if one.attention else "norm"
 
 
@@ -185,7 +217,7 @@ def _legend(finding: Finding, shown: Sequence[tuple[Entry, bool]]) -> str:
     """What the colours mean, with the number of models of each, and what a hollow point is."""
     by = finding.colour
     if by == "year":
-        latest = max(other.released.year for other in entries() if other.released)
+        latest = max(other.arch.released.year for other in entries() if other.arch.released)
         names = {tone: f"{latest - n}{' and before' if n + 1 == len(YEARS) else ''}" for n, tone in enumerate(YEARS)}
     elif by == "attention":
         names = {f"see-{one.name}": one.title for one in ATTENTION.options}
@@ -195,6 +227,7 @@ def _legend(finding: Finding, shown: Sequence[tuple[Entry, bool]]) -> str:
     items = "".join(
         f'<span><i style="background:var(--{tone})"></i>{escape(words)} <em>{inside.count(tone)}</em></span>'
         for tone, words in names.items()
+        if tone in inside
     )
     rings = "<span><i class=ring></i>filtered out</span>" if len(inside) < len(shown) else ""
     return f'<p class="key">{items}{rings}</p>'
@@ -214,7 +247,8 @@ def _none(finding: Finding) -> str:
             if without:
                 name = ", ".join(_chip(facet, one) for one in options)
                 ways.append(
-                    f'<button type="button" class="chip" data-do="clear" data-name="{facet.name}">without {escape(name)}: {without}</button>'
+                    f'<button type="button" class="chip" data-do="clear" data-name="{facet.name}">'
+                    f"without {escape(name)}: {without}</button>"
                 )
     ways.append('<button type="button" class="chip" data-do="loosen">show all models</button>')
     return f'<div class="nothing"><p>{escape(words)}</p>{"".join(ways)}</div>'
@@ -233,25 +267,27 @@ def _looked(finding: Finding) -> str:
     if not one:
         return ""
     arch = one.arch
-    when = f"{arch.released:%b %Y}" if arch.released else ""
     facts = {
         "Parameters": figure(one.parameters), "Active": figure(one.active) if one.active != one.parameters else "all",
         f"{tokens(page.facets.TEXT)} text": size(one.text), "Fits": one.fits or "–",
     }  # fmt: skip
     return (
-        f'<aside class="look" aria-label="{escape(arch.title)}"><header><div><h3>{escape(arch.title)}</h3>'
-        f"<p>{escape(' · '.join(filter(None, (arch.organisation, when))))}</p></div>"
+        f'<div class="looked"><aside class="look" aria-label="{escape(arch.title)}"><header><div><h3>{escape(arch.title)}</h3>'
+        f"<p>{escape(' · '.join(filter(None, (arch.organisation, one.month))))}</p></div>"
         f'<button type="button" class="link" data-do="look" data-name="{escape(arch.name)}" aria-label="Close">✕</button></header>'
         f"{picture(arch)}<dl>{''.join(f'<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>' for k, v in facts.items())}</dl>"
         f"<footer>{_tick(arch.name, finding.pick)}"
-        f'<a class="go" href="/workbench?preset={escape(arch.name)}" data-open="{escape(arch.name)}">Open</a></footer></aside>'
+        f'<a class="go" href="/workbench?preset={escape(arch.name)}" data-open="{escape(arch.name)}">Open</a></footer></aside></div>'
     )
 
 
 def _tick(name: str, pick: Sequence[str]) -> str:
     on = name in pick
     off = " disabled" if len(pick) >= MOST and not on else ""
-    return f'<button type="button" class="toggle" data-do="pick" data-name="{escape(name)}" aria-pressed="{str(on).lower()}"{off}>Compare</button>'
+    return (
+        f'<button type="button" class="toggle" data-do="pick" data-name="{escape(name)}" aria-pressed="{str(on).lower()}"{off}>'
+        "Compare</button>"
+    )
 
 
 def _ticked(finding: Finding) -> str:

@@ -29,7 +29,8 @@ def table(models: Sequence[Entry], finding: Finding) -> str:
     columns = "".join(_head(words, name, finding.sort) for group in GROUPS.values() for words, name in group.items())
     rows = "".join(_row(one, scales, finding.pick) for one in models)
     return (
-        f'<div class="list"><table><thead><tr><td></td>{heads}</tr><tr><th scope="col">Compare</th>{columns}</tr></thead>'
+        f'<div class="list"><table><thead><tr><td></td>{heads}</tr><tr><th scope="col"><span class="aloud">Compare</span></th>'
+        f"{columns}</tr></thead>"
         f'<tbody>{rows}</tbody></table></div><p class="aside">Bars are logarithmic.</p>'
     )
 
@@ -53,7 +54,7 @@ def _row(one: Entry, scales: dict[str, list[float]], pick: Sequence[str]) -> str
     machines = [machine.name for machine in ACCELERATORS]
     steps = machines.index(one.fits) + 1 if one.fits else 0
     squares = "".join(f'<i class="{"on" if n < steps else ""}"></i>' for n in range(len(machines)))
-    when = f"{one.released:%b %Y}" if one.released else "not known"
+    when = one.month or "not known"
     context = tokens(one.context) if one.context else "any"
     off = " disabled" if len(pick) >= 4 and not on else ""
     return (
@@ -63,7 +64,7 @@ def _row(one: Entry, scales: dict[str, list[float]], pick: Sequence[str]) -> str
         f"<small>{escape(arch.organisation or '')}</small></th><td>{picture(arch, 22)}</td>"
         f"{_bar('parameters', one.parameters, figure, scales)}{_bar('active', one.active, figure, scales)}"
         f"{_bar('cache', one.cache, size, scales)}<td>{dot}{escape(seen)}</td><td class=n>{context}</td>"
-        f'<td><span class="steps">{squares}</span>{escape(one.fits or "none of these")}</td><td class=n>{when}</td>'
+        f'<td><span class="steps">{squares}</span>{escape(one.fits or "–")}</td><td class=n>{when}</td>'
         f"<td>{escape(arch.licence or 'not known')}</td></tr>"
     )
 

@@ -24,7 +24,8 @@ LIGHT = {
     "cost-0-ink": "#1b2130", "cost-1-ink": "#1b2130", "cost-2-ink": "#1b2130", "cost-3-ink": "#111722", "cost-4-ink": "#ffffff",
     "good": "#1f7a5c", "bad": "#b3312a",
     "see-multi_head": "#9aa6bd", "see-grouped_query": "#2e3a63", "see-multi_query": "#6a5d4d", "see-sliding_window": "#4a86e8",
-    "see-latent_attention": "#1d8f6f", "see-other": "#c98a1b", "see-sparse": "#25b0d0", "see-recurrence": "#8a4fb5", "see-hybrid": "#8a4fb5",
+    "see-latent_attention": "#1d8f6f", "see-other": "#c98a1b",
+    "see-sparse": "#25b0d0", "see-recurrence": "#8a4fb5", "see-hybrid": "#8a4fb5",
 }  # fmt: skip
 DARK = {
     "page": "#10131a", "panel": "#181d27", "panel-line": "#313a4b", "ink": "#eef1f7", "soft": "#a3adc0", "line": "#a9b4c8",
@@ -45,8 +46,9 @@ DARK = {
     "cost-0": "#1a212e", "cost-1": "#24344f", "cost-2": "#33507f", "cost-3": "#6690cc", "cost-4": "#a9ccf7", "cost-line": "#5f7396",
     "cost-0-ink": "#eef1f7", "cost-1-ink": "#eef1f7", "cost-2-ink": "#ffffff", "cost-3-ink": "#08101e", "cost-4-ink": "#08101e",
     "good": "#5fc79f", "bad": "#ff8d85",
-    "see-multi_head": "#8390aa", "see-grouped_query": "#7f92dc", "see-multi_query": "#b09c82", "see-sliding_window": "#5b9bff",
-    "see-latent_attention": "#2fb58f", "see-other": "#dba23c", "see-sparse": "#3cc8e6", "see-recurrence": "#b07ad8", "see-hybrid": "#b07ad8",
+    "see-multi_head": "#76829c", "see-grouped_query": "#ced6f0", "see-multi_query": "#b09c82", "see-sliding_window": "#5b9bff",
+    "see-latent_attention": "#2fb58f", "see-other": "#dba23c",
+    "see-sparse": "#3cc8e6", "see-recurrence": "#b07ad8", "see-hybrid": "#b07ad8",
 }  # fmt: skip
 
 FONT = "Inter, system-ui, sans-serif"  # assets/inter.woff2 (Latin, Greek, arrows, signs), so that texts have the same width everywhere

@@ -69,13 +69,18 @@ class Axis:
 
 
 def scatter(
-    models: Sequence[tuple[Entry, bool]], x: str, y: str, area: str, tones: dict[str, str], lines: str, wide: bool, picked: Sequence[str] = ()
+    models: Sequence[tuple[Entry, bool]], axes: tuple[str, str], area: str, tones: dict[str, str], lines: str, wide: bool,
+    picked: Sequence[str] = (),
 ) -> str:  # fmt: skip
-    """An SVG of models, each with whether the filters let it through. `tones` gives each name its colour, a name of the palette;
-    `area` is the figure that is the area of a point; `lines` are the bits of a weight, for what machines hold; `picked` have labels."""
-    width, height = (1180, 620) if wide else (390, 520)
+    """An SVG of models, each with whether the filters let it through, by two figures. `tones` gives each name its colour, a
+    name of the palette; `area` is the figure that is the area of a point; `lines` are the bits of a weight, for what machines hold;
+    `picked` have labels."""
+    x, y = axes
+    width, height = (1180, 540) if wide else (390, 520)
     left, right, top, bottom = (64, width - (74 if wide else 14), 54, height - 74)
-    known = [(one, inside, *places) for one, inside in models if None not in (places := (FIGURES[x].get(one), FIGURES[y].get(one)))]
+    known = [
+        (one, inside, a, b) for one, inside in models if (a := FIGURES[x].get(one)) is not None and (b := FIGURES[y].get(one)) is not None
+    ]
     across = Axis(x, [one[2] for one in known], left, right, left)
     up = Axis(y, [one[3] for one in known], bottom, top, bottom)
     floor, wall = any(not v for *_, v in known) and up.log, any(not v for _, _, v, _ in known) and across.log
@@ -100,7 +105,8 @@ def scatter(
         paint = f"fill:var(--{p.tone})" if p.inside else "fill:none"
         said = f"{across.figure.show(across.figure.get(p.model) or 0)}|{up.figure.show(up.figure.get(p.model) or 0)}"
         pen.out.append(
-            f'<g class="point{"" if p.inside else " out"}" data-do="look" data-name="{escape(p.model.arch.name)}" data-said="{escape(said)}" '
+            f'<g class="point{"" if p.inside else " out"}" data-do="look" data-name="{escape(p.model.arch.name)}" '
+            f'data-said="{escape(said)}" '
             f'tabindex="0" role="button" aria-label="{escape(p.model.arch.title)}"><title>{escape(p.model.arch.title)}</title>'
             f'<circle cx="{p.x:.1f}" cy="{p.y:.1f}" r="{p.r:.1f}" style="{paint}"/></g>'
         )
@@ -178,14 +184,12 @@ def labelled(
     left, top, right, bottom = area
     taken: list[tuple[float, float, float, float]] = []
     circles = [(p.x - p.r - 1, p.y - p.r - 1, p.x + p.r + 1, p.y + p.r + 1) for p in points]
-    newest = {
-        p.model.arch.name: n for n, p in enumerate(sorted(points, key=lambda p: -(p.model.released.toordinal() if p.model.released else 0)))
-    }
+    newest = {p.model.arch.name: n for n, p in enumerate(sorted(points, key=lambda p: -p.model.day))}
 
     def worth(p: Point) -> tuple:
         return p.model.arch.name not in picked, not p.inside, newest[p.model.arch.name] - 14 * p.r
 
-    found = []
+    found: list[tuple[Point, tuple[float, float, str]]] = []
     for p in sorted(points, key=worth):
         if len(found) >= most:
             break

@@ -22,10 +22,10 @@ class Lane(NamedTuple):
 def lanes(models: Sequence[Entry]) -> list[Lane]:
     """The techniques of these models, in the order in which they came; those of one date by how many models have them."""
     found: dict[str, Lane] = {}
-    for one in sorted((one for one in models if one.released), key=lambda one: one.released):
+    for one in sorted((one for one in models if one.day), key=lambda one: one.day):
         for technique in techniques(one.arch):
             found.setdefault(technique.title, Lane(technique, [])).models.append(one)
-    return sorted(found.values(), key=lambda lane: (lane.models[0].released, -len(lane.models)))
+    return sorted(found.values(), key=lambda lane: (lane.models[0].day, -len(lane.models)))
 
 
 def timeline(models: Sequence[tuple[Entry, bool]], wide: bool, picked: Sequence[str] = ()) -> str:
@@ -35,7 +35,7 @@ def timeline(models: Sequence[tuple[Entry, bool]], wide: bool, picked: Sequence[
     inside = {one.arch.name for one, kept in models if kept}
     width, lane, head = (1180, LANE, 30) if wide else (390, LANE + 18, 30)
     left, right = (430, width - 56) if wide else (10, width - 14)
-    days = [one.released.toordinal() for row in rows for one in row.models] or [date.today().toordinal()]
+    days = [one.day for row in rows for one in row.models] or [date.today().toordinal()]
     first = date(date.fromordinal(min(days)).year, 1, 1).toordinal()
     last = max(max(days) + 20, first + 365)
     height = head + lane * len(rows) + 14
@@ -55,10 +55,10 @@ def timeline(models: Sequence[tuple[Entry, bool]], wide: bool, picked: Sequence[
         y = head + lane * n + (lane / 2 if wide else lane - 13)
         technique, began = row.technique, row.models[0]
         words = y + 4 if wide else y - 14
-        pen.bar(place(began.released.toordinal()), y - 0.5, right - place(began.released.toordinal()), 1, "panel-line")
+        pen.bar(place(began.day), y - 0.5, right - place(began.day), 1, "panel-line")
         count = sum(one.arch.name in inside for one in row.models)
         pen.text(0 if wide else left, words, fit(technique.title, 176 if wide else 150, 12), "q")
-        by = f"{began.arch.title}, {began.released:%b %Y}"
+        by = f"{began.arch.title}, {began.month}"
         pen.text(186 if wide else left + text_width(technique.title, 12) + 8, words, fit(by, 228 if wide else 195, 11.5), "r")
         pen.text(right + 10 if wide else right, words, str(count), "k" if wide else "k e")
         for one in reversed(row.models):
@@ -66,8 +66,8 @@ def timeline(models: Sequence[tuple[Entry, bool]], wide: bool, picked: Sequence[
             pen.out.append(
                 f'<g class="point{"" if name in inside else " out"}{" on" if name in picked else ""}" data-do="look" '
                 f'data-name="{escape(name)}" tabindex="{0 if one is began else -1}" role="button" aria-label="{escape(one.arch.title)}">'
-                f"<title>{escape(f'{one.arch.title}, {one.released:%b %Y}')}</title>"
-                f'<circle cx="{place(one.released.toordinal()):.1f}" cy="{y:.1f}" r="{5.5 if one is began else 4}" '
+                f"<title>{escape(f'{one.arch.title}, {one.month}')}</title>"
+                f'<circle cx="{place(one.day):.1f}" cy="{y:.1f}" r="{5.5 if one is began else 4}" '
                 f'style="{f"fill:var(--{technique.role})" if name in inside else "fill:var(--page)"}"/></g>'
             )
     return (

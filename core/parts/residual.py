@@ -21,6 +21,7 @@ Placement = Literal["pre", "post", "output", "sandwich", "none"]
 
 
 class _Residual(Spec):
+    title: ClassVar[str]  # in a list
     norm: Placement = Field(
         "pre", description="pre: x + f(norm x); post: norm(x + f x); output: x + norm(f x); sandwich: x + norm(f(norm x))"
     )

@@ -1,5 +1,6 @@
 export default function ({ data, parentElement, setTriggerValue, setStateValue }) {
   const root = parentElement.querySelector('.strata-root'), field = root.querySelector('.find input'), rest = root.querySelector('.rest');
+  const views = root.querySelector('.views');
   const main = document.querySelector('[data-testid="stMain"]'), place = () => `strata ${location.search}`;
   const act = (what, name, value) => setTriggerValue('acted', { do: what, name, value });
   themed(root);
@@ -10,12 +11,13 @@ export default function ({ data, parentElement, setTriggerValue, setStateValue }
     const active = root.getRootNode().activeElement, key = active?.dataset?.key;
     const open = rest.querySelector('details[open]'), scrolled = open?.querySelector('.options').scrollTop;
     const across = rest.querySelector('.list')?.scrollLeft;
+    if (views.shown !== data.views) views.innerHTML = views.shown = data.views;
     rest.innerHTML = data.html;
     root.shown = data.html;
     const again = open && rest.querySelector(`details[data-key="${open.dataset.key}"]`);
     if (again) { again.open = true; again.querySelector('.options').scrollTop = scrolled; }
     if (across && rest.querySelector('.list')) rest.querySelector('.list').scrollLeft = across;
-    if (key) [...rest.querySelectorAll('[data-key]')].find((one) => one.dataset.key === key)?.focus({ preventScroll: true });
+    if (key) [...root.querySelectorAll('[data-key]')].find((one) => one.dataset.key === key)?.focus({ preventScroll: true });
     else if (active && again && open.contains(active)) again.querySelector('summary').focus({ preventScroll: true });
   });
   if (root.getRootNode().activeElement !== field || first) field.value = data.q;
