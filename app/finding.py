@@ -24,7 +24,7 @@ SORTS = {  # in words, by the name in a link: a figure, with - for the largest f
     "-context": "longest context",
 }  # fmt: skip
 COLOURS = {"attention": "Attention", "kind": "Kind", "year": "Year", "licence": "Licence"}
-LINES = {"4": "4-bit weights", "8": "8-bit weights", "16": "16-bit weights", "": "none"}
+LINES = {"4": "4-bit weights", "8": "8-bit weights", "16": "16-bit weights", "none": "none"}
 STEP, MOST_ASKED = 48, 80  # models at once; characters of a query
 
 
@@ -39,7 +39,7 @@ class Finding:
     x: str = "parameters"
     y: str = "cache"
     colour: str = "attention"
-    area: str = "active"  # what the size of a point in the scatter says; nothing, or a figure
+    area: str = "active"  # the figure that is the size of a point, or "none"
     lines: str = "8"  # bits of a weight, for the lines of what machines hold
     many: int = STEP  # models that are shown
     look: str = ""  # a model that is open in the picture
@@ -70,7 +70,7 @@ def everything() -> tuple[facets.Facet, ...]:
 
 OPTIONS: dict[str, Mapping[str, str]] = {"view": VIEWS, "sort": dict.fromkeys(("", *FIGURES, *(f"-{name}" for name in FIGURES)), ""),
            "x": dict.fromkeys(FIGURES, ""), "y": dict.fromkeys(FIGURES, ""), "colour": COLOURS,
-           "area": dict.fromkeys(("", *FIGURES), ""), "lines": LINES}  # fmt: skip
+           "area": dict.fromkeys(("none", *FIGURES), ""), "lines": LINES}  # fmt: skip
 
 
 def read(params: Mapping[str, Any]) -> tuple[Finding, str]:

@@ -28,7 +28,8 @@ from core.words import size
 
 def test_from_the_gallery_to_an_edit_to_a_link_that_somebody_else_opens(visitor):
     page = visitor("/")
-    page.locator('a.card[data-name="deepseek-v3"]').click()
+    page.get_by_label("Search").press_sequentially("deepseek v3", delay=20)
+    page.locator('a[data-open="deepseek-v3"]').click()
     workbench(page)
     assert page.url.endswith("/workbench?preset=deepseek-v3")
     expect(page.locator(".figures")).to_contain_text("671,026,404,352")
@@ -105,7 +106,7 @@ def test_edits_are_undone_dropped_and_kept(visitor, width):
     if width == 390:  # the menu is folded there
         page.get_by_test_id("stExpandSidebarButton").click()
     page.get_by_role("link", name="Gallery").click()
-    expect(page.locator("a.card").first).to_be_visible()
+    expect(page.locator(".card a").first).to_be_visible()
     settled(page)
     if width == 390:
         page.get_by_test_id("stExpandSidebarButton").click()
@@ -241,7 +242,7 @@ def test_every_tab_says_what_it_shows(visitor):
         "/workbench?preset=deepseek-v3&part=layers.3.moe": "DeepSeek-V3 · Strata",
     }.items():
         page = visitor(path)
-        expect(page.locator(".picture svg, a.card").first).to_be_visible(timeout=WAIT)
+        expect(page.locator(".picture svg, .card a").first).to_be_visible(timeout=WAIT)
         expect(page).to_have_title(title)
         expect(page.get_by_text("Page not found")).to_have_count(0)
 
@@ -260,20 +261,20 @@ BROKEN = {
 def test_a_broken_link_is_a_sentence_and_the_gallery(visitor, link):
     page = visitor(link)
     expect(page.locator(".notice")).to_contain_text(BROKEN[link])
-    expect(page.locator("a.card").first).to_be_visible()
+    expect(page.locator(".card a").first).to_be_visible()
     assert "Traceback" not in page.content()
 
 
 def test_back_leads_to_pages_that_were_visited(visitor):
     page = visitor("/")
-    page.locator('a.card[data-name="gpt2"]').click()
+    page.locator(".card a").first.click()
     workbench(page)
     page.go_back()
-    expect(page.locator("a.card").first).to_be_visible()
+    expect(page.locator(".card a").first).to_be_visible()
     settled(page)
     expect(page).to_have_url(re.compile("/$"))
     page = visitor("/?sort=largest")
-    expect(page.locator("a.card").first).to_be_visible()
+    expect(page.locator(".card a").first).to_be_visible()
     page.goto("/workbench?preset=nope")
     expect(page.locator(".notice")).to_contain_text("not a preset")
     expect(page).to_have_url(re.compile("/$"))
@@ -289,20 +290,52 @@ def test_back_leads_to_pages_that_were_visited(visitor):
 
 def test_the_gallery_is_searched_and_sorted(visitor):
     page = visitor("/")
-    expect(page.locator("a.card")).to_have_count(len(core.presets()))
+    expect(page.locator(".card a")).to_have_count(48)
+    page.get_by_role("button", name="Show 48 more").click()
+    expect(page.locator(".card a")).to_have_count(96)
     search = page.get_by_label("Search")
-    search.fill("openai learned")
-    search.press("Enter")
-    expect(page.locator('a.card[data-name="gpt2"]')).to_be_visible()
-    expect(page.locator('a.card[data-name="deepseek-v3"]')).to_have_count(0)
-    assert "q=" in page.url
+    search.press_sequentially("openai learned", delay=30)  # without Enter
+    expect(page.locator('a[data-open="gpt2"]')).to_be_visible()
+    expect(page.locator('a[data-open="deepseek-v3"]')).to_have_count(0)
+    expect(search).to_be_focused()
+    assert "q=openai" in page.url
     search.fill("nothing that exists")
-    search.press("Enter")
-    expect(page.get_by_text("No model matches")).to_be_visible()
+    expect(page.get_by_text("No model answers")).to_be_visible()
+    page.get_by_role("button", name="show all models").click()
+    expect(search).to_have_value("")
     other = visitor("/?sort=largest")
-    expect(other.locator("a.card").first).to_be_visible()
-    sizes = [core.cost(core.load(card.get_attribute("data-name"))).parameters for card in other.locator("a.card").all()]
+    expect(other.locator(".card a").first).to_be_visible()
+    sizes = [core.cost(core.load(card.get_attribute("data-open"))).parameters for card in other.locator(".card a").all()]
     assert sizes == sorted(sizes, reverse=True)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_models_are_filtered_ticked_and_come_back(visitor, width):
+    page = visitor("/", width)
+    page.locator("details[data-key=attention] summary").click()
+    page.get_by_label("Sliding window").check()
+    expect(page.locator(".count")).to_contain_text(f"of {len(core.presets())} models")
+    expect(page.get_by_role("button", name="Drop the filter Sliding window")).to_be_visible()
+    expect(page.get_by_label("Sliding window")).to_be_checked()  # the list stays open
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Table").click()
+    page.get_by_label("Compare gpt-oss 120B").check()
+    page.get_by_label("Compare gpt-oss 20B").check()
+    expect(page.get_by_role("link", name="Compare →")).to_have_attribute("href", "/compare?m=gpt-oss-120b&m=gpt-oss-20b")
+    shown = page.url
+    page.get_by_role("link", name="gpt-oss 20B").click()
+    workbench(page)
+    page.go_back()
+    expect(page.get_by_label("Compare gpt-oss 20B")).to_be_checked()
+    expect(page.get_by_label("Compare gpt-oss 20B")).to_be_in_viewport()
+    assert page.url == shown
+    page.get_by_role("button", name="Scatter").click()
+    point = page.get_by_role("button", name="gpt-oss 20B", exact=True)
+    point.focus()
+    point.press("Enter")
+    expect(page.locator(".look")).to_contain_text("OpenAI · Aug 2025")
+    page.get_by_role("button", name="Timeline").click()
+    expect(page.locator("svg.timeline")).to_contain_text("Sliding window")
 
 
 def test_a_config_of_ones_own_is_opened_or_explained(visitor):
@@ -415,7 +448,7 @@ def test_routing_and_memory_follow(visitor):
 @pytest.mark.parametrize("path", ["/", "/workbench?preset=deepseek-v3", "/workbench?preset=gpt2"])
 def test_pages_fit_their_screens(visitor, path, width, theme):
     page = visitor(path, width, theme)
-    workbench(page) if "workbench" in path else expect(page.locator("a.card").first).to_be_visible(timeout=WAIT)
+    workbench(page) if "workbench" in path else expect(page.locator(".card a").first).to_be_visible(timeout=WAIT)
     main = page.get_by_test_id("stMain")
     assert main.evaluate("e => e.scrollWidth - e.clientWidth") <= 1, "nothing stands out sideways"
     background = page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor")
@@ -465,7 +498,7 @@ def test_on_a_phone_the_inspector_is_a_sheet_and_the_effect_stays_in_sight(visit
     expect(page.locator(".strip")).to_be_in_viewport()
     page.get_by_test_id("stExpandSidebarButton").click()
     page.get_by_role("link", name="Gallery").click()
-    expect(page.locator("a.card").first).to_be_visible()
+    expect(page.locator(".card a").first).to_be_visible()
     expect(page.get_by_role("link", name="Gallery")).not_to_be_in_viewport()
 
 
@@ -480,7 +513,9 @@ def get(server: str, path: str) -> tuple[int, str, bytes]:
 def test_the_api_answers(server):
     assert json.loads(get(server, "/health")[2]) == {"status": "ok"}
     assert b"strata_page_seconds" in get(server, "/metrics")[2]
-    assert [p["name"] for p in json.loads(get(server, "/api/presets")[2])] == core.presets()
+    assert sorted(p["name"] for p in json.loads(get(server, "/api/presets")[2])) == sorted(core.presets())
+    assert {tuple(p["kind"]) for p in json.loads(get(server, "/api/presets?kind=recurrent")[2])} == {("dense", "recurrent")}
+    assert "no option" in json.loads(get(server, "/api/presets?kind=x")[2])["error"]
     cost = json.loads(get(server, "/api/cost/deepseek-v3?context=8192")[2])
     assert cost["kv_bytes"] == 8192 * 70_272
     assert json.loads(get(server, "/api/presets?q=llama3")[2])[0]["name"] == "llama-3-8b"

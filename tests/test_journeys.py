@@ -329,7 +329,7 @@ def barriers(page: Page) -> list[str]:
 @pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])  # no width depends on the theme, no colour on the width
 def test_nobody_is_kept_out(visitor, width, theme):
     page = visitor("/?q=deepseek", width, theme)
-    expect(page.locator("a.card").first).to_be_visible()
+    expect(page.locator(".card a").first).to_be_visible()
     page.get_by_role("button", name="Open your own").click()
     expect(page.get_by_role("button", name="Open", exact=True).last).to_be_visible()
     assert not barriers(page)

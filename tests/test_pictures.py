@@ -25,6 +25,7 @@ from app.picture.pen import CLASSES, Pen, fit, text_width
 from app.picture.preview import card, preview
 from app.picture.standalone import FONT, SVG, png, standalone
 from core.__main__ import main
+from core.facets import entry
 from core.graph import to_graphml
 from core.spec import edited, parse
 
@@ -197,7 +198,7 @@ def test_a_picture_takes_time_in_line_with_its_boxes(parts):
 def test_a_recurrent_model_claims_no_context(capsys):
     """What its files call context bounds nothing; a hybrid's and a table of positions do."""
     arch = core.load("mamba2-2.7b")
-    told = (facts.subtitle(arch), cards.card(arch), diagram(core.graph(arch), {}), card(arch), to_graphml(core.graph(arch)))
+    told = (facts.subtitle(arch), cards.card(entry(arch)), diagram(core.graph(arch), {}), card(arch), to_graphml(core.graph(arch)))
     assert not any("context" in words or "1,048,576" in words for words in told)
     assert main(["show", "mamba2-2.7b"]) == 0 and "any length: no layer has attention" in capsys.readouterr().out
     assert arch.meant_for is None and core.load("jamba-1.5-mini").meant_for == 262_144

@@ -23,6 +23,7 @@ from app.picture.pen import text_width
 from app.picture.ribbon import cells, tone
 from core import kinds
 from core.edits import swapped
+from core.facets import entry
 from core.hardware import ACCELERATORS
 from core.parts import PARTS
 from core.roles import ROLES
@@ -64,7 +65,7 @@ def test_every_presets_picture_is_whole(name, wide):
 def test_any_picture_is_whole(arch):
     check_picture(arch, wide=True)
     check_picture(arch, wide=False)
-    ET.fromstring(card(arch).replace("&nbsp;", " "))
+    ET.fromstring(card(entry(arch)).replace("&nbsp;", " "))
 
 
 @pytest.mark.parametrize("name", core.presets())
@@ -76,7 +77,7 @@ def test_roles_add_up_to_the_model(name):
 def test_what_a_person_wrote_is_escaped():
     hostile = "<script>alert(1)</script>\"&'"
     arch = edited(edited(core.load("gpt2"), "title", hostile), "note", hostile)
-    for text in (facts.picture_file(arch), card(arch)):
+    for text in (facts.picture_file(arch), card(entry(arch))):
         assert "<script" not in text
         ET.fromstring(text)
 

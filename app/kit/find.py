@@ -160,7 +160,7 @@ def _view(finding: Finding, closed: Sequence[dict], wide: bool) -> str:
         tones = {one.arch.name: colour(one, finding.colour) for one, _ in shown}
         controls = (
             _choice("Across", "x", figures, finding.x) + _choice("Up", "y", figures, finding.y)
-            + _choice("Colour", "colour", COLOURS, finding.colour) + _choice("Size", "area", {"": "the same"} | figures, finding.area)
+            + _choice("Colour", "colour", COLOURS, finding.colour) + _choice("Size", "area", {"none": "the same"} | figures, finding.area)
             + (_choice("Lines for", "lines", LINES, finding.lines) if finding.x == "parameters" else "")
         )  # fmt: skip
         drawn = scatter(shown, (finding.x, finding.y), finding.area, tones, finding.lines, wide, finding.pick)

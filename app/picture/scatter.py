@@ -73,7 +73,8 @@ def scatter(
     picked: Sequence[str] = (),
 ) -> str:  # fmt: skip
     """An SVG of models, each with whether the filters let it through, by two figures. `tones` gives each name its colour, a
-    name of the palette; `area` is the figure that is the area of a point; `lines` are the bits of a weight, for what machines hold;
+    name of the palette; `area` is the figure that is the area of a point, or "none"; `lines` are the bits of a weight, for what machines hold, or
+    "none";
     `picked` have labels."""
     x, y = axes
     width, height = (1180, 540) if wide else (390, 520)
@@ -125,7 +126,7 @@ def scatter(
 
 def _radius(area: str, models: Sequence[Entry]):
     """The radius of a model's point: its area grows with the figure; a small one without a figure."""
-    values = {one.arch.name: FIGURES[area].get(one) for one in models} if area else {}
+    values = {one.arch.name: FIGURES[area].get(one) for one in models} if area in FIGURES else {}
     if area == "released":
         values = {}
     most = max((value for value in values.values() if value), default=0)
@@ -133,7 +134,7 @@ def _radius(area: str, models: Sequence[Entry]):
 
     def radius(one: Entry) -> float:
         value = values.get(one.arch.name)
-        return low + (high - low) * math.sqrt(value / most) if value and most else low + (0 if area else 1.5)
+        return low + (high - low) * math.sqrt(value / most) if value and most else low + (0 if area in FIGURES else 1.5)
 
     return radius
 
@@ -160,7 +161,7 @@ def _axes(pen: Pen, across: Axis, up: Axis, left: float, right: float, top: floa
 
 def _machines(pen: Pen, across: Axis, up: Axis, lines: str, left: float, right: float, top: float, bottom: float) -> None:
     """Lines for what machines hold, on an axis of bytes, or on one of parameters at so many bits."""
-    per = {"weights": 1.0, "text": 1.0, "parameters": int(lines) / 8 if lines else 0}
+    per = {"weights": 1.0, "text": 1.0, "parameters": int(lines) / 8 if lines.isdecimal() else 0}
     free = -1e9
     for machine in ACCELERATORS if per.get(across.name) else ():
         if across.holds(value := machine.memory / per[across.name]):

@@ -1,0 +1,178 @@
+"""The gallery: facets that come from the parts, counts that say what a click shows, links, and pictures without overlaps."""
+
+import csv
+from io import StringIO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import core
+from app import facts, finding
+from app.finding import OPTIONS, Finding, order, read, write
+from app.kit import find
+from app.kit.cards import cards
+from app.kit.listing import table
+from app.picture.pen import text_width
+from app.picture.scatter import LETTERS, Axis, Point, labelled, scatter
+from app.picture.timeline import lanes, timeline
+from core.facets import ATTENTION, FIGURES, FITS, KIND, TEXT, chosen, counts, entry, matches, record
+from core.hardware import ACCELERATORS
+from core.library import preset
+
+MODELS = facts.entries()
+FACETS = finding.everything()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "attention"),
+    [
+        ("gpt2", {"dense"}, {"multi_head"}), ("llama-3-8b", {"dense"}, {"grouped_query"}),
+        ("deepseek-v3", {"moe"}, {"latent_attention"}), ("deepseek-v3.2", {"moe"}, {"latent_attention", "sparse"}),
+        ("gemma-3-27b", {"dense"}, {"grouped_query", "sliding_window"}), ("mamba-2.8b", {"dense", "recurrent"}, {"recurrence"}),
+        ("qwen3-next-80b-a3b", {"moe", "hybrid"}, {"grouped_query", "recurrence"}), ("falcon-7b", {"dense"}, {"multi_query"}),
+    ],
+)  # fmt: skip
+def test_a_model_has_the_options_that_people_would_say(name, kind, attention):
+    one = entry(preset(name))
+    assert (one.options["kind"], one.options["attention"]) == (kind, attention)
+
+
+def test_every_model_has_an_option_where_it_must():
+    for one in MODELS:
+        assert all(len(one.options[name]) == 1 for name in ("size", "active", "licence", "maker"))
+        assert one.options["kind"] & {"dense", "moe"} and one.options["attention"], one.arch.name
+        assert all(one.options[facet.name] <= {option.name for option in facet.options} for facet in FACETS)
+
+
+def test_what_fits_is_what_the_cost_says():
+    for one in MODELS[::9]:
+        found = core.cost(one.arch, core.Workload(context=TEXT))
+        need = found.weight_bytes + found.kv_bytes + found.state_bytes
+        reads = one.context is None or one.context >= TEXT
+        names = {option.name for option, machine in zip(FITS.options, ACCELERATORS) if reads and need <= machine.memory}
+        assert one.options["fits"] == names
+
+
+filters = st.fixed_dictionaries({}, optional={facet.name: st.sets(st.sampled_from([o.name for o in facet.options])) for facet in FACETS})
+
+
+@given(filters)
+def test_a_count_is_what_a_click_shows(wanted):
+    for facet in FACETS[:6]:
+        found = counts(MODELS, wanted, facet)
+        for option in facet.options:
+            assert found[option.name] == sum(matches(one, {**wanted, facet.name: {option.name}}) for one in MODELS)
+
+
+settings = st.fixed_dictionaries({name: st.sampled_from([*accepted]) for name, accepted in OPTIONS.items()})
+
+
+@given(filters, settings, st.text(max_size=80).map(str.strip), st.lists(st.sampled_from(core.presets()), unique=True, max_size=4))
+def test_a_link_shows_what_its_sender_saw(wanted, chosen_settings, q, pick):
+    kept = {name: tuple(sorted(options)) for name, options in wanted.items() if options}
+    given_one = Finding(q=q, chosen=kept, pick=tuple(pick), **chosen_settings)
+    again, problem = read(write(given_one))
+    assert not problem and again == given_one
+
+
+@given(st.dictionaries(st.sampled_from([*OPTIONS, "q", "pick", "look", "many", *(f.name for f in FACETS)]), st.text(max_size=60)))
+def test_any_link_is_read(params):
+    """What is not known is said and left out."""
+    found, problem = read(params)
+    assert all(name in params for name in problem.split(":")[:1] if problem)
+    assert read(write(found)) == (found, "")
+
+
+def test_what_is_not_known_comes_last():
+    unknown = entry(core.spec.edited(preset("gpt2"), "released", None))
+    for sort in ("released", "-released"):
+        assert order([unknown, *MODELS[:5]], sort)[-1] is unknown
+
+
+@pytest.mark.parametrize("sort", ["parameters", "-active", "cache", "-context"])
+def test_models_are_in_the_order_of_a_figure(sort):
+    values = [FIGURES[sort.strip("-")].get(one) for one in order([*MODELS], sort)]
+    known = [value for value in values if value is not None]
+    assert known == sorted(known, reverse=sort.startswith("-")) and values[: len(known)] == known
+
+
+def test_filters_are_written_on_the_command_line():
+    assert chosen(["kind=moe,hybrid", "attention=sparse"], FACETS) == {"kind": ("moe", "hybrid"), "attention": ("sparse",)}
+    for wrong, words in (("kind=x", "kind: 'x' is no option; give dense"), ("sort=x", "'sort' is no filter; give one of kind")):
+        with pytest.raises(core.Unsupported, match=words):
+            chosen([wrong], FACETS)
+
+
+# ---- the views ----
+
+
+@pytest.mark.parametrize("wide", [True, False])
+@pytest.mark.parametrize("axes", [("parameters", "cache"), ("released", "context"), ("weights", "text"), ("cache", "vocabulary")])
+def test_no_label_is_on_another_or_on_a_point(axes, wide):
+    shown = [(one, n % 3 > 0) for n, one in enumerate(MODELS)]
+    svg = scatter(shown, axes, "active", {one.arch.name: "attention" for one in MODELS}, "8", wide)
+    figures = [FIGURES[name] for name in axes]
+    known = [(one, *(figure.get(one) for figure in figures)) for one in MODELS]
+    known = [one for one in known if None not in one]
+    assert svg.count('class="point') == len(known)
+    across, up = (
+        Axis(name, [one[n + 1] for one in known], *ends) for n, (name, ends) in enumerate(zip(axes, ((64, 1_106, 64), (466, 54, 466))))
+    )
+    points = [Point(one, across.place(a), up.place(b), 5, "", True) for one, a, b in known]
+    boxes = []
+    for point, (x, y, way) in labelled(points, (64, 54, 1_106, 466), 30):
+        width = text_width(point.model.arch.title, LETTERS)
+        left = {"": x, "e": x - width, "c": x - width / 2}[way]
+        boxes.append((left, y - 9, left + width, y))
+        assert not any(left - 4 < other.x < left + width + 4 and y - 12 < other.y < y + 4 for other in points if other is not point)
+    assert len(boxes) > 4
+    for n, a in enumerate(boxes):
+        assert not any(a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3] for b in boxes[:n])
+
+
+def test_the_timeline_says_who_brought_what():
+    found = {lane.technique.title: lane for lane in lanes(MODELS)}
+    assert found["Multi-head latent attention"].models[0].arch.name == "deepseek-v2"
+    assert found["Sliding window"].models[0].arch.name == "mistral-7b"
+    assert found["Multi-token prediction"].models[0].arch.name == "deepseek-v3"
+    days = [lane.models[0].day for lane in found.values()]
+    assert days == sorted(days) and "AltUp, alternating updates" in found
+    assert timeline([], True).startswith("<svg")
+
+
+def test_a_file_has_the_figures_of_the_cost():
+    rows = [*csv.DictReader(StringIO(_file([one for one in MODELS if one.arch.name in ("gpt2", "deepseek-v3")])))]
+    for row in rows:
+        found = core.cost(preset(row["name"]), core.Workload(context=TEXT))
+        assert int(row["parameters"]) == found.parameters and int(row["text_bytes_at_32768"]) == found.kv_bytes + found.state_bytes
+
+
+def _file(models) -> str:
+    out = StringIO()
+    rows = [*map(record, models)]
+    writer = csv.DictWriter(out, rows[0])
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def test_views_escape_what_they_show():
+    evil = entry(preset("gpt2").model_copy(update={"title": "<img src=x>", "note": "<b>", "organisation": "<i>", "licence": "<u>"}))
+    drawn = scatter([(evil, True)], ("parameters", "cache"), "", {"gpt2": "ink"}, "", True)
+    for html in (cards([evil], ()), table([evil], Finding()), drawn, timeline([(evil, True)], True)):
+        assert "<img" not in html and "<b>" not in html and "&lt;img" in html
+
+
+def test_a_query_without_an_answer_says_what_to_loosen():
+    words = find._none(Finding(q="llama", chosen={"kind": ("recurrent",), "year": ("2024",)}))
+    assert "the filters hide all of them" in words and "without Recurrent:" in words and "show all models" in words
+    assert "No model answers" in find._none(Finding(q="zzzz"))
+
+
+def test_all_options_of_attention_and_kind_have_a_colour():
+    from app.kit.theme import DARK, LIGHT
+
+    for facet in (ATTENTION, KIND):
+        for option in facet.options:
+            assert find.tone(facet.name, option.name) in LIGHT and find.tone(facet.name, option.name) in DARK
