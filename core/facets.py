@@ -79,6 +79,11 @@ class Entry:
         return f"{self.arch.released:%b %Y}" if self.arch.released else ""
 
 
+def slug(name: str) -> str:
+    """A name in a link: "IBM, Princeton" is ibm-princeton."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
 # ---- the facets ----
 
 KIND = Facet(
@@ -112,7 +117,7 @@ CONTEXT = Facet("length", "Context", "The longest text that it was made for", (
 FITS = Facet(
     "fits", "Fits on", f"Weights as shipped, with one text of {tokens(TEXT)} tokens",
     tuple(
-        Option(one.name.replace(" × ", "x").replace(" ", "-").lower(), one.name, f"{size(one.memory)} of memory") for one in ACCELERATORS
+        Option(slug(one.name), one.name, f"{size(one.memory)} of memory") for one in ACCELERATORS
     ),
 )  # fmt: skip
 
@@ -137,13 +142,11 @@ ACTIVE = _sizes("active", "Active", "The parameters that work on one token")
 
 def facets(models: Iterable[Entry]) -> tuple[Facet, ...]:
     """All facets; those of makers and years have the options of these models, the most frequent maker and the latest year first."""
-    makers, years = Counter[str](), set[str]()
-    for one in models:
-        makers.update(one.options["maker"])
-        years |= one.options["year"]
-    maker = Facet(
-        "maker", "Maker", "Who made it", tuple(Option(name, name) for name, _ in sorted(makers.items(), key=lambda m: (-m[1], m[0])))
-    )
+    models = [*models]
+    makers = Counter(one.arch.organisation for one in models if one.arch.organisation).most_common()
+    years = {name for one in models for name in one.options["year"]}
+    options = (Option(slug(name), name) for name, _ in sorted(makers, key=lambda maker: (-maker[1], maker[0])))
+    maker = Facet("maker", "Maker", "Who made it", tuple(options))
     year = Facet("year", "Year", "When it was released", tuple(Option(name, name) for name in sorted(years, reverse=True)))
     return KIND, ATTENTION, POSITION, maker, year, SIZE, ACTIVE, CONTEXT, FITS, LICENCE
 
@@ -188,7 +191,7 @@ def entry(arch: Architecture, cost: Callable = cost_of) -> Entry:
         "kind": _kinds(parts),
         "attention": seen,
         "position": {position.kind for part in parts for position in _positions(part)} | ({arch.position.kind} - {"none"}),
-        "maker": [arch.organisation] if arch.organisation else (),
+        "maker": [slug(arch.organisation)] if arch.organisation else (),
         "year": [f"{arch.released:%Y}"] if arch.released else (),
         "size": [SIZE.options[_size(found.parameters)].name],
         "active": [ACTIVE.options[_size(found.active_parameters)].name],

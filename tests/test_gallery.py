@@ -116,9 +116,8 @@ def test_no_label_is_on_another_or_on_a_point(axes, wide):
     known = [(one, *(figure.get(one) for figure in figures)) for one in MODELS]
     known = [one for one in known if None not in one]
     assert svg.count('class="point') == len(known)
-    across, up = (
-        Axis(name, [one[n + 1] for one in known], *ends) for n, (name, ends) in enumerate(zip(axes, ((64, 1_106, 64), (466, 54, 466))))
-    )
+    ends = ((64, 1_106, 64), (466, 54, 466))
+    across, up = (Axis(axes[n], [one[n + 1] for one in known], *ends[n]) for n in (0, 1))
     points = [Point(one, across.place(a), up.place(b), 5, "", True) for one, a, b in known]
     boxes = []
     for point, (x, y, way) in labelled(points, (64, 54, 1_106, 466), 30):

@@ -23,13 +23,14 @@ def card(one: Entry, on: bool = False, full: bool = False) -> str:
     active = figure(one.active) if one.active != one.parameters else "all"
     facts = {"Parameters": figure(one.parameters), "Active": active, "Cache / token, 32K": size(one.cache)}
     who = " · ".join(p for p in (arch.organisation, one.month, arch.meant_for and f"{tokens(arch.meant_for)} context") if p)
-    off = " disabled" if full and not on else ""
+    ticked = ' checked=""' if on else ""
+    off = ' disabled=""' if full and not on else ""
     return (
         f'<article class="card{" on" if on else ""}"><div><h3><a href="/workbench?preset={name}" data-open="{name}">'
         f'{escape(arch.title)}</a></h3><p class="who">{escape(who)}</p></div>{picture(arch)}<dl>'
         + "".join(f"<div><dt>{k}</dt><dd>{v}</dd></div>" for k, v in facts.items())
         + f'</dl><p class="note">{escape(arch.note or "")}</p><label class="tick"><input type="checkbox" data-do="pick" data-name="{name}" '
-        f'data-key="pick {name}" aria-label="Compare {escape(arch.title)}"{" checked" if on else ""}{off}></label></article>'
+        f'data-key="pick {name}" aria-label="Compare {escape(arch.title)}"{ticked}{off}/></label></article>'
     )
 
 

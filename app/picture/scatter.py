@@ -73,9 +73,8 @@ def scatter(
     picked: Sequence[str] = (),
 ) -> str:  # fmt: skip
     """An SVG of models, each with whether the filters let it through, by two figures. `tones` gives each name its colour, a
-    name of the palette; `area` is the figure that is the area of a point, or "none"; `lines` are the bits of a weight, for what machines hold, or
-    "none";
-    `picked` have labels."""
+    name of the palette; `area` is the figure that is the area of a point, or "none"; `lines` are the bits of a weight, for what
+    machines hold, or "none"; `picked` have labels."""
     x, y = axes
     width, height = (1180, 540) if wide else (390, 520)
     left, right, top, bottom = (64, width - (74 if wide else 14), 54, height - 74)
