@@ -28,7 +28,7 @@ from core.words import size
 
 def test_from_the_gallery_to_an_edit_to_a_link_that_somebody_else_opens(visitor):
     page = visitor("/")
-    page.get_by_label("Search").press_sequentially("deepseek v3", delay=20)
+    page.get_by_role("searchbox").press_sequentially("deepseek v3", delay=20)
     page.locator('a[data-open="deepseek-v3"]').click()
     workbench(page)
     assert page.url.endswith("/workbench?preset=deepseek-v3")
@@ -293,7 +293,7 @@ def test_the_gallery_is_searched_and_sorted(visitor):
     expect(page.locator(".card a")).to_have_count(48)
     page.get_by_role("button", name="Show 48 more").click()
     expect(page.locator(".card a")).to_have_count(96)
-    search = page.get_by_label("Search")
+    search = page.get_by_role("searchbox")
     search.press_sequentially("openai learned", delay=30)  # without Enter
     expect(page.locator('a[data-open="gpt2"]')).to_be_visible()
     expect(page.locator('a[data-open="deepseek-v3"]')).to_have_count(0)
@@ -313,10 +313,11 @@ def test_the_gallery_is_searched_and_sorted(visitor):
 def test_models_are_filtered_ticked_and_come_back(visitor, width):
     page = visitor("/", width)
     page.locator("details[data-key=attention] summary").click()
-    page.get_by_label("Sliding window").check()
+    window = page.get_by_role("checkbox", name="Sliding window")
+    window.check()
     expect(page.locator(".count")).to_contain_text(f"of {len(core.presets())} models")
     expect(page.get_by_role("button", name="Drop the filter Sliding window")).to_be_visible()
-    expect(page.get_by_label("Sliding window")).to_be_checked()  # the list stays open
+    expect(window).to_be_checked()  # the list stays open
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Table").click()
     page.get_by_label("Compare gpt-oss 120B").check()

@@ -2,7 +2,22 @@ export default function ({ data, parentElement, setTriggerValue, setStateValue }
   const root = parentElement.querySelector('.strata-root'), field = root.querySelector('.find input'), rest = root.querySelector('.rest');
   const views = root.querySelector('.views');
   const main = document.querySelector('[data-testid="stMain"]'), place = () => `strata ${location.search}`;
-  const act = (what, name, value) => setTriggerValue('acted', { do: what, name, value });
+  const act = (what, name, value) => {
+    window.strata.leaving = what === 'open' || what === 'compare';
+    setTriggerValue('acted', { do: what, name, value });
+  };
+  // The browser's history: the letters of one query are one step, and so is a way to another page, although Streamlit first writes that
+  // page's parameters to this one's address.
+  if (!window.strata) {
+    window.strata = { push: history.pushState, typed: 0 };
+    history.pushState = function (state, title, url) {
+      const here = new URL(url, location.href).pathname === location.pathname, { leaving, typed } = window.strata;
+      window.strata.typed = 0;
+      if (leaving && here) return;
+      window.strata.leaving = false;
+      (typed && performance.now() - typed < 1500 && here ? history.replaceState : window.strata.push).call(history, state, title, url);
+    };
+  }
   themed(root);
 
   const first = root.shown === undefined;
@@ -35,19 +50,11 @@ export default function ({ data, parentElement, setTriggerValue, setStateValue }
     clearTimeout(root.later);
     root.later = setTimeout(() => {
       if (field.value === root.sent) return;
-      window.strataTyping = data.q ? performance.now() : 0;
+      window.strata.typed = data.q ? performance.now() : 0;
       root.sent = field.value;
       act('find', '', field.value);
     }, 180);
   };
-  if (!window.strataPush) {
-    window.strataPush = history.pushState;
-    history.pushState = function (...given) {
-      const typed = performance.now() - (window.strataTyping || -9e9) < 1500;
-      window.strataTyping = 0;
-      return (typed ? history.replaceState : window.strataPush).apply(this, given);
-    };
-  }
 
   const measure = () => {
     const narrow = root.clientWidth < 640;
