@@ -1,7 +1,7 @@
 export default function ({ data, parentElement, setTriggerValue, setStateValue }) {
   const root = parentElement.querySelector('.strata-root'), field = root.querySelector('.find input'), rest = root.querySelector('.rest');
   const views = root.querySelector('.views');
-  const main = document.querySelector('[data-testid="stMain"]'), place = () => `strata ${location.search}`;
+  const place = () => `strata ${location.search}`;
   const act = (what, name, value) => {
     window.strata.leaving = what === 'open' || what === 'compare';
     setTriggerValue('acted', { do: what, name, value });
@@ -38,13 +38,13 @@ export default function ({ data, parentElement, setTriggerValue, setStateValue }
   if (root.getRootNode().activeElement !== field || first) field.value = data.q;
 
   if (first) { // back from a model: the same place
-    const top = Number(sessionStorage.getItem(place()) ?? 0);
-    if (top < 0) hold(() => root, top);
+    const top = sessionStorage.getItem(place());
+    if (top !== null) hold(() => root, Number(top));
+    sessionStorage.removeItem(place());
   }
   root.watched?.abort();
   root.watched = new AbortController();
   const { signal } = root.watched;
-  main?.addEventListener('scroll', () => sessionStorage.setItem(place(), root.getBoundingClientRect().top), { signal, passive: true });
 
   field.oninput = () => { // the page follows while one types; the letters of one word are one step of the browser's history
     clearTimeout(root.later);
@@ -69,6 +69,7 @@ export default function ({ data, parentElement, setTriggerValue, setStateValue }
     const link = event.target.closest('[data-open], [data-compare]');
     if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) { // a new tab is the browser's own
       event.preventDefault();
+      sessionStorage.setItem(place(), root.getBoundingClientRect().top);
       act(link.dataset.open ? 'open' : 'compare', link.dataset.open || '');
       return;
     }
