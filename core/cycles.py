@@ -222,4 +222,5 @@ def _fields(part: Part, other: Part) -> Iterator[str]:
     """The fields in which a part differs from another one."""
     for change in differences(other, part):
         name = called(f"parts.{part.kind}.{change.path}")[1]
-        yield name if change.after is True else f"no {name}" if change.after in (None, False) else f"{name} {said(change.after)}".replace("_", " ")
+        value = said(change.after).replace("_", " ")
+        yield name if change.after is True else f"no {name}" if change.after in (None, False) else f"{name} {value}"
