@@ -324,6 +324,9 @@ class Text:
             read |= loaded(one.init or [])
         for one in classes:
             changing = self.writer.changing(one.module) - read
+            trees = [*self.trees(one)]
+            own = loaded(trees)
+            changing |= {attr for attr in self.writer.changing(one.module) - own if only_none(trees, attr)}
             for method in one.needed:
                 method.body = alive(without(method.body, changing))
             one.init = without(one.init or [], changing)
@@ -395,7 +398,7 @@ class Text:
         spec = one.spec
         own = source.docstring(type(one.module)).split("\n\n")[0]
         if spec is not None:
-            own = own or source.docstring(type(spec))
+            own = own or source.docstring(type(spec)).split("\n\n")[0]
         return own
 
     def used(self, body: Any, held: dict[int, str]) -> set[str]:
@@ -503,6 +506,23 @@ def loaded(body: list[ast.stmt]) -> set[str]:
             if isinstance(node, ast.Attribute) and id(node) not in stored:
                 found.add(node.attr)
     return found
+
+
+def only_none(body: list[ast.stmt], attr: str) -> bool:
+    """Whether nothing but None is ever set."""
+    for node in walk(body):
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                pairs = [(target, node.value)]
+                if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                    pairs = list(zip(target.elts, node.value.elts))
+                for place, value in pairs:
+                    empty = isinstance(value, ast.Constant) and value.value is None
+                    if any(isinstance(one, ast.Attribute) and one.attr == attr for one in walk(place)) and not empty:
+                        return False
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Attribute) and node.target.attr == attr:
+            return False
+    return True
 
 
 def without(body: list[ast.stmt], attrs: frozenset[str] | set[str]) -> list[ast.stmt]:

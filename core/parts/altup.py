@@ -115,7 +115,7 @@ class Predict(Sharing):
 
 
 class ReadActive(Box):
-    """The stream that is computed: inside a layer the last one, otherwise the active one times a learned scale."""
+    """The active one of several streams."""
 
     box = "read"
     label = "Active stream"

@@ -201,7 +201,7 @@ class RouterModule(Lends, Box):
         return self.score(logits) if r.over == "all" else logits
 
     def layers(self, x: Tensor) -> Tensor:
-        """The input of the logits, (B, T, hidden), if the router has hidden layers; the next layer's router may read it too."""
+        """The input of the logits, (B, T, hidden)."""
         x = self.down(x)
         if self.part.router.carry:
             x = x + self.earlier(x) * self.carried

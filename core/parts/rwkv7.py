@@ -171,7 +171,7 @@ class GooseRule(Box):
 
 
 class LowRank(Box):
-    """A projection down to a few channels and a projection up again, with or without an activation between them."""
+    """A projection down to a few channels and a projection up again."""
 
     box = "linear"
 

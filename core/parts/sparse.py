@@ -60,7 +60,7 @@ class TokenIndexer(Spec):
 
 
 class SparseLatentAttention(LatentAttention):
-    """Latent attention to the best tokens by its own indexer, or by that of an earlier layer."""
+    """Latent attention to the best tokens of an indexer."""
 
     title = "Sparse latent attention"
     line = "latent attention to the tokens an indexer picks"

@@ -48,8 +48,10 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     if (row) for (const one of holder.querySelectorAll('[data-node]')) one.classList.toggle('lit', lit.includes(one.dataset.node));
   };
   for (const type of ['mouseover', 'mouseout']) document.addEventListener(type, boxes, { signal: root.lines.signal });
-  document.addEventListener('click', (event) => { // the box of a line comes into sight
-    const lit = event.target.closest?.('.code .row')?.dataset.box?.split(' ') ?? [];
+  document.addEventListener('click', (event) => { // the line of an equation, and the box of a line, come into sight
+    const chosen = event.target.closest?.('.code .row'), lit = chosen?.dataset.box?.split(' ') ?? [];
+    const line = chosen?.dataset.line && [...document.querySelectorAll('.code:not(.equations) .row')][chosen.dataset.line - 1];
+    line?.parentElement.scrollTo({ top: line.offsetTop - line.parentElement.offsetTop - 40, behavior: 'smooth' });
     const box = [...holder.querySelectorAll('[data-node]')].findLast((one) => lit.includes(one.dataset.node))?.getBoundingClientRect();
     if (box && innerWidth > PHONE) document.querySelector('[data-testid="stMain"]').scrollBy({ top: box.top - innerHeight / 2, behavior: 'smooth' });
   }, { signal: root.lines.signal });
