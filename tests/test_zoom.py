@@ -46,6 +46,12 @@ def test_every_tensor_has_its_shape(kind):
     assert float(re.search(r'viewBox="0 0 (\d+)', svg)[1]) <= WIDTH and "scale(1.0000)" in svg
 
 
+def test_an_opened_expert_has_its_shapes():
+    words = re.findall(r"<text[^>]*>([^<]*)</text>", facts.zoom_of(core.load("deepseek-v3"), "layers.3.moe"))
+    opened = words[words.index("One expert, opened") :]
+    assert {"gate (B, T, 2,048)", "up (B, T, 2,048)", "(B, T, 2,048)", "(B, T, 7,168)"} <= set(opened)
+
+
 @pytest.mark.parametrize("kind", [*KINDS, "native_sparse_attention"])
 def test_no_line_strikes_through_the_name_of_a_tensor(kind):
     name, own = KINDS.get(kind, ("", "sparse"))

@@ -72,9 +72,12 @@ class Inset:
             if self.scale < LEAST:  # the text would be too small: use more rows
                 self.layout = self.lay_out(self.room, share)
         self.many = next((node for node in self.inside if "inside" in graph.nodes[node]), "")
-        self.one = One(graph.nodes[self.many]["inside"], self.many) if self.many else None
+        self.one = self.opened(graph.nodes[self.many]["inside"], self.many) if self.many else None
         if self.one:
             self.make_room(self.one)
+
+    def opened(self, inside: Mapping[str, Any], many: str) -> "One":
+        return One(inside, many)
 
     def resized(self, width: float) -> "Inset":
         return Inset(self.g, self.part, width, tuple(self.chosen))
@@ -378,7 +381,7 @@ class One(Inset):
 
     def __init__(self, inside: Mapping[str, Any], many: str):
         self.g, self.many, self.parameters = nx.DiGraph(), many, inside["parameters"]
-        self.g.add_node("", kind="part", shape_in=inside["shape"])
+        self.g.add_node("", kind="part", shape_in=inside["shape"], shape_out=inside["shape"])
         for key, data in inside["boxes"].items():
             self.g.add_node(key, **data, parent="", explain="", shape_out=data["shape"])
         for source, key, tensor, shape in inside["tensors"]:

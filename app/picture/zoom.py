@@ -5,10 +5,11 @@ from dataclasses import replace
 from html import escape
 from itertools import accumulate
 from math import inf
+from typing import Any
 
 import networkx as nx
 
-from .inset import BESIDE, OPENED, PAD, Inset, Rect
+from .inset import BESIDE, OPENED, PAD, Inset, One, Rect
 from .layered import Box, Layout
 from .nodes import arrows
 from .pen import KINDS, STYLE, Pen, text_width
@@ -71,6 +72,9 @@ class Zoomed(Inset):
     def head(self) -> float:
         return 30
 
+    def opened(self, inside: Mapping[str, Any], many: str) -> One:
+        return OneZoomed(inside, many)
+
     def close(self) -> None:
         """As narrow as what it holds."""
         one = self.one.width + BESIDE if self.one and self.beside else 0
@@ -98,6 +102,10 @@ class Zoomed(Inset):
         for edge, lines in self.read.get(key, {}).items():
             for i, line in enumerate(reversed(lines)):
                 pen.text(self.at[edge], low - 7 - LINE * i, line, "f2 c", ink, ' pointer-events="none"')
+
+
+class OneZoomed(One, Zoomed):
+    """One of many alike networks, opened, with the shapes of its tensors."""
 
 
 def said(shape: Sequence[int | str]) -> str:
