@@ -18,7 +18,9 @@ from core.shares import Shares, shares
 from core.split import split as split_of
 from core.words import figure, size, tokens
 
+from .picture.alongside import alongside
 from .picture.diagram import diagram
+from .picture.sheet import sheet
 from .picture.standalone import pdf, png, standalone
 from .picture.zoom import zoom
 
@@ -53,6 +55,19 @@ def picture_of(arch: core.Architecture, selected: str = "", wide: bool = True, b
     found = shares_of(arch, by, workload) if by else None
     words = found.answer if found else subtitle(arch)
     return diagram(graph(arch), parameters(arch), words, selected, glimpses(arch), wide, found)
+
+
+@kept(16_000_000)
+def alongside_of(archs: tuple[core.Architecture, ...], wide: bool = True) -> str:
+    """The diagrams of several architectures beside each other, aligned row by row."""
+    return alongside(archs, [graph(arch) for arch in archs], [parameters(arch) for arch in archs], 1216 if wide else 358, wide)
+
+
+def sheet_of(archs: tuple[core.Architecture, ...], workload: core.Workload, dark: bool = False) -> bytes:
+    """A whole comparison as a PNG of twice its size."""
+    svg = sheet(compared(archs, workload), [graph(arch) for arch in archs], [parameters(arch) for arch in archs])
+    width, height = (int(side) for side in re.findall(r' (?:width|height)="(\d+)"', svg)[:2])
+    return png(standalone(svg, dark, boxes=True), round(width * min(2, 16_000 / height)))
 
 
 @kept(4_000_000)

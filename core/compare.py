@@ -162,6 +162,13 @@ class Comparison:
         }
 
 
+def bounds(found: Comparison) -> float:
+    """A round number that no ratio of a figure to the first one's passes, nor its inverse: the end of a logarithmic scale."""
+    ratios = [ratio for line in found.lines for n in range(1, len(found.archs)) if (ratio := line.ratio(n))]
+    most = max((max(ratio, 1 / ratio) for ratio in ratios), default=1.0)
+    return next(end * 10.0**digits for digits in range(400) for end in (2, 5, 10) if end * 10.0**digits >= most * 0.999)
+
+
 def compare(archs: Sequence[Architecture], workload: Workload | None = None) -> Comparison:
     """Two to four architectures beside the first one; at one sequence of 4,096 tokens if no workload is given."""
     if not 2 <= len(archs) <= len(LETTERS):

@@ -1,6 +1,7 @@
 """The page that sets several architectures beside the first, without a browser: what it says, and what its controls do."""
 
 import re
+import xml.etree.ElementTree as ET
 from html import unescape
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from streamlit.testing.v1 import AppTest
 import core
 from app import server
 from app.actions import Past
+from app.facts import graph, parameters
 from app.kit.charts import COMPARED, compare_curve
+from app.picture.sheet import sheet
 from app.state import read, word
 from core.library import preset
 from core.spec import edited
@@ -109,6 +112,17 @@ def test_the_workbench_goes_through_the_difference_edit_by_edit():
         state = read(bench.query_params)
         assert state.arch == edit.after and state.base == V3
     assert state.arch == K2 and isinstance(bench.session_state["past"], Past)
+
+
+def test_the_whole_comparison_is_one_picture():
+    archs = (V3, K2, edited(preset("gpt2"), "title", "<b>"))
+    found = core.compare(archs, core.Workload(context=1_024))
+    root = ET.fromstring(sheet(found, [*map(graph, archs)], [*map(parameters, archs)]))
+    words = " ".join(text.text or "" for text in root.iter("{http://www.w3.org/2000/svg}text"))
+    assert all(verdict.split("; ")[0] in words for verdict in found.verdicts)
+    for row in found.differences:
+        assert row.first.split()[0] in words and all(value.split()[0] in words for value, _ in row.others.values())
+    assert root.get("viewBox").startswith("-32 0 1280") and "not 128 heads" in words
 
 
 def test_curves_that_are_equal_are_one_and_dotted_past_the_model():

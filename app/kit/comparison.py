@@ -1,6 +1,6 @@
 """Pieces of the page that sets several architectures beside the first."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from itertools import groupby
 from math import log
@@ -8,22 +8,23 @@ from math import log
 import streamlit as st
 
 import core
-from core.compare import HEADINGS, LETTERS, Comparison, Difference, Line
+from core.compare import HEADINGS, LETTERS, Comparison, Difference, Line, bounds
 from core.diff import MOVED
 from core.library import preset
+from core.roles import ROLES
 from core.saying import SYMBOLS
 from core.words import change, tokens
 
 from .. import actions
 from .. import state as page
-from ..facts import compared, edited
-from .charts import COMPARED, compare_curve
+from ..facts import alongside_of, compared, edited, parameters, sheet_of
+from .charts import COMPARED, compare_curve, legend
+from .component import show_alongside
 from .opening import open_file, refusal
 from .page import dark, figure, lead, title, wrong
 from .widgets import folded, workload
 
 TRY = (("deepseek-v3", "kimi-k2"), ("gemma-3-27b", "gemma-4-31b"), ("gpt2", "gpt-oss-20b"), ("llama-3-8b", "qwen3-8b"))
-LEAST_SCALE = 2.0  # the bars end at half and twice the first at least
 
 
 def found_of(state: page.State) -> Comparison:
@@ -153,8 +154,7 @@ def verdict(state: page.State) -> None:
 def figures(state: page.State) -> None:
     """Each figure of each model, with its ratio to the first one's as a bar; all bars are on one scale."""
     found = found_of(state)
-    most = max([LEAST_SCALE, *(max(r, 1 / r) for line in found.lines for n in range(1, len(found.archs)) if (r := line.ratio(n)))])
-    most = next(end for end in (2, 5, 10, 20, 50, 100, 1_000, 10_000, 1e6, 1e12) if end >= most * 0.999)
+    most = bounds(found)
     with st.container(horizontal=True, vertical_alignment="center", key="figures-top"):
         title("Figures", f"Bars: times {LETTERS[0]}, on a logarithmic scale from 1/{most:,.0f} to {most:,.0f}.")
         with st.popover(f"At {tokens(state.workload.context)}", width="content", key="at"):
@@ -183,6 +183,18 @@ def _cells(line: Line, most: float) -> Iterator[str]:
             left, width = 50 + 50 * min(share, 0), 50 * abs(share)
             bar = f'<i class="bar" title="{ratio:.4g} times {LETTERS[0]}"><i style="left:{left:.2f}%;width:{width:.2f}%"></i></i>'
         yield f'<div class="c"><b>{escape(line.show(value))}</b>{bar}<em>{escape(words)}</em></div>'
+
+
+# ---- the pictures ----
+
+
+@st.fragment(parallel=True)
+def pictures(state: page.State) -> None:
+    """The diagrams, aligned row by row, in the layouts of a wide and of a narrow page."""
+    title("Architecture", f"row by row; a dot marks what differs from {LETTERS[0]}, a dashed gap what is missing")
+    roles = {role for arch in state.archs for role in parameters(arch)}
+    st.html(legend({role: words for role, words in ROLES.items() if role in roles}))
+    show_alongside(*(alongside_of(state.archs, wide) for wide in (True, False)))
 
 
 # ---- what differs ----
@@ -298,7 +310,12 @@ def export(state: page.State) -> None:
         return
     names = "-".join(arch.name for arch in state.archs)[:100]
     with box:
-        st.download_button("Table, CSV", lambda: found_of(state).csv(), f"{names}.csv", on_click="ignore", width="stretch")
+        files: dict[str, tuple[str, Callable[[], str | bytes]]] = {
+            "Picture, PNG": ("png", lambda: sheet_of(state.archs, state.workload, dark())),
+            "Table, CSV": ("csv", lambda: found_of(state).csv()),
+        }
+        for label, (form, make) in files.items():
+            st.download_button(label, make, f"{names}.{form}", key=f"get:{form}", on_click="ignore", width="stretch")
 
 
 # ---- from the workbench ----

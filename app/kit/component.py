@@ -25,6 +25,7 @@ _diagram = component(
     '<dialog><header><h2></h2><button type="button" aria-label="Close">✕</button></header><p></p><div class="zoomed"></div></dialog></div>',
     ".strata-root",
 )
+_alongside = component("alongside", '<div class="strata-root"></div>', ".strata-root")
 _kinds = component("kinds", '<div class="strata-root"></div>', ".strata-root")
 _copy = component("copy", '<button type="button">Copy link</button>', "button")
 
@@ -55,6 +56,11 @@ def show_diagram(
     narrow = bool(st.session_state.get(key, {}).get("narrow"))
     data = {"svg": draw(not narrow), "narrow": narrow, "name": name, "file": word, "query": query, "selected": selected, "zoom": zoom}
     _diagram(key=key, on_clicked_change=clicked, on_zoomed_change=zoomed, on_narrow_change=lambda: None, data=data)
+
+
+def show_alongside(wide: str, slim: str, key: str = "alongside") -> None:
+    """Pictures beside each other, in the layouts of a wide and of a narrow page."""
+    _alongside(key=key, data={"wide": wide, "slim": slim})
 
 
 def show_kinds(data: dict, key: str, on_choose: Callable[[str], None]) -> None:

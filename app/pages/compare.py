@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import state as page
-from app.kit.comparison import add, curves, differences, export, figures, in_order, models, verdict
+from app.kit.comparison import add, curves, differences, export, figures, in_order, models, pictures, verdict
 from app.kit.component import copy_button
 from app.kit.page import lead, tab, title
 
@@ -22,6 +22,6 @@ else:
     lead("Choose a second model: what it costs beside the first, what differs, and what each difference costs.")
 models(state)
 if len(state.archs) > 1:
-    for name, draw in {"figures": figures, "differences": differences, "curves": curves, "steps": in_order}.items():
+    for name, draw in {"figures": figures, "pictures": pictures, "differences": differences, "curves": curves, "steps": in_order}.items():
         with st.container(key=f"section-{name}"):
             draw(state)
