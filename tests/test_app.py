@@ -11,6 +11,7 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 from hypothesis import given
 from hypothesis import strategies as st
+from picking import sent
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 from test_history import ask, data
@@ -132,7 +133,7 @@ def test_what_was_refused_goes_with_its_architecture(workbench, other):
     page = visit(workbench, {"preset": "llama-3-8b", "part": "layers.0.attention"})
     give(page, KV, 5)
     give(page, "w:batch", 0)
-    give(page, "start", other)
+    sent(page, "start", "chosen", other)
     assert wrong(page) == [] and shown(page) == preset(other) and not resettable(page)
     visit(page, {"preset": "llama-3-8b", "part": "layers.0.attention"})
     assert wrong(page) == [] and widgets(page)[KV].value == 8
@@ -140,11 +141,11 @@ def test_what_was_refused_goes_with_its_architecture(workbench, other):
 
 def test_another_model_is_asked_to_do_the_same(workbench):
     page = visit(workbench, {"preset": "deepseek-v3", "batch": "4", "context": "100000", "weights": "int4", "cache": "fp8"})
-    give(page, "start", "llama-3-8b")
+    sent(page, "start", "chosen", "llama-3-8b")
     same = {"preset": "llama-3-8b", "batch": "4", "weights": "int4", "cache": "fp8"}
     assert address(page) == same | {"context": "8192"}
     visit(page, {"preset": "gpt2", "batch": "2"})
-    give(page, "start", "llama-3-8b")
+    sent(page, "start", "chosen", "llama-3-8b")
     assert address(page) == {"preset": "llama-3-8b", "batch": "2"}, "the usual context is each model's own"
 
 

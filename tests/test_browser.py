@@ -309,6 +309,21 @@ def test_the_gallery_is_searched_and_sorted(visitor):
     assert sizes == sorted(sizes, reverse=True)
 
 
+def test_another_model_is_found_by_the_words_of_the_search(visitor):
+    page = visitor("/workbench?preset=llama-3-8b&batch=2")
+    workbench(page)
+    find = page.get_by_role("combobox", name="Architecture")
+    find.click()
+    expect(page.get_by_role("option")).to_have_count(12)
+    find.press_sequentially("moonshot linear", delay=20)
+    expect(page.get_by_role("option")).to_have_count(1)
+    find.press("ArrowDown")
+    find.press("Enter")
+    expect(page.locator(".picture svg")).to_contain_text("Kimi Linear 48B-A3B")
+    expect(find).to_have_value("Kimi Linear 48B-A3B")
+    assert page.url.endswith("?preset=kimi-linear-48b-a3b&batch=2")
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_models_are_filtered_ticked_and_come_back(visitor, width):
     page = visitor("/", width)

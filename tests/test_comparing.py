@@ -6,6 +6,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from picking import sent
 from streamlit.testing.v1 import AppTest
 
 import core
@@ -60,15 +61,13 @@ def test_the_answer_the_figures_and_what_differs(page):
 
 def test_models_are_added_swapped_and_removed(page):
     visit(page, "deepseek-v3", "kimi-k2")
-    page.selectbox(key="m:1").set_value("gpt2")
-    page.run()
+    sent(page, "m:1", "chosen", "gpt2")
     assert shown(page) == ["deepseek-v3", "gpt2"] and "GPT-2 small has" in said(page)
     press(page, "Swap with A")
     assert shown(page) == ["gpt2", "deepseek-v3"]
     press(page, "Remove")
     assert shown(page) == ["deepseek-v3"] and "Choose a second model" in said(page)
-    page.selectbox(key="add:first").set_value("gpt2-xl")
-    page.run()
+    sent(page, "add:first", "chosen", "gpt2-xl")
     assert shown(page) == ["deepseek-v3", "gpt2-xl"]
     press(page, "Remove", 1)
     press(page, "GPT-2 small and gpt-oss 20B")

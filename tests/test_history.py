@@ -10,8 +10,8 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from picking import component, sent
 from strategies import architectures
-from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1 import AppTest
 from test_state import asked
 
@@ -129,22 +129,13 @@ def visit(page: AppTest, link: dict) -> None:
     assert not page.exception
 
 
-def component(page: AppTest):
-    return next(element for element in page.get("bidi_component") if element.key == "history").proto
-
-
 def data(page: AppTest) -> dict:
-    return json.loads(component(page).json)
+    return json.loads(component(page, "history").json)
 
 
 def ask(page: AppTest, what: str, about=None) -> dict:
     """What the history's own component sends."""
-    states = page._tree.get_widget_states()
-    event = json.dumps([{"event": "asked", "value": [what, about]}])
-    states.widgets.append(WidgetState(id=f"$$STREAMLIT_INTERNAL_KEY_{component(page).id}__events", json_trigger_value=event))
-    page._run(states)
-    assert not page.exception, page.exception
-    return data(page)
+    return data(sent(page, "history", "asked", [what, about]))
 
 
 def give(page: AppTest, key: str, value) -> dict:
@@ -199,7 +190,7 @@ def test_the_browsers_back_button_is_the_same(page):
 def test_another_model_can_be_undone(page):
     visit(page, {"preset": "llama-3-8b", "part": "layers.0.attention"})
     give(page, KV, 4)
-    said = give(page, "start", "gpt2")
+    said = data(sent(page, "start", "chosen", "gpt2"))
     assert said["undo"] == "opening GPT-2 small" and said["base"] == "GPT-2 small"
     said = ask(page, "undo")
     assert said["redo"] == "opening GPT-2 small" and said["edits"] == ["attention: kv heads 8 → 4"] and said["base"] == "Llama 3 8B"
@@ -266,7 +257,7 @@ def test_snapshots_stay_in_the_link(page):
     assert said["kept"][1] == ["four heads", True] and shown(page).kept == (("Llama 3 8B", LLAMA), ("four heads", four))
     said = ask(page, "open", 0)
     assert shown(page).arch == LLAMA and said["undo"] == "attention: kv heads 4 → 8"
-    give(page, "start", "gpt2")
+    sent(page, "start", "chosen", "gpt2")
     assert ask(page, "open", 1)["base"] == "Llama 3 8B" and shown(page).arch == four
     assert ask(page, "forget", 0)["kept"] == [["four heads", True]]
     for _ in range(MOST_KEPT - 1):

@@ -22,6 +22,7 @@ from .charts import COMPARED, compare_curve, legend
 from .component import show_alongside
 from .opening import open_file, refusal
 from .page import dark, figure, lead, title, wrong
+from .picker import picker
 from .widgets import folded, workload
 
 TRY = (("deepseek-v3", "kimi-k2"), ("gemma-3-27b", "gemma-4-31b"), ("gpt2", "gpt-oss-20b"), ("llama-3-8b", "qwen3-8b"))
@@ -69,32 +70,16 @@ def models(state: page.State) -> None:
 
 
 def _choice(state: page.State, index: int, arch: core.Architecture) -> None:
-    key, names = f"m:{index}", core.presets()
-    st.session_state[key] = arch.name if arch.name in names and not edited(arch) else None
+    def chosen(name: str) -> None:
+        archs = page.current().archs
+        _show((*archs[:index], preset(name), *archs[index + 1 :]))
 
-    def chosen() -> None:
-        if name := st.session_state[key]:
-            archs = page.current().archs
-            _show((*archs[:index], preset(name), *archs[index + 1 :]))
-
-    st.selectbox(
-        f"Model {LETTERS[index]}", names, key=key, format_func=lambda name: preset(name).title, placeholder=name_of(arch),
-        on_change=chosen, label_visibility="collapsed",
-    )  # fmt: skip
+    picker(f"Model {LETTERS[index]}", name_of(arch), f"m:{index}", chosen)
 
 
 def _picker(key: str, label: str) -> None:
     """A list of all presets; what is chosen comes last."""
-    st.session_state[key] = None
-
-    def chosen() -> None:
-        if name := st.session_state[key]:
-            _show((*page.current().archs, preset(name)))
-
-    st.selectbox(
-        label, core.presets(), key=key, format_func=lambda name: preset(name).title, placeholder="Choose a model", on_change=chosen,
-        label_visibility="collapsed",
-    )  # fmt: skip
+    picker(label, "", key, lambda name: _show((*page.current().archs, preset(name))))
 
 
 def add(state: page.State) -> None:

@@ -4,7 +4,6 @@ from time import sleep
 
 import streamlit as st
 
-import core
 from app import actions
 from app import state as page
 from app.kit.budget import budget
@@ -17,6 +16,7 @@ from app.kit.inspector import inspector
 from app.kit.memory import memory
 from app.kit.opening import open_file, refusal
 from app.kit.page import PICTURE_FIRST, tab
+from app.kit.picker import picker
 from app.kit.picture import picture
 from app.kit.sections import export, routing
 from app.kit.strip import strip
@@ -26,12 +26,6 @@ page.back_again()
 state = page.current()
 arch = state.arch
 tab(arch.title)
-
-
-def start() -> None:
-    """Open the chosen preset with the workload of this one."""
-    if name := st.session_state["start"]:
-        actions.show(page.opened(preset(name), state))
 
 
 top = st.container(horizontal=True, vertical_alignment="bottom", key="top")
@@ -44,12 +38,8 @@ with drawn, st.container(border=True):
     picture(state)
 sleep(PICTURE_FIRST)
 with top:
-    names = core.presets()
-    st.session_state["start"] = arch.name if arch.name in names else None
-    st.selectbox(
-        "Architecture", names, key="start", format_func=lambda name: preset(name).title, placeholder=arch.title,
-        on_change=start, label_visibility="collapsed",
-    )  # fmt: skip
+    with st.container(key="which"):
+        picker("Architecture", arch.title, "start", lambda name: actions.show(page.opened(preset(name), page.current())))
     found = open_file((state.at, arch), 130)
     budget(state)
     compare_with(state)
