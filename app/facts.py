@@ -15,6 +15,7 @@ from core.library import preset
 from core.parts.experts import Experts
 from core.routing import glimpse
 from core.shares import Shares, shares
+from core.split import apart as split_apart
 from core.split import split as split_of
 from core.words import figure, size, tokens
 
@@ -40,6 +41,7 @@ def weight(arch: core.Architecture) -> int:
 
 decoded = kept(32_000_000, weight)(core.decode)
 encoded = kept(8_000_000)(core.encode)
+apart = kept(16_000_000, lambda edits: 1_000 + 2 * sum(weight(edit.after) for edit in edits))(split_apart)
 split = kept(32_000_000, lambda edits: 1_000 + sum(weight(edit.after) for edit in edits))(split_of)
 cost = kept(64_000_000, lambda found: weight(found.architecture) + 1_500 * len(found.rows))(core.cost)
 graph = kept(100_000_000, lambda found: 2_200 * len(found))(core.graph)

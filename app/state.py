@@ -21,7 +21,7 @@ from .facts import decoded, encoded
 
 FIRST = "deepseek-v3"
 MOST = 4  # architectures on one page
-OURS = {"preset", "a", "from", "m", "at", "part", "keep", *core.Workload.model_fields, "by", "zoom"}  # the URL parameters of a State
+OURS = {"preset", "a", "from", "m", "at", "part", "keep", *core.Workload.model_fields, "by", "zoom", "all"}  # the URL parameters of a State
 REPEATED = ("m", "keep")
 ALONE, COMPARED = 4_096, 32_768  # the usual context of one model's page, and of several models beside each other
 MOST_KEPT, MOST_NAME, MOST_LETTERS = 6, 40, 12_000  # snapshots, characters of a name, characters of all in a link
@@ -38,6 +38,7 @@ class State:
     start: core.Architecture | None = None  # what the page's one architecture was edited from, if it is no preset of its name
     kept: tuple[tuple[str, core.Architecture], ...] = ()  # snapshots and their names
     zoom: str = ""  # a part, by its node, that is open over the page; an edit or another model closes it
+    everything: bool = False  # a comparison also shows what is the same
     by: str = ""  # the measure that shades the picture; its boxes have the colours of their roles without one
 
     @property
@@ -87,7 +88,7 @@ def opened(arch: core.Architecture, before: State | None = None) -> State:
 def beside(before: State, archs: Sequence[core.Architecture]) -> State:
     """The page with other architectures, one to `MOST`."""
     start = before.start if [*archs] == [*before.archs] else None
-    return State(tuple(archs), workload_for(before, archs), start=start, kept=before.kept)
+    return State(tuple(archs), workload_for(before, archs), start=start, kept=before.kept, everything=before.everything)
 
 
 def workload_for(before: State, archs: Sequence[core.Architecture]) -> core.Workload:
@@ -113,7 +114,7 @@ def read(params: Mapping[str, Any]) -> State:
     at = places.index(params["at"]) if params.get("at") in places else 0
     by = by if (by := params.get("by", "")) in MEASURES else ""
     part, zoom = (params.get(name, "")[:200] for name in ("part", "zoom"))
-    state = State(archs, workload(params, *archs), part, at, kept=snapshots(kept), zoom=zoom, by=by)
+    state = State(archs, workload(params, *archs), part, at, kept=snapshots(kept), zoom=zoom, everything=params.get("all") == "1", by=by)
     return state._with(state.arch, of_word(params["from"])) if "from" in params and len(archs) == 1 else state
 
 
@@ -158,6 +159,7 @@ def write(state: State) -> dict[str, str | list[str]]:
     usual, given = workload({}, *state.archs), state.workload.model_dump(mode="json", exclude_none=True)
     params |= {name: str(value) for name, value in given.items() if value != getattr(usual, name)}
     params |= {"at": str(state.at)} if state.at else {}
+    params |= {"all": "1"} if state.everything else {}
     params |= {"keep": [f"{name}:{word(arch)}" for name, arch in state.kept]} if state.kept else {}
     return params | {name: value for name, value in (("part", state.selected), ("zoom", state.zoom), ("by", state.by)) if value}
 

@@ -3,16 +3,17 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .cost import Cost, cost
 from .diff import Diff, Step, diff, flops
 from .roles import ROLES
-from .spec import Architecture, Unsupported, Workload
-from .split import GROUPS
+from .saying import called, sides
+from .spec import METADATA, Architecture, Unsupported, Workload
+from .split import GROUPS, group_of
 from .words import change, figure, size, table, tokens
 
 LETTERS = "ABCD"
@@ -77,6 +78,11 @@ class Comparison:
         return tuple(titles if len(set(titles)) == len(titles) else LETTERS[: len(titles)])
 
     @property
+    def openings(self) -> tuple[str, ...]:
+        """The first half of each verdict, which needs no edits."""
+        return tuple(found.costs(self.names[0], name) for found, name in zip(self.diffs, self.names[1:], strict=True))
+
+    @property
     def verdicts(self) -> tuple[str, ...]:
         """A sentence for each of the others."""
         return tuple(found.sentence(self.names[0], name) for found, name in zip(self.diffs, self.names[1:], strict=True))
@@ -115,6 +121,25 @@ class Comparison:
                         row.others[index] = told.after, None if place else step
                         seen[told[:3]] += 1
         return tuple(sorted(found.values(), key=lambda row: (ORDER.index(row.group), row.of)))
+
+    @cached_property
+    def alike(self) -> tuple[Difference, ...]:
+        """What all have in common with the first: the fields that it sets, of parts that all have under one name."""
+        first, *others = self.archs
+        told = {change.path for found in self.diffs for change in found.changes}
+        shared = [name for name, part in first.parts.items() if all(getattr(a.parts.get(name), "kind", "") == part.kind for a in others)]
+        tree = first.model_dump(mode="json", exclude_defaults=True, exclude={*METADATA, "layers"})
+        tree["parts"] = {name: tree["parts"][name] for name in shared}
+        rows = []
+        for path, value in _leaves(tree, ""):
+            if any(path == other or path.startswith(f"{other}.") for other in told):
+                continue
+            name = path.split(".")[1] if path.startswith("parts.") else ""
+            group = first.parts[name].role if name else group_of(path)
+            rows.append(Difference(group, *called(path), sides(path, value, value)[0]))
+        if all(arch.depth == first.depth for arch in others):
+            rows.append(Difference("layers", "", "layers", f"{first.depth:,}"))
+        return tuple(sorted((row for row in rows if row.name), key=lambda row: (ORDER.index(row.group), row.of)))
 
     def __str__(self) -> str:
         """The sentences, a table of the figures, and one of what differs."""
@@ -174,6 +199,16 @@ def compare(archs: Sequence[Architecture], workload: Workload | None = None) -> 
     if not 2 <= len(archs) <= len(LETTERS):
         raise Unsupported(f"compare: give 2 to {len(LETTERS)} architectures (not {len(archs)})")
     return Comparison(tuple(archs), workload or Workload())
+
+
+def _leaves(tree: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    """The fields of a tree and their values; a choice is told by its kind."""
+    for key, value in tree.items():
+        at = f"{path}.{key}" if path else key
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, at)
+        elif key != "kind" or at == "position.kind":
+            yield at, value
 
 
 def _ratios(line: Line) -> list[str]:

@@ -165,17 +165,19 @@ class Diff:
         a, b = (side.title for side in self.sides)
         return self.sentence(a, b) if a != b else self.sentence("the first", "The second")
 
+    def costs(self, a: str, b: str) -> str:
+        """What the second side costs beside the first, in a sentence with these names; it is there before the edits are."""
+        return f"{_costs(self.before, self.after, a, b) if self.changes else f'{b} is the same architecture as {a}'}."
+
     def sentence(self, a: str, b: str) -> str:
         """The verdict with these names for the two sides."""
-        if not self.changes:
-            return f"{b} is the same architecture as {a}."
-        costs = _sentence(self.before, self.after, a, b)
+        costs = self.costs(a, b)
         alone = [(step.alone.most, step.edit.words, step.alone) for step in self.steps if step.alone]
-        if not alone:
-            return f"{costs}."
+        if not alone or not self.changes:
+            return costs
         (_, name), words, moves = max(alone, key=lambda one: one[0][0])
         (before, after), moved = moves[name], MOVED[name]
-        return f"{costs}; what differs most is {words}, which alone gives {_beside(before, after, moved.noun, moved.show)}."
+        return f"{costs[:-1]}; what differs most is {words}, which alone gives {_beside(before, after, moved.noun, moved.show)}."
 
     def __str__(self) -> str:
         """One line per edit, then a table of the figures that differ."""
@@ -212,7 +214,7 @@ def diff(a: Architecture, b: Architecture, workload: Workload | None = None) -> 
     return Diff(changes(a, b), (a, b), workload)
 
 
-def _sentence(before: Cost, after: Cost, a: str, b: str) -> str:
+def _costs(before: Cost, after: Cost, a: str, b: str) -> str:
     """What the second costs beside the first: "B has 3.2× the parameters of A but reads 0.4× the bytes for a new token at 32K"."""
     at = f"for a new token at {tokens(after.workload.context)}"
     sized = None not in (before.read_bytes, after.read_bytes)

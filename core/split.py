@@ -219,7 +219,7 @@ class _Split:
         """Fields of the model."""
         for found in self.changes:
             if found.path.split(".")[0] not in ("parts", "layers", "precision", "mtp"):
-                yield _Field(str(found), _told(found, _group(found.path)), found.path, found.after)
+                yield _Field(str(found), _told(found, group_of(found.path)), found.path, found.after)
 
     def _parts(self) -> Iterator[_Patch]:
         """Fields of the parts that both have, and parts of another kind."""
@@ -656,15 +656,17 @@ def _written(block: Block, patches: tuple[Any, ...]) -> list[Any]:
 _MOVES = (_Repeat, _Depth, _Swap, _Way, _Steps)
 
 
-def _group(path: str) -> str:
+def group_of(path: str) -> str:
     """The group of a field of the model."""
     match path.split(".")[0]:
         case "position":
             return "attention"
         case "vocab_size" | "tied_embeddings" | "embedding" | "head":
             return "embedding"
-        case "context":
+        case "context" | "precision":
             return "files"
+        case "mtp":
+            return "mtp"
     return "layers"
 
 

@@ -460,6 +460,28 @@ def test_routing_and_memory_follow(visitor):
     expect(page.locator(".wrong")).to_contain_text("at most 163,840 tokens")
 
 
+def test_two_models_are_compared_and_one_becomes_the_other_edit_by_edit(visitor):
+    """On a phone: from the workbench to a comparison, its pictures and curves, and through the difference."""
+    page = visitor("/workbench?preset=llama-3-8b", 390)
+    workbench(page)
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_label("Compare with").fill("Qwen3 8B")
+    page.get_by_label("Compare with").press("Enter")
+    expect(page.locator(".answer")).to_contain_text("Qwen3 8B has 160.5 M more parameters than Llama 3 8B")
+    expect(page.locator(".slim svg")).to_be_visible()
+    expect(page.locator(".wide svg")).to_be_hidden()
+    expect(page.locator(".js-plotly-plot")).to_have_count(3)
+    assert page.get_by_test_id("stMain").evaluate("e => e.scrollWidth - e.clientWidth") <= 1, "nothing stands out sideways"
+    assert "m=llama-3-8b&m=qwen3-8b" in page.url
+    page.get_by_text("A to B: 8 edits").click()
+    page.get_by_role("button", name="Open in the workbench").click()
+    workbench(page)
+    for words in ("vocabulary 128,256 → 151,936", "context 8K → 40K"):
+        page.get_by_role("button", name=f"Redo {words}").click()
+        expect(page.locator(".edits")).to_contain_text(words)
+    assert core.load(page.url).vocab_size == 151_936
+
+
 @pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])  # no width depends on the theme, no colour on the width
 @pytest.mark.parametrize("path", ["/", "/workbench?preset=deepseek-v3", "/workbench?preset=gpt2"])
 def test_pages_fit_their_screens(visitor, path, width, theme):

@@ -83,6 +83,14 @@ def test_a_model_and_itself_and_one_edited(page):
         assert "<b>*mine*" not in element.proto.body
 
 
+def test_everything_is_shown_if_asked_for(page):
+    assert "129,280" in visit(page, "deepseek-v3", "kimi-k2") and "Tied embeddings" not in said(page) and "Latent" not in said(page)
+    page.toggle(key="everything").set_value(True)
+    words = said(page.run())
+    assert "Kv rank attention 512 same" in words and "d_model 7,168 same" in words and page.query_params["all"] == "1"
+    assert "Heads attention 128 64" in words, "what differs is not the same"
+
+
 def test_the_workload_is_in_the_address(page):
     visit(page, "deepseek-v3", "kimi-k2", context="8192", batch="4")
     assert page.number_input(key="w:context").value == 8192

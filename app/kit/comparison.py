@@ -1,6 +1,7 @@
 """Pieces of the page that sets several architectures beside the first."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from html import escape
 from itertools import groupby
 from math import log
@@ -8,7 +9,7 @@ from math import log
 import streamlit as st
 
 import core
-from core.compare import HEADINGS, LETTERS, Comparison, Difference, Line, bounds
+from core.compare import HEADINGS, LETTERS, ORDER, Comparison, Difference, Line, bounds
 from core.diff import MOVED
 from core.library import preset
 from core.roles import ROLES
@@ -126,13 +127,12 @@ def _remove(index: int) -> None:
 # ---- the answer and the figures ----
 
 
-def verdict(state: page.State) -> None:
-    """A sentence for each of the others."""
+def verdict(state: page.State, whole: bool = True) -> None:
+    """A sentence for each of the others, or its first half, which does not wait for the edits."""
     found = found_of(state)
     lines = []
-    for name, words in zip(found.names[1:], found.verdicts, strict=True):
-        rest = words.removeprefix(name)
-        lines.append(f'<p class="answer"><b>{escape(name)}</b>{escape(rest)}</p>')
+    for name, words in zip(found.names[1:], found.verdicts if whole else found.openings, strict=True):
+        lines.append(f'<p class="answer"><b>{escape(name)}</b>{escape(words.removeprefix(name))}</p>')
     st.html("".join(lines))
 
 
@@ -188,15 +188,19 @@ def pictures(state: page.State) -> None:
 def differences(state: page.State) -> None:
     """A row for each place that differs, by group; what moves no figure is folded."""
     found = found_of(state)
-    title(
-        "What differs",
-        f"below a value: what this difference alone, made to {LETTERS[0]}, does to its figures at {tokens(state.workload.context)}",
-    )
+    with st.container(horizontal=True, vertical_alignment="center", key="differs-top"):
+        at = tokens(state.workload.context)
+        title("What differs", f"below a value: what this difference alone, made to {LETTERS[0]}, does to its figures at {at}")
+        st.session_state["everything"] = state.everything
+        st.toggle("Everything", key="everything", on_change=_everything)
     if not found.differences:
         lead("Nothing: these are the same architecture, perhaps under other names.")
-        return
+        if not state.everything:
+            return
     rows = [f'<div class="row head"><div></div>{"".join(_heads(found))}</div>']
-    for group, several in groupby(found.differences, key=lambda row: row.group):
+    shown = [*found.differences, *(found.alike if state.everything else ())]
+    shown.sort(key=lambda row: ORDER.index(row.group))
+    for group, several in groupby(shown, key=lambda row: row.group):
         every = [*several]
         still = [row for row in every if _still(row)]
         heading = HEADINGS[group]
@@ -211,8 +215,14 @@ def differences(state: page.State) -> None:
     st.html(f'<div class="beside differs" style="--models:{len(found.archs)}">{"".join(rows)}</div>')
 
 
+def _everything() -> None:
+    actions.show(replace(page.current(), everything=st.session_state["everything"]))
+
+
 def _still(row: Difference) -> bool:
     """Whether a difference moves no figure in any of the models."""
+    if not row.others:
+        return False
     moves = [step and (step.then if step.alone is None else step.alone) for _, step in row.others.values()]
     return all(found is not None and not found for found in moves)
 
@@ -308,18 +318,22 @@ def export(state: page.State) -> None:
 
 def compare_with(state: page.State) -> None:
     """A list of models to set beside this one."""
+    if name := st.session_state.pop("beside", None):
+        _to((state.arch, preset(name)))
     box = st.popover("Compare", width="content", key="compare", on_change="rerun")
     if not box.open:
         return
+
+    def chosen() -> None:
+        st.session_state["beside"] = st.session_state["compare:with"]
+
     with box:
         if state.arch != state.base and st.button(f"With {state.base.title} as it was", key="compare:base", width="stretch"):
             _to((state.base, state.arch))
-        key = "compare:with"
-        name = st.selectbox(
-            "Compare with", core.presets(), index=None, key=key, format_func=lambda name: preset(name).title, placeholder="Choose a model"
-        )
-        if name:
-            _to((state.arch, preset(name)))
+        st.selectbox(
+            "Compare with", core.presets(), index=None, key="compare:with", format_func=lambda name: preset(name).title,
+            placeholder="Choose a model", on_change=chosen,
+        )  # fmt: skip
 
 
 def _to(archs: tuple[core.Architecture, ...]) -> None:

@@ -11,7 +11,7 @@ from core.words import figure, size, tokens
 
 from .. import actions
 from .. import state as page
-from ..facts import cost, split
+from ..facts import apart, cost, split
 from .component import component
 from .headline import moves
 from .page import title, wrong
@@ -83,6 +83,7 @@ def _between(before: actions.Opened | None, after: actions.Opened | None) -> str
     edits = [edit.words for edit in split(page.of_word(a), page.of_word(b))]
     if len(edits) > 1 and b in actions.start_of(after):
         return "reset"
+    edits = [edit.words for edit in apart(page.of_word(a), page.of_word(b))] if len(edits) > 1 else edits  # one change of several parts
     return _short(edits[0] if len(edits) == 1 else f"{len(edits)} edits") if edits else "opening"
 
 

@@ -16,12 +16,19 @@ with st.container(horizontal=True, vertical_alignment="center", key="compare-top
     if len(state.archs) > 1:
         export(state)
         copy_button(page.link(state))
-if len(state.archs) > 1:
-    verdict(state)
-else:
-    lead("Choose a second model: what it costs beside the first, what differs, and what each difference costs.")
+several = len(state.archs) > 1
+above = st.empty()
+with above:
+    if several:
+        verdict(state, whole=False)
+    else:
+        lead("Choose a second model: what it costs beside the first, what differs, and what each difference costs.")
 models(state)
-if len(state.archs) > 1:
-    for name, draw in {"figures": figures, "pictures": pictures, "differences": differences, "curves": curves, "steps": in_order}.items():
+if several:
+    with st.container(key="section-figures"):
+        figures(state)
+    with above:
+        verdict(state)
+    for name, draw in {"pictures": pictures, "differences": differences, "curves": curves, "steps": in_order}.items():
         with st.container(key=f"section-{name}"):
             draw(state)
