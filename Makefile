@@ -9,14 +9,15 @@ export PYTHONPATH := $(CURDIR)
 export MALLOC_MMAP_THRESHOLD_ := 65536
 export MALLOC_TRIM_THRESHOLD_ := 65536
 
-.PHONY: app test quick coverage lint requirements bench sheet sizes keys figures sweep fuzz parity real reach clean
+.PHONY: app test quick coverage lint requirements bench sheet sizes keys figures sweep short-fuzz fuzz parity real reach clean
 
 app: .venv/.app
 	@echo "Strata: http://localhost:$(PORT)"
 	@exec $(BIN)/python -m core app --port $(PORT)
 
-test: lint
-	$(BIN)/python tests/fuzz.py --seconds 60 --slack 3
+# Lint and a short fuzz take a core each.
+test: .venv/.test
+	$(MAKE) --jobs 2 --output-sync lint short-fuzz
 	$(BIN)/pytest -n auto --dist loadfile
 
 # While one works: the core on one preset of each kind, in less than a minute on one core.
@@ -29,6 +30,9 @@ coverage: .venv/.test
 
 sweep: .venv/.test
 	$(BIN)/pytest -n auto --hypothesis-profile sweep -m 'hypothesis or long'
+
+short-fuzz: .venv/.test
+	$(BIN)/python tests/fuzz.py --seconds 45 --slack 4
 
 fuzz: .venv/.test
 	$(BIN)/python tests/fuzz.py --seconds $(FUZZ) --seed $(SEED)
