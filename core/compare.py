@@ -46,13 +46,13 @@ class Line(NamedTuple):
 @dataclass
 class Difference:
     """What differs in one place: the first architecture's value, and by the index of another one its own value and the step that the
-    difference is (None: told with the one above)."""
+    difference is, or where it is counted, if its step is told there."""
 
     group: str
     of: str
     name: str
     first: str
-    others: dict[int, tuple[str, Step | None]] = field(default_factory=dict)
+    others: dict[int, tuple[str, Step | str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,8 @@ class Comparison:
                 for place, told in enumerate(step.edit.told):
                     if told.group in ORDER:
                         row = found.setdefault((*told[:3], seen[told[:3]]), Difference(*told[:4]))
-                        row.others[index] = told.after, None if place else step
+                        first = step.edit.told[0]
+                        row.others[index] = told.after, f"counted with {first.of} {first.name}".replace("  ", " ") if place else step
                         seen[told[:3]] += 1
         return tuple(sorted(found.values(), key=lambda row: (ORDER.index(row.group), row.of)))
 
@@ -157,8 +158,8 @@ class Comparison:
     def _cells(self, row: Difference) -> list[str]:
         cells = []
         for index in range(1, len(self.archs)):
-            value, step = row.others.get(index, ("same", None))
-            cells.append(f"{value} ({step.effect})" if step else value)
+            value, step = row.others.get(index, ("same", ""))
+            cells.append(f"{value} ({_effect(step)})" if step else value)
         return cells
 
     def csv(self) -> str:
@@ -174,7 +175,8 @@ class Comparison:
         for row in self.differences:
             found = [row.others.get(n) for n in others]
             values = [row.first, *(pair[0] if pair else row.first for pair in found)]
-            rows.writerow([HEADINGS[row.group], f"{row.of} {row.name}".strip(), *values, *(_effect(pair) for pair in found)])
+            effects = (_effect(pair[1]) if pair else "" for pair in found)
+            rows.writerow([HEADINGS[row.group], f"{row.of} {row.name}".strip(), *values, *effects])
         return out.getvalue()
 
     def to_dict(self) -> dict:
@@ -215,5 +217,5 @@ def _ratios(line: Line) -> list[str]:
     return [line.beside(n) for n in range(1, len(line.values))]
 
 
-def _effect(pair: tuple[str, Step | None] | None) -> str:
-    return "" if pair is None else pair[1].effect if pair[1] else "with the line above"
+def _effect(step: Step | str) -> str:
+    return step if isinstance(step, str) else step.effect

@@ -87,7 +87,7 @@ def test_everything_is_shown_if_asked_for(page):
     assert "129,280" in visit(page, "deepseek-v3", "kimi-k2") and "Tied embeddings" not in said(page) and "Latent" not in said(page)
     page.toggle(key="everything").set_value(True)
     words = said(page.run())
-    assert "Kv rank attention 512 same" in words and "d_model 7,168 same" in words and page.query_params["all"] == "1"
+    assert "KV rank attention 512 same" in words and "d_model 7,168 same" in words and page.query_params["all"] == "1"
     assert "Heads attention 128 64" in words, "what differs is not the same"
 
 

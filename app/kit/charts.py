@@ -166,7 +166,7 @@ def compare_curve(archs: tuple[core.Architecture, ...], workload: core.Workload,
         labels.append((values[-1], letters, colour))
     known = [n for values in found for n in values if n] or [1]
     low, high = (log10(min(known)), log10(max(known))) if logarithmic else (0.0, max(known) * 1.06)
-    rounded = [10.0**d for d in range(floor(low), ceil(high) + 1)] if logarithmic else rounds(high)
+    rounded = [10.0**d for d in range(floor(low), ceil(high) + 1)] if logarithmic else rounds(high)[1:]
     names = [
         {
             "text": f"<b>{letters}</b>", "x": 1, "xref": "paper", "xanchor": "left", "xshift": 6, "showarrow": False,
@@ -183,7 +183,7 @@ def compare_curve(archs: tuple[core.Architecture, ...], workload: core.Workload,
         shapes=[rule], annotations=names,
         xaxis={"type": "log", "tickvals": marks, "ticktext": [tokens(n) for n in marks], "title": words_of_axis("context, tokens")},
         yaxis={
-            "type": "log" if logarithmic else "linear", "tickvals": rounded, "ticktext": [show(t) for t in rounded],
+            "type": "log" if logarithmic else "linear", "automargin": True, "tickvals": rounded, "ticktext": [show(t) for t in rounded],
             "range": [low - 0.1, high + 0.15] if logarithmic else [0, high],
         },
     )  # fmt: skip

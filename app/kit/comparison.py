@@ -26,6 +26,7 @@ from .page import dark, figure, lead, title, wrong
 from .picker import picker
 from .widgets import folded, workload
 
+WRITTEN = {"kv": "KV", "qk": "QK", "rope": "RoPE"}
 TRY = (("deepseek-v3", "kimi-k2"), ("gemma-3-27b", "gemma-4-31b"), ("gpt2", "gpt-oss-20b"), ("llama-3-8b", "qwen3-8b"))
 
 
@@ -34,8 +35,10 @@ def found_of(state: page.State) -> Comparison:
 
 
 def capital(words: str) -> str:
-    """A label as it begins a row; a symbol stays as it is."""
-    return words if words in SYMBOLS else words[:1].upper() + words[1:]
+    """A label as it begins a row; a symbol and a path stay as they are."""
+    first, space, rest = words.partition(" ")
+    kept = first in SYMBOLS or "." in first or "_" in first
+    return f"{WRITTEN.get(first, first if kept else first[:1].upper() + first[1:])}{space}{rest}"
 
 
 def name_of(arch: core.Architecture) -> str:
@@ -223,8 +226,8 @@ def _still(row: Difference) -> bool:
     """Whether a difference moves no figure in any of the models."""
     if not row.others:
         return False
-    moves = [step and (step.then if step.alone is None else step.alone) for _, step in row.others.values()]
-    return all(found is not None and not found for found in moves)
+    moves = [step.then if step.alone is None else step.alone for _, step in row.others.values() if not isinstance(step, str)]
+    return len(moves) == len(row.others) and all(found is not None and not found for found in moves)
 
 
 def _row(found: Comparison, row: Difference) -> str:
@@ -239,7 +242,7 @@ def _row(found: Comparison, row: Difference) -> str:
             continue
         value, step = row.others[index]
         cells.append(f'<div class="c"><b class="other">{escape(value)}</b></div>')
-        effect = step.effect if step else "with the line above"
+        effect = step if isinstance(step, str) else step.effect
         effects.append(f'<div class="fx" style="--at:{index + 2}" data-letter="{LETTERS[index]}">{escape(effect)}</div>')
     return f'<div class="row">{"".join(cells)}{"".join(effects)}</div>'
 
@@ -253,10 +256,8 @@ def curves(state: page.State) -> None:
     title("Over the length of the text", "dotted: past what a model is meant for")
     for column, name in zip(st.columns(len(COMPARED), gap="medium"), COMPARED, strict=True):
         with column:
-            words, about = COMPARED[name]
-            chart = compare_curve(state.archs, state.workload, dark(), name)
-            title(words, level=3)
-            figure("", about, chart, key=f"curve-{name}")
+            title(*COMPARED[name], level=3)
+            figure("", "", compare_curve(state.archs, state.workload, dark(), name), key=f"curve-{name}")
 
 
 # ---- step by step ----
@@ -265,6 +266,8 @@ def curves(state: page.State) -> None:
 def in_order(state: page.State) -> None:
     """The edits that lead from the first to each of the others, and what each does after those before it."""
     found = found_of(state)
+    if not any(found.edits for found in found.diffs):
+        return
     title("Step by step", f"from {LETTERS[0]} to another, each edit after those above it")
     for index, arch in enumerate(found.archs[1:], start=1):
         count = len(found.diffs[index - 1].edits)

@@ -220,7 +220,10 @@ class Alongside:
         self.stacks, self.pen, count = [Stack(graph) for graph in graphs], Pen(), len(graphs)
         self.label = LABELS if wide else 0
         self.between = 16 if wide else 5
-        self.width = width = width if wide else max(width, count * LEAST + self.between * (count - 1))
+        if not wide:
+            cells = (cell for stack in self.stacks for frame in stack.frames for step in frame.steps for cell in step)
+            most = max((sum(_needs(cell)) + 6 * (len(cell.names) - 1) for cell in cells if len(cell.names) > 1), default=0)
+            self.width = width = max(width, count * max(LEAST, most + 28) + self.between * (count - 1))
         each = (width - self.label - self.between * (count - 1)) / count
         self.notes = max(LEAST_NOTES, min(NOTES, each * 0.3)) if wide else 0
         self.panel = min(each - self.notes, 330) if wide else each
@@ -283,7 +286,7 @@ class Alongside:
         if cell.kind == "norm" and len(cell.names) == 1:
             return [min(self.inner, 132)]
         room = self.inner - 6 * (len(cell.names) - 1)
-        needs = [max(text_width(piece.strip(), 11) for piece in _pieces(name)) + 8 for name in cell.names]
+        needs = _needs(cell)
         return [room * need / sum(needs) for need in needs]
 
     def spots(self, n: int, cell: Cell) -> list[tuple[float, float]]:
@@ -512,6 +515,11 @@ class Alongside:
                 self.pen.bar(at, y + 32, max(wide - 0.6, 0.4), 14, role, f"{NAMES[role]} {value:,}")
                 at += wide
         return y + 60
+
+
+def _needs(cell: Cell) -> list[float]:
+    """The widths that boxes side by side need for the longest piece of their names."""
+    return [max(text_width(piece.strip(), 11) for piece in _pieces(name)) + 8 for name in cell.names]
 
 
 def _note(first: Cell | None, cell: Cell) -> tuple[str, str]:

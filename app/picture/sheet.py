@@ -81,9 +81,9 @@ def _differences(pen: Pen, found: Comparison, drawing: Alongside, y: float) -> f
             columns = [wrap(row.first, room, 12)]
             effects: list[list[str]] = [[]]
             for n in range(1, len(found.archs)):
-                value, step = row.others.get(n, ("same", None))
+                value, step = row.others.get(n, ("same", ""))
                 columns.append(wrap(value, room, 12))
-                effects.append(wrap(step.effect, room, 11.5) if step else [])
+                effects.append(wrap(step if isinstance(step, str) else step.effect, room, 11.5))
             tall = max(len(own) + len(effect) for own, effect in zip(columns, effects, strict=True))
             for i, words in enumerate(wrap(f"{row.of} {row.name}".strip(), drawing.label - 12, 12)):
                 pen.text(0, y + 18 + LINE * i, words, "q")
