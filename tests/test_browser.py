@@ -320,6 +320,7 @@ def test_another_model_is_found_by_the_words_of_the_search(visitor):
     find.press("ArrowDown")
     find.press("Enter")
     expect(page.locator(".picture svg")).to_contain_text("Kimi Linear 48B-A3B")
+    page.wait_for_timeout(400)  # longer than a list takes to close
     expect(find).to_have_value("Kimi Linear 48B-A3B")
     assert page.url.endswith("?preset=kimi-linear-48b-a3b&batch=2")
 

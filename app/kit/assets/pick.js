@@ -1,6 +1,7 @@
 export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
   const root = parentElement.querySelector('.strata-root'), field = root.querySelector('input'), list = root.querySelector('ul');
   themed(root);
+  root.shown = data.shown;
   field.setAttribute('aria-label', data.label);
   field.placeholder = data.placeholder;
   const open = () => field.getAttribute('aria-expanded') === 'true';
@@ -14,7 +15,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   const show = (on) => {
     field.setAttribute('aria-expanded', on);
     list.hidden = !on;
-    if (!on) field.value = data.shown;
+    if (!on) field.value = root.shown;
   };
   const ask = (text) => { if (text !== root.asked) { root.asked = text; setStateValue('asked', text); } };
 
@@ -35,7 +36,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   const choose = (item) => { if (!item?.dataset.name) return; show(false); field.blur(); root.asked = null; setTriggerValue('chosen', item.dataset.name); };
   field.onfocus = () => { field.select(); ask(''); show(true); mark(null); };
   // Streamlit moves the focus to the page while it arrives; only what leaves for longer closes the list.
-  field.onblur = () => setTimeout(() => { if (root.getRootNode().activeElement !== field) show(false); }, 250);
+  field.onblur = () => setTimeout(() => { if (open() && root.getRootNode().activeElement !== field) show(false); }, 250);
   field.oninput = () => { show(true); clearTimeout(root.later); root.later = setTimeout(() => ask(field.value), 120); };
   list.onpointerdown = (event) => { event.preventDefault(); choose(event.target.closest('li')); }; // before the field loses the focus
   field.onkeydown = (event) => {
