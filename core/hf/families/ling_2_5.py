@@ -56,6 +56,7 @@ def read(config: Config, model_type: str) -> dict:
         raise config.refuse("rope_scaling", "it is read without scaling")
     config.expect("num_kv_heads_for_linear_attn", 0, heads)
     config.expect("head_dim", width)
+    config.expect("rotary_dim", round(position.get("fraction", 1) * width))
     config.expect("qk_head_dim", attention["nope_dim"] + attention["rope_dim"])
     config.expect("moe_shared_expert_intermediate_size", config.raw["moe_intermediate_size"])
     if depth % group:

@@ -59,5 +59,6 @@ def read(config: Config, model_type: str) -> dict:
 
 def write(arch: Architecture) -> dict:
     attention, _ = pieces.made_of(arch, {"attention": Attention, "dense": FeedForward})
-    name, model_type = ("Ministral3", "ministral3") if attention.scores.temperature else ("Mistral", "mistral")
+    third = attention.scores.temperature or arch.model_type == "ministral3"
+    name, model_type = ("Ministral3", "ministral3") if third else ("Mistral", "mistral")
     return pieces.write_model(arch, name, model_type, KEYS[model_type])
