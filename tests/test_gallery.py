@@ -131,13 +131,15 @@ def test_no_label_is_on_another_or_on_a_point(axes, wide):
 
 
 def test_the_timeline_says_who_brought_what():
-    found = {lane.technique.title: lane for lane in lanes(MODELS)}
+    found = {lane.technique.title: lane for lane in lanes([(one, True) for one in MODELS])}
     assert found["Multi-head latent attention"].models[0].arch.name == "deepseek-v2"
     assert found["Sliding window"].models[0].arch.name == "mistral-7b"
     assert found["Multi-token prediction"].models[0].arch.name == "deepseek-v3"
     days = [lane.models[0].day for lane in found.values()]
     assert days == sorted(days) and "AltUp, alternating updates" in found
     assert timeline([], True).startswith("<svg")
+    recurrent = lanes([(one, "recurrent" in one.options["kind"]) for one in MODELS])
+    assert {lane.technique.title for lane in recurrent} < found.keys() and "Sinks" not in {lane.technique.title for lane in recurrent}
 
 
 def test_a_file_has_the_figures_of_the_cost():

@@ -172,7 +172,7 @@ def _view(finding: Finding, closed: Sequence[dict], wide: bool) -> str:
 
 def _brought(shown: Sequence[tuple[Entry, bool]]) -> str:
     """What the timeline answers, in a sentence."""
-    rows = lanes([one for one, _ in shown])
+    rows = lanes(shown)
     if not rows:
         return "No release date of these models is known."
     last = rows[-1]
@@ -193,11 +193,19 @@ def _spans(finding: Finding, found: Sequence[Entry]) -> str:
     return f"{figure.title} goes from {ends}."
 
 
+def _swatch(tone: str, words: str) -> str:
+    return f'<span class="swatch"><i style="background:var(--{tone})"></i>{words}</span>'
+
+
 KEY = (
-    '<p class="key"><span>A column is a layer. Above, what mixes tokens:</span><i style="background:var(--attention)"></i>attention'
-    '<i style="background:var(--attention-near)"></i>to a part of the text<i style="background:var(--recurrence)"></i>recurrence'
-    '<span>Below, what works on each token:</span><i style="background:var(--feed_forward)"></i>one network'
-    '<i style="background:var(--experts)"></i>experts</p>'
+    '<p class="key"><span>A column is a layer. Above, what mixes tokens:</span>'
+    + _swatch("attention", "attention")
+    + _swatch("attention-near", "to a part of the text")
+    + _swatch("recurrence", "recurrence")
+    + "<span>Below, what works on each token:</span>"
+    + _swatch("feed_forward", "one network")
+    + _swatch("experts", "experts")
+    + "</p>"
 )
 
 
@@ -225,11 +233,11 @@ def _legend(finding: Finding, shown: Sequence[tuple[Entry, bool]]) -> str:
         names = {tone(by, one.name): one.title for one in (KIND if by == "kind" else LICENCE).options}
     inside = [colour(one, by) for one, kept in shown if kept]
     items = "".join(
-        f'<span><i style="background:var(--{tone})"></i>{escape(words)} <em>{inside.count(tone)}</em></span>'
+        f'<span class="pill"><i style="background:var(--{tone})"></i>{escape(words)} <em>{inside.count(tone)}</em></span>'
         for tone, words in names.items()
         if tone in inside
     )
-    rings = "<span><i class=ring></i>filtered out</span>" if len(inside) < len(shown) else ""
+    rings = "<span class=pill><i class=ring></i>filtered out</span>" if len(inside) < len(shown) else ""
     return f'<p class="key">{items}{rings}</p>'
 
 

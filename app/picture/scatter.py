@@ -14,6 +14,7 @@ from .pen import Pen, text_width
 
 RADII = (4.0, 17.0)  # of the smallest and the largest point
 LETTERS = 11.5  # size of a label
+RINGS = 6  # labels of points that are filtered out
 STRIP = 24  # height of the strip for what a log axis cannot show
 
 
@@ -111,7 +112,7 @@ def scatter(
             f'<circle cx="{p.x:.1f}" cy="{p.y:.1f}" r="{p.r:.1f}" style="{paint}"/></g>'
         )
     for p, (tx, ty, way) in labelled(points, (left, top, right, bottom), 30 if wide else 9, picked):
-        pen.text(tx, ty, p.model.arch.title, f"label {way}")
+        pen.text(tx, ty, p.model.arch.title, f"label {way}{'' if p.inside else ' out'}")
     missing = len(models) - len(known)
     label = (
         f"{len(known)} models by {across.figure.title.lower()} and {up.figure.title.lower()}"
@@ -191,11 +192,14 @@ def labelled(
 
     found: list[tuple[Point, tuple[float, float, str]]] = []
     for p in sorted(points, key=worth):
-        if len(found) >= most:
+        if len(found) >= (most if p.inside else min(most, RINGS + sum(point.inside for point, _ in found))):
             break
         wide = text_width(p.model.arch.title, LETTERS)
         gap = p.r + 4
-        for x, y, way in ((p.x + gap, p.y + 4, ""), (p.x - gap, p.y + 4, "e"), (p.x, p.y - gap, "c"), (p.x, p.y + gap + 8, "c")):
+        beside = ((p.x + gap, p.y + 4, ""), (p.x - gap, p.y + 4, "e"), (p.x, p.y - gap, "c"), (p.x, p.y + gap + 8, "c"))
+        above, below, far = p.y - 0.7 * p.r - 3, p.y + 0.7 * p.r + 11, 0.7 * p.r + 2
+        corners = ((p.x + far, above, ""), (p.x + far, below, ""), (p.x - far, above, "e"), (p.x - far, below, "e"))
+        for x, y, way in beside + corners:
             begin = {"": x, "e": x - wide, "c": x - wide / 2}[way]
             box = (begin - 2, y - LETTERS + 1, begin + wide + 2, y + 3)
             inside = left <= box[0] and box[2] <= right and top <= box[1] and box[3] <= bottom

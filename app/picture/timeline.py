@@ -19,19 +19,22 @@ class Lane(NamedTuple):
     models: list[Entry]
 
 
-def lanes(models: Sequence[Entry]) -> list[Lane]:
-    """The techniques of these models, in the order in which they came; those of one date by how many models have them."""
+def lanes(models: Sequence[tuple[Entry, bool]]) -> list[Lane]:
+    """The techniques of the models that the filters let through, in the order in which they came, each with all models that have it;
+    those of one date by how many models have them."""
     found: dict[str, Lane] = {}
-    for one in sorted((one for one in models if one.day), key=lambda one: one.day):
+    for one in sorted((one for one, _ in models if one.day), key=lambda one: one.day):
         for technique in techniques(one.arch):
             found.setdefault(technique.title, Lane(technique, [])).models.append(one)
-    return sorted(found.values(), key=lambda lane: (lane.models[0].day, -len(lane.models)))
+    inside = {one.arch for one, kept in models if kept}
+    shown = (lane for lane in found.values() if any(one.arch in inside for one in lane.models))
+    return sorted(shown, key=lambda lane: (lane.models[0].day, -len(lane.models)))
 
 
 def timeline(models: Sequence[tuple[Entry, bool]], wide: bool, picked: Sequence[str] = ()) -> str:
     """An SVG of models, each with whether the filters let it through; those that do not are rings. On a narrow one the dots are below
     the words of their lane."""
-    rows = lanes([one for one, _ in models])
+    rows = lanes(models)
     inside = {one.arch.name for one, kept in models if kept}
     width, lane, head = (1180, LANE, 30) if wide else (390, LANE + 18, 30)
     left, right = (430, width - 56) if wide else (10, width - 14)
