@@ -121,7 +121,7 @@ def _whole(arch: Architecture, parts: Collection[Part]) -> Iterable[str]:
     if arch.released:
         yield from (f"{arch.released:{form}}" for form in ("%Y", "%B %Y", "%b %Y"))
     if length := arch.meant_for:
-        yield f"{tokens(length)} context"
+        yield f"{tokens(length)} context{', million tokens' * (length >= 1e6)}"
         if length % 1_000 == 0:  # 128,000 is 125K, and also 128K
             yield f"{length / 1e6:g}M context" if length >= 1e6 else f"{length / 1e3:g}K context"
     yield arch.licence or ""

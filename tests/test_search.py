@@ -18,6 +18,10 @@ FIRST = {
     "alibaba delta net next": "qwen3-next-80b-a3b", "openai learned small": "gpt2", "xlstm": "xlstm-7b", "kda": "kimi-linear-48b-a3b",
     "deep seek v3": "deepseek-v3", "x.ai 2024": "grok-1", "minimax 4m context": "minimax-text-01",
     "qwen 3 next": "qwen3-next-80b-a3b", "gpt 2": "gpt2",
+    "gemma 3 1b": "gemma-3-1b", "qwen3.5 4b": "qwen3.5-4b", "nemotron ultra": "nemotron-3-ultra-550b-a55b", "lfm2.5 moe": "lfm2.5-8b-a1b",
+    "mla 2024 lite": "deepseek-v2-lite", "linear attention moonshot": "kimi-linear-48b-a3b", "bitnet": "bitnet-b1.58-2b-4t",
+    "sparse attention deepseek": "deepseek-v3.2", "open moe sliding window": "gpt-oss-120b", "chatglm": "chatglm3-6b",
+    "attention sinks openai": "gpt-oss-120b", "parallel cohere mini": "north-mini-code",
 }  # fmt: skip
 # Each of these is found, and nothing else, where the rule holds.
 HOLDS = {
@@ -37,6 +41,7 @@ HOLDS = {
     "december 2024": lambda a: f"{a.released}".startswith("2024-12"),
     "dec 2024": lambda a: f"{a.released}".startswith("2024-12"),
     "128k context": lambda a: a.meant_for in (128_000, 131_072),
+    "million tokens": lambda a: a.meant_for is not None and a.meant_for >= 1e6,
     "1m context": lambda a: a.meant_for == 1 << 20,
     "LayerNorm": lambda a: a.norm.kind == "layer",
     "rms norm": lambda a: a.norm.kind == "rms",

@@ -26,8 +26,8 @@ def card(one: Entry, on: bool = False, full: bool = False) -> str:
     ticked = ' checked=""' if on else ""
     off = ' disabled=""' if full and not on else ""
     return (
-        f'<article class="card{" on" if on else ""}"><div><h3><a href="/workbench?preset={name}" data-open="{name}">'
-        f'{escape(arch.title)}</a></h3><p class="who">{escape(who)}</p></div>{picture(arch)}<dl>'
+        f'<article class="card{" on" if on else ""}"><div><h2><a href="/workbench?preset={name}" data-open="{name}">'
+        f'{escape(arch.title)}</a></h2><p class="who">{escape(who)}</p></div>{picture(arch)}<dl>'
         + "".join(f"<div><dt>{k}</dt><dd>{v}</dd></div>" for k, v in facts.items())
         + f'</dl><p class="note">{escape(arch.note or "")}</p><label class="tick"><input type="checkbox" data-do="pick" data-name="{name}" '
         f'data-key="pick {name}" aria-label="Compare {escape(arch.title)}"{ticked}{off}/></label></article>'
@@ -38,7 +38,7 @@ def closed_card(entry: dict) -> str:
     """A card for a model with an undisclosed architecture: only what its makers have said."""
     said = "".join(f"<li>{escape(str(line))}</li>" for line in entry["undisclosed"][:4])
     who = f"{entry.get('organisation', '')} · {entry.get('released', '')}"
-    head = f'<div><h3>{escape(entry["title"])}</h3><p class="who">{escape(who)} · not disclosed</p></div>'
+    head = f'<div><h2>{escape(entry["title"])}</h2><p class="who">{escape(who)} · not disclosed</p></div>'
     return f'<div class="card closed">{head}<ul>{said}</ul></div>'
 
 

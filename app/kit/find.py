@@ -108,7 +108,7 @@ def _filter(facet: Facet, finding: Finding, asked: Sequence[Entry]) -> str:
     number = f"<b>{len(chosen)}</b>" if chosen else ""
     return (
         f'<details class="filter" data-key="{facet.name}"><summary>{facet.title}{number}</summary><div class="panel">'
-        f'<header><h3>{escape(facet.line)}</h3>{clear}</header><div class="options">{rows}</div>'
+        f'<header><h2>{escape(facet.line)}</h2>{clear}</header><div class="options">{rows}</div>'
         f"<footer>Counts follow the other filters.</footer></div></details>"
     )
 
@@ -280,7 +280,7 @@ def _looked(finding: Finding) -> str:
         f"{tokens(page.facets.TEXT)} text": size(one.text), "Fits": one.fits or "–",
     }  # fmt: skip
     return (
-        f'<div class="looked"><aside class="look" aria-label="{escape(arch.title)}"><header><div><h3>{escape(arch.title)}</h3>'
+        f'<div class="looked"><aside class="look" aria-label="{escape(arch.title)}"><header><div><h2>{escape(arch.title)}</h2>'
         f"<p>{escape(' · '.join(filter(None, (arch.organisation, one.month))))}</p></div>"
         f'<button type="button" class="link" data-do="look" data-name="{escape(arch.name)}" aria-label="Close">✕</button></header>'
         f"{picture(arch)}<dl>{''.join(f'<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>' for k, v in facts.items())}</dl>"
