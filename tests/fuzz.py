@@ -34,7 +34,7 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
 import core
 from app import state as address
-from app.facts import picture_file, picture_of, zoom_of
+from app.facts import alongside_of, picture_file, picture_of, zoom_of
 from app.kit.charts import cache_curve, memory
 from app.kit.strip import _html as strip
 from core.about import about
@@ -598,6 +598,8 @@ STAGES: dict[str, Callable[[core.Architecture], object]] = {
     "fit active": lambda arch: with_active(arch, 1e9),
     "fit cache": lambda arch: with_cache(arch, 1e9),
     "diff": lambda arch: [str(change) for change in core.diff(preset("llama-3-8b"), arch).changes],
+    "compare": lambda arch: core.compare([preset("llama-3-8b"), arch], MOST).csv(),
+    "beside": lambda arch: [alongside_of((arch, preset("gemma-3n-e2b")), wide) for wide in (True, False)],
     "export": core.to_hf,
     "live": lambda arch: core.route(arch) if "experts" in {p.kind for p in arch.parts.values()} else build(shrink(arch), "cpu"),
 }

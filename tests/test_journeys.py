@@ -350,3 +350,8 @@ def test_nobody_is_kept_out(visitor, width, theme):
         expect(page.get_by_test_id("stPopoverBody").get_by_role("button").first).to_be_visible()
         assert not barriers(page)
         page.keyboard.press("Escape")
+    page.goto("/compare?m=gpt2&m=gemma-3n-e2b&m=jamba-1.5-mini")
+    expect(page.locator(".js-plotly-plot")).to_have_count(3)
+    page.get_by_text("A to B: ").click()
+    expect(page.locator(".did")).to_be_visible()
+    assert not barriers(page)

@@ -295,7 +295,9 @@ def _steps(found: Comparison, index: int) -> None:
             words = "same" if pair is None else change(pair[1], pair[0], moved.show) or "not known"
             cells.append(f'<td class="{"same" if pair is None else ""}">{escape(words)}</td>')
         rows.append(f"<tr><th>{escape(step.edit.words)}</th>{''.join(cells)}</tr>")
-    st.html(f'<div class="did"><table><thead><tr><th></th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>')
+    st.html(
+        f'<div class="did" tabindex="0"><table><thead><tr><th>Edit</th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    )
 
 
 # ---- files ----
