@@ -41,7 +41,7 @@ from core.about import about
 from core.budget import scaled, with_active, with_cache
 from core.graph import to_dot, to_graphml, to_json, to_mermaid
 from core.hf.gguf import from_gguf, of_bytes
-from core.hf.gguf.config import KINDS as GGUF_KINDS
+from core.hf.gguf.kinds import KINDS as GGUF_KINDS
 from core.kinds import carried, first_value, schema
 from core.library import parse_text, preset, to_yaml
 from core.model import build, shrink

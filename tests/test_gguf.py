@@ -21,8 +21,8 @@ import core
 from core.__main__ import main
 from core.hf import _STRUCTURE, BY_TYPE, from_hf
 from core.hf.gguf import from_gguf, of_bytes, opened, read
-from core.hf.gguf.config import KINDS
 from core.hf.gguf.header import Header, Long
+from core.hf.gguf.kinds import KINDS
 from core.hf.gguf.tokenizer import WHOLE, tokenizer
 
 # What the converters leave out, because llama.cpp does not compute it, or write otherwise because the weights hold it.
