@@ -93,10 +93,11 @@ def entries() -> tuple[Entry, ...]:
     return tuple(sorted(models, key=lambda one: -one.day))
 
 
-def found(asked: str) -> list[Entry]:
+@lru_cache(maxsize=64)  # a page asks for the same several times
+def found(asked: str) -> tuple[Entry, ...]:
     """The presets that answer a query, the best first, and of those that answer as well the newest."""
     of = {one.arch: one for one in entries()}
-    return [of[arch] for arch in search.found(asked, of, searched)]
+    return tuple(of[arch] for arch in search.found(asked, of, searched))
 
 
 def code_file(arch: core.Architecture) -> str:

@@ -49,7 +49,7 @@ class Finding:
         """The models that are found, in order."""
         return order([one for one in self.asked() if facets.matches(one, self.chosen)], self.sort)
 
-    def asked(self) -> list[Entry]:
+    def asked(self) -> tuple[Entry, ...]:
         """The models that answer the query, the best first, filtered or not."""
         return found(self.q)
 

@@ -29,6 +29,13 @@ POSITIONS = get_args(get_args(Position)[0])  # the classes of position encodings
 CONTEXTS = {32_000: "32K", 128_000: "128K", 256_000: "256K", 1_000_000: "1M"}  # tokens, in powers of two or of ten
 
 
+class Technique(NamedTuple):
+    """Something that a model has and another one lacks, in the words of its part, and its role."""
+
+    title: str
+    role: str
+
+
 class Option(NamedTuple):
     """One answer to a facet's question: its name in a link, what a list shows, and what it means."""
 
@@ -67,6 +74,7 @@ class Entry:
     attention: str  # the option that says most about how tokens see one another; empty without one
     fits: str  # the smallest machine that holds the weights as shipped and one such text; empty without one
     options: Mapping[str, frozenset[str]]
+    techniques: tuple[Technique, ...]
 
     @property
     def day(self) -> int:
@@ -205,17 +213,11 @@ def entry(arch: Architecture, cost: Callable = cost_of) -> Entry:
     return Entry(
         arch, found.parameters, found.active_parameters, weights, text, found.kv_bytes / TEXT, context, most,
         held[0].name if held else "", {name: frozenset(given) for name, given in options.items()},
+        tuple(techniques(arch)),
     )  # fmt: skip
 
 
 # ---- techniques ----
-
-
-class Technique(NamedTuple):
-    """Something that a model has and another one lacks, in the words of its part, and its role."""
-
-    title: str
-    role: str
 
 
 def techniques(arch: Architecture) -> list[Technique]:

@@ -353,6 +353,11 @@ def test_models_are_filtered_ticked_and_come_back(visitor, width):
     expect(page.locator(".look")).to_contain_text("OpenAI · Aug 2025")
     page.get_by_role("button", name="Timeline").click()
     expect(page.locator("svg.timeline")).to_contain_text("Sliding window")
+    page.get_by_role("link", name="Compare →").click()
+    expect(page).to_have_url(re.compile("/compare\\?m=gpt-oss-120b&m=gpt-oss-20b$"))
+    expect(page.get_by_text("gpt-oss 20B has")).to_be_visible()
+    page.go_back()
+    expect(page.locator("svg.timeline")).to_be_visible()
 
 
 def test_a_config_of_ones_own_is_opened_or_explained(visitor):

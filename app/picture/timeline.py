@@ -5,7 +5,7 @@ from datetime import date
 from html import escape
 from typing import NamedTuple
 
-from core.facets import Entry, Technique, techniques
+from core.facets import Entry, Technique
 
 from .pen import Pen, fit, text_width
 
@@ -24,7 +24,7 @@ def lanes(models: Sequence[tuple[Entry, bool]]) -> list[Lane]:
     those of one date by how many models have them."""
     found: dict[str, Lane] = {}
     for one in sorted((one for one, _ in models if one.day), key=lambda one: one.day):
-        for technique in techniques(one.arch):
+        for technique in one.techniques:
             found.setdefault(technique.title, Lane(technique, [])).models.append(one)
     inside = {one.arch for one, kept in models if kept}
     shown = (lane for lane in found.values() if any(one.arch in inside for one in lane.models))
