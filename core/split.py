@@ -7,7 +7,7 @@ matched by where they stand, not by their names: of two parts of one kind, the f
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from functools import lru_cache
@@ -15,7 +15,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from .blocks import folded, names_of, renamed_in, spelled
+from .blocks import folded, names_of, renamed_in, spelled, without_part
 from .changes import Change, changes, differences
 from .parts import Part
 from .precision import at_layers, root
@@ -180,6 +180,14 @@ class _Way(_Patch):
 
 
 @dataclass(frozen=True, eq=False)
+class _Beside(_Patch):
+    """Other parts beside those of a step, by old block and step, in some layers: those that are gone, and those that come."""
+
+    where: Rhythm
+    changes: Mapping[tuple[Block, int], tuple[tuple[str, ...], tuple[str, ...]]]
+
+
+@dataclass(frozen=True, eq=False)
 class _Steps(_Patch):
     """Other steps in the blocks of some layers, by old block and -1: those that are gone, and those that follow one (-1: come first)."""
 
@@ -261,10 +269,11 @@ class _Split:
         between = self.between
         swaps: dict[Any, tuple[set[int], dict]] = {names: (set(), {}) for names in self._ahead}
         ways: dict[Any, tuple[set[int], dict]] = {}
+        asides: dict[Any, tuple[set[int], dict]] = {}
         steps: dict[Any, tuple[set[int], dict]] = {}
         for layer, (old, new) in enumerate(zip(self.rows, arch.sequence, strict=True)):
             for found, (key, place, value) in between(old, new) if old != new else ():
-                layers, values = {"swap": swaps, "way": ways, "steps": steps}[found].setdefault(key, (set(), {}))
+                layers, values = {"swap": swaps, "way": ways, "beside": asides, "steps": steps}[found].setdefault(key, (set(), {}))
                 layers.add(layer)
                 values[old, place] = value
         made = []
@@ -273,6 +282,9 @@ class _Split:
             made.append(_Swap(*self._swapped(a, b, where), a, b, where, frozenset(places), (a, b) in self._ahead))
         self.swaps = made
         yield from self._alike(made)
+        for (left, added), (layers, beside) in asides.items():
+            where = Rhythm(frozenset(layers), arch.depth)
+            yield _Beside(*self._more(left, added, where, ()), where, beside)
         for layers, fields in ways.values():
             where = Rhythm(frozenset(layers), arch.depth)
             (block, i), now = next(iter(fields.items()))
@@ -287,7 +299,7 @@ class _Split:
     def _alike(self, swaps: Sequence[_Swap]) -> Iterator[_Patch]:
         """Parts in place of others: of two of one kind, the fields that differ; of two that stand in both, their order in the layers."""
         fields: dict[str, list[tuple[Change, str | _Swap]]] = {}
-        turns: dict[frozenset[str], list[_Swap]] = {}
+        turns: list[tuple[set[str], list[_Swap]]] = []  # parts that take each other's places
         for found in self.changes if self.joint else ():
             name, _, inner = found.path.removeprefix("parts.").partition(".")
             if found.path.startswith("parts.") and inner and name in self.base.parts and name in self.arch.parts:
@@ -296,7 +308,9 @@ class _Split:
         for one in swaps:
             a, b = self.base.parts.get(one.old), self.arch.parts.get(one.new)
             if one.new in self.base.parts and one.old in self.arch.parts and self.joint and one.where.layers:
-                turns.setdefault(frozenset((one.old, one.new)), []).append(one)
+                met = [turn for turn in turns if turn[0] & {one.old, one.new}]
+                turns = [turn for turn in turns if turn not in met]
+                turns.append(({one.old, one.new}.union(*(names for names, _ in met)), [*(two for _, some in met for two in some), one]))
             elif not a or not b or one.new in self.base.parts or a.kind != b.kind or not one.where.layers or a == b:
                 yield one
             else:
@@ -304,8 +318,8 @@ class _Split:
                     key = json.dumps([a.kind if self.joint else one.old, found.path, found.before, found.after])
                     whole = Change(f"parts.{one.old}.{found.path}", found.before, found.after)
                     fields.setdefault(key, []).append((whole, one))
-        for pair in turns.values():
-            yield self._turned(pair)
+        for names, pairs in turns:
+            yield self._turned(names, pairs)
         several: dict[str, list[str]] = {}
         for key in fields if self.joint else ():
             several.setdefault(json.dumps(json.loads(key)[:2]), []).append(key)
@@ -317,14 +331,20 @@ class _Split:
                 yield self._several(those, swaps)
                 self.joined |= {found for found, of in those if isinstance(of, str)}
 
-    def _turned(self, swaps: Sequence[_Swap]) -> _Patch:
-        """Two parts that stand in other layers than before."""
-        pair = swaps[0].old, swaps[0].new
-        rare = min(pair, key=lambda name: [len(_having(side, name).layers) for side in (self.base, self.arch)])
-        other = swaps[0].old if rare == swaps[0].new else swaps[0].new
-        then, now = (_stands(side, rare, other) for side in (self.base, self.arch))
-        role = self.arch.parts[rare].role
-        return _Parts(f"{rare}: {then}{ARROW}{now}", Told(role, rare, "layers", then, now), (), tuple(swaps), "", {})
+    def _turned(self, names: Collection[str], swaps: Sequence[_Swap]) -> _Patch:
+        """Parts that stand in other layers than before."""
+        both = self.base, self.arch
+        counts = [{name: len(_having(side, name).layers) for name in side.parts if name in names} for side in both]
+        if len(names) == 2:
+            rare = min(names, key=lambda name: [side[name] for side in counts])
+            then, now = (_stands(side, rare, next(name for name in names if name != rare)) for side in both)
+        else:
+            rare = joined(_few_names([*counts[0]]))
+            then, now = (", ".join(f"{count:,} {name}" for name, count in side.items()) for side in counts)
+        if then == now:
+            now = "in another order"
+        told = Told(self.arch.parts[swaps[0].new].role, rare, "layers", then, now)
+        return _Parts(f"{rare if len(names) == 2 else 'layers'}: {then}{ARROW}{now}", told, (), tuple(swaps), "", {})
 
     def _several(self, changed: Sequence[tuple[Change, str | _Swap]], swaps: Sequence[_Swap]) -> _Patch:
         """A field with another value in several parts."""
@@ -402,13 +422,23 @@ class _Split:
         a, b = ([tuple(mixes[name] for name in step.parts) for step in block] for block in (old, new))
         same = SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks()
         pairs = {match.a + n: match.b + n for match in same for n in range(match.size)}
+        pairs |= _alike_steps([i for i in range(len(a)) if i not in pairs], [j for j in range(len(b)) if j not in pairs.values()], a, b)
         found: list[tuple[str, tuple[Any, int | tuple[int, int], Any]]] = []
         for i, j in pairs.items():
-            plain = _plain(old[i])
-            for slot, names in enumerate(zip(old[i].parts, new[j].parts, strict=True)):
-                if names[0] != names[1]:
+            plain, rest, added = _plain(old[i]), dict(enumerate(old[i].parts)), []
+            for name in new[j].parts:
+                slot = next((n for n, other in rest.items() if mixes[other] == mixes[name]), None)
+                if slot is None:
+                    added.append(name)
+                    continue
+                del rest[slot]
+                if (names := (old[i].parts[slot], name))[0] != name:
                     found.append(("swap", (names, (i, slot), True)))
                     plain = renamed_in(plain, *names)
+            if rest or added:
+                others = tuple(rest.values()), tuple(added)
+                found.append(("beside", (others, i, others)))
+                plain = _beside(plain, *others)
             then, now = (spelled(side) for side in (plain, _plain(new[j])))
             fields = {key: now.get(key) for key in then | now if key != "parts" and then.get(key) != now.get(key)}
             if fields:
@@ -527,7 +557,7 @@ class _Split:
             each = (patch.swaps if isinstance(patch, _Parts) else (patch,) for patch in self.patches)
             most = {one for several in each for one in several if isinstance(one, _MOVES)}
             written = lru_cache(maxsize=None)(_written)
-            local = [patch for patch in moves if isinstance(patch, _Swap | _Way | _Steps)]
+            local = [patch for patch in moves if isinstance(patch, _Swap | _Beside | _Way | _Steps)]
             blocks = [written(row, tuple(p for p in local if p.where.has(layer, len(rows)))) for layer, row in enumerate(rows)]
             tree["layers"] = self.theirs["layers"] if whole and len(moves) == len(most) else folded(blocks)
         ahead = tree["mtp"] or {"block": (), "further": ()}
@@ -633,6 +663,21 @@ def _plain(step: Step, swaps: Mapping[str, str] = MappingProxyType({})) -> Any:
     return plain
 
 
+def _beside(step: Any, gone: Sequence[str], come: Sequence[str]) -> Any:
+    """A step as the spec writes it, without some parts, and with others beside the rest."""
+    for name in gone:
+        step = without_part(step, name)
+    names = [*names_of(step), *come]
+    return step | {"parts": names} if isinstance(step, dict) else names[0] if len(names) == 1 else names
+
+
+def _alike_steps(old: Sequence[int], new: Sequence[int], a: Sequence[tuple[bool, ...]], b: Sequence[tuple[bool, ...]]) -> dict[int, int]:
+    """Steps that differ in how many parts they have, if no step has taken these parts over: a pair each."""
+    counts = [Counter(mixes for n in some for mixes in steps[n]) for some, steps in ((old, a), (new, b))]
+    alike = len(old) == len(new) and counts[0] != counts[1] and all(a[i][0] == b[j][0] for i, j in zip(old, new, strict=True))
+    return dict(zip(old, new, strict=True)) if alike else {}
+
+
 def _written(block: Block, patches: tuple[Any, ...]) -> list[Any]:
     """A block as the spec writes it, after these patches."""
     steps: list[list[Any]] = []
@@ -641,6 +686,8 @@ def _written(block: Block, patches: tuple[Any, ...]) -> list[Any]:
         for patch in patches:
             if isinstance(patch, _Swap) and any(name == patch.old and patch.here(block, n, i) for i, name in enumerate(step.parts)):
                 plain = renamed_in(plain, patch.old, patch.new)
+        for others in (patch.changes[block, n] for patch in patches if isinstance(patch, _Beside) and (block, n) in patch.changes):
+            plain = _beside(plain, *others)
         for fields in (patch.fields[block, n] for patch in patches if isinstance(patch, _Way) and (block, n) in patch.fields):
             plain = {key: value for key, value in {**spelled(plain), **fields}.items() if value is not None}
         steps.append([plain])
@@ -653,7 +700,7 @@ def _written(block: Block, patches: tuple[Any, ...]) -> list[Any]:
     return [*first, *(step for found in steps for step in found)]
 
 
-_MOVES = (_Repeat, _Depth, _Swap, _Way, _Steps)
+_MOVES = (_Repeat, _Depth, _Swap, _Beside, _Way, _Steps)
 
 
 def group_of(path: str) -> str:

@@ -55,6 +55,13 @@ def test_layers_are_compared_as_patterns():
     assert back["local: window 1,024 → none"][3:] == ("1,024 in 5 of every 6 layers", "none")
 
 
+def test_a_part_that_goes_from_beside_another_is_one_edit():
+    found = words("gemma-3n-e2b", "gemma-4-e4b")
+    assert {"laurel removed", "30 layers → 42", "global and global_shared: head dim 256 → 512"} < {*found}
+    assert "layers: 16 local, 4 global, 8 local_shared, 2 global_shared → 20 local, 4 global, 15 local_shared, 3 global_shared" in found
+    assert len(found) < 15
+
+
 def test_an_equal_change_of_several_parts_is_one_edit():
     assert words("gemma-3-27b", "gemma-3-12b") == [
         "d_model 5,376 → 3,840",
