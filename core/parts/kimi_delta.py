@@ -34,6 +34,7 @@ class KimiDelta(Recurrence):
     floor: Floor | None = Field(None, description="Lowest log decay, reached by a sigmoid instead of a softplus (Ling 3.0)")
     kernel: Annotated[Kernel, Trait("conv {}")] = Field(4, description="Kernel size of the convolution on queries, keys and values")
     activation: Plain = Field("silu", description="Activation after the convolution")
+    negative: bool = Field(False, description="Beta ranges up to 2, so negative eigenvalues are possible (Solar Open 2)")
     norm: Inherited[Norm] = OF_MODEL
 
     @property
@@ -95,6 +96,8 @@ class KimiDelta(Recurrence):
         else:
             yield f"The log decay is {self.floor:g} · sigmoid(exp(A) · (f + dt)): A for each head, dt for each channel."
         yield f"The convolution of {self.kernel} on queries, keys and values is followed by {NAMES[self.activation]}."
+        if self.negative:
+            yield "Beta is twice a sigmoid: the state's eigenvalues reach −1 (arXiv:2411.12537)."
         yield "The output norm is over each head; its gate passes a sigmoid, not SiLU."
 
 
@@ -139,7 +142,7 @@ class ChannelDeltaRule(Box):
 
     def __init__(self, part: KimiDelta):
         super().__init__()
-        self.floor = part.floor
+        self.floor, self.reach = part.floor, 2.0 if part.negative else 1.0  # reach: the largest beta
         self.A_log = nn.Parameter(torch.zeros(part.heads))
         self.dt_bias = nn.Parameter(torch.ones(part.wide))
 
@@ -149,7 +152,7 @@ class ChannelDeltaRule(Box):
         pace = self.A_log.float().exp()[:, None]  # (H, 1)
         decay = decay.float() + self.dt_bias.float().view(len(pace), -1)  # (B, T, H, D)
         fade = -pace * F.softplus(decay) if self.floor is None else self.floor * torch.sigmoid(pace * decay)
-        return delta_rule(q, k, v, torch.sigmoid(beta), fade.exp(), state)
+        return delta_rule(q, k, v, self.reach * torch.sigmoid(beta), fade.exp(), state)
 
     def outline(self, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, decay: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         return v.new_empty(v.shape), state
