@@ -9,6 +9,7 @@ from .graph import graph
 from .hf import from_hf, load_weights, to_hf
 from .library import load, presets
 from .model import build, shrink
+from .modern import modern
 from .routing import route
 from .share import decode, encode
 from .spec import Architecture, Unsupported, Workload
@@ -16,6 +17,6 @@ from .verify import verify
 
 __all__ = [
     "Architecture", "Unsupported", "Workload", "build", "checklist", "code", "compare", "cost", "decode", "diff", "encode", "from_hf",
-    "graph", "load", "load_weights", "presets", "route", "shrink", "to_hf",
+    "graph", "load", "load_weights", "modern", "presets", "route", "shrink", "to_hf",
     "verify",
 ]  # fmt: skip

@@ -1,5 +1,5 @@
 """The command line, `strata` or `python -m core`: list | show | draw | graph | cost | code | diff | compare | import | export |
-edit | route | verify | generate | app."""
+edit | modern | route | verify | generate | app."""
 
 import argparse
 import io
@@ -23,8 +23,9 @@ from .code import code
 from .compare import LETTERS, compare
 from .cost import cost
 from .diff import diff
-from .facets import chosen, entry, facets, matches
+from .facets import TEXT, chosen, entry, facets, matches
 from .graph import graph, to_dot, to_graphml, to_json, to_mermaid
+from .modern import modern
 from .precision import FORMATS
 from .reading import read_file
 from .routing import DEFAULT_TEXT, route
@@ -92,6 +93,9 @@ def parser() -> Parser:
     one.add_argument("names", metavar="NAME", nargs="+", help="a preset, a link, a file or hf:organisation/model")
     one.add_argument("--csv", action="store_true", help="print comma-separated values")
     workload(one)
+    one = named(command("modern", "the field's habits: which an architecture has, and what the others would change", run_modern), "name")
+    workload(one)
+    one.set_defaults(context=TEXT)
     one = named(command("code", "the whole model as one readable PyTorch file that needs torch alone", run_code), "name")
     one.add_argument("--part", help="print only the classes of this part")
     one = command("import", "the architecture that a config.json describes", run_import)
@@ -292,6 +296,12 @@ def run_compare(args: argparse.Namespace, out: Console) -> Any:
     elif not args.json:
         out.print(str(found))
     return found.to_dict()
+
+
+def run_modern(args: argparse.Namespace, out: Console) -> Any:
+    found = modern(opened(args.name), workload_of(args))
+    out.print(str(found))
+    return found.to_dict() if args.json else None
 
 
 def run_import(args: argparse.Namespace, out: Console) -> Any:

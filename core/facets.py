@@ -198,7 +198,7 @@ def entry(arch: Architecture, cost: Callable = cost_of) -> Entry:
     options = {
         "kind": _kinds(parts),
         "attention": seen,
-        "position": {position.kind for part in parts for position in _positions(part)} | ({arch.position.kind} - {"none"}),
+        "position": {position.kind for part in parts for position in positions(part)} | ({arch.position.kind} - {"none"}),
         "maker": [slug(arch.organisation)] if arch.organisation else (),
         "year": [f"{arch.released:%Y}"] if arch.released else (),
         "size": [SIZE.options[_size(found.parameters)].name],
@@ -225,24 +225,24 @@ def techniques(arch: Architecture) -> list[Technique]:
     multi-token prediction."""
     found: dict[str, str] = {}
     for part in map(arch.part, arch.parts):
-        positions = [*_positions(part)]
-        placed = {trait for position in positions for trait in position.traits()}
+        placed = [*positions(part)]
+        theirs = {trait for position in placed for trait in position.traits()}
         words = [one.title for one in choices(part) if one.holds(part) and one.name != "all_tokens"]
-        traits = (re.sub(r"[ \d.]+$", "", trait) for trait in part.traits() if trait not in placed)  # "softcap 30" and "softcap 50" are one
+        traits = (re.sub(r"[ \d.]+$", "", trait) for trait in part.traits() if trait not in theirs)  # "softcap 30" and "softcap 50" are one
         words += [trait[0].upper() + trait[1:] for trait in traits]
         words += ["Shared experts"] if isinstance(part, Experts) and part.shared else []
         found |= dict.fromkeys(words, part.role) | found
-        found |= dict.fromkeys((position.title for position in positions), "embedding") | found
+        found |= dict.fromkeys((position.title for position in placed), "embedding") | found
     found |= {} if isinstance(arch.residual, Residual) else {arch.residual.title: "norm"}
     found |= {"Multi-token prediction": "mtp"} if arch.mtp else {}
     return [Technique(*item) for item in found.items()]
 
 
-def _positions(value: Spec) -> Iterator[Any]:
+def positions(value: Spec) -> Iterator[Any]:
     """The position encodings of a part and of those within it."""
     for _, inner in value:
         if isinstance(inner, Spec):
-            yield from (inner,) if isinstance(inner, POSITIONS) else _positions(inner)
+            yield from (inner,) if isinstance(inner, POSITIONS) else positions(inner)
 
 
 # ---- filters ----
