@@ -86,9 +86,18 @@ would_do = kept(4_000_000, lambda found: 1_000 + sum(weight(offer.architecture) 
 searched = kept(16_000_000, lambda known: 80 * (len(known.words) + len(known.joined) + len(known.phrases)))(search.known)
 
 
-@lru_cache(maxsize=1)
+ONCE = Lock()
+
+
 def entries() -> tuple[Entry, ...]:
-    """All presets with their figures and options, the newest first; those whose date is not known come last."""
+    """All presets with their figures and options, the newest first; those whose date is not known come last. Who asks while a server
+    starts waits for the first answer instead of computing another one."""
+    with ONCE:
+        return _entries()
+
+
+@lru_cache(maxsize=1)
+def _entries() -> tuple[Entry, ...]:
     models = (entry(preset(name)) for name in core.presets())
     return tuple(sorted(models, key=lambda one: -one.day))
 

@@ -30,9 +30,9 @@ def picker(label: str, shown: str, key: str, choose: Callable[[str], None], plac
         if (name := st.session_state[key].chosen) in core.presets():
             choose(name)
 
-    asked = str(st.session_state.get(key, {}).get("asked") or "")[:MOST_ASKED]
+    asked = st.session_state.get(key, {}).get("asked")  # nothing before the field has the focus
     rows = []
-    for one in found(asked)[:ROWS]:
+    for one in found(str(asked)[:MOST_ASKED])[:ROWS] if asked is not None else ():
         words = (one.arch.organisation, one.month, f"{figure(one.parameters)} parameters")
         rows.append((one.arch.name, one.arch.title, " · ".join(filter(None, words))))
     data = {"label": label, "shown": shown, "placeholder": placeholder, "rows": rows}

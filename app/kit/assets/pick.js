@@ -28,7 +28,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
       item.append(Object.assign(document.createElement('b'), { textContent: title }), Object.assign(document.createElement('small'), { textContent: words }));
       return item;
     }));
-    if (!data.rows.length) list.append(Object.assign(document.createElement('li'), { className: 'none', textContent: 'No model answers. Use fewer words.' }));
+    if (!data.rows.length && root.asked !== undefined) list.append(Object.assign(document.createElement('li'), { className: 'none', textContent: 'No model answers. Use fewer words.' }));
     if (open()) mark(list.querySelector('[role="option"]'));
   }
   if (!open()) field.value = data.shown;
