@@ -177,7 +177,9 @@ class Diff:
             return costs
         (_, name), words, moves = max(alone, key=lambda one: one[0][0])
         (before, after), moved = moves[name], MOVED[name]
-        return f"{costs[:-1]}; what differs most is {words}, which alone gives {_beside(before, after, moved.noun, moved.show)}."
+        batch = self.before.workload.batch
+        noun = moved.noun if batch == 1 or name != "decode_flops" else f"FLOPs for a step of {batch:,} tokens"
+        return f"{costs[:-1]}; what differs most is {words}, which alone gives {_beside(before, after, noun, moved.show)}."
 
     def __str__(self) -> str:
         """One line per edit, then a table of the figures that differ."""
@@ -216,14 +218,17 @@ def diff(a: Architecture, b: Architecture, workload: Workload | None = None) -> 
 
 def _costs(before: Cost, after: Cost, a: str, b: str) -> str:
     """What the second costs beside the first: "B has 3.2× the parameters of A but reads 0.4× the bytes for a new token at 32K"."""
-    at = f"for a new token at {tokens(after.workload.context)}"
+    w = after.workload
     sized = None not in (before.read_bytes, after.read_bytes)
     verb, noun, show, name = ("reads", "bytes", size, "read_bytes") if sized else ("takes", "FLOPs", flops, "decode_flops")
     count, work, kept = ((getattr(before, of), getattr(after, of)) for of in ("parameters", name, "kept_bytes"))
+    token = "a new token" if sized or w.batch == 1 else f"a step of {w.batch:,} tokens"
     have = f"as many parameters as {a}" if count[0] == count[1] else _beside(*count, "parameters", figure, a)
     opposed = (count[1] - count[0]) * (work[1] - work[0]) < 0
     keeps = f"keeps {_beside(*kept, 'bytes of caches and states', size)}"
-    return f"{b} has {have} {'but' if opposed else 'and'} {verb} {_beside(*work, noun, show)} {at}, and {keeps}"
+    return (
+        f"{b} has {have} {'but' if opposed else 'and'} {verb} {_beside(*work, noun, show)} for {token} at {tokens(w.context)}, and {keeps}"
+    )
 
 
 def _beside(before: int | None, after: int | None, noun: str, show: Callable[[float], str], of: str = "") -> str:

@@ -132,6 +132,7 @@ def test_what_is_not_known_is_not_said():
     found = core.compare([a, b], AT)
     assert "takes 2.3 GFLOP more FLOPs for a new token at 32K" in found.verdicts[0]
     assert "not known" in str(found) and a.unsized in str(found)
+    assert "GFLOP more FLOPs for a step of 4 tokens at 32K" in core.compare([a, b], core.Workload(batch=4, context=32_768)).verdicts[0]
     line = next(line for line in found.lines if line.name == "weight_bytes")
     assert line.ratio(1) is None and line.beside(1) == "" and line.show(line.values[0]) == "not known"
 

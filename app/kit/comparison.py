@@ -165,7 +165,7 @@ def _heads(found: Comparison) -> Iterator[str]:
 def _cells(line: Line, most: float) -> Iterator[str]:
     for index, value in enumerate(line.values):
         ratio, words = (line.ratio(index), line.beside(index)) if index else (None, "")
-        bar = ""
+        bar = '<i class="bar none"></i>' * bool(index)
         if ratio:
             share = max(-1.0, min(1.0, log(ratio) / log(most)))
             left, width = 50 + 50 * min(share, 0), 50 * abs(share)

@@ -526,11 +526,21 @@ def _note(first: Cell | None, cell: Cell) -> tuple[str, str]:
     """What a cell has that the first one's does not, and what that has in its place."""
     if first is None:
         return "only here" if cell.kind == "frame" else cell.names[0], "none in A"
-    mine, theirs = ([piece for words in one.said for piece in re.split(r" · | \+ ", words)] for one in (cell, first))
-    more, less = [piece for piece in mine if piece not in theirs], [piece for piece in theirs if piece not in mine]
-    if more:
-        return more[0], f"not {less[0]}" if less else "not in A"
-    return f"no {less[0]}" if less else "another order", ""
+    pairs = [(cell.names, first.names)]
+    if cell.names == first.names:  # of each box
+        pairs = [(_pieces_of(mine), _pieces_of(theirs)) for mine, theirs in zip(cell.facts, first.facts, strict=True)]
+    for mine, theirs in pairs:
+        more, less = [piece for piece in mine if piece not in theirs], [piece for piece in theirs if piece not in mine]
+        if more:
+            return more[0], f"not {less[0]}" if less else "not in A"
+        if less:
+            return f"no {less[0]}", ""
+    return "another order", ""
+
+
+def _pieces_of(facts: Sequence[str]) -> tuple[str, ...]:
+    """Facts that stand on one line, one by one."""
+    return tuple(piece for words in facts for piece in re.split(r" · | \+ ", words))
 
 
 def _of(frame: Frame) -> str:
