@@ -29,14 +29,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A quick run leaves out the presets whose kinds of parts are all in older ones. Tests that are marked as long leave out
-    those whose parts set no other fields than older ones, except in a sweep."""
+    """A quick run leaves out the presets whose kinds of parts are all in older ones. Except in a sweep, tests that are marked as long
+    leave out those whose parts set no other fields than older ones, and those marked as long for "kinds" the same as a quick run."""
     quick, sweep = config.getoption("quick"), config.getoption("--hypothesis-profile") == "sweep"
-    alike, others = seen_before(kinds) if quick else set(), set() if sweep else seen_before(fields)
+    alike, others = seen_before(kinds), seen_before(fields)
 
     def skipped(item: pytest.Item) -> bool:
         name = item.callspec.params.get("name") if hasattr(item, "callspec") else None
-        return name in alike or (name in others and item.get_closest_marker("long") is not None)
+        long = None if sweep else item.get_closest_marker("long")
+        return name in alike if quick or (long and "kinds" in long.args) else bool(long) and name in others
 
     left = [item for item in items if skipped(item)]
     config.hook.pytest_deselected(items=left)

@@ -245,7 +245,7 @@ def test_a_model_without_a_cache_is_drawn_too():
     check_picture(arch, wide=True)
 
 
-@pytest.mark.long
+@pytest.mark.long("kinds")
 @pytest.mark.parametrize("name", core.presets())
 def test_the_workbench_opens_every_preset(name):
     """The whole page, closed and with a box open, without a browser; `test_app.py` opens every part's controls."""
