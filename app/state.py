@@ -185,11 +185,13 @@ def current() -> State:
         st.switch_page("pages/gallery.py", query_params=given)
 
 
-def back_again() -> None:
-    """A visitor who comes back through the menu, whose links have no parameters, finds what was left."""
-    if st.session_state.pop("arrived", False) and not address().keys() & OURS and (left := st.session_state.get("left")):
+def back_again(*names: str) -> None:
+    """A visitor who comes back through the menu, whose links have no parameters, finds what was left: the first of these that is there."""
+    if st.session_state.pop("arrived", False) and not address().keys() & OURS:
+        left: dict = next((found for name in names if (found := st.session_state.get(name))), {})
         st.session_state["returned"] = left
-        st.query_params.from_dict(left)
+        if left:
+            st.query_params.from_dict(left)
 
 
 def leave() -> str:

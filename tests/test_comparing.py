@@ -74,6 +74,16 @@ def test_models_are_added_swapped_and_removed(page):
     assert shown(page) == ["gpt2", "gpt-oss-20b"]
 
 
+def test_the_menu_leads_back_to_what_was_compared_or_to_the_model_at_hand():
+    left, compared = {"left": {"preset": "phi-4"}}, {"compared": {"m": ["gpt2", "gpt2-xl"]}}
+    for seen, names in ((left | compared, ["gpt2", "gpt2-xl"]), (left, ["phi-4"])):
+        page = AppTest.from_file(str(PAGES / "compare.py"), default_timeout=60)
+        for name, value in ({"arrived": True} | seen).items():
+            page.session_state[name] = value
+        page.run()
+        assert said(page) and shown(page) == names
+
+
 def test_a_model_and_itself_and_one_edited(page):
     assert "Nothing: these are the same architecture" in visit(page, "gpt2", "gpt2") and "B is the same architecture as A." in said(page)
     own = edited(preset("gpt2"), "title", "<b>*mine*</b> [x](http://foreign.test)")

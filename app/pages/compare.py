@@ -7,6 +7,7 @@ from app.kit.comparison import add, curves, differences, export, figures, in_ord
 from app.kit.component import copy_button
 from app.kit.page import lead, tab, title
 
+page.back_again("compared", "left")
 state = page.current()
 tab(" and ".join(arch.title for arch in state.archs) if len(state.archs) < 3 else f"{state.archs[0].title} and others")
 
@@ -17,6 +18,8 @@ with st.container(horizontal=True, vertical_alignment="center", key="compare-top
         export(state)
         copy_button(page.link(state))
 several = len(state.archs) > 1
+if several:
+    st.session_state["compared"] = page.write(state)
 above = st.empty()
 with above:
     if several:

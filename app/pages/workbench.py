@@ -22,7 +22,7 @@ from app.kit.sections import export, routing
 from app.kit.strip import strip
 from core.library import preset
 
-page.back_again()
+page.back_again("left")
 state = page.current()
 arch = state.arch
 tab(arch.title)
