@@ -309,6 +309,15 @@ def test_the_gallery_is_searched_and_sorted(visitor):
     assert sizes == sorted(sizes, reverse=True)
 
 
+def test_beside_code_there_is_no_button_of_a_phone(visitor):
+    page = visitor("/workbench?preset=llama-3-8b")
+    workbench(page)
+    page.get_by_role("tab", name="Code").click()
+    expect(page.get_by_role("button", name="Copy the code")).to_be_visible()
+    expect(page.locator(".st-key-open-inspector")).to_be_attached()  # since the picture is as narrow as on a phone
+    expect(page.locator(".st-key-open-inspector")).to_be_hidden()
+
+
 def test_another_model_is_found_by_the_words_of_the_search(visitor):
     page = visitor("/workbench?preset=llama-3-8b&batch=2")
     workbench(page)
@@ -323,6 +332,14 @@ def test_another_model_is_found_by_the_words_of_the_search(visitor):
     page.wait_for_timeout(400)  # longer than a list takes to close
     expect(find).to_have_value("Kimi Linear 48B-A3B")
     assert page.url.endswith("?preset=kimi-linear-48b-a3b&batch=2")
+    find.click()
+    find.press_sequentially("gemma 3 27b")  # and Enter before the answer is there
+    find.press("Enter")
+    expect(page.locator(".picture svg")).to_contain_text("Gemma 3 27B")
+    expect(find).to_have_value("Gemma 3 27B")
+    page.wait_for_timeout(400)  # the list is closed by then
+    expect(find).to_have_value("Gemma 3 27B")
+    assert page.url.endswith("?preset=gemma-3-27b&batch=2")
 
 
 @pytest.mark.parametrize("width", [1280, 390])

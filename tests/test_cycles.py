@@ -13,6 +13,7 @@ from strategies import architectures
 import core
 from app import facts
 from app.kit.theme import DARK, LIGHT
+from app.picture.column import turns
 from app.picture.pen import CLASSES, text_width
 from app.picture.ribbon import toned
 from app.picture.sight import sights
@@ -212,6 +213,34 @@ def other(kind: str = "", **fields) -> core.Architecture:
 )
 def test_a_caption_says_what_a_ratio_is_of(arch, said):
     assert list(ratios(facts.picture_of(arch)).values()) == [said]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("gemma-3-27b", "5 : 1"), ("k-exaone-236b", "3 : 1"), ("inkling", "5 : 1"), ("hy4-preview", "1 : 3")]
+)
+def test_a_ratio_is_of_one_turn_also_where_the_last_is_cut_short(name, said):
+    assert said in ratios(facts.picture_of(core.load(name)))
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "said"),
+    [
+        ([0, 1, 3, 4, 6], [2, 5], (2, 1)),
+        ([0, 1, 4, 5], [2, 3, 6, 7], (1, 1)),
+        ([0, 1], [2, 3, 4, 5, 6], (2, 5)),
+        ([5, 7, 9], [6, 8], (1, 1)),
+    ],
+)
+def test_turns(one, two, said):
+    assert turns(one, two) == said
+
+
+def test_the_caption_of_a_cycle_ends_before_the_stream():
+    llama = core.load("llama-3-8b")
+    arch = edits.every(llama, 5, "mamba", "attention", new={"mamba": dict(edits.fresh(llama, "mamba2")).popitem()[1]})
+    words = {one.words: one for one in placed(facts.picture_of(arch))}
+    assert {"a cycle of 5,", "and 2 more"} <= words.keys()
+    assert words["and 2 more"].bottom < words["1 ×"].top
 
 
 def ratios(svg: str) -> dict[str, str]:

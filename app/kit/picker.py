@@ -35,6 +35,6 @@ def picker(label: str, shown: str, key: str, choose: Callable[[str], None], plac
     for one in found(str(asked)[:MOST_ASKED])[:ROWS] if asked is not None else ():
         words = (one.arch.organisation, one.month, f"{figure(one.parameters)} parameters")
         rows.append((one.arch.name, one.arch.title, " · ".join(filter(None, words))))
-    data = {"label": label, "shown": shown, "placeholder": placeholder, "rows": rows}
+    data = {"label": label, "shown": shown, "placeholder": placeholder, "rows": rows, "asked": asked, "most": MOST_ASKED}
     if _pick(key=key, data=data, on_chosen_change=chosen, on_asked_change=lambda: None).chosen in core.presets():
         st.rerun()

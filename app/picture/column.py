@@ -11,6 +11,7 @@ import networkx as nx
 
 from core.blocks import layers_in_words
 from core.cycles import MOST, versus
+from core.rhythm import Rhythm
 from core.words import tokens
 
 from .layered import spread
@@ -23,7 +24,7 @@ RIBBON, FRAME, BOX, NORM_W = 24, 296, 216, 132  # widths
 ROW = 16  # between the rows of a block
 PILL, PILLS = 18, 3  # height of a trait, and the most on one box
 MOST_TABS, TAB = 4, (BOX - 20) / 2  # in one box; the width of one of two
-BESIDE = 126  # between the stream and the edge of a frame
+BEFORE, BESIDE = 122, 126  # between the edges of a frame and the stream
 NOTE = 14  # height of a line beside the column
 
 
@@ -199,10 +200,12 @@ class Column:
         ratio, times = [frame["times"] for frame in frames], cycle["whole"]
         said = "a cycle of " + str(cycle["length"]) if cycle["length"] else "no fixed cycle"
         rest = f", and {cycle['rest']} more" if cycle["rest"] else ""
+        lines = [said + rest] if text_width(said + rest, 12) <= BEFORE else [f"{said},", rest.removeprefix(", ")]
         words = f"{times or count:,} times, {said}{rest}: change how often they repeat"
         with self.pen.repeats(frames[0]["blocks"][0], words, (self.left + 6, y + 4, 120, 44)):
             self.pen.text(self.left + 14, y + 27, f"{times or count:,} ×", "n")
-            self.pen.text(self.left + 14, y + 43, said + rest, "l")
+            for i, line in enumerate(lines):
+                self.pen.text(self.left + 14, y + 43 + NOTE * i, line, "l")
         shown = frames if len(frames) <= MOST else frames[:MOST]
         if cycle["length"]:
             self.pen.text(self.left + FRAME - 14, y + 26, " : ".join(map(str, ratio[:5])), "h e")
@@ -211,7 +214,7 @@ class Column:
         about = self.said(nouns[0], nouns[1]) if len(frames) == 2 else self.beside_stream(" : ".join(nouns))
         if not (cycle["length"] and cycle["ordered"]):
             about = [*about[: len(about) == 1 and cycle["length"] > 0], "order: see the ribbon"]
-        head = self.captions(about or ["from the bottom up"], y)
+        head = max(self.captions(about or ["from the bottom up"], y), NOTE * (len(lines) - 1))
         top, y = y, y + 52 + head
         if len(shown) < len(frames):
             self.pen.text(self.left + 14, y + 8, f"and {len(frames) - len(shown)} more forms", "l")
@@ -259,7 +262,7 @@ class Column:
         )
         size = (120.0, 44.0) if w == FRAME else (w - 12, 24.0)
         words = f"{'once' if number == '1' else f'{number} times'}, {where}: change how often they repeat"
-        if text_width(where, 12) > 122:  # up to the stream
+        if text_width(where, 12) > BEFORE:
             where = f"layers {frame['layers'][0]} to {frame['layers'][-1]}"
         with pen.repeats(block, words, (x + 6, y + 4, *size), w < FRAME):
             if w == FRAME:
@@ -298,9 +301,8 @@ class Column:
             if len(kinds) == 2:
                 one, other = ([layer for tab in alike for layer in tab.layers] for alike in kinds.values())
                 in_turn = max(one) > min(other) and max(other) > min(one)
-                common = gcd(len(one), len(other))
                 first, second = map(self.kind, kinds.values())
-                return f"{len(one) // common} : {len(other) // common}", self.said(first, second, in_turn)
+                return " : ".join(map(str, turns(one, other))), self.said(first, second, in_turn)
         return None
 
     def kind(self, alike: Sequence[Tab]) -> str:
@@ -582,6 +584,16 @@ def either(said: Sequence[str]) -> list[str]:
         return []
     columns = [list(dict.fromkeys(column)) for column in zip(*words, strict=True)]
     return [" ".join(" or ".join(column) for column in columns)] if sum(len(column) > 1 for column in columns) == 1 else []
+
+
+def turns(one: Sequence[int], other: Sequence[int]) -> tuple[int, int]:
+    """How many layers of two kinds there are in each turn, also where the last turn is cut short; of all layers if they take no turns."""
+    layers = sorted({*one, *other})
+    period = Rhythm(frozenset(layers.index(layer) for layer in other), len(layers)).period
+    turn = layers[:period] if period and len(layers) == len(one) + len(other) else layers
+    first, second = (sum(layer in turn for layer in kind) for kind in (one, other))
+    common = gcd(first, second)
+    return first // common, second // common
 
 
 def _seen(word: str, reach: int | None) -> bool:
