@@ -5,6 +5,7 @@ from .code import code
 from .compare import compare
 from .cost import cost
 from .diff import diff
+from .evolution import evolution
 from .graph import graph
 from .hf import from_hf, load_weights, to_hf
 from .library import load, presets
@@ -16,7 +17,6 @@ from .spec import Architecture, Unsupported, Workload
 from .verify import verify
 
 __all__ = [
-    "Architecture", "Unsupported", "Workload", "build", "checklist", "code", "compare", "cost", "decode", "diff", "encode", "from_hf",
-    "graph", "load", "load_weights", "modern", "presets", "route", "shrink", "to_hf",
-    "verify",
+    "Architecture", "Unsupported", "Workload", "build", "checklist", "code", "compare", "cost", "decode", "diff", "encode", "evolution",
+    "from_hf", "graph", "load", "load_weights", "modern", "presets", "route", "shrink", "to_hf", "verify",
 ]  # fmt: skip

@@ -1,5 +1,5 @@
 """The command line, `strata` or `python -m core`: list | show | draw | graph | cost | code | diff | compare | import | export |
-edit | modern | route | verify | generate | app."""
+edit | modern | evolution | route | verify | generate | app."""
 
 import argparse
 import io
@@ -18,11 +18,13 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from . import hf, hub, library
+from .budget import amount
 from .checklist import checklist
 from .code import code
 from .compare import LETTERS, compare
 from .cost import cost
 from .diff import diff
+from .evolution import evolution
 from .facets import TEXT, chosen, entry, facets, matches
 from .graph import graph, to_dot, to_graphml, to_json, to_mermaid
 from .modern import modern
@@ -94,6 +96,10 @@ def parser() -> Parser:
     one.add_argument("--csv", action="store_true", help="print comma-separated values")
     workload(one)
     one = named(command("modern", "the field's habits: which an architecture has, and what the others would change", run_modern), "name")
+    workload(one)
+    one.set_defaults(context=TEXT)
+    one = command("evolution", "from GPT-2 to DeepSeek-V3 and on to 2026, edit by edit: what each does to the figures", run_evolution)
+    one.add_argument("--budget", metavar="N", help="active parameters that every step has, such as 1B (default: GPT-2's own size)")
     workload(one)
     one.set_defaults(context=TEXT)
     one = named(command("code", "the whole model as one readable PyTorch file that needs torch alone", run_code), "name")
@@ -300,6 +306,12 @@ def run_compare(args: argparse.Namespace, out: Console) -> Any:
 
 def run_modern(args: argparse.Namespace, out: Console) -> Any:
     found = modern(opened(args.name), workload_of(args))
+    out.print(str(found))
+    return found.to_dict() if args.json else None
+
+
+def run_evolution(args: argparse.Namespace, out: Console) -> Any:
+    found = evolution(amount(args.budget) if args.budget else None, workload_of(args))
     out.print(str(found))
     return found.to_dict() if args.json else None
 

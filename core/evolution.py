@@ -1,0 +1,567 @@
+"""From GPT-2 to DeepSeek-V3 and on to 2026, as a chain of single edits: each step is an architecture that builds and runs.
+
+All steps stand on GPT-2's own skeleton (depth, width, vocabulary), so that one step differs from the one before it by its idea alone.
+With a budget, the skeleton is as large as the budget asks for, and after each step the feed-forward network or the experts are made so
+wide that a token uses as many parameters as before: what then differs is what the idea brings.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from .budget import scaled, with_active
+from .changes import Change, changes
+from .cost import Cost, cost
+from .diff import MOVED, Moves, flops
+from .edits import Place, every, first_dense, predicting, put, repeated, swapped, taken, variant
+from .facets import TEXT, attentions, positions, techniques
+from .library import preset, presets
+from .modern import habit
+from .parts import Part
+from .parts.experts import Experts
+from .parts.latent import LatentAttention
+from .parts.norm import RMSNorm
+from .parts.position import Yarn
+from .saying import few
+from .spec import METADATA, Architecture, Unsupported, Workload, edited
+from .split import Edit, split
+from .words import figure, percent, size, table, tokens
+
+START, GOAL = "gpt2", "deepseek-v3"
+REACHED = "fp8"  # the step at which the chain has all that DeepSeek-V3 has, at another size
+LEAST, MOST = 3e8, 1e12  # active parameters of a budget; with fewer, the tables of tokens leave no room for layers
+FEW = 5  # models of a year below which nothing is said about it
+WIDTH = 256  # the stream is a multiple of this, so that heads form groups at any size
+PLAIN = dict.fromkeys(METADATA) | {"name": START, "sources": (), "head_twice": False}  # what describes no published model
+
+
+class Source(NamedTuple):
+    """Who introduced an idea: a paper by its number, or the first model here."""
+
+    title: str
+    arxiv: str = ""
+
+    @property
+    def date(self) -> str:
+        """Its year and month, 2021-04: a paper's number begins with them. Empty if it is no paper."""
+        return f"20{self.arxiv[:2]}-{self.arxiv[2:4]}" if self.arxiv else ""
+
+    def __str__(self) -> str:
+        return f"{self.title} (arXiv:{self.arxiv}, {self.date})" if self.arxiv else self.title
+
+
+class Idea(NamedTuple):
+    """One step: what it replaces, what it costs or risks, who introduced it, which architectures have it, and the edit."""
+
+    name: str
+    title: str
+    replaces: str
+    risk: str
+    source: Source | None
+    has: Callable[[Architecture], Any]
+    change: Callable[[Architecture], Architecture]
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """The presets that have an idea, in order of release, and how many of a year's models have it: (those, all of the year)."""
+
+    names: tuple[str, ...]
+    years: Mapping[int, tuple[int, int]]
+
+    def __str__(self) -> str:
+        shares = (f"{year}: {percent(have / all_)} of {all_}" for year, (have, all_) in self.years.items())
+        return f"{len(self.names)} of {len(presets())} presets; {', '.join(shares)}"
+
+
+@dataclass(frozen=True)
+class Step:
+    """An idea, and the architecture before and after it."""
+
+    idea: Idea
+    before: Architecture
+    after: Architecture
+    workload: Workload
+
+    @cached_property
+    def edits(self) -> tuple[Edit, ...]:
+        """What differs, in words. With a budget, that includes the width that keeps to it."""
+        return tuple(edit for edit in split(self.before, self.after) if any(told.group != "description" for told in edit.told))
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The fields that differ."""
+        return changes(self.before, self.after)
+
+    @property
+    def words(self) -> str:
+        return few([edit.words for edit in self.edits])
+
+    @property
+    def costs(self) -> tuple[Cost, Cost]:
+        """Before and after it."""
+        return _priced(self.before, self.workload), _priced(self.after, self.workload)
+
+    @property
+    def moves(self) -> Moves:
+        """The figures that it moves."""
+        return Moves.between(*self.costs)
+
+    @property
+    def adoption(self) -> Adoption:
+        return adoption(self.idea.name)
+
+    def to_dict(self) -> dict[str, Any]:
+        before, after = self.costs
+        named = ("kv_bytes_per_token", *MOVED)
+        taken_up, source = self.adoption, self.idea.source
+        return {
+            "name": self.idea.name,
+            "title": self.idea.title,
+            "replaces": self.idea.replaces,
+            "risk": self.idea.risk,
+            "source": source and {"title": source.title, "arxiv": source.arxiv, "date": source.date},
+            "edits": [edit.words for edit in self.edits],
+            "changes": [{"path": one.path, "before": one.before, "after": one.after} for one in self.changes],
+            "figures": {name: {"before": getattr(before, name), "after": getattr(after, name)} for name in named},
+            "adoption": {
+                "presets": list(taken_up.names),
+                "years": {str(year): {"have": have, "models": all_} for year, (have, all_) in taken_up.years.items()},
+            },
+            "architecture": self.after.model_dump(mode="json", exclude_defaults=True),
+        }
+
+
+class Evolution(tuple[Step, ...]):
+    """The steps in order: those up to the techniques of DeepSeek-V3, and those since."""
+
+    @property
+    def start(self) -> Architecture:
+        return self[0].before
+
+    @property
+    def reached(self) -> Step:
+        """The step at which the chain has all that DeepSeek-V3 has; those after it came since."""
+        return self.step(REACHED)
+
+    def step(self, name: str) -> Step:
+        """The step of this name; Unsupported if there is none."""
+        if found := next((one for one in self if one.idea.name == name), None):
+            return found
+        raise Unsupported(f"{name[:40]!r} is no step; give one of {', '.join(one.idea.name for one in self)}")
+
+    def __str__(self) -> str:
+        workload = self[0].workload
+        each = f"cache of a token at {tokens(workload.context)}>"
+        rows = [("GPT-2", *_score(self[0].costs[0]), "")]
+        rows += [(one.idea.title, *_score(one.costs[1]), f"{len(one.adoption.names)} of {len(presets())}") for one in self]
+        told = ((one.idea.title, one.idea.replaces, one.words, str(one.idea.source or "")) for one in self)
+        names = ("step", "parameters>", "active>", each, "decode>", "read>", "as shipped>", "presets>")
+        return "\n\n".join((table(names, rows), table(("step", "what it replaces", "edit", "introduced by"), told)))
+
+    def to_dict(self) -> dict[str, Any]:
+        start = self.start.model_dump(mode="json", exclude_defaults=True)
+        workload = self[0].workload.model_dump(mode="json")
+        return {"workload": workload, "start": start, "goal": GOAL, "reached": REACHED, "steps": [one.to_dict() for one in self]}
+
+
+def evolution(budget: float | None = None, workload: Workload | None = None) -> Evolution:
+    """The chain of steps at GPT-2's own size, or with as many active parameters as `budget` asks for at each step.
+
+    Figures are those of one text of `facets.TEXT` tokens without a workload, whether or not a step was made for one as long.
+    """
+    chain = _chain(None if budget is None else _asked(budget))
+    given = workload or Workload(context=TEXT)
+    return Evolution(Step(idea, *pair, given) for idea, pair in zip(IDEAS, pairwise(chain), strict=True))
+
+
+@lru_cache(maxsize=8)
+def _chain(budget: int | None) -> tuple[Architecture, ...]:
+    """GPT-2, and the architecture after each idea."""
+    arch = preset(START) if budget is None else _fitted(_skeleton(budget), budget)
+    found = [arch]
+    for number, idea in enumerate(IDEAS, 1):
+        arch = _fitted(idea.change(arch), budget)
+        said = {"name": f"{START}-{idea.name.replace('_', '-')}", "title": f"GPT-2, step {number}: {idea.title}", "note": idea.replaces}
+        found.append(arch.model_copy(update=PLAIN | said))
+    return tuple(found)
+
+
+def _fitted(arch: Architecture, budget: int | None) -> Architecture:
+    return arch if budget is None else with_active(arch, budget).architecture
+
+
+def _asked(budget: float) -> int:
+    if not LEAST <= budget <= MOST:
+        raise Unsupported(f"budget: give {LEAST:,.0f} to {MOST:,.0f} active parameters, such as 1e9 (not {budget:,.0f})")
+    return round(budget)
+
+
+def _skeleton(budget: int) -> Architecture:
+    """GPT-2 with about as many parameters, in its proportions, with heads that form groups."""
+    wide = scaled(preset(START), parameters=budget).architecture
+    d_model = max(WIDTH, round(wide.d_model / WIDTH) * WIDTH)
+    heads = d_model // wide.part("attention").head_dim  # type: ignore[attr-defined]
+    sizes = {"d_model": d_model, "parts.attention.heads": heads, "parts.dense.d_ff": 4 * d_model}
+    arch = _set(wide, sizes | {"parts.attention.kv_heads": heads})
+    two, one = (cost(repeated(arch, Place(0), depth)).parameters for depth in (2, 1))
+    deep = repeated(arch, Place(0), max(2 * RATIO, round(1 + (budget - one) / (two - one))))
+    return deep.model_copy(update=PLAIN | {"title": f"GPT-2 with {figure(budget)} parameters"})
+
+
+@lru_cache(maxsize=512)
+def _priced(arch: Architecture, workload: Workload) -> Cost:
+    return cost(arch, workload)
+
+
+def _score(found: Cost) -> tuple[str, ...]:
+    each = found.kept_bytes / found.workload.context / found.workload.batch
+    return (
+        figure(found.parameters), figure(found.active_parameters), size(each), flops(found.decode_flops), size(found.read_bytes),
+        size(found.weight_bytes),
+    )  # fmt: skip
+
+
+# ---- who has taken it up ----
+
+
+@lru_cache(maxsize=64)
+def adoption(name: str) -> Adoption:
+    """Which presets have the idea of this name. A year with fewer than `FEW` models is left out, and so are models without a date."""
+    idea = next((one for one in IDEAS if one.name == name), None)
+    if idea is None:
+        raise Unsupported(f"{name[:40]!r} is no step; give one of {', '.join(one.name for one in IDEAS)}")
+    archs = [preset(of) for of in presets()]
+    having = [arch for arch in archs if idea.has(arch)]
+    each, all_ = (Counter(arch.released.year for arch in some if arch.released) for some in (having, archs))
+    return Adoption(tuple(arch.name for arch in having), {year: (each[year], all_[year]) for year in sorted(all_) if all_[year] >= FEW})
+
+
+def _technique(title: str) -> Callable[[Architecture], bool]:
+    return lambda arch: any(one.title == title for one in techniques(arch))
+
+
+def _any(test: Callable[[Any], Any]) -> Callable[[Architecture], bool]:
+    return lambda arch: any(test(arch.part(name)) for name in arch.parts)
+
+
+def _experts(test: Callable[[Experts], Any]) -> Callable[[Architecture], bool]:
+    return _any(lambda part: isinstance(part, Experts) and test(part))
+
+
+def _stored(pattern: str) -> Callable[[Architecture], bool]:
+    return lambda arch: not arch.unsized and any(re.match(pattern, fmt) for fmt in arch.precision.values())
+
+
+def _stretched(part: Part) -> bool:
+    return any(isinstance(getattr(position, "scaling", None), Yarn) for position in positions(part))
+
+
+def _dense_first(arch: Architecture) -> bool:
+    """Whether only layers after the first have experts."""
+    routed = [any(arch.parts[name].role == "experts" for step in block for name in step.parts) for block in arch.sequence]
+    return any(routed) and not routed[0]
+
+
+def _mostly_windows(arch: Architecture) -> bool:
+    """Whether several layers with a window follow one that sees everything."""
+    seen = [arch.part(name) for block in arch.sequence for step in block for name in step.parts if arch.parts[name].role == "attention"]
+    windows = sum("sliding_window" in attentions(part) for part in seen)
+    return 2 * len(seen) < 3 * windows < 3 * len(seen)
+
+
+def _sandwich(arch: Architecture) -> bool:
+    steps = (step.residual for block in arch.distinct() for step in block if step.residual)
+    return any(residual.norm == "sandwich" for residual in (arch.residual, *steps))
+
+
+# ---- the edits ----
+
+RATIO = 6  # layers of which one sees everything
+WINDOW, NARROW = 4_096, 1_024  # tokens of the first windows, and of those that most layers have then
+EXPERTS, CHOSEN, PIECES = 16, 2, 4  # the first experts, those of one token, and the pieces that each is split in
+GROUPS, BEST = 8, 4  # of experts, and those that a token chooses from
+TOP = 2_048  # tokens that an indexer picks
+STREAMS = 4
+
+
+def _set(arch: Architecture, fields: Mapping[str, Any]) -> Architecture:
+    *others, (path, value) = fields.items()
+    return edited(arch, path, value, dict(others))
+
+
+def _fields(fields: Mapping[str, Any]) -> Callable[[Architecture], Architecture]:
+    return lambda arch: _set(arch, fields)
+
+
+def _of(arch: Architecture, name: str) -> Any:
+    """A part, whose fields depend on its kind."""
+    return arch.parts[name]
+
+
+def _latent(arch: Architecture) -> Architecture:
+    """In DeepSeek-V3's proportions: a latent of four heads' width, and half a head of rotary channels."""
+    dim = _of(arch, "attention").head_dim
+    made = swapped(arch, "attention", "latent_attention")
+    sizes = {"kv_rank": 4 * dim, "q_rank": arch.d_model // 4, "nope_dim": dim, "rope_dim": dim // 2, "v_dim": dim}
+    return _set(made, {f"parts.attention.{field}": value for field, value in sizes.items()})
+
+
+def _mixture(arch: Architecture) -> Architecture:
+    """The experts of a token are together as wide as the network before."""
+    made = swapped(arch, "dense", "experts")
+    sizes = {"count": EXPERTS, "top_k": CHOSEN, "d_ff": _of(arch, "dense").d_ff // CHOSEN}
+    return _set(made, {f"parts.moe.{field}": value for field, value in sizes.items()})
+
+
+def _split_in(pieces: int, more: int) -> Callable[[Architecture], Architecture]:
+    """Each expert in so many pieces, and `more` times as many of them."""
+
+    def change(arch: Architecture) -> Architecture:
+        moe = _of(arch, "moe")
+        sizes = {"count": moe.count * pieces * more, "top_k": moe.top_k * pieces, "d_ff": moe.d_ff // pieces}
+        return _set(arch, {f"parts.moe.{field}": value for field, value in sizes.items()})
+
+    return change
+
+
+def _shared(arch: Architecture) -> Architecture:
+    """One of a token's experts becomes the one that all tokens share."""
+    moe = _of(arch, "moe")
+    return _set(arch, {"parts.moe.top_k": moe.top_k - 1, "parts.moe.shared": {"d_ff": moe.d_ff}})
+
+
+def _indexed(arch: Architecture) -> Architecture:
+    attention = _of(arch, "attention")
+    made = swapped(arch, "attention", "sparse_latent_attention")
+    indexer = {"heads": attention.heads // 2, "dim": attention.nope_dim, "top_k": TOP}
+    return _set(made, {"parts.attention.indexer": indexer})
+
+
+def _grouped(arch: Architecture) -> Architecture:
+    made = swapped(arch, "attention", "grouped_query")
+    return _set(made, {"parts.attention.kv_heads": _of(made, "attention").heads // 4})
+
+
+def _windows(arch: Architecture) -> Architecture:
+    return variant(arch, "attention", "local", {"sight": {"window": WINDOW}}, range(0, arch.depth, 2))
+
+
+def _ratio(arch: Architecture) -> Architecture:
+    return _set(every(arch, RATIO, "attention", "local"), {"parts.local.sight.window": NARROW})
+
+
+def _hybrid(arch: Architecture) -> Architecture:
+    attention = _of(arch, "attention")
+    heads, dim = attention.heads, attention.head_dim
+    delta = {"kind": "gated_delta_net", "heads": heads, "key_heads": heads // 2, "key_dim": dim, "value_dim": dim}
+    where = [layer for layer, block in enumerate(arch.sequence) if any("local" in step.parts for step in block)]
+    return put(arch, "delta", where, "instead", "local", new={"delta": delta})
+
+
+def _per_layer(arch: Architecture) -> Architecture:
+    """All layers' tables together are as large as the table of the first layer."""
+    own = {"kind": "per_layer_embedding", "width": max(8, round(arch.d_model / arch.depth / 8) * 8), "rows": arch.vocab_size}
+    return put(arch, "layer_embedding", range(arch.depth), new={"layer_embedding": own})
+
+
+def _ngrams(arch: Architecture) -> Architecture:
+    return _set(taken(arch, "layer_embedding", range(arch.depth)), {"embedding.ngrams": {"rows": 4 * arch.vocab_size + 1}})
+
+
+def _everywhere(fields: Mapping[str, Any]) -> Callable[[Architecture], Architecture]:
+    """Fields of both attentions."""
+    return _fields({f"parts.{name}.{field}": value for name in ("attention", "local") for field, value in fields.items()})
+
+
+_V2, _V3 = Source("DeepSeek-V2", "2405.04434"), Source("DeepSeek-V3", "2412.19437")
+_FINE, _OSS = Source("DeepSeekMoE", "2401.06066"), Source("gpt-oss", "2508.10925")
+_EIGHT = ("attention", "dense", "moe")
+
+IDEAS: tuple[Idea, ...] = (
+    Idea(
+        "rope", "Rotary positions", "Queries and keys are rotated by their position; the table of learned positions goes.",
+        "Past the trained length the angles are new, so longer texts need a stretched rotation.",
+        Source("RoFormer", "2104.09864"), habit("rotary").holds, _fields({"position": {"kind": "rope", "interleaved": True}}),
+    ),
+    Idea(
+        "rms_norm", "RMSNorm", "Each vector is divided by its root mean square; subtracting the mean and the bias go.",
+        "The mean of the stream is free to drift.",
+        Source("Root Mean Square Layer Normalization", "1910.07467"), lambda arch: isinstance(arch.norm, RMSNorm),
+        _fields({"norm": {"kind": "rms"}}),
+    ),
+    Idea(
+        "no_biases", "No biases", "Projections are matrices alone; their biases go.",
+        "A few models keep those of queries, keys and values.",
+        Source("PaLM", "2204.02311"), lambda arch: not _technique("Bias")(arch),
+        _fields({"parts.attention.bias": False, "parts.dense.bias": False}),
+    ),
+    Idea(
+        "swiglu", "SwiGLU", "A gate with a swish replaces GELU; three narrower matrices replace two.",
+        "One more product for each hidden channel.",
+        Source("GLU variants improve transformer", "2002.05202"), habit("swiglu").holds, habit("swiglu").edit,
+    ),
+    Idea(
+        "untied", "A separate output head", "A matrix of its own gives the logits, in place of the embedding table.",
+        "A small model pays for it: the head is as large as the table.",
+        None, lambda arch: not arch.tied_embeddings, _fields({"tied_embeddings": False}),
+    ),
+    Idea(
+        "bf16", "BF16", "Two bytes with the range of four replace four bytes for each weight.",
+        "Seven bits of fraction: sums are still kept in four bytes.",
+        Source("A study of BFLOAT16 for deep learning training", "1905.12322"), habit("bf16").holds, habit("bf16").edit,
+    ),
+    Idea(
+        "grouped", "Grouped-query attention", "Several query heads share one key and value head, in place of one each.",
+        "Fewer keys to tell tokens apart with.",
+        Source("GQA", "2305.13245"), _technique("Grouped-query"), habit("shared_keys").edit,
+    ),
+    Idea(
+        "yarn", "A longer context by YaRN", "Slow rotations are stretched for longer texts; before, they were those of training.",
+        "The cache grows with the text, and so does the time for a token.",
+        Source("YaRN", "2309.00071"), _any(_stretched),
+        _fields({
+            "position.scaling": {"kind": "yarn", "factor": 40, "original_context": 4_096, "mscale": 1, "mscale_all_dim": 1},
+            "context": 163_840,
+        }),
+    ),
+    Idea(
+        "latent", "Multi-head latent attention", "One narrow latent is kept for each token, in place of keys and values.",
+        "Keys are rebuilt from the latent, or queries are taken into its space: more products for each token.",
+        _V2, _any(lambda part: isinstance(part, LatentAttention)), _latent,
+    ),
+    Idea(
+        "experts", "Mixture of experts", f"A router sends each token to {CHOSEN} of {EXPERTS} networks, in place of one network for all.",
+        "All experts must be in memory, and the router must keep them equally busy.",
+        Source("The sparsely-gated mixture-of-experts layer", "1701.06538"), habit("experts").holds, _mixture,
+    ),
+    Idea(
+        "fine_experts", "Small and many experts", f"Each expert is split in {PIECES}, and a token takes {PIECES} times as many.",
+        "Smaller matrices, and more messages between machines.",
+        _FINE, habit("fine_experts").holds, _split_in(4, 1),
+    ),
+    Idea(
+        "shared_expert", "A shared expert", "One expert that every token passes replaces one of those that the router chooses.",
+        "Less of the model is chosen by the token.",
+        _FINE, _technique("Shared experts"), _shared,
+    ),
+    Idea(
+        "dense_first", "First layers dense", "The first layers have one network for all tokens again, in place of experts.",
+        "These layers hold fewer parameters at the same cost.",
+        _FINE, _dense_first, lambda arch: first_dense(arch, max(1, round(arch.depth * 3 / 61))),
+    ),
+    Idea(
+        "sigmoid", "Sigmoid scores", "Each expert is scored alone by a sigmoid, in place of a softmax over all.",
+        "Scores do not sum to one, so the chosen ones are divided by their sum.",
+        _V3, _experts(lambda part: part.router.score == "sigmoid"),
+        _fields({"parts.moe.router": {"score": "sigmoid", "normalise": True, "scale": 2.5}}),
+    ),
+    Idea(
+        "groups", "Groups of experts", f"A token chooses experts from its best {BEST} of {GROUPS} groups, in place of all.",
+        "The best experts may be in a group that is left out.",
+        _V2, _experts(lambda part: part.router.groups > 1),
+        _fields({"parts.moe.router.groups": GROUPS, "parts.moe.router.top_groups": BEST, "parts.moe.router.group_score": "top2"}),
+    ),
+    Idea(
+        "balance", "Balancing by a bias", "A bias on the choice keeps experts equally busy, in place of a second loss.",
+        "The bias is moved by a rule outside the gradient, with a speed of its own.",
+        Source("Auxiliary-loss-free load balancing", "2408.15664"), habit("balance").holds, habit("balance").edit,
+    ),
+    Idea(
+        "ahead", "Multi-token prediction", "Training also asks for the token after the next; before, it asked for the next alone.",
+        "One more block to train and to ship; the main model runs without it.",
+        Source("Better and faster large language models via multi-token prediction", "2404.19737"), _technique("Multi-token prediction"),
+        lambda arch: predicting(arch, 1),
+    ),
+    Idea(
+        "fp8", "FP8 as shipped", "One byte for a weight, with a scale for each block of 128 × 128, replaces two bytes.",
+        "Training has to keep the range of each block in bounds.",
+        _V3, _stored("fp8"),
+        lambda arch: _set(arch, {"precision": dict.fromkeys(_EIGHT, "fp8_block") | {
+            "default": "bf16", "moe.router": "bf16", "moe.router.selection_bias": "fp32",
+        }}),
+    ),
+    Idea(
+        "sparse", "Sparse attention with an indexer", f"A small indexer picks {TOP:,} tokens to attend to, in place of all.",
+        "The indexer still scores every token, and keeps a key for each.",
+        Source("DeepSeek-V3.2", "2512.02556"), _any(lambda part: "sparse" in attentions(part)), _indexed,
+    ),
+    Idea(
+        "grouped_again", "Grouped keys again", "Keys and values of a few heads replace the latent and its indexer.",
+        "More bytes for each token, until windows bound them.",
+        Source("GQA", "2305.13245"), _technique("Grouped-query"), _grouped,
+    ),
+    Idea(
+        "qk_norm", "QK norm", "Queries and keys are normalised in each head; before, nothing bounded their products.",
+        "A key has to be rebuilt to be normalised, so latent attention does without it.",
+        Source("Query-key normalization for transformers", "2010.04245"), habit("qk_norm").holds, habit("qk_norm").edit,
+    ),
+    Idea(
+        "windows", "Sliding windows", f"Every other layer sees the last {WINDOW:,} tokens, in place of all.",
+        "What is further back reaches these layers only through the others.",
+        Source("Longformer", "2004.05150"), _technique("Sliding window"), _windows,
+    ),
+    Idea(
+        "ratio", "Mostly windows", f"{RATIO - 1} layers with a window of {NARROW:,} come before each that sees all,"
+        f" in place of one of {WINDOW:,}.",
+        "Few layers can look a fact up from far back.",
+        Source("Gemma 3", "2503.19786"), _mostly_windows, _ratio,
+    ),
+    Idea(
+        "sinks", "Attention sinks", "A learned logit takes the weight that a head has no use for; before, the first token took it.",
+        "Kernels for attention need to know of it.",
+        _OSS, _technique("Sinks"), _everywhere({"scores": {"sinks": True}}),
+    ),
+    Idea(
+        "gate", "Gated attention", "A gate on the output lets a head say nothing, in place of the sink.",
+        "One more projection, as wide as the queries.",
+        Source("Gated attention for large language models", "2505.06708"),
+        _any(lambda part: part.role == "attention" and "gate" in part.traits()), _everywhere({"scores": {}, "gate": {}}),
+    ),
+    Idea(
+        "sandwich", "Norms on both sides", "A norm before and one after each part replace the one before it.",
+        "Twice as many norms to run.",
+        Source("CogView", "2105.13290"), _sandwich, _fields({"residual.norm": "sandwich"}),
+    ),
+    Idea(
+        "hybrid", "Linear layers", "A gated delta net with a state of fixed size replaces attention in the layers with windows.",
+        "A state forgets: exact recall is left to the layers with attention.",
+        Source("Gated delta networks", "2412.06464"), habit("hybrid").holds, _hybrid,
+    ),
+    Idea(
+        "more_experts", "More and smaller experts", f"{4 * EXPERTS * PIECES} experts of half the width replace {EXPERTS * PIECES}.",
+        "More memory for the same work.",
+        Source("Kimi K2", "2507.20534"), _experts(lambda part: part.count >= 256), _split_in(2, 2),
+    ),
+    Idea(
+        "latent_experts", "Experts in a latent", "Experts read a projection to a quarter of the stream, in place of all of it.",
+        "All experts of a layer see the same narrow view.",
+        Source("Nemotron 3 Super"), _experts(lambda part: part.latent), lambda arch: _set(arch, {"parts.moe.latent": arch.d_model // 4}),
+    ),
+    Idea(
+        "per_layer", "Per-layer embeddings", "Each layer looks up a vector of its own for the token; before, only the first layer did.",
+        "Large tables, of which a token reads one row for each layer.",
+        Source("Gemma 3n"), _technique("Per-layer embedding"), _per_layer,
+    ),
+    Idea(
+        "ngrams", "N-gram tables", "Tables of the last two to four tokens replace the tables of single tokens in each layer.",
+        "Different n-grams share a row by chance, and the tables take memory that no product uses.",
+        Source("LongCat-Flash-Lite", "2601.21204"),
+        lambda arch: arch.embedding.ngrams or _technique("N-grams in the streams")(arch), _ngrams,
+    ),
+    Idea(
+        "streams", "Several residual streams", f"{STREAMS} residual streams that are mixed at each part (hyper-connections) replace one.",
+        f"Between parts, activations are {STREAMS} times as wide.",
+        Source("mHC: manifold-constrained hyper-connections", "2512.24880"), lambda arch: arch.residual.streams > 1,
+        lambda arch: _set(arch, {"residual": {"kind": "manifold_hyper", "streams": STREAMS, "norm": arch.residual.norm}}),
+    ),
+    Idea(
+        "mxfp4", "MXFP4 as shipped", "A weight of an expert takes four bits, with a scale for each block of 32, in place of a byte.",
+        "Sixteen values for a weight: training has to know of it.",
+        _OSS, habit("four_bits").holds, habit("four_bits").edit,
+    ),
+)  # fmt: skip

@@ -1,0 +1,132 @@
+"""From GPT-2 to DeepSeek-V3 and on: every step builds, runs and round-trips, has its idea, and is found where presets have it."""
+
+import json
+import re
+from collections import Counter
+
+import pytest
+import torch
+
+import core
+from core import Unsupported
+from core.__main__ import main
+from core.changes import changes
+from core.evolution import FEW, GOAL, IDEAS, LEAST, adoption, evolution
+from core.facets import TEXT, techniques
+from core.library import preset
+
+# What an architecture's own JSON says if it has the idea.
+WRITTEN = {
+    "untied": r'^(?!.*"tied_embeddings":true)',
+    "latent": r'"kind":"[a-z_]*latent_attention"',
+    "experts": r'"kind":"(experts|product_key_experts)"',
+    "shared_expert": r'"shared":\{',
+    "sigmoid": r'"kind":"experts".*"score":"sigmoid"',
+    "balance": r'"selection_bias":true|"hashed":true',
+    "ahead": r'"mtp":\{',
+    "fp8": r'"precision":\{[^{}]*"fp8',
+    "qk_norm": r'"qk_norm":\{|"kind":"compressed_attention"',  # which has it always
+    "sinks": r'"sinks":true|"kind":"compressed_attention"',
+    "latent_experts": r'"latent":\d',
+    "per_layer": r'"kind":"per_layer_embedding"',
+    "ngrams": r'"ngrams":\{|"kind":"ngram_streams"',
+    "mxfp4": r'"precision":\{[^{}]*"(mxfp4|nvfp4|u?int4|nf4|ternary)',
+}
+
+
+def test_every_step_builds_runs_and_round_trips():
+    for step in evolution():
+        arch = step.after
+        assert core.decode(core.encode(arch)) == arch == core.Architecture.model_validate(arch.model_dump(mode="json"))
+        small = core.shrink(arch)
+        with torch.no_grad():
+            logits = core.build(small, device="cpu")(torch.arange(5)[None] % small.vocab_size)
+        assert logits.shape[:2] == (1, 5) and bool(logits.isfinite().all()), step.idea.name
+
+
+def test_every_step_brings_its_idea_by_a_few_fields():
+    chain = evolution()
+    assert chain.start == preset("gpt2") and len(chain) == len(IDEAS) == len({one.idea.name for one in chain})
+    for before, after in zip(chain, chain[1:], strict=False):
+        assert before.after == after.before
+    for step in chain:
+        assert step.idea.has(step.after) and not step.idea.has(step.before), step.idea.name
+        assert step.edits and step.changes and len({change.path.split(".")[0] for change in step.changes}) <= 4
+        assert step.edits[-1].after.canonical != step.before.canonical
+
+
+def test_the_first_part_ends_with_all_that_deepseek_v3_has():
+    arch, goal = evolution().reached.after, preset(GOAL)
+    assert set(techniques(arch)) == set(techniques(goal))
+    left = [change for change in changes(arch, goal) if change.path != "mtp.copies"]
+    assert left and all(isinstance(side, int) for change in left for side in (change.before, change.after)), left
+
+
+def test_figures_are_those_of_cost_and_say_what_an_idea_is_for():
+    chain = evolution()
+    for step in (chain[0], chain.reached):
+        for found, arch in zip(step.costs, (step.before, step.after), strict=True):
+            assert found.to_dict() == core.cost(arch, core.Workload(context=TEXT)).to_dict()
+    for name, figure in (
+        ("bf16", "weight_bytes"), ("grouped", "kept_bytes"), ("latent", "kept_bytes"), ("fp8", "weight_bytes"), ("sparse", "decode_flops"),
+        ("windows", "kept_bytes"), ("ratio", "kept_bytes"), ("hybrid", "kept_bytes"), ("mxfp4", "weight_bytes"),
+    ):  # fmt: skip
+        before, after = chain.step(name).moves[figure]
+        assert after < before, name
+    then, now = (one.active_parameters for one in chain.step("experts").costs)
+    assert abs(now / then - 1) < 0.01 and chain.step("experts").moves["parameters"][1] > 2 * then
+
+
+def test_with_a_budget_every_step_has_as_many_active_parameters():
+    chain = evolution(5e8)
+    assert len(chain) == len(IDEAS) and chain.start.depth >= 12
+    for step in chain:
+        assert abs(step.costs[1].active_parameters / 5e8 - 1) < 0.01, step.idea.name
+        assert step.idea.has(step.after) and core.decode(core.encode(step.after)) == step.after
+    for wrong in (LEAST / 2, 1e15, float("nan")):
+        with pytest.raises(Unsupported, match="budget: give"):
+            evolution(wrong)
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_adoption_counted_from_what_the_presets_write(name):
+    having, all_ = [], Counter()
+    years = Counter()
+    for of in core.presets():
+        arch = preset(of)
+        year = arch.released and arch.released.year
+        all_[year] += 1
+        if re.search(WRITTEN[name], arch.canonical):
+            having.append(of)
+            years[year] += 1
+    found = adoption(name)
+    assert list(found.names) == having and 0 < len(having) < len(core.presets())
+    assert found.years == {year: (years[year], count) for year, count in all_.items() if year and count >= FEW}
+
+
+def test_every_idea_has_been_taken_up_by_some_and_not_by_all():
+    for idea in IDEAS:
+        found = adoption(idea.name)
+        assert 0 < len(found.names) < len(core.presets()), idea.name
+        assert found.years and all(have <= count and count >= FEW for have, count in found.years.values())
+    with pytest.raises(Unsupported, match="give one of rope"):
+        adoption("x")
+
+
+def test_texts_are_plain():
+    for idea in IDEAS:
+        for words in (idea.replaces, idea.risk):
+            assert words[0].isupper() or words[0].isdigit()
+            assert words.endswith(".") and len(words) < 120 and words.count(". ") == 0, words
+        assert idea.source is None or not idea.source.arxiv or re.fullmatch(r"\d{4}\.\d{5}", idea.source.arxiv)
+
+
+def test_the_command(capsys):
+    assert main(["evolution"]) == 0
+    out = capsys.readouterr().out
+    assert "RoFormer (arXiv:2104.09864, 2021-04)" in out and "position learned → rope" in out
+    assert main(["evolution", "--budget", "500M", "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert [step["name"] for step in value["steps"]] == [idea.name for idea in IDEAS] and value["goal"] == GOAL
+    assert core.Architecture.model_validate(value["steps"][-1]["architecture"]) == evolution(5e8)[-1].after
+    assert main(["evolution", "--budget", "1M"]) == 2 and "budget: give" in capsys.readouterr().err
