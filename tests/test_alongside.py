@@ -62,6 +62,7 @@ def over(a: Edges, b: Edges, slack: float = 0.6) -> bool:
     return min(a[2], b[2]) - max(a[0], b[0]) > slack and min(a[3], b[3]) - max(a[1], b[1]) > slack
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wide", [True, False], ids=["wide", "narrow"])
 @pytest.mark.parametrize("names", [*SOME, *PAIRS], ids=" ".join)
 def test_nothing_is_over_anything_else(names, wide):

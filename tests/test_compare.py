@@ -24,7 +24,7 @@ AT = core.Workload(context=32_768)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ALL if SWEEP else ALL[::2])
+@pytest.mark.parametrize("name", ALL if SWEEP else ALL[::4])
 def test_the_edits_in_order_lead_from_any_preset_to_any_other(name):
     """To one other model here, to all others in a sweep."""
     base, place = preset(name), ALL.index(name)
