@@ -107,3 +107,14 @@ def test_logits_are_those_of_transformers(name):
 def test_what_the_spec_cannot_say_is_refused_by_name(config, key):
     with pytest.raises(core.Unsupported, match=rf"^{key}: "):
         from_hf(config)
+
+
+def test_what_the_published_lfm3_calls_default_turns_a_part_of_the_channels():
+    full = dict(rope_theta=1e6, partial_rotary_factor=0.5)
+    ropes = [
+        dict(sliding_attention=dict(rope_theta=1e4, rope_type="default"), full_attention=full | said)
+        for said in (dict(rope_type="default"), dict(rope_type="proportional"), {})
+    ]
+    published, ours, unsaid = (from_hf(LFM3 | dict(rope_parameters=each)) for each in ropes)
+    assert published == ours == unsaid
+    assert ours.position.scaling.fraction == 0.5

@@ -34,6 +34,7 @@ KEYS = (
 
 
 def read(config: Config, model_type: str) -> dict:
+    _relabel(config)
     said = keys.read(config, KEYS)
     said["norm"]["eps"] = config.take("norm_eps", float, config.take("rms_norm_eps", float, 1e-5))
     depth = said["depth"]
@@ -47,6 +48,15 @@ def read(config: Config, model_type: str) -> dict:
     order = iter(kinds)
     mixers = ["convolution" if word == "conv" else next(order) for word in words]
     return pieces.model(config, said | parts, [[mixer, "dense"] for mixer in mixers])
+
+
+def _relabel(config: Config) -> None:
+    """The published files call the rope that turns some channels `default`. The publisher's code and the trained weights read it as
+    `proportional`; transformers' class forgets the fraction (as NVIDIA's port notes)."""
+    ropes = config.raw.get("rope_parameters")
+    full = ropes.get("full_attention") if isinstance(ropes, dict) else None
+    if isinstance(full, dict) and full.get("rope_type", "default") == "default" and full.get("partial_rotary_factor") not in (None, 1):
+        config.raw = {**config.raw, "rope_parameters": {**ropes, "full_attention": full | {"rope_type": "proportional"}}}
 
 
 def write(arch: Architecture) -> dict:
