@@ -26,6 +26,7 @@ from .parts.experts import Experts
 from .parts.latent import LatentAttention
 from .parts.norm import RMSNorm
 from .parts.position import Yarn
+from .roles import MIXERS
 from .saying import few
 from .spec import METADATA, Architecture, Unsupported, Workload, edited
 from .split import Edit, split
@@ -40,18 +41,23 @@ PLAIN = dict.fromkeys(METADATA) | {"name": START, "sources": (), "head_twice": F
 
 
 class Source(NamedTuple):
-    """Who introduced an idea: a paper by its number, or the first model here."""
+    """Who introduced an idea: a paper, or the first preset that has it where no paper says so."""
 
-    title: str
+    paper: str = ""
     arxiv: str = ""
+    model: str = ""  # a preset's name
+
+    @property
+    def title(self) -> str:
+        return preset(self.model).title if self.model else self.paper
 
     @property
     def date(self) -> str:
-        """Its year and month, 2021-04: a paper's number begins with them. Empty if it is no paper."""
-        return f"20{self.arxiv[:2]}-{self.arxiv[2:4]}" if self.arxiv else ""
+        """Its year and month, 2021-04: a paper's number begins with them."""
+        return f"{preset(self.model).released:%Y-%m}" if self.model else f"20{self.arxiv[:2]}-{self.arxiv[2:4]}"
 
     def __str__(self) -> str:
-        return f"{self.title} (arXiv:{self.arxiv}, {self.date})" if self.arxiv else self.title
+        return f"{self.title} ({f'arXiv:{self.arxiv}, ' * bool(self.arxiv)}{self.date})"
 
 
 class Idea(NamedTuple):
@@ -124,7 +130,7 @@ class Step:
             "title": self.idea.title,
             "replaces": self.idea.replaces,
             "risk": self.idea.risk,
-            "source": source and {"title": source.title, "arxiv": source.arxiv, "date": source.date},
+            "source": source and {"title": source.title, "arxiv": source.arxiv, "model": source.model, "date": source.date},
             "edits": [edit.words for edit in self.edits],
             "changes": [{"path": one.path, "before": one.before, "after": one.after} for one in self.changes],
             "figures": {name: {"before": getattr(before, name), "after": getattr(after, name)} for name in named},
@@ -169,6 +175,7 @@ class Evolution(tuple[Step, ...]):
         return {"workload": workload, "start": start, "goal": GOAL, "reached": REACHED, "steps": [one.to_dict() for one in self]}
 
 
+@lru_cache(maxsize=8)
 def evolution(budget: float | None = None, workload: Workload | None = None) -> Evolution:
     """The chain of steps at GPT-2's own size, or with as many active parameters as `budget` asks for at each step.
 
@@ -272,6 +279,10 @@ def _mostly_windows(arch: Architecture) -> bool:
     seen = [arch.part(name) for block in arch.sequence for step in block for name in step.parts if arch.parts[name].role == "attention"]
     windows = sum("sliding_window" in attentions(part) for part in seen)
     return 2 * len(seen) < 3 * windows < 3 * len(seen)
+
+
+def _both_mixers(arch: Architecture) -> bool:
+    return set(MIXERS) <= {part.role for part in arch.parts.values()}
 
 
 def _sandwich(arch: Architecture) -> bool:
@@ -437,7 +448,7 @@ IDEAS: tuple[Idea, ...] = (
     Idea(
         "experts", "Mixture of experts", f"A router sends each token to {CHOSEN} of {EXPERTS} networks, in place of one network for all.",
         "All experts must be in memory, and the router must keep them equally busy.",
-        Source("The sparsely-gated mixture-of-experts layer", "1701.06538"), habit("experts").holds, _mixture,
+        Source("The sparsely-gated mixture-of-experts layer", "1701.06538"), _any(lambda part: part.role == "experts"), _mixture,
     ),
     Idea(
         "fine_experts", "Small and many experts", f"Each expert is split in {PIECES}, and a token takes {PIECES} times as many.",
@@ -488,7 +499,7 @@ IDEAS: tuple[Idea, ...] = (
     Idea(
         "sparse", "Sparse attention with an indexer", f"A small indexer picks {TOP:,} tokens to attend to, in place of all.",
         "The indexer still scores every token, and keeps a key for each.",
-        Source("DeepSeek-V3.2", "2512.02556"), _any(lambda part: "sparse" in attentions(part)), _indexed,
+        Source("DeepSeek-V3.2", "2512.02556"), _any(lambda part: getattr(part, "indexer", None)), _indexed,
     ),
     Idea(
         "grouped_again", "Grouped keys again", "Keys and values of a few heads replace the latent and its indexer.",
@@ -509,7 +520,7 @@ IDEAS: tuple[Idea, ...] = (
         "ratio", "Mostly windows", f"{RATIO - 1} layers with a window of {NARROW:,} come before each that sees all,"
         f" in place of one of {WINDOW:,}.",
         "Few layers can look a fact up from far back.",
-        Source("Gemma 3", "2503.19786"), _mostly_windows, _ratio,
+        Source(model="command-r7b"), _mostly_windows, _ratio,
     ),
     Idea(
         "sinks", "Attention sinks", "A learned logit takes the weight that a head has no use for; before, the first token took it.",
@@ -528,24 +539,25 @@ IDEAS: tuple[Idea, ...] = (
         Source("CogView", "2105.13290"), _sandwich, _fields({"residual.norm": "sandwich"}),
     ),
     Idea(
-        "hybrid", "Linear layers", "A gated delta net with a state of fixed size replaces attention in the layers with windows.",
+        "hybrid", "Hybrid layers", "A gated delta net with a state of fixed size replaces attention in the layers with windows.",
         "A state forgets: exact recall is left to the layers with attention.",
-        Source("Gated delta networks", "2412.06464"), habit("hybrid").holds, _hybrid,
+        Source("Hungry hungry hippos", "2212.14052"), _both_mixers, _hybrid,
     ),
     Idea(
-        "more_experts", "More and smaller experts", f"{4 * EXPERTS * PIECES} experts of half the width replace {EXPERTS * PIECES}.",
+        "more_experts", "More and smaller experts", f"{8 * EXPERTS * PIECES} experts of half the width replace {EXPERTS * PIECES}.",
         "More memory for the same work.",
-        Source("Kimi K2", "2507.20534"), _experts(lambda part: part.count >= 256), _split_in(2, 2),
+        Source("Kimi K2", "2507.20534"), _experts(lambda part: part.count > 256), _split_in(2, 4),
     ),
     Idea(
         "latent_experts", "Experts in a latent", "Experts read a projection to a quarter of the stream, in place of all of it.",
         "All experts of a layer see the same narrow view.",
-        Source("Nemotron 3 Super"), _experts(lambda part: part.latent), lambda arch: _set(arch, {"parts.moe.latent": arch.d_model // 4}),
+        Source(model="nemotron-3-super-120b-a12b"), _experts(lambda part: part.latent),
+        lambda arch: _set(arch, {"parts.moe.latent": arch.d_model // 4}),
     ),
     Idea(
         "per_layer", "Per-layer embeddings", "Each layer looks up a vector of its own for the token; before, only the first layer did.",
         "Large tables, of which a token reads one row for each layer.",
-        Source("Gemma 3n"), _technique("Per-layer embedding"), _per_layer,
+        Source(model="gemma-3n-e2b"), _technique("Per-layer embedding"), _per_layer,
     ),
     Idea(
         "ngrams", "N-gram tables", "Tables of the last two to four tokens replace the tables of single tokens in each layer.",
@@ -554,14 +566,14 @@ IDEAS: tuple[Idea, ...] = (
         lambda arch: arch.embedding.ngrams or _technique("N-grams in the streams")(arch), _ngrams,
     ),
     Idea(
-        "streams", "Several residual streams", f"{STREAMS} residual streams that are mixed at each part (hyper-connections) replace one.",
+        "streams", "Hyper-connections", f"{STREAMS} residual streams that are mixed at each part replace one.",
         f"Between parts, activations are {STREAMS} times as wide.",
-        Source("mHC: manifold-constrained hyper-connections", "2512.24880"), lambda arch: arch.residual.streams > 1,
+        Source("Hyper-connections", "2409.19606"), lambda arch: "hyper-connections" in arch.residual.title.lower(),
         lambda arch: _set(arch, {"residual": {"kind": "manifold_hyper", "streams": STREAMS, "norm": arch.residual.norm}}),
     ),
     Idea(
         "mxfp4", "MXFP4 as shipped", "A weight of an expert takes four bits, with a scale for each block of 32, in place of a byte.",
         "Sixteen values for a weight: training has to know of it.",
-        _OSS, habit("four_bits").holds, habit("four_bits").edit,
+        _OSS, _stored("mxfp4"), habit("four_bits").edit,
     ),
 )  # fmt: skip
