@@ -279,7 +279,7 @@ def in_order(state: page.State) -> None:
             _steps(found, index)
             if st.button("Open in the workbench", key=f"step:{index}", icon=":material/footprint:"):
                 first = actions.stepping(found.archs[0], arch)
-                st.session_state["said"] = f"{found.archs[0].title}; Redo makes the next of {count} edits."
+                st.session_state["said"] = f"Redo makes the next of {count} edits."
                 st.switch_page("pages/workbench.py", query_params=page.write(first))
 
         folded(words, f"steps:{index}", steps)
@@ -333,7 +333,7 @@ def compare_with(state: page.State) -> None:
         st.session_state["beside"] = st.session_state["compare:with"]
 
     with box:
-        if state.arch != state.base and st.button(f"With {state.base.title} as it was", key="compare:base", width="stretch"):
+        if state.arch != state.base and st.button("With what it was edited from", key="compare:base", width="stretch"):
             _to((state.base, state.arch))
         st.selectbox(
             "Compare with", core.presets(), index=None, key="compare:with", format_func=lambda name: preset(name).title,
