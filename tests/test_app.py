@@ -5,6 +5,7 @@ import random
 import re
 from html import unescape
 from pathlib import Path
+from time import monotonic
 from urllib.parse import quote
 
 import pytest
@@ -137,6 +138,21 @@ def test_what_was_refused_goes_with_its_architecture(workbench, other):
     assert wrong(page) == [] and shown(page) == preset(other) and not resettable(page)
     visit(page, {"preset": "llama-3-8b", "part": "layers.0.attention"})
     assert wrong(page) == [] and widgets(page)[KV].value == 8
+
+
+def test_what_a_browser_showed_before_is_no_edit(workbench):
+    """A run that is broken off gives widgets values that the browser never shows; it sends the old ones with its next click."""
+    page = visit(workbench, {"preset": "mixtral-8x7b", "part": "layers.0.moe"})
+    shown_before = widgets(page)["f:parts.moe.count"].value
+    page.session_state["done"] = 0.0  # main.py's: this run does not come to its end
+    visit(page, {"preset": "gpt-oss-120b", "part": "layers.0.moe"})
+    give(page, "f:parts.moe.count", shown_before)
+    assert shown(page) == preset("gpt-oss-120b") and widgets(page)["f:parts.moe.count"].value == 128
+    give(page, "f:parts.moe.count", 64)
+    assert shown(page).parts["moe"].count == 64
+    page.session_state["done"] = monotonic() - 10  # it did, long ago
+    give(page, "f:parts.moe.count", 128)
+    assert shown(page) == preset("gpt-oss-120b")
 
 
 def test_another_model_is_asked_to_do_the_same(workbench):

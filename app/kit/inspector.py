@@ -22,7 +22,7 @@ from .code import show_code
 from .component import show_kinds
 from .forms import Control, controls
 from .page import how, lead, mono, table, title, wrong
-from .widgets import folded, form
+from .widgets import folded, form, late, put
 
 MODEL_FRONT = ("d_model", "vocab_size", "context", "tied_embeddings")
 MODEL_REST = ("norm", "residual", "position", "embedding", "head")
@@ -36,10 +36,11 @@ def inspector(state: page.State) -> None:
     options |= {n: _where(g, n) for n, d in g.nodes(data=True) if "role" in d and not n.startswith("mtp")}
     options |= {"mtp": "Multi-token prediction"} if "mtp" in g else {}
     node = _owner(g, state.selected, options) or _first(g)
-    st.session_state["inspect"] = node
+    put("inspect", node)
 
     def choose() -> None:
-        actions.select(st.session_state["inspect"])
+        if not late("inspect"):
+            actions.select(st.session_state["inspect"])
 
     st.selectbox("Inspect", list(options), key="inspect", format_func=options.__getitem__, on_change=choose, label_visibility="collapsed")
     if state.selected in g and state.selected != node:

@@ -12,6 +12,7 @@ from .. import state as page
 from ..facts import graph, picture_of, shares_of, zoom_of
 from .component import show_diagram
 from .page import still
+from .widgets import late, put
 
 COLOURS = {"": "role"} | {name: measure.title for name, measure in MEASURES.items()}
 
@@ -30,11 +31,13 @@ def shading(state: page.State) -> tuple[str, str]:
 def picture(state: page.State) -> None:
     """The picture, by role or by cost; a click on a box selects it, one on an inset opens it over the page."""
     arch, (by, why) = state.arch, shading(state)
-    st.session_state["by"] = state.by
-    st.segmented_control(
-        "Colour by", list(COLOURS), key="by", format_func=COLOURS.__getitem__, required=True,
-        on_change=lambda: actions.shade(st.session_state["by"] or ""),
-    )  # fmt: skip
+    put("by", state.by)
+
+    def choose() -> None:
+        if not late("by"):
+            actions.shade(st.session_state["by"] or "")
+
+    st.segmented_control("Colour by", list(COLOURS), key="by", format_func=COLOURS.__getitem__, required=True, on_change=choose)
     if why:
         still(why)
     asked = page.write(state) if by else {}

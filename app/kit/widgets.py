@@ -6,6 +6,7 @@ value from the URL, or the refused value above the reason.
 
 import re
 from collections.abc import Callable, Mapping
+from time import monotonic
 from typing import Any
 
 import streamlit as st
@@ -25,9 +26,26 @@ STEPS = {"batch": 1, "context": 1024}
 AS_SHIPPED, UNSET = "as shipped", "not set"
 
 
+LATE = 0.3  # seconds that a browser takes to show a page that is done
+
+
+def put(key: str, value: Any) -> None:
+    """Give a widget its value. Until the browser has the page, it may send what it showed before, which nobody typed: see `late`."""
+    if (before := st.session_state.get(key, value)) != value:
+        st.session_state.setdefault("late", {})[key] = before
+    st.session_state[key] = value
+
+
+def late(key: str) -> bool:
+    """Whether a widget's new value is only what the browser showed before the page gave it another one, in a run that was broken off
+    or that has only just ended (main.py says when)."""
+    done = st.session_state.get("done", -LATE)
+    return (not done or monotonic() - done < LATE) and st.session_state.get("late", {}).get(key, object()) == st.session_state[key]
+
+
 def number(label: str, key: str, value: float | None, step: float | None, change: Callable[..., None], **more: Any) -> None:
     """A field for a number. Whole numbers are also sent as floats, since for integers the browser would read 2.5 as 2 and 1e6 as 1."""
-    st.session_state[key] = None if value is None else float(min(max(value, -LARGEST), LARGEST))
+    put(key, None if value is None else float(min(max(value, -LARGEST), LARGEST)))
     step = None if step is None else float(step)
     st.number_input(label, value=None, key=key, step=step, format="%g", on_change=change, **more)
 
@@ -69,13 +87,15 @@ def _asked(name: str, words: str, value: Any) -> None:
     key = f"w:{name}"
 
     def change() -> None:
+        if late(key):
+            return
         given = typed(key) if name in STEPS else st.session_state[key]
         actions.change_workload(name, None if given == AS_SHIPPED else given, st.session_state[key])
 
     if name in STEPS:
         number(words, key, value, STEPS[name], change)
     else:
-        st.session_state[key] = value or AS_SHIPPED
+        put(key, value or AS_SHIPPED)
         options = [AS_SHIPPED, *OFFERED] if name == "weights" else CACHE_FORMATS
         st.selectbox(words, options, key=key, on_change=change)
 
@@ -106,9 +126,9 @@ def form(state: page.State, name: str, own: list[Control], was: Mapping[str, Any
                     st.caption(control.label)
                 continue
             key, problem = f"f:{control.path}", refused.get(control.path)
-            st.session_state[key] = problem.shown if problem else control.value
             changed = control.path in was and was[control.path] != control.value
-            _widget(control, key, f"{control.label}, was {_said(was[control.path])}" if changed else control.label)
+            label = f"{control.label}, was {_said(was[control.path])}" if changed else control.label
+            _widget(control, key, label, problem.shown if problem else control.value)
             waiting += [control] if problem else []
             halves += 2 if full else 1
         row_ends()
@@ -138,10 +158,10 @@ def _said(value: object) -> str:
     return UNSET if value is None else said(value)
 
 
-def _widget(control: Control, key: str, label: str) -> None:
-    value = st.session_state[key]
-
+def _widget(control: Control, key: str, label: str, value: Any) -> None:
     def change() -> None:
+        if late(key):
+            return
         given = shown = st.session_state[key]
         if control.kind in ("integer", "number"):
             given = typed(key)
@@ -160,14 +180,14 @@ def _widget(control: Control, key: str, label: str) -> None:
             step = _step(value) if control.kind == "integer" else None
             number(label, value=value, step=step, change=more.pop("on_change"), placeholder="none" if control.empty else None, **more)
         case "word":
-            st.session_state[key] = value if isinstance(value, str) else "" if value is None else _said(value).replace(",", "")
+            put(key, value if isinstance(value, str) else "" if value is None else _said(value).replace(",", ""))
             st.text_input(label, placeholder="none" if control.empty else None, max_chars=64, **more)
         case "switch" | "optional":
+            put(key, value)
             st.toggle(label.replace("_", "_\u200b"), **more)  # where a long name may break
         case "choice":
             options = _options(control)
-            if value not in options:
-                st.session_state[key] = options[0]
+            put(key, value if value in options else options[0])
             if _few(control):
                 st.segmented_control(label, options, required=True, width="stretch", **more)
             else:
