@@ -70,7 +70,7 @@ def models(state: page.State) -> None:
             st.html('<p class="pairs">or one of these pairs</p>')
             for one, other in TRY:
                 words = f"{preset(one).title} and {preset(other).title}"
-                st.button(words, key=f"try:{one}", on_click=_show, args=((preset(one), preset(other)),))
+                st.button(words, key=f"try:{one}", width="stretch", on_click=_show, args=((preset(one), preset(other)),))
 
 
 def _choice(state: page.State, index: int, arch: core.Architecture) -> None:
