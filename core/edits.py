@@ -20,7 +20,7 @@ from .parts import PARTS, Mixer
 from .parts.experts import Experts
 from .parts.feedforward import FeedForward
 from .precision import root
-from .spec import FRAME, MAX_LAYERS, Architecture, Segment, Step, Unsupported, parse
+from .spec import FRAME, MAX_LAYERS, Architecture, Segment, Step, Unsupported, edited, parse
 
 Parts = Mapping[str, Mapping[str, Any]]  # parts as the spec writes them, by name
 Formats = Mapping[str, str]  # formats by module path
@@ -319,6 +319,14 @@ def renamed(arch: Architecture, name: str, new: str) -> Architecture:
         others = {path: fmt for path, fmt in tree["precision"].items() if root(path) != name}
         tree["precision"] = others | _formats(tree, name, new)
     return parse(tree)
+
+
+def with_fields(arch: Architecture, fields: Mapping[str, Any]) -> Architecture:
+    """The architecture with other values of some fields, by path; Unsupported without any."""
+    if not fields:
+        raise Unsupported(f"{arch.title}: no part of it has a field to change here")
+    *others, (path, value) = fields.items()
+    return edited(arch, path, value, dict(others))
 
 
 # ---- around the layers ----

@@ -17,7 +17,7 @@ from .budget import scaled, with_active
 from .changes import Change, changes
 from .cost import Cost, cost
 from .diff import MOVED, Moves, flops
-from .edits import Place, every, first_dense, predicting, put, repeated, swapped, taken, variant
+from .edits import Place, every, first_dense, predicting, put, repeated, swapped, taken, variant, with_fields
 from .facets import TEXT, attentions, positions, techniques
 from .library import preset, presets
 from .modern import habit
@@ -28,7 +28,7 @@ from .parts.norm import RMSNorm
 from .parts.position import Yarn
 from .roles import MIXERS
 from .saying import few
-from .spec import METADATA, Architecture, Unsupported, Workload, edited
+from .spec import METADATA, Architecture, Unsupported, Workload
 from .split import Edit, split
 from .words import figure, percent, size, table, tokens
 
@@ -214,7 +214,7 @@ def _skeleton(budget: int) -> Architecture:
     d_model = max(WIDTH, round(wide.d_model / WIDTH) * WIDTH)
     heads = d_model // wide.part("attention").head_dim  # type: ignore[attr-defined]
     sizes = {"d_model": d_model, "parts.attention.heads": heads, "parts.dense.d_ff": 4 * d_model}
-    arch = _set(wide, sizes | {"parts.attention.kv_heads": heads})
+    arch = with_fields(wide, sizes | {"parts.attention.kv_heads": heads})
     two, one = (cost(repeated(arch, Place(0), depth)).parameters for depth in (2, 1))
     deep = repeated(arch, Place(0), max(2 * RATIO, round(1 + (budget - one) / (two - one))))
     return deep.model_copy(update=PLAIN | {"title": f"GPT-2 with {figure(budget)} parameters"})
@@ -269,13 +269,14 @@ def _stretched(part: Part) -> bool:
 
 
 def _dense_first(arch: Architecture) -> bool:
-    """Whether only layers after the first have experts."""
-    routed = [any(arch.parts[name].role == "experts" for step in block for name in step.parts) for block in arch.sequence]
-    return any(routed) and not routed[0]
+    """Whether the first layers have a feed-forward network, and all later ones experts."""
+    roles = [{arch.parts[name].role for step in block for name in step.parts} for block in arch.sequence]
+    routed = ["experts" in found for found in roles if found & {"experts", "feed_forward"}]
+    return any(routed) and not routed[0] and all(routed[routed.index(True) :])
 
 
 def _mostly_windows(arch: Architecture) -> bool:
-    """Whether several layers with a window follow one that sees everything."""
+    """Whether more than two in three layers with attention have a window, and some see everything."""
     seen = [arch.part(name) for block in arch.sequence for step in block for name in step.parts if arch.parts[name].role == "attention"]
     windows = sum("sliding_window" in attentions(part) for part in seen)
     return 2 * len(seen) < 3 * windows < 3 * len(seen)
@@ -300,13 +301,8 @@ TOP = 2_048  # tokens that an indexer picks
 STREAMS = 4
 
 
-def _set(arch: Architecture, fields: Mapping[str, Any]) -> Architecture:
-    *others, (path, value) = fields.items()
-    return edited(arch, path, value, dict(others))
-
-
 def _fields(fields: Mapping[str, Any]) -> Callable[[Architecture], Architecture]:
-    return lambda arch: _set(arch, fields)
+    return lambda arch: with_fields(arch, fields)
 
 
 def _of(arch: Architecture, name: str) -> Any:
@@ -319,14 +315,14 @@ def _latent(arch: Architecture) -> Architecture:
     dim = _of(arch, "attention").head_dim
     made = swapped(arch, "attention", "latent_attention")
     sizes = {"kv_rank": 4 * dim, "q_rank": arch.d_model // 4, "nope_dim": dim, "rope_dim": dim // 2, "v_dim": dim}
-    return _set(made, {f"parts.attention.{field}": value for field, value in sizes.items()})
+    return with_fields(made, {f"parts.attention.{field}": value for field, value in sizes.items()})
 
 
 def _mixture(arch: Architecture) -> Architecture:
     """The experts of a token are together as wide as the network before."""
     made = swapped(arch, "dense", "experts")
     sizes = {"count": EXPERTS, "top_k": CHOSEN, "d_ff": _of(arch, "dense").d_ff // CHOSEN}
-    return _set(made, {f"parts.moe.{field}": value for field, value in sizes.items()})
+    return with_fields(made, {f"parts.moe.{field}": value for field, value in sizes.items()})
 
 
 def _split_in(pieces: int, more: int) -> Callable[[Architecture], Architecture]:
@@ -335,7 +331,7 @@ def _split_in(pieces: int, more: int) -> Callable[[Architecture], Architecture]:
     def change(arch: Architecture) -> Architecture:
         moe = _of(arch, "moe")
         sizes = {"count": moe.count * pieces * more, "top_k": moe.top_k * pieces, "d_ff": moe.d_ff // pieces}
-        return _set(arch, {f"parts.moe.{field}": value for field, value in sizes.items()})
+        return with_fields(arch, {f"parts.moe.{field}": value for field, value in sizes.items()})
 
     return change
 
@@ -343,19 +339,19 @@ def _split_in(pieces: int, more: int) -> Callable[[Architecture], Architecture]:
 def _shared(arch: Architecture) -> Architecture:
     """One of a token's experts becomes the one that all tokens share."""
     moe = _of(arch, "moe")
-    return _set(arch, {"parts.moe.top_k": moe.top_k - 1, "parts.moe.shared": {"d_ff": moe.d_ff}})
+    return with_fields(arch, {"parts.moe.top_k": moe.top_k - 1, "parts.moe.shared": {"d_ff": moe.d_ff}})
 
 
 def _indexed(arch: Architecture) -> Architecture:
     attention = _of(arch, "attention")
     made = swapped(arch, "attention", "sparse_latent_attention")
     indexer = {"heads": attention.heads // 2, "dim": attention.nope_dim, "top_k": TOP}
-    return _set(made, {"parts.attention.indexer": indexer})
+    return with_fields(made, {"parts.attention.indexer": indexer})
 
 
 def _grouped(arch: Architecture) -> Architecture:
     made = swapped(arch, "attention", "grouped_query")
-    return _set(made, {"parts.attention.kv_heads": _of(made, "attention").heads // 4})
+    return with_fields(made, {"parts.attention.kv_heads": _of(made, "attention").heads // 4})
 
 
 def _windows(arch: Architecture) -> Architecture:
@@ -363,7 +359,7 @@ def _windows(arch: Architecture) -> Architecture:
 
 
 def _ratio(arch: Architecture) -> Architecture:
-    return _set(every(arch, RATIO, "attention", "local"), {"parts.local.sight.window": NARROW})
+    return with_fields(every(arch, RATIO, "attention", "local"), {"parts.local.sight.window": NARROW})
 
 
 def _hybrid(arch: Architecture) -> Architecture:
@@ -381,7 +377,7 @@ def _per_layer(arch: Architecture) -> Architecture:
 
 
 def _ngrams(arch: Architecture) -> Architecture:
-    return _set(taken(arch, "layer_embedding", range(arch.depth)), {"embedding.ngrams": {"rows": 4 * arch.vocab_size + 1}})
+    return with_fields(taken(arch, "layer_embedding", range(arch.depth)), {"embedding.ngrams": {"rows": 4 * arch.vocab_size + 1}})
 
 
 def _everywhere(fields: Mapping[str, Any]) -> Callable[[Architecture], Architecture]:
@@ -492,7 +488,7 @@ IDEAS: tuple[Idea, ...] = (
         "fp8", "FP8 as shipped", "One byte for a weight, with a scale for each block of 128 × 128, replaces two bytes.",
         "Training has to keep the range of each block in bounds.",
         _V3, _stored("fp8"),
-        lambda arch: _set(arch, {"precision": dict.fromkeys(_EIGHT, "fp8_block") | {
+        lambda arch: with_fields(arch, {"precision": dict.fromkeys(_EIGHT, "fp8_block") | {
             "default": "bf16", "moe.router": "bf16", "moe.router.selection_bias": "fp32",
         }}),
     ),
@@ -552,7 +548,7 @@ IDEAS: tuple[Idea, ...] = (
         "latent_experts", "Experts in a latent", "Experts read a projection to a quarter of the stream, in place of all of it.",
         "All experts of a layer see the same narrow view.",
         Source(model="nemotron-3-super-120b-a12b"), _experts(lambda part: part.latent),
-        lambda arch: _set(arch, {"parts.moe.latent": arch.d_model // 4}),
+        lambda arch: with_fields(arch, {"parts.moe.latent": arch.d_model // 4}),
     ),
     Idea(
         "per_layer", "Per-layer embeddings", "Each layer looks up a vector of its own for the token; before, only the first layer did.",
@@ -569,7 +565,7 @@ IDEAS: tuple[Idea, ...] = (
         "streams", "Hyper-connections", f"{STREAMS} residual streams that are mixed at each part replace one.",
         f"Between parts, activations are {STREAMS} times as wide.",
         Source("Hyper-connections", "2409.19606"), lambda arch: "hyper-connections" in arch.residual.title.lower(),
-        lambda arch: _set(arch, {"residual": {"kind": "manifold_hyper", "streams": STREAMS, "norm": arch.residual.norm}}),
+        lambda arch: with_fields(arch, {"residual": {"kind": "manifold_hyper", "streams": STREAMS, "norm": arch.residual.norm}}),
     ),
     Idea(
         "mxfp4", "MXFP4 as shipped", "A weight of an expert takes four bits, with a scale for each block of 32, in place of a byte.",

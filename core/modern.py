@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from . import kinds
 from .cost import Cost, cost
 from .diff import Moves
-from .edits import every, fresh, nth, swapped, unused, uses, variant
+from .edits import every, fresh, nth, swapped, unused, uses, variant, with_fields
 from .facets import SIZES, TEXT, attentions, positions
 from .library import preset, presets
 from .parts import Part
@@ -215,14 +215,6 @@ def _bits(found: Cost) -> str:
     return f"{size(found.weight_bytes)} for {figure(weights)} parameters, {8 * (found.weight_bytes or 0) / weights:.2g} bits each"
 
 
-def _changed(arch: Architecture, fields: Mapping[str, Any]) -> Architecture:
-    """The architecture with other values of some fields, by path; Unsupported without any."""
-    if not fields:
-        raise Unsupported(f"{arch.title}: no part of it has a field to change here")
-    *others, (path, value) = fields.items()
-    return edited(arch, path, value, dict(others))
-
-
 # ---- 2025 ----
 
 
@@ -245,7 +237,7 @@ class Rotary(Habit):
 
     def edit(self, arch: Architecture) -> Architecture:
         own = {f"parts.{name}.position": None for name, part in arch.parts.items() if getattr(part, "position", None)}
-        return _changed(arch, own | {"position": {"kind": "rope"}})
+        return with_fields(arch, own | {"position": {"kind": "rope"}})
 
     def _turned(self, part: Part) -> bool:
         return any(isinstance(position, Rope) for position in positions(part))
@@ -311,7 +303,7 @@ class SwiGLU(Habit):
                 fields[f"parts.{name}.activation"] = "swiglu"
                 if not part.gated:  # three matrices with as many parameters as two
                     fields[f"parts.{name}.d_ff"] = max(8, round(part.d_ff * 2 / 3 / 8) * 8)
-        return _changed(arch, fields)
+        return with_fields(arch, fields)
 
     def _networks(self, arch: Architecture) -> dict[str, Any]:
         return {name: part for name, part in _used(arch, *self.roles).items() if "activation" in type(part).model_fields}
@@ -346,7 +338,7 @@ class Sparse(Habit):
                 made = swapped(arch, name, "experts")
                 (new,) = made.parts.keys() - (arch.parts.keys() - {name})
                 wide = max(8, round(part.d_ff / CHOSEN / 8) * 8)  # type: ignore[attr-defined]
-                arch = _changed(made, {f"parts.{new}.top_k": CHOSEN, f"parts.{new}.d_ff": wide, f"parts.{new}.count": MANY})
+                arch = with_fields(made, {f"parts.{new}.top_k": CHOSEN, f"parts.{new}.d_ff": wide, f"parts.{new}.count": MANY})
         return arch
 
 
@@ -396,7 +388,7 @@ class QueryNorm(Habit):
 
     def edit(self, arch: Architecture) -> Architecture:
         parts = _used(arch, "attention").items()
-        return _changed(arch, {f"parts.{name}.qk_norm": {} for name, part in parts if getattr(part, "qk_norm", part) is None})
+        return with_fields(arch, {f"parts.{name}.qk_norm": {} for name, part in parts if getattr(part, "qk_norm", part) is None})
 
     def _normed(self, part: Part) -> bool:
         return "QK norm" in part.traits()
@@ -481,7 +473,7 @@ class Balance(Habit):
         return f"{which} the {choices:,} experts of all layers {'have' if biased else 'has'} a bias on the choice or a place in a table"
 
     def edit(self, arch: Architecture) -> Architecture:
-        return _changed(arch, {f"parts.{name}.router.selection_bias": True for name in self._routed(arch)})
+        return with_fields(arch, {f"parts.{name}.router.selection_bias": True for name in self._routed(arch)})
 
     def _routed(self, arch: Architecture) -> dict[str, Part]:
         return {name: part for name, part in _used(arch, "experts", "attention").items() if hasattr(part, "router")}
@@ -514,7 +506,7 @@ class Fine(Habit):
                 wide = max(1, part.d_ff // pieces)
                 own = {"count": part.count * pieces, "top_k": part.top_k * pieces, "zero": part.zero * pieces, "d_ff": wide}
                 fields |= {f"parts.{name}.{field}": value for field, value in own.items()}
-        return _changed(arch, fields)
+        return with_fields(arch, fields)
 
     def _experts(self, arch: Architecture) -> dict[str, Experts]:
         return {name: part for name, part in _used(arch, "experts").items() if isinstance(part, Experts)}
