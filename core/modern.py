@@ -17,7 +17,7 @@ from .facets import SIZES, TEXT, attentions, positions
 from .library import preset, presets
 from .parts import Part
 from .parts.experts import Experts
-from .parts.feedforward import GATED, NAMES
+from .parts.feedforward import GATED, NAMES, FeedForward
 from .parts.position import Rope
 from .precision import FORMATS
 from .roles import MIXERS
@@ -319,7 +319,12 @@ class Sparse(Habit):
     def holds(self, arch: Architecture) -> bool | None:
         if _used(arch, "experts"):
             return True
-        return None if not _used(arch, "feed_forward") or cost(arch).parameters < PAYS else False
+        networks = _used(arch, "feed_forward")
+        own = {name: part for name, part in networks.items() if isinstance(part, FeedForward) and not part.tied}
+        least = sum(uses(arch)[name] * part.matrices * part.d_ff * arch.d_model for name, part in own.items())
+        if networks and least >= PAYS:  # so all are more, and need not be counted
+            return False
+        return None if not networks or cost(arch).parameters < PAYS else False
 
     def reason(self, arch: Architecture, found: Cost) -> str:
         all_, active = found.parameters, found.active_parameters

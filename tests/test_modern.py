@@ -11,7 +11,7 @@ from core.__main__ import main
 from core.diff import MOVED
 from core.facets import TEXT, techniques
 from core.library import preset
-from core.modern import HABITS, habit, standing
+from core.modern import HABITS, PAYS, habit, standing
 
 BY = {one.name: one for one in HABITS}
 
@@ -34,6 +34,12 @@ def test_answers_are_those_of_the_techniques():
         assert (answers["experts"][arch.name] is True) == ("experts" in roles)
         assert answers["hybrid"][arch.name] is not True or {"attention", "recurrence"} <= roles
         assert answers["balance"][arch.name] is not True or titles & {"Balancing bias", "By a table"}
+
+
+def test_a_model_too_large_to_be_counted_is_answered_as_if_it_were():
+    for name in ("llama-3-8b", "phi-2", "gpt2"):
+        arch = preset(name)
+        assert BY["experts"].holds(arch) is (None if core.cost(arch).parameters < PAYS else False)
 
 
 def test_known_answers():
