@@ -12,6 +12,7 @@ import networkx as nx
 from core.blocks import layers_in_words
 from core.cycles import MOST, versus
 from core.rhythm import Rhythm
+from core.roles import MIXERS
 from core.words import tokens
 
 from .layered import spread
@@ -212,7 +213,12 @@ class Column:
         own = {frame["blocks"][0]: self.own(frame, frames) for frame in frames}
         nouns = [noun for _, noun in own.values()]
         about = self.said(nouns[0], nouns[1]) if len(frames) == 2 else self.beside_stream(" : ".join(nouns))
-        if not (cycle["length"] and cycle["ordered"]):
+        if not cycle["length"] and len(mixers := self.mixers(frames)) == 2:  # nearly in turn, although no cycle is whole
+            (few, least), (many, most) = sorted(mixers.items(), key=lambda item: item[1])
+            turn = round(most / least)
+            self.pen.text(self.left + FRAME - 14, y + 26, f"{'about ' * (most != turn * least)}{turn} : 1", "h e")
+            about = self.said(many, few)
+        elif not (cycle["length"] and cycle["ordered"]):
             about = [*about[: len(about) == 1 and cycle["length"] > 0], "order: see the ribbon"]
         head = max(self.captions(about or ["from the bottom up"], y), NOTE * (len(lines) - 1))
         top, y = y, y + 52 + head
@@ -232,6 +238,15 @@ class Column:
         self.pen.wire([(self.cx, top + 52 + head), (self.cx, top)], head=False, cls="stream")
         self.pen.out += inside
         return y
+
+    def mixers(self, frames: Sequence[Mapping]) -> dict[str, int]:
+        """The layers with each part that mixes tokens, by its noun."""
+        found: dict[str, int] = {}
+        for frame in frames:
+            for at, place in enumerate(frame["places"]):
+                if self.g.nodes[self.part(frame["blocks"][0], at)]["role"] in MIXERS:
+                    found[place["noun"]] = found.get(place["noun"], 0) + len(frame["layers"])
+        return found
 
     @property
     def depth(self) -> int:
@@ -322,7 +337,8 @@ class Column:
         if last == end and first and second:
             shorter = [(first, second), (first.rpartition(" ")[2], second), (first, second.rpartition(" ")[2])]
         else:
-            shorter = [(last, other), (one, end), (last, end)]
+            twos = [" ".join(words.split()[-2:]) for words in (one, other)]  # "delta net", not "net"
+            shorter = [(twos[0], other), (one, twos[1]), (twos[0], twos[1]), (last, other), (one, end), (last, end)]
         tries = (self.beside_stream(versus(*pair, in_turn)) for pair in [(one, other), *shorter])
         return next(filter(None, tries), [])
 
