@@ -408,7 +408,7 @@ def test_a_model_is_opened_by_its_id_and_verified(visitor):
     expect(figures).to_contain_text(f"{core.cost(core.from_hf(SMALL)).parameters:,}")
     page.get_by_role("button", name="Verify").click()
     page.get_by_label("Model on the Hugging Face Hub").fill("org/model")
-    page.get_by_role("button", name="Compare").click()
+    page.get_by_role("button", name="Compare files").click()
     expect(page.get_by_text("tensors match the config.json")).to_be_visible()
     page.keyboard.press("Escape")
     page.locator('.picture [data-node="layers.0.dense"]').first.click()
@@ -416,7 +416,7 @@ def test_a_model_is_opened_by_its_id_and_verified(visitor):
     expect(figures).not_to_contain_text(f"{core.cost(core.from_hf(SMALL)).parameters:,}")
     page.get_by_role("button", name="Verify").click()
     page.get_by_label("Model on the Hugging Face Hub").fill("org/model")
-    page.get_by_role("button", name="Compare").click()
+    page.get_by_role("button", name="Compare files").click()
     expect(page.get_by_text("mlp.up_proj.weight: has shape").first).to_be_visible()
 
 

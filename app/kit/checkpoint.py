@@ -36,7 +36,7 @@ def verify(arch: core.Architecture) -> None:
     with box:
         lead("Reads only the headers of a checkpoint's files, not the weights, and compares every tensor with this architecture.")
         source = st.text_input("Model on the Hugging Face Hub", usual(arch), key="checkpoint", placeholder="hf:organisation/model")
-        if st.button("Compare", type="primary", width="stretch"):
+        if st.button("Compare files", type="primary", width="stretch"):
             _compare(source.strip(), arch)
 
 
