@@ -73,6 +73,11 @@ OPTIONS: dict[str, Mapping[str, str]] = {"view": VIEWS, "sort": dict.fromkeys(("
            "area": dict.fromkeys(("none", *FIGURES), ""), "lines": LINES}  # fmt: skip
 
 
+def accepts() -> list[str]:
+    """The names of the parameters of a URL."""
+    return ["q", *OPTIONS, *(facet.name for facet in everything()), "many", "look", "pick"]
+
+
 def read(params: Mapping[str, Any]) -> tuple[Finding, str]:
     """The Finding of a URL's parameters, and what is wrong with them, if anything is: the rest still counts."""
     problems = []

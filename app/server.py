@@ -207,8 +207,10 @@ def named(request: Request):
 def asked(request: Request) -> list:
     """The models of a query, filters and an order, which are given as in the gallery's links."""
     import core
-    from app.finding import read
+    from app.finding import accepts, read
 
+    if unknown := request.query_params.keys() - (known := accepts()):
+        raise core.Unsupported(f"{min(unknown)[:40]!r} is not known; give some of {', '.join(known)}")
     finding, problem = read(dict(request.query_params))
     if problem:
         raise core.Unsupported(problem)
@@ -226,11 +228,12 @@ def models(request: Request) -> Response:
     import csv
     import io
 
+    from app.facts import entries
     from core.facets import record
 
     rows, out = [*map(record, asked(request))], io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(rows[0] if rows else ())
+    writer.writerow(record(entries()[0]))
     writer.writerows([" ".join(value) if isinstance(value, list) else value for value in row.values()] for row in rows)
     headers = {"Content-Disposition": 'attachment; filename="models.csv"'}
     return Response(out.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)

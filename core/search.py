@@ -4,10 +4,12 @@ The words for a technique come from its part (`title`, `short`, `also`, `forms`,
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterable
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from .facets import OPEN
 from .kinds import GROUPS, choices, group
 from .parts import Part
 from .parts.feedforward import Activated
@@ -25,6 +27,12 @@ MAKERS = {  # other names of the makers
     "Qwen": "Alibaba Tongyi", "TII": "Technology Innovation Institute", "Tencent": "Hunyuan", "Xiaomi": "MiMo", "Z.ai": "Zhipu THUDM GLM",
     "Zhipu AI": "Z.ai THUDM GLM", "inclusionAI": "Ant Group", "rednote-hilab": "Xiaohongshu rednote", "xAI": "Grok",
 }  # fmt: skip
+SAME = {"attn": "attention", "licence": "license", "licences": "licenses"}
+ASIDE = frozenset(  # what a question says beside the words that are looked for; a model's name may have one: Command A
+    "a about an and any are at can do does find for has have having huggingface.co https i in is it its llm llms me model models of on "
+    "one or show that the there this to use uses using what where which who with".split()
+)
+_ID = re.compile(r"config\.json of ([\w-][\w.-]*/[\w-][\w.-]*)", re.ASCII)
 
 
 class Known(NamedTuple):
@@ -37,7 +45,8 @@ class Known(NamedTuple):
 
 def words(text: str) -> tuple[str, ...]:
     """The words of a text without case and punctuation; "v3.2" stays one."""
-    return tuple(word.strip(".") for word in re.findall(r"[^\W_]+(?:\.[0-9][^\W_]*)*", text.lower()))
+    found = re.findall(r"huggingface\.co|[^\W_]+(?:\.[0-9][^\W_]*)*", unicodedata.normalize("NFKC", text).lower())
+    return tuple(SAME.get(word, word) for word in found)
 
 
 def known(arch: Architecture) -> Known:
@@ -48,6 +57,7 @@ def known(arch: Architecture) -> Known:
         found += [(TECHNIQUE, word) for word in _techniques(part)]
         found.append((SENTENCE, f"{part.label} {part.explain(arch.d_model)}"))
     found += [(WHOLE, word) for word in _whole(arch, parts.values())]
+    found += [(WHOLE, name) for source in arch.sources for name in _ID.findall(source)]  # "openai/gpt-oss-20b"
     return _known([*found, (SENTENCE, arch.note or "")])
 
 
@@ -60,7 +70,8 @@ def score(asked: str, model: Known) -> float:
     """How well a model answers a query: 1 if the query is empty, 0 if it has no words or the model lacks one."""
     if not asked.strip():
         return 1.0
-    wanted = words(asked)
+    said = words(asked)
+    wanted = tuple(word for word in said if word not in ASIDE or model.words.get(word) == NAME) or said
     best = _best(wanted, model)
     return best and best + max((weight * _said(wanted, phrase) for weight, phrase in model.phrases), default=0.0)
 
@@ -125,6 +136,7 @@ def _whole(arch: Architecture, parts: Collection[Part]) -> Iterable[str]:
         if length % 1_000 == 0:  # 128,000 is 125K, and also 128K
             yield f"{length / 1e6:g}M context" if length >= 1e6 else f"{length / 1e3:g}K context"
     yield arch.licence or ""
+    yield "open license, open source, open weights" if arch.licence in OPEN else ""
     yield from {name.partition("_")[0] for name in arch.precision.values()}
 
 

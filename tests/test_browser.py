@@ -578,6 +578,7 @@ def test_the_api_answers(server):
     assert sorted(p["name"] for p in json.loads(get(server, "/api/presets")[2])) == sorted(core.presets())
     assert {tuple(p["kind"]) for p in json.loads(get(server, "/api/presets?kind=recurrent")[2])} == {("dense", "recurrent")}
     assert "no option" in json.loads(get(server, "/api/presets?kind=x")[2])["error"]
+    assert "'limit' is not known" in json.loads(get(server, "/api/presets?limit=2")[2])["error"]
     cost = json.loads(get(server, "/api/cost/deepseek-v3?context=8192")[2])
     assert cost["kv_bytes"] == 8192 * 70_272
     assert json.loads(get(server, "/api/presets?q=llama3")[2])[0]["name"] == "llama-3-8b"

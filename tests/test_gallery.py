@@ -169,6 +169,14 @@ def test_a_query_without_an_answer_says_what_to_loosen():
     words = find._none(Finding(q="llama", chosen={"kind": ("recurrent",), "year": ("2024",)}))
     assert "the filters hide all of them" in words and "without Recurrent:" in words and "show all models" in words
     assert "No model answers" in find._none(Finding(q="zzzz"))
+    assert 'data-value="mla moe">without zzzz: ' in find._none(Finding(q="mla zzzz moe"))
+    assert 'data-value="gpt2">without 2026: ' in find._none(Finding(q="gpt2 2026"))
+
+
+def test_the_timeline_of_a_search_says_who_brought_what_among_all_models():
+    shown = find._view(Finding(q="mla", view="timeline"), (), True)
+    assert "The latest is Manifold hyper-connections, with DeepSeek-V4-" in shown and "GPT-J" in shown
+    assert ">Rotary, RoPE</text>" in shown and ">ALiBi" not in shown
 
 
 def test_all_options_of_attention_and_kind_have_a_colour():

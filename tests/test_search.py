@@ -4,6 +4,7 @@ import pytest
 
 import core
 from core import search
+from core.facets import OPEN
 from core.kinds import choices
 from core.library import preset, undisclosed
 
@@ -21,10 +22,16 @@ FIRST = {
     "gemma 3 1b": "gemma-3-1b", "qwen3.5 4b": "qwen3.5-4b", "nemotron ultra": "nemotron-3-ultra-550b-a55b", "lfm2.5 moe": "lfm2.5-8b-a1b",
     "mla 2024 lite": "deepseek-v2-lite", "linear attention moonshot": "kimi-linear-48b-a3b", "bitnet": "bitnet-b1.58-2b-4t",
     "sparse attention deepseek": "deepseek-v3.2", "open moe sliding window": "gpt-oss-120b", "chatglm": "chatglm3-6b",
+    "deepseek-ai/DeepSeek-V3": "deepseek-v3", "https://huggingface.co/openai/gpt-oss-20b": "gpt-oss-20b", "command a": "command-a-plus",
     "attention sinks openai": "gpt-oss-120b", "parallel cohere mini": "north-mini-code",
 }  # fmt: skip
 # Each of these is found, and nothing else, where the rule holds.
 HOLDS = {
+    "which open MoE has sliding windows": lambda a: experts(a) and a.licence in OPEN and HOLDS["SWA"](a),
+    "open source": lambda a: a.licence in OPEN,
+    "MoE with MLA": lambda a: experts(a) and HOLDS["MLA"](a),
+    "ＭＬＡ": lambda a: HOLDS["MLA"](a),
+    "ReLU²": lambda a: HOLDS["relu2"](a),
     "MLA": lambda a: any("latent" in part.kind for part in parts(a)),
     "SWA": lambda a: any(choice.name == "sliding_window" and choice.holds(part) for part in parts(a) for choice in choices(part)),
     "hyper-connections": lambda a: "hyper" in a.residual.kind,

@@ -1,6 +1,7 @@
 """The gallery: the search, the filters, one of four views of the models that are found, and the bar with those that are ticked."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from html import escape
 from urllib.parse import urlencode
 
@@ -11,6 +12,7 @@ from core.words import figure, size, tokens
 
 from .. import finding as page
 from ..facts import entries
+from ..facts import found as search
 from ..finding import COLOURS, LINES, SORTS, VIEWS, Finding
 from ..picture.scatter import scatter
 from ..picture.timeline import lanes, timeline
@@ -136,8 +138,9 @@ def _beside(finding: Finding) -> str:
     if finding.view in ("cards", "table"):
         first = {"": "best match" if finding.q else "newest"}  # of those that answer as well, the newest comes first
         sorts = {name: words for name, words in SORTS.items() if finding.q or name != "-released"} | first
-        sorts |= {} if finding.sort in sorts else {finding.sort: "by a column"}
-        return _choice("Sort", "sort", sorts, finding.sort) + file
+        sort = "" if finding.sort == "-released" and not finding.q else finding.sort
+        sorts |= {} if sort in sorts else {sort: "by a column"}
+        return _choice("Sort", "sort", sorts, sort) + file
     return file
 
 
@@ -151,7 +154,9 @@ def _view(finding: Finding, closed: Sequence[dict], wide: bool) -> str:
     shown = [(one, matches(one, finding.chosen)) for one in finding.asked()]
     if finding.view == "table":
         return table(found[: finding.many], finding) + _more(finding, len(found))
-    if finding.view == "timeline":
+    if finding.view == "timeline":  # who brought a technique is asked of all models, not only of those that answer the search
+        inside = {one.arch.name for one in found}
+        shown = [(one, one.arch.name in inside) for one in entries()]
         return (
             f'<p class="says">{escape(_brought(shown))}</p><div class="chart">{timeline(shown, wide, finding.pick)}{_looked(finding)}</div>'
         )
@@ -248,7 +253,7 @@ def _none(finding: Finding) -> str:
         words = f"No model answers “{finding.q}”. Use fewer words, or a maker's name."
     else:
         words = f"{len(asked)} model{'s' * (len(asked) != 1)} answer the search, but the filters hide all of them."
-    ways = []
+    ways = [] if asked else [*_fewer(finding.q)]
     for facet in page.everything():
         if options := finding.chosen.get(facet.name):
             without = sum(matches(one, finding.chosen, facet.name) for one in asked)
@@ -260,6 +265,22 @@ def _none(finding: Finding) -> str:
                 )
     ways.append('<button type="button" class="chip" data-do="loosen">show all models</button>')
     return f'<div class="nothing"><p>{escape(words)}</p>{"".join(ways)}</div>'
+
+
+def _fewer(query: str) -> Iterator[str]:
+    """The queries that have an answer, without one of the words, or else without those that have none with the words before them."""
+    said = query.split()
+    rests = [kept for n in range(len(said)) if search(" ".join(kept := [*said[:n], *said[n + 1 :]]))] if len(said) > 1 else []
+    if not rests:
+        rests = [[]]
+        for word in said:
+            rests[0] += [word] if search(" ".join((*rests[0], word))) else []
+    for rest in filter(None, rests):
+        left_out = ", ".join((Counter(said) - Counter(rest)).elements())
+        yield (
+            f'<button type="button" class="chip" data-do="find" data-value="{escape(" ".join(rest))}">'
+            f"without {escape(left_out)}: {len(search(' '.join(rest)))}</button>"
+        )
 
 
 def _more(finding: Finding, count: int) -> str:

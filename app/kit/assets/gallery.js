@@ -65,6 +65,11 @@ export default function ({ data, parentElement, setTriggerValue, setStateValue }
   root.watcher = new ResizeObserver(measure);
   root.watcher.observe(root);
 
+  addEventListener('popstate', () => { // also while the field has the focus
+    clearTimeout(root.later);
+    field.value = root.sent = new URLSearchParams(location.search).get('q') || '';
+  }, { signal });
+
   root.onclick = (event) => {
     const link = event.target.closest('[data-open], [data-compare]');
     if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) { // a new tab is the browser's own
