@@ -28,6 +28,7 @@ def test_the_picture_by_keyboard_and_an_inset_over_the_page(visitor):
     expect(page).to_have_url(re.compile("part=layers.0.delta"))
     expect(page.locator(".picture .on[tabindex]")).to_be_focused()
     expect(page.locator(".st-key-inspector")).to_contain_text("Gated delta net", timeout=WAIT)
+    settled(page)
     page.keyboard.press("Tab")
     expect(page.locator(".st-key-inspector :focus")).to_have_count(1)
     for mark, control in zip(page.locator(".picture [data-repeat]").all(), ("0:", "0:1")):
@@ -321,7 +322,9 @@ def test_what_is_clicked_stays_under_the_pointer(visitor):
 
 
 def barriers(page: Page) -> list[str]:
-    """What axe finds that keeps people from using the page."""
+    """What axe finds that keeps people from using the page, when it is at rest: what waits for the server is pale."""
+    settled(page)
+    expect(page.locator('[data-stale="true"]')).to_have_count(0)
     found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
     return [f"{rule['id']}: {node['html']}" for rule in found if rule["impact"] in ("serious", "critical") for node in rule["nodes"]]
 
