@@ -28,6 +28,7 @@ def test_the_picture_by_keyboard_and_an_inset_over_the_page(visitor):
     expect(page).to_have_url(re.compile("part=layers.0.delta"))
     expect(page.locator(".picture .on[tabindex]")).to_be_focused()
     expect(page.locator(".st-key-inspector")).to_contain_text("Gated delta net", timeout=WAIT)
+    expect(page.locator(".st-key-inspector input").first).to_be_visible()
     settled(page)
     page.keyboard.press("Tab")
     expect(page.locator(".st-key-inspector :focus")).to_have_count(1)

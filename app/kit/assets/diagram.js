@@ -106,7 +106,8 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   root.onkeydown = (event) => {
     if (event.key === 'Enter' || event.key === ' ') choose(event);
     if (event.key !== 'Tab' || event.shiftKey || !holder.contains(event.target) || !event.target.matches('.on')) return;
-    const first = document.querySelector('.st-key-inspector')?.querySelector('input, button'); // of the selected box
+    const own = document.querySelectorAll('.st-key-inspector input, .st-key-inspector button'); // of the selected box
+    const first = [...own].find((one) => one.offsetParent && !one.disabled);
     if (first) { event.preventDefault(); first.focus(); }
   };
 
