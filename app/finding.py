@@ -81,7 +81,8 @@ def accepts() -> list[str]:
 def read(params: Mapping[str, Any]) -> tuple[Finding, str]:
     """The Finding of a URL's parameters, and what is wrong with them, if anything is: the rest still counts."""
     problems = []
-    given = {name: value[-1] if isinstance(value, list) else value for name, value in params.items() if value}
+    lists = {name: [value] if isinstance(value, str) else value for name, value in params.items() if value}
+    given = {name: values[-1] if name in ("q", "many", "look", *OPTIONS) else ",".join(values) for name, values in lists.items()}
     given["sort"] = {words: name for name, words in SORTS.items()}.get(given.get("sort", ""), given.get("sort", ""))
     settings: dict[str, Any] = {}
     for name, accepted in OPTIONS.items():
@@ -115,7 +116,7 @@ def write(finding: Finding) -> dict[str, str]:
 
 
 def current() -> tuple[Finding, str]:
-    return read(st.query_params.to_dict())
+    return read({name: st.query_params.get_all(name) for name in st.query_params})
 
 
 # ---- what a visitor does ----
@@ -123,23 +124,28 @@ def current() -> tuple[Finding, str]:
 
 def act(action: Any) -> None:
     """What a control asks for: `do` says what, `name` and `value` about which. Anything else is ignored."""
-    if not isinstance(action, Mapping):
-        return
-    before = current()[0]
-    do, name, value = (str(action.get(key) or "")[:200] for key in ("do", "name", "value"))
-    after = _after(before, do, name, value)
+    before = after = current()[0]
+    for one in actions_of(action):
+        do, name, value = (str(one.get(key) or "")[:200] for key in ("do", "name", "value"))
+        after = _after(after, do, name, value, bool(one.get("on")))
     if after != before:
         st.query_params.from_dict(write(after))
 
 
-def _after(finding: Finding, do: str, name: str, value: str) -> Finding:
+def actions_of(sent: Any) -> list[Mapping]:
+    """What a browser sent, the last few actions: those that were not answered yet come again."""
+    return [one for one in sent[-20:] if isinstance(one, Mapping)] if isinstance(sent, list) else []
+
+
+def _after(finding: Finding, do: str, name: str, value: str, on: bool) -> Finding:
+    """The page after one action; `on` says whether what it is about shall be so."""
     fresh = replace(finding, many=STEP, look="")
     match do:
         case "find":
             return replace(fresh, q=value[:MOST_ASKED])
         case "filter":
             had = finding.chosen.get(name, ())
-            now = tuple(one for one in had if one != value) if value in had else (*had, value)
+            now = (*(one for one in had if one != value), *((value,) if on else ()))
             return replace(fresh, chosen={**finding.chosen, name: now})
         case "clear":
             return replace(fresh, chosen={other: options for other, options in finding.chosen.items() if name and other != name})
@@ -148,13 +154,13 @@ def _after(finding: Finding, do: str, name: str, value: str) -> Finding:
         case "set" if name in OPTIONS and value in OPTIONS[name]:
             settings: dict[str, Any] = {name: value}
             return replace(finding, **settings, look="")
-        case "more":
-            return replace(finding, many=finding.many + STEP)
+        case "more" if value.isdecimal() and len(value) < 6:
+            return replace(finding, many=int(value))
         case "look":
-            return replace(finding, look="" if name == finding.look else name)
+            return replace(finding, look=name if on else "")
         case "pick":
             left = tuple(one for one in finding.pick if one != name)
-            return replace(finding, pick=left if name in finding.pick else (*finding.pick, name)[:MOST])
+            return replace(finding, pick=((*left, name) if on else left)[:MOST])
         case "unpick":
             return replace(finding, pick=())
     return finding
@@ -162,9 +168,9 @@ def _after(finding: Finding, do: str, name: str, value: str) -> Finding:
 
 def leads(action: Any, finding: Finding) -> tuple[str, dict[str, Any]] | None:
     """The page that an action leads to, and its URL parameters, if it does."""
-    match action:
-        case {"do": "open", "name": name} if name in core.presets():
+    match actions_of(action)[-1:]:
+        case [{"do": "open", "name": name}] if name in core.presets():
             return "workbench", {"preset": name}
-        case {"do": "compare"} if finding.pick:
+        case [{"do": "compare"}] if finding.pick:
             return "compare", {"m": list(finding.pick)}
     return None

@@ -42,6 +42,17 @@ INDEX = (STATIC / "index.html").read_text(encoding="utf-8")
 # The server's address, given in advance: otherwise Streamlit's page first looks for it below its own path.
 BASE = "<script>window.__streamlit = {BACKEND_BASE_URL: location.origin + '/'};</script>"
 # The menu of a phone, which lies over the page, closes when a page is chosen in it.
+# The browser's history: the letters of one query are one step. So is a way to another page, of which Streamlit makes two: it first
+# writes that page's parameters to the address of this one.
+HISTORY = """<script>{
+const push = history.pushState;
+history.pushState = function (state, title, url) {
+  const to = new URL(url, location.href), here = to.pathname === location.pathname;
+  const again = here ? performance.now() - window.strataTyped < 1500 : to.search && to.search === location.search;
+  window.strataTyped = undefined;
+  (again ? history.replaceState : push).call(history, state, title, url);
+};
+}</script>"""
 MENU = (
     "<script>addEventListener('click', (event) => { if (innerWidth < 768 && event.target.closest('[data-testid=stSidebarNavLink]')) "
     "setTimeout(() => document.querySelector('[data-testid=stSidebarCollapseButton] button')?.click()); });</script>"
@@ -100,7 +111,7 @@ async def page(request: Request) -> Response:
     if picture:
         said |= {"og:image": f"{request.base_url}{picture}", "og:image:width": "1200", "og:image:height": "630"}
         said |= {"twitter:card": "summary_large_image"}
-    head = f"<title>{escape(title)}</title>{BASE}{MENU}{LETTERS}" + "".join(
+    head = f"<title>{escape(title)}</title>{BASE}{HISTORY}{MENU}{LETTERS}" + "".join(
         f'<meta property="{name}" content="{escape(value)}">' for name, value in said.items()
     )
     return HTMLResponse(INDEX.replace("<title>Streamlit</title>", head), headers={"Cache-Control": "no-cache"})
@@ -211,7 +222,7 @@ def asked(request: Request) -> list:
 
     if unknown := request.query_params.keys() - (known := accepts()):
         raise core.Unsupported(f"{min(unknown)[:40]!r} is not known; give some of {', '.join(known)}")
-    finding, problem = read(dict(request.query_params))
+    finding, problem = read({name: request.query_params.getlist(name) for name in request.query_params})
     if problem:
         raise core.Unsupported(problem)
     return finding.models()

@@ -70,7 +70,12 @@ def score(asked: str, model: Known) -> float:
     """How well a model answers a query: 1 if the query is empty, 0 if it has no words or the model lacks one."""
     if not asked.strip():
         return 1.0
-    said = words(asked)
+    sought, _, barred = re.sub(r"\b(?:without|not(?! disclosed)|no)\b", "without", f" {asked.lower()} ").partition(" without ")
+    if barred.strip() and score(barred, model):
+        return 0.0
+    if not sought.strip():
+        return 1.0
+    said = words(sought)
     wanted = tuple(word for word in said if word not in ASIDE or model.words.get(word) == NAME) or said
     best = _best(wanted, model)
     return best and best + max((weight * _said(wanted, phrase) for weight, phrase in model.phrases), default=0.0)

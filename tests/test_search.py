@@ -124,3 +124,11 @@ def test_nothing_is_found_for_words_of_nobody_and_everything_for_none():
 def test_names_come_before_what_is_only_mentioned():
     found = [arch.name for arch in search.found("mamba", map(preset, core.presets()))]
     assert found.index("mamba-2.8b") < found.index("falcon-mamba-7b") < found.index("nemotron-h-8b")
+
+
+def test_what_shall_not_be_is_left_out():
+    archs = [preset(name) for name in core.presets()]
+    without = search.found("not moe", archs)
+    assert len(without) > 100 and not any(experts(arch) for arch in without)
+    assert {arch.name for arch in search.found("mistral without sliding window", archs)} >= {"mixtral-8x7b"}
+    assert preset("mistral-7b") not in search.found("mistral without sliding window", archs)

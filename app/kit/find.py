@@ -34,7 +34,7 @@ ICONS = {
 }  # fmt: skip
 KINDS = {"hybrid": "see-hybrid", "recurrent": "mtp", "moe": "experts", "dense": "feed_forward"}  # what says most comes first
 LICENCES = {"open": "cache", "own": "norm"}
-YEARS = ("cost-4", "cost-3", "cost-2", "cost-1")  # the latest is the darkest
+YEARS = ("cost-4", "cost-3", "cost-2", "norm")  # the latest is the darkest
 
 
 def gallery(finding: Finding, closed: Sequence[dict]) -> tuple[str, dict] | None:
@@ -287,7 +287,8 @@ def _more(finding: Finding, count: int) -> str:
     left = count - finding.many
     if left <= 0:
         return ""
-    return f'<button type="button" class="more" data-do="more">Show {min(left, page.STEP)} more of {left}</button>'
+    many = f'data-value="{finding.many + page.STEP}"'
+    return f'<button type="button" class="more" data-do="more" {many}>Show {min(left, page.STEP)} more of {left}</button>'
 
 
 def _looked(finding: Finding) -> str:
@@ -303,7 +304,8 @@ def _looked(finding: Finding) -> str:
     return (
         f'<div class="looked"><aside class="look" aria-label="{escape(arch.title)}"><header><div><h2>{escape(arch.title)}</h2>'
         f"<p>{escape(' · '.join(filter(None, (arch.organisation, one.month))))}</p></div>"
-        f'<button type="button" class="link" data-do="look" data-name="{escape(arch.name)}" aria-label="Close">✕</button></header>'
+        f'<button type="button" class="link" data-do="look" aria-pressed="true" data-name="{escape(arch.name)}" '
+        'aria-label="Close">✕</button></header>'
         f"{picture(arch)}<dl>{''.join(f'<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>' for k, v in facts.items())}</dl>"
         f"<footer>{_tick(arch.name, finding.pick)}"
         f'<a class="go" href="/workbench?preset={escape(arch.name)}" data-open="{escape(arch.name)}">Open</a></footer></aside></div>'

@@ -9,7 +9,8 @@ from app.kit.page import lead, tab, title
 
 page.back_again("compared", "left")
 state = page.current()
-tab(" and ".join(arch.title for arch in state.archs) if len(state.archs) < 3 else f"{state.archs[0].title} and others")
+names = [arch.title for arch in state.archs]
+tab("Compare" if len(names) == 1 else " and ".join(names) if len(names) == 2 else f"{names[0]} and others")
 
 with st.container(horizontal=True, vertical_alignment="center", key="compare-top"):
     title("Compare", level=1)

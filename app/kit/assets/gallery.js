@@ -2,27 +2,17 @@ export default function ({ data, parentElement, setTriggerValue, setStateValue }
   const root = parentElement.querySelector('.strata-root'), field = root.querySelector('.find input'), rest = root.querySelector('.rest');
   const views = root.querySelector('.views');
   const place = () => `strata ${location.search}`;
-  const act = (what, name, value) => {
-    window.strata.leaving = what === 'open' || what === 'compare';
-    setTriggerValue('acted', { do: what, name, value });
+  // What was clicked before the page answered goes along again: each action says what shall be, so that twice is as once.
+  const act = (what, name, value, on) => {
+    root.sent = [...(root.sent ?? []), { do: what, name, value, on }];
+    setTriggerValue('acted', root.sent);
   };
-  // The browser's history: the letters of one query are one step, and so is a way to another page, although Streamlit first writes that
-  // page's parameters to this one's address.
-  if (!window.strata) {
-    window.strata = { push: history.pushState, typed: 0 };
-    history.pushState = function (state, title, url) {
-      const here = new URL(url, location.href).pathname === location.pathname, { leaving, typed } = window.strata;
-      window.strata.typed = 0;
-      if (leaving && here) return;
-      window.strata.leaving = false;
-      (typed && performance.now() - typed < 1500 && here ? history.replaceState : window.strata.push).call(history, state, title, url);
-    };
-  }
   themed(root);
 
   const first = root.shown === undefined;
   unpressed(root, () => { // what has the focus, and the filter that is open, stay
     if (root.shown === data.html) return;
+    root.sent = [];
     const active = root.getRootNode().activeElement, key = active?.dataset?.key;
     const open = rest.querySelector('details[open]'), scrolled = open?.querySelector('.options').scrollTop;
     const across = rest.querySelector('.list')?.scrollLeft;
@@ -50,7 +40,7 @@ export default function ({ data, parentElement, setTriggerValue, setStateValue }
     clearTimeout(root.later);
     root.later = setTimeout(() => {
       if (field.value === root.sent) return;
-      window.strata.typed = data.q ? performance.now() : 0;
+      window.strataTyped = data.q ? performance.now() : 0; // see HISTORY in app/server.py
       root.sent = field.value;
       act('find', '', field.value);
     }, 180);
@@ -80,16 +70,16 @@ export default function ({ data, parentElement, setTriggerValue, setStateValue }
     }
     const control = event.target.closest('[data-do]');
     if (!control || control.matches('input, select')) return;
-    act(control.dataset.do, control.dataset.name, control.dataset.value);
+    act(control.dataset.do, control.dataset.name, control.dataset.value, control.ariaPressed !== 'true' && !control.matches('.chip'));
   };
   root.onchange = ({ target }) => {
-    if (target.matches('input[data-do]')) act(target.dataset.do, target.dataset.name, target.dataset.value);
+    if (target.matches('input[data-do]')) act(target.dataset.do, target.dataset.name, target.dataset.value, target.checked);
     if (target.matches('select[data-do]')) act(target.dataset.do, target.dataset.name, target.value);
   };
   root.onkeydown = (event) => {
     const open = rest.querySelector('details[open]'), point = event.target.closest?.('.point');
     if (event.key === 'Escape' && open) { open.open = false; open.querySelector('summary').focus(); }
-    if (point && (event.key === 'Enter' || event.key === ' ')) { event.preventDefault(); act('look', point.dataset.name); }
+    if (point && (event.key === 'Enter' || event.key === ' ')) { event.preventDefault(); act('look', point.dataset.name, '', true); }
   };
   root.addEventListener('toggle', (event) => { // one filter is open at a time, and stays inside the page
     if (!event.target.open) return;
