@@ -69,7 +69,8 @@ def server() -> Iterator[tuple[str, psutil.Process]]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, *"-m streamlit run app/server.py --server.address 127.0.0.1 --server.port".split(), str(port)]
-    surroundings = {**os.environ, "PYTHONPATH": os.getcwd(), "MALLOC_ARENA_MAX": "2"}  # as in the Dockerfile
+    memory = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}  # as in the Dockerfile
+    surroundings = {**os.environ, "PYTHONPATH": os.getcwd(), **memory}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=surroundings)
     base = f"http://127.0.0.1:{port}"
     try:
