@@ -13,7 +13,7 @@ COPY core core
 COPY app app
 COPY presets presets
 
-# One heap for each thread of each visitor would take a third more memory.
+# One heap for each thread of each visitor would take a third more memory, and so would freed memory that is not given back.
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MALLOC_ARENA_MAX=2 \
     MALLOC_MMAP_THRESHOLD_=65536 MALLOC_TRIM_THRESHOLD_=65536
 RUN useradd --create-home strata
