@@ -9,6 +9,7 @@ WORKDIR /strata
 COPY requirements.txt .
 RUN python -m pip install --no-cache-dir ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -r requirements.txt
 
+COPY pyproject.toml .
 COPY core core
 COPY app app
 COPY presets presets

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -96,3 +97,13 @@ def test_a_port_that_is_none_is_a_sentence(port, capsys):
     assert cli.main(["app", "--port", port]) == 2
     said = capsys.readouterr().err
     assert "is not a port; give a whole number from 1 to 65,535" in said or "expected one argument" in said
+
+
+def test_the_command_line_runs_from_what_the_image_copies(tmp_path):
+    """The app of an image starts with it; it is not installed there, so that no package says its version."""
+    for source, there in re.findall(r"^COPY (\S+) (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE):
+        here = ROOT / source
+        copytree(here, tmp_path / there) if here.is_dir() else copy(here, tmp_path / there)
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run([sys.executable, "-m", "core", "--version"], cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stdout.startswith("strata "), done.stderr
