@@ -1,16 +1,13 @@
 """What pages show, computed by core and cached by the architecture's value, so all visitors of a model share it."""
 
 import re
-from collections.abc import Callable
 from functools import lru_cache
 from threading import Lock
-from typing import Any
-
-from cachetools import LRUCache, cached
 
 import core
 from core import offers, search
 from core.facets import Entry, entry
+from core.kept import kept, weight
 from core.library import preset
 from core.parts.experts import Experts
 from core.routing import glimpse
@@ -26,17 +23,6 @@ from .picture.standalone import pdf, png, standalone
 from .picture.zoom import zoom
 
 FORMS = ("svg", "png", "pdf")  # of `picture_as`
-
-
-def kept(most: int, weigh: Callable[[Any], int] = len) -> Callable:
-    """A cache for a function of hashable arguments. It keeps the last used values, up to `most` bytes in total, so that no
-    visitor can fill the memory with a few large ones. `weigh` estimates the bytes of a value."""
-    return cached(LRUCache(most, getsizeof=weigh), lock=Lock())
-
-
-def weight(arch: core.Architecture) -> int:
-    """The approximate bytes of an architecture, most of them for its written steps."""
-    return 20_000 + 800 * sum(len(block) for segment in arch.layers for block in segment.blocks)
 
 
 decoded = kept(32_000_000, weight)(core.decode)

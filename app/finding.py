@@ -6,6 +6,7 @@ sender saw.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import streamlit as st
@@ -62,15 +63,18 @@ def order(models: list[Entry], sort: str) -> list[Entry]:
     return sorted(models, key=lambda one: (get(one) is None, down * (get(one) or 0)))
 
 
+@cache
 def everything() -> tuple[facets.Facet, ...]:
+    """All facets, with the options of the presets; the same for every visitor."""
     return facets.facets(entries())
 
 
 # ---- the URL ----
 
+AREAS = {"none": "the same"} | {name: one.title for name, one in FIGURES.items() if one.log}  # a date has no size
 OPTIONS: dict[str, Mapping[str, str]] = {"view": VIEWS, "sort": dict.fromkeys(("", *FIGURES, *(f"-{name}" for name in FIGURES)), ""),
            "x": dict.fromkeys(FIGURES, ""), "y": dict.fromkeys(FIGURES, ""), "colour": COLOURS,
-           "area": dict.fromkeys(("none", *FIGURES), ""), "lines": LINES}  # fmt: skip
+           "area": AREAS, "lines": LINES}  # fmt: skip
 
 
 def accepts() -> list[str]:

@@ -42,8 +42,8 @@ INDEX = (STATIC / "index.html").read_text(encoding="utf-8")
 # The server's address, given in advance: otherwise Streamlit's page first looks for it below its own path.
 BASE = "<script>window.__streamlit = {BACKEND_BASE_URL: location.origin + '/'};</script>"
 # The menu of a phone, which lies over the page, closes when a page is chosen in it.
-# The browser's history: the letters of one query are one step. So is a way to another page, of which Streamlit makes two: it first
-# writes that page's parameters to the address of this one.
+# The browser's history: the letters typed into one query make one step. A move to another page makes one step too. Streamlit alone
+# would make two, because it first writes the new page's parameters to the old page's address.
 HISTORY = """<script>{
 const push = history.pushState;
 history.pushState = function (state, title, url) {

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from .blocks import folded, names_of, renamed_in, spelled, without_part
 from .changes import Change, changes, differences
+from .kept import kept, weight
 from .parts import Part
 from .precision import at_layers, root
 from .rhythm import Rhythm
@@ -639,7 +640,7 @@ class _Split:
         return tuple(found)
 
 
-@lru_cache(maxsize=64)
+@kept(16_000_000, lambda arch: 2 * weight(arch) if arch else 20_000)
 def _valid(text: str) -> Architecture | None:
     """The architecture of a tree as JSON; kept, since the next edit leaves most of the earlier ones as they are."""
     try:
@@ -755,7 +756,6 @@ def _stands(arch: Architecture, name: str, other: str) -> str:
     return str(mine) or "all layers"
 
 
-@lru_cache(maxsize=256)
 def _having(arch: Architecture, name: str) -> Rhythm:
     """The layers that have a part."""
     return Rhythm(frozenset(n for n, block in enumerate(arch.sequence) if any(name in step.parts for step in block)), arch.depth)

@@ -185,3 +185,10 @@ def test_all_options_of_attention_and_kind_have_a_colour():
     for facet in (ATTENTION, KIND):
         for option in facet.options:
             assert find.tone(facet.name, option.name) in LIGHT and find.tone(facet.name, option.name) in DARK
+
+
+def test_a_long_query_without_an_answer_takes_few_searches():
+    facts.found.cache_clear()
+    list(find._fewer(" ".join("abcdefghijklmnopqrstuvwxyzabcdefghijklmn")))
+    assert 0 < facts.found.cache_info().misses <= 3 * find.TRIED <= 30
+    assert len([*find._fewer("moe " * 20)]) == 1, "the same way out is offered once"

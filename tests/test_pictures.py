@@ -15,7 +15,6 @@ from playwright.sync_api import sync_playwright
 
 import core
 from app import facts
-from app.facts import kept
 from app.kit import cards
 from app.kit.theme import DARK, LIGHT, variables
 from app.picture.diagram import diagram
@@ -27,6 +26,7 @@ from app.picture.standalone import FONT, SVG, png, standalone
 from core.__main__ import main
 from core.facets import entry
 from core.graph import to_graphml
+from core.kept import kept
 from core.spec import edited, parse
 
 HOSTILE = "<script>alert(1)</script> & \"'] — Łódź σ → 2 × 4"

@@ -6,12 +6,13 @@ import streamlit as st
 
 import core
 from core.budget import Fit, amount, scaled, with_active, with_cache
+from core.kept import kept, weight
 from core.saying import called, said
 from core.words import figure, size, tokens
 
 from .. import actions
 from .. import state as page
-from ..facts import cost, kept, weight
+from ..facts import cost
 from .page import lead, notice, table, wrong
 
 MOST_CHANGES = 10  # shown one by one

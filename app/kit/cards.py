@@ -5,9 +5,9 @@ from html import escape
 
 import core
 from core.facets import Entry
+from core.kept import kept
 from core.words import figure, size, tokens
 
-from ..facts import kept
 from ..picture.pen import Pen
 from ..picture.ribbon import cells, ribbon
 from ..state import MOST

@@ -14,11 +14,12 @@ import plotly.graph_objects as go
 import core
 from core.compare import LETTERS
 from core.hardware import ACCELERATORS
+from core.kept import kept
 from core.roles import ROLES
 from core.routing import LayerRouting, Routing
 from core.words import figure, size, tokens
 
-from ..facts import cost, kept
+from ..facts import cost
 from ..picture.layered import spread
 from .theme import FONT, palette
 

@@ -7,10 +7,10 @@ import streamlit as st
 
 import core
 from core.hub import PREFIX
+from core.kept import kept
 from core.verify import Verification
 from core.words import size
 
-from ..facts import kept
 from .page import how, lead, notice, table, wrong
 
 MOST_DIFFERENCES = 12  # shown one by one

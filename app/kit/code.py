@@ -12,9 +12,10 @@ import streamlit as st
 
 import core
 from core.code.boxes import boxes
+from core.kept import kept
 
 from .. import state as page
-from ..facts import code_file, graph, kept
+from ..facts import code_file, graph
 from .component import copy_button
 from .page import lead
 

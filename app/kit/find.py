@@ -2,18 +2,19 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cache
 from html import escape
 from urllib.parse import urlencode
 
 import streamlit as st
 
-from core.facets import ATTENTION, FIGURES, KIND, LICENCE, Entry, Facet, counts, matches
+from core.facets import ATTENTION, FIGURES, KIND, LICENCE, TEXT, Entry, Facet, counts, matches
 from core.words import figure, size, tokens
 
 from .. import finding as page
 from ..facts import entries
 from ..facts import found as search
-from ..finding import COLOURS, LINES, SORTS, VIEWS, Finding
+from ..finding import AREAS, COLOURS, LINES, SORTS, VIEWS, Finding
 from ..picture.scatter import scatter
 from ..picture.timeline import lanes, timeline
 from ..state import MOST
@@ -34,6 +35,7 @@ ICONS = {
 }  # fmt: skip
 KINDS = {"hybrid": "see-hybrid", "recurrent": "mtp", "moe": "experts", "dense": "feed_forward"}  # what says most comes first
 LICENCES = {"open": "cache", "own": "norm"}
+TRIED = 8  # words of a query without an answer
 YEARS = ("cost-4", "cost-3", "cost-2", "norm")  # the latest is the darkest
 
 
@@ -165,7 +167,7 @@ def _view(finding: Finding, closed: Sequence[dict], wide: bool) -> str:
         tones = {one.arch.name: colour(one, finding.colour) for one, _ in shown}
         controls = (
             _choice("Across", "x", figures, finding.x) + _choice("Up", "y", figures, finding.y)
-            + _choice("Colour", "colour", COLOURS, finding.colour) + _choice("Size", "area", {"none": "the same"} | figures, finding.area)
+            + _choice("Colour", "colour", COLOURS, finding.colour) + _choice("Size", "area", AREAS, finding.area)
             + (_choice("Lines for", "lines", LINES, finding.lines) if finding.x == "parameters" else "")
         )  # fmt: skip
         drawn = scatter(shown, (finding.x, finding.y), finding.area, tones, finding.lines, wide, finding.pick)
@@ -191,8 +193,10 @@ def _spans(finding: Finding, found: Sequence[Entry]) -> str:
     """What the scatter answers, in a sentence: who has the least and the most of what goes up."""
     figure = FIGURES[finding.y]
     known = [one for one in found if figure.get(one)]
-    if len(known) < 2:
-        return f"{figure.title} of {len(known)} model{'s' * (len(known) != 1)}."
+    if not known:
+        return f"{figure.title}: none of these models has any."
+    if len(known) == 1:
+        return f"{figure.title}: {figure.show(figure.get(known[0]) or 0)} ({known[0].arch.title})."
     least, most = (which(known, key=lambda one: figure.get(one) or 0) for which in (min, max))
     ends = " to ".join(f"{figure.show(figure.get(one) or 0)} ({one.arch.title})" for one in (least, most))
     return f"{figure.title} goes from {ends}."
@@ -214,6 +218,12 @@ KEY = (
 )
 
 
+@cache
+def _latest() -> int:
+    """The year of the latest model."""
+    return max(one.arch.released.year for one in entries() if one.arch.released)
+
+
 def colour(one: Entry, by: str) -> str:
     """The colour of a model by what a visitor chose: what says most about it."""
     if by == "kind":
@@ -221,7 +231,7 @@ def colour(one: Entry, by: str) -> str:
     if by == "licence":
         return LICENCES["open" if "open" in one.options["licence"] else "own"]
     if by == "year":
-        latest = max(other.arch.released.year for other in entries() if other.arch.released)
+        latest = _latest()
         return YEARS[min(latest - one.arch.released.year, len(YEARS) - 1)] if one.arch.released else "norm"
     return f"see-{one.attention}" if one.attention else "norm"
 
@@ -230,7 +240,7 @@ def _legend(finding: Finding, shown: Sequence[tuple[Entry, bool]]) -> str:
     """What the colours mean, with the number of models of each, and what a hollow point is."""
     by = finding.colour
     if by == "year":
-        latest = max(other.arch.released.year for other in entries() if other.arch.released)
+        latest = _latest()
         names = {tone: f"{latest - n}{' and before' if n + 1 == len(YEARS) else ''}" for n, tone in enumerate(YEARS)}
     elif by == "attention":
         names = {f"see-{one.name}": one.title for one in ATTENTION.options}
@@ -268,18 +278,19 @@ def _none(finding: Finding) -> str:
 
 
 def _fewer(query: str) -> Iterator[str]:
-    """The queries that have an answer, without one of the words, or else without those that have none with the words before them."""
-    said = query.split()
+    """The queries that have an answer, without one of the words, or else without those that have none with the words before them. Of a
+    long query only the first words are tried."""
+    said = query.split()[:TRIED]
     rests = [kept for n in range(len(said)) if search(" ".join(kept := [*said[:n], *said[n + 1 :]]))] if len(said) > 1 else []
     if not rests:
         rests = [[]]
         for word in said:
             rests[0] += [word] if search(" ".join((*rests[0], word))) else []
-    for rest in filter(None, rests):
-        left_out = ", ".join((Counter(said) - Counter(rest)).elements())
+    for words in dict.fromkeys(" ".join(rest) for rest in rests if rest):
+        left_out = ", ".join((Counter(said) - Counter(words.split())).elements())
         yield (
-            f'<button type="button" class="chip" data-do="find" data-value="{escape(" ".join(rest))}">'
-            f"without {escape(left_out)}: {len(search(' '.join(rest)))}</button>"
+            f'<button type="button" class="chip" data-do="find" data-value="{escape(words)}">'
+            f"without {escape(left_out)}: {len(search(words))}</button>"
         )
 
 
@@ -299,7 +310,7 @@ def _looked(finding: Finding) -> str:
     arch = one.arch
     facts = {
         "Parameters": figure(one.parameters), "Active": figure(one.active) if one.active != one.parameters else "all",
-        f"{tokens(page.facets.TEXT)} text": size(one.text), "Fits": one.fits or "–",
+        f"{tokens(TEXT)} text": size(one.text), "Fits": one.fits or "–",
     }  # fmt: skip
     return (
         f'<div class="looked"><aside class="look" aria-label="{escape(arch.title)}"><header><div><h2>{escape(arch.title)}</h2>'

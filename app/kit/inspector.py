@@ -9,6 +9,7 @@ import streamlit as st
 import core
 from core.cost import sentences
 from core.edits import swapped
+from core.kept import kept
 from core.kinds import FIRST, GROUPS, choices
 from core.library import to_yaml
 from core.model import summary
@@ -17,7 +18,7 @@ from core.words import figure
 
 from .. import actions
 from .. import state as page
-from ..facts import cost, graph, kept
+from ..facts import cost, graph
 from .code import show_code
 from .component import show_kinds
 from .forms import Control, controls

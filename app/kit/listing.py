@@ -9,6 +9,7 @@ from core.hardware import ACCELERATORS
 from core.words import figure, size, tokens
 
 from ..finding import Finding
+from ..state import MOST
 from .cards import picture
 
 # Groups of columns; a column has its title and the figure that it shows and sorts by.
@@ -56,7 +57,7 @@ def _row(one: Entry, scales: dict[str, list[float]], pick: Sequence[str]) -> str
     squares = "".join(f'<i class="{"on" if n < steps else ""}"></i>' for n in range(len(machines)))
     when = one.month or "not known"
     context = tokens(one.context) if one.context else "any"
-    off = " disabled" if len(pick) >= 4 and not on else ""
+    off = " disabled" if len(pick) >= MOST and not on else ""
     return (
         f'<tr class="{"on" if on else ""}"><td><input type="checkbox" data-do="pick" data-name="{escape(arch.name)}" '
         f'data-key="pick {escape(arch.name)}" aria-label="Compare {escape(arch.title)}"{" checked" if on else ""}{off}></td>'

@@ -8,11 +8,12 @@ import streamlit as st
 import core
 from core import library
 from core.graph import to_dot, to_graphml, to_json, to_mermaid
+from core.kept import kept
 from core.routing import LayerRouting, Routing
 from core.words import percent
 
 from .. import state as page
-from ..facts import code_file, cost, graph, kept, picture_file
+from ..facts import code_file, cost, graph, picture_file
 from .charts import routing_layers, routing_tokens
 from .page import dark, figure, lead, table, title
 from .picture import shading

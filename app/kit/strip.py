@@ -11,11 +11,12 @@ import core
 from core import edits
 from core.blocks import block_names, layers_in_words
 from core.edits import Place
+from core.kept import kept
 from core.spec import Step
 
 from .. import actions
 from .. import state as page
-from ..facts import graph, kept
+from ..facts import graph
 from .component import component
 from .drawers import DRAWERS
 from .layers import part_of, ribbon

@@ -30,15 +30,15 @@ LATE = 0.3  # seconds that a browser takes to show a page that is done
 
 
 def put(key: str, value: Any) -> None:
-    """Give a widget its value. Until the browser has the page, it may send what it showed before, which nobody typed: see `late`."""
+    """Give a widget its value. Until the browser shows it, the browser may still send the old value, which nobody typed: see `late`."""
     if (before := st.session_state.get(key, value)) != value:
         st.session_state.setdefault("late", {})[key] = before
     st.session_state[key] = value
 
 
 def late(key: str) -> bool:
-    """Whether a widget's new value is only what the browser showed before the page gave it another one, in a run that was broken off
-    or that has only just ended (main.py says when)."""
+    """Whether a widget sends an old value that the page has already replaced. This happens while the browser does not show the new
+    one yet: the run was interrupted, or it ended a moment ago (main.py notes when)."""
     done = st.session_state.get("done", -LATE)
     return (not done or monotonic() - done < LATE) and st.session_state.get("late", {}).get(key, object()) == st.session_state[key]
 

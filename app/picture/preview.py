@@ -4,9 +4,10 @@ from html import escape
 
 import core
 from core.about import about
+from core.kept import kept
 from core.words import figure, size, tokens
 
-from ..facts import cost, edited, graph, kept
+from ..facts import cost, edited, graph
 from .column import FRAME, RIBBON, Column
 from .pen import Pen, fit, text_width, wrap
 from .standalone import png, standalone

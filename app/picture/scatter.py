@@ -127,8 +127,6 @@ def scatter(
 def _radius(area: str, models: Sequence[Entry]):
     """The radius of a model's point: its area grows with the figure; a small one without a figure."""
     values = {one.arch.name: FIGURES[area].get(one) for one in models} if area in FIGURES else {}
-    if area == "released":
-        values = {}
     most = max((value for value in values.values() if value), default=0)
     low, high = RADII
 

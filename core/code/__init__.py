@@ -1,11 +1,10 @@
 """The PyTorch of an architecture: one readable file that needs torch alone, or the classes of one part."""
 
-from functools import lru_cache
-
+from ..kept import kept
 from ..spec import Architecture, Unsupported
 
 
-@lru_cache(maxsize=16)  # few, since a visitor's architecture may be large
+@kept(8_000_000, lambda text: 4 * len(text))
 def code(arch: Architecture, part: str | None = None) -> str:
     """The whole model as one Python file that needs torch alone: constants, then the modules from the smallest to `Model`, whose state
     dict has the names of `build(arch)`'s, with `generate` and its caches. With `part`, that part's class and what it uses.

@@ -2,7 +2,7 @@ export default function ({ data, parentElement, setTriggerValue, setStateValue }
   const root = parentElement.querySelector('.strata-root'), field = root.querySelector('.find input'), rest = root.querySelector('.rest');
   const views = root.querySelector('.views');
   const place = () => `strata ${location.search}`;
-  // What was clicked before the page answered goes along again: each action says what shall be, so that twice is as once.
+  // Clicks that the page has not answered yet are sent again. Each says the wanted state, so sending it twice does no harm.
   const act = (what, name, value, on) => {
     root.sent = [...(root.sent ?? []), { do: what, name, value, on }];
     setTriggerValue('acted', root.sent);

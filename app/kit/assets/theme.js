@@ -5,7 +5,7 @@ const themed = (element) => {
   const [r, g, b] = pen.fillStyle.match(/\w\w/g).map((hex) => parseInt(hex, 16));
   element.dataset.theme = r * 0.299 + g * 0.587 + b * 0.114 < 128 ? 'dark' : 'light';
 };
-// The browser makes a click only of an element that stays from press to release: what arrives meanwhile is drawn after it.
+// The browser fires a click only if the element stays in the page between press and release. What arrives in between is drawn after it.
 const unpressed = (root, draw) => {
   root.onpointerdown = () => {
     const waiting = new AbortController();
