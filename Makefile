@@ -32,7 +32,7 @@ sweep: .venv/.test
 	$(BIN)/pytest -n auto --hypothesis-profile sweep -m 'hypothesis or long'
 
 short-fuzz: .venv/.test
-	$(BIN)/python tests/fuzz.py --seconds 45 --slack 4
+	$(BIN)/python tests/fuzz.py --seconds 60 --slack 4
 
 fuzz: .venv/.test
 	$(BIN)/python tests/fuzz.py --seconds $(FUZZ) --seed $(SEED)
