@@ -82,12 +82,12 @@ def seen(state: State) -> Past:
     return past
 
 
-def step(by: int) -> None:
-    """Undo (-1) or redo (1)."""
+def step_to(at: int) -> None:
+    """Undo or redo to a step of the session, by its index: said twice it does the same, so that quick clicks may overtake each other."""
     state = current()
     past = seen(state)
-    if to := past.beside(by):
-        past.at += by
+    if to := past.beside(at - past.at):
+        past.at = at
         _go(of_step(to, state))
 
 

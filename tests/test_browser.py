@@ -62,6 +62,8 @@ def test_the_back_button_is_undo(visitor):
         change(page, "parts.moe.top_k", value)
         expect(page.locator(".edits")).to_contain_text(f"moe: top_k 8 → {value}")
         settled(page)
+    waiting = "e => { e.dataset.stale = 'true'; const { opacity, transitionDuration } = getComputedStyle(e); return [opacity, transitionDuration]; }"
+    assert page.locator(".stElementContainer[data-stale]").first.evaluate(waiting) == ["1", "0s"], "a fade of every element costs each edit 40 ms"
     page.go_back()
     expect(page.locator(".edits")).to_contain_text("moe: top_k 8 → 4")
     expect(field(page, "parts.moe.top_k")).to_have_value("4")
@@ -97,6 +99,12 @@ def test_edits_are_undone_dropped_and_kept(visitor, width):
     expect(page.get_by_role("button", name="Redo moe: d_ff 2,048 → 1,024")).to_be_enabled()
     settled(page)
     page.locator("body").press("Control+Shift+Z")
+    expect(page.locator(".edits li")).to_have_count(2)
+    settled(page)
+    page.get_by_role("button", name="Undo moe: d_ff 2,048 → 1,024").dblclick()  # quicker than the page follows
+    expect(page.locator(".edits li")).to_have_count(0)
+    settled(page)
+    page.get_by_role("button", name="Redo moe: top_k 8 → 4").dblclick()
     expect(page.locator(".edits li")).to_have_count(2)
     settled(page)
     page.get_by_role("button", name="Drop moe: top_k 8 → 4").click()

@@ -101,7 +101,7 @@ def test_an_edit_another_model_and_an_unknown_part_close_it():
 
         st.button("select", on_click=lambda: actions.select("model"))
         st.button("edit", on_click=lambda: actions.edit("parts.attention.kv_heads", 4, 4))
-        st.button("undo", on_click=lambda: actions.step(-1))
+        st.button("undo", on_click=lambda: actions.step_to(0))
         st.button("open", on_click=lambda: actions.show(state.opened(preset("mistral-7b"), state.current())))
 
     page = AppTest.from_function(script, default_timeout=60)

@@ -27,6 +27,8 @@ def history(state: page.State) -> None:
     edits = [edit.words for edit in split(base, arch)]
     refused = actions.refusals(state)
     data = {
+        "at": past.at,
+        "steps": len(past.steps),
         "undo": _between(past.beside(-1), actions.opened_of(state)),
         "redo": _between(actions.opened_of(state), past.beside(1)),
         "base": base.title,
@@ -44,10 +46,8 @@ def history(state: page.State) -> None:
 def _do(asked: Any) -> None:
     """What a visitor asked for: a word, and what it is about."""
     match asked:
-        case ["undo", _]:
-            actions.step(-1)
-        case ["redo", _]:
-            actions.step(1)
+        case ["step", int(at)]:
+            actions.step_to(at)
         case ["reset", _]:
             actions.reset()
         case ["drop", str(words)]:

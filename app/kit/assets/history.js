@@ -2,6 +2,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector('.strata-root');
   themed(root);
   const ask = (what, about = null) => setTriggerValue('asked', [what, about]);
+  let at = data.at; // also counts the clicks that the page has not followed yet
+  const can = (by) => at + by >= 0 && at + by < data.steps;
+  const step = (by) => { if (can(by)) ask('step', at += by); };
 
   const make = (tag, name, words, more = {}) => {
     const element = Object.assign(document.createElement(tag), { className: name, textContent: words }, more);
@@ -17,9 +20,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
     holder.innerHTML = `<svg viewBox="0 0 16 16" aria-hidden="true"><path d="${path}"/></svg>`;
     return holder;
   };
-  const act = (what, path, words, on) => {
+  const act = (what, path, words, on, does) => {
     const label = words ? `${what} ${words}` : what;
-    const element = button('act', '', label, () => ask(what.toLowerCase()), { disabled: !on });
+    const element = button('act', '', label, does, { disabled: !on });
     element.append(icon(path), make('b', '', what), make('span', 'words', words || ''));
     return element;
   };
@@ -29,7 +32,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const count = data.edits.length;
   const edits = count ? `to ${data.base}, ${count} edit${count > 1 ? 's' : ''}` : '';
   const row = make('div', 'row', '');
-  row.append(act('Undo', UNDO, data.undo, data.undo !== null), act('Redo', REDO, data.redo, data.redo !== null), act('Reset', RESET, edits, data.reset));
+  row.append(act('Undo', UNDO, data.undo, can(-1), () => step(-1)), act('Redo', REDO, data.redo, can(1), () => step(1)), act('Reset', RESET, edits, data.reset, () => ask('reset')));
 
   const kept = make('div', 'kept', '');
   if (data.kept.length) kept.append(make('span', 'soft', 'Snapshots'));
@@ -86,8 +89,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
     bar.setAttribute('role', 'status');
     const top = make('div', 'top', '');
     top.append(make('b', 'words', data.last.words));
-    if (data.undo !== null) {
-      const undo = button('act', '', `Undo: ${data.last.words}`, () => ask('undo'));
+    if (can(-1)) {
+      const undo = button('act', '', `Undo: ${data.last.words}`, () => step(-1));
       undo.append(icon(UNDO), make('b', '', 'Undo'));
       top.append(undo);
     }
@@ -140,10 +143,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const from = event.composedPath()[0];
     if (from.isContentEditable || /^(input|textarea|select)$/i.test(from.tagName)) return;
     const key = event.key.toLowerCase();
-    const what = key === 'y' || (key === 'z' && event.shiftKey) ? 'redo' : key === 'z' ? 'undo' : '';
-    if (!what || data[what] === null || !root.isConnected) return;
+    const by = key === 'y' || (key === 'z' && event.shiftKey) ? 1 : key === 'z' ? -1 : 0;
+    if (!by || !can(by) || !root.isConnected) return;
     event.preventDefault();
-    ask(what);
+    step(by);
   }, { signal: root.keys.signal });
   return () => { root.keys.abort(); page.removeProperty('--bar'); };
 }
