@@ -14,6 +14,7 @@ import streamlit as st
 
 import core
 from core.library import called, parse_text, preset
+from core.reading import what_begins
 from core.share import PREFIX
 from core.spec import edited
 from core.split import apart, without
@@ -312,7 +313,9 @@ def _in_file(given: Any) -> core.Architecture:
     match given:
         case {"problem": str(words)}:
             raise core.Unsupported(words[:300])
-        case {"text": str(text)}:
+        case {"text": str(text), "begin": [*begin]}:
+            if what := what_begins(bytes(begin)):
+                raise core.Unsupported(f"is {what}; give a config.json, a YAML or a GGUF file")
             return parse_text(text)
         case {"gguf": str(letters)} if len(letters) <= MOST_HEADER:
             from core.hf.gguf import from_gguf, of_bytes  # slow to load

@@ -62,8 +62,10 @@ def test_the_back_button_is_undo(visitor):
         change(page, "parts.moe.top_k", value)
         expect(page.locator(".edits")).to_contain_text(f"moe: top_k 8 → {value}")
         settled(page)
-    waiting = "e => { e.dataset.stale = 'true'; const { opacity, transitionDuration } = getComputedStyle(e); return [opacity, transitionDuration]; }"
-    assert page.locator(".stElementContainer[data-stale]").first.evaluate(waiting) == ["1", "0s"], "a fade of every element costs each edit 40 ms"
+    waiting = (
+        "e => { e.dataset.stale = 'true'; const { opacity, transitionDuration: fade } = getComputedStyle(e); return [opacity, fade]; }"
+    )
+    assert page.locator(".stElementContainer[data-stale]").first.evaluate(waiting) == ["1", "0s"]  # a fade costs each edit 40 ms
     page.go_back()
     expect(page.locator(".edits")).to_contain_text("moe: top_k 8 → 4")
     expect(field(page, "parts.moe.top_k")).to_have_value("4")

@@ -14,7 +14,7 @@ from test_hf_dense import GEMMA3, GPT2, LLAMA, MISTRAL, QWEN3_MOE, SMOLLM3
 from test_hf_moe import GLM, LLAMA4, OSS, V1, V2, V3
 
 import core
-from core.hf import BY_TYPE, FAMILIES, from_hf, load_weights, to_hf
+from core.hf import BY_TYPE, FAMILIES, from_hf, load_weights, opened, to_hf
 from core.hf.families import multimodal, multimodal_own_code
 from core.hf.reading.config import NEUTRAL
 
@@ -160,3 +160,11 @@ def test_every_family_is_tried():
 def test_each_type_has_one_family():
     types = [model_type for family in FAMILIES for model_type in family.TYPES]
     assert len(types) == len(set(types))
+
+
+def test_a_refusal_says_which_of_its_numbers_is_a_default():
+    config = {"model_type": "qwen3", "hidden_size": 1024, "num_attention_heads": 12, "head_dim": 128}
+    with pytest.raises(core.Unsupported, match=r"32 equal groups.*num_key_value_heads is not in the file; 32 is the class's default$"):
+        opened(config)
+    with pytest.raises(core.Unsupported, match=r"give 1, 2, 3, 4, 6 or 12$"):
+        opened(config | {"num_key_value_heads": 32})

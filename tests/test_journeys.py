@@ -195,10 +195,12 @@ def test_a_file_is_opened_and_only_a_gguf_files_header_is_sent(server, browser, 
     (broken := tmp_path / "broken.gguf").write_bytes(gguf.read_bytes()[:500])
     (tmp_path / "layers.yaml").write_text("layers: [1, 2")
     (tmp_path / "long.json").write_text(" " * 900_000)
+    (tmp_path / "shot.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
     for file, words in (
         (broken, "broken.gguf: cannot be read (it is cut short)"),
         (tmp_path / "layers.yaml", "layers.yaml: line 2, column 1: this is not YAML"),
         (tmp_path / "long.json", "long.json: is larger than 200,000 characters"),
+        (tmp_path / "shot.png", "shot.png: is a picture; give a config.json, a YAML or a GGUF file"),
     ):
         choose.set_input_files(file)
         expect(page.get_by_role("alert").filter(has_text=words)).to_be_visible(timeout=WAIT)

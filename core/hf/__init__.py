@@ -101,6 +101,10 @@ def defaults(config: Mapping[str, Any]) -> tuple[Default, ...]:
         BY_TYPE[model_type].read(reader, model_type)
     finally:
         FILLED.reset(token)
+    return _of(filled)
+
+
+def _of(filled: Mapping[str, Any]) -> tuple[Default, ...]:
     return tuple(Default(path, value) for path, value in filled.items() if _shapes(path, value, filled))
 
 
@@ -114,8 +118,19 @@ def _shapes(path: str, value: Any, filled: Mapping[str, Any]) -> bool:
 
 
 def opened(config: Mapping[str, Any]) -> Architecture:
-    """The Architecture of somebody's config.json, whose note lists the defaults in it: a link then says them too."""
-    arch, found = from_hf(config), defaults(config)
+    """The Architecture of somebody's config.json, whose note lists the defaults in it: a link then says them too. A refusal of a
+    number that is a default says that it is one."""
+    filled: dict[str, Any] = {}
+    token = FILLED.set(filled)
+    try:
+        arch = from_hf(config)
+    except Unsupported as error:
+        numbers = set(re.findall(r"[\d,]*\d", str(error))) - {number(n) for n in config.values() if isinstance(n, int | float)}
+        said = [str(one) for one in _of(filled) if one.said in numbers]
+        raise Unsupported(". ".join([str(error), *said])) from None
+    finally:
+        FILLED.reset(token)
+    found = defaults(config)
     if not found or arch.note:
         return arch
     words, left = "Not in the config.json, so defaults of the model's class:", len(found)

@@ -81,10 +81,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const given = { name: file.name.slice(0, 120) };
     button.classList.add('busy');
     try {
-      const begin = new Uint8Array(await file.slice(0, 4).arrayBuffer());
-      if (String.fromCharCode(...begin) === 'GGUF') given.gguf = await header(file);
+      const begin = new Uint8Array(await file.slice(0, 16).arrayBuffer());
+      if (String.fromCharCode(...begin.slice(0, 4)) === 'GGUF') given.gguf = await header(file);
       else if (file.size > 4 * data.most) given.problem = `is larger than ${data.most.toLocaleString('en')} characters; give a config.json, a YAML or a GGUF file`;
-      else given.text = await file.text();
+      else Object.assign(given, { text: await file.text(), begin: [...begin] });
     } catch (error) {
       given.problem = `cannot be read (${error.message})`;
     }
