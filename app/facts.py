@@ -69,9 +69,6 @@ def zoom_of(arch: core.Architecture, part: str, selected: str = "") -> str:
 
 compared = kept(64_000_000, lambda found: 60 * sum(map(weight, found.archs)))(core.compare)  # up to 80 architectures for each but the first
 would_do = kept(4_000_000, lambda found: 1_000 + sum(weight(offer.architecture) for offer in found))(offers.offers)
-searched = kept(16_000_000, lambda known: 80 * (len(known.words) + len(known.joined) + len(known.phrases)))(search.known)
-
-
 ONCE = Lock()
 
 
@@ -88,11 +85,37 @@ def _entries() -> tuple[Entry, ...]:
     return tuple(sorted(models, key=lambda one: -one.day))
 
 
-@lru_cache(maxsize=64)  # a page asks for the same several times
-def found(asked: str) -> tuple[Entry, ...]:
-    """The presets that answer a query, the best first, and of those that answer as well the newest."""
+@lru_cache(maxsize=1)
+def _known() -> dict[core.Architecture, search.Known]:
+    """What each preset is known by, the newest first."""
     of = {one.arch: one for one in entries()}
-    return tuple(of[arch] for arch in search.found(asked, of, searched))
+    return {arch: search.known(arch, of.__getitem__) for arch in of}
+
+
+@lru_cache(maxsize=256)  # a page asks for the same several times
+def exactly(asked: str) -> tuple[Entry, ...]:
+    """The presets that answer a query, the best first, and of those that answer as well the newest."""
+    known, of = _known(), {one.arch: one for one in entries()}
+    return tuple(of[arch] for arch in search.found(asked, known, known.__getitem__))
+
+
+def found(asked: str) -> tuple[Entry, ...]:
+    """The same; those that answer what it may mean if none answers it."""
+    return exactly(asked) or (exactly(other) if (other := meant(asked)) else ())
+
+
+@lru_cache(maxsize=64)
+def meant(asked: str) -> str:
+    """What a query that no preset answers may mean; empty if it has answers."""
+    known = _known()
+    return "" if exactly(asked) else search.meant(asked, known, known.__getitem__)
+
+
+@lru_cache(maxsize=64)
+def unmet(asked: str) -> tuple[str, ...]:
+    """Why no preset answers a query, in sentences."""
+    known = _known()
+    return tuple(search.unmet(asked, known, known.__getitem__))
 
 
 def code_file(arch: core.Architecture) -> str:

@@ -9,6 +9,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,7 +18,7 @@ import torch
 from pydantic import ValidationError
 from rich.console import Console
 
-from . import hf, hub, library
+from . import hf, hub, library, search
 from .budget import amount
 from .checklist import checklist
 from .code import code
@@ -31,7 +32,6 @@ from .modern import modern
 from .precision import FORMATS
 from .reading import read_file
 from .routing import DEFAULT_TEXT, route
-from .search import found
 from .share import encode
 from .shares import MEASURES
 from .spec import Architecture, Unsupported, Workload, sentence
@@ -185,11 +185,20 @@ def opened(name: str) -> Architecture:
 
 
 def run_list(args: argparse.Namespace, out: Console) -> Any:
-    rows = []
-    models = {arch: entry(arch) for arch in map(library.preset, library.presets())} if args.where else {}
-    wanted = chosen(args.where, facets(models.values())) if args.where else {}
-    for arch in found(" ".join(args.query), map(library.preset, library.presets())):
-        if wanted and not matches(models[arch], wanted):
+    rows: list[dict[str, Any]] = []
+    archs, query, of = [*map(library.preset, library.presets())], " ".join(args.query), cache(entry)
+    knows = cache(lambda arch: search.known(arch, of))
+    wanted = chosen(args.where, facets(map(of, archs))) if args.where else {}
+    answers = search.found(query, archs, knows)
+    if not answers and (other := search.meant(query, archs, knows)):
+        out.print(f"No model answers {query[:80]!r}; these answer {other[:80]!r}:")
+        answers = search.found(other, archs, knows)
+    if not answers:
+        said = search.unmet(query, archs, knows) or [f"No model answers {query[:80]!r}"]
+        out.print(f"{'. '.join(said)}. Use fewer words: {', '.join(search.pieces(query)[:8])}")
+        return rows
+    for arch in answers:
+        if wanted and not matches(of(arch), wanted):
             continue
         c = cost(arch)
         figures = ("parameters", "active_parameters", "kv_bytes_per_token")

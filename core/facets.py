@@ -265,26 +265,56 @@ def counts(models: Collection[Entry], chosen: Chosen, facet: Facet) -> Counter[s
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of models: its title, how to get and to show it, and whether a picture of it is better on a log scale."""
+    """A figure of models: its title, how to get and to show it, and whether a picture of it is better on a log scale.
+
+    A search binds amounts to its `nouns`, or to `units` that stand alone: "3B active", "24 GB". It is `rough` if people round it.
+    `least` and `most` are what one says for the model that has the least or the most of it.
+    """
 
     title: str
     get: Callable[[Entry], float | None]
     show: Callable[[float], str]
     log: bool = True
+    nouns: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    rough: bool = False
+    least: tuple[str, ...] = ()
+    most: tuple[str, ...] = ()
 
 
 FIGURES = {
-    "parameters": Figure("Parameters", lambda e: e.parameters, figure),
-    "active": Figure("Active parameters", lambda e: e.active, figure),
-    "weights": Figure("Weights as shipped", lambda e: e.weights, size),
-    "cache": Figure(f"Cache per token at {tokens(TEXT)}", lambda e: e.cache, size),
-    "text": Figure(f"Memory of one {tokens(TEXT)} text", lambda e: e.text, size),
-    "context": Figure("Context", lambda e: e.context, lambda n: tokens(round(n))),
-    "depth": Figure("Layers", lambda e: e.arch.depth, lambda n: f"{n:,.0f}"),
-    "width": Figure("Width", lambda e: e.arch.d_model, lambda n: f"{n:,.0f}"),
-    "vocabulary": Figure("Vocabulary", lambda e: e.arch.vocab_size, lambda n: f"{n:,.0f}"),
-    "released": Figure("Released", lambda e: e.day or None, lambda n: f"{date.fromordinal(round(n)):%b %Y}", log=False),
-}
+    "parameters": Figure(
+        "Parameters", lambda e: e.parameters, figure, rough=True, nouns=("parameters", "params", "total"), units=("m", "b", "t"),
+        least=("smallest", "tiniest", "fewest parameters"), most=("largest", "biggest", "most parameters"),
+    ),
+    "active": Figure(
+        "Active parameters", lambda e: e.active, figure, rough=True, nouns=("active", "activated", "active parameters", "active params"),
+        least=("fewest active", "least active", "fewest active parameters"), most=("most active", "most active parameters"),
+    ),
+    "weights": Figure(
+        "Weights as shipped", lambda e: e.weights, size, rough=True, nouns=("weights", "memory", "vram"), units=("mb", "gb", "tb"),
+    ),
+    "cache": Figure(
+        f"Cache per token at {tokens(TEXT)}", lambda e: e.cache, size, rough=True, units=("kb",),
+        nouns=("cache", "kv cache", "cache per token", "cache a token"), least=("smallest cache", "least cache", "smallest kv cache"),
+    ),
+    "text": Figure(f"Memory of one {tokens(TEXT)} text", lambda e: e.text, size, rough=True, least=("least memory",)),
+    "context": Figure(
+        "Context", lambda e: e.context, lambda n: tokens(round(n)), units=("k",),
+        nouns=("context", "context length", "context window", "tokens", "tokens context", "tokens of context", "token context"),
+        most=("longest", "longest context", "longest text"),
+    ),
+    "depth": Figure("Layers", lambda e: e.arch.depth, lambda n: f"{n:,.0f}", nouns=("layers", "depth"), most=("deepest", "most layers")),
+    "width": Figure("Width", lambda e: e.arch.d_model, lambda n: f"{n:,.0f}", nouns=("width", "d_model", "hidden size"), most=("widest",)),
+    "vocabulary": Figure(
+        "Vocabulary", lambda e: e.arch.vocab_size, lambda n: f"{n:,.0f}",
+        nouns=("vocabulary", "vocab", "vocabulary size", "vocab size", "tokens of vocabulary"), most=("largest vocabulary",),
+    ),
+    "released": Figure(
+        "Released", lambda e: e.day or None, lambda n: f"{date.fromordinal(round(n)):%b %Y}", log=False,
+        least=("oldest", "earliest"), most=("newest", "latest", "most recent"),
+    ),
+}  # fmt: skip
 
 
 def record(one: Entry) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from torch import nn
 from .accepts import accepts, plain
 from .links import Link, check_ahead, fed, links
 from .parts import AnyPart, AnyResidual
-from .parts.base import Length, Line, Part, Positive, Spec, Text, Width, check_channels
+from .parts.base import Also, Length, Line, Part, Positive, Spec, Text, Width, check_channels
 from .parts.ngram import NGrams
 from .parts.norm import Affine, Norm, RMSNorm
 from .parts.position import Learned, Position
@@ -175,7 +175,9 @@ class Head(Spec):
     norm: bool = Field(True, description="A norm before the output head; post-norm models have none")
     bias: bool = Field(False, description="A bias on the logits")
     scale: Positive = Field(1.0, description="Factor on the logits")
-    softcap: Positive | None = Field(None, description="Soft cap c on the logits: c * tanh(logit / c)")
+    softcap: Annotated[Positive | None, Also(("softcap", "final logit softcapping"))] = Field(
+        None, description="Soft cap c on the logits: c * tanh(logit / c)"
+    )
     unit: Literal["tokens", "channels"] | None = Field(
         None, description="Divides each token's row, or each channel's column, by its L2 norm"
     )

@@ -171,6 +171,15 @@ def test_a_query_without_an_answer_says_what_to_loosen():
     assert "No model answers" in find._none(Finding(q="zzzz"))
     assert 'data-value="mla moe">without zzzz: ' in find._none(Finding(q="mla zzzz moe"))
     assert 'data-value="gpt2">without 2026: ' in find._none(Finding(q="gpt2 2026"))
+    assert 'data-value="mla">without under 90m: ' in find._none(Finding(q="mla under 90m"))
+    assert "Only the part of a model that reads and writes text is here" in find._none(Finding(q="vision"))
+    assert "no published model here has it" in find._none(Finding(q="NSA"))
+
+
+def test_a_word_that_is_one_letter_off_finds_what_it_means_and_says_so():
+    assert [one.arch.name for one in Finding(q="deepsek v3").models()] == [one.arch.name for one in Finding(q="deepseek v3").models()]
+    assert "for “deepseek v3”; none has “deepsek v3”" in find._bar(Finding(q="deepsek v3"), ())
+    assert "none has" not in find._bar(Finding(q="deepseek v3"), ())
 
 
 def test_the_timeline_of_a_search_says_who_brought_what_among_all_models():
@@ -188,7 +197,7 @@ def test_all_options_of_attention_and_kind_have_a_colour():
 
 
 def test_a_long_query_without_an_answer_takes_few_searches():
-    facts.found.cache_clear()
+    facts.exactly.cache_clear()
     list(find._fewer(" ".join("abcdefghijklmnopqrstuvwxyzabcdefghijklmn")))
-    assert 0 < facts.found.cache_info().misses <= 3 * find.TRIED <= 30
+    assert 0 < facts.exactly.cache_info().misses <= 3 * find.TRIED <= 30
     assert len([*find._fewer("moe " * 20)]) == 1, "the same way out is offered once"

@@ -3,12 +3,15 @@
 import pytest
 
 import core
+from app.facts import entries
 from core import search
+from core.asked import asked as pieces
 from core.facets import OPEN
 from core.kinds import choices
 from core.library import preset, undisclosed
 
-MODELS = {name: search.known(preset(name)) for name in core.presets()}
+ENTRIES = {one.arch: one for one in entries()}
+MODELS = {name: search.known(preset(name), ENTRIES.__getitem__) for name in core.presets()}
 
 FIRST = {
     "deepseek v3": "deepseek-v3", "DeepSeek-V3": "deepseek-v3", "deepseekv3": "deepseek-v3", "deepseek v3.2": "deepseek-v3.2",
@@ -24,6 +27,9 @@ FIRST = {
     "sparse attention deepseek": "deepseek-v3.2", "open moe sliding window": "gpt-oss-120b", "chatglm": "chatglm3-6b",
     "deepseek-ai/DeepSeek-V3": "deepseek-v3", "https://huggingface.co/openai/gpt-oss-20b": "gpt-oss-20b", "command a": "command-a-plus",
     "attention sinks openai": "gpt-oss-120b", "parallel cohere mini": "north-mini-code",
+    "newest llama 3.3": "llama-3.3-70b", "largest gemma": "gemma-4-31b", "smallest moe": "trinity-nano", "command r": "command-r",
+    "longest context meta": "llama-4-scout", "oldest": "gpt-1", "qwen3 30b-a3b": "qwen3-30b-a3b", "gemma 2 9b": "gemma-2-9b",
+    "671b 256 experts": "deepseek-v3", "smallest mla": "youtu-llm-2b",
 }  # fmt: skip
 # Each of these is found, and nothing else, where the rule holds.
 HOLDS = {
@@ -60,8 +66,46 @@ HOLDS = {
     "borrowed cache": lambda a: any(getattr(part, "cache_from", None) for part in parts(a)),
     "post-norm": lambda a: "post" in placed(a),
     "sandwich norm": lambda a: "sandwich" in placed(a),
+    "8 experts": lambda a: 8 in numbers(a, "experts", "count"),
+    "128 experts": lambda a: 128 in numbers(a, "experts", "count"),
+    "more than 300 experts": lambda a: any(n > 300 for n in numbers(a, "experts", "count")),
+    "mla 128 experts top 8": lambda a: HOLDS["MLA"](a) and 128 in numbers(a, "experts", "count") and 8 in numbers(a, "experts", "top_k"),
+    "window 128": lambda a: 128 in windows(a),
+    "window under 1k": lambda a: any(n < 1_000 for n in windows(a)),
+    "61 layers": lambda a: a.depth == 61,
+    "8 kv heads": lambda a: 8 in numbers(a, "", "kv_heads"),
+    "1t parameters": lambda a: 0.85e12 <= of(a).parameters <= 1.15e12,
+    "3B active": lambda a: 2.55e9 <= of(a).active <= 3.45e9,
+    "moe under 10b active": lambda a: experts(a) and of(a).active < 10e9,
+    "under 10b": lambda a: of(a).parameters < 10e9,
+    "over 100 billion": lambda a: of(a).parameters > 100e9,
+    "7b-14b dense": lambda a: not experts(a) and 7e9 <= of(a).parameters <= 14e9,
+    "context over 500k": lambda a: a.meant_for and a.meant_for > 500_000,
+    "since 2026": lambda a: a.released and a.released.year >= 2026,
+    "oct 2026": lambda a: f"{a.released}".startswith("2026-10"),
+    "fits on H200": lambda a: "h200" in of(a).options["fits"],
+    "8 x H100 moe": lambda a: experts(a) and "8-h100" in of(a).options["fits"],
+    "mHC": lambda a: a.residual.kind == "manifold_hyper",
+    "chunked attention": lambda a: any(getattr(getattr(part, "sight", None), "chunk", None) for part in parts(a)),
+    "CSA": lambda a: any(part.kind == "compressed_attention" and part.indexer for part in parts(a)),
+    "attention logit softcapping": lambda a: any(getattr(getattr(part, "scores", None), "softcap", None) for part in parts(a)),
+    "cross-layer kv sharing": lambda a: HOLDS["kv sharing"](a),
+    "quantized": lambda a: {"fp8_block", "fp8_ue8m0", "fp8", "int4", "mxfp4", "ternary", "nvfp4"} & {*a.precision.values()},
     "tied embeddings 2025": lambda a: a.tied_embeddings and str(a.released)[:4] == "2025",
 }  # fmt: skip
+
+
+def of(arch: core.Architecture):
+    return ENTRIES[arch]
+
+
+def numbers(arch: core.Architecture, role: str, field: str) -> set:
+    return {getattr(part, field, None) for part in parts(arch) if role in part.role}
+
+
+def windows(arch: core.Architecture) -> set[int]:
+    found = {getattr(getattr(part, "sight", part), "window", None) or getattr(part, "window", None) for part in parts(arch)}
+    return {n for n in found if n}
 
 
 def parts(arch: core.Architecture) -> list:
@@ -81,7 +125,7 @@ def experts(arch: core.Architecture) -> bool:
 
 
 def answers(asked: str) -> list[str]:
-    return sorted((name for name in MODELS if search.score(asked, MODELS[name])), key=lambda name: -search.score(asked, MODELS[name]))
+    return [arch.name for arch in search.found(asked, map(preset, MODELS), lambda arch: MODELS[arch.name])]
 
 
 @pytest.mark.parametrize("asked, first", FIRST.items())
@@ -132,3 +176,30 @@ def test_what_shall_not_be_is_left_out():
     assert len(without) > 100 and not any(experts(arch) for arch in without)
     assert {arch.name for arch in search.found("mistral without sliding window", archs)} >= {"mixtral-8x7b"}
     assert preset("mistral-7b") not in search.found("mistral without sliding window", archs)
+
+
+def test_amounts_are_read_with_what_they_are_about():
+    def read(query: str) -> list[str]:
+        return [getattr(piece, "noun", type(piece).__name__) for piece in pieces(query)]
+
+    assert read("window 128 experts 8") == ["window", "experts"] == read("128 window 8 experts")[::1]
+    assert read("gpt 2 qwen 3 next") == ["Word"] * 5 and read("llama 3 8b") == ["Word", "Word", "b"]
+    assert read("newest moe fits on an H100") == ["Order", "Word", "Fits"]
+    (amount,) = pieces("context 128k")
+    assert all(map(amount.holds, (128_000, 131_072))) and not any(map(amount.holds, (120_000, 136_000)))
+    for hostile in ("9" * 80, "8" * 16 + "b experts", "<" * 80, "between 1 and", "under", "1-2-3-4b", "0k context", "≥ 0 experts"):
+        pieces(hostile), search.found(hostile, ENTRIES, lambda arch: MODELS[arch.name])
+
+
+def test_a_number_of_a_new_part_is_found_by_its_fields_name():
+    """`state_size` is declared by the part alone."""
+    found = [preset(name) for name in answers("state size 128")]
+    assert found and all(any(getattr(part, "state_size", 0) == 128 for part in parts(arch)) for arch in found)
+
+
+def test_what_no_model_has_is_said():
+    def said(query: str) -> str:
+        return " ".join(search.unmet(query, ENTRIES, lambda arch: MODELS[arch.name]))
+
+    assert "LongRoPE can be built here" in said("longrope") and "The latest model here is of" in said("nov 2026")
+    assert said("1000 experts") == "No model here has “1000 experts”; the nearest is 512" and not said("zzzz")

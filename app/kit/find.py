@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from core.facets import ATTENTION, FIGURES, KIND, LICENCE, TEXT, Entry, Facet, counts, matches
+from core.search import pieces
 from core.words import figure, size, tokens
 
 from .. import finding as page
-from ..facts import entries
-from ..facts import found as search
+from ..facts import entries, exactly, meant, unmet
 from ..finding import AREAS, COLOURS, LINES, SORTS, VIEWS, Finding
 from ..picture.scatter import scatter
 from ..picture.timeline import lanes, timeline
@@ -25,7 +25,7 @@ from .listing import table
 _gallery = component(
     "gallery",
     '<div class="strata-root"><div class="find"><input type="search" aria-label="Search" autocomplete="off" spellcheck="false" '
-    'placeholder="MLA, sliding window, hybrid 2026, Alibaba, MIT …"><div class="views" role="group" aria-label="View"></div></div>'
+    'placeholder="MLA, window 128, moe under 10b active, newest …"><div class="views" role="group" aria-label="View"></div></div>'
     '<div class="rest"></div></div>',
     ".strata-root",
 )
@@ -82,7 +82,8 @@ def _bar(finding: Finding, closed: Sequence[dict]) -> str:
     )
     clear = '<button type="button" class="link" data-do="clear">Clear all</button>' if chips else ""
     more = f" · {len(closed)} not disclosed" if closed and finding.view == "cards" else ""
-    count = f'<span class="count" role="status"><b>{len(found)}</b> of {len(entries())} models{more}</span>'
+    instead = f" for “{escape(other)}”; none has “{escape(finding.q)}”" if (other := meant(finding.q)) else ""
+    count = f'<span class="count" role="status"><b>{len(found)}</b> of {len(entries())} models{more}{instead}</span>'
     return (
         f'<div class="bar"><div class="filters" role="group" aria-label="Filters">{filters}{_open(finding)}</div></div>'
         f'<div class="under">{count}{chips}{clear}<span class="gap"></span>{_beside(finding)}</div>'
@@ -260,7 +261,8 @@ def _none(finding: Finding) -> str:
     """No model is found: what to loosen."""
     asked = finding.asked()
     if not asked:
-        words = f"No model answers “{finding.q}”. Use fewer words, or a maker's name."
+        why = unmet(finding.q) or (f"No model answers “{finding.q}”", "Use fewer words, or a maker's name")
+        words = f"{'. '.join(why)}."
     else:
         words = f"{len(asked)} model{'s' * (len(asked) != 1)} answer the search, but the filters hide all of them."
     ways = [] if asked else [*_fewer(finding.q)]
@@ -278,19 +280,19 @@ def _none(finding: Finding) -> str:
 
 
 def _fewer(query: str) -> Iterator[str]:
-    """The queries that have an answer, without one of the words, or else without those that have none with the words before them. Of a
-    long query only the first words are tried."""
-    said = query.split()[:TRIED]
-    rests = [kept for n in range(len(said)) if search(" ".join(kept := [*said[:n], *said[n + 1 :]]))] if len(said) > 1 else []
+    """The queries that have an answer, without one of the pieces, or else without those that have none with the pieces before them. Of a
+    long query only the first pieces are tried."""
+    said = pieces(query)[:TRIED]
+    rests = [kept for n in range(len(said)) if exactly(" ".join(kept := [*said[:n], *said[n + 1 :]]))] if len(said) > 1 else []
     if not rests:
         rests = [[]]
         for word in said:
-            rests[0] += [word] if search(" ".join((*rests[0], word))) else []
-    for words in dict.fromkeys(" ".join(rest) for rest in rests if rest):
-        left_out = ", ".join((Counter(said) - Counter(words.split())).elements())
+            rests[0] += [word] if exactly(" ".join((*rests[0], word))) else []
+    for words, rest in {" ".join(rest): rest for rest in rests if rest}.items():
+        left_out = ", ".join((Counter(said) - Counter(rest)).elements())
         yield (
             f'<button type="button" class="chip" data-do="find" data-value="{escape(words)}">'
-            f"without {escape(left_out)}: {len(search(words))}</button>"
+            f"without {escape(left_out)}: {len(exactly(words))}</button>"
         )
 
 

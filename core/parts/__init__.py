@@ -31,7 +31,7 @@ def _residual(value: object) -> str | None:
     return value.get("kind", "plain") if isinstance(value, dict) else getattr(value, "kind", None)
 
 
-_RESIDUALS = {get_args(cls.model_fields["kind"].annotation)[0]: cls for cls in _Residual.__subclasses__()}
+RESIDUALS = {get_args(cls.model_fields["kind"].annotation)[0]: cls for cls in _Residual.__subclasses__()}
 
 if TYPE_CHECKING:  # which cannot compute a union
     AnyPart = Part
@@ -42,8 +42,8 @@ else:
         BeforeValidator(today),
     ]
     AnyResidual = Annotated[
-        Union[tuple(Annotated[cls, Tag(kind)] for kind, cls in sorted(_RESIDUALS.items()))],  # noqa: UP007
+        Union[tuple(Annotated[cls, Tag(kind)] for kind, cls in sorted(RESIDUALS.items()))],  # noqa: UP007
         Discriminator(_residual),
     ]
 
-__all__ = ["PARTS", "AnyPart", "AnyResidual", "Mixer", "Part"]
+__all__ = ["PARTS", "RESIDUALS", "AnyPart", "AnyResidual", "Mixer", "Part"]

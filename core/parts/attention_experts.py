@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .attention import Attention, CausalAttention
-from .base import OF_MODEL, Box, Cache, Flops, HeadDim, Heads, Inherited, Linear, Mixer, Shape, causal_pairs, normal
+from .base import OF_MODEL, Also, Box, Cache, Flops, HeadDim, Heads, Inherited, Linear, Mixer, Shape, causal_pairs, normal
 from .experts import grouped_linear
 from .norm import Norm
 from .position import Position
@@ -25,7 +25,7 @@ class AttentionExperts(Mixer):
     also = ("MoA", "MoE")
 
     kind: Literal["attention_experts"]
-    count: Count = Field(description="Experts", examples=[8])
+    count: Annotated[Count, Also(("experts",))] = Field(description="Experts", examples=[8])
     top_k: Count = Field(description="Experts per token", examples=[2])
     heads: Heads = Field(description="Heads of one expert, and of keys and values", examples=[16])
     head_dim: HeadDim = Field(description="Channels of a head", examples=[128])

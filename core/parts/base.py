@@ -60,19 +60,20 @@ Line = Annotated[Text, AfterValidator(_one_line)]
 @lru_cache(maxsize=512)
 def _numbers(cls: type[BaseModel]) -> frozenset[str]:
     """The fields that are numbers, not booleans."""
-    kinds = {name: _kinds(field.annotation) for name, field in cls.model_fields.items()}
+    kinds = {name: members(field.annotation) for name, field in cls.model_fields.items()}
     return frozenset(name for name, found in kinds.items() if found & {int, float} and bool not in found)
 
 
-def _kinds(annotation: object) -> set:
+def members(annotation: object) -> set:
     """A type, or the members of a union."""
-    return set().union(*map(_kinds, get_args(annotation))) if get_args(annotation) else {annotation}
+    return set().union(*map(members, get_args(annotation))) if get_args(annotation) else {annotation}
 
 
 class Spec(BaseModel):
     """A frozen, hashable value. Equal values are equal keys: the hash is computed from the fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    also: ClassVar[tuple[str, ...]] = ()  # other names, which a search finds: abbreviations, the paper's
 
     @model_validator(mode="before")
     @classmethod
@@ -139,6 +140,12 @@ class Trait(NamedTuple):
     word: str
 
 
+class Also(NamedTuple):
+    """The mark of a field with other names that a search finds: "logit softcapping" where it is set, "128 experts" by its number."""
+
+    words: tuple[str, ...]
+
+
 T = TypeVar("T")
 # A field of a part that is the model's unless the part says otherwise. `Part.inherit` fills it in before the part builds, counts or
 # explains anything, so none of these asks whether it is there.
@@ -183,7 +190,6 @@ class Part(Spec):
     short: ClassVar[str] = ""  # a short title, for a part with a module below the layers
     proper: ClassVar[bool] = False  # whether its title begins with a name, which has a capital in a sentence too
     line: ClassVar[str] = ""  # what it is, in at most 60 characters
-    also: ClassVar[tuple[str, ...]] = ()  # other names, which a search finds: abbreviations, the paper's
     group: ClassVar[str] = ""  # its group in the list of kinds (`GROUPS` in kinds.py); its role if empty
     called: ClassVar[str] = ""  # the usual name of such a part in a model; its kind if empty
     forms: ClassVar[dict[str, "Form"]] = {}  # settings of this class that people know by their own names

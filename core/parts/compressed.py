@@ -70,12 +70,14 @@ class CompressedAttention(Mixer):
             "a window, and one entry for every 128 older tokens",
             lambda part: part.ratio and not part.indexer,
             lambda part, context: {"ratio": 128, "overlap": False, "indexer": None},
+            also=("HCA", "heavily compressed attention"),
         ),
         "compressed_sparse": Form(
             "Compressed attention, sparse",
             "a window, and the best of entries of 4 older tokens",
             lambda part: part.indexer,
             lambda part, context: {"ratio": 4, "overlap": True, "indexer": {"heads": 64, "dim": max(128, part.rope_dim), "top_k": 512}},
+            also=("CSA", "compressed sparse attention"),
         ),
     }
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .base import (
     OF_MODEL,
+    Also,
     Box,
     Flops,
     Inherited,
@@ -40,7 +41,7 @@ class Shared(Spec):
     """A feed-forward network that every token passes, in addition to its routed experts."""
 
     d_ff: Width = Field(description="Hidden size; several shared experts form one network of their summed width", examples=[1024])
-    count: Count = Field(1, description="Shared experts that this width holds")
+    count: Annotated[Count, Also(("shared experts",))] = Field(1, description="Shared experts that this width holds")
     gate: Annotated[bool, Trait("shared gate")] = Field(False, description="Multiplies its output by a sigmoid gate (Qwen 2)")
     scored: bool = Field(False, description="The router also scores and weights each shared expert (Inkling)")
     bias: bool = Field(False, description="Biases in it, independent of the routed experts")
@@ -67,8 +68,10 @@ class Experts(Activated, Part):
     }
 
     kind: Literal["experts"]
-    count: Count = Field(description="Routed experts", examples=[8])
-    top_k: Count = Field(description="Routed experts per token", examples=[2])
+    count: Annotated[Count, Also(("experts", "routed experts"))] = Field(description="Routed experts", examples=[8])
+    top_k: Annotated[Count, Also(("top", "top experts", "active experts", "experts per token"))] = Field(
+        description="Routed experts per token", examples=[2]
+    )
     d_ff: Width = Field(description="Hidden size of one expert", examples=[1024])
     zero: Annotated[int, Field(ge=0, le=4_096)] = Field(
         0, description="Zero-computation experts, which return their input; a token may choose them too"

@@ -18,6 +18,7 @@ class ManifoldHyperConnections(_Residual):
     arXiv:2512.24880, section 4; DeepSeek-V4, section 2.2)."""
 
     title: ClassVar[str] = "Manifold hyper-connections"
+    also: ClassVar[tuple[str, ...]] = ("mHC",)
     kind: Literal["manifold_hyper"]
     streams: Streams = 4
     iterations: int = Field(20, ge=0, le=100, description="Sinkhorn iterations; with 0 the streams are not mixed (Hy4)")

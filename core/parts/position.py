@@ -16,6 +16,7 @@ class Interpolation(Spec):
     """Position interpolation (arXiv:2306.15595): every frequency divided by `factor`."""
 
     word: ClassVar[str] = "scaled"  # beside RoPE in a picture
+    also: ClassVar[tuple[str, ...]] = ("position interpolation", "linear scaling")
     kind: Literal["linear"] = "linear"
     factor: Positive = Field(description="Factor by which the context becomes longer", examples=[4])
 
@@ -32,6 +33,7 @@ class Dynamic(Spec):
     doubled until it holds that length (Qwen)."""
 
     word: ClassVar[str] = "NTK"  # beside RoPE in a picture
+    also: ClassVar[tuple[str, ...]] = ("dynamic NTK",)
     kind: Literal["dynamic"] = "dynamic"
     factor: Positive = Field(description="How fast the base grows", examples=[4])
     original_context: Length = Field(description="Context length of pretraining", examples=[4096])
@@ -59,6 +61,7 @@ class Yarn(Spec):
     """
 
     word: ClassVar[str] = "YaRN"  # beside RoPE in a picture
+    also: ClassVar[tuple[str, ...]] = ("YaRN",)
     kind: Literal["yarn"] = "yarn"
     factor: Positive = Field(description="Factor by which the context becomes longer", examples=[4])
     original_context: Length = Field(description="Context length of pretraining", examples=[4096])
@@ -93,6 +96,7 @@ class Llama3(Spec):
     """Llama 3.1's scaling (arXiv:2407.21783): low frequencies are divided, high ones kept, with a smooth ramp in between."""
 
     word: ClassVar[str] = "scaled"  # beside RoPE in a picture
+    also: ClassVar[tuple[str, ...]] = ("llama3 scaling",)
     kind: Literal["llama3"] = "llama3"
     factor: Positive = Field(description="Factor by which the context becomes longer", examples=[4])
     low_freq_factor: Positive = Field(1, description="Frequencies with wavelengths above original_context / this are divided")
@@ -119,6 +123,7 @@ class LongRope(Spec):
     """LongRoPE (arXiv:2402.13753): a factor for each frequency, found by search, with one list for short texts and one for long ones."""
 
     word: ClassVar[str] = "LongRoPE"  # beside RoPE in a picture
+    also: ClassVar[tuple[str, ...]] = ("LongRoPE",)
     kind: Literal["longrope"] = "longrope"
     factor: Positive = Field(description="Factor by which the context becomes longer")
     original_context: Annotated[int, Field(ge=2, le=1_000_000_000)] = Field(description="Context length of pretraining")
@@ -140,6 +145,7 @@ class Proportional(Spec):
     """Proportional RoPE (Gemma 4; arXiv:2410.06205): the fastest frequencies rotate as usual, the slowest do not rotate."""
 
     word: ClassVar[str] = "scaled"  # beside RoPE in a picture
+    also: ClassVar[tuple[str, ...]] = ("Proportional RoPE", "p-RoPE")
     kind: Literal["proportional"] = "proportional"
     fraction: Annotated[float, Field(ge=0, le=1)] = Field(0.25, description="Share of the frequencies that rotate")
     factor: Positive = Field(1.0, description="Divisor of those frequencies")

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor, nn
 
 from ..words import tokens
-from .base import Linear, Positive, Spec, Window, causal_pairs
+from .base import Also, Linear, Positive, Spec, Window, causal_pairs
 from .temperature import Temperature
 
 
@@ -19,7 +19,9 @@ class Sight(Spec):
     its own chunk (Llama 4)."""
 
     window: Window | None = Field(None, description="Sliding window: each token sees only the last this many, itself included")
-    chunk: Window | None = Field(None, description="Each token sees only its own chunk of this many tokens")
+    chunk: Annotated[Window | None, Also(("chunked attention",))] = Field(
+        None, description="Each token sees only its own chunk of this many tokens"
+    )
 
     @model_validator(mode="after")
     def _one(self):
@@ -78,7 +80,9 @@ class Scores(Spec):
     """What happens to the products of queries and keys before the softmax."""
 
     scale: Positive | None = Field(None, description="Factor on the scores; 1 / sqrt(channels of a query) if empty")
-    softcap: Positive | None = Field(None, description="Soft cap c on the scores: c * tanh(score / c)")
+    softcap: Annotated[Positive | None, Also(("softcap", "attention logit softcapping"))] = Field(
+        None, description="Soft cap c on the scores: c * tanh(score / c)"
+    )
     temperature: Temperature | None = Field(None, description="Scores grow with the query's position")
     sinks: bool = Field(False, description="Attention sinks: one learned logit per head in the softmax, without a value")
 
