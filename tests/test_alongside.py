@@ -49,6 +49,16 @@ def boxes(root: ET.Element) -> list[Edges]:
     return [(x, y, x + w, y + h) for x, y, w, h in edges] + [(x - r, y - r, x + r, y + r) for x, y, r in sums]
 
 
+def tabs(root: ET.Element) -> list[Edges]:
+    """The strips in boxes that say what the variants of a part have of their own."""
+    found = [
+        [float(rect.get(name)) for name in ("x", "y", "width", "height")]
+        for rect in root.iter(f"{SVG}rect")
+        if rect.get("class") == "tab-of"
+    ]
+    return [(x, y, x + w, y + h) for x, y, w, h in found]
+
+
 def lines(root: ET.Element) -> list[Edges]:
     """The straight pieces of arrows and of the stream."""
     found: list[Edges] = []
@@ -72,6 +82,10 @@ def test_nothing_is_over_anything_else(names, wide):
     assert len(wires) > 5 * len(names)
     assert not [(a, b) for a, b in combinations(drawn, 2) if over(a, b)]
     assert not [(a, b) for (a, one), (b, other) in combinations(words, 2) if over(one, other, 1.5)]
+    strips = tabs(root)
+    assert not [(a, b) for a, b in combinations(strips, 2) if over(a, b)]
+    assert all(any(b[0] <= a[0] and b[1] <= a[1] and a[2] <= b[2] and a[3] <= b[3] for b in drawn) for a in strips)
+    drawn += strips
     for text, (left, top, right, bottom) in words:
         assert left >= -1 and right <= width + 1, text
         middle = (left + right) / 2, (top + bottom) / 2
@@ -103,11 +117,44 @@ def test_rows_are_in_line_and_marks_are_true(names):
 def test_what_differs_is_said():
     svg = alongside_of(tuple(map(preset, ("deepseek-v3", "kimi-k2", "qwen3-235b-a22b"))))
     said = [text for text, _ in texts(ET.fromstring(svg))]
-    for one, other in (("60 ×", "not 58 ×"), ("64 heads", "not 128 heads"), ("8 of 384", "not 8 of 256"), ("4,096 wide", "not 7,168 wide")):
+    for one, other in (
+        ("60 layers", "not 58 layers"),
+        ("64 heads", "not 128 heads"),
+        ("8 of 384", "not 8 of 256"),
+        ("4,096 wide", "not 7,168 wide"),
+    ):
         assert said.index(other) == said.index(one, said.index(other) - 1) + 1
     assert svg.count('class="gap-of"') == 1 and "no layers with" in said
     dense = edited(preset("llama-3-8b"), "parts.dense.d_ff", 8_192)
     assert "not d_ff 14,336" in [text for text, _ in texts(ET.fromstring(alongside_of((preset("llama-3-8b"), dense))))]
+
+
+@pytest.mark.parametrize("wide", [True, False], ids=["wide", "narrow"])
+@pytest.mark.parametrize("name", ["gemma-3n-e2b", "gemma-4-e4b", "deepseek-v4-pro", "gpt-oss-20b", "laguna-xs.2"])
+def test_every_variant_of_a_part_is_said(name, wide):
+    """In the words of the model's own picture, and how many layers have it."""
+    svg = alongside_of((preset("gpt2"), preset(name)), wide)
+    said = " ".join(text for text, _ in texts(ET.fromstring(svg)) if text)
+    frames = [frame for cycle in graph(preset(name)).graph["rhythm"] for frame in cycle["frames"]]
+    own = [words for frame in frames for place in frame["places"] for words in place["own"] if len(place["own"]) > 1]
+    assert len(tabs(ET.fromstring(svg))) == len(own) > 1
+    plain = said.replace("- ", "-").replace(" · ", " ")
+    assert all(" ".join(words).replace(" · ", " ") in plain for words in own)
+
+
+def test_streams_and_what_scales_a_layer_are_marked():
+    said = [text for text, _ in texts(ET.fromstring(alongside_of((preset("llama-3-8b"), preset("gemma-4-e4b")))))]
+    assert said[said.index("Layer scale", said.index("Layer scale") + 1) + 1] == "none in A"
+    svg = alongside_of((preset("deepseek-v3"), preset("deepseek-v4-pro")))
+    said = [text for text, _ in texts(ET.fromstring(svg))]
+    assert said.count("Read streams") == 3 and said.count("Merge streams") == 2, "the note of two alike is written once"
+    assert svg.count('class="streams"') > 4 and alongside_of((preset("deepseek-v3"), preset("gpt2"))).count('class="streams"') == 0
+
+
+def test_a_phone_shows_what_differs():
+    for archs in (("deepseek-v3", "kimi-k2"), ("llama-3-8b", "gpt-oss-20b")):
+        said = [text for text, _ in texts(ET.fromstring(alongside_of(tuple(map(preset, archs)), False)))]
+        assert {"deepseek-v3": "not 8 of 256", "llama-3-8b": "not Feed-forward"}[archs[0]] in said
 
 
 def test_lists_are_aligned_by_what_is_alike():

@@ -207,7 +207,8 @@ def other(kind: str = "", **fields) -> core.Architecture:
         (core.load("gemma-4-12b"), "window 1K to full"),  # though heads differ too
         (core.load("deepseek-v4-flash"), "window, then compressed attention"),  # not by turns
         (core.load("rwkv-7-world-1.5b"), "without, then with value rank"),
-        (core.load("granite-4.0-h-1b"), "Mamba-2 to attention order: see the ribbon"),
+        (core.load("granite-4.0-h-1b"), "Mamba-2 to attention attention 6th of 10"),
+        (core.load("jamba-1.5-mini"), "attention 5th of 8 MoE every 2nd"),
     ],
     ids=lambda one: one.name if isinstance(one, core.Architecture) else one,
 )

@@ -13,6 +13,7 @@ from core.blocks import layers_in_words
 from core.cycles import MOST, versus
 from core.rhythm import Rhythm
 from core.roles import MIXERS
+from core.saying import nth
 from core.words import tokens
 
 from .layered import spread
@@ -30,13 +31,14 @@ NOTE = 14  # height of a line beside the column
 
 
 class Column:
-    """Draws the column of a graph with a pen: its ribbon's left edge at `x`, its notes from `notes` if there is room for them.
+    """Draws the column of a graph with a pen: its ribbon's left edge at `x`, its notes from `notes` if there is room for them. `room`
+    is for captions between the stream and the edge of a frame, of at most so many `lines`.
 
     `anchors` then says where the boxes of each part are: part -> [(left, top)], the topmost box first.
     """
 
-    def __init__(self, graph: nx.DiGraph, pen: Pen, x: float, notes: float = 0):
-        self.g, self.pen, self.x, self.beside = graph, pen, x, notes
+    def __init__(self, graph: nx.DiGraph, pen: Pen, x: float = 0, notes: float = 0, room: float = BESIDE, lines: int = 2):
+        self.g, self.pen, self.x, self.beside, self.room, self.lines = graph, pen, x, notes, room, lines
         self.left = x + RIBBON + 32
         self.cx = self.left + FRAME / 2 - 4
         self.children = children(graph)
@@ -198,7 +200,7 @@ class Column:
             alone = count == self.depth or tint_of(self.g, frame["blocks"][0])
             return self.block(frame, y, self.left, FRAME, f"{count:,}", words, "" if alone is True else alone)
         outside, self.pen.out = self.pen.out, []  # the outer frame is behind its content, but its height is known last
-        ratio, times = [frame["times"] for frame in frames], cycle["whole"]
+        times = cycle["whole"]
         said = "a cycle of " + str(cycle["length"]) if cycle["length"] else "no fixed cycle"
         rest = f", and {cycle['rest']} more" if cycle["rest"] else ""
         lines = [said + rest] if text_width(said + rest, 12) <= BEFORE else [f"{said},", rest.removeprefix(", ")]
@@ -208,18 +210,10 @@ class Column:
             for i, line in enumerate(lines):
                 self.pen.text(self.left + 14, y + 43 + NOTE * i, line, "l")
         shown = frames if len(frames) <= MOST else frames[:MOST]
-        if cycle["length"]:
-            self.pen.text(self.left + FRAME - 14, y + 26, " : ".join(map(str, ratio[:5])), "h e")
-        own = {frame["blocks"][0]: self.own(frame, frames) for frame in frames}
-        nouns = [noun for _, noun in own.values()]
-        about = self.said(nouns[0], nouns[1]) if len(frames) == 2 else self.beside_stream(" : ".join(nouns))
-        if not cycle["length"] and len(mixers := self.mixers(frames)) == 2:  # nearly in turn, although no cycle is whole
-            (few, least), (many, most) = sorted(mixers.items(), key=lambda item: item[1])
-            turn = round(most / least)
-            self.pen.text(self.left + FRAME - 14, y + 26, f"{'about ' * (most != turn * least)}{turn} : 1", "h e")
-            about = self.said(many, few)
-        elif not (cycle["length"] and cycle["ordered"]):
-            about = [*about[: len(about) == 1 and cycle["length"] > 0], "order: see the ribbon"]
+        own = {frame["blocks"][0]: self.own(frame, frames)[0] for frame in frames}
+        ratio, about = self.about(cycle)
+        if ratio:
+            self.pen.text(self.left + FRAME - 14, y + 26, ratio, "h e")
         head = max(self.captions(about or ["from the bottom up"], y), NOTE * (len(lines) - 1))
         top, y = y, y + 52 + head
         if len(shown) < len(frames):
@@ -230,7 +224,7 @@ class Column:
                 self.pen.wire([(self.cx, y + 12), (self.cx, y)], head=False, cls="stream")
                 y += 12
             number = f"{frame['times'] if cycle['length'] else len(frame['layers']):,}"
-            y = self.block(frame, y, self.left + 10, FRAME - 20, number, layers_in_words(frame["layers"]), own[frame["blocks"][0]][0])
+            y = self.block(frame, y, self.left + 10, FRAME - 20, number, layers_in_words(frame["layers"]), own[frame["blocks"][0]])
         self.pen.wire([(self.cx, y + 10), (self.cx, y)], head=False, cls="stream")
         y += 10
         inside, self.pen.out = self.pen.out, outside
@@ -238,6 +232,43 @@ class Column:
         self.pen.wire([(self.cx, top + 52 + head), (self.cx, top)], head=False, cls="stream")
         self.pen.out += inside
         return y
+
+    def about(self, cycle: Mapping) -> tuple[str, list[str]]:
+        """How many layers of each form a cycle has, and in a few lines what they are and in which order."""
+        frames, fixed = cycle["frames"], cycle["length"] > 0
+        nouns = [self.own(frame, frames)[1] for frame in frames]
+        ratio = " : ".join(str(frame["times"]) for frame in frames[:5]) if fixed else ""
+        about = self.said(nouns[0], nouns[1]) if len(frames) == 2 else self.beside_stream(" : ".join(nouns))
+        if not fixed and len(mixers := self.mixers(frames)) == 2:  # nearly in turn, although no cycle is whole
+            (few, least), (many, most) = sorted(mixers.items(), key=lambda item: item[1])
+            turn = round(most / least)
+            return f"{'about ' * (most != turn * least)}{turn} : 1", self.said(many, few)
+        if not (fixed and cycle["ordered"]):
+            order = self.order(cycle) or wrap("order: see the ribbon", self.room, 12)
+            about = [*(about if fixed and len(frames) == 2 and len(about) + len(order) <= self.lines else ()), *order]
+        return ratio, about
+
+    def order(self, cycle: Mapping) -> list[str]:
+        """Where the rarer parts stand in a cycle, in a few lines: "attention 5th of 8", "MoE every 2nd"; none if that is not all."""
+        first, length = cycle["first"], cycle["length"]
+        found: dict[str, set[int]] = {}
+        for frame in cycle["frames"]:
+            for at, place in enumerate(frame["places"]):
+                role = self.g.nodes[self.part(frame["blocks"][0], at)]["role"]
+                word = {"attention": "attention", "experts": "MoE"}.get(role, place["noun"])
+                found.setdefault(word, set()).update(layer - first for layer in frame["layers"] if layer < first + length)
+        lines: list[str] = []
+        said: list[set[int]] = []
+        for word, layers in sorted(found.items(), key=lambda one: (len(one[1]), one[0] == "feed-forward")):
+            rule = Rhythm(frozenset(layers), length)
+            if len(layers) == length or {*range(length)} - layers in said:
+                continue
+            if len(layers) > 1 and (length % (rule.period or length) or len(layers) * rule.period != length):
+                return []
+            place = f"every {nth(rule.period)}" if len(layers) > 1 else f"{nth(min(layers) + 1)} of {length}"
+            lines += wrap(f"{word} {place}", self.room, 12)
+            said.append(layers)
+        return self.fitting(lines)
 
     def mixers(self, frames: Sequence[Mapping]) -> dict[str, int]:
         """The layers with each part that mixes tokens, by its noun."""
@@ -343,9 +374,11 @@ class Column:
         return next(filter(None, tries), [])
 
     def beside_stream(self, words: str) -> list[str]:
-        """A caption in at most two lines between the stream and the edge of a frame; none if it does not fit."""
-        lines = wrap(words, BESIDE, 12)
-        return lines if len(lines) < 3 and all(text_width(line, 12) <= BESIDE for line in lines) else []
+        """A caption between the stream and the edge of a frame; none if it does not fit."""
+        return self.fitting(wrap(words, self.room, 12))
+
+    def fitting(self, lines: list[str]) -> list[str]:
+        return lines if len(lines) <= self.lines and all(text_width(line, 12) <= self.room for line in lines) else []
 
     def captions(self, lines: Sequence[str], y: float) -> float:
         """A caption below the ratio of a frame that begins at y; returns how much more than one line it needs."""

@@ -295,6 +295,17 @@ def broken(words: str, width: float, size: float) -> list[str]:
     return lines
 
 
+def packed(words: Sequence[str], width: float, size: float) -> list[str]:
+    """Several words on as few lines as possible, with dots between them; what is wider than a line goes on in the next one."""
+    lines: list[str] = []
+    for word in words:
+        if lines and text_width(f"{lines[-1]} · {word}", size) <= width:
+            lines[-1] += f" · {word}"
+        else:
+            lines += broken(word, width, size)
+    return lines
+
+
 def sentences(words: str, width: float, size: float, lines: int) -> list[str]:
     """As many whole sentences as fit in `lines` lines; always at least the first one."""
     whole = words.split(". ")

@@ -8,7 +8,7 @@ import networkx as nx
 
 from core.blocks import layers_in_words
 
-from .pen import Pen, Tone, broken, fit, text_width, whole
+from .pen import Pen, Tone, broken, fit, packed, text_width, whole
 from .ribbon import tone
 
 SMALL, ROW = 20, 12  # height of a tab of one line, and of each further line
@@ -65,6 +65,29 @@ class Tab:
     def name(self, width: float, where: bool) -> list[str]:
         """The first words on as few lines as possible, beside its layers if `where`."""
         return broken(self.title, width - INSIDE - where * (6 + text_width(f"{len(self.layers):,} ×", 11)), 11)
+
+    def entire(self, width: float) -> list[tuple[str, str]]:
+        """All its words on as few lines as possible, and at the end of the last one, or below it, its layers or how many they are."""
+        lines = packed(self.words or (self.title,), width - INSIDE, 11)
+        left = width - INSIDE - text_width(lines[-1], 11) - 8
+        if text_width(where := self.near(left), 11) <= left:
+            return [*((line, "") for line in lines[:-1]), (lines[-1], where)]
+        return [*((line, "") for line in lines), ("", self.near(width - INSIDE))]
+
+    def print(self, pen: Pen, x: float, y: float, w: float) -> None:
+        """With all its words, where nothing can be clicked."""
+        lines = self.entire(w)
+        high = SMALL + ROW * (len(lines) - 1)
+        pen.out.append(
+            f'<rect class="tab-of" x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{high:.1f}" rx="5" '
+            f'style="fill:var(--box);stroke:var(--{self.tone.colour});stroke-width:1"/>'
+        )
+        pen.cell(x + 4, y + 4, 6, high - 8, self.tone, self.hollow)
+        for i, (words, where) in enumerate(lines):
+            if words:
+                pen.text(x + 14, y + 14 + ROW * i, words, "p")
+            if where:
+                pen.text(x + w - 7, y + 14 + ROW * i, where, "k e")
 
     def draw(self, pen: Pen, x: float, y: float, w: float, h: float, where: bool = True) -> None:
         """With its upper left corner at x, y: on one line, or with its words below each other. With it is a cell as in the ribbon."""
