@@ -35,6 +35,7 @@ LINE, NORM, SUM = 14, 20, 20  # heights: of a line, of a norm's box, of a sum
 PILLS = 22  # of a row of traits
 INSET = 6  # between a box and its tabs
 MOST_NOTES = 2  # differences told beside a box
+PLAIN = ("all tokens", "otherwise")  # words for a variant that is as if nothing was said
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,10 @@ class Box:
 
     @property
     def said(self) -> tuple[str, ...]:
-        """What is compared beside the name, piece by piece."""
-        tabs = (" · ".join(tab.words) or tab.title for tab in self.tabs)
-        pieces = (piece for words in (*self.facts, *self.traits) for piece in re.split(r" · | \+ ", words))
-        return (*(re.sub(r"(?<=√)[\d,]+", "width", piece) for piece in pieces), *tabs)
+        """What is compared beside the name, piece by piece; what only some variants have is compared too."""
+        words = (*self.facts, *self.traits, *(word for tab in self.tabs for word in tab.words))
+        pieces = (piece for word in words for piece in re.split(r" · | \+ ", word) if word not in PLAIN)
+        return tuple(dict.fromkeys(re.sub(r"(?<=√)[\d,]+", "width", piece) for piece in pieces))
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Cell:
 
     @property
     def said(self) -> tuple[Any, ...]:
-        return self.names, *(box.said for box in self.boxes)
+        return self.names, *((box.said, tuple(tab.words for tab in box.tabs)) for box in self.boxes)
 
 
 @dataclass
@@ -387,6 +388,8 @@ class Alongside:
         first, cell = row.cells[0], row.cells[n]
         if not n or not cell or cell.kind == "sum":
             return False
+        if first and cell.kind in ("frame", "cycle"):
+            return bool(_notes(first, cell))
         if first:
             return first.said != cell.said
         span, step = self.owners.get(id(row), (None, None))
@@ -675,12 +678,12 @@ def _notes(first: Cell | None, cell: Cell) -> list[tuple[str, str]]:
         both = [(one, f"not {other}") for one, other in differ if one and other and not other.startswith("no ")]
         if cell.kind == "frame" and len(both) > 1 and both[0][0] == sides[0][0]:
             both = [pair for pair in both if pair[0] not in cell.boxes[0].facts]  # which layers follows from their number
-        return both[:MOST_NOTES] or [(one, "not in A") if one else (f"no {other}", "") for one, other in differ[:1]]
+        return both[:MOST_NOTES]
     found = _pairs(cell.names, first.names)
     for mine in cell.boxes:
         for theirs in (box for box in first.boxes if box.name == mine.name):
             found += _pairs(mine.said, theirs.said)
-    return found[:MOST_NOTES] or [("another order", "")]
+    return found[:MOST_NOTES] or [("other variants" if any(box.tabs for box in cell.boxes) else "another order", "")]
 
 
 def _pairs(mine: Sequence[str], theirs: Sequence[str]) -> list[tuple[str, str]]:
@@ -688,7 +691,7 @@ def _pairs(mine: Sequence[str], theirs: Sequence[str]) -> list[tuple[str, str]]:
     more, less = [piece for piece in mine if piece not in theirs], [piece for piece in theirs if piece not in mine]
     pairs: dict[str, str] = {}
     for piece in more:
-        kin = next((other for other in less if _sort(other) & _sort(piece) and (" · " in other) == (" · " in piece)), "")
+        kin = next((other for other in less if _sort(other) & _sort(piece)), "")
         if kin:
             pairs[piece] = kin
             less.remove(kin)
