@@ -119,7 +119,7 @@ def test_the_workbench_goes_through_the_difference_edit_by_edit():
 
         if "past" not in st.session_state:
             st.query_params.from_dict(state.write(actions.stepping(preset("deepseek-v3"), preset("kimi-k2"))))
-        st.button("Redo", on_click=actions.step, args=(1,))
+        st.button("Redo", on_click=lambda: actions.step_to(st.session_state["past"].at + 1))
         actions.seen(state.current())
 
     bench, steps = AppTest.from_function(script, default_timeout=60), apart(V3, K2)
