@@ -151,10 +151,10 @@ async def nowhere(request: Request) -> Response:
 def preview(asked: QueryParams) -> tuple[str, str, str]:
     """Title, text and picture path of the architecture that a link opens; Unsupported if it does not open."""
     from app.facts import subtitle
-    from app.state import REPEATED, read, word
+    from app.state import REPEATED, mended, read, word
 
     several = {name: asked.getlist(name) for name in REPEATED if name in asked}
-    state = read({**asked, **several})
+    state = read(mended({**asked, **several})[0])
     arch = state.arch
     if len(state.archs) > 1:
         titles = [one.title for one in state.archs]

@@ -3,7 +3,7 @@
 Reading the URL gives the State; `actions` write another. So the browser's back button is undo, and a link shows what its sender saw.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
@@ -23,6 +23,7 @@ FIRST = "deepseek-v3"
 MOST = 4  # architectures on one page
 OURS = {"preset", "a", "from", "m", "at", "part", "keep", *core.Workload.model_fields, "by", "zoom", "all"}  # the URL parameters of a State
 REPEATED = ("m", "keep")
+MOST_TRIED = 16  # models of a link that are looked at
 ALONE, COMPARED = 4_096, 32_768  # the usual context of one model's page, and of several models beside each other
 MOST_KEPT, MOST_NAME, MOST_LETTERS = 6, 40, 12_000  # snapshots, characters of a name, characters of all in a link
 
@@ -118,6 +119,43 @@ def read(params: Mapping[str, Any]) -> State:
     return state._with(state.arch, of_word(params["from"])) if "from" in params and len(archs) == 1 else state
 
 
+def mended(params: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
+    """The parameters of a comparison's link without what cannot be shown, and a sentence for each thing that is left out. The same
+    parameters if they are no comparison, or if none of its models can be shown."""
+    given = dict(params)
+    several, kept = ([value] if isinstance(value := given.get(name) or [], str) else [*value] for name in REPEATED)
+    good: list[str] = []
+    told: list[str] = []
+    for name in several[:MOST_TRIED]:
+        if len(good) < MOST and (problem := _problem(of_word, name)):
+            told.append(problem)
+        elif len(good) < MOST:
+            good.append(name)
+    if not good:
+        return params, []
+    if rest := several[len(good) + len(told) :]:
+        names = ", ".join(name[:40] for name in rest[:MOST])
+        told.append(f"a page shows at most {MOST} models, so it does not show {names}{' and others' * (len(rest) > MOST)}")
+    given["m"] = good
+    for name in core.Workload.model_fields:
+        if given.get(name) and (problem := _problem(checked, {name: given[name]})):
+            told.append(problem)
+            del given[name]
+    if kept and (problem := _problem(snapshots, kept)):
+        told.append(problem)
+        del given["keep"]
+    return given, told
+
+
+def _problem(make: Callable, given: Any) -> str:
+    """Why something cannot be made of what is given; empty if it can."""
+    try:
+        make(given)
+    except core.Unsupported as error:
+        return str(error)
+    return ""
+
+
 def snapshots(words: Sequence[str]) -> tuple[tuple[str, core.Architecture], ...]:
     """The snapshots of a URL."""
     if len(words) > MOST_KEPT:
@@ -176,11 +214,11 @@ def address() -> dict[str, str | list[str]]:
 
 
 def current() -> State:
-    """This page's State; an invalid URL leads to the gallery, which shows the reason. A URL without a State stands for the one that
-    was left when the visitor came back to it."""
+    """This page's State; an invalid URL leads to the gallery, which shows the reason. Of a comparison, what is valid is shown. A URL
+    without a State stands for the one that was left when the visitor came back to it."""
     given = address()
     try:
-        return read(given if given.keys() & OURS else st.session_state.get("returned", {}))
+        return read(mended(given)[0] if given.keys() & OURS else st.session_state.get("returned", {}))
     except core.Unsupported:
         st.switch_page("pages/gallery.py", query_params=given)
 

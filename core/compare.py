@@ -13,12 +13,29 @@ from .diff import Diff, Step, diff, flops
 from .roles import ROLES
 from .saying import called, sides
 from .spec import METADATA, Architecture, Unsupported, Workload
-from .split import GROUPS, group_of
+from .split import GROUPS, Told, group_of
 from .words import change, figure, size, table, tokens
 
 LETTERS = "ABCD"
+ANY = "any length"  # of a text: nothing in the model bounds it
 ORDER = ("layers", *ROLES, "files")  # of the groups; how a model is called is no difference
 HEADINGS = {**ROLES, **GROUPS}
+
+
+GROWS: dict[str, tuple[str, str, Callable[[float | None], str]]] = {  # what grows with the text: its title, a note, and it in words
+    "kept_bytes": ("Caches and states", "of one text", size),
+    "read_bytes": ("Bytes read", "for one new token: active weights, caches, states", size),
+    "decode_flops": ("Decode", "FLOPs of one new token", lambda n: figure(n or 0, "FLOP")),
+}
+
+
+class Curve(NamedTuple):
+    """One of `GROWS` over `Comparison.contexts`, of the architectures (by index) that have the same; past `limit` no one of them is
+    meant to read."""
+
+    those: tuple[int, ...]
+    values: tuple[int, ...]
+    limit: int
 
 
 class Line(NamedTuple):
@@ -105,8 +122,27 @@ class Comparison:
             line("read_bytes", "Bytes read", f"for a new token {at}", size),
             line("decode_flops", "Decode", f"a new token {at}{many}", flops),
             line("prefill_flops", "Prefill", f"the whole text {at}{many}", flops),
-            Line("context", "Longest text", "that it is meant for", lambda n: tokens(int(n)) if n else "any length", context),
+            Line("context", "Longest text", "that it is meant for", lambda n: tokens(int(n)) if n else ANY, context),
         )
+
+    @cached_property
+    def contexts(self) -> tuple[int, ...]:
+        """Lengths of text from 512 tokens to the longest that one of them is meant for, with the workload's own and each one's longest."""
+        ends = [arch.meant_for for arch in self.archs]
+        top = max(self.workload.context, 4_096, *(end or 131_072 for end in ends))
+        between = (round(512 * (top / 512) ** (n / 55)) for n in range(56))
+        return tuple(sorted({self.workload.context, top, *(end for end in ends if end), *between}))
+
+    def curves(self, name: str) -> list[Curve]:
+        """One of `GROWS`, a curve for each architecture or for several that have the same; none for one whose figure is not known."""
+        found: dict[tuple[int, ...], list[int]] = {}
+        for index, c in enumerate(self.costs):
+            at = [*self.contexts]
+            values = c.kept_at(at)[0] if name == "kept_bytes" else c.read_at(at) if name == "read_bytes" else c.decode_at(at)
+            if values:
+                found.setdefault(tuple(values), []).append(index)
+        top = self.contexts[-1]
+        return [Curve(tuple(those), values, max(self.archs[n].meant_for or top for n in those)) for values, those in found.items()]
 
     @cached_property
     def differences(self) -> tuple[Difference, ...]:
@@ -117,11 +153,16 @@ class Comparison:
             for step in one.steps:
                 for place, told in enumerate(step.edit.told):
                     if told.group in ORDER:
-                        row = found.setdefault((*told[:3], seen[told[:3]]), Difference(*told[:4]))
-                        first = step.edit.told[0]
-                        row.others[index] = told.after, f"counted with {first.of} {first.name}".replace("  ", " ") if place else step
+                        first, other = (self._said(n, told, words) for n, words in ((0, told.before), (index, told.after)))
+                        row = found.setdefault((*told[:3], seen[told[:3]]), Difference(*told[:3], first))
+                        with_ = step.edit.told[0]
+                        row.others[index] = other, f"counted with {with_.of} {with_.name}".replace("  ", " ") if place else step
                         seen[told[:3]] += 1
         return tuple(sorted(found.values(), key=lambda row: (ORDER.index(row.group), row.of)))
+
+    def _said(self, index: int, told: Told, words: str) -> str:
+        """One side of a difference; a context says nothing of a model that reads texts of any length."""
+        return ANY if told[:3] == ("files", "", "context") and self.archs[index].meant_for is None else words
 
     @cached_property
     def alike(self) -> tuple[Difference, ...]:
@@ -170,8 +211,8 @@ class Comparison:
         others = range(1, len(self.archs))
         rows.writerow(["group", "what", *(arch.title for arch in self.archs), *(f"{self.archs[n].title}: effect alone" for n in others)])
         for line in self.lines:
-            ratios = [f"{ratio:.6g}×" if (ratio := line.ratio(n)) is not None else "" for n in others]
-            rows.writerow(["figures", f"{line.title}, {line.note}", *("" if n is None else n for n in line.values), *ratios])
+            cells = ((ANY if line.name == "context" else "") if n is None else n for n in line.values)
+            rows.writerow(["figures", f"{line.title}, {line.note}", *cells, *map(line.beside, others)])
         for row in self.differences:
             found = [row.others.get(n) for n in others]
             values = [row.first, *(pair[0] if pair else row.first for pair in found)]

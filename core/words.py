@@ -61,6 +61,13 @@ def change(now: float | None, then: float | None, show: Callable[[float], str]) 
     return f"{'+' if now > then else '−'}{show(abs(now - then))}"
 
 
+def rounds(most: float) -> list[float]:
+    """About five round values up to `most`."""
+    step = 10 ** math.floor(math.log10(most / 5))
+    step *= next(m for m in (1, 2, 5, 10) if most / 5 <= m * step)
+    return [step * i for i in range(math.ceil(most / step))]
+
+
 def divisors(whole: int, near: int) -> str:
     """The numbers that divide `whole` into equal groups, as a choice in words: all of them, or those around `near`."""
     found = [n for n in range(1, math.isqrt(whole) + 1) if whole % n == 0]

@@ -507,6 +507,10 @@ def test_two_models_are_compared_and_one_becomes_the_other_edit_by_edit(visitor)
     expect(page.locator(".js-plotly-plot")).to_have_count(3)
     assert page.get_by_test_id("stMain").evaluate("e => e.scrollWidth - e.clientWidth") <= 1, "nothing stands out sideways"
     assert "m=llama-3-8b&m=qwen3-8b" in page.url
+    page.get_by_role("button", name="Add a model").click()
+    page.get_by_label("Or a link, a config.json").fill("gpt2")
+    page.get_by_label("Or a link, a config.json").press("Enter")
+    expect(page.locator(".answer").nth(1)).to_contain_text("GPT-2 small")
     page.get_by_text("A to B: 8 edits").click()
     page.get_by_role("button", name="Open in the workbench").click()
     workbench(page)

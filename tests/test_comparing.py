@@ -13,9 +13,10 @@ import core
 from app import server
 from app.actions import Past
 from app.facts import graph, parameters
-from app.kit.charts import COMPARED, compare_curve
+from app.kit.charts import compare_curve
 from app.picture.sheet import sheet
-from app.state import read, word
+from app.state import mended, read, word
+from core.compare import GROWS
 from core.library import preset
 from core.spec import edited
 from core.split import apart
@@ -140,10 +141,34 @@ def test_the_whole_comparison_is_one_picture():
     for row in found.differences:
         assert row.first.split()[0] in words and all(value.split()[0] in words for value, _ in row.others.values())
     assert root.get("viewBox").startswith("-32 0 1280") and "not 128 heads" in words
+    lines = [path for path in root.iter("{http://www.w3.org/2000/svg}path") if "stroke-dasharray:" in path.get("style", "")]
+    drawn = sum(2 if curve.limit < found.contexts[-1] else 1 for name in GROWS for curve in found.curves(name))
+    assert len(lines) == drawn and all(heading in words for heading, _, _ in GROWS.values())
+
+
+def test_what_cannot_be_shown_of_a_link_is_left_out_and_the_rest_is_there(page):
+    words = visit(page, "deepseek-v3", "nope-7b", "kimi-k2", context="soon", keep="x:nope")
+    assert "Left out of this link: 'nope-7b' is not a preset" in words and "context: " in words and "Kimi K2 has" in words
+    assert "Caches and states at 32K" in words, "the usual workload"
+    words = visit(page, "gpt2", "gpt2-xl", "gpt-1", "phi-2", "phi-4")
+    assert "a page shows at most 4 models, so it does not show phi-4" in words and "Phi-2 has" in words
+    assert "Choose a second model" in visit(page, "gpt2", "s1.broken") and "Left out of this link" in said(page)
+    press(page, "GPT-2 small and gpt-oss 20B")
+    assert shown(page) == ["gpt2", "gpt-oss-20b"] and "Left out" not in said(page)
+    with pytest.raises(core.Unsupported):
+        read({"m": ["gpt2", "nope"]})
+    assert mended({"m": ["nope", "nope"]}) == ({"m": ["nope", "nope"]}, []), "nothing is left to show"
+    assert mended({"preset": "nope", "context": "soon"})[1] == []
+
+
+def test_a_model_that_reads_any_length_says_so_everywhere():
+    found = core.compare([preset("gpt2"), preset("mamba-2.8b")])
+    (row,) = [row for row in found.differences if row.name == "context"]
+    assert (row.first, row.others[1][0]) == ("1K", "any length") and '"Longest text, that it is meant for",1024,any length,' in found.csv()
 
 
 def test_curves_that_are_equal_are_one_and_dotted_past_the_model():
-    for name in COMPARED:
+    for name in GROWS:
         chart = compare_curve((V3, K2, preset("gpt2")), core.Workload(context=1_024), False, name)
         lines = [trace for trace in chart.data if trace.mode == "lines"]
         assert len(lines) == 2 * (2 if name == "kept_bytes" else 3)

@@ -12,14 +12,14 @@ import numpy as np
 import plotly.graph_objects as go
 
 import core
-from core.compare import LETTERS
+from core.compare import GROWS, LETTERS
 from core.hardware import ACCELERATORS
 from core.kept import kept
 from core.roles import ROLES
 from core.routing import LayerRouting, Routing
-from core.words import figure, size, tokens
+from core.words import rounds, size, tokens
 
-from ..facts import cost
+from ..facts import compared, cost
 from ..picture.layered import spread
 from .theme import FONT, palette
 
@@ -122,34 +122,15 @@ def cache_curve(arch: core.Architecture, workload: core.Workload, dark: bool, st
     )  # fmt: skip
 
 
-COMPARED = {  # what grows with the text: heading, and what it is
-    "kept_bytes": ("Caches and states", "of one text"),
-    "read_bytes": ("Bytes read", "for one new token: active weights, caches, states"),
-    "decode_flops": ("Decode", "FLOPs of one new token"),
-}
-
-
 @drawn()
 def compare_curve(archs: tuple[core.Architecture, ...], workload: core.Workload, dark: bool, name: str) -> go.Figure:
-    """One of `COMPARED` against the context, a line for each architecture with its letter at the end; equal lines are one. Past what a
+    """One of `GROWS` against the context, a line for each architecture with its letter at the end; equal lines are one. Past what a
     model is meant for it is dotted."""
-    colours, at = palette(dark), workload.context
-    ends = [arch.meant_for for arch in archs]
-    top = max(at, 4_096, *(end or 131_072 for end in ends))
-    contexts = sorted({at, top, *(end for end in ends if end), *(int(n) for n in np.geomspace(512, top, 56))})
-    logarithmic = name == "kept_bytes"
-    show = (lambda n: figure(n, "FLOP")) if name == "decode_flops" else size
-    found: dict[tuple[int, ...], list[int]] = {}
-    for index, arch in enumerate(archs):
-        c = cost(arch, workload)
-        values = {"kept_bytes": lambda c=c: c.kept_at(contexts)[0], "read_bytes": lambda c=c: c.read_at(contexts)}.get(
-            name, lambda c=c: c.decode_at(contexts)
-        )()
-        if values:
-            found.setdefault(tuple(values), []).append(index)
+    colours, at, found = palette(dark), workload.context, compared(archs, workload)
+    contexts, show, curves = found.contexts, GROWS[name][2], found.curves(name)
+    top, logarithmic = contexts[-1], name == "kept_bytes"
     traces, labels = [], []
-    for values, those in found.items():
-        limit = max(ends[index] or top for index in those)
+    for those, values, limit in curves:
         colour, dash = (("ink", "solid"), ("ink", "dash"), ("box-line", "solid"), ("box-line", "dash"))[those[0]]
         letters = " ".join(LETTERS[index] for index in those)
         said = {"customdata": [show(n) for n in values], "hovertemplate": f"%{{customdata}}<extra>{letters}</extra>"}
@@ -165,7 +146,7 @@ def compare_curve(archs: tuple[core.Architecture, ...], workload: core.Workload,
         spot = {"size": 9, "color": colours[colour], "line": {"color": colours["page"], "width": 2}}
         traces.append({"type": "scatter", "mode": "markers", "x": [at], "y": [here], "hoverinfo": "skip", "marker": spot})
         labels.append((values[-1], letters, colour))
-    known = [n for values in found for n in values if n] or [1]
+    known = [n for curve in curves for n in curve.values if n] or [1]
     low, high = (log10(min(known)), log10(max(known))) if logarithmic else (0.0, max(known) * 1.06)
     rounded = [10.0**d for d in range(floor(low), ceil(high) + 1)] if logarithmic else rounds(high)[1:]
     names = [
@@ -178,7 +159,7 @@ def compare_curve(archs: tuple[core.Architecture, ...], workload: core.Workload,
     marks = [n for n in (1 << k for k in range(9, 31, 2)) if n <= top]
     rule = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": at, "x1": at}
     rule["line"] = {"color": colours["line"], "width": 1, "dash": "dot"}
-    each = (f"{letters} {show(values[contexts.index(at)])}" for (_, letters, _), values in zip(labels, found, strict=True))
+    each = (f"{letters} {show(curve.values[contexts.index(at)])}" for (_, letters, _), curve in zip(labels, curves, strict=True))
     return styled(
         traces, dark, 300, top=14, right=48, meta=f"After {at:,} tokens: {'; '.join(each) or 'not known'}.", hovermode="x unified",
         shapes=[rule], annotations=names,
@@ -197,13 +178,6 @@ def _apart(labels: list[tuple[int, str, str]], low: float, high: float, logarith
     gap = (high - low) * 0.07
     moved = spread(ends, [gap] * (len(ends) - 1))
     return [(10**y if logarithmic else y, letters, colour) for y, (_, letters, colour) in zip(moved, labels, strict=True)]
-
-
-def rounds(most: float) -> list[float]:
-    """About five round values up to `most`."""
-    step = 10 ** floor(log10(most / 5))
-    step *= next(m for m in (1, 2, 5, 10) if most / 5 <= m * step)
-    return [step * i for i in range(ceil(most / step))]
 
 
 def accelerators(colours: dict, least: float, most: float, logarithmic: bool = False) -> tuple[list[dict], list[dict]]:

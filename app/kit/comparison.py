@@ -9,7 +9,7 @@ from math import log
 import streamlit as st
 
 import core
-from core.compare import HEADINGS, LETTERS, ORDER, Comparison, Difference, Line, bounds
+from core.compare import GROWS, HEADINGS, LETTERS, ORDER, Comparison, Difference, Line, bounds
 from core.diff import MOVED
 from core.library import preset
 from core.roles import ROLES
@@ -19,7 +19,7 @@ from core.words import change, tokens
 from .. import actions
 from .. import state as page
 from ..facts import alongside_of, compared, edited, parameters, sheet_of
-from .charts import COMPARED, compare_curve, legend
+from .charts import compare_curve, legend
 from .component import show_alongside
 from .opening import open_file, refusal
 from .page import dark, figure, lead, title, wrong
@@ -97,12 +97,13 @@ def add(state: page.State) -> None:
         _picker("add:preset", "A published model")
         own = open_file(("compare", state.archs))
         refusal(("compare", state.archs))
-        st.text_input(
-            "Or a link, a config.json, or a model's id", key="add:text", placeholder="hf:Qwen/Qwen3-0.6B, or a link of this app",
-            max_chars=60_000,
-        )  # fmt: skip
-        given = st.session_state["add:text"]
-        if st.button("Add", type="primary", width="stretch") and given:
+        with st.form("add:form", border=False, enter_to_submit=True):
+            given = st.text_input(
+                "Or a link, a config.json, or a model's id", key="add:text", placeholder="hf:Qwen/Qwen3-0.6B, or a link of this app",
+                max_chars=60_000,
+            )  # fmt: skip
+            asked = st.form_submit_button("Add", type="primary", width="stretch")
+        if asked and given:
             own = actions.opened_text(given, ("compare", state.archs))
         if (before := actions.refused("text", ("compare", state.archs)).get("")) and before.shown == given:
             wrong(before.words)
@@ -254,9 +255,9 @@ def _row(found: Comparison, row: Difference) -> str:
 def curves(state: page.State) -> None:
     """What grows with the text: caches and states, bytes read, FLOPs of a new token."""
     title("Over the length of the text", "dotted: past what a model is meant for")
-    for column, name in zip(st.columns(len(COMPARED), gap="medium"), COMPARED, strict=True):
+    for column, (name, (heading, note, _)) in zip(st.columns(len(GROWS), gap="medium"), GROWS.items(), strict=True):
         with column:
-            title(*COMPARED[name], level=3)
+            title(heading, note, level=3)
             figure("", "", compare_curve(state.archs, state.workload, dark(), name), key=f"curve-{name}")
 
 
@@ -292,9 +293,11 @@ def _steps(found: Comparison, index: int) -> None:
         cells = []
         for name, moved in MOVED.items():
             pair = step.then.get(name) if step.then is not None else (None, None)
-            words = "same" if pair is None else change(pair[1], pair[0], moved.show) or "not known"
-            cells.append(f'<td class="{"same" if pair is None else ""}">{escape(words)}</td>')
-        rows.append(f"<tr><th>{escape(step.edit.words)}</th>{''.join(cells)}</tr>")
+            cell = "same" if pair is None else change(pair[1], pair[0], moved.show) or "not known"
+            cells.append(f'<td class="{"same" if pair is None else ""}">{escape(cell)}</td>')
+        endless = step.edit.words.startswith("context ") and not found.archs[index].meant_for
+        words = f"{step.edit.words}, which bounds nothing there" if endless else step.edit.words
+        rows.append(f"<tr><th>{escape(words)}</th>{''.join(cells)}</tr>")
     st.html(
         f'<div class="did" tabindex="0"><table><thead><tr><th>Edit</th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
     )

@@ -5,10 +5,10 @@ import streamlit as st
 from app import state as page
 from app.kit.comparison import add, curves, differences, export, figures, in_order, models, pictures, verdict
 from app.kit.component import copy_button
-from app.kit.page import lead, tab, title
+from app.kit.page import lead, notice, tab, title
 
 page.back_again("compared", "left")
-state = page.current()
+state, left_out = page.current(), page.mended(page.address())[1]
 names = [arch.title for arch in state.archs]
 tab("Compare" if len(names) == 1 else " and ".join(names) if len(names) == 2 else f"{names[0]} and others")
 
@@ -18,6 +18,8 @@ with st.container(horizontal=True, vertical_alignment="center", key="compare-top
     if len(state.archs) > 1:
         export(state)
         copy_button(page.link(state))
+if left_out:
+    notice(f"Left out of this link: {'; '.join(left_out)}.", "bad")
 several = len(state.archs) > 1
 if several:
     st.session_state["compared"] = page.write(state)
