@@ -18,6 +18,7 @@ page = st.navigation(
         st.Page("pages/gallery.py", title="Gallery", url_path="gallery", default=True),
         st.Page("pages/workbench.py", title="Workbench", url_path="workbench"),
         st.Page("pages/compare.py", title="Compare", url_path="compare"),
+        st.Page("pages/learn.py", title="Learn", url_path="learn"),
     ],
     position="top",
 )

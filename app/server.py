@@ -102,10 +102,14 @@ async def page(request: Request) -> Response:
     import core
 
     title, about, picture = "Strata", ABOUT, ""
-    if (asked := request.query_params) and request.url.path != "/":
-        try:
+    path, asked = request.url.path, request.query_params
+    try:
+        if path == "/learn":
+            title, about, picture = await asyncio.to_thread(preview_of_text, asked.get("article", ""))
+        elif asked and path != "/":
             title, about, picture = await asyncio.to_thread(preview, asked)
-        except core.Unsupported:
+    except core.Unsupported:
+        if path != "/learn":
             return RedirectResponse(f"/?{request.url.query}")
     said = {"og:title": title, "og:description": about, "description": about, "og:url": str(request.url)}
     if picture:
@@ -161,6 +165,17 @@ def preview(asked: QueryParams) -> tuple[str, str, str]:
         words = f"What differs between {', '.join(titles[:-1])} and {titles[-1]}, and what each difference costs."
         return f"{' · '.join(titles)} · Strata", words, f"card/{quote(word(arch), safe='')}.png"
     return f"{arch.title} · Strata", subtitle(arch), f"card/{quote(word(arch), safe='')}.png"
+
+
+def preview_of_text(name: str) -> tuple[str, str, str]:
+    """The same of an article, or of the list of all; Unsupported if there is no such article."""
+    from app.article import article
+    from app.state import word
+
+    if not name:
+        return "Learn · Strata", "What changed from model to model, and what each change costs.", ""
+    found = article(name)
+    return f"{found.title} · Strata", found.lead, f"card/{quote(word(found.models[found.first]), safe='')}.png"
 
 
 # ---- the API ----

@@ -59,7 +59,7 @@ def show_diagram(
 
 
 def show_alongside(wide: str, slim: str, key: str = "alongside") -> None:
-    """Pictures beside each other, in the layouts of a wide and of a narrow page."""
+    """Pictures beside each other, in the layouts of a wide and of a narrow page; without the wide one, the narrow one on all pages."""
     _alongside(key=key, data={"wide": wide, "slim": slim})
 
 

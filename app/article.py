@@ -1,0 +1,439 @@
+"""Articles: one Markdown file each, whose figures are computed and whose references point into models that are built.
+
+A file begins with front matter in YAML:
+
+    title: What makes DeepSeek V3 different
+    date: 2026-11-29
+    lead: One sentence that answers the title.
+    models:                     # the architectures that it speaks of; the first is meant where none is named
+      v3: deepseek-v3
+      plain: {from: deepseek-v3, set: {parts.moe.top_k: 4}}
+    context: 32768              # of the figures, if not 4,096
+
+Its text is Markdown with two additions. `{cost.kv_bytes_per_token}` is a figure of the first model, `{plain.parts.moe.top_k}` one of
+another; two can be added, subtracted, multiplied and divided, and `| exact` or another of `FORMS` says how it is written. A number that
+is typed is an error. `[its latent](node:attention.kv_down)` points to a box of the picture beside the text, `(model:v3)` opens a model,
+`(article:NAME)` another article, `(arxiv:2412.19437)` a paper. A fenced block whose language is one of `BLOCKS` is a picture, a
+comparison, a chart, a table or a demonstration; its lines are YAML.
+"""
+
+import ast
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from markdown_it import MarkdownIt
+
+import core
+from core.edits import with_fields
+from core.evolution import adoption, evolution
+from core.facets import FIGURES
+from core.library import preset
+from core.words import figure, number, percent, size, tokens
+
+from . import facts
+from .demos import DEMOS
+from .state import link, opened
+
+ARTICLES = Path(__file__).resolve().parent / "articles"
+CHARTS = ("cache", "read", "decode")  # what a chart shows against the context
+NAMED = {"title", "date", "lead", "models", "context"}  # front matter
+
+
+class Broken(ValueError):
+    """A mistake in an article, with its file and line."""
+
+    def __init__(self, name: str, line: int, words: str):
+        super().__init__(f"app/articles/{name}.md, line {line}: {words}")
+
+
+# ---- blocks ----
+
+
+class Text(NamedTuple):
+    """Paragraphs, lists and headings, as HTML."""
+
+    html: str
+    line: int
+
+
+class Picture(NamedTuple):
+    """The model that stands beside the text from here on."""
+
+    of: str
+    line: int
+
+
+class Compare(NamedTuple):
+    """Two to four models, aligned row by row."""
+
+    of: tuple[str, ...]
+    line: int
+
+
+class Chart(NamedTuple):
+    """One of `CHARTS` against the context, a line for each model."""
+
+    of: tuple[str, ...]
+    shows: str
+    line: int
+
+
+class Table(NamedTuple):
+    """The presets that answer a query of the gallery, or all, with some of its figures."""
+
+    query: str
+    figures: tuple[str, ...]
+    sort: str
+    most: int
+    line: int
+
+
+class Demo(NamedTuple):
+    """A demonstration, with the values that it begins with."""
+
+    name: str
+    values: Mapping[str, Any]
+    line: int
+
+
+Block = Text | Picture | Compare | Chart | Table | Demo
+
+
+@dataclass(frozen=True)
+class Article:
+    """An article, read and resolved."""
+
+    name: str
+    title: str
+    date: date
+    lead: str
+    models: Mapping[str, core.Architecture]
+    workload: core.Workload
+    blocks: tuple[Block, ...] = field(default=())
+
+    @property
+    def first(self) -> str:
+        return next(iter(self.models))
+
+    @cached_property
+    def pictures(self) -> dict[str, str]:
+        """The pictures that stand beside the text, by the names of their models."""
+        shown = dict.fromkeys([self.first, *(block.of for block in self.blocks if isinstance(block, Picture))])
+        return {name: beside(self.models[name]) for name in shown}
+
+
+def beside(arch: core.Architecture) -> str:
+    """The picture of a model in the column beside a text."""
+    return facts.picture_of(arch, "", False)
+
+
+def articles() -> list[str]:
+    """The names of all articles, the latest first."""
+    return sorted((path.stem for path in ARTICLES.glob("*.md")), key=lambda name: (article(name).date, name), reverse=True)
+
+
+@cache
+def article(name: str) -> Article:
+    """The article of this name; Unsupported if there is none, Broken if it has a mistake."""
+    path = ARTICLES / f"{name}.md"
+    if not re.fullmatch(r"[a-z0-9-]{1,80}", name) or not path.is_file():
+        raise core.Unsupported(f"{name[:80]!r} is no article; the page Learn lists them")
+    return read(name, path.read_text(encoding="utf-8"))
+
+
+# ---- reading ----
+
+
+def read(name: str, source: str) -> Article:
+    """An article from its source; Broken, with the line, if something in it does not resolve."""
+    found = re.match(r"---\n(.*?)\n---\n", source, re.DOTALL)
+    if not found:
+        raise Broken(name, 1, "begin with front matter between two lines of ---")
+    head = _mapping(name, 1, found[1])
+    if missing := {"title", "date", "lead", "models"} - head.keys():
+        raise Broken(name, 1, f"the front matter has no {min(missing)}")
+    if unknown := head.keys() - NAMED:
+        raise Broken(name, 1, f"the front matter has {min(unknown)!r}; give {', '.join(sorted(NAMED))}")
+    if not isinstance(head["date"], date):
+        raise Broken(name, 1, "give the date as 2026-11-29")
+    try:
+        models = {str(key): _model(given) for key, given in head["models"].items()}
+        workload = core.Workload(context=head.get("context", 4_096))
+    except (AttributeError, KeyError, TypeError, ValueError) as problem:
+        raise Broken(name, 1, f"models: {problem}") from None
+    article = Article(name, str(head["title"]), head["date"], "", models, workload)
+    lead = _line(article, str(head["lead"]), 1)
+    begin = source[: found.end()].count("\n")
+    blocks = tuple(_blocks(article, source[found.end() :], begin))
+    return Article(name, article.title, article.date, lead, models, workload, blocks)
+
+
+def _model(given: Any) -> core.Architecture:
+    if isinstance(given, str):
+        return preset(given)
+    if isinstance(given, Mapping) and given.keys() <= {"from", "set", "step"}:
+        if "step" in given:
+            return evolution().step(given["step"]).after
+        return with_fields(preset(given["from"]), given.get("set", {}))
+    raise core.Unsupported(f"give a preset's name, {{from: NAME, set: {{path: value}}}} or {{step: NAME}} (not {given})")
+
+
+def _mapping(name: str, line: int, text: str) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as problem:
+        at = getattr(problem, "problem_mark", None)
+        raise Broken(name, line + (at.line + 1 if at else 0), f"this is not YAML ({getattr(problem, 'problem', problem)})") from None
+    if not isinstance(found, dict):
+        raise Broken(name, line, "give names and values, such as of: v3")
+    return found
+
+
+def _blocks(article: Article, source: str, begin: int) -> Iterator[Block]:
+    """The blocks of a text that begins after line `begin` of its file."""
+    markdown, picture = MarkdownIt("commonmark"), article.first
+    lines = source.split("\n")
+    tokens = markdown.parse(source)
+    fences = [token for token in tokens if token.type == "fence" and token.level == 0 and token.info.strip() in BLOCKS]
+    at = 0
+    for fence in [*fences, None]:
+        upto = fence.map[0] if fence and fence.map else len(lines)
+        if text := "\n".join(lines[at:upto]).strip("\n"):
+            first = begin + at + 1 + next(n for n, line in enumerate(lines[at:upto]) if line.strip())
+            yield Text(_html(article, markdown, text, first, picture), first)
+        if fence and fence.map:
+            line, at = begin + fence.map[0] + 1, fence.map[1]
+            block = BLOCKS[fence.info.strip()](article, _mapping(article.name, line, fence.content or "{}"), line)
+            picture = block.of if isinstance(block, Picture) else picture
+            yield block
+
+
+def _html(article: Article, markdown: MarkdownIt, text: str, first: int, picture: str) -> str:
+    """Markdown as HTML, with its figures computed and its links resolved."""
+    lines, fenced = text.split("\n"), False
+    for n, words in enumerate(lines):
+        fenced ^= words.startswith("```")
+        lines[n] = words if fenced else _line(article, words, first + n)
+    tokens = markdown.parse("\n".join(lines))
+    for token in tokens:
+        line = first + (token.map[0] if token.map else 0)
+        if token.type in ("html_block", "html_inline"):
+            raise Broken(article.name, line, "HTML is not shown; write Markdown")
+        for child in token.children or ():
+            if child.type in ("image", "html_inline"):
+                raise Broken(article.name, line, "pictures are blocks, and HTML is not shown; write Markdown")
+            if child.type == "link_open":
+                href = str(child.attrs["href"])
+                near = (n for n, given in enumerate(lines[line - first :], line) if f"]({href})" in given)
+                child.attrs = _link(article, href, next(near, line), picture)
+    return markdown.renderer.render(tokens, markdown.options, {})
+
+
+# ---- links ----
+
+
+def nodes(arch: core.Architecture, name: str) -> list[str]:
+    """The boxes of a model's picture that a reference means: those of a part in all blocks, one inside of it, or one of the frame."""
+    graph = facts.graph(arch)
+    part, _, inner = name.partition(".")
+    boxes = [node for node, data in graph.nodes(data=True) if data.get("part") == part and "role" in data]
+    found = [f"{box}.{inner}" if inner else box for box in boxes] or [name]
+    drawn = {*re.findall(r'data-node="([^"]*)"', beside(arch))}
+    return [node for node in found if node in drawn]
+
+
+def _link(article: Article, href: str, line: int, picture: str) -> dict[str, str | int | float]:
+    kind, _, rest = href.partition(":")
+    match kind:
+        case "node":
+            if found := nodes(article.models[picture], rest):
+                return {"href": "#picture", "data-node": " ".join(found), "class": "ref"}
+            known = sorted({node.split(".", 2)[-1] for node in re.findall(r'data-node="([^"]*)"', beside(article.models[picture]))})
+            raise Broken(article.name, line, f"{rest!r} is no box of {picture}'s picture; give one of {', '.join(known)}")
+        case "model":
+            if rest in article.models:
+                arch = article.models[rest]
+            elif rest in core.presets():
+                arch = preset(rest)
+            else:
+                raise Broken(article.name, line, f"{rest!r} is no model of this article and no preset")
+            return {"href": f"/workbench{link(opened(arch))}", "target": "_self"}
+        case "article":
+            if not (ARTICLES / f"{rest}.md").is_file():
+                raise Broken(article.name, line, f"{rest!r} is no article")
+            return {"href": f"/learn?article={rest}", "target": "_self"}
+        case "arxiv":
+            if not re.fullmatch(r"\d{4}\.\d{4,5}", rest):
+                raise Broken(article.name, line, f"{rest!r} is no number of a paper; give it as 2412.19437")
+            return {"href": f"https://arxiv.org/abs/{rest}", "target": "_blank", "rel": "noopener"}
+        case "https":
+            return {"href": href, "target": "_blank", "rel": "noopener"}
+        case "page" if re.fullmatch(r"(gallery|compare|evolution|routing|learn)(\?[\w=&.%+-]*)?", rest):
+            return {"href": f"/{rest}", "target": "_self"}
+    raise Broken(article.name, line, f"{href[:60]!r} is no reference; begin it with node:, model:, article:, page:, arxiv: or https:")
+
+
+# ---- figures ----
+
+FORMS: dict[str, Callable[[Any], str]] = {
+    "exact": number,
+    "figure": figure,
+    "flops": lambda n: figure(n, "FLOP"),
+    "percent": percent,
+    "size": size,
+    "times": lambda n: f"{n:,.0f} ×" if n >= 20 else f"{n:,.1f} ×",
+    "tokens": lambda n: tokens(round(n)),
+}
+# Before a number that is part of a name, such as Llama 3.1 405B. It is no figure, and neither are a year and the mark of a list.
+NAME = re.compile(r"[A-Z][\w.-]*(?:\s[\d.][\w.-]*)*\s?-?$")
+
+
+def _line(article: Article, line: str, at: int) -> str:
+    """A line of text with its figures; Broken if a number is typed."""
+    bare = re.sub(r"\{[^{}]*\}|\]\([^)]*\)|`[^`]*`", "", line)
+    for typed in re.finditer(r"(?<![\w.,-])\d[\d,.]*", bare):
+        before = bare[: typed.start()]
+        year = re.fullmatch(r"(19|20)\d\d[.,]?", typed[0])
+        if not (year or NAME.search(before) or not before.strip(" >") and re.match(r"[.)] ", bare[typed.end() - 1 :])):
+            raise Broken(article.name, at, f"{typed[0]!r} is typed; compute it, such as {{cost.parameters}}, or write it as a word")
+    return re.sub(r"\{([^{}]*)\}", lambda found: re.sub(r"([_*`\[\]])", r"\\\1", _figure(article, found[1], at)), line)
+
+
+def _figure(article: Article, given: str, line: int) -> str:
+    asked, _, form = (piece.strip() for piece in given.partition("|"))
+    try:
+        value, usual = _value(article, ast.parse(asked, mode="eval").body)
+        if form and form not in FORMS:
+            raise core.Unsupported(f"{form!r} is no form; give one of {', '.join(FORMS)}")
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise core.Unsupported(f"{asked!r} is {type(value).__name__}, not a figure")
+        return value if isinstance(value, str) else FORMS[form or usual](value)
+    except (SyntaxError, AttributeError, KeyError, TypeError, ZeroDivisionError, core.Unsupported) as problem:
+        said = str(problem) if isinstance(problem, core.Unsupported) else f"{asked!r} does not resolve ({problem})"
+        raise Broken(article.name, line, said) from None
+
+
+def _value(article: Article, asked: ast.expr) -> tuple[Any, str]:
+    """The value of an expression, and how it is usually written."""
+    if isinstance(asked, ast.BinOp):
+        (a, one), (b, other) = _value(article, asked.left), _value(article, asked.right)
+        match asked.op:
+            case ast.Add():
+                return a + b, one
+            case ast.Sub():
+                return a - b, one
+            case ast.Mult():
+                return a * b, one if other == "exact" else other
+            case ast.Div():
+                return a / b, "times" if one == other else one
+    path = ast.unparse(asked).split(".")
+    if not all(piece.isidentifier() and not piece.startswith("_") for piece in path):
+        raise core.Unsupported(f"{ast.unparse(asked)!r} is no figure; give a path, such as cost.parameters or parts.attention.heads")
+    if path == ["presets"]:
+        return len(core.presets()), "exact"
+    if path[0] == "adoption" and len(path) == 3:
+        return _adoption(path[1], path[2])
+    arch = article.models[path.pop(0) if path[0] in article.models else article.first]
+    value: Any = facts.cost(arch, article.workload) if path[0] == "cost" else arch
+    for piece in path[1:] if path[0] == "cost" else path:
+        if isinstance(value, Mapping):
+            value = value[piece]
+        elif value is arch and piece == "parts":
+            value = {name: arch.part(name) for name in arch.parts}
+        else:
+            value = value.by("role") if piece == "roles" else getattr(value, piece)
+    return value, _form(path)
+
+
+def _adoption(name: str, asked: str) -> tuple[Any, str]:
+    """How many presets have an idea of the evolution, and its share of the latest year's models."""
+    found = adoption(name)
+    year, (have, all_) = [*found.years.items()][-1]
+    answers = {
+        "presets": (len(found.names), "exact"), "share": (have / all_, "percent"), "models": (all_, "exact"), "year": (str(year), "exact"),
+    }  # fmt: skip
+    if asked not in answers:
+        raise core.Unsupported(f"adoption.{name}.{asked}: give presets, share, models or year")
+    return answers[asked]
+
+
+USUAL = {"bytes": "size", "bytes_per_token": "size", "flops": "flops", "parameters": "figure", "context": "tokens"}
+
+
+def _form(path: list[str]) -> str:
+    return next((form for ending, form in USUAL.items() if path[-1].endswith(ending)), "exact")
+
+
+# ---- blocks, from their YAML ----
+
+
+def _names(article: Article, given: Mapping[str, Any], line: int, least: int, most: int) -> tuple[str, ...]:
+    names = given.get("of", article.first)
+    names = (names,) if isinstance(names, str) else tuple(names)
+    if not least <= len(names) <= most:
+        raise Broken(article.name, line, f"of: give {least} to {most} models")
+    for name in names:
+        if name not in article.models:
+            raise Broken(article.name, line, f"of: {name!r} is none of this article's models, {', '.join(article.models)}")
+    return names
+
+
+def _only(article: Article, given: Mapping[str, Any], line: int, *known: str) -> None:
+    if unknown := given.keys() - {*known}:
+        raise Broken(article.name, line, f"{min(map(str, unknown))!r} is not known here; give {', '.join(known)}")
+
+
+def _picture(article: Article, given: Mapping[str, Any], line: int) -> Picture:
+    _only(article, given, line, "of")
+    return Picture(_names(article, given, line, 1, 1)[0], line)
+
+
+def _compare(article: Article, given: Mapping[str, Any], line: int) -> Compare:
+    _only(article, given, line, "of")
+    return Compare(_names(article, given, line, 2, 4), line)
+
+
+def _chart(article: Article, given: Mapping[str, Any], line: int) -> Chart:
+    _only(article, given, line, "of", "shows")
+    shows = given.get("shows", CHARTS[0])
+    if shows not in CHARTS:
+        raise Broken(article.name, line, f"shows: {shows!r} is no chart; give {', '.join(CHARTS)}")
+    return Chart(_names(article, given, line, 1, 4), shows, line)
+
+
+def _table(article: Article, given: Mapping[str, Any], line: int) -> Table:
+    _only(article, given, line, "query", "figures", "sort", "most")
+    asked = tuple(given.get("figures", ("parameters", "active", "cache")))
+    sort = str(given.get("sort", "-released"))
+    if unknown := {*asked, sort.removeprefix("-")} - FIGURES.keys():
+        raise Broken(article.name, line, f"{min(unknown)!r} is no figure of a table; give {', '.join(FIGURES)}")
+    query = str(given.get("query", ""))
+    if not facts.found(query):
+        raise Broken(article.name, line, f"query: no model answers {query!r}")
+    return Table(query, asked, sort, int(given.get("most", len(core.presets()))), line)
+
+
+def _demo(article: Article, given: Mapping[str, Any], line: int) -> Demo:
+    name, values = given.get("name"), {key: value for key, value in given.items() if key != "name"}
+    if name not in DEMOS:
+        raise Broken(article.name, line, f"name: {name!r} is no demonstration; give one of {', '.join(DEMOS)}")
+    try:
+        DEMOS[name].checked(values)
+    except core.Unsupported as problem:
+        raise Broken(article.name, line, str(problem)) from None
+    return Demo(name, values, line)
+
+
+BLOCKS: dict[str, Callable[[Article, Mapping[str, Any], int], Block]] = {
+    "picture": _picture,
+    "compare": _compare,
+    "chart": _chart,
+    "table": _table,
+    "demo": _demo,
+}

@@ -1,0 +1,156 @@
+"""A text beside a picture that follows it: what is read is lit in the picture, and the rest of it is dimmed."""
+
+from collections.abc import Mapping
+from datetime import date
+from html import escape
+from urllib.parse import urlencode
+
+import streamlit as st
+
+import core
+from app.article import Article, Block, Chart, Compare, Demo, Picture, Table, Text
+from app.demos import DEMOS
+from core.facets import FIGURES
+
+from .. import state as page
+from ..facts import alongside_of, found
+from .charts import COMPARED, compare_curve
+from .component import component, show_alongside
+from .page import dark, figure, lead, notice, title
+
+_reading = component("reading", '<div class="strata-root"><p class="name"></p><div class="picture"></div></div>', ".strata-root")
+_demo = component("demo", '<div class="strata-root"></div>', ".strata-root")
+SHOWN = {"cache": "kept_bytes", "read": "read_bytes", "decode": "decode_flops"}
+
+
+def side(pictures: Mapping[str, tuple[str, str]], key: str = "reading") -> None:
+    """The picture beside a text, by the text's marks: a heading for each, and its SVG."""
+    _reading(key=key, data={"pictures": {name: [*pair] for name, pair in pictures.items()}})
+
+
+def mark(name: str) -> None:
+    """From here on, the picture of this name stands beside the text."""
+    st.html(f'<span data-picture="{escape(name)}"></span>')
+
+
+def demonstration(name: str, values: Mapping[str, object] | None = None, nth: int = 1) -> None:
+    """A demonstration with its controls, the `nth` of its kind on the page. What is chosen is in the page's URL."""
+    demo, params, own = DEMOS[name], st.query_params, name if nth == 1 else f"{name}-{nth}"
+    with st.container(border=True, key=f"demo-{own}"):
+        title(demo.title, level=3)
+        chosen = demo.checked(values or {})
+        with st.container(horizontal=True, key=f"controls-{own}"):
+            for control in demo.controls:
+                told = f"{own}.{control.name}"
+                given = next((one for one in control.options if str(one) == params.get(told)), chosen[control.name])
+                picked = st.segmented_control(control.label, control.options, default=given, required=True, key=f"d:{told}")
+                if picked != given:
+                    params[told] = str(picked)
+                chosen[control.name] = picked
+        sentence, drawn = demo.drawn(chosen)
+        lead(sentence)
+        _demo(key=f"drawn-{own}", data={"html": drawn})
+
+
+def text(article: Article) -> None:
+    """The blocks of an article, one below the other."""
+    mark(article.first)
+    for number, block in enumerate(article.blocks):
+        _block(article, block, number)
+
+
+def _block(article: Article, block: Block, number: int) -> None:
+    key = f"{article.name}-{number}"
+    match block:
+        case Text(html):
+            st.html(f'<div class="reading">{html}</div>')
+        case Picture(of):
+            mark(of)
+        case Demo(name, values):
+            demonstration(name, values, sum(isinstance(one, Demo) and one.name == name for one in article.blocks[: number + 1]))
+        case Chart(of, shows):
+            archs = tuple(article.models[name] for name in of)
+            heading, words = COMPARED[SHOWN[shows]]
+            figure(heading, words, compare_curve(archs, article.workload, dark(), SHOWN[shows]), key=f"chart-{key}")
+        case Compare(of):
+            archs = tuple(article.models[name] for name in of)
+            show_alongside("", alongside_of(archs, False), key=f"alongside-{key}")
+            to = escape(urlencode({"m": [page.word(arch) for arch in archs]}, doseq=True))
+            st.html(f'<p class="reading"><a href="/compare?{to}" target="_self">What differs, and what each difference costs</a></p>')
+        case Table():
+            _table(block)
+
+
+def _table(block: Table) -> None:
+    """Presets with figures, by one of them; those without that figure come last."""
+    figures = [FIGURES[name] for name in block.figures]
+    by, down = FIGURES[block.sort.removeprefix("-")], block.sort.startswith("-")
+    models = [(by.get(one), one) for one in found(block.query)]
+    rows = sorted(models, key=lambda row: (row[0] is None, (row[0] or 0) * (-1 if down else 1)))[: block.most]
+    heads = "".join(f'<th scope="col">{escape(one.title)}</th>' for one in figures)
+    cells = (
+        f'<tr><th scope="row"><a href="/workbench?preset={one.arch.name}" target="_self">{escape(one.arch.title)}</a></th>'
+        + "".join(f"<td>{'—' if (value := shown.get(one)) is None else escape(shown.show(value))}</td>" for shown in figures)
+        + "</tr>"
+        for _, one in rows
+    )
+    table = f'<table><thead><tr><th scope="col">Model</th>{heads}</tr></thead><tbody>{"".join(cells)}</tbody></table>'
+    st.html(f'<div class="did rows" tabindex="0" role="region" aria-label="Models and figures">{table}</div>')
+
+
+# ---- the page ----
+
+
+def refused(problem: core.Unsupported) -> None:
+    notice(str(problem), "bad")
+
+
+def listed(found: list[Article]) -> None:
+    """All articles, each with its first sentence."""
+    items = (
+        f'<li><a href="/learn?article={one.name}" target="_self">{escape(one.title)}</a><p>{one.lead}</p>'
+        f"<small>{_day(one.date)}</small></li>"
+        for one in found
+    )
+    st.html(f'<ul class="articles">{"".join(items)}</ul>')
+
+
+def reading(article: Article, printed: bool) -> None:
+    """An article, its picture beside it; printed, the pictures stand in the text."""
+    models = ", ".join(
+        f'<a href="/workbench{escape(page.link(page.opened(arch)))}" target="_self">{escape(arch.title)}</a>'
+        for arch in article.models.values()
+    )
+    other = "" if printed else f' · <a href="/learn?article={article.name}&print=1" target="_self">Print view</a>'
+    st.html(
+        f'<div class="reading head"><h1>{escape(article.title)}</h1><p class="first">{article.lead}</p>'
+        f"<p class='about'>{_day(article.date)} · about {models}{other}</p></div>"
+    )
+    if printed:
+        with st.container(key="printed"):
+            _printed(article)
+        return
+    words, picture = st.columns([1.3, 1], gap="large")
+    with picture, st.container(key="side"):
+        side({name: (article.models[name].title, svg) for name, svg in article.pictures.items()})
+    with words:
+        text(article)
+
+
+def _printed(article: Article) -> None:
+    def picture(name: str) -> None:
+        with st.container(key=f"inset-{name}"):
+            _demo(key=f"inset-svg-{name}-{len(shown)}", data={"html": article.pictures[name]})
+        shown.append(name)
+
+    shown: list[str] = []
+    picture(article.first)
+    for number, block in enumerate(article.blocks):
+        if isinstance(block, Picture):
+            picture(block.of)
+        else:
+            _block(article, block, number)
+
+
+def _day(day: date) -> str:
+    return f"{day.day} {day:%B %Y}"
