@@ -10,11 +10,12 @@ import streamlit as st
 import core
 from app.article import Article, Block, Chart, Compare, Demo, Picture, Table, Text
 from app.demos import DEMOS
+from core.compare import GROWS
 from core.facets import FIGURES
 
 from .. import state as page
 from ..facts import alongside_of, found
-from .charts import COMPARED, compare_curve
+from .charts import compare_curve
 from .component import component, show_alongside
 from .page import dark, figure, lead, notice, title
 
@@ -70,7 +71,7 @@ def _block(article: Article, block: Block, number: int) -> None:
             demonstration(name, values, sum(isinstance(one, Demo) and one.name == name for one in article.blocks[: number + 1]))
         case Chart(of, shows):
             archs = tuple(article.models[name] for name in of)
-            heading, words = COMPARED[SHOWN[shows]]
+            heading, words, _ = GROWS[SHOWN[shows]]
             figure(heading, words, compare_curve(archs, article.workload, dark(), SHOWN[shows]), key=f"chart-{key}")
         case Compare(of):
             archs = tuple(article.models[name] for name in of)
