@@ -180,7 +180,7 @@ class _Builder:
             here = f"{name}.{op.id}"
             if isinstance(stub := traced.boxes.get(op.path), Stub):
                 given = {read: ends[tensor.source] for read, tensor in zip(stub.names, op.inputs, strict=True)}
-                ends[op.id] = self.part(here, stub.name, name, count, given)
+                ends[op.id] = self.part(here, stub.name, name, count, given, f"{name}.{op.path}")
             else:
                 self.operation(here, op, name, count, traced, {}, f"{name}.")
                 ends[op.id] = self.arrows(here, op, ends)
@@ -193,14 +193,14 @@ class _Builder:
         several = len(found) != 1 or any("@" in path for path in given if path.startswith(name))
         return "" if several or found == {default} else f"{found.pop()}".replace("_", " ")
 
-    def part(self, here: str, name: str, parent: str, count: int, given: dict[str, str]) -> str:
-        """A part's box with its dataflow inside, its inputs by name; returns the node of its output."""
+    def part(self, here: str, name: str, parent: str, count: int, given: dict[str, str], path: str) -> str:
+        """A part's box with its dataflow inside, its inputs by name; returns the node of its output. `path` is the module's."""
         part, d = self.arch.part(name), self.arch.d_model
         traced = trace_part(part, d)
         flops, alike = part.flops(d, 1, Workload().context), part.alike(d)
         stream: Sizes = ("B", "T", *part.of_stream(d))
         self.node(
-            here, part.kind, part.label, stream, stream, parent=parent, repeat=count, part=name, role=part.role,
+            here, part.kind, part.label, stream, stream, path=path, parent=parent, repeat=count, part=name, role=part.role,
             facts=list(part.facts()), traits=list(part.traits()), quantities=list(map(list, part.quantities(d))),
             stored=self.stored(name, *alike), reach=part.reach, config=part.model_dump(mode="json"),
             tied=part.tied, copies=self.held.pop((parent, name), 0) if part.tied else count, explain=part.explain(d),
@@ -209,7 +209,7 @@ class _Builder:
         ends = {"positions": "positions_index", "tokens": "tokens"} | given
         for op in (op for op in traced.operations if op.kind != "input"):
             node = f"{here}.{op.id}"
-            self.operation(node, op, here, count, traced, flops, f"{here}.")
+            self.operation(node, op, here, count, traced, flops, f"{path}.")
             if part.each(f"{op.path}.weight"):
                 self.graph.nodes[node]["each"] = True  # not shared, although the part is tied
             if op.path in alike:

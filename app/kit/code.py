@@ -71,7 +71,7 @@ def boxes_of(arch: core.Architecture, part: str | None, text: str) -> dict[int, 
     """The boxes in the picture that a line of the code of a part, or of the whole model, lights, by line."""
     g = graph(arch)
     nodes: dict[str, list[str]] = {}
-    above = [f"{node}." for node, data in g.nodes(data=True) if data.get("part") == part] if part else [""]
+    above = [f"{data['path']}." for _, data in g.nodes(data=True) if data.get("part") == part] if part else [""]
     for node, data in g.nodes(data=True):
         for one in above:
             if data["path"].startswith(one):

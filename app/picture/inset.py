@@ -126,7 +126,7 @@ class Inset:
 
     def shared(self) -> set[str]:
         """The nodes of the shared expert, which is drawn as one box: its modules and the functions between them."""
-        own = {node for node in self.inside if self.g.nodes[node]["path"].startswith(f"{self.part}.shared.")}
+        own = {node for node in self.inside if self.g.nodes[node]["path"].startswith(f"{self.g.nodes[self.part]['path']}.shared.")}
         flow = self.g.subgraph(self.inside)
         after = own.union(*(nx.descendants(flow, node) for node in own))
         return after & own.union(*(nx.ancestors(flow, node) for node in own))
