@@ -149,7 +149,8 @@ class PredictAhead(nn.Module):
 
 
 class Ahead(nn.ModuleList):
-    """The multi-token-prediction modules, each around a block; embedding and head are the model's."""
+    """The multi-token-prediction modules, each around a block; embedding and head are the model's. Training and speculative decoding run
+    them, on the stream after the last layer and the embeddings of the tokens that follow; the model itself does not."""
 
     AROUND = ("stream_norm", "token_norm", "join", "norm")  # the modules around the block of each
 

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import math
 import re
 import subprocess
 import sys
@@ -150,6 +151,18 @@ def test_an_edited_model_runs_without_strata(case, elsewhere):
     same_elsewhere(arch, elsewhere)
 
 
+@pytest.mark.parametrize("name", ["mamba2-2.7b", "qwen3-next-80b-a3b", "rwkv-7-world-1.5b"])
+def test_a_model_of_recurrences_runs_in_float64(name):
+    arch = core.shrink(core.load(name))
+    space: dict = {"__name__": "model"}
+    exec(code(arch), space)
+    torch.manual_seed(0)
+    model, tokens = space["Model"]().eval(), torch.randint(arch.vocab_size, (1, 8))
+    with torch.inference_mode():
+        single, double = model(tokens), model.double()(tokens)
+    assert double.dtype == torch.float64 and torch.allclose(single, double.float(), rtol=1e-3, atol=1e-4)
+
+
 @pytest.fixture(scope="module")
 def written(request, tmp_path_factory) -> dict[str, str]:
     """The code of the presets at full size, a file each."""
@@ -221,15 +234,15 @@ def test_a_line_knows_the_boxes_of_its_modules():
 
 def test_layers_that_alternate_are_a_loop():
     text = code(core.load("gpt-oss-20b"))
-    assert "for _ in range(12) for layer in (LocalBlock(), GlobalBlock())" in " ".join(text.split())
+    assert "N_LAYERS = 24" in text and "for _ in range(N_LAYERS // 2) for layer in (LocalBlock(), GlobalBlock())" in " ".join(text.split())
     assert "VOCAB_SIZE = 201088" in text and "nn.Embedding(VOCAB_SIZE, D_MODEL)" in text
 
 
 def test_rounds_that_do_the_same_are_a_loop():
-    assert "for _ in range(19):" in code(core.load("deepseek-v4-flash")), "Sinkhorn iterations"
+    assert "for _ in range(ITERATIONS - 1):" in code(core.load("deepseek-v4-flash")), "Sinkhorn iterations"
     text = code(core.load("longcat-flash-lite"))
     assert "for i, (table, up) in enumerate(zip(self.tables, self.ups, strict=True)):" in text
-    assert "nn.ModuleList(nn.Embedding(10223617 + 2 * i, 256) for i in range(12))" in " ".join(text.split())
+    assert "nn.Embedding(10223617 + 2 * i, D_MODEL // (TABLES * (LONGEST - 1))) for i in range(" in " ".join(text.split())
     assert "for n, scale in (" in code(core.load("falcon-h1-0.5b"))
 
 
@@ -247,13 +260,30 @@ def test_names_are_words(written):
 
 def test_figures_are_constants_with_one_meaning():
     text = code(core.load("deepseek-v3"))
-    assert "DENSE_D_FF = 18432" in text and "MOE_D_FF = 2048" in text and "BETA_FAST" not in text
+    assert "DENSE_D_FF = 18432" in text and "MOE_D_FF = 2048" in text
     assert "self.q = nn.Linear(Q_RANK, HEADS * (NOPE_DIM + ROPE_DIM), bias=False)" in text
     assert "torch.arange(0, ROPE_DIM, 2, device=positions.device)" in text
     text = code(core.load("nemotron-h-56b"))
     assert "MAMBA_HEADS = 256" in text and "ATTENTION_HEADS = 64" in text and "\nHEADS" not in text
     text = code(core.load("gemma-3n-e4b"))
     assert "LOCAL_ROPE_BASE = 10000.0" in text and "ROPE_BASE = 1000000.0" in text
+
+
+def test_words_are_those_of_the_constants():
+    text = " ".join(code(core.load("deepseek-v3")).split())
+    assert "`TOP_K` of `EXPERTS` experts" in text and "E = EXPERTS, K = TOP_K" in text and "# (B, T, D_MODEL)" in text
+    assert "D_MODEL -> d_ff -> D_MODEL" in text, "the width of a class that has it as an argument"
+
+
+def test_derived_numbers_are_expressions():
+    text = code(core.load("deepseek-v3"))
+    assert "SOFTMAX_SCALE = (NOPE_DIM + ROPE_DIM) ** -0.5 * YARN_MAGNITUDE**2" in text
+    assert (
+        "YARN_LOW = math.floor(ROPE_DIM * math.log(ORIGINAL_CONTEXT / (BETA_FAST * 2 * math.pi)) / (2 * math.log(ROPE_BASE)))"
+        in " ".join(text.split()).replace("( ", "(").replace(" )", ")")
+    )
+    text = code(core.load("qwen3-next-80b-a3b"))
+    assert "ROPE_DIM = int(HEAD_DIM * ROPE_FRACTION)" in text and "x[:, -(KERNEL - 1):]" in text
 
 
 def test_every_constant_is_a_figure_of_the_architecture(written):
@@ -263,10 +293,13 @@ def test_every_constant_is_a_figure_of_the_architecture(written):
             inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
             return {value} if isinstance(value, int | float) else {n for one in inner for n in numbers(one)}
 
-        known = numbers(core.load(name).model_dump())
+        known = numbers(core.load(name).model_dump()) | {core.load(name).depth}
+        values: dict[str, float] = {"math": math}
         for node in ast.parse(text).body:
             if isinstance(node, ast.Assign):
-                assert eval(ast.unparse(node.value)) in known, (name, ast.unparse(node))
+                values[node.targets[0].id] = value = eval(ast.unparse(node.value), {}, values)
+                above = {one.id for one in ast.walk(node.value) if isinstance(one, ast.Name)} - {"math", "int"}
+                assert above <= set(values) if above else value in known, (name, ast.unparse(node))
 
 
 def test_the_whole_models_lines_light_boxes():
@@ -278,7 +311,14 @@ def test_the_whole_models_lines_light_boxes():
     found = {lines[n].strip(): words.split() for n, words in boxes_of(arch, None, text).items()}
     assert {"layers.0.attention.q_down", "layers.3.attention.q_down"} <= {*found["raw = self.q_down(x)"]}
     assert "layers.3.moe.router" in found["weights, chosen = self.router(x)  # (B, T, K) each"]
-    assert "embedding" in found["stream = self.embedding(tokens)  # (B, T, d_model)"]
+    assert (
+        "mtp.block_attention.q_down" in found["raw = self.q_down(x)"]
+        and "mtp.block_moe" in found["return stream + self.moe(self.moe_norm(stream))"]
+    )
+    inkling = core.load("inkling")
+    lit = " ".join(boxes_of(inkling, None, code(inkling)).values()).split()
+    assert {"mtp.block_local.q", "mtp_2.block_global.q"} <= {*lit}, "modules of two kinds"
+    assert "embedding" in found["stream = self.embedding(tokens)  # (B, T, D_MODEL)"]
 
 
 def test_equations_are_listed_with_their_lines():

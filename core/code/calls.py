@@ -27,6 +27,7 @@ from .values import (
     constant,
     counted,
     dynamic,
+    from_figures,
     holder,
     is_number,
     lift,
@@ -277,7 +278,8 @@ class Calls(Writing):
                 value = Dyn(name(written), value.arity, value.maybe)
             frame.env[key] = value
             if arg.form is not None and (is_number(value) or isinstance(value, tuple)):
-                frame.forms[key] = arg.form
+                bare = isinstance(arg.form, ast.Constant) and not from_figures(arg.form)
+                frame.forms[key] = with_origin(lift(value), key) if bare else arg.form
             elif is_number(value):
                 frame.forms[key] = with_origin(lift(value), key)
         self.frames.append(frame)

@@ -56,7 +56,7 @@ class File:
         self.nullable: set[str] = set()
         self.demanded: set[str] = set()
         self.kept: list[Any] = []  # what keys name by its id
-        self.origins: dict[tuple[int, str, int], str] = {}  # of numbers that modules keep: module, attribute, place in a tuple
+        self.origins: dict[tuple[int, str, int], ast.expr] = {}  # of numbers that modules keep: module, attribute, place in a tuple
         self.parts: dict[int, str] = {}  # classes of parts, by the part's name
         self._keys: dict[int, Any] = {}
         self._changing: dict[int, frozenset[str]] = {}

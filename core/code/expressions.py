@@ -3,9 +3,11 @@
 import ast
 import functools
 import inspect
+import math
 import operator
 import types
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from torch import Tensor, nn
@@ -25,7 +27,12 @@ from .values import (
     EachLayer,
     Frame,
     Super,
+    called,
+    constant,
+    derived,
     dynamic,
+    form_of,
+    from_figures,
     holder,
     is_number,
     lift,
@@ -33,7 +40,8 @@ from .values import (
     of_project,
     on_device,
     plain,
-    root_of,
+    size,
+    snake,
     starred,
     with_origin,
 )
@@ -46,6 +54,9 @@ OPERATORS: dict[type, Callable[..., Any]] = {
     ast.In: lambda a, b: a in b, ast.NotIn: lambda a, b: a not in b, ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Not: operator.not_,
     ast.Invert: operator.invert,
 }  # fmt: skip
+
+
+SHORT_SUM = 6  # names, numbers and operators of a sum or product that has no name of its own
 
 
 class Expressions(Calls):
@@ -63,45 +74,118 @@ class Expressions(Calls):
             return ast.Tuple([self.form(one, frame, v) for one, v in zip(node.elts, value)])
         if isinstance(value, tuple) and isinstance(node, ast.Name) and not dynamic(value) and (known := frame.form(node.id)) is not None:
             return known
+        if isinstance(value, tuple) and isinstance(node, ast.IfExp) and not dynamic(value):
+            return self.form(self.taken(node, frame), frame, value)
         if isinstance(value, tuple) and isinstance(node, ast.Attribute) and not dynamic(value):
+            owner = self.ev(node.value, frame)
+            if isinstance(owner, nn.Module) and value and all(map(is_number, value)):
+                return ast.Tuple([placed(constant(one), id(owner), node.attr, n) for n, one in enumerate(value)])
             return self.form_of_property(node, frame, value) or lift(value)
+        if isinstance(value, slice) and isinstance(node, ast.Slice):
+            bounds = zip((node.lower, node.upper, node.step), (value.start, value.stop, value.step))
+            return ast.Slice(*(None if one is None else self.form(one, frame, v) for one, v in bounds))
         if not is_number(value):
             return lift(value)
         match node:
+            case ast.UnaryOp(op=ast.USub()):
+                inner = self.form(node.operand, frame, -value)
+                return ast.UnaryOp(ast.USub(), inner) if from_figures(inner) else lift(value)
             case ast.Name():
                 known = frame.form(node.id)
                 return with_origin(lift(value), node.id) if known is None else known
             case ast.Attribute():
-                if node.attr.endswith("scale") and isinstance(value, float) and (root := root_of(value, usual=True)) is not None:
-                    return root
                 if (product := self.form_of_property(node, frame, value)) is not None:
                     return product
                 owner = self.ev(node.value, frame) if isinstance(node.value, ast.Name | ast.Attribute) else None
                 if isinstance(owner, nn.Module):
-                    return placed(lift(value), id(owner), node.attr)
+                    return placed(constant(value) if value > 0 and math.isfinite(value) else lift(value), id(owner), node.attr)
                 return with_origin(lift(value), node.attr)
-            case ast.BinOp(op=ast.Mult() | ast.Add() | ast.Pow()):
+            case ast.BinOp():
                 left, right = self.ev(node.left, frame), self.ev(node.right, frame)
-                if is_number(left) and is_number(right) and (isinstance(node.op, ast.Pow) or 0 not in (left, right)):
-                    if isinstance(node.op, ast.Mult) and 1 in (left, right):
-                        return self.form(node.right if left == 1 else node.left, frame, value)
-                    return ast.BinOp(self.form(node.left, frame, left), node.op, self.form(node.right, frame, right))
-                if isinstance(node.op, ast.Add) and is_number(left) and is_number(right):
-                    return self.form(node.right, frame, right) if left == 0 else self.form(node.left, frame, left)
+                if is_number(left) and is_number(right):
+                    return self.form_of_operation(node, frame, (left, right), value)
             case ast.Call(func=ast.Name(id="sum"), args=[ast.Attribute() as one]):
                 parts = self.form(one, frame)
                 if isinstance(parts, ast.Tuple) and parts.elts:
                     return functools.reduce(lambda a, b: ast.BinOp(a, ast.Add(), b), parts.elts)
-            case ast.Call(args=[one]) if isinstance(one, ast.Name | ast.Attribute) and self.ev(one, frame) == value:
-                return self.form(one, frame, value)
+            case ast.Call():
+                return self.form_of_call(node, frame, value) or lift(value)
             case ast.BoolOp() | ast.IfExp():
                 return self.form(self.taken(node, frame), frame, value)
         return lift(value)
 
+    def form_of_operation(self, node: ast.BinOp, frame: Frame, operands: tuple[Any, Any], value: Any) -> ast.expr:
+        """The form of a sum, product or the like of numbers, without what changes nothing."""
+        left, right = operands
+        second = 1 if isinstance(node.op, ast.Mult | ast.Div | ast.FloorDiv | ast.Pow) else 0
+        if right == second and value == left and not isinstance(node.op, ast.Mod):
+            return self.form(node.left, frame, left)
+        if left == second and value == right and isinstance(node.op, ast.Mult | ast.Add):
+            return self.form(node.right, frame, right)
+        made = ast.BinOp(self.form(node.left, frame, left), node.op, self.form(node.right, frame, right))
+        shown = isinstance(node.op, ast.Pow) or (isinstance(node.op, ast.Mult | ast.Add) and 0 not in operands)
+        if shown and not any(form_of(one) for one in walk(made)):  # a product of sizes stays one also where these have no names
+            return made
+        return derived(value, made) if from_figures(made) else lift(value)
+
+    def form_of_call(self, node: ast.Call, frame: Frame, value: Any) -> ast.expr | None:
+        """The form of what a function returns for known values."""
+        given = [self.ev(one, frame) for one in node.args if not isinstance(one, ast.Starred)]
+        if node.keywords or len(given) < len(node.args):
+            return None
+        for one, known in zip(node.args, given):
+            if (
+                is_number(known)
+                and known == value
+                and type(known) is type(value)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in ("max", "min", "int", "float", "round")
+            ):
+                return self.form(one, frame, known)
+        function = self.ev(node.func, frame)
+        if isinstance(function, Closure | Bound | types.FunctionType) and not isinstance(getattr(function, "owner", None), nn.Module):
+            return self.returned(function, [self.arg(one, frame) for one in node.args])
+        if all(map(is_number, given)) and (function in (int, round) or getattr(function, "__module__", "") == "math"):
+            forms = [self.form(one, frame, known) for one, known in zip(node.args, given)]
+            match forms:
+                case [ast.Constant(value=int())] if function is int:  # int(d * 1.0)
+                    return forms[0]
+            made = ast.Call(lift(function), forms, [])
+            return derived(value, made) if from_figures(made) else None
+        return None
+
+    def returned(self, function: Any, args: list[Arg]) -> ast.expr | None:
+        """The form of what a short function of the project returns."""
+        bound = Bound(None, function, object) if isinstance(function, types.FunctionType) else function
+        real = function.node if isinstance(function, Closure) else inspect.unwrap(bound.function)
+        if not isinstance(function, Closure) and not (isinstance(real, types.FunctionType) and of_project(real)):
+            return None
+        tree = real if isinstance(function, Closure) else source.tree(real)
+        if not simple(tree):
+            return None
+        written, used, fresh = len(self.out), set(self.used), dict(self.fresh)
+        self.form_returned = None
+        with suppress(Cannot):
+            self.inlined(bound, args, {})
+        found, self.form_returned = self.form_returned, None
+        del self.out[written:]
+        self.used, self.fresh = used, fresh
+        own = bound.cls if isinstance(bound, Bound) else None
+        kind = snake(own.__name__) if isinstance(own, type) and issubclass(own, Spec) else ""
+        return called(found, tree.name, kind) if isinstance(tree, ast.FunctionDef) else found
+
     def form_of_property(self, node: ast.Attribute, frame: Frame, value: Any) -> ast.expr | None:
         """The form of a property of a configuration that computes a size from its fields."""
         owner = self.ev(node.value, frame) if isinstance(node.value, ast.Name | ast.Attribute) else None
-        if not isinstance(owner, Spec) or (product := product_of(type(owner), node.attr)) is None:
+        if not isinstance(owner, Spec):
+            return None
+        found = inspect.getattr_static(type(owner), node.attr, None)
+        if is_number(value) and isinstance(found, property) and isinstance(found.fget, types.FunctionType):
+            made, kind = self.returned(Bound(owner, found.fget, holder(type(owner), node.attr)), []), snake(type(owner).__name__)
+            if isinstance(made, ast.BinOp) and size(made) > SHORT_SUM:
+                return derived(value, made, f"{kind}_{node.attr}")
+            return called(made, node.attr)
+        if (product := product_of(type(owner), node.attr)) is None:
             return None
         inner = Frame(None, type(owner), owner, outer=frame)
         inner.env["self"] = owner
@@ -412,7 +496,8 @@ class Expressions(Calls):
         if isinstance(items, nn.ModuleList):
             return self.path(items) if all(map(self.by_torch, items)) else None
         if isinstance(items, range):
-            return lift(items) if len(items) > 2 else None
+            bounds = node.args if isinstance(node, ast.Call) else []
+            return ast.Call(name("range"), [self.form(one, frame) for one in bounds], []) if len(items) > 2 else None
         if not isinstance(items, list | tuple):
             return None
         if all(isinstance(one, Dyn) for one in items) or all(type(one).__name__ == "builtin_function_or_method" for one in items):
@@ -478,6 +563,13 @@ def placed(node: ast.expr, owner: int, attr: str, index: int | None = None) -> a
     if isinstance(node, ast.Constant):
         node.place = owner, attr, index or 0  # type: ignore[attr-defined]
     return with_origin(node, attr if index is None else "")
+
+
+@functools.cache
+def simple(tree: ast.FunctionDef | ast.Lambda) -> bool:
+    """Whether a function has no loop, so that what it returns has a form."""
+    loops = (ast.For, ast.While, ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp, ast.Yield, ast.YieldFrom, ast.With, ast.Try)
+    return not any(isinstance(one, loops) for one in walk(tree))
 
 
 @functools.cache

@@ -1,14 +1,13 @@
 """An architecture's figures in the text: numbers that come from a field of it have that field's name, as a constant."""
 
 import ast
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..parts.base import Spec
 from ..spec import Architecture
 from .source import walk
-from .values import beginning, is_number
+from .values import beginning, form_of, is_number, snake
 
 WORDS = {"base": "rope_base", "count": "experts", "zero": "zero_experts"}  # what a field is called where its owner is not at hand
 GENERAL = (
@@ -18,6 +17,7 @@ GENERAL = (
     "end",
     "factor",
     "first",
+    "fraction",
     "keep",
     "length",
     "limit",
@@ -25,12 +25,13 @@ GENERAL = (
     "rank",
     "reach",
     "scale",
+    "softcap",
     "total",
     "width",
 )
 EPS = ("eps", "norm_eps")
 LARGE = 16  # from here on a number that only one field of a part has is that field, wherever it came from
-OF_MODEL = ("norm", "position", "residual", "ngrams")  # fields of an architecture that hold what all layers share
+OF_MODEL = ("norm", "position", "residual", "ngrams", "embedding", "head")  # fields of an architecture that hold what it says once
 
 
 Key = tuple[str, str, float]  # a kind of part, its field, the value
@@ -74,9 +75,9 @@ class Figures:
             for (kind, field), value in (*(key for key, _ in keys), *self.shared.items()):
                 if kind not in turned and isinstance(value, int):
                     by_value.setdefault(value, set()).add((kind, field, value))
-            for node in walk(trees):
+            for node in with_forms(trees):
                 held: Any = node.value if isinstance(node, ast.Constant) else None
-                if isinstance(node, ast.Constant) and is_number(held):
+                if isinstance(node, ast.Constant) and is_number(held) and form_of(node) is None:
                     origin = getattr(node, "origin", "")
                     key = by_field.get(("norm_eps" if origin in EPS else origin, held))
                     alike = by_value.get(held, set())
@@ -98,18 +99,26 @@ class Figures:
         by_word: dict[str, list[Figure]] = {}
         for figure in self.found.values():
             by_word.setdefault(figure.word, []).append(figure)
-        taken: set[str] = {"VOCAB_SIZE", "D_MODEL"}
+        taken: set[str] = {"VOCAB_SIZE", "D_MODEL", "N_LAYERS"}
         for word, some in by_word.items():
             for figure in some:
                 prefix = "" if len(some) == 1 or "" in figure.parts else beginning(figure.parts)
-                figure.name = "" if prefix[-1:].isdigit() else f"{prefix}_{word}".strip("_").upper()  # attention16 says its heads itself
+                prefix = snake(figure.kind) if prefix[-1:].isdigit() else prefix  # attention16 says its heads itself
+                figure.name = (word if prefix == word else f"{prefix}_{word}".strip("_")).upper()
             for figure in [one for one in some if one.name and [other.name for other in some].count(one.name) > 1]:
-                figure.name = f"{snake(figure.kind)}_{word}".strip("_").upper()
+                kind = snake(figure.kind)
+                figure.name = (word if kind == word else f"{kind}_{word}".strip("_")).upper()
             for figure in some:
                 alone = [one for one in some if one.name == figure.name] == [figure]
                 figure.name = figure.name if alone and figure.name not in taken and figure.name.isidentifier() else ""
             taken |= {figure.name for figure in some}
         self.names |= {id(node): figure.name for figure in self.found.values() if figure.name for node in figure.nodes}
+
+    def word(self, field: str, parts: Iterable[str]) -> str:
+        """The constant that a field of these parts is, if it is one."""
+        of_these = {*parts, ""}
+        found = {one.name for (_, key, _), one in self.found.items() if key == field and (not one.parts or of_these & one.parts.keys())}
+        return found.pop() if len(found) == 1 else ""
 
     def constants(self) -> dict[str, float]:
         """The values by name, in the order of the architecture's parts and of their fields."""
@@ -122,9 +131,14 @@ class Figures:
         return {figure.name: figure.value for key in sorted(self.found, key=place) if (figure := self.found[key]).name}
 
 
-def snake(words: str) -> str:
-    """`per_layer` for PerLayer."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", words).lower()
+def with_forms(trees: list[ast.stmt]) -> Iterator[ast.AST]:
+    """All nodes of trees, and of the forms of derived numbers in them."""
+    left: list[Any] = [trees]
+    while left:
+        for node in walk(left.pop()):
+            yield node
+            if (form := form_of(node)) is not None:
+                left.append(form)
 
 
 def figures_of(spec: Any, depth: int = 0) -> Iterator[tuple[tuple[str, str], float]]:

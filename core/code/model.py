@@ -21,7 +21,7 @@ from .figures import Figures
 from .source import expression, lines
 from .statements import Scope
 from .text import ROOT, Text, text
-from .values import Arg, Bound, Construct, Dyn, constant, holder, lift, mentioned, name
+from .values import Arg, Bound, Construct, Dyn, constant, derived, holder, lift, mentioned, name, replaced
 
 
 class Writer(File):
@@ -30,6 +30,7 @@ class Writer(File):
     def __init__(self, arch: Architecture, root: nn.Module):
         super().__init__(root)
         self.arch = arch
+        self.counts: dict[str, int] = {}  # numbers of layers, by name
 
     # Building
 
@@ -94,7 +95,11 @@ class Writer(File):
         blocks: list[Any] = list(layers)
         for layer in blocks:
             self.block(self.of(layer), layer)
-        return ast.Call(ast.Attribute(name("nn"), "ModuleList"), compressed([self.of(layer) for layer in blocks]), [])
+        made = compressed([self.of(layer) for layer in blocks])
+        first, last = ({part for step in block for part in step.parts} for block in (self.arch.sequence[0], self.arch.sequence[-1]))
+        own = sorted(first - last)
+        self.counts = counted_layers(made, len(blocks), f"{own[0] if own else 'first'}_layers")
+        return ast.Call(ast.Attribute(name("nn"), "ModuleList"), made, [])
 
     def block(self, one: Class, layer: Block) -> None:
         if one.init is not None:
@@ -212,6 +217,12 @@ def attribute(node: ast.expr, path: str) -> ast.expr:
 
 
 def loop(pairs: list[tuple[int, Any]], second: str, body: list[ast.stmt]) -> ast.stmt:
+    layers, others = [one for one, _ in pairs], {other for _, other in pairs}
+    if len(others) == 1 and len(pairs) > 1:  # the same for all these layers
+        for node in body:
+            replaced(node, {second: lift(next(iter(others)))})
+        run = range(layers[0], layers[-1] + 1)
+        return ast.For(name("layer"), lift(run if layers == [*run] else tuple(layers)), body, [])
     target = ast.Tuple([name("layer"), name(second)])
     table = ast.Tuple([ast.Tuple([ast.Constant(one), lift(other)]) for one, other in pairs])
     return ast.For(target, table, body, [])
@@ -252,6 +263,29 @@ def compressed(classes: list[Class]) -> list[ast.expr]:
     return [ast.List([ast.Starred(one) if isinstance(one, ast.GeneratorExp) else one for one in pieces])]
 
 
+def counted_layers(made: list[ast.expr], depth: int, first: str) -> dict[str, int]:
+    """Say the rounds of the loops in a list of all layers by the number of layers, where that is simple: all, or what is left after
+    the first ones. The numbers by name; `first` is that of the first ones."""
+    pieces = [one.value if isinstance(one, ast.Starred) else one for one in (made[0].elts if isinstance(made[0], ast.List) else made)]
+    loops: list[Any] = [one for one in pieces if isinstance(one, ast.GeneratorExp)]
+    single, counts = len(pieces) - len(loops), {"n_layers": depth}
+    for loop_ in loops:
+        size, (times,) = len(loop_.generators[1].iter.elts) if len(loop_.generators) > 1 else 1, loop_.generators[0].iter.args
+        whole: ast.expr = constant(depth, "n_layers")
+        if len(loops) == 1 and size == 1 and single:
+            whole = ast.BinOp(whole, ast.Sub(), constant(single))
+        elif len(loops) == 2 and not single and loop_ is loops[1] and size == 1 and len(loops[0].generators) == 1:
+            few = loops[0].generators[0].iter.args[0]
+            counts[first], few.origin = few.value, first
+            whole = ast.BinOp(whole, ast.Sub(), few)
+        elif size > 1 and loop_ is loops[0] and times.value == depth // size:
+            whole = ast.BinOp(whole, ast.FloorDiv(), constant(size))
+        elif len(loops) > 1 or size > 1:
+            continue
+        loop_.generators[0].iter.args = [whole if isinstance(whole, ast.Constant) else derived(times.value, whole)]
+    return counts
+
+
 def file(arch: Architecture) -> str:
     """The whole model."""
     model = build_once(arch)
@@ -259,12 +293,14 @@ def file(arch: Architecture) -> str:
     roots = [writer.whole(model)]
     if arch.mtp:
         roots.append(writer.ahead(build_mtp(arch)))
-    constants = {"vocab_size": arch.vocab_size, "d_model": arch.d_model}
+    constants = {"vocab_size": arch.vocab_size, "d_model": arch.d_model} | writer.counts
     figures = Figures(arch)
-    body = Text(writer, constants, figures).finish(*roots)
+    written = Text(writer, constants, figures)
+    body = written.finish(*roots)
     named = {key.upper(): value for key, value in constants.items()} | figures.constants()
     classes = ("\n".join(lines([node])) for node in body)
-    return "\n\n\n".join(("\n\n".join((head(arch), opening(body, named))), *classes)) + "\n"
+    follow = {key: form for key, (form, _) in written.follow.items()}
+    return "\n\n\n".join(("\n\n".join((head(arch), opening(body, named, follow))), *classes)) + "\n"
 
 
 def part_file(arch: Architecture, part: str) -> str:
@@ -281,13 +317,14 @@ def head(arch: Architecture) -> str:
         f"{arch.title}{f' ({made})' if made else ''}: {cost(arch, Workload()).parameters:,} parameters, in a file that needs torch alone. "
         "Written by Strata from the architecture; tensors have the names of Strata's state dict. B sequences of T tokens; S tokens with "
         "those that are cached."
+        + (" `Ahead` predicts further tokens, for training and speculative decoding; `Model` does not run it." if arch.mtp else "")
     )
     return "\n".join(lines([text(words)]))
 
 
-def opening(body: list[ast.stmt], constants: dict[str, float]) -> str:
-    """The imports and the constants that the classes read."""
-    read = mentioned(body)
+def opening(body: list[ast.stmt], constants: dict[str, float], follow: dict[str, ast.expr]) -> str:
+    """The imports, the constants that the classes read, and those that follow from others."""
+    read = mentioned([*body, *follow.values()])
     pieces = []
     if "math" in read:
         pieces.append("import math")
@@ -300,4 +337,5 @@ def opening(body: list[ast.stmt], constants: dict[str, float]) -> str:
         pieces.append("import torch.nn.functional as F")
     pieces.append("from torch import nn")
     used = [f"{key} = {expression(lift(value))}" for key, value in constants.items() if key in read]
-    return "\n".join([*pieces, *([""] if used else []), *used])
+    also = [line for key, form in follow.items() for line in lines([ast.Assign([name(key)], form)])]
+    return "\n".join([*pieces, *([""] if used else []), *used, *(["", "# Computed from them"] if also else []), *also])

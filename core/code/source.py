@@ -86,6 +86,8 @@ class _Quoted(ast.NodeTransformer):
         negative = isinstance(node.right, ast.UnaryOp) and isinstance(node.right.operand, ast.Constant)
         if isinstance(node.op, ast.Pow) and isinstance(node.left, simple) and (negative or isinstance(node.right, simple)):
             return ast.Name(f"{ast.unparse(node.left)}**{ast.unparse(node.right)}")
+        if isinstance(node.op, ast.Pow) and negative:
+            return ast.Name(f"({ast.unparse(node.left)}) ** {ast.unparse(node.right)}")
         return node
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:

@@ -11,7 +11,8 @@ from typing import Any
 from torch import nn
 
 from ..model import Layers
-from .expressions import OPERATORS, Expressions
+from ..parts.base import Spec
+from .expressions import Expressions
 from .source import walk
 from .values import (
     MISSING,
@@ -22,6 +23,7 @@ from .values import (
     Dyn,
     EachLayer,
     Frame,
+    called,
     dynamic,
     is_number,
     lift,
@@ -30,6 +32,7 @@ from .values import (
     negated,
     plain,
     same,
+    snake,
     starred,
 )
 
@@ -72,6 +75,7 @@ class Scope(Expressions):
         value = None if node.value is None else self.ev(node.value, frame)
         if frame.inline:
             frame.result = value
+            self.form_returned = self.form(node.value, frame, value) if node.value is not None and is_number(value) else None
             return DONE
         self.arities.add(len(value) if isinstance(value, tuple) else value.arity if isinstance(value, Dyn) else None)
         self.maybe |= value is None or (isinstance(value, Dyn) and value.maybe)
@@ -295,13 +299,14 @@ class Scope(Expressions):
 
     def remember(self, target: ast.Attribute, value: ast.expr, frame: Frame) -> None:
         """Where a number that becomes an attribute comes from."""
-        if isinstance(value, ast.Name | ast.Attribute) and isinstance(owner := self.ev(target.value, frame), nn.Module):
-            known = self.ev(value, frame)
-            if is_number(known) or (isinstance(known, tuple) and not dynamic(known)):
+        if isinstance(owner := self.ev(target.value, frame), nn.Module):
+            held = owner.__dict__.get(target.attr)
+            if is_number(held) or (isinstance(held, tuple) and held and all(map(is_number, held))):
+                known = self.ev(value, frame)
                 with suppress(Cannot):
                     form = self.form(value, frame, known)
                     for index, one in enumerate(form.elts if isinstance(form, ast.Tuple) else [form]):
-                        self.file.origins[id(owner), target.attr, index] = getattr(one, "origin", "")
+                        self.file.origins[id(owner), target.attr, index] = one
 
     def bind(self, target: ast.expr, arg: Arg, frame: Frame, node: ast.AST, display: bool = False) -> None:
         value = arg.value
@@ -411,7 +416,8 @@ class Scope(Expressions):
         if not fixed and not isinstance(value, Dyn):
             frame.env[key] = value
             if arg.form is not None:
-                frame.forms[key] = arg.form
+                own = frame.cls if frame.cls and issubclass(frame.cls, Spec) else None
+                frame.forms[key] = called(arg.form, key, snake(own.__name__) if own else "") or arg.form
             else:
                 frame.forms.pop(key, None)
             return
@@ -447,8 +453,8 @@ class Scope(Expressions):
             return
         old = self.ev(ast.Name(node.target.id), frame)
         if not dynamic(old) and not dynamic(value.value):
-            frame.env[node.target.id] = OPERATORS[type(node.op)](old, value.value)
-            frame.forms.pop(node.target.id, None)
+            whole = ast.BinOp(ast.Name(node.target.id), node.op, node.value)
+            self.named(node.target.id, self.arg(whole, frame), frame, node)
             return
         if isinstance(old, list) and isinstance(value.value, list):
             frame.env[node.target.id] = old + value.value

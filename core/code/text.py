@@ -2,6 +2,7 @@
 
 import ast
 import keyword
+import math
 import re
 import types
 from collections.abc import Iterable, Iterator
@@ -13,13 +14,31 @@ from torch import nn
 from ..parts.base import Spec
 from . import source
 from .classes import MOST, SHOWN, Class, File
-from .figures import Figures
+from .figures import Figures, with_forms
 from .source import walk
 from .tidy import alive, assigned_names
-from .values import Arg, Dyn, Method, beginning, holder, is_number, lift, mentioned, name, of_project, project_classes
+from .values import (
+    Arg,
+    Dyn,
+    Method,
+    beginning,
+    form_of,
+    holder,
+    is_number,
+    lift,
+    mentioned,
+    name,
+    of_project,
+    project_classes,
+    root_of,
+    size,
+)
 
-ALIKE = {"table_width": "d_model"}  # other names of a constant, where they have its value
+ALIKE = {"table_width": "d_model", "depth": "n_layers", "layers": "n_layers"}  # other names of a constant, where they have its value
 SIZES = {1: ("size",), 2: ("rows", "columns"), 3: ("heads", "rows", "columns")}  # of a tensor, where nothing says what they are
+FIELD = re.compile(r"(`|\b[A-Z] = |\b(?=[a-z]+_))([a-z][a-z_]*)\b")  # `count`, E = count, d_model
+SHORT_FORM = 8  # names, numbers, calls and operators of an expression that stands where its number is read
+LONG_FORM = 30
 LONG = 10  # characters of a number that needs a name
 ROOT = ("forward", "generate", "caching")  # what a reader of the model calls
 
@@ -42,6 +61,8 @@ class Text:
         self.leaves: dict[int, list[ast.expr]] = {}
         self.order: list[Final] = []
         self.renamed: dict[str, str] = {}
+        self.owners: dict[int, dict[str, Spec]] = {}  # the parts that a class belongs to, by its id
+        self.follow: dict[str, tuple[ast.expr, Any]] = {}  # constants that follow from others: their forms and values
         self.places: dict[int, tuple[set[str], set[str]]] = {}  # the parts that a class belongs to, and its attributes there
 
     def names(self) -> None:
@@ -138,8 +159,10 @@ class Text:
         self.prune(classes)
         used = reachable(roots)
         classes = [one for one in classes if one in used]
-        for node in (node for one in classes for node in walk([*self.trees(one)]) if hasattr(node, "place")):
-            node.origin = self.writer.origins.get(node.place) or node.origin  # type: ignore[attr-defined]
+        written = [[*self.trees(one)] for one in classes] + [unit.body for unit in self.writer.units if isinstance(unit, Method)]
+        for node in (node for trees in written for node in with_forms(trees)):
+            if hasattr(node, "place"):
+                self.settled(node)
         heights: dict[int, int] = {}
 
         def height(one: Class) -> int:
@@ -163,7 +186,10 @@ class Text:
         callers = self.helpers()
         if self.figures is not None:
             self.figures.take(self.owned(classes, callers))
-        found = {id(final): self.rendered(final) for final in self.order}
+        parts: dict[int, set[str]] = {}  # those of all classes that are one in the text
+        for one in classes:
+            parts.setdefault(id(self.finals[id(one)]), set()).update(self.owners.get(id(one), ()))
+        found = {id(final): self.said(self.rendered(final), parts[id(final)], final.names) for final in self.order}
         functions = {unit.name: unit for unit in self.writer.units if isinstance(unit, Method)}
         called = mentioned([*found.values()])
         left = [one for one in functions.values() if self.renamed.get(one.name, one.name) in called]
@@ -171,7 +197,7 @@ class Text:
         while left:
             method = left.pop()
             if method.name not in wanted:
-                wanted[method.name] = self.function(method)
+                wanted[method.name] = self.said(self.function(method), callers.get(method.name, ()))
                 left += [functions[key] for key in mentioned(list(method.body)) if key in functions]
         statements: list[ast.stmt] = []
         for unit in self.writer.units:
@@ -181,14 +207,27 @@ class Text:
                 statements.append(found.pop(id(final)))
         return statements
 
+    def settled(self, node: Any) -> None:
+        """Say where a number that a module keeps comes from, as its `__init__` has it."""
+        found = self.writer.origins.get(node.place)
+        if isinstance(found, ast.Constant) and found is not node:
+            node.origin = getattr(found, "origin", "") or node.origin
+            if (form := form_of(found)) is not None:
+                node.form, node.called = (form,), getattr(found, "called", "") or node.place[1]
+        elif isinstance(found, ast.BinOp):
+            node.form = (found,)
+
     def owned(self, classes: list[Class], callers: dict[str, set[str]]) -> list[tuple[dict[str, Spec], list[ast.stmt]]]:
         """The parts that each class and function belongs to, and all that is written in it."""
         parts: dict[int, dict[str, Spec]] = {id(one): {} for one in classes}
         for one in reversed(classes):  # from above
             if id(one) in self.writer.parts and isinstance(one.spec, Spec):
                 parts[id(one)] = {self.writer.parts[id(one)]: one.spec}
+            elif not parts[id(one)] and isinstance(spec := vars(one.module).get("part"), Spec) and self.figures is not None:
+                parts[id(one)] = {part: spec for part in self.figures.arch.parts if self.figures.arch.part(part) == spec}
             for child in one.children():
                 parts[id(child)] |= parts[id(one)]
+        self.owners = parts
         found = [(parts[id(one)], [*self.trees(one)]) for one in classes]
         specs = {part: spec for some in parts.values() for part, spec in some.items()}
         for unit in reversed(self.writer.units):  # a function stands before what calls it
@@ -387,9 +426,10 @@ class Text:
         module = final.one.module
         found: dict[str, list[ast.Constant]] = {}
         taken = {*module._modules, *module._parameters, *module._buffers, *self.writer.changing(module), *final.names, ""}
+        node: Any
         for node in (one for method in final.one.needed for one in walk(method.body) if id(one) not in held):
-            figure = self.figures is not None and id(node) in self.figures.names
-            if isinstance(node, ast.Constant) and isinstance(node.value, float) and len(repr(node.value)) > LONG and not figure:
+            long = isinstance(node, ast.Constant) and isinstance(node.value, float) and len(repr(node.value)) > LONG
+            if long and isinstance(self.filled(node, held), ast.Constant):
                 found.setdefault(getattr(node, "origin", ""), []).append(node)
         alike = {key: nodes for key, nodes in found.items() if len({node.value for node in nodes}) == 1}
         return {key: nodes for key, nodes in alike.items() if key.isidentifier() and key not in taken and not hasattr(nn.Module, key)}
@@ -434,14 +474,43 @@ class Text:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in self.renamed:
             args = [self.filled(one, held, init) for one in node.args]
             return ast.Call(name(self.renamed[node.func.id]), args, [])
+        if (form := form_of(node)) is not None:
+            return self.expressed(node, self.filled(form, held, init))
         if isinstance(node, ast.Constant) and is_number(node.value):
             key = ALIKE.get(node.origin, node.origin) if hasattr(node, "origin") else ""
             if key in self.constants and self.constants[key] == node.value:
                 return name(key.upper())
-            return name(self.figures.names[id(node)]) if self.figures and id(node) in self.figures.names else node
+            if self.figures and id(node) in self.figures.names:
+                return name(self.figures.names[id(node)])
+            scale = isinstance(node.value, float) and getattr(node, "place", ("", ""))[1].endswith("scale")
+            return (root_of(float(str(node.value)), usual=True) if scale else None) or node
         new = node.__class__.__new__(node.__class__)
         new.__dict__.update({k: self.filled(v, held, init) if isinstance(v, ast.AST | list) else v for k, v in node.__dict__.items()})
         return new
+
+    def expressed(self, node: Any, form: ast.expr) -> ast.expr:
+        """A derived number: as an expression of constants, or as a constant of its own if that is long."""
+        if self.figures is None and numeric(form):  # a product of sizes
+            return form
+        known, word = self.values(), getattr(node, "called", "").upper()
+        named = any(one in known for one in mentioned([form]))
+        value = eval(ast.unparse(form), {"math": math, **known}) if named else None
+        if value != node.value or (isinstance(node.value, int) and not isinstance(value, int)):
+            root = root_of(node.value, usual=True) if word.endswith("SCALE") else None
+            return lift(node.value) if root is None else root
+        if size(form) > LONG_FORM:  # more than a reader wants to know
+            return lift(node.value)
+        if not word or (size(form) <= SHORT_FORM and not any(isinstance(one, ast.Call) for one in walk(form))):
+            return form
+        same = [key for key, (one, _) in self.follow.items() if ast.dump(one) == ast.dump(form)]
+        if not same and word not in known and word.isidentifier():
+            self.follow[word], same = (form, node.value), [word]
+        return name(same[0]) if same else form
+
+    def values(self) -> dict[str, Any]:
+        """The values of all constants."""
+        figures = self.figures.constants() if self.figures else {}
+        return {key.upper(): value for key, value in self.constants.items()} | figures | {key: v for key, (_, v) in self.follow.items()}
 
     def definition(self, method: Method, body: list[ast.stmt], decorators: list[str], own: bool = True) -> ast.FunctionDef:
         node = method.source
@@ -467,6 +536,29 @@ class Text:
             made.decorator_list = node.decorator_list
         made.note = without_shapes(getattr(node, "note", ""), gone)  # type: ignore[attr-defined]
         return made
+
+    def said(self, node: Any, parts: Iterable[str], own: Iterable[str] = ()) -> Any:
+        """A class or function whose docstrings and comments name constants where they named fields of the configuration, but not where
+        these are arguments, its `own`."""
+        if self.figures is None:
+            return node
+        figures = self.figures
+
+        def constant(found: re.Match) -> str:
+            field = found[2]
+            word = field.upper() if field in self.constants else figures.word(field, parts)
+            return found[1] + (field if field in own else word or field)
+
+        if isinstance(node, ast.FunctionDef):
+            own = [*own, *(one.arg for one in node.args.args)]
+        if getattr(node, "doc", False):
+            node.value.value = FIELD.sub(constant, node.value.value)
+        node.note = FIELD.sub(constant, getattr(node, "note", ""))
+        node.above = [line if line.startswith("#:") else FIELD.sub(constant, line) for line in getattr(node, "above", ())]
+        for field in ("body", "orelse", "finalbody"):
+            for one in getattr(node, field, ()):
+                self.said(one, parts, own)
+        return node
 
     def function(self, method: Method) -> ast.FunctionDef:
         return self.definition(method, [self.filled(node, {}) for node in method.body], [], own=False)

@@ -4,6 +4,7 @@ import ast
 import builtins
 import functools
 import math
+import re
 import types
 from collections.abc import Callable, Iterable
 from itertools import takewhile
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..model import Layers
-from .source import walk
+from .source import copied, walk
 
 PROJECT = __name__.split(".")[0] + "."
 MISSING = object()
@@ -148,6 +149,38 @@ def with_origin(node: ast.expr, origin: str) -> ast.expr:
     return node
 
 
+def derived(value: Any, form: ast.expr, called: str = "") -> ast.expr:
+    """A number that follows from figures: `form` is how, in their terms, and `called` what the source calls it."""
+    if value < 0 and isinstance(form, ast.UnaryOp):
+        return ast.UnaryOp(form.op, derived(-value, form.operand, called))
+    node = constant(value)
+    node.form, node.called = (form,), called  # type: ignore[attr-defined]
+    return node
+
+
+def form_of(node: ast.AST) -> ast.expr | None:
+    """How a number follows from figures, if it does. It is held apart, so that the number is read as a number until names are known."""
+    return getattr(node, "form", (None,))[0]
+
+
+def from_figures(node: ast.expr) -> bool:
+    """Whether a form has a number with a name."""
+    return any(getattr(one, "origin", "") or hasattr(one, "place") or hasattr(one, "form") for one in walk(node))
+
+
+def called(node: ast.expr | None, word: str, kind: str = "") -> ast.expr | None:
+    """A number under the name that the source gives it."""
+    if isinstance(node, ast.Constant) and (form := form_of(node)) is not None:
+        kind = kind or getattr(node, "kind_of", "")
+        word, form = word if "_" in word else f"{kind}_{word}".strip("_"), copied(form)
+        for one in walk(form):
+            if getattr(one, "called", "") == word:  # the last value under this name has it
+                one.called = ""  # type: ignore[attr-defined]
+        node = derived(node.value, form, word)
+        node.kind_of = kind  # type: ignore[attr-defined]
+    return node
+
+
 def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -209,7 +242,7 @@ def root_of(value: float, usual: bool = False) -> ast.expr | None:
 def library() -> dict[Any, tuple[str, str]]:
     """What torch and math offer, by the names that code uses."""
     found: dict[Any, tuple[str, str]] = {}
-    for space, short in ((F, "F"), (torch, "torch"), (nn, "nn"), (nn.init, "nn.init"), (math, "math")):
+    for space, short in ((F, "F"), (torch, "torch"), (nn, "nn"), (nn.init, "nn.init"), (torch.compiler, "torch.compiler"), (math, "math")):
         for key, value in vars(space).items():
             if key.startswith("_") or not isinstance(value, types.FunctionType | types.BuiltinFunctionType | type):
                 continue
@@ -311,6 +344,11 @@ def of_variable(node: ast.expr) -> str:
     while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
         node = node.func if isinstance(node, ast.Call) else node.value
     return node.id if isinstance(node, ast.Name) and node.id not in ("self", "torch", "F") else ""
+
+
+def snake(words: str) -> str:
+    """`per_layer` for PerLayer."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", words).lower()
 
 
 def beginning(names: Iterable[str]) -> str:

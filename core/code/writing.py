@@ -25,7 +25,7 @@ class Whole(Protocol):
     root: nn.Module
     nullable: set[str]
     demanded: set[str]
-    origins: dict[tuple[int, str, int], str]
+    origins: dict[tuple[int, str, int], ast.expr]
 
     def of(self, module: nn.Module) -> Owner: ...
     def changing(self, module: nn.Module) -> frozenset[str]: ...
@@ -47,6 +47,7 @@ class Writing:
         self.frames: list[Frame] = []
         self.arities: set[int | None] = set()
         self.maybe = False
+        self.form_returned: ast.expr | None = None  # of the number that the last inlined function returned
         self.lazy = 0  # inside how many expressions that may not be computed
 
     def write(self, node: ast.stmt, source_node: ast.AST | None = None, frame: Frame | None = None) -> None:

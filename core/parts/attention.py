@@ -370,7 +370,7 @@ class CausalAttention(Box):
         scores = torch.einsum("btghd,bsgd->bghts", q, k) * self.scale  # (B, G, H / G, T, S)
         scores = part.scores.shaped(self.placed(scores, positions, *chosen), positions)
         if isinstance(part.position, Alibi):
-            slopes = torch.tensor(part.position.slopes(part.heads), device=q.device).view(k.shape[2], -1, 1, 1)
+            slopes = part.position.slopes(part.heads, q.device).view(k.shape[2], -1, 1, 1)
             distance = key_positions(positions, k.shape[1]) - positions[:, None]  # (T, S)
             scores = scores + slopes * distance * (self.scale if part.position.scaled else 1.0)
         seen = self.seen(positions, k.shape[1], *chosen)  # (..., T, S)

@@ -40,7 +40,7 @@ class CausalConvolution(Box):
         x = torch.cat((before, x), dim=1)  # (B, K - 1 + T, C)
         y = F.conv1d(x.transpose(1, 2), self.weight, self.bias, dilation=self.dilation, groups=x.shape[-1])  # (B, C, T)
         y = y.transpose(1, 2)
-        return PLAIN[self.activation](y) if self.activation else y, x[:, (1 - self.kernel) * self.dilation :]
+        return PLAIN[self.activation](y) if self.activation else y, x[:, -(self.kernel - 1) * self.dilation :]
 
     def outline(self, x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
         return x.new_empty(x.shape), before

@@ -144,7 +144,7 @@ class DeltaRule(Box):
         q = unit(q).repeat_interleave(each, dim=2) * q.shape[-1] ** -0.5  # (B, T, H, K)
         k = unit(k).repeat_interleave(each, dim=2)  # (B, T, H, K)
         beta = self.reach * torch.sigmoid(beta)  # (B, T, H)
-        fade = torch.exp(-self.A_log.float().exp() * F.softplus(decay.float() + self.dt_bias))  # (B, T, H)
+        fade = torch.exp(-self.A_log.float().exp() * F.softplus(decay.float() + self.dt_bias.float()))  # (B, T, H)
         return delta_rule(q, k, v, beta, fade[..., None], state)
 
     def outline(self, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, decay: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -154,14 +154,14 @@ class DeltaRule(Box):
 def delta_rule(q: Tensor, k: Tensor, v: Tensor, beta: Tensor, fade: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     """Token by token, in float32: (B, T, H, K) twice, (B, T, H, V), (B, T, H), (B, T, H, K or 1), (B, H, K, V) ->
     (B, T, H, V) and the state after."""
-    state, out = state.float(), []
+    state, beta, out = state.float(), beta.float(), []
     for t in range(q.shape[1]):
         key = k[:, t, :, :, None].float()  # (B, H, K, 1)
         #: S = exp(g_t) S_(t-1)
         state = state * fade[:, t, :, :, None]  # (B, H, K, V)
         answer = key.mT @ state  # (B, H, 1, V)
         #: S_t = S + k_t (β_t (v_t - S⊤ k_t))⊤
-        state = state + key @ (beta[:, t, :, None, None] * (v[:, t, :, None] - answer))
+        state = state + key @ (beta[:, t, :, None, None] * (v[:, t, :, None].float() - answer))
         #: o_t = S_t⊤ q_t
         out.append(q[:, t, :, None].float() @ state)  # (B, H, 1, V)
     return torch.cat(out, dim=2).transpose(1, 2).to(v.dtype), state

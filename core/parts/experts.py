@@ -349,8 +349,9 @@ def grouped_linear(x: Tensor, matrix: Tensor, expert: Tensor) -> Tensor:
     if x.is_meta:  # without values, the matrix of any expert gives the shape and the FLOPs
         return x @ matrix[0].mT
     ends = torch.bincount(expert, minlength=len(matrix)).cumsum(0)
-    # grouped_mm needs rows of a multiple of 16 bytes, and does not support float64.
-    if not len(x) or x.dtype == torch.float64 or any(width % 8 for width in matrix.shape[1:]):
+    # grouped_mm needs rows of a multiple of 16 bytes and does not support float64; torch.compile knows it in bfloat16 alone.
+    unknown = x.dtype == torch.float64 or (torch.compiler.is_compiling() and x.dtype != torch.bfloat16)
+    if unknown or not len(x) or any(width % 8 for width in matrix.shape[1:]):
         rows = x.tensor_split(ends[:-1].cpu())
         return torch.cat([part @ m.mT for part, m in zip(rows, matrix, strict=True)])
     return F.grouped_mm(x, matrix.mT, offs=ends.int())

@@ -63,7 +63,7 @@ class LightningAttention(Recurrence):
         times 1 - layer / (layers - 1), so that deep layers forget very slowly."""
         per_head = 2.0 ** (-8 * torch.arange(1, self.heads + 1) / self.heads)
         depth = layers - 1 if self.full_at else layers - 1 + 1e-5  # as Ling's class divides, and MiniMax's
-        return per_head * (1 - (layer - self.full_at) / depth + 1e-5)
+        return per_head * (1 + (self.full_at - layer) / depth + 1e-5)
 
     def state(self, d_model: int) -> dict[str, Shape]:
         return {"memory": (self.heads, self.head_dim, self.head_dim)}

@@ -196,7 +196,7 @@ class SelectiveScan(Box):
         """(B, T, H, P), (B, T, G, N) twice, (B, T, H), (B, H, P, N) -> (B, T, H, P) and the state after."""
         per = x.shape[2] // b.shape[2]
         b, c = (t.float().repeat_interleave(per, dim=2) for t in (b, c))  # (B, T, H, N)
-        step = F.softplus(dt.float() + self.dt_bias).clamp(*self.limits)[..., None, None]  # (B, T, H, 1, 1)
+        step = F.softplus(dt.float() + self.dt_bias.float()).clamp(*self.limits)[..., None, None]  # (B, T, H, 1, 1)
         fade = torch.exp(-self.A_log.float().exp()[:, None, None] * step)
         state, out = state.float(), []
         for t in range(x.shape[1]):

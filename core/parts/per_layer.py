@@ -89,7 +89,7 @@ class PerLayerInputs(nn.Module):
 
     def __init__(self, part: PerLayerEmbedding, layers: int, d_model: int):
         super().__init__()
-        self.layers = layers
+        self.part, self.layers = part, layers
         self.table = Table(part.rows, layers * part.width, part.width**0.5)
         self.context = Context(d_model, layers * part.width)
         self.context_norm = part.norm.build(part.width)
@@ -108,10 +108,11 @@ class Table(Embedding):
 
     def __init__(self, rows: int, width: int, scale: float):
         super().__init__(rows, width, scale)
+        self.rows = rows
         self.explain = f"All layers' vectors for each of {rows:,} tokens. Looking one up costs no FLOPs."
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return super().forward(torch.where(tokens < self.num_embeddings, tokens, 0))
+        return super().forward(torch.where(tokens < self.rows, tokens, 0))
 
 
 class Context(Linear):

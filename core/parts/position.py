@@ -326,13 +326,14 @@ class Alibi(_Position):
     def traits(self) -> Iterator[str]:
         yield "ALiBi"
 
-    def slopes(self, heads: int) -> list[float]:
-        """2^(-8 k / n) for k = 1 ... n; if n is not a power of two, those of the next lower power, then every
+    def slopes(self, heads: int, device: torch.device | None = None) -> Tensor:
+        """2^(-8 k / n) for k = 1 ... n, (n,); if n is not a power of two, those of the next lower power, then every
         other slope of the next higher power."""
         lower = 2 ** math.floor(math.log2(heads))
-        slopes = [2 ** (-8 * k / lower) for k in range(1, lower + 1)]
-        finer = [2 ** (-8 * k / (2 * lower)) for k in range(1, 2 * lower + 1, 2)]
-        return slopes + finer[: heads - lower]
+        k = torch.arange(1, lower + 1, dtype=torch.float64, device=device)
+        if lower < heads:
+            k = torch.cat((k, torch.arange(heads - lower, device=device) + 0.5))
+        return (2 ** (-8 * k / lower)).float()
 
     def checklist(self, head_dim: int) -> Iterator[str]:
         yield "A score is lowered by slope × distance: no embedding, no rotation; each head has its own slope."

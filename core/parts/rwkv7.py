@@ -153,8 +153,8 @@ class GooseRule(Box):
         dtype = v.dtype
         r, k, v, a = r.float(), k.float(), v.float(), torch.sigmoid(rate.float())
         w = torch.exp(-math.exp(-0.5) * torch.sigmoid(decay.float()))  # (B, T, H, N)
-        asked = F.normalize(k * self.remove, dim=-1)
-        k = k * (1 + (a - 1) * self.write)
+        asked = F.normalize(k * self.remove.float(), dim=-1)
+        k = k * (1 + (a - 1) * self.write.float())
         state, out = state.float(), []
         for t in range(k.shape[1]):
             answer = state @ asked[:, t, :, :, None]  # (B, H, N, 1)
