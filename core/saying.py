@@ -58,7 +58,9 @@ def sides(path: str, before: Any, after: Any) -> tuple[str, str]:
 
 def swap(name: str, then: str, now: str) -> str:
     """A part of another kind: dense → 8 experts (2 per token)."""
-    return f"{name}: {then}{ARROW}{now}" if name == now else f"{name}{ARROW}{now}"
+    if name.lower() == now.lower():
+        return f"{name}: {then}{ARROW}{now}" if name == now else f"{then}{ARROW}{now}"
+    return f"{name}{ARROW}{now}"
 
 
 def called(path: str) -> tuple[str, str]:
@@ -110,15 +112,15 @@ def said(value: Any) -> str:
     return str(value)
 
 
-def together(changes: Sequence[str]) -> str:
+def together(changes: Sequence[str], most: int = 3) -> str:
     """Several changes in one sentence; what they are of is said once: attention: heads 32 → 30, kv heads 8 → 5."""
     of, colon, _ = changes[0].partition(": ")
-    return few([changes[0], *(one.removeprefix(of + colon) if colon else one for one in changes[1:])])
+    return few([changes[0], *(one.removeprefix(of + colon) if colon else one for one in changes[1:])], most)
 
 
-def few(words: Sequence[str]) -> str:
-    """The first three."""
-    return ", ".join(words[:3]) + (f" and {len(words) - 3} more" if len(words) > 3 else "")
+def few(words: Sequence[str], most: int = 3) -> str:
+    """The first ones."""
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
 
 
 def joined(names: Iterable[str]) -> str:

@@ -9,9 +9,8 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, product
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -21,7 +20,8 @@ from .kept import kept, weight
 from .parts import Part
 from .precision import at_layers, root
 from .rhythm import Rhythm
-from .saying import ARROW, called, change, few, joined, said, sides, swap, together
+from .roles import ROLES
+from .saying import ARROW, OF_MODEL, called, change, few, joined, said, sides, swap, together
 from .spec import METADATA, Architecture, Step, Unsupported, parse
 from .words import number
 
@@ -44,6 +44,8 @@ class Told(NamedTuple):
     before: str
     after: str
 
+
+FAMILIAR = ("dense", "moe", "local", "global")  # in names of parts, whatever these are
 
 # Groups of what belongs to no part.
 GROUPS = {"layers": "layers", "mtp": "multi-token prediction", "files": "context and files", "description": "name and sources"}
@@ -190,10 +192,11 @@ class _Beside(_Patch):
 
 @dataclass(frozen=True, eq=False)
 class _Steps(_Patch):
-    """Other steps in the blocks of some layers, by old block and -1: those that are gone, and those that follow one (-1: come first)."""
+    """Other steps in the blocks of some layers, by old block and -1: those that are gone, and those that come, each with the step that
+    it follows (-1: none), as the spec writes it, and the old places of parts that are moved into it, by their old names."""
 
     where: Rhythm
-    changes: Mapping[tuple[Block, int], tuple[tuple[int, ...], tuple[tuple[int, Step], ...]]]
+    changes: Mapping[tuple[Block, int], tuple[tuple[int, ...], tuple[tuple[int, Any, Mapping[str, tuple[int, int]]], ...]]]
 
 
 class _Split:
@@ -208,10 +211,12 @@ class _Split:
         self.swaps: list[_Swap] = []
         self.joined: set[Change] = set()  # told with equal ones of other parts
         self.between = lru_cache(maxsize=None)(self._between)
+        self.mixes = {name: part.mixes for name, part in (*base.parts.items(), *arch.parts.items())}
+        self.kinds = [{name: part.kind for name, part in side.parts.items()} for side in (base, arch)]
         fields, layers = list(self._fields()), list(islice(self._layers(), MOST_PATCHES + 1))
         self.patches: list[_Patch] = [*fields, *layers, *self._parts(), *self._rest()]
         layered = ("layers", "parts", "mtp", "precision", *METADATA)
-        words = f"layers {arch.pattern}" if base.pattern != arch.pattern else "other parts"
+        words = f"layers{ARROW}{arch.pattern}" if base.pattern != arch.pattern else "other parts"
         for names in (layered, tuple(self.theirs)):
             many = len(self.patches) > MOST_PATCHES
             if len(self.patches) > 1 and (many or self._made(self.patches) != arch):  # too tangled to be told one by one
@@ -238,11 +243,16 @@ class _Split:
             if head == "parts" and name in self.base.parts and name in self.arch.parts and found not in self.joined:
                 old, new = self.base.parts[name], self.arch.parts[name]
                 told = _told(found, new.role) if inner else Told(old.role, name, "kind", _kind(old), _kind(new))
-                yield _Field(str(found) if inner else swap(name, old.brief, new.brief), told, found.path, found.after)
+                yield _Field(self._said(str(found), found) if inner else swap(name, old.brief, new.brief), told, found.path, found.after)
 
     def _rest(self) -> Iterator[_Patch]:
         """The modules ahead, the stored formats, and what describes the model."""
-        told = ("mtp.block", "mtp.further") if self._ahead else ()
+        told: tuple[str, ...] = ("mtp.block", "mtp.further") if self._ahead else ()
+        if (a := self.base.mtp) and (b := self.arch.mtp) and not told and a.further != b.further:
+            words = f"{a.count:,} tokens ahead{ARROW}{b.count:,}, in other blocks" if a.count != b.count else "other blocks"
+            both = Told("mtp", "", "tokens ahead", number(a.count), f"{number(b.count)}, in other blocks")
+            yield _Field(f"multi-token prediction: {words}", both, "mtp", self.theirs["mtp"])
+            told = tuple(found.path for found in self.changes if found.path.startswith("mtp."))
         for found in self.changes:
             if found.path.split(".")[0] == "mtp" and found.path not in told:
                 yield _Field(str(found), _told(found, "mtp"), found.path, found.after)
@@ -277,6 +287,9 @@ class _Split:
                 layers, values = {"swap": swaps, "way": ways, "beside": asides, "steps": steps}[found].setdefault(key, (set(), {}))
                 layers.add(layer)
                 values[old, place] = value
+        if steps and Counter(base.sequence) == Counter(arch.sequence):
+            yield _Together("layers in another order", Told("layers", "", "layers", "in the first order", "in another order"), ("layers",))
+            return
         made = []
         for (a, b), (layers, places) in islice(swaps.items(), MOST_PATCHES + 1):
             where = Rhythm(frozenset(layers), arch.depth)
@@ -285,17 +298,13 @@ class _Split:
         yield from self._alike(made)
         for (left, added), (layers, beside) in asides.items():
             where = Rhythm(frozenset(layers), arch.depth)
-            yield _Beside(*self._more(left, added, where, ()), where, beside)
+            yield _Beside(*self._more(left, added, where), where, beside)
         for layers, fields in ways.values():
             where = Rhythm(frozenset(layers), arch.depth)
-            (block, i), now = next(iter(fields.items()))
-            then = spelled(_plain(block[i]))
-            was, words = (", ".join(_way(field, side.get(field)) for field in now) for side in (then, now))
-            told = Told("layers", "", str(where) or "all layers", was, words)
-            yield _Way(f"{told.name}: {words}", told, where, fields)
-        for (gone, come), (layers, rows) in steps.items():
+            yield _Way(*self._ways(where, fields), where, fields)
+        for (gone, come, _), (layers, rows) in steps.items():
             where = Rhythm(frozenset(layers), arch.depth)
-            yield _Steps(*self._more(gone, come, where, rows.values()), where, rows)
+            yield _Steps(*(self._more(gone, come, where) if gone or come else self._beside(where, rows)), where, rows)
 
     def _alike(self, swaps: Sequence[_Swap]) -> Iterator[_Patch]:
         """Parts in place of others: of two of one kind, the fields that differ; of two that stand in both, their order in the layers."""
@@ -342,10 +351,11 @@ class _Split:
         else:
             rare = joined(_few_names([*counts[0]]))
             then, now = (", ".join(f"{count:,} {name}" for name, count in side.items()) for side in counts)
+        words = f"{rare if len(names) == 2 else 'layers'}: {then}{ARROW}{now}"
         if then == now:
-            now = "in another order"
+            words, now = f"layers with {joined(_few_names([*counts[0]]))} in another order", "in another order"
         told = Told(self.arch.parts[swaps[0].new].role, rare, "layers", then, now)
-        return _Parts(f"{rare if len(names) == 2 else 'layers'}: {then}{ARROW}{now}", told, (), tuple(swaps), "", {})
+        return _Parts(words, told, (), tuple(swaps), "", {})
 
     def _several(self, changed: Sequence[tuple[Change, str | _Swap]], swaps: Sequence[_Swap]) -> _Patch:
         """A field with another value in several parts."""
@@ -368,9 +378,13 @@ class _Split:
             both = (_span([side(one) for one, _ in changed]) for side in (lambda one: one.before, lambda one: one.after))
             told = told._replace(**dict(zip(("before", "after"), both)))
         if not some and len(whole) == 1 and not many:
-            words = str(found)
+            words = self._said(str(found), found)
         else:
-            words = f"{told.name} {told.before}{ARROW}{told.after}" if many else change(f"parts.x.{path}", found.before, found.after)
+            words = (
+                f"{told.name} {told.before}{ARROW}{told.after}"
+                if many
+                else self._said(change(f"parts.x.{path}", found.before, found.after), found)
+            )
             words = f"{where}: {of} {words.removeprefix('x: ')}" if some else f"{of}: {words.removeprefix('x: ')}"
         ends = [
             side if side in ("none", "off") or not some_of or not str(layers) else f"{side} in {layers}"
@@ -419,25 +433,19 @@ class _Split:
 
     def _between(self, old: Block, new: Block) -> list[tuple[str, tuple[Any, int | tuple[int, int], Any]]]:
         """What differs between two blocks: the sort of patch; its key, its place in the old block, and what is there then."""
-        mixes = {name: part.mixes for name, part in (*self.base.parts.items(), *self.arch.parts.items())}
-        a, b = ([tuple(mixes[name] for name in step.parts) for step in block] for block in (old, new))
-        same = SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks()
-        pairs = {match.a + n: match.b + n for match in same for n in range(match.size)}
-        pairs |= _alike_steps([i for i in range(len(a)) if i not in pairs], [j for j in range(len(b)) if j not in pairs.values()], a, b)
+        pairs = self._steps_of(old, new)
         found: list[tuple[str, tuple[Any, int | tuple[int, int], Any]]] = []
         for i, j in pairs.items():
-            plain, rest, added = _plain(old[i]), dict(enumerate(old[i].parts)), []
-            for name in new[j].parts:
-                slot = next((n for n, other in rest.items() if mixes[other] == mixes[name]), None)
-                if slot is None:
-                    added.append(name)
-                    continue
-                del rest[slot]
-                if (names := (old[i].parts[slot], name))[0] != name:
-                    found.append(("swap", (names, (i, slot), True)))
+            plain, places = _plain(old[i]), {(i, n): name for n, name in enumerate(old[i].parts)}
+            took = self._taken(places, {(j, n): name for n, name in enumerate(new[j].parts)})
+            for (_, n), place in took.items():
+                if (names := (places[place], new[j].parts[n]))[0] != names[1]:
+                    found.append(("swap", (names, place, True)))
                     plain = renamed_in(plain, *names)
+            rest = tuple(name for place, name in places.items() if place not in took.values())
+            added = tuple(name for n, name in enumerate(new[j].parts) if (j, n) not in took)
             if rest or added:
-                others = tuple(rest.values()), tuple(added)
+                others = rest, added
                 found.append(("beside", (others, i, others)))
                 plain = _beside(plain, *others)
             then, now = (spelled(side) for side in (plain, _plain(new[j])))
@@ -446,11 +454,59 @@ class _Split:
                 found.append(("way", (json.dumps(fields, sort_keys=True), i, fields)))
         gone = tuple(i for i in range(len(old)) if i not in pairs)
         after = {j: i for i, j in pairs.items()}
-        come = tuple((max((after[k] for k in range(j) if k in after), default=-1), new[j]) for j in range(len(new)) if j not in after)
+        places = {(i, n): name for i in gone for n, name in enumerate(old[i].parts)}
+        took = self._taken(places, {(j, n): name for j in range(len(new)) if j not in after for n, name in enumerate(new[j].parts)})
+        come = []
+        for j in (j for j in range(len(new)) if j not in after):  # with the old names of parts that are moved
+            plain, moved = _plain(new[j]), {}
+            for n, name in enumerate(new[j].parts):
+                at = took.get((j, n))
+                if at and (places[at] == name or places[at] not in names_of(plain)):
+                    moved[places[at]] = at
+                    if places[at] != name:
+                        plain = renamed_in(plain, name, places[at])
+                        found.append(("swap", ((places[at], name), at, True)))
+            come.append((max((after[k] for k in range(j) if k in after), default=-1), plain, moved))
         if gone or come:
-            left, added = sorted(p for i in gone for p in old[i].parts), sorted(p for _, step in come for p in step.parts)
-            found.append(("steps", ((tuple(left), tuple(added)), -1, (gone, come))))
+            then, now = Counter(places.values()), Counter(name for _, step, _ in come for name in names_of(step))
+            changed = tuple(tuple(sorted(some.elements())) for some in (then - now, now - then))
+            sorts = () if any(changed) else tuple(sorted(self.base.parts[name].role for name in then.elements()))
+            found.append(("steps", ((*changed, sorts), -1, (gone, tuple(come)))))
         return found
+
+    def _steps_of(self, old: Block, new: Block) -> dict[int, int]:
+        """The steps of a block that are those of another one: as many as possible, in order, with the same sorts of parts, best with the
+        same parts."""
+        a, b = ([tuple(self.mixes[name] for name in step.parts) for step in block] for block in (old, new))
+        best: list[list[tuple[int, dict[int, int]]]] = [[(0, {})] * (len(b) + 1) for _ in range(len(a) + 1)]
+        for i, j in product(range(len(a)), range(len(b))):
+            tries = [best[i][j + 1], best[i + 1][j]]
+            if a[i] == b[j]:
+                same, pairs = best[i][j]
+                parts = zip(old[i].parts, new[j].parts, strict=True)
+                alike = (old[i].parts == new[j].parts) + all(self.kinds[0].get(one) == self.kinds[1].get(other) for one, other in parts)
+                tries.insert(0, (same + 100 + alike, pairs | {i: j}))
+            best[i + 1][j + 1] = max(tries, key=lambda one: one[0])
+        pairs = best[-1][-1][1]
+        rest = [i for i in range(len(a)) if i not in pairs], [j for j in range(len(b)) if j not in pairs.values()]
+        return pairs | _alike_steps(*rest, a, b)
+
+    def _taken(self, old: Mapping[tuple[int, int], str], new: Mapping[tuple[int, int], str]) -> dict[tuple[int, int], tuple[int, int]]:
+        """For the places of new parts, those of the old ones that they take: of the same part, otherwise of one of the same kind, or of
+        one that mixes tokens as well."""
+        took: dict[tuple[int, int], tuple[int, int]] = {}
+        kinds = self.kinds
+        for alike in (
+            lambda one, other: one == other,
+            lambda one, other: kinds[0][one] == kinds[1][other],
+            lambda one, other: self.mixes[one] == self.mixes[other],
+        ):
+            for place, name in new.items():
+                if place not in took:
+                    free = (at for at, other in old.items() if at not in took.values() and alike(other, name))
+                    if (at := next(free, None)) is not None:
+                        took[place] = at
+        return dict(sorted(took.items()))
 
     def _swapped_ahead(self) -> frozenset[tuple[str, str]]:
         """The parts that stand in place of others in the modules ahead, if nothing else differs in their blocks."""
@@ -465,13 +521,43 @@ class _Split:
 
     # ---- in words ----
 
+    def _said(self, words: str, found: Change) -> str:
+        """The words of a change, which say what the model has if a side of it takes that."""
+        name = found.path.rpartition(".")[2]
+        if name not in OF_MODEL or not found.path.startswith(("parts.", "mtp.")) or None not in (found.before, found.after):
+            return words
+        model = said(getattr(self.base if found.before is None else self.arch, name).model_dump())
+        if model == said(found.before or found.after):
+            words = f"{words} of its own" if found.before is None else words.replace(ARROW, f" of its own{ARROW}")
+        return words.replace("as in the model", f"as in the model ({model})")
+
+    def _ways(self, where: Rhythm, fields: Mapping[tuple[Block, int], Mapping[str, Any]]) -> tuple[str, Told]:
+        """Fields of a step, of the first of the steps that have them."""
+        (block, i), now = next(iter(fields.items()))
+        then, of = spelled(_plain(block[i])), joined(dict.fromkeys(name for block, i in fields for name in block[i].parts))
+        sides = [
+            [_way(field, side.get(field), _residual(model.residual.model_dump())) for field in now]
+            for side, model in ((then, self.base), (now, self.arch))
+        ]
+        words = ", ".join(_told_way(field, *both) for field, *both in zip(now, *sides, strict=True))
+        told = Told("layers", of, str(where) or "all layers", *(", ".join(filter(None, side)) or "none" for side in sides))
+        return f"{where}: {of} {words}" if str(where) else f"{of}: {words}", told
+
     def _of_segment(self, segment: int) -> str:
-        """The layers of a segment: by the parts that all of them have and no other segment, or by all their parts."""
-        names = [[{name for step in block for name in step.parts} for block in found.blocks] for found in self.base.layers]
-        others = set().union(*(block for n, blocks in enumerate(names) if n != segment for block in blocks))
-        every = list(dict.fromkeys(name for block in self.base.layers[segment].blocks for step in block for name in step.parts))
-        own = [name for name in every if name not in others and all(name in block for block in names[segment])]
-        return f"with {joined(own)}" if own else f"of {joined(every)}"
+        """The layers of a segment: by the parts that all of them have and no other segment, by all their parts, or by
+        where they are."""
+        segments = self.base.layers
+        names = [[{name for step in block for name in step.parts} for block in found.blocks] for found in segments]
+        said = []
+        for n, found in enumerate(segments):
+            others = set().union(*(block for other, blocks in enumerate(names) if other != n for block in blocks))
+            every = list(dict.fromkeys(name for block in found.blocks for step in block for name in step.parts))
+            own = [name for name in every if name not in others and all(name in block for block in names[n])]
+            parts = {name: self.base.parts[name] for name in own or every}
+            words = (name if _tells(name, part) and "_" not in name else _kind(part) for name, part in parts.items())
+            said.append(f"{'with' if own else 'of'} {joined(words)}")
+        ends = {0: "at the start", len(segments) - 1: "at the end"}
+        return said[segment] if said.count(said[segment]) == 1 else ends.get(segment, f"in run {segment + 1} of {len(segments)}")
 
     def _swapped(self, old: str, new: str, where: Rhythm) -> tuple[str, Told]:
         """A part in place of another in some layers."""
@@ -487,19 +573,16 @@ class _Split:
             then, now = (_stands(side, old, new) for side in (self.base, self.arch))
             return f"{places}{old}{ARROW}{new}", Told(a.role, old, "layers", then, now)
         if a.kind != b.kind:
-            return places + swap(old, a.brief, b.brief), told
+            several = sum(part.brief == b.brief for part in self.arch.parts.values()) > 1
+            brief = f"{new} ({b.brief})" if several and new != b.brief else b.brief
+            return places + (swap(old, a.brief, brief) if _tells(old, a) else f"{old} ({_kind(a)}){ARROW}{brief}"), told
         renamed = f"{places * (old in self.arch.parts)}{old} renamed {new}"
         return renamed, Told(b.role, old, "name", old, new)
 
-    def _more(self, gone: Sequence[str], come: Sequence[str], where: Rhythm, found: Iterable[Any]) -> tuple[str, Told]:
-        """Other steps in a block."""
+    def _more(self, gone: Sequence[str], come: Sequence[str], where: Rhythm) -> tuple[str, Told]:
+        """Parts that are gone, and parts that come."""
         places = f"{where}: " if str(where) else ""
         parts = {**self.base.parts, **self.arch.parts}
-        if gone == come:
-            beside = any(len(step.parts) > 1 for _, steps in found for _, step in steps)
-            ways = "one after the other", "in parallel"
-            told = Told("layers", joined(come), str(where) or "all layers", ways[not beside], ways[beside])
-            return f"{places}{joined(come)} {ways[beside]}", told
         old, new = Counter(gone), Counter(come)
         briefs = {name: part.brief.partition(" (")[0] for name, part in (*self.base.parts.items(), *self.arch.parts.items())}
         added, left = (joined(briefs[name] for name in some.elements()) for some in (new - old, old - new))
@@ -508,6 +591,17 @@ class _Split:
         if added and left:
             return f"{places}{left}{ARROW}{added}", told
         return f"{places}{added} added" if added else f"{places}{left} removed", told
+
+    def _beside(self, where: Rhythm, rows: Mapping[tuple[Block, int], tuple[Any, Any]]) -> tuple[str, Told]:
+        """The same parts, in parallel or one after the other."""
+        parallel = any(len(names_of(step)) > 1 for _, come in rows.values() for _, step, _ in come)
+        each = {tuple(name for i in gone for name in block[i].parts) for (block, _), (gone, _) in rows.items()}
+        each = {tuple(sorted(names, key=lambda name: (not self.mixes[name], name))) for names in each}
+        roles = [ROLES[self.base.parts[name].role] for name in min(each)]
+        of = joined(min(each) if len(each) == 1 else roles)
+        ways = "one after the other", "in parallel"
+        told = Told("layers", of, str(where) or "all layers", ways[not parallel], ways[parallel])
+        return f"{where}: {of} {ways[parallel]}" if str(where) else f"{of} {ways[parallel]}", told
 
     # ---- some of them ----
 
@@ -623,8 +717,16 @@ class _Split:
 
     def words(self, group: Iterable[int]) -> str:
         """An edit in words; of many fields the first ones."""
-        text = together([self.patches[n].words for n in sorted(group)])
-        return text if len(text) <= MOST_WORDS else f"{text[: MOST_WORDS - 1].rstrip()}…"
+        patches = [self.patches[n] for n in sorted(group)]
+        if any(isinstance(patch, _Field) and patch.path.startswith("residual") for patch in patches):  # steps then follow the model
+            patches = [
+                one
+                for one in patches
+                if not isinstance(one, _Way) or any(set(now) - {"residual", "unnormed"} for now in one.fields.values())
+            ]
+        each = [patch.words for patch in patches]
+        text = next((text for most in (3, 2, 1) if len(text := together(each, most)) <= MOST_WORDS), "")
+        return text or f"{each[0][: MOST_WORDS - 1].rstrip()}…"
 
     def edits(self) -> tuple[Edit, ...]:
         found, done, before, same = [], frozenset[int](), self.base, Counter[str]()
@@ -696,8 +798,11 @@ def _written(block: Block, patches: tuple[Any, ...]) -> list[Any]:
     for gone, come in (patch.changes[block, -1] for patch in patches if isinstance(patch, _Steps) and (block, -1) in patch.changes):
         for n in gone:
             steps[n] = steps[n][1:]
-        for n, step in come:
-            (first if n < 0 else steps[n]).append(_plain(step))
+        for n, plain, moved in come:
+            for patch in (patch for patch in patches if isinstance(patch, _Swap)):
+                if patch.old in moved and patch.here(block, *moved[patch.old]):
+                    plain = renamed_in(plain, patch.old, patch.new)
+            (first if n < 0 else steps[n]).append(plain)
     return [*first, *(step for found in steps for step in found)]
 
 
@@ -761,15 +866,48 @@ def _having(arch: Architecture, name: str) -> Rhythm:
     return Rhythm(frozenset(n for n, block in enumerate(arch.sequence) if any(name in step.parts for step in block)), arch.depth)
 
 
+def _tells(name: str, part: Part) -> bool:
+    """Whether a part's name says what the part is."""
+    known = f"{part.title} {part.kind}".lower()
+    return any(word in name for word in FAMILIAR) or any(word in known for word in name.split("_") if len(word) > 2)
+
+
 def _deeper(before: int, after: int, of: str = "") -> str:
     return f"{before:,} layer{'s' if before > 1 else ''}{of}{ARROW}{after:,}"
 
 
-def _way(field: str, value: Any) -> str:
-    """A field of a step; None is its default."""
-    if value is None and field != "residual":
-        value = Step.model_fields[field].get_default(call_default_factory=True)
-    return f"{field.replace('_', ' ')} {'as in the model' if value is None else said(value)}"
+def _way(field: str, value: Any, model: str) -> str:
+    """A field of a step in words; None is its default, which for the residual is that of the model."""
+    match field, value:
+        case "residual", None:
+            return f"as in the model ({model})"
+        case "scale", _:
+            return number(1.0 if value is None else value)
+        case "shortcut", Mapping():
+            return joined(f"{name} {count} step{'s' * (count > 1)} later" for name, count in value.items()) if value else ""
+        case "unnormed", _:
+            return joined(value or ())
+        case "residual", _:
+            return _residual(value)
+    return "on" if value else ""
+
+
+def _residual(value: Mapping[str, Any]) -> str:
+    return ", ".join([said(value), *([f"{value['norm']} norm"] if "norm" in value else [])])
+
+
+def _told_way(field: str, then: str, now: str) -> str:
+    """How a field of a step differs, in words."""
+    match field:
+        case "residual" | "scale":
+            return f"{'output scale' if field == 'scale' else field} {then}{ARROW}{now}"
+        case "shortcut":
+            return f"output of {now}" if now else "outputs without delay"
+        case "unnormed":
+            return f"without a norm on the output of {now}" if now else f"with a norm on the output of {then}"
+        case "own_norms":
+            return "with a norm each" if now else "with one norm"
+    return "added to the next input, not to the stream" if now else "added to the stream"
 
 
 def _stored(changed: Sequence[str], base: Architecture, arch: Architecture) -> str:
@@ -779,6 +917,9 @@ def _stored(changed: Sequence[str], base: Architecture, arch: Architecture) -> s
         return "stored formats written in another way"
     if len(changed) == 1:
         return change(f"precision.{changed[0]}", old[changed[0]], new[changed[0]])
-    formats, names = set(new.values()), ["other weights" if path == "default" else path.replace("@", " in layers ") for path in changed]
+    formats, was, now = set(new.values()), *(joined(sorted({*side.precision.values()})).replace("_", " ") for side in (base, arch))
+    if len(formats) > 1 and was and now and was != now:
+        return f"stored formats {was}{ARROW}{now}"
+    names = ["other weights" if path == "default" else path.replace("@", " in layers ") for path in changed]
     shown = "all weights" if arch.precision.keys() == {"default"} else few(names) if len(names) > 3 else joined(names)
     return f"{shown} stored in {formats.pop() if len(formats) == 1 else 'other formats'}"

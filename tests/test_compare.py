@@ -62,6 +62,25 @@ def test_a_part_that_goes_from_beside_another_is_one_edit():
     assert len(found) < 15
 
 
+def test_an_edit_says_what_is_there_before_and_after():
+    """In the field's terms, and so that two edits can be told apart."""
+    assert {"31 of 61 layers: attention → heavy (compressed attention)", "30 of 61 layers: attention → sparse (compressed attention)"} < {
+        *words("deepseek-v3", "deepseek-v4-pro")
+    }
+    assert {"attention and dense one after the other", "5 of every 6 layers: attention window none → 1,024"} < {
+        *words("palm-540b", "gemma-4-31b")
+    }
+    assert "residual altup → plain" in words("gemma-3n-e2b", "gemma-4-e4b"), "steps follow the model"
+    assert "residual altup → plain, laurel and per-layer embedding removed" in words("gemma-3n-e2b", "llama-3-8b")
+    assert "23 layers at the end → 31" in words("rwkv-7-world-1.5b", "rwkv-7-world-2.9b")
+    assert "Mamba-2 → Mamba" in words("zamba2-7b", "jamba-1.5-mini") and "attention and moe in parallel" in words(
+        "qwen3-coder-flash", "command-a-plus"
+    )
+    assert "global: position as in the model (rope) → none" in words("gpt-oss-120b", "kolibri-1")
+    assert "multi-token prediction: 8 tokens ahead → 1, in other blocks" in words("inkling-small", "qwen3.6-27b")
+    assert "lightning, moe and attention: output scale 0.281171 → 1" in words("minimax-text-01", "ctrl")
+
+
 def test_an_equal_change_of_several_parts_is_one_edit():
     assert words("gemma-3-27b", "gemma-3-12b") == [
         "d_model 5,376 → 3,840",
