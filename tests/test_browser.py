@@ -175,6 +175,12 @@ def test_a_line_of_code_and_its_box_light_each_other(visitor):
     expect(line).to_have_class(re.compile("lit"))
     page.mouse.move(1, 1)
     expect(page.locator(".code .lit, .picture .lit")).to_have_count(0)
+    page.set_viewport_size({"width": 390, "height": 844})
+    line.scroll_into_view_if_needed()
+    assert page.locator(".code:not(.equations)").bounding_box()["height"] > 844 / 2, "most of a phone's sheet"
+    expect(page.locator(".code.equations")).to_be_hidden()
+    page.get_by_text("equations").click()
+    expect(page.locator(".code.equations")).to_be_visible()
 
 
 def test_what_was_refused_waits_in_its_field_and_goes_with_its_model(visitor):

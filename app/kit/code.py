@@ -82,7 +82,7 @@ def boxes_of(arch: core.Architecture, part: str | None, text: str) -> dict[int, 
 
 
 def equations(text: str, lit: dict[int, str]) -> str:
-    """The paper's equations in the code, each once, as a list whose rows lead to their lines."""
+    """The paper's equations in the code, each once, as a list whose rows lead to their lines; it is folded on a phone."""
     first: dict[str, int] = {}
     for n, line in enumerate(text.splitlines()):
         if line.lstrip().startswith(EQUATION):
@@ -91,7 +91,8 @@ def equations(text: str, lit: dict[int, str]) -> str:
         f'<div class="row" data-line="{n}" data-box="{escape(lit.get(n, ""))}"><i>{n + 1}</i><b></b><span>{equation(words)}</span></div>'
         for words, n in first.items()
     )
-    return f'<div class="code equations" tabindex="0" role="region" aria-label="Equations">{"".join(rows)}</div>' if first else ""
+    listed = f'<div class="code equations" tabindex="0" role="region" aria-label="Equations">{"".join(rows)}</div>'
+    return f'<details class="equations"><summary>{len(first)} equation{"s" * (len(first) > 1)}</summary>{listed}</details>' if first else ""
 
 
 @kept(8_000_000)
