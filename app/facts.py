@@ -6,7 +6,7 @@ from threading import Lock
 
 import core
 from core import offers, search
-from core.facets import Entry, entry
+from core.facets import TEXT, TEXTS, Entry, entry
 from core.kept import kept, weight
 from core.library import preset
 from core.parts.experts import Experts
@@ -99,9 +99,16 @@ def exactly(asked: str) -> tuple[Entry, ...]:
     return tuple(of[arch] for arch in search.found(asked, known, known.__getitem__))
 
 
-def found(asked: str) -> tuple[Entry, ...]:
-    """The same; those that answer what it may mean if none answers it."""
-    return exactly(asked) or (exactly(other) if (other := meant(asked)) else ())
+@lru_cache(maxsize=256)
+def found(asked: str, length: int = TEXT) -> tuple[Entry, ...]:
+    """The same, for a text of this length; those that answer what it may mean if none answers it."""
+    answers = exactly(asked) or (exactly(other) if (other := meant(asked)) else ())
+    return answers if length == TEXT else tuple(_at(length)[one.arch.name] for one in answers)
+
+
+@lru_cache(maxsize=len(TEXTS))
+def _at(length: int) -> dict[str, Entry]:
+    return {one.arch.name: one.at(length) for one in entries()}
 
 
 @lru_cache(maxsize=64)

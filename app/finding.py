@@ -13,7 +13,9 @@ import streamlit as st
 
 import core
 from core import facets
-from core.facets import FIGURES, Chosen, Entry
+from core.asked import Order, asked
+from core.facets import FIGURES, TEXT, TEXTS, Chosen, Entry
+from core.words import tokens
 
 from .facts import entries, found
 from .state import MOST
@@ -21,11 +23,12 @@ from .state import MOST
 VIEWS = {"cards": "Cards", "table": "Table", "scatter": "Scatter", "timeline": "Timeline"}
 SORTS = {  # in words, by the name in a link: a figure, with - for the largest first
     "": "best match", "-released": "newest", "released": "oldest", "-parameters": "largest", "parameters": "smallest",
-    "-active": "most active", "active": "fewest active", "cache": "least cache per token", "text": "least memory for a long text",
+    "-active": "most active", "active": "fewest active", "cache": "least cache per token", "text": "least memory for a text",
     "-context": "longest context",
 }  # fmt: skip
 COLOURS = {"attention": "Attention", "kind": "Kind", "year": "Year", "licence": "Licence"}
 LINES = {"4": "4-bit weights", "8": "8-bit weights", "16": "16-bit weights", "none": "none"}
+LENGTHS = {tokens(n).lower(): n for n in TEXTS}  # of the text that caches are for, by their names in a link
 STEP, MOST_ASKED = 48, 80  # models at once; characters of a query
 
 
@@ -42,6 +45,7 @@ class Finding:
     colour: str = "attention"
     area: str = "active"  # the figure that is the size of a point, or "none"
     lines: str = "8"  # bits of a weight, for the lines of what machines hold
+    text: str = tokens(TEXT).lower()  # one of `LENGTHS`
     many: int = STEP  # models that are shown
     look: str = ""  # a model that is open in the picture
     pick: tuple[str, ...] = ()  # the models that are ticked
@@ -52,7 +56,18 @@ class Finding:
 
     def asked(self) -> tuple[Entry, ...]:
         """The models that answer the query, the best first, filtered or not."""
-        return found(self.q)
+        return found(self.q, self.length)
+
+    @property
+    def length(self) -> int:
+        """Tokens of the text that caches are for."""
+        return LENGTHS[self.text]
+
+    @property
+    def sorted_by(self) -> str:
+        """The figure that the models are in the order of, as chosen or as the query names it; empty if it is none."""
+        orders = [piece.figure for piece in asked(self.q) if isinstance(piece, Order)]
+        return (self.sort or next(iter(orders), "")).removeprefix("-")
 
 
 def order(models: list[Entry], sort: str) -> list[Entry]:
@@ -74,7 +89,7 @@ def everything() -> tuple[facets.Facet, ...]:
 AREAS = {"none": "the same"} | {name: one.title for name, one in FIGURES.items() if one.log}  # a date has no size
 OPTIONS: dict[str, Mapping[str, str]] = {"view": VIEWS, "sort": dict.fromkeys(("", *FIGURES, *(f"-{name}" for name in FIGURES)), ""),
            "x": dict.fromkeys(FIGURES, ""), "y": dict.fromkeys(FIGURES, ""), "colour": COLOURS,
-           "area": AREAS, "lines": LINES}  # fmt: skip
+           "area": AREAS, "lines": LINES, "text": {name: name.upper() for name in LENGTHS}}  # fmt: skip
 
 
 def accepts() -> list[str]:

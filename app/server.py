@@ -259,7 +259,7 @@ def models(request: Request) -> Response:
 
     rows, out = [*map(record, asked(request))], io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(record(entries()[0]))
+    writer.writerow(rows[0] if rows else record(entries()[0]))
     writer.writerows([" ".join(value) if isinstance(value, list) else value for value in row.values()] for row in rows)
     headers = {"Content-Disposition": 'attachment; filename="models.csv"'}
     return Response(out.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)

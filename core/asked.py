@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, get_args
 
 from .facets import FIGURES, FITS
 from .parts import PARTS, RESIDUALS
-from .parts.base import Also, Spec, members
+from .parts.base import Spec, named
 
 UNITS = {"k": 3, "m": 6, "b": 9, "t": 12, "kb": 3, "mb": 6, "gb": 9, "tb": 12}  # powers of ten
 BINARY = {"k": 10, "m": 20}  # and of two, for what is counted in tokens
@@ -249,23 +249,6 @@ def _within(annotation: Any, found: set[type[Spec]]) -> None:
             _within(field.annotation, found)
     for inner in get_args(annotation):
         _within(inner, found)
-
-
-@lru_cache(maxsize=2_048)
-def named(cls: type[Spec], field: str) -> tuple[str, ...]:
-    """The names of a field that may hold a number of something; none if it cannot."""
-    info = cls.model_fields[field]
-    also = tuple(word for mark in info.metadata if isinstance(mark, Also) for word in mark.words)
-    return (*also, field.replace("_", " ")) if members(info.annotation) & {int, bool} == {int} else also
-
-
-def numbers(value: Spec) -> Iterator[tuple[str, float]]:
-    """The numbers of a part or a residual and of the values in it, by each of their names."""
-    for field, inner in value:
-        if isinstance(inner, Spec):
-            yield from numbers(inner)
-        elif isinstance(inner, int | float) and not isinstance(inner, bool):
-            yield from ((name, inner) for name in named(type(value), field))
 
 
 @lru_cache(maxsize=1)

@@ -5,8 +5,8 @@ The options for a technique come from the classes of the parts and positions, so
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, NamedTuple, get_args
 
@@ -14,7 +14,7 @@ from .cost import cost as cost_of
 from .hardware import ACCELERATORS
 from .kinds import FIRST, GROUPS, choices, group
 from .parts import PARTS, Part
-from .parts.base import Spec
+from .parts.base import Spec, numbers
 from .parts.experts import Experts
 from .parts.position import Position
 from .parts.residual import Residual
@@ -23,8 +23,11 @@ from .spec import Architecture, Unsupported, Workload
 from .words import figure, size, tokens
 
 TEXT = 32_768  # tokens of the long text at which caches are compared
+TEXTS = (4_096, TEXT, 131_072, 1_048_576)  # the lengths that a list can be asked for
 OPEN = ("Apache-2.0", "MIT", "BSD-3-Clause")  # licences that the Open Source Initiative lists
 SIZES = (0, 1e9, 4e9, 15e9, 70e9, 300e9)  # parameters at which another size begins
+COUNTS = (0, 16, 64, 128, 256)  # the same of experts
+WINDOWS = (0, 512, 1_024, 4_096)  # and of tokens that a window holds
 POSITIONS = get_args(get_args(Position)[0])  # the classes of position encodings
 CONTEXTS = {32_000: "32K", 128_000: "128K", 256_000: "256K", 1_000_000: "1M"}  # tokens, in powers of two or of ten
 
@@ -61,20 +64,47 @@ class Facet(NamedTuple):
 
 @dataclass(frozen=True)
 class Entry:
-    """A model in a list: its figures, and its options in each facet. Bytes are those of one text of `TEXT` tokens, whether or not the
-    model was made for one as long."""
+    """A model in a list: its figures, and its options in each facet. Bytes are those of one text of `length` tokens, one of `TEXTS`,
+    whether or not the model was made for one as long."""
 
     arch: Architecture
     parameters: int
     active: int
     weights: int | None  # bytes as shipped; None where they are not known
-    text: int  # bytes of caches and states
-    cache: float  # bytes of caches for each token
+    kept: tuple[int, ...]  # bytes of caches and states for each of `TEXTS`
+    state: int  # bytes of states alone, which do not grow
     context: int | None  # the longest text that it was made for; None if nothing bounds it
     attention: str  # the option that says most about how tokens see one another; empty without one
-    fits: str  # the smallest machine that holds the weights as shipped and one such text; empty without one
     options: Mapping[str, frozenset[str]]
     techniques: tuple[Technique, ...]
+    length: int = TEXT
+
+    def at(self, length: int) -> "Entry":
+        """The same model with a text of another length."""
+        one = replace(self, length=length)
+        return replace(one, options={**one.options, FITS.name: frozenset(option.name for option in one.machines)})
+
+    @property
+    def text(self) -> int:
+        """Bytes of caches and states."""
+        return self.kept[TEXTS.index(self.length)]
+
+    @property
+    def cache(self) -> float:
+        """Bytes of caches for each token."""
+        return (self.text - self.state) / self.length
+
+    @property
+    def machines(self) -> "list[Option]":
+        """The machines that hold the weights as shipped and one such text, the smallest first; none if it was not made for one as long."""
+        if self.weights is None or self.context is not None and self.context < self.length:
+            return []
+        return [one for one, machine in zip(FITS.options, ACCELERATORS) if self.weights + self.text <= machine.memory]
+
+    @property
+    def fits(self) -> str:
+        """The smallest of them; empty without one."""
+        return next((one.title for one in self.machines), "")
 
     @property
     def day(self) -> int:
@@ -123,29 +153,33 @@ CONTEXT = Facet("length", "Context", "The longest text that it was made for", (
     Option("any", "Any length", "nothing in the model bounds it"),
 ))  # fmt: skip
 FITS = Facet(
-    "fits", "Fits on", f"Weights as shipped, with one text of {tokens(TEXT)} tokens",
+    "fits", "Fits on", "Weights as shipped, with one text",
     tuple(
         Option(slug(one.name), one.name, f"{size(one.memory)} of memory") for one in ACCELERATORS
     ),
 )  # fmt: skip
 
 
-def _sizes(name: str, title: str, line: str) -> Facet:
-    def option(n: int) -> Option:
-        least, most = (_short(SIZES[at]) if at < len(SIZES) else "" for at in (n, n + 1))
-        if not n:
-            return Option(f"under-{most}".lower(), f"Under {most}")
-        return Option(f"{least}-{most}".lower(), f"{least} to {most}") if most else Option(f"over-{least}".lower(), f"Over {least}")
+def _steps(name: str, title: str, line: str, least: Sequence[float], show: Callable[[float], str]) -> Facet:
+    """A facet of a figure, with an option from each of these values to the next."""
 
-    return Facet(name, title, line, tuple(map(option, range(len(SIZES)))))
+    def option(n: int) -> Option:
+        low, high = (show(least[at]) if at < len(least) else "" for at in (n, n + 1))
+        if not n:
+            return Option(f"under-{high}".lower(), f"Under {high}")
+        return Option(f"{low}-{high}".lower(), f"{low} to {high}") if high else Option(f"over-{low}".lower(), f"{low} or more")
+
+    return Facet(name, title, line, tuple(map(option, range(len(least)))))
 
 
 def _short(n: float) -> str:
     return f"{n / 1e9:g}B"
 
 
-SIZE = _sizes("size", "Size", "All parameters")
-ACTIVE = _sizes("active", "Active", "The parameters that work on one token")
+SIZE = _steps("size", "Size", "All parameters", SIZES, _short)
+ACTIVE = _steps("active", "Active", "The parameters that work on one token", SIZES, _short)
+EXPERTS = _steps("experts", "Experts", "How many networks a router picks from", COUNTS, lambda n: f"{n:g}")
+WINDOW = _steps("window", "Window", "How far back a layer sees that does not see the whole text", WINDOWS, lambda n: tokens(int(n)))
 
 
 def facets(models: Iterable[Entry]) -> tuple[Facet, ...]:
@@ -156,7 +190,7 @@ def facets(models: Iterable[Entry]) -> tuple[Facet, ...]:
     options = (Option(slug(name), name) for name, _ in sorted(makers, key=lambda maker: (-maker[1], maker[0])))
     maker = Facet("maker", "Maker", "Who made it", tuple(options))
     year = Facet("year", "Year", "When it was released", tuple(Option(name, name) for name in sorted(years, reverse=True)))
-    return KIND, ATTENTION, POSITION, maker, year, SIZE, ACTIVE, CONTEXT, FITS, LICENCE
+    return KIND, ATTENTION, POSITION, maker, year, SIZE, ACTIVE, EXPERTS, WINDOW, CONTEXT, FITS, LICENCE
 
 
 # ---- a model's options ----
@@ -182,18 +216,16 @@ def _kinds(parts: Collection[Part]) -> Iterable[str]:
         yield "recurrent"
 
 
-def _size(n: float) -> int:
-    return max(at for at, least in enumerate(SIZES) if n >= least)
+def _step(facet: Facet, least: Sequence[float], values: Iterable[float]) -> set[str]:
+    """The options of a facet of a figure that these values have."""
+    return {facet.options[max(at for at, low in enumerate(least) if value >= low)].name for value in values}
 
 
 def entry(arch: Architecture, cost: Callable = cost_of) -> Entry:
     """The figures and options of a model. A server gives a `cost` that keeps what it has found."""
     found = cost(arch, Workload(context=TEXT))
     parts = [arch.part(name) for name in arch.parts]
-    context, text = arch.meant_for, found.kv_bytes + found.state_bytes
-    weights = found.weight_bytes
-    reads = context is None or context >= TEXT
-    held = [one for one in ACCELERATORS if reads and weights is not None and weights + text <= one.memory]
+    context = arch.meant_for
     seen = frozenset[str]().union(*map(attentions, parts))
     options = {
         "kind": _kinds(parts),
@@ -201,20 +233,20 @@ def entry(arch: Architecture, cost: Callable = cost_of) -> Entry:
         "position": {position.kind for part in parts for position in positions(part)} | ({arch.position.kind} - {"none"}),
         "maker": [slug(arch.organisation)] if arch.organisation else (),
         "year": [f"{arch.released:%Y}"] if arch.released else (),
-        "size": [SIZE.options[_size(found.parameters)].name],
-        "active": [ACTIVE.options[_size(found.active_parameters)].name],
+        "size": _step(SIZE, SIZES, [found.parameters]),
+        "active": _step(ACTIVE, SIZES, [found.active_parameters]),
+        "experts": _step(EXPERTS, COUNTS, (number for part in parts for noun, number in numbers(part) if noun == "experts")),
+        "window": _step(WINDOW, WINDOWS, (part.reach for part in parts if part.reach)),
         "length": [one.name for one, least in zip(CONTEXT.options, CONTEXTS) if context and context >= least],
-        "fits": [one.name for one, machine in zip(FITS.options, ACCELERATORS) if machine in held],
         "licence": ["open" if arch.licence in OPEN else "own"],
     }
     if context is None:
         options["length"] = [one.name for one in CONTEXT.options]
     most = next((one.name for one in reversed(ATTENTION.options) if one.name in seen), "")
     return Entry(
-        arch, found.parameters, found.active_parameters, weights, text, found.kv_bytes / TEXT, context, most,
-        held[0].name if held else "", {name: frozenset(given) for name, given in options.items()},
-        tuple(techniques(arch)),
-    )  # fmt: skip
+        arch, found.parameters, found.active_parameters, found.weight_bytes, tuple(found.kept_at(TEXTS)[0]), found.state_bytes,
+        context, most, {name: frozenset(given) for name, given in options.items()}, tuple(techniques(arch)),
+    ).at(TEXT)  # fmt: skip
 
 
 # ---- techniques ----
@@ -278,6 +310,7 @@ class Figure:
     nouns: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
     rough: bool = False
+    endless: bool = False  # a model without it has no bound
     least: tuple[str, ...] = ()
     most: tuple[str, ...] = ()
 
@@ -295,12 +328,12 @@ FIGURES = {
         "Weights as shipped", lambda e: e.weights, size, rough=True, nouns=("weights", "memory", "vram"), units=("mb", "gb", "tb"),
     ),
     "cache": Figure(
-        f"Cache per token at {tokens(TEXT)}", lambda e: e.cache, size, rough=True, units=("kb",),
+        "Cache per token", lambda e: e.cache, size, rough=True, units=("kb",),
         nouns=("cache", "kv cache", "cache per token", "cache a token"), least=("smallest cache", "least cache", "smallest kv cache"),
     ),
-    "text": Figure(f"Memory of one {tokens(TEXT)} text", lambda e: e.text, size, rough=True, least=("least memory",)),
+    "text": Figure("Memory of one text", lambda e: e.text, size, rough=True, least=("least memory",)),
     "context": Figure(
-        "Context", lambda e: e.context, lambda n: tokens(round(n)), units=("k",),
+        "Context", lambda e: e.context, lambda n: tokens(round(n)), units=("k",), endless=True,
         nouns=("context", "context length", "context window", "tokens", "tokens context", "tokens of context", "token context"),
         most=("longest", "longest context", "longest text"),
     ),
@@ -318,7 +351,7 @@ FIGURES = {
 
 
 def record(one: Entry) -> dict[str, Any]:
-    """A model as a row of a file: names, figures and options. Bytes are those of one text of `TEXT` tokens."""
+    """A model as a row of a file: names, figures and options. Bytes are those of one text of its `length`."""
     arch = one.arch
     said = {
         "name": arch.name,
@@ -327,9 +360,13 @@ def record(one: Entry) -> dict[str, Any]:
         "released": arch.released and arch.released.isoformat(),
     }
     figures = {"parameters": one.parameters, "active_parameters": one.active, "weight_bytes": one.weights, "context": one.context}
-    text = {f"cache_bytes_per_token_at_{TEXT}": round(one.cache, 1), f"text_bytes_at_{TEXT}": one.text, "fits": one.fits or None}
+    text = {
+        f"cache_bytes_per_token_at_{one.length}": round(one.cache, 1),
+        f"text_bytes_at_{one.length}": one.text,
+        "fits": one.fits or None,
+    }
     held = {name: sorted(one.options[name]) for name in ("kind", "attention", "position")}
-    return said | {"licence": arch.licence} | figures | text | held
+    return said | {"licence": arch.licence} | figures | text | {"fits": one.fits or None} | held
 
 
 def chosen(given: Iterable[str], known: Iterable[Facet]) -> dict[str, tuple[str, ...]]:

@@ -11,12 +11,12 @@ from functools import cache, lru_cache, partial
 from itertools import pairwise
 from typing import Any, NamedTuple, get_args
 
-from .asked import Amount, Fits, Order, Piece, Word, asked, numbers, said_in
+from .asked import Amount, Fits, Order, Piece, Word, asked, said_in
 from .facets import FIGURES, FITS, OPEN, Entry
 from .facets import entry as entry_of
 from .kinds import GROUPS, choices, group
 from .parts import PARTS, RESIDUALS, Part
-from .parts.base import Also, Spec
+from .parts.base import Also, Spec, numbers
 from .parts.feedforward import Activated
 from .parts.position import Scaling
 from .parts.residual import Residual

@@ -1,6 +1,7 @@
 """The gallery: facets that come from the parts, counts that say what a click shows, links, and pictures without overlaps."""
 
 import csv
+import xml.etree.ElementTree as ET
 from io import StringIO
 
 import pytest
@@ -14,9 +15,9 @@ from app.kit import find
 from app.kit.cards import cards
 from app.kit.listing import table
 from app.picture.pen import text_width
-from app.picture.scatter import LETTERS, Axis, Point, labelled, scatter
+from app.picture.scatter import LETTERS, scatter
 from app.picture.timeline import lanes, timeline
-from core.facets import ATTENTION, FIGURES, FITS, KIND, TEXT, chosen, counts, entry, matches, record
+from core.facets import ATTENTION, FIGURES, FITS, KIND, TEXT, TEXTS, chosen, counts, entry, matches, record
 from core.hardware import ACCELERATORS
 from core.library import preset
 
@@ -108,26 +109,67 @@ def test_filters_are_written_on_the_command_line():
 
 
 @pytest.mark.parametrize("wide", [True, False])
-@pytest.mark.parametrize("axes", [("parameters", "cache"), ("released", "context"), ("weights", "text"), ("cache", "vocabulary")])
+@pytest.mark.parametrize("axes", [("parameters", "cache"), ("released", "context"), ("text", "weights"), ("cache", "context")])
 def test_no_label_is_on_another_or_on_a_point(axes, wide):
     shown = [(one, n % 3 > 0) for n, one in enumerate(MODELS)]
-    svg = scatter(shown, axes, "active", {one.arch.name: "attention" for one in MODELS}, "8", wide)
-    figures = [FIGURES[name] for name in axes]
-    known = [(one, *(figure.get(one) for figure in figures)) for one in MODELS]
-    known = [one for one in known if None not in one]
-    assert svg.count('class="point') == len(known)
-    ends = ((64, 1_106, 64), (466, 54, 466))
-    across, up = (Axis(axes[n], [one[n + 1] for one in known], *ends[n]) for n in (0, 1))
-    points = [Point(one, across.place(a), up.place(b), 5, "", True) for one, a, b in known]
-    boxes = []
-    for point, (x, y, way) in labelled(points, (64, 54, 1_106, 466), 30):
-        width = text_width(point.model.arch.title, LETTERS)
-        left = {"": x, "e": x - width, "c": x - width / 2}[way]
-        boxes.append((left, y - 9, left + width, y))
-        assert not any(left - 4 < other.x < left + width + 4 and y - 12 < other.y < y + 4 for other in points if other is not point)
-    assert len(boxes) > 4
+    svg = ET.fromstring(scatter(shown, axes, "active", {one.arch.name: "attention" for one in MODELS}, "8", wide))
+    known = [one for one in MODELS if all(FIGURES[name].endless or FIGURES[name].get(one) is not None for name in axes)]
+    points = {
+        point.get("data-name"): [float(point.find("circle").get(name)) for name in ("cx", "cy", "r")]
+        for point in svg.iter("g") if "point" in point.get("class").split()
+    }  # fmt: skip
+    assert points.keys() == {one.arch.name for one in known}
+    left, right, top, bottom = map(float, svg.get("data-area").split())
+    assert all(left <= x <= right and top <= y <= bottom for x, y, _ in points.values())
+    names = {one.arch.title: one.arch.name for one in MODELS}
+    boxes, labels = [], 0
+    for text in (text for text in svg.iter("text") if {"label", "held"} & {*text.get("class").split()}):
+        words, x, y = text.text, float(text.get("x")), float(text.get("y"))
+        width = text_width(words, LETTERS if "label" in text.get("class") else 11)
+        start = x - width if "e" in text.get("class").split() else x - width / 2 if "c" in text.get("class").split() else x
+        boxes.append((start, y - 9, start + width, y, words))
+        labels += "label" in text.get("class")
+        own = names.get(words.partition(" and ")[0])
+        for name, (cx, cy, r) in points.items() if own else ():
+            assert name == own or not (start - r < cx < start + width + r and y - 9 - r < cy < y + r) or cy < top, (words, name)
+    assert labels > 4
     for n, a in enumerate(boxes):
-        assert not any(a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3] for b in boxes[:n])
+        assert not any(a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3] for b in boxes[:n]), a[4]
+
+
+def test_what_has_no_cache_and_no_end_is_at_the_edges():
+    """Mamba has neither: it is drawn, and so is the reason."""
+    shown = [(one, True) for one in MODELS]
+    svg = scatter(shown, ("cache", "context"), "none", dict.fromkeys((one.arch.name for one in MODELS), "ink"), "none", True)
+    assert 'data-name="mamba-2.8b" data-said="0 B|any"' in svg and " more</text>" in svg and ">none</text>" in svg and ">any</text>" in svg
+    assert "not drawn: released not known" in find._spans(Finding(x="released"), MODELS)
+    assert "not drawn" not in find._spans(Finding(x="cache", y="context"), MODELS)
+
+
+@pytest.mark.parametrize("length", TEXTS)
+def test_figures_and_machines_follow_the_length_of_the_text(length):
+    name = next(name for name, n in finding.LENGTHS.items() if n == length)
+    for one in Finding(text=name).models()[::23]:
+        found = core.cost(one.arch, core.Workload(context=length))
+        assert (one.length, one.text) == (length, found.kv_bytes + found.state_bytes) and one.cache == found.kv_bytes / length
+        need = found.weight_bytes + one.text
+        reads = one.context is None or one.context >= length
+        assert one.options["fits"] == {o.name for o, machine in zip(FITS.options, ACCELERATORS) if reads and need <= machine.memory}
+        assert f"text_bytes_at_{length}" in record(one)
+
+
+def test_a_card_shows_the_figure_that_models_are_sorted_by():
+    one = next(one for one in MODELS if one.arch.name == "gemma-3-27b")
+    assert "<dt>Memory, 32K text</dt><dd>3.1 GB</dd>" in cards([one], (), Finding(sort="text").sorted_by)
+    assert "<dt>Memory, 128K text</dt>" in cards([one.at(131_072)], (), Finding(q="least memory gemma").sorted_by)
+    assert "<dt>Context</dt><dd>128K</dd>" in cards([one], (), Finding(sort="-context").sorted_by)
+    assert "<dt>Cache / token, 32K</dt>" in cards([one], (), Finding(sort="-active").sorted_by)
+
+
+def test_experts_and_windows_are_those_of_the_parts():
+    of = {one.arch.name: one.options for one in MODELS}
+    assert (of["gpt-oss-20b"]["experts"], of["gpt-oss-20b"]["window"]) == ({"16-64"}, {"under-512"})
+    assert (of["deepseek-v3"]["experts"], of["deepseek-v3"]["window"]) == ({"over-256"}, set()) and not of["gpt2"]["experts"]
 
 
 def test_the_timeline_says_who_brought_what():

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 import core
-from core.facets import Entry
+from core.facets import FIGURES, Entry
 from core.kept import kept
 from core.words import figure, size, tokens
 
@@ -13,15 +13,16 @@ from ..picture.ribbon import cells, ribbon
 from ..state import MOST
 
 
-def cards(models: Sequence[Entry], pick: Sequence[str]) -> str:
-    return "".join(card(one, one.arch.name in pick, len(pick) >= MOST) for one in models)
+def cards(models: Sequence[Entry], pick: Sequence[str], by: str = "") -> str:
+    return "".join(card(one, one.arch.name in pick, len(pick) >= MOST, by) for one in models)
 
 
-def card(one: Entry, on: bool = False, full: bool = False) -> str:
-    """One model's card, a link to its workbench, with a box to tick it for a comparison unless as many as fit are ticked: `full`."""
+def card(one: Entry, on: bool = False, full: bool = False, by: str = "") -> str:
+    """One model's card, a link to its workbench, with a box to tick it for a comparison unless as many as fit are ticked: `full`. The
+    last of its figures is the one that models are sorted `by`, if the card has it nowhere else."""
     arch, name = one.arch, escape(one.arch.name)
     active = figure(one.active) if one.active != one.parameters else "all"
-    facts = {"Parameters": figure(one.parameters), "Active": active, "Cache / token, 32K": size(one.cache)}
+    facts = {"Parameters": figure(one.parameters), "Active": active} | dict([last(one, by)])
     who = " · ".join(p for p in (arch.organisation, one.month, arch.meant_for and f"{tokens(arch.meant_for)} context") if p)
     ticked = ' checked=""' if on else ""
     off = ' disabled=""' if full and not on else ""
@@ -32,6 +33,17 @@ def card(one: Entry, on: bool = False, full: bool = False) -> str:
         + f'</dl><p class="note">{escape(arch.note or "")}</p><label class="tick"><input type="checkbox" data-do="pick" data-name="{name}" '
         f'data-key="pick {name}" aria-label="Compare {escape(arch.title)}"{ticked}{off}/></label></article>'
     )
+
+
+def last(one: Entry, by: str) -> tuple[str, str]:
+    """The title and the words of the last figure of a card."""
+    at = tokens(one.length)
+    if by == "text":
+        return f"Memory, {at} text", size(one.text)
+    if by in FIGURES and by not in ("parameters", "active", "cache", "released"):
+        value = FIGURES[by].get(one)
+        return FIGURES[by].title, "–" if value is None else FIGURES[by].show(value)
+    return f"Cache / token, {at}", size(one.cache)
 
 
 def closed_card(entry: dict) -> str:

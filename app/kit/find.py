@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from core.facets import ATTENTION, FIGURES, KIND, LICENCE, TEXT, Entry, Facet, counts, matches
+from core.facets import ATTENTION, FIGURES, KIND, LICENCE, Entry, Facet, counts, matches
 from core.search import pieces
 from core.words import figure, size, tokens
 
@@ -74,6 +74,8 @@ def _bar(finding: Finding, closed: Sequence[dict]) -> str:
     found, everything = finding.models(), page.everything()
     asked = finding.asked()
     filters = "".join(_filter(facet, finding, asked) for facet in everything if facet is not LICENCE)
+    many = sum(map(len, finding.chosen.values()))
+    fold = f'<button type="button" class="fold" aria-expanded="false">Filters{f"<b>{many}</b>" if many else ""}</button>'
     chips = "".join(
         f'<button type="button" class="chip" data-do="filter" data-name="{facet.name}" data-value="{escape(name)}" '
         f'aria-label="Drop the filter {escape(_chip(facet, name))}">{escape(_chip(facet, name))} <i>✕</i></button>'
@@ -85,7 +87,7 @@ def _bar(finding: Finding, closed: Sequence[dict]) -> str:
     instead = f" for “{escape(other)}”; none has “{escape(finding.q)}”" if (other := meant(finding.q)) else ""
     count = f'<span class="count" role="status"><b>{len(found)}</b> of {len(entries())} models{more}{instead}</span>'
     return (
-        f'<div class="bar"><div class="filters" role="group" aria-label="Filters">{filters}{_open(finding)}</div></div>'
+        f'<div class="bar">{fold}<div class="filters" role="group" aria-label="Filters">{filters}{_open(finding)}</div></div>'
         f'<div class="under">{count}{chips}{clear}<span class="gap"></span>{_beside(finding)}</div>'
     )
 
@@ -93,7 +95,8 @@ def _bar(finding: Finding, closed: Sequence[dict]) -> str:
 def _chip(facet: Facet, name: str) -> str:
     """What a filter is called where its facet is not beside it."""
     title = facet.option(name).title
-    return {"size": title, "active": f"{title} active", "length": f"context {title}", "fits": f"fits {title}"}.get(facet.name, title)
+    words = {"active": "{} active", "length": "context {}", "fits": "fits {}", "experts": "{} experts", "window": "window {}"}
+    return words.get(facet.name, "{}").format(title)
 
 
 def _filter(facet: Facet, finding: Finding, asked: Sequence[Entry]) -> str:
@@ -127,17 +130,21 @@ def _open(finding: Finding) -> str:
     )
 
 
-def _choice(words: str, name: str, options: dict[str, str], chosen: str) -> str:
+def _choice(words: str, name: str, options: dict[str, str], chosen: str, about: str = "") -> str:
     listed = "".join(
         f'<option value="{escape(value)}"{" selected" if value == chosen else ""}>{escape(title)}</option>'
         for value, title in options.items()
     )
-    return f'<label class="choice">{words} <select data-do="set" data-name="{name}" data-key="{name}">{listed}</select></label>'
+    tip = f' title="{about}"' if about else ""
+    return f'<label class="choice"{tip}>{words} <select data-do="set" data-name="{name}" data-key="{name}">{listed}</select></label>'
 
 
 def _beside(finding: Finding) -> str:
     """The settings of a view that stand beside the count."""
-    file = f'<a class="file" href="/gallery.csv?{escape(urlencode(page.write(finding)))}" download="models.csv">CSV</a>'
+    lengths = {name: name.upper() for name in page.LENGTHS}
+    about = "The length of the text that caches, memory and machines are for"
+    text = _choice("Text", "text", lengths, finding.text, about) if finding.view != "timeline" else ""
+    file = f'{text}<a class="file" href="/gallery.csv?{escape(urlencode(page.write(finding)))}" download="models.csv">CSV</a>'
     if finding.view in ("cards", "table"):
         first = {"": "best match" if finding.q else "newest"}  # of those that answer as well, the newest comes first
         sorts = {name: words for name, words in SORTS.items() if finding.q or name != "-released"} | first
@@ -174,7 +181,8 @@ def _view(finding: Finding, closed: Sequence[dict], wide: bool) -> str:
         drawn = scatter(shown, (finding.x, finding.y), finding.area, tones, finding.lines, wide, finding.pick)
         says = f'<p class="says">{escape(_spans(finding, found))}</p>'
         return f'{says}<div class="chart"><div class="controls">{controls}</div>{_legend(finding, shown)}{drawn}{_looked(finding)}</div>'
-    html = "".join([cards(found[: finding.many], finding.pick), *(map(closed_card, closed) if len(found) <= finding.many else ())])
+    html = cards(found[: finding.many], finding.pick, finding.sorted_by)
+    html += "".join(map(closed_card, closed)) if len(found) <= finding.many else ""
     return f'{KEY}<div class="cards">{html}</div>{_more(finding, len(found))}'
 
 
@@ -194,13 +202,18 @@ def _spans(finding: Finding, found: Sequence[Entry]) -> str:
     """What the scatter answers, in a sentence: who has the least and the most of what goes up."""
     figure = FIGURES[finding.y]
     known = [one for one in found if figure.get(one)]
-    if not known:
-        return f"{figure.title}: none of these models has any."
+    title = f"{figure.title} of {tokens(finding.length)}" if finding.y == "text" else figure.title
+    words = f"{title}: none of these models has any."
     if len(known) == 1:
-        return f"{figure.title}: {figure.show(figure.get(known[0]) or 0)} ({known[0].arch.title})."
-    least, most = (which(known, key=lambda one: figure.get(one) or 0) for which in (min, max))
-    ends = " to ".join(f"{figure.show(figure.get(one) or 0)} ({one.arch.title})" for one in (least, most))
-    return f"{figure.title} goes from {ends}."
+        words = f"{title}: {figure.show(figure.get(known[0]) or 0)} ({known[0].arch.title})."
+    elif known:
+        least, most = (which(known, key=lambda one: figure.get(one) or 0) for which in (min, max))
+        ends = " to ".join(f"{figure.show(figure.get(one) or 0)} ({one.arch.title})" for one in (least, most))
+        words = f"{title} goes from {ends}."
+    for axis in {finding.x: FIGURES[finding.x], finding.y: figure}.values():
+        if not axis.endless and (missing := sum(axis.get(one) is None for one in found)):
+            words += f" {missing} model{'s are' if missing > 1 else ' is'} not drawn: {axis.title.lower()} not known."
+    return words
 
 
 def _swatch(tone: str, words: str) -> str:
@@ -309,10 +322,11 @@ def _looked(finding: Finding) -> str:
     one = next((one for one in entries() if one.arch.name == finding.look), None)
     if not one:
         return ""
+    one = one.at(finding.length)
     arch = one.arch
     facts = {
         "Parameters": figure(one.parameters), "Active": figure(one.active) if one.active != one.parameters else "all",
-        f"{tokens(TEXT)} text": size(one.text), "Fits": one.fits or "–",
+        f"{tokens(one.length)} text": size(one.text), "Fits": one.fits or "–",
     }  # fmt: skip
     return (
         f'<div class="looked"><aside class="look" aria-label="{escape(arch.title)}"><header><div><h2>{escape(arch.title)}</h2>'

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from core.facets import ATTENTION, FIGURES, TEXT, Entry
+from core.facets import ATTENTION, FIGURES, Entry
 from core.hardware import ACCELERATORS
 from core.words import figure, size, tokens
 
@@ -12,23 +12,30 @@ from ..finding import Finding
 from ..state import MOST
 from .cards import picture
 
-# Groups of columns; a column has its title and the figure that it shows and sorts by.
-GROUPS = {
-    "": {"Model": "", "Layers": ""},
-    "Size": {"Parameters": "parameters", "Active": "active"},
-    f"Long texts, at {tokens(TEXT)}": {"Cache / token": "cache", "Attention": "", "Context": "context"},
-    "Fits": {f"With a {tokens(TEXT)} text": ""},
-    "Release": {"Released": "released", "Licence": ""},
-}
-BARS = {"parameters": "experts", "active": "experts", "cache": "cache"}  # figures with a bar, and its colour
+
+def groups(length: int, kept: str) -> dict[str, dict[str, str]]:
+    """Groups of columns; a column has its title and the figure that it shows and sorts by. `kept` is the one of what a text keeps."""
+    return {
+        "": {"Model": "", "Layers": ""},
+        "Size": {"Parameters": "parameters", "Active": "active"},
+        f"One text of {tokens(length)}": {KEPT[kept]: kept, "Fits on": ""},
+        "Reads": {"Attention": "", "Context": "context"},
+        "Release": {"Released": "released", "Licence": ""},
+    }
+
+
+KEPT = {"cache": "Cache / token", "text": "Memory"}
+BARS = {"parameters": "experts", "active": "experts", "cache": "cache", "text": "cache"}  # figures with a bar, and its colour
 
 
 def table(models: Sequence[Entry], finding: Finding) -> str:
     """The models in their order. The heads of figures sort by them; bars are on a log scale."""
     scales = {name: [math.log10(value) for one in models if (value := FIGURES[name].get(one))] for name in BARS}
-    heads = "".join(f'<th colspan="{len(columns)}" scope="colgroup">{words}</th>' for words, columns in GROUPS.items())
-    columns = "".join(_head(words, name, finding.sort) for group in GROUPS.values() for words, name in group.items())
-    rows = "".join(_row(one, scales, finding.pick) for one in models)
+    kept = "text" if finding.sorted_by == "text" else "cache"
+    own = groups(finding.length, kept)
+    heads = "".join(f'<th colspan="{len(columns)}" scope="colgroup">{words}</th>' for words, columns in own.items())
+    columns = "".join(_head(words, name, finding.sort) for group in own.values() for words, name in group.items())
+    rows = "".join(_row(one, scales, finding.pick, kept) for one in models)
     return (
         f'<div class="list"><table><thead><tr><td></td>{heads}</tr><tr><th scope="col"><span class="aloud">Compare</span></th>'
         f"{columns}</tr></thead>"
@@ -48,13 +55,14 @@ def _head(words: str, name: str, sort: str) -> str:
     )
 
 
-def _row(one: Entry, scales: dict[str, list[float]], pick: Sequence[str]) -> str:
+def _row(one: Entry, scales: dict[str, list[float]], pick: Sequence[str], kept: str) -> str:
     arch, on = one.arch, one.arch.name in pick
     seen = ATTENTION.option(one.attention).title if one.attention else "–"
     dot = f'<i class="dot" style="background:var(--see-{one.attention})"></i>' if one.attention else ""
     machines = [machine.name for machine in ACCELERATORS]
     steps = machines.index(one.fits) + 1 if one.fits else 0
     squares = "".join(f'<i class="{"on" if n < steps else ""}"></i>' for n in range(len(machines)))
+    fits = f'<span class="steps">{squares}</span>{escape(one.fits or "–")}'
     when = one.month or "not known"
     context = tokens(one.context) if one.context else "any"
     off = " disabled" if len(pick) >= MOST and not on else ""
@@ -64,8 +72,8 @@ def _row(one: Entry, scales: dict[str, list[float]], pick: Sequence[str]) -> str
         f'<th scope="row"><a href="/workbench?preset={escape(arch.name)}" data-open="{escape(arch.name)}">{escape(arch.title)}</a> '
         f"<small>{escape(arch.organisation or '')}</small></th><td>{picture(arch, 22)}</td>"
         f"{_bar('parameters', one.parameters, figure, scales)}{_bar('active', one.active, figure, scales)}"
-        f"{_bar('cache', one.cache, size, scales)}<td>{dot}{escape(seen)}</td><td class=n>{context}</td>"
-        f'<td><span class="steps">{squares}</span>{escape(one.fits or "–")}</td><td class=n>{when}</td>'
+        f"{_bar(kept, FIGURES[kept].get(one) or 0, size, scales)}<td>{fits}</td>"
+        f"<td>{dot}{escape(seen)}</td><td class=n>{context}</td><td class=n>{when}</td>"
         f"<td>{escape(arch.licence or 'not known')}</td></tr>"
     )
 

@@ -610,6 +610,23 @@ def marked(cls: type[Spec], mark: str) -> tuple[str, ...]:
     return tuple(name for name, field in cls.model_fields.items() if mark in field.metadata or has(field.annotation))
 
 
+@lru_cache(maxsize=2_048)
+def named(cls: type[Spec], field: str) -> tuple[str, ...]:
+    """The names of a field that may hold a number of something; none if it cannot."""
+    info = cls.model_fields[field]
+    also = tuple(word for mark in info.metadata if isinstance(mark, Also) for word in mark.words)
+    return (*also, field.replace("_", " ")) if members(info.annotation) & {int, bool} == {int} else also
+
+
+def numbers(value: Spec) -> Iterator[tuple[str, float]]:
+    """The numbers of a part or a residual and of the values in it, by each of their names."""
+    for field, inner in value:
+        if isinstance(inner, Spec):
+            yield from numbers(inner)
+        elif isinstance(inner, int | float) and not isinstance(inner, bool):
+            yield from ((name, inner) for name in named(type(value), field))
+
+
 def check_channels(field: str, many: int, each: int) -> None:
     """Raise ValueError if `many` heads or streams of `each` channels have more than MOST_CHANNELS channels."""
     if many * each > MOST_CHANNELS:

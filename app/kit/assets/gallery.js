@@ -7,6 +7,11 @@ export default function ({ data, parentElement, setTriggerValue, setStateValue }
     root.sent = [...(root.sent ?? []), { do: what, name, value, on }];
     setTriggerValue('acted', root.sent);
   };
+  const unfold = (on) => { // the filters of a phone
+    rest.classList.toggle('unfolded', on);
+    const fold = rest.querySelector('.fold');
+    if (fold) fold.ariaExpanded = on;
+  };
   themed(root);
 
   const first = root.shown === undefined;
@@ -18,6 +23,7 @@ export default function ({ data, parentElement, setTriggerValue, setStateValue }
     const across = rest.querySelector('.list')?.scrollLeft;
     if (views.shown !== data.views) views.innerHTML = views.shown = data.views;
     rest.innerHTML = data.html;
+    unfold(rest.classList.contains('unfolded'));
     root.shown = data.html;
     const again = open && rest.querySelector(`details[data-key="${open.dataset.key}"]`);
     if (again) { again.open = true; again.querySelector('.options').scrollTop = scrolled; }
@@ -68,6 +74,7 @@ export default function ({ data, parentElement, setTriggerValue, setStateValue }
       act(link.dataset.open ? 'open' : 'compare', link.dataset.open || '');
       return;
     }
+    if (event.target.closest('.fold')) { unfold(!rest.classList.contains('unfolded')); return; }
     const control = event.target.closest('[data-do]');
     if (!control || control.matches('input, select')) return;
     act(control.dataset.do, control.dataset.name, control.dataset.value, control.ariaPressed !== 'true' && !control.matches('.chip'));
