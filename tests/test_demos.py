@@ -7,9 +7,10 @@ import pytest
 import torch
 
 import core
-from app.demos import DEMOS, heads, rope, sight
+from app.demos import DEMOS, activations, heads, latent, rope, sight
 from core.library import preset
 from core.parts.position import Rope
+from core.words import figure
 
 
 def drawn(name: str, **values) -> tuple[str, str]:
@@ -65,3 +66,30 @@ def test_extensions_keep_slow_pairs_within_what_training_showed():
 def test_heads_leave_what_the_cost_says(pairs):
     kept = core.cost(preset("gpt2")).kv_bytes_per_token * pairs // heads.QUERIES
     assert f"a token leaves {kept:,} bytes" in drawn("heads", pairs=pairs)[0]
+
+
+@pytest.mark.parametrize("model", latent.MODELS)
+def test_a_latent_is_what_the_config_says(model):
+    own, grouped = latent.parts(model)
+    assert latent.kept(own) == own.kv_rank + own.rope_dim
+    assert latent.rebuilt(own) == own.heads * (own.nope_dim + own.rope_dim + own.v_dim)
+    assert latent.kept(grouped) == 2 * grouped.kv_heads * grouped.head_dim
+    # What the two forms do not share: a latent projected up for each token that is read, or twice for the new one.
+    up, past = 2 * own.kv_rank * own.heads * (own.nope_dim + own.v_dim), 8_192
+    expanded = up * (past + 1) + 2 * (past + 1) * own.heads * (own.qk_dim + own.v_dim)
+    absorbed = up + 2 * (past + 1) * own.heads * (2 * own.kv_rank + own.rope_dim)
+    found = latent.decode(model, past)
+    assert found["expanded"] - found["absorbed"] == expanded - absorbed
+    assert figure(found["absorbed"], "FLOP") in drawn("latent", model=model, context="8K")[0]
+
+
+def test_activations_are_those_of_the_papers():
+    x = torch.tensor([-1.0, 0.0, 3.0])
+    assert activations.curve(activations.form("ReLU²"), x) == [0, 0, 9]
+    assert activations.curve(activations.form("SiLU"), x) == pytest.approx([v / (1 + math.exp(-v)) for v in x.tolist()])
+    assert activations.curve(activations.form("GELU"), x) == pytest.approx([v / 2 * (1 + math.erf(v / 2**0.5)) for v in x.tolist()])
+    assert "makes 5.72 of a gate of 3 and an up projection of 2; nothing bounds it" in drawn("activations")[0]  # 3 / (1 + e^-3) * 2
+    # gpt-oss: min(gate, 7), up within ±7 and plus one; its swish's slope leaves 7 as it is.
+    assert "never below −42 or above 56" in drawn("activations", function="gpt-oss")[0]
+    assert "never below −100 or above 100" in drawn("activations", function="DeepSeek-V4")[0]
+    assert activations.users("Step 3.5") == ("Step 3.5 Flash",)

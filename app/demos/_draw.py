@@ -18,9 +18,9 @@ class Axis(NamedTuple):
     log: bool = False
 
     def share(self, value: float) -> float:
-        """Where a value is, 0 to 1; what is outside is at the end."""
+        """Where a value is, 0 to 1 for what is inside."""
         least, most, value = map(log10, (self.least, self.most, max(value, 1e-300))) if self.log else (self.least, self.most, value)
-        return min(1.0, max(0.0, (value - least) / (most - least)))
+        return (value - least) / (most - least)
 
 
 class Curve(NamedTuple):
@@ -91,16 +91,18 @@ def plot(
         _, to = at((x.least, value))
         drawn += [line(left, to, left + wide, to, "line", "stroke-dasharray:2 3;"), text(left + wide + 4, to + 4, word, SOFT)]
     names = []
+    drawn.append(f'<svg x="{left}" y="{top - 2:g}" width="{wide:g}" height="{bottom - top + 4:g}">')  # what is outside of it is not seen
     for curve in curves:
         points = [at(point) for point in curve.points]
+        path = "M" + "L".join(f"{px - left:.1f} {py - top + 2:.1f}" for px, py in points)
         dash = "stroke-dasharray:5 4;" if curve.dashed else ""
-        path = "M" + "L".join(f"{px:.1f} {py:.1f}" for px, py in points)
         look = f"fill:none;stroke:var(--{curve.colour});stroke-width:{curve.wide:g};stroke-linejoin:round;{dash}"
         drawn.append(f'<path d="{path}" style="{look}"/>')
         if curve.name:
-            names.append((points[-1][1], points[-1][0], curve))
+            names.append((min(bottom, max(top, points[-1][1])), curve))
+    drawn.append("</svg>")
     last = -100.0
-    for to, end, curve in sorted(names, key=lambda name: name[0]):
+    for to, curve in sorted(names, key=lambda name: name[0]):
         last = max(to + 4, last + 13)
-        drawn.append(text(end + 5, last, curve.name, f"font-weight:600;fill:var(--{curve.colour});"))
+        drawn.append(text(left + wide + 5, last, curve.name, f"font-weight:600;fill:var(--{curve.colour});"))
     return svg(height, drawn, said)
