@@ -7,10 +7,14 @@ import pytest
 import torch
 
 import core
-from app.demos import DEMOS, activations, heads, latent, rope, sight
+from app.demos import DEMOS, activations, formats, fused, heads, latent, rope, sight
 from core.library import preset
+from core.parts import attention
+from core.parts.latent import LatentAttentionModule
 from core.parts.position import Rope
-from core.words import figure
+from core.precision import FORMATS
+from core.rounding import ROUNDED, rounded
+from core.words import figure, size
 
 
 def drawn(name: str, **values) -> tuple[str, str]:
@@ -93,3 +97,59 @@ def test_activations_are_those_of_the_papers():
     assert "never below −42 or above 56" in drawn("activations", function="gpt-oss")[0]
     assert "never below −100 or above 100" in drawn("activations", function="DeepSeek-V4")[0]
     assert activations.users("Step 3.5") == ("Step 3.5 Flash",)
+
+
+@pytest.mark.parametrize("model", fused.MODELS)
+def test_a_fused_kernel_saves_what_plain_attention_computes(model, monkeypatch):
+    _, part = fused.attention(model)
+    small, d_model, length, seen = part.shrink(0.1), 64, 24, {}
+
+    module = small.build(d_model)
+    where = "core.parts.latent" if isinstance(module, LatentAttentionModule) else "core.parts.attention"
+    real = attention.masked_softmax
+    monkeypatch.setattr(f"{where}.masked_softmax", lambda *args: seen.update(scores=args[0].numel()) or real(*args))
+    module.core.register_forward_hook(lambda _, args, out: seen.update(through=sum(x.numel() for x in (*args, out) if x is not None)))
+    with torch.inference_mode():
+        module(torch.randn(1, length, d_model), torch.arange(length))
+    assert seen["scores"] == fused.unwritten(small, length)
+    each = sum(math.prod(shape) for shape in fused.passed(small, d_model).values())
+    assert seen["through"] == length * each + length  # and the positions
+
+
+def test_fused_bytes_are_those_of_the_config():
+    said, _ = drawn("fused", model="Llama 3.1 8B", length="8K")
+    assert size(2 * 2 * 32 * 8_192**2) in said and size(2 * 8_192 * (2 * 32 + 2 * 8) * 128) in said
+    assert "in any of 18 such layers" in drawn("fused", model="gpt-oss 120B")[0]
+
+
+@pytest.mark.parametrize("name", ROUNDED)
+def test_a_matrix_read_back_has_the_values_of_its_format(name):
+    matrix = torch.randn(160, 96, generator=torch.Generator().manual_seed(1))
+    read = rounded(matrix, name)
+    assert read.shape == matrix.shape and read.dtype == torch.float32
+    assert torch.allclose(rounded(read, name), read, atol=1e-3 if name.startswith("q") else 1e-5), "what is read back stays as it is"
+    block = read[3, 32:64]
+    assert len(block.unique()) <= 2 ** FORMATS[name].bits
+    assert 1e-6 < float((read - matrix).square().mean().sqrt()) < 2 ** (1 - min(FORMATS[name].bits, 9) / 2), "bits are worth something"
+
+
+def test_rounding_is_that_of_the_formats():
+    powers = torch.tensor([[6.0, 4, 3, 2, 1.5, 1, 0.5, 0] * 4])  # what E2M1 holds
+    assert torch.equal(rounded(powers, "mxfp4"), powers)
+    eights = torch.tensor([[-8.0, *range(-7, 8)] * 2])  # what int4 holds, with the scale of its largest value
+    assert torch.equal(rounded(eights, "int4"), eights)
+    fp8 = torch.tensor([[448.0, 1, 1.125, 1.0625, 2**-9, 0]])
+    assert rounded(fp8, "fp8").tolist() == [[448, 1, 1.125, 1, 2**-9, 0]]  # halves go to the even one
+    assert rounded(torch.full((2, 2), 1e-3), "fp8_row").allclose(torch.full((2, 2), 1e-3))
+    with pytest.raises(core.Unsupported, match="give one of bf16"):
+        rounded(fp8, "ternary")
+    with pytest.raises(core.Unsupported, match="rows of 6 are no blocks of 32"):
+        rounded(fp8, "int4")
+
+
+def test_an_outlier_costs_the_values_that_share_its_scale():
+    assert formats.error("mxfp4", 100) > 1.3 * formats.error("mxfp4", 0) > 0
+    assert formats.error("bf16", 100) == pytest.approx(formats.error("bf16", 0), rel=0.05)
+    assert [len(formats.levels(name, 0.08)) for name in ("fp8", "int8", "int4", "mxfp4")] == [253, 255, 16, 15]
+    assert formats.bits("mxfp4") == 4 + 8 / 32
+    assert "In mxfp4 a value takes 4.25 bits with its scales" in drawn("formats")[0]
