@@ -7,18 +7,19 @@ A file begins with front matter in YAML:
     lead: One sentence that answers the title.
     models:                     # the architectures that it speaks of; the first is meant where none is named
       v3: deepseek-v3
-      plain: {from: deepseek-v3, set: {parts.moe.top_k: 4}}
+      plain: {from: deepseek-v3, title: DeepSeek-V3 with four experts, set: {parts.moe.top_k: 4}}
     context: 32768              # of the figures, if not 4,096
 
 Its text is Markdown with two additions. `{cost.kv_bytes_per_token}` is a figure of the first model, `{plain.parts.moe.top_k}` one of
-another; two can be added, subtracted, multiplied and divided, and `| exact` or another of `FORMS` says how it is written. A number that
-is typed is an error. `[its latent](node:attention.kv_down)` points to a box of the picture beside the text, `(model:v3)` opens a model,
-`(article:NAME)` another article, `(arxiv:2412.19437)` a paper. A fenced block whose language is one of `BLOCKS` is a picture, a
-comparison, a chart, a table or a demonstration; its lines are YAML.
+another, and `{layers.attention}` counts the layers with a part. Figures can be added, subtracted, multiplied and divided, and `| exact`
+or another of `FORMS` says how the result is written. A number that is typed is an error. `[its latent](node:attention.kv_down)` points
+to a box of the picture beside the text, `(model:v3)` opens a model, `(article:NAME)` another article, `(arxiv:2412.19437)` a paper. A
+fenced block whose language is one of `BLOCKS` is a picture, a comparison, a chart, bars, a table or a demonstration; its lines are YAML.
 """
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -38,6 +39,7 @@ from core.words import figure, number, percent, size, tokens
 
 from . import facts
 from .demos import DEMOS
+from .glossary import explained
 from .state import link, opened
 
 ARTICLES = Path(__file__).resolve().parent / "articles"
@@ -84,6 +86,13 @@ class Chart(NamedTuple):
     line: int
 
 
+class Bars(NamedTuple):
+    """Where the parameters are: a bar for each of these models, or for each year's models, by role."""
+
+    of: tuple[str, ...]  # empty for the years
+    line: int
+
+
 class Table(NamedTuple):
     """The presets that answer a query of the gallery, or all, with some of its figures."""
 
@@ -102,7 +111,7 @@ class Demo(NamedTuple):
     line: int
 
 
-Block = Text | Picture | Compare | Chart | Table | Demo
+Block = Text | Picture | Compare | Chart | Bars | Table | Demo
 
 
 @dataclass(frozen=True)
@@ -170,18 +179,22 @@ def read(name: str, source: str) -> Article:
     article = Article(name, str(head["title"]), head["date"], "", models, workload)
     lead = _line(article, str(head["lead"]), 1)
     begin = source[: found.end()].count("\n")
-    blocks = tuple(_blocks(article, source[found.end() :], begin))
+    told: set[str] = set()
+    blocks = tuple(
+        block._replace(html=explained(block.html, told)) if isinstance(block, Text) else block
+        for block in _blocks(article, source[found.end() :], begin)
+    )
     return Article(name, article.title, article.date, lead, models, workload, blocks)
 
 
 def _model(given: Any) -> core.Architecture:
     if isinstance(given, str):
         return preset(given)
-    if isinstance(given, Mapping) and given.keys() <= {"from", "set", "step"}:
-        if "step" in given:
-            return evolution().step(given["step"]).after
-        return with_fields(preset(given["from"]), given.get("set", {}))
-    raise core.Unsupported(f"give a preset's name, {{from: NAME, set: {{path: value}}}} or {{step: NAME}} (not {given})")
+    if isinstance(given, Mapping) and given.keys() == {"step"}:
+        return evolution().step(given["step"]).after
+    if isinstance(given, Mapping) and given.keys() == {"from", "title", "set"}:
+        return with_fields(preset(given["from"]), given["set"]).model_copy(update={"title": str(given["title"])})
+    raise core.Unsupported(f"give a preset's name, {{from: NAME, title: WORDS, set: {{path: value}}}} or {{step: NAME}} (not {given})")
 
 
 def _mapping(name: str, line: int, text: str) -> dict[str, Any]:
@@ -218,7 +231,7 @@ def _html(article: Article, markdown: MarkdownIt, text: str, first: int, picture
     """Markdown as HTML, with its figures computed and its links resolved."""
     lines, fenced = text.split("\n"), False
     for n, words in enumerate(lines):
-        fenced ^= words.startswith("```")
+        fenced ^= words.startswith(("```", "~~~"))
         lines[n] = words if fenced else _line(article, words, first + n)
     tokens = markdown.parse("\n".join(lines))
     for token in tokens:
@@ -239,13 +252,9 @@ def _html(article: Article, markdown: MarkdownIt, text: str, first: int, picture
 
 
 def nodes(arch: core.Architecture, name: str) -> list[str]:
-    """The boxes of a model's picture that a reference means: those of a part in all blocks, one inside of it, or one of the frame."""
-    graph = facts.graph(arch)
-    part, _, inner = name.partition(".")
-    boxes = [node for node, data in graph.nodes(data=True) if data.get("part") == part and "role" in data]
-    found = [f"{box}.{inner}" if inner else box for box in boxes] or [name]
-    drawn = {*re.findall(r'data-node="([^"]*)"', beside(arch))}
-    return [node for node in found if node in drawn]
+    """The boxes of a model's picture that a reference means: one of the frame, or that of a block or inside a part, in all blocks."""
+    drawn = dict.fromkeys(re.findall(r'data-node="([^"]*)"', beside(arch)))
+    return [node for node in drawn if re.sub(r"^layers\.\d+\.", "", node) == name]
 
 
 def _link(article: Article, href: str, line: int, picture: str) -> dict[str, str | int | float]:
@@ -254,7 +263,8 @@ def _link(article: Article, href: str, line: int, picture: str) -> dict[str, str
         case "node":
             if found := nodes(article.models[picture], rest):
                 return {"href": "#picture", "data-node": " ".join(found), "class": "ref"}
-            known = sorted({node.split(".", 2)[-1] for node in re.findall(r'data-node="([^"]*)"', beside(article.models[picture]))})
+            drawn = re.findall(r'data-node="([^"]*)"', beside(article.models[picture]))
+            known = sorted({re.sub(r"^layers\.\d+\.?", "", node) for node in drawn} - {""})
             raise Broken(article.name, line, f"{rest!r} is no box of {picture}'s picture; give one of {', '.join(known)}")
         case "model":
             if rest in article.models:
@@ -290,6 +300,7 @@ FORMS: dict[str, Callable[[Any], str]] = {
     "times": lambda n: f"{n:,.0f} ×" if n >= 20 else f"{n:,.1f} ×",
     "tokens": lambda n: tokens(round(n)),
 }
+PATH = r"[A-Za-z_]\w*(?:\.\w+)*"
 # Before a number that is part of a name, such as Llama 3.1 405B. It is no figure, and neither are a year and the mark of a list.
 NAME = re.compile(r"[A-Z][\w.-]*(?:\s[\d.][\w.-]*)*\s?-?$")
 
@@ -308,7 +319,9 @@ def _line(article: Article, line: str, at: int) -> str:
 def _figure(article: Article, given: str, line: int) -> str:
     asked, _, form = (piece.strip() for piece in given.partition("|"))
     try:
-        value, usual = _value(article, ast.parse(asked, mode="eval").body)
+        paths = re.findall(PATH, asked)
+        names = iter(range(len(paths)))  # a part may have the name of one of Python's words
+        value, usual = _value(article, ast.parse(re.sub(PATH, lambda _: f"_{next(names)}", asked), mode="eval").body, paths)
         if form and form not in FORMS:
             raise core.Unsupported(f"{form!r} is no form; give one of {', '.join(FORMS)}")
         if isinstance(value, bool) or not isinstance(value, int | float | str):
@@ -319,10 +332,10 @@ def _figure(article: Article, given: str, line: int) -> str:
         raise Broken(article.name, line, said) from None
 
 
-def _value(article: Article, asked: ast.expr) -> tuple[Any, str]:
-    """The value of an expression, and how it is usually written."""
+def _value(article: Article, asked: ast.expr, paths: list[str]) -> tuple[Any, str]:
+    """The value of an expression, in which `_0` is the first path, and how it is usually written."""
     if isinstance(asked, ast.BinOp):
-        (a, one), (b, other) = _value(article, asked.left), _value(article, asked.right)
+        (a, one), (b, other) = (_value(article, side, paths) for side in (asked.left, asked.right))
         match asked.op:
             case ast.Add():
                 return a + b, one
@@ -332,13 +345,15 @@ def _value(article: Article, asked: ast.expr) -> tuple[Any, str]:
                 return a * b, one if other == "exact" else other
             case ast.Div():
                 return a / b, "times" if one == other else one
-    path = ast.unparse(asked).split(".")
-    if not all(piece.isidentifier() and not piece.startswith("_") for piece in path):
-        raise core.Unsupported(f"{ast.unparse(asked)!r} is no figure; give a path, such as cost.parameters or parts.attention.heads")
+    path = paths[int(asked.id[1:])].split(".") if isinstance(asked, ast.Name) else [""]
+    if not all(piece[:1].isalpha() for piece in path):
+        raise core.Unsupported("this is no figure; give a path, such as cost.parameters or parts.attention.heads")
     if path == ["presets"]:
         return len(core.presets()), "exact"
     if path[0] == "adoption" and len(path) == 3:
         return _adoption(path[1], path[2])
+    if path[0] == "workload":
+        return getattr(article.workload, path[1]), _form(path)
     arch = article.models[path.pop(0) if path[0] in article.models else article.first]
     value: Any = facts.cost(arch, article.workload) if path[0] == "cost" else arch
     for piece in path[1:] if path[0] == "cost" else path:
@@ -346,6 +361,8 @@ def _value(article: Article, asked: ast.expr) -> tuple[Any, str]:
             value = value[piece]
         elif value is arch and piece == "parts":
             value = {name: arch.part(name) for name in arch.parts}
+        elif value is arch and piece == "layers":  # how many have a part
+            value = Counter(name for block in arch.sequence for step in block for name in step.parts)
         else:
             value = value.by("role") if piece == "roles" else getattr(value, piece)
     return value, _form(path)
@@ -407,6 +424,13 @@ def _chart(article: Article, given: Mapping[str, Any], line: int) -> Chart:
     return Chart(_names(article, given, line, 1, 4), shows, line)
 
 
+def _bars(article: Article, given: Mapping[str, Any], line: int) -> Bars:
+    _only(article, given, line, "of", "by")
+    if given.get("by", "year") != "year" or len(given) > 1:
+        raise Broken(article.name, line, "give of: [models], or by: year")
+    return Bars(() if "by" in given else _names(article, given, line, 1, 8), line)
+
+
 def _table(article: Article, given: Mapping[str, Any], line: int) -> Table:
     _only(article, given, line, "query", "figures", "sort", "most")
     asked = tuple(given.get("figures", ("parameters", "active", "cache")))
@@ -434,6 +458,7 @@ BLOCKS: dict[str, Callable[[Article, Mapping[str, Any], int], Block]] = {
     "picture": _picture,
     "compare": _compare,
     "chart": _chart,
+    "bars": _bars,
     "table": _table,
     "demo": _demo,
 }

@@ -1,7 +1,7 @@
 """What share of a whole each box of the picture costs: parameters, FLOPs or bytes, from the rows of `Cost`."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from .cost import Cost
@@ -80,6 +80,26 @@ def shares(found: Cost, by: str) -> Shares:
     at = "" if by in ("parameters", "active") else f"{sequences} at {tokens(w.context)}{' token' * (w.context == 1)}"
     answer = f"{most[0].upper()}{most[1:]} {verb} {held} of the {measure.show(whole)}{words}{others}{f'; {at}' * bool(at)}."
     return Shares(measure, whole, _found(nodes), _found(components), kinds, answer, at)
+
+
+def by_role(found: Cost) -> dict[str, float]:
+    """Which share of the main model's parameters each role has, in the order of `ROLES`; roles without any are left out."""
+    held = {role: figures["parameters"] or 0 for role, figures in found.by("role").items()}
+    return {role: held[role] / found.parameters for role in ROLES if held.get(role)}
+
+
+def by_year(costs: Iterable[Cost], least: int = 5) -> dict[int, tuple[int, dict[str, float]]]:
+    """For each year with at least so many models: how many there are, and the mean of `by_role` over them. Models without a date are
+    left out."""
+    years: dict[int, list[dict[str, float]]] = {}
+    for found in costs:
+        if found.architecture.released:
+            years.setdefault(found.architecture.released.year, []).append(by_role(found))
+    return {
+        year: (len(rows), {role: sum(row.get(role, 0) for row in rows) / len(rows) for role in ROLES if any(role in row for row in rows)})
+        for year, rows in sorted(years.items())
+        if len(rows) >= least
+    }
 
 
 def _found(counts: Counter[str]) -> dict[str, int]:

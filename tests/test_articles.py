@@ -6,11 +6,13 @@ import pytest
 
 import core
 from app import article as articles
+from app.article import nodes
 from app.demos import DEMOS
+from app.glossary import explained, glossary
 from core.evolution import adoption
 from core.words import size
 
-MODELS = "  v3: deepseek-v3\n  plain: {from: deepseek-v3, set: {parts.moe.top_k: 4}}\n"
+MODELS = "  v3: deepseek-v3\n  plain: {from: deepseek-v3, title: P, set: {parts.moe.top_k: 4}}\n"
 HEAD = f"---\ntitle: T\ndate: 2026-11-29\nlead: L\nmodels:\n{MODELS}---\n\n"
 
 
@@ -96,3 +98,17 @@ def test_every_choice_of_a_demonstration_is_drawn(name):
     assert len(drawn) >= max(len(control.options) for control in demo.controls), "each choice shows something else"
     with pytest.raises(core.Unsupported, match="cannot be chosen"):
         demo.drawn({demo.controls[0].name: "nothing"})
+
+
+def test_every_term_is_shown_by_a_model():
+    terms = glossary()
+    assert len(terms) > 60 and len({term.slug for term in terms}) == len(terms)
+    for term in terms:
+        assert nodes(core.load(term.model), term.box), f"{term.name}: {term.box} is no box of {term.model}"
+        assert term.words.endswith(".") and 1 <= len(re.findall(r"[.!?](?= [A-Z]|$)", term.words)) <= 3, term.name
+
+
+def test_the_first_use_of_a_term_is_explained_and_links_stay():
+    html = explained('<p>MLA and <a href="/x">RMSNorm</a>, RMSNorm and RMSNorm; a KV cache.</p>')
+    assert html.count('class="term"') == 3 and html.count("RMSNorm</a>") == 2 and '<a href="/x">RMSNorm</a>' in html
+    assert "keys and values are rebuilt" in html.lower()

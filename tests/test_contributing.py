@@ -57,6 +57,7 @@ def test_the_guides_tests_pass(followed):
         f"tests/test_presets.py::{name}[tiny-1.1b]"
         for name in ("test_a_file_names_itself_and_its_sources", "test_a_file_is_what_is_written_from_it")
     ]
+    tests += ["tests/test_articles.py::test_every_reference_of_an_article_resolves[windows]"]
     run(followed, "pytest", "-q", "--hypothesis-profile", "quick", "-p", "no:cacheprovider", "-n0", *tests)
 
 

@@ -4,6 +4,7 @@ Texts that may quote a visitor (titles, notes, refusals) must use only these pie
 own st.error, st.caption and labels read texts as Markdown, which can load pictures and make links.
 """
 
+import sys
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
@@ -74,7 +75,16 @@ def title(words: str, small: str = "", level: int = 2) -> None:
 
 
 def lead(words: str) -> None:
-    st.html(f'<p class="lead">{escape(words)}</p>')
+    st.html(f'<p class="lead">{_explained(words)}</p>')
+
+
+def _explained(words: str) -> str:
+    """A text whose terms have tooltips, once the parts are loaded, which explain theirs."""
+    if "core.kinds" not in sys.modules:
+        return escape(words)
+    from app.glossary import explained
+
+    return explained(escape(words))
 
 
 def figure(words: str, sentence: str, chart: "Figure", key: str) -> None:
@@ -91,7 +101,7 @@ def figure(words: str, sentence: str, chart: "Figure", key: str) -> None:
 def how(what: str, words: str) -> None:
     """A derivation or a note: its subject and its text."""
     about = f"<b>{escape(what)}</b><br>" if what else ""
-    st.html(f'<p class="how">{about}{escape(words)}</p>')
+    st.html(f'<p class="how">{about}{_explained(words)}</p>')
 
 
 def mono(text: str) -> None:

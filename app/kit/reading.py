@@ -1,6 +1,7 @@
 """A text beside a picture that follows it: what is read is lit in the picture, and the rest of it is dimmed."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from html import escape
 from urllib.parse import urlencode
@@ -8,19 +9,25 @@ from urllib.parse import urlencode
 import streamlit as st
 
 import core
-from app.article import Article, Block, Chart, Compare, Demo, Picture, Table, Text
+from app.article import Article, Bars, Block, Chart, Compare, Demo, Picture, Table, Text, nodes
 from app.demos import DEMOS
-from core.compare import GROWS
+from app.glossary import glossary
+from core.compare import GROWS, LETTERS
 from core.facets import FIGURES
+from core.library import preset
+from core.roles import ROLES
+from core.shares import by_role, by_year
+from core.words import percent
 
 from .. import state as page
-from ..facts import alongside_of, found
-from .charts import compare_curve
+from ..facts import alongside_of, cost, entries, found
+from .charts import compare_curve, legend
 from .component import component, show_alongside
 from .page import dark, figure, lead, notice, title
 
 _reading = component("reading", '<div class="strata-root"><p class="name"></p><div class="picture"></div></div>', ".strata-root")
 _demo = component("demo", '<div class="strata-root"></div>', ".strata-root")
+LEAST, WIDE = 0.001, 0.12  # shares that are told, and those with room for their figure
 SHOWN = {"cache": "kept_bytes", "read": "read_bytes", "decode": "decode_flops"}
 
 
@@ -73,13 +80,30 @@ def _block(article: Article, block: Block, number: int) -> None:
             archs = tuple(article.models[name] for name in of)
             heading, words, _ = GROWS[SHOWN[shows]]
             figure(heading, words, compare_curve(archs, article.workload, dark(), SHOWN[shows]), key=f"chart-{key}")
+            names = (f'<div class="letter"><b>{letter}</b> <span>{escape(arch.title)}</span></div>' for letter, arch in zip(LETTERS, archs))
+            st.html(f'<div class="letters">{"".join(names)}</div>')
         case Compare(of):
             archs = tuple(article.models[name] for name in of)
             show_alongside("", alongside_of(archs, False), key=f"alongside-{key}")
             to = escape(urlencode({"m": [page.word(arch) for arch in archs]}, doseq=True))
             st.html(f'<p class="reading"><a href="/compare?{to}" target="_self">What differs, and what each difference costs</a></p>')
+        case Bars(of):
+            models = {article.models[name].title: by_role(cost(article.models[name])) for name in of}
+            _bars(models or {f"{year}, {count} models": row for year, (count, row) in by_year(cost(one.arch) for one in entries()).items()})
         case Table():
             _table(block)
+
+
+def _bars(rows: Mapping[str, Mapping[str, float]]) -> None:
+    """A bar for each row, its parts in the colours of their roles; the largest part is named in it."""
+    roles = {role: words for role, words in ROLES.items() if any(row.get(role, 0) >= LEAST for row in rows.values())}
+    lines = []
+    for name, row in rows.items():
+        told = ", ".join(f"{ROLES[role]} {percent(share)}" for role, share in row.items() if share >= LEAST)
+        colours = {role: f"width:{row[role]:.2%};background:var(--{role});color:var(--{role}-ink)" for role in roles if role in row}
+        pieces = "".join(f'<b style="{style}">{percent(row[role]) if row[role] >= WIDE else ""}</b>' for role, style in colours.items())
+        lines.append(f'<div class="k">{escape(name)}</div><div class="bar" role="img" aria-label="{escape(told)}">{pieces}</div>')
+    st.html(f'{legend(roles)}<div class="shares">{"".join(lines)}</div>')
 
 
 def _table(block: Table) -> None:
@@ -114,6 +138,21 @@ def listed(found: list[Article]) -> None:
         for one in found
     )
     st.html(f'<ul class="articles">{"".join(items)}</ul>')
+
+
+def glossary_page(asked: str) -> None:
+    """All terms, each with what it means and a model that shows it; the one that was asked for, by its slug, first."""
+    rows = []
+    for term in sorted(glossary(), key=lambda term: term.slug != asked):
+        arch = preset(term.model)
+        to = page.link(replace(page.opened(arch), selected=nodes(arch, term.box)[0]))
+        mark = ' class="asked"' if term.slug == asked else ""
+        also = f" <small>{escape(', '.join(term.also))}</small>" if term.also else ""
+        rows.append(
+            f"<div{mark}><dt>{escape(term.name)}{also}</dt><dd>{escape(term.words)} "
+            f'<a href="/workbench{escape(to)}" target="_self">See it in {escape(arch.title)}</a></dd></div>'
+        )
+    st.html(f'<dl class="glossary">{"".join(rows)}</dl>')
 
 
 def reading(article: Article, printed: bool) -> None:

@@ -7,7 +7,7 @@ from app.kit.page import lead, tab, title
 name = st.query_params.get("article", "")
 
 from app.article import article, articles  # noqa: E402
-from app.kit.reading import listed, reading, refused  # noqa: E402
+from app.kit.reading import glossary_page, listed, reading, refused  # noqa: E402
 from core import Unsupported  # noqa: E402
 
 found = None
@@ -19,8 +19,14 @@ if name:
 if found:
     tab(found.title)
     reading(found, st.query_params.get("print") == "1")
+elif asked := st.query_params.get("glossary"):
+    tab("Glossary")
+    title("Glossary", level=1)
+    lead("What the words of these pages mean, and a model that shows each of them.")
+    glossary_page(asked)
 else:
     tab("Learn")
     title("Learn", level=1)
     lead("What changed from model to model, and what each change costs. All figures are computed from the models that a text is about.")
     listed([article(one) for one in articles()])
+    st.html('<p class="lead"><a href="/learn?glossary=all" target="_self">Glossary: what the words mean</a></p>')
