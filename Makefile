@@ -3,6 +3,7 @@ PORT ?= 8501
 PYTHON ?= python3
 FUZZ ?= 3600
 SEED ?= 1
+PAIRS ?= 8
 BIN := .venv/bin
 export PYTHONPATH := $(CURDIR)
 # Live models come and go: fixed thresholds let the C library give their memory back instead of keeping it in its heap.
@@ -28,8 +29,9 @@ quick: lint
 coverage: .venv/.test
 	$(BIN)/pytest -n auto --dist loadfile --cov=core --cov=app --cov-report=term:skip-covered
 
+# PAIRS=all compares each preset with each other one: three hours on one core.
 sweep: .venv/.test
-	$(BIN)/pytest -n auto --hypothesis-profile sweep -m 'hypothesis or long'
+	$(BIN)/pytest -n auto --hypothesis-profile sweep --pairs $(PAIRS) -m 'hypothesis or long'
 
 short-fuzz: .venv/.test
 	$(BIN)/python tests/fuzz.py --seconds 60 --slack 4

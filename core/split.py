@@ -610,8 +610,9 @@ class _Split:
         if not chosen or chosen == self.all:
             return self.arch if chosen else self.base
         if chosen not in self.tried:
-            patches = [self.patches[n] for n in sorted(chosen)]
-            self.tried[chosen] = self._made(patches) if len(self.tried) < self.tries else None
+            if len(self.tried) == self.tries:
+                return None
+            self.tried[chosen] = self._made([self.patches[n] for n in sorted(chosen)])
         return self.tried[chosen]
 
     def _made(self, patches: Sequence[_Patch]) -> Architecture | None:

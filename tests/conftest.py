@@ -21,6 +21,7 @@ settings.load_profile("strata")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="few examples, and each kind of part in one preset")
+    parser.addoption("--pairs", default="8", help="to how many others a sweep compares each preset; or all")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import random
 import time
 
 import pytest
@@ -25,10 +26,11 @@ AT = core.Workload(context=32_768)
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ALL if SWEEP else ALL[::4])
-def test_the_edits_in_order_lead_from_any_preset_to_any_other(name):
-    """To one other model here, to all others in a sweep."""
-    base, place = preset(name), ALL.index(name)
-    for other in ALL if SWEEP else [ALL[(place * 37 + 11) % len(ALL)]]:
+def test_the_edits_in_order_lead_from_any_preset_to_any_other(name, request):
+    """To one other model here; in a sweep to some, the same in every run, or to all."""
+    base, place, count = preset(name), ALL.index(name), request.config.getoption("pairs")
+    some = ALL if count == "all" else random.Random(name).sample(ALL, int(count))
+    for other in some if SWEEP else [ALL[(place * 37 + 11) % len(ALL)]]:
         arch = preset(other)
         steps = apart(base, arch)
         ends = [base, *(step.after for step in steps)]
