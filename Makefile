@@ -29,7 +29,7 @@ quick: lint
 coverage: .venv/.test
 	$(BIN)/pytest -n auto --dist loadfile --cov=core --cov=app --cov-report=term:skip-covered
 
-# PAIRS=all compares each preset with each other one: three hours on one core.
+# PAIRS=all compares each preset with each other one: about an hour on one core.
 sweep: .venv/.test
 	$(BIN)/pytest -n auto --hypothesis-profile sweep --pairs $(PAIRS) -m 'hypothesis or long'
 

@@ -130,3 +130,10 @@ def test_the_switch_stands_above_the_picture():
     page.run()
     assert not page.exception
     assert any("Bytes read: not known for MiniMax M3" in block.proto.body for block in page.get("html"))
+
+
+def test_a_box_beside_another_says_its_share_and_its_amount():
+    """LongCat has two feed-forward parts that cost the same, one of them beside the experts."""
+    for wide in (True, False):
+        words = re.findall(r"<text[^>]*>([^<]*)</text>", facts.picture_of(core.load("longcat-flash-chat"), "", wide, "flops"))
+        assert [word for word in words if "12.7 GFLOP" in word] == ["14.7 % · 12.7 GFLOP", "12.7 GFLOP"]

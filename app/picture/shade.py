@@ -48,9 +48,9 @@ class Shaded(Pen):
             n = bisect(STEPS, share)
             look, self.ink = replace(look, fill=f"cost-{n}", line="cost-line", ink=f"cost-{n}-ink"), f"cost-{n}-ink"
             tip = f"{label}: {said}. {' '.join(' '.join(lines) for lines in self.figures(node, []))}"
-            if text_width(said, 11) > w - 6:
-                said = self.shares.percent(self.value(node))
-            facts = said if h >= 30 else ""
+            if "\n" not in facts:  # a narrow box has share and amount below each other
+                facts = said if text_width(said, 11) <= w - 6 else self.shares.percent(self.value(node))
+            facts = facts if h >= 30 else ""
         elif n := self.value(self.g.nodes[node]["parent"]):
             tip = f"{label}. All norms here: {self.shares.percent(n)}"
         super().box(node, x, y, w, h, look, label, facts, tip, at)
