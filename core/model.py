@@ -319,21 +319,22 @@ def shrink(arch: Architecture) -> Architecture:
     repeat of each block is still more than that; before that is known, only shapes are built.
     """
     scale = min(1.0, LIVE_D_MODEL / arch.d_model)
-    small = _scaled(arch, scale)
-    size, places = _sizes(small)
-    while (share := min(LIVE_PARAMETERS / max(1, size), LIVE_PARTS / places)) < 1:
-        layers = tuple(_fewer(segment, share) for segment in small.layers)
-        if layers == small.layers:  # it cannot be less than one repeat of each
-            if places > LIVE_PARTS:
-                raise Unsupported(
-                    f"{arch.title}: {places:,} parts in layers that do not repeat are too many to run live; at most {LIVE_PARTS} can"
-                )
-            if size > LIVE_PARAMETERS:
-                raise Unsupported(f"{arch.title}: too large to run live; even with small widths it has {size:,} parameters")
-            break
-        small = small.model_copy(update={"layers": layers})
+    for width in (scale, scale / 2):  # half the widths where many blocks with many experts do not repeat
+        small = _scaled(arch, width)
         size, places = _sizes(small)
-    return Architecture.model_validate(small.model_dump())
+        while (share := min(LIVE_PARAMETERS / max(1, size), LIVE_PARTS / places)) < 1:
+            layers = tuple(_fewer(segment, share) for segment in small.layers)
+            if layers == small.layers:  # it cannot be less than one repeat of each
+                break
+            small = small.model_copy(update={"layers": layers})
+            size, places = _sizes(small)
+        if places > LIVE_PARTS:
+            raise Unsupported(
+                f"{arch.title}: {places:,} parts in layers that do not repeat are too many to run live; at most {LIVE_PARTS} can"
+            )
+        if size <= LIVE_PARAMETERS:
+            return Architecture.model_validate(small.model_dump())
+    raise Unsupported(f"{arch.title}: too large to run live; even with small widths it has {size:,} parameters")
 
 
 def _scaled(arch: Architecture, scale: float) -> Architecture:

@@ -212,3 +212,19 @@ def test_deep_layers_of_lightning_attention_forget_less():
     first, middle, last = (part.slopes(layer, 5) for layer in (0, 2, 4))
     assert (first > middle).all() and (middle > last).all() and (last >= 0).all()
     assert first[0].item() == pytest.approx(2 ** (-8 / 4), rel=1e-4)
+
+
+def test_experts_of_ling_whose_activations_are_cut_are_parts_of_their_own():
+    """As sglang has it; the class in transformers has no limits, which change neither a tensor nor its size."""
+    limits = {"expert_swiglu_limit_list": [0, 0, 0, 0, 4, 4], "share_expert_swiglu_limit_list": [0, 0, 0, 5, 5, 7]}
+    arch, plain = core.from_hf(LING | limits), core.from_hf(LING)
+    assert [block[-1].parts[0] for block in arch.sequence][2:] == ["moe", "moe0_shared5", "moe4_shared5", "moe4_shared7"]
+    cut = arch.part("moe4_shared7")
+    assert (cut.activation, cut.clamp, cut.beside_all.activation, cut.beside_all.clamp) == ("capped_swiglu", 4, "capped_swiglu", 7)
+    assert arch.part("moe0_shared5").activation == "swiglu" and arch.part("moe0_shared5").beside_all.clamp == 5
+    assert core.from_hf(core.to_hf(arch)) == arch and core.cost(arch).parameters == core.cost(plain).parameters
+    published = {"architectures": ["BailingMoeV3ForCausalLM"], "partial_rotary_factor": 0.5, "rotary_dim": 4, "qk_head_dim": 12}
+    assert core.from_hf(LING | published) == plain, "its rotary embedding turns all of them"
+    for wrong in ({"rotary_dim": 2}, {"partial_rotary_factor": 0.5}, {"expert_swiglu_limit_list": [4]}):
+        with pytest.raises(core.Unsupported, match=next(iter(wrong))):
+            core.from_hf(LING | wrong)

@@ -140,8 +140,8 @@ def _feeds(config: Config, depth: int, ahead: int) -> tuple[dict[str, dict], lis
     if not set(words) <= {"sparse", "dense"}:
         raise config.refuse("mlp_layer_types", "give sparse or dense for each layer")
     none = [0.0] * (depth + ahead)
-    routed = _limits(config, "swiglu_limits", depth, ahead) or none
-    shared = _limits(config, "swiglu_limits_shared", depth, ahead) or none
+    routed = limits(config, "swiglu_limits", depth, ahead) or none
+    shared = limits(config, "swiglu_limits_shared", depth, ahead) or none
     bias = unless(False, bias=config.take("mlp_bias", bool, False))
     dense, moe = {"kind": "feed_forward", "d_ff": config.count("intermediate_size", 11_264)} | bias, _experts(config)
     parts, order = {}, []
@@ -159,11 +159,16 @@ def _feeds(config: Config, depth: int, ahead: int) -> tuple[dict[str, dict], lis
     return parts, order
 
 
+def limit(part: Spec | None) -> float:
+    """Where a part's activation is cut, 0 where it is not."""
+    return part.clamp if part is not None and part.activation == "capped_swiglu" else 0.0
+
+
 def _cut(limit: float) -> dict:
     return {"activation": "capped_swiglu", "clamp": limit} if limit else {}
 
 
-def _limits(config: Config, key: str, depth: int, ahead: int) -> list[float] | None:
+def limits(config: Config, key: str, depth: int, ahead: int) -> list[float] | None:
     """Where each layer's activation is cut, 0 where it is not."""
     given = config.take(key, list, None)
     if given is None:
@@ -218,9 +223,6 @@ def write(arch: Architecture) -> dict:
     if any(len(block) != 2 for block in blocks):
         raise Unsupported("mtp.block: this family needs attention and the part after it; give these two")
     beside = [arch.parts[block[1].parts[0]] for block in blocks]
-
-    def limit(part: Spec | None) -> float:
-        return part.clamp if part is not None and part.activation == "capped_swiglu" else 0.0
 
     return (
         {"architectures": ["Step3p5ForCausalLM"], "model_type": "step3p5"}
