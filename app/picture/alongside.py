@@ -34,7 +34,7 @@ LEAST = 114  # width of a column in the narrow layout; more than three are wider
 LINE, NORM, SUM = 14, 20, 20  # heights: of a line, of a norm's box, of a sum
 PILLS = 22  # of a row of traits
 INSET = 6  # between a box and its tabs
-MOST_NOTES = 2  # differences told beside a box
+MOST_NOTES = 3  # differences told beside a box; two in it
 PLAIN = ("all tokens", "otherwise")  # words for a variant that is as if nothing was said
 
 
@@ -363,11 +363,11 @@ class Alongside:
             else:
                 rows.append([trait])
         found += [("pills", row, PILLS) for row in rows]
-        shown = box.tabs if len(box.tabs) <= MOST_TABS else box.tabs[: MOST_TABS - 1]
-        found += [("tab", tab, SMALL + ROW * (len(tab.entire(width - 2 * INSET)) - 1) + 2) for tab in shown]
-        if left := len(box.tabs) - len(shown):
-            found += [("fact", line, LINE) for line in _lines(f"and {left:,} more, layer by layer", room, 11)]
-        return found
+        tabs = [("tab", tab, SMALL + ROW * (len(tab.entire(width - 2 * INSET)) - 1) + 2) for tab in box.tabs]
+        if len(tabs) <= MOST_TABS:
+            return [*found, *tabs]
+        more = _lines(f"{len(tabs) - MOST_TABS + 1:,} more, layer by layer, to", room, 11)
+        return [*found, *tabs[: MOST_TABS - 2], *(("fact", line, LINE + 2) for line in more), tabs[-1]]
 
     def header(self, cell: Cell) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
         """The lines above a frame at the left and at the right of the stream, each with its class."""
@@ -669,7 +669,7 @@ def _is_norm(cell: Cell) -> bool:
 
 
 def _notes(first: Cell | None, cell: Cell) -> list[tuple[str, str]]:
-    """What a cell has that the first one's does not, and what that has in its place: at most two of these pairs."""
+    """What a cell has that the first one's does not, and what that has in its place: a few of these pairs."""
     if first is None:
         return [("only here" if cell.kind == "frame" else cell.names[0], "none in A")]
     if cell.kind in ("frame", "cycle"):
@@ -710,7 +710,8 @@ def _sort(words: str) -> set[str]:
 
 def _of(frame: Frame) -> str:
     """The layers of a frame in a word or two."""
-    role = next((role for role in frame.roles if role not in MIXERS), frame.roles[0] if frame.roles else "")
+    plain = [role for role in frame.roles if role != "embedding"]
+    role = next((role for role in plain if role not in MIXERS), plain[0] if plain else "")
     return f"layers with {NAMES.get(role, 'these parts')}"
 
 
