@@ -20,8 +20,8 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   };
   const ask = (text) => { if (text !== root.asked) { root.asked = text; setStateValue('asked', text); } };
 
-  if (list.shown !== JSON.stringify(data.rows)) {
-    list.shown = JSON.stringify(data.rows);
+  if (list.shown !== JSON.stringify([data.rows, data.none])) {
+    list.shown = JSON.stringify([data.rows, data.none]);
     list.replaceChildren(...data.rows.map(([name, title, words], n) => {
       const item = Object.assign(document.createElement('li'), { id: `row${n}` });
       item.setAttribute('role', 'option');
@@ -29,7 +29,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
       item.append(Object.assign(document.createElement('b'), { textContent: title }), Object.assign(document.createElement('small'), { textContent: words }));
       return item;
     }));
-    if (!data.rows.length && root.asked !== undefined) list.append(Object.assign(document.createElement('li'), { className: 'none', textContent: 'No model answers. Use fewer words.' }));
+    if (!data.rows.length && root.asked !== undefined) list.append(Object.assign(document.createElement('li'), { className: 'none', textContent: data.none }));
     if (open()) mark(list.querySelector('[role="option"]'));
   }
   if (!open()) field.value = data.shown;
