@@ -39,15 +39,17 @@ def picker(label: str, shown: str, key: str, choose: Callable[[str], None], plac
         words = (one.arch.organisation, one.month, f"{figure(one.parameters)} parameters")
         rows.append((one.arch.name, one.arch.title, " · ".join(filter(None, words))))
     data = {"label": label, "shown": shown, "placeholder": placeholder, "rows": rows, "asked": asked, "most": MOST_ASKED}
-    data["none"] = "" if rows else _none(str(asked or "")[:MOST_ASKED])
+    data["none"] = _beside(str(asked or "")[:MOST_ASKED], bool(rows))
     if _pick(key=key, data=data, on_chosen_change=chosen, on_asked_change=lambda: None).chosen in core.presets():
         st.rerun()
 
 
-def _none(asked: str) -> str:
-    """What to do when no published model answers."""
+def _beside(asked: str, some: bool) -> str:
+    """What is said below the models that answer, of which there are `some`: a model that is not disclosed, or what to do."""
     if closed := [entry["title"] for entry in undisclosed() if search.score(asked, search.undisclosed(entry))]:
         return f"The architecture of {joined(closed)} is not disclosed."
+    if some:
+        return ""
     if "/" in asked or asked.lower().startswith("hf:"):
         return f"Open a model of the Hub from the gallery: Open your own, then hf:{asked.removeprefix('hf:') or 'organisation/model'}."
     return "No model answers. Use fewer words."

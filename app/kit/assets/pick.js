@@ -29,7 +29,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
       item.append(Object.assign(document.createElement('b'), { textContent: title }), Object.assign(document.createElement('small'), { textContent: words }));
       return item;
     }));
-    if (!data.rows.length && root.asked !== undefined) list.append(Object.assign(document.createElement('li'), { className: 'none', textContent: data.none }));
+    if (data.none && root.asked) list.append(Object.assign(document.createElement('li'), { className: 'none', textContent: data.none }));
     if (open()) mark(list.querySelector('[role="option"]'));
   }
   if (!open()) field.value = data.shown;
