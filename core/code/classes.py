@@ -208,7 +208,7 @@ class File:
                 pattern.append((key, "given", arg.value.maybe))
                 scope.used.add(written)
                 return Dyn(name(written), arg.value.arity, arg.value.maybe)
-            pattern.append((key, self.key(arg.value)))
+            pattern.append((key, self.key(arg.value), getattr(arg.form, "origin", "")))  # numbers of one value may have several names
             return arg.value
 
         for key, arg in bound.items():
@@ -238,7 +238,7 @@ class File:
             while unique in taken:
                 unique, number = f"{wanted}_{number}", number + 1
             made = self.method(unique, called, node, params, scope)
-            text = called, tuple(made.params), made.maybe, *map(ast.dump, made.body)
+            text = called, tuple(made.params), made.maybe, *map(ast.dump, made.body), *(origins(made.body) if made.expr is not None else ())
             memo[memo_key] = written.setdefault(text, made)  # the same for arguments that it does not read
         found = memo[memo_key]
         if found is not None:
@@ -268,6 +268,11 @@ class File:
             made.expr = expr.elts[0] if isinstance(expr, ast.Tuple) else None
         made.called, made.source = called, node
         return made
+
+
+def origins(body: list[ast.stmt]) -> list[str]:
+    """Where the numbers of an expression come from, which is written in place of its calls."""
+    return [getattr(node, "origin", "") for node in walk(body) if isinstance(node, ast.Constant)]
 
 
 def in_steps(calls: list[ast.expr]) -> ast.expr | None:

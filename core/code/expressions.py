@@ -56,6 +56,7 @@ OPERATORS: dict[type, Callable[..., Any]] = {
 }  # fmt: skip
 
 
+LONG = 10  # characters of a number whose digits say nothing
 SHORT_SUM = 6  # names, numbers and operators of a sum or product that has no name of its own
 
 
@@ -65,7 +66,8 @@ class Expressions(Calls):
 
     def arg(self, node: ast.expr, frame: Frame) -> Arg:
         value = self.ev(node, frame)
-        return Arg(value, self.form(node, frame, value) if is_number(value) else None)
+        sizes = isinstance(value, tuple) and bool(value) and all(map(is_number, value))
+        return Arg(value, self.form(node, frame, value) if is_number(value) or sizes else None)
 
     def form(self, node: ast.expr, frame: Frame, value: Any = MISSING) -> ast.expr:
         """An expression in its written form: a product of known sizes stays a product, and a number knows its name."""
@@ -89,7 +91,7 @@ class Expressions(Calls):
         match node:
             case ast.UnaryOp(op=ast.USub()):
                 inner = self.form(node.operand, frame, -value)
-                return ast.UnaryOp(ast.USub(), inner) if from_figures(inner) else lift(value)
+                return ast.UnaryOp(ast.USub(), inner) if isinstance(inner, ast.Call) or from_figures(inner) else lift(value)
             case ast.Name():
                 known = frame.form(node.id)
                 return with_origin(lift(value), node.id) if known is None else known
@@ -122,7 +124,15 @@ class Expressions(Calls):
             return self.form(node.left, frame, left)
         if left == second and value == right and isinstance(node.op, ast.Mult | ast.Add):
             return self.form(node.right, frame, right)
-        made = ast.BinOp(self.form(node.left, frame, left), node.op, self.form(node.right, frame, right))
+        first, last = self.form(node.left, frame, left), self.form(node.right, frame, right)
+        if (
+            isinstance(last, ast.BinOp)
+            and type(last.op) is type(node.op)
+            and isinstance(node.op, ast.Mult | ast.Add)
+            and isinstance(value, int)
+        ):
+            first, last = ast.BinOp(first, node.op, last.left), last.right  # a * (b * c)
+        made = ast.BinOp(first, node.op, last)
         shown = isinstance(node.op, ast.Pow) or (isinstance(node.op, ast.Mult | ast.Add) and 0 not in operands)
         if shown and not any(form_of(one) for one in walk(made)):  # a product of sizes stays one also where these have no names
             return made
@@ -151,7 +161,9 @@ class Expressions(Calls):
                 case [ast.Constant(value=int())] if function is int:  # int(d * 1.0)
                     return forms[0]
             made = ast.Call(lift(function), forms, [])
-            return derived(value, made) if from_figures(made) else None
+            if from_figures(made):
+                return derived(value, made)
+            return made if len(repr(value)) > LONG else None  # math.exp(-0.5) says more than its digits
         return None
 
     def returned(self, function: Any, args: list[Arg]) -> ast.expr | None:

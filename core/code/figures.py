@@ -118,6 +118,9 @@ class Figures:
         """The constant that a field of these parts is, if it is one."""
         of_these = {*parts, ""}
         found = {one.name for (_, key, _), one in self.found.items() if key == field and (not one.parts or of_these & one.parts.keys())}
+        if not found:  # a figure of other parts with the same value
+            same = {getattr(self.arch.part(part), field, None) for part in parts}
+            found = {one.name for (_, key, value), one in self.found.items() if key == field and same == {value}}
         return found.pop() if len(found) == 1 else ""
 
     def constants(self) -> dict[str, float]:

@@ -17,7 +17,7 @@ from ..parts.residual import Add, LevelledAdd
 from ..spec import Architecture, Workload
 from . import source
 from .classes import Class, File
-from .figures import Figures
+from .figures import Figures, with_forms
 from .source import expression, lines
 from .statements import Scope
 from .text import ROOT, Text, text
@@ -58,6 +58,9 @@ class Writer(File):
         self.entries(one, *ROOT)
         one.build(Construct(Model, [Arg(self.arch)], {}))
         assert one.init is not None
+        if not any(getattr(node, "origin", "") == "n_layers" for node in with_forms(one.init)):
+            node: Any = next(node for node in one.init if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "self.layers")
+            node.note = f"# {self.arch.depth} layers"
         one.init += self.wiring(model)
         return one
 
@@ -154,10 +157,10 @@ class Writer(File):
         for (path, where), pairs in links.items():
             lender = ast.Tuple([dotted("self", "layers", "source", path=where)])
             alike.setdefault(tuple(pairs), []).append(ast.Assign([dotted("self", "layers", "layer", path=path)], lender))
-        made += [loop([*found], "source", body) for found, body in alike.items()]
+        made += [loop([*found], "source", body, self.arch.depth) for found, body in alike.items()]
         for (path, attr), pairs in numbers.items():
             body: list[ast.stmt] = [ast.Assign([dotted("self", "layers", "layer", path=f"{path}.{attr}")], name("number"))]
-            made.append(loop(pairs, "number", body))
+            made.append(loop(pairs, "number", body, self.arch.depth))
         groups: dict[tuple, list[tuple[int, int]]] = {}
         first: dict[tuple[str, int], tuple[int, str]] = {}
         uses: Counter[str] = Counter()
@@ -174,7 +177,7 @@ class Writer(File):
             both = ast.Tuple([dotted("self", "layers", "layer", path=path), dotted("self", "layers", "source", path=where)])
             body = [ast.Assign([ast.Tuple([name("own"), name("first")])], both)]
             body += [ast.Assign([attribute(name("own"), key)], attribute(name("first"), key)) for key in names]
-            made.append(loop(pairs, "source", body))
+            made.append(loop(pairs, "source", body, self.arch.depth))
         return made
 
 
@@ -216,13 +219,17 @@ def attribute(node: ast.expr, path: str) -> ast.expr:
     return node
 
 
-def loop(pairs: list[tuple[int, Any]], second: str, body: list[ast.stmt]) -> ast.stmt:
+def loop(pairs: list[tuple[int, Any]], second: str, body: list[ast.stmt], depth: int) -> ast.stmt:
+    """A loop over layers and another number each, or over layers alone if the number is the same."""
     layers, others = [one for one, _ in pairs], {other for _, other in pairs}
     if len(others) == 1 and len(pairs) > 1:  # the same for all these layers
         for node in body:
             replaced(node, {second: lift(next(iter(others)))})
         run = range(layers[0], layers[-1] + 1)
-        return ast.For(name("layer"), lift(run if layers == [*run] else tuple(layers)), body, [])
+        over: Any = lift(run if layers == [*run] else tuple(layers))
+        if layers == [*run] and run.stop == depth:
+            over.args[-1].origin = "n_layers"
+        return ast.For(name("layer"), over, body, [])
     target = ast.Tuple([name("layer"), name(second)])
     table = ast.Tuple([ast.Tuple([ast.Constant(one), lift(other)]) for one, other in pairs])
     return ast.For(target, table, body, [])

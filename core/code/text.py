@@ -14,9 +14,10 @@ from torch import nn
 from ..parts.base import Spec
 from . import source
 from .classes import MOST, SHOWN, Class, File
+from .expressions import LONG
 from .figures import Figures, with_forms
 from .source import walk
-from .tidy import alive, assigned_names
+from .tidy import alive, apart, assigned_names
 from .values import (
     Arg,
     Dyn,
@@ -39,7 +40,6 @@ SIZES = {1: ("size",), 2: ("rows", "columns"), 3: ("heads", "rows", "columns")} 
 FIELD = re.compile(r"(`|\b[A-Z] = |\b(?=[a-z]+_))([a-z][a-z_]*)\b")  # `count`, E = count, d_model
 SHORT_FORM = 8  # names, numbers, calls and operators of an expression that stands where its number is read
 LONG_FORM = 30
-LONG = 10  # characters of a number that needs a name
 ROOT = ("forward", "generate", "caching")  # what a reader of the model calls
 
 
@@ -492,6 +492,13 @@ class Text:
         """A derived number: as an expression of constants, or as a constant of its own if that is long."""
         if self.figures is None and numeric(form):  # a product of sizes
             return form
+        if (
+            self.figures is None
+            and len(repr(node.value)) > LONG
+            and size(form) <= 2 * SHORT_FORM
+            and eval(ast.unparse(form), {"math": math}) == node.value
+        ):
+            return form
         known, word = self.values(), getattr(node, "called", "").upper()
         named = any(one in known for one in mentioned([form]))
         value = eval(ast.unparse(form), {"math": math, **known}) if named else None
@@ -529,6 +536,7 @@ class Text:
             doc = ""  # about an argument that is gone
         doc = without_shapes(doc, gone)
         start: list[ast.stmt] = [text(doc)] if doc else []
+        body = [one for statement in body for one in apart(statement)]  # with the names of constants a line is longer
         made = ast.FunctionDef(
             method.name if own else self.renamed.get(method.name, method.name), spec, start + body, [name(one) for one in decorators]
         )
@@ -546,8 +554,9 @@ class Text:
 
         def constant(found: re.Match) -> str:
             field = found[2]
+            field = ALIKE.get(field, field) if found[1][-2:] == "= " else field
             word = field.upper() if field in self.constants else figures.word(field, parts)
-            return found[1] + (field if field in own else word or field)
+            return found[1] + (found[2] if found[2] in own else word or found[2])
 
         if isinstance(node, ast.FunctionDef):
             own = [*own, *(one.arg for one in node.args.args)]

@@ -12,7 +12,7 @@ from .values import counted, mentioned, name, replaced
 def tidy(body: list[ast.stmt], fresh: dict[str, str]) -> list[ast.stmt]:
     """Fold what inlined code left, and give variables their plain names where these are free again."""
     body = folded(body, only_inlined=True)
-    body = alive(body)
+    body = alive(without_counters(body))
     for index, node in enumerate(body):
         targets = assigned_names(node)
         for one in targets:
@@ -77,6 +77,24 @@ def alive(body: list[ast.stmt], beyond: tuple[ast.stmt, ...] = ()) -> list[ast.s
             if isinstance(getattr(node, field, None), list):
                 setattr(node, field, alive(getattr(node, field), rest))
     return [node for index, node in enumerate(body) if not itself(node) and not dead(node, [*body[index + 1 :], *beyond])]
+
+
+def without_counters(body: list[ast.stmt]) -> list[ast.stmt]:
+    """The statements without variables that nothing but their own next value reads."""
+    own = [node for node in walk(body) if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)]
+    read = Counter(one.id for node in own for one in walk(node.value) if isinstance(one, ast.Name) and one.id == node.targets[0].id)  # type: ignore[attr-defined]
+    places = counted_in([node.targets[0] for node in own])  # type: ignore[misc]
+    total = counted_in(body)
+    idle = {key for key in read if total[key] == read[key] + places[key]}
+    return dropped(body, idle) if idle else body
+
+
+def dropped(body: list[ast.stmt], names: set[str]) -> list[ast.stmt]:
+    for node in body:
+        for field in ("body", "orelse", "finalbody"):
+            if isinstance(getattr(node, field, None), list):
+                setattr(node, field, dropped(getattr(node, field), names))
+    return [node for node in body if not (assigned_names(node) and set(assigned_names(node)) <= names and len(node.targets) == 1)]  # type: ignore[attr-defined]
 
 
 def itself(node: ast.stmt) -> bool:
