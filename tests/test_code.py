@@ -283,6 +283,9 @@ def test_derived_numbers_are_expressions():
         in " ".join(text.split()).replace("( ", "(").replace(" )", ")")
     )
     text = code(core.load("qwen3-next-80b-a3b"))
+    assert "k.unflatten(-1, (KV_HEADS, HEAD_DIM))" in code(core.load("gpt2")), "as many as HEADS, but not the same"
+    rwkv = code(core.load("rwkv-7-world-1.5b"))
+    assert "for layer in range(1, N_LAYERS):" in rwkv and "-math.exp(-0.5) *" in rwkv and "start" not in rwkv, "nothing reads a position"
     assert "ROPE_DIM = int(HEAD_DIM * ROPE_FRACTION)" in text and "x[:, -(KERNEL - 1):]" in text
 
 
