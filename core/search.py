@@ -40,6 +40,7 @@ ASIDE = frozenset(  # what a question says beside the words that are looked for;
     "a about an and any are at can do does find for has have having huggingface.co https i in is it its llm llms me model models of on "
     "one or show that the there this to use uses using what where which who with".split()
 )
+MOST_LETTERS = 200  # of a query that are read
 _ID = re.compile(r"config\.json of ([\w-][\w.-]*/[\w-][\w.-]*)", re.ASCII)
 
 
@@ -88,8 +89,8 @@ _BARRED = re.compile(r"\b(?:without|not(?! disclosed| more| less)|no(?! more| le
 
 
 def _sides(query: str) -> tuple[str, str]:
-    """What a query asks for, and what the model shall not have."""
-    sought, _, barred = _BARRED.sub("without", f" {query.lower()} ").partition(" without ")
+    """What a query asks for, and what the model shall not have; of a long one, what its first letters say."""
+    sought, _, barred = _BARRED.sub("without", f" {query[:MOST_LETTERS].lower()} ").partition(" without ")
     return sought.strip(), barred.strip()
 
 

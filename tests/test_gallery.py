@@ -156,6 +156,7 @@ def test_figures_and_machines_follow_the_length_of_the_text(length):
         reads = one.context is None or one.context >= length
         assert one.options["fits"] == {o.name for o, machine in zip(FITS.options, ACCELERATORS) if reads and need <= machine.memory}
         assert f"text_bytes_at_{length}" in record(one)
+    assert f"Weights as shipped, with one text of {name.upper()}<" in find._filter(FITS, Finding(text=name), MODELS)
 
 
 def test_a_card_shows_the_figure_that_models_are_sorted_by():

@@ -189,6 +189,7 @@ def test_amounts_are_read_with_what_they_are_about():
     assert all(map(amount.holds, (128_000, 131_072))) and not any(map(amount.holds, (120_000, 136_000)))
     for hostile in ("9" * 80, "8" * 16 + "b experts", "<" * 80, "between 1 and", "under", "1-2-3-4b", "0k context", "≥ 0 experts"):
         pieces(hostile), search.found(hostile, ENTRIES, lambda arch: MODELS[arch.name])
+    assert len(search.pieces("a b " * 3_000)) == search.MOST_LETTERS // 2, "a long query is read in part"
 
 
 def test_a_number_of_a_new_part_is_found_by_its_fields_name():

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from core.facets import ATTENTION, FIGURES, KIND, LICENCE, Entry, Facet, counts, matches
+from core.facets import ATTENTION, FIGURES, FITS, KIND, LICENCE, Entry, Facet, counts, matches
 from core.search import pieces
 from core.words import figure, size, tokens
 
@@ -112,11 +112,12 @@ def _filter(facet: Facet, finding: Finding, asked: Sequence[Entry]) -> str:
         f'<i class="much"><b style="width:{100 * found[one.name] / most:.0f}%"></b></i><em>{found[one.name]}</em></label>'
         for one in facet.options
     )
+    line = f"{facet.line} of {tokens(finding.length)}" if facet is FITS else facet.line
     clear = f'<button type="button" class="link" data-do="clear" data-name="{facet.name}">Clear</button>' if chosen else ""
     number = f"<b>{len(chosen)}</b>" if chosen else ""
     return (
         f'<details class="filter" data-key="{facet.name}"><summary>{facet.title}{number}</summary><div class="panel">'
-        f'<header><h2>{escape(facet.line)}</h2>{clear}</header><div class="options">{rows}</div>'
+        f'<header><h2>{escape(line)}</h2>{clear}</header><div class="options">{rows}</div>'
         f"<footer>Counts follow the other filters.</footer></div></details>"
     )
 
