@@ -485,7 +485,7 @@ class _Split:
                 same, pairs = best[i][j]
                 parts = zip(old[i].parts, new[j].parts, strict=True)
                 alike = (old[i].parts == new[j].parts) + all(self.kinds[0].get(one) == self.kinds[1].get(other) for one, other in parts)
-                tries.insert(0, (same + 100 + alike, pairs | {i: j}))
+                tries.append((same + 100 + alike, pairs | {i: j}))  # of equal ones, the first steps are paired
             best[i + 1][j + 1] = max(tries, key=lambda one: one[0])
         pairs = best[-1][-1][1]
         rest = [i for i in range(len(a)) if i not in pairs], [j for j in range(len(b)) if j not in pairs.values()]

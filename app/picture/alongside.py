@@ -409,9 +409,18 @@ class Alongside:
         if cell.kind in ("frame", "cycle"):
             room = self.inner / 2 - 8  # beside the stream
         else:
-            room = max(self.widths(cell)) - 14
-        told = [f"{strong} {soft}" if soft == "not in A" else soft or strong for strong, soft in _notes(first, cell)]
+            room = self.widths(cell)[self.about(n, row)] - 14
+        notes = _notes(first, cell)
+        if first and notes[0][0] in cell.names and len(cell.boxes) > 1:  # it stands in the box that it is about
+            notes = [("none in A" if notes[0][1] == "not in A" else notes[0][1], "")]
+        told = [f"{strong} {soft}" if soft == "not in A" else soft or strong for strong, soft in notes]
         return [(line, "k") for words in told[: 1 if cell.kind == "norm" else 2] for line in _lines(words, room, 11)]
+
+    def about(self, n: int, row: Row) -> int:
+        """Which of the boxes side by side has the note: that which differs, otherwise the widest."""
+        cell, first, widths = row.cells[n], row.cells[0], self.widths(row.cells[n])  # type: ignore[arg-type]
+        strong = _notes(first, cell)[0][0] if first and cell else ""
+        return cell.names.index(strong) if cell and strong in cell.names else widths.index(max(widths))
 
     # -- drawing --
 
@@ -583,7 +592,7 @@ class Alongside:
                 y += high
         if noted:
             high = LINE * len(noted) + 4
-            middle, room = max(self.spots(n, cell), key=lambda spot: spot[1])
+            middle, room = self.spots(n, cell)[self.about(n, row)]
             self.note(noted, middle - room / 2 + 5, top + height - high - 3, room - 10)
         self.mark(n, row, x + width / 2, top)
 
