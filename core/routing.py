@@ -190,23 +190,28 @@ def balance(arch: Architecture, text: str = DEFAULT_TEXT, seed: int = 0, steps: 
     curves: list[list[float]] = []
 
     def settle(router: RouterModule, args: tuple[Tensor]) -> None:
-        scores, bias = router.scores(args[0]), router.selection_bias
-        if bias is None:
-            return
-        curve = []
-        for step in range(steps + 1):
-            chosen = router.choose(router.limited(router.biased(scores)))
-            load = torch.bincount(chosen.flatten(), minlength=len(bias)).float()
-            curve.append(float(load.max() / load.mean() - 1))
-            if step < steps:
-                bias += rate * torch.sign(load.mean() - load)
-        curves.append(curve)
+        if router.selection_bias is not None:
+            loads = settled(router, router.scores(args[0]), steps, rate)
+            curves.append([float(load.max() / load.mean() - 1) for load in loads])
 
     hooks = [router.register_forward_pre_hook(settle) for _, _, router in _routers(model)]
     _run(model, tokens)
     for hook in hooks:
         hook.remove()
     return Balance(before, _record(arch, live, model, tokens), np.array(curves))
+
+
+def settled(router: RouterModule, scores: Tensor, steps: int, rate: float = 1e-3) -> Iterator[Tensor]:
+    """The rule of `balance` on a router that has a selection bias, for scores (..., E): the load of each expert, (E,), before it and after
+    each step."""
+    bias = router.selection_bias
+    assert bias is not None
+    for step in range(steps + 1):
+        chosen = router.choose(router.limited(router.biased(scores)))
+        load = torch.bincount(chosen.flatten(), minlength=len(bias)).float()
+        yield load
+        if step < steps:
+            bias += rate * torch.sign(load.mean() - load)
 
 
 def _live(arch: Architecture, seed: int) -> tuple[Architecture, Model]:
