@@ -157,7 +157,8 @@ def meant(query: str, archs: Iterable[Architecture], known: Callable[[Architectu
 
 
 def _near(word: str, own: Iterable[str]) -> Iterator[str]:
-    """The words that are one letter away: one more, one less, another one, or two that have changed places."""
+    """The words that are one letter away: one more, one less, another one, or two that have changed places. Another digit is another
+    model."""
     for other in own:
         if abs(len(other) - len(word)) > 1 or len(other) < 3:
             continue
@@ -166,6 +167,8 @@ def _near(word: str, own: Iterable[str]) -> Iterator[str]:
         a, b = word[begins:], other[begins:]
         ends = next((n for n in range(min(len(a), len(b))) if a[-1 - n] != b[-1 - n]), min(len(a), len(b)))
         a, b = a[: len(a) - ends], b[: len(b) - ends]
+        if re.search(r"\d", a + b):
+            continue
         if len(a) <= 1 and len(b) <= 1 or len(a) == 2 and a == b[::-1]:
             yield other
 
