@@ -69,6 +69,7 @@ def zoom_of(arch: core.Architecture, part: str, selected: str = "") -> str:
 
 compared = kept(64_000_000, lambda found: 60 * sum(map(weight, found.archs)))(core.compare)  # up to 80 architectures for each but the first
 would_do = kept(4_000_000, lambda found: 1_000 + sum(weight(offer.architecture) for offer in found))(offers.offers)
+judged = kept(16_000_000, lambda found: 12 * weight(found[0].arch) + 1_500 * len(found[0].cost.rows))(core.modern)
 ONCE = Lock()
 
 

@@ -19,6 +19,7 @@ page = st.navigation(
         st.Page("pages/workbench.py", title="Workbench", url_path="workbench"),
         st.Page("pages/compare.py", title="Compare", url_path="compare"),
         st.Page("pages/learn.py", title="Learn", url_path="learn"),
+        st.Page("pages/evolution.py", title="Evolution", url_path="evolution"),
     ],
     position="top",
 )

@@ -106,10 +106,12 @@ async def page(request: Request) -> Response:
     try:
         if path == "/learn":
             title, about, picture = await asyncio.to_thread(preview_of_text, asked.get("article", ""))
+        elif path == "/evolution":
+            title, about, picture = await asyncio.to_thread(preview_of_step, asked.get("step", ""), asked.get("view", ""))
         elif asked and path != "/":
             title, about, picture = await asyncio.to_thread(preview, asked)
     except core.Unsupported:
-        if path != "/learn":
+        if path not in ("/learn", "/evolution"):
             return RedirectResponse(f"/?{request.url.query}")
     said = {"og:title": title, "og:description": about, "description": about, "og:url": str(request.url)}
     if picture:
@@ -176,6 +178,22 @@ def preview_of_text(name: str) -> tuple[str, str, str]:
         return "Learn · Strata", "What changed from model to model, and what each change costs.", ""
     found = article(name)
     return f"{found.title} · Strata", found.lead, f"card/{quote(word(found.models[found.first]), safe='')}.png"
+
+
+def preview_of_step(name: str, view: str) -> tuple[str, str, str]:
+    """The same of a step since GPT-2, of all, or of the field's habits; Unsupported if there is no such step."""
+    from app.kit.evolution import common
+    from app.state import word
+    from core.evolution import evolution
+
+    chain = evolution()
+    if view == "habits":
+        return "What the field does by now · Strata", common(), ""
+    one = chain.step(name) if name else None
+    card = f"card/{quote(word((one or chain[-1]).after), safe='')}.png"
+    if one is None:
+        return "From GPT-2 to today · Strata", chain.sentence, card
+    return f"{one.idea.title} · Strata", f"{one.idea.replaces} {one.moves}.", card
 
 
 # ---- the API ----

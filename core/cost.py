@@ -214,7 +214,7 @@ class Cost:
             if getattr(row, figure):
                 words = row.derivation[figure]
                 terms[words] += row.count if "{layers}" in words else 1
-        parts = [_counted(words, n) if "{layers}" in words or n == 1 else f"{n:,} × {words}" for words, n in terms.items()]
+        parts = [derived(words, n) if "{layers}" in words or n == 1 else f"{n:,} × {words}" for words, n in terms.items()]
         return f"{' + '.join(parts)} = {getattr(self, figure):,}" if parts else f"{getattr(self, figure):,}"
 
     @property
@@ -260,10 +260,11 @@ def _shown(of: Row | Cost, parameters: int) -> tuple[str, ...]:
 def sentences(row: Row) -> dict[str, str]:
     """A row's derivations as finished sentences: `61 layers × (512 + 64) values × 2 bytes = 70,272 bytes per token`."""
     units = {"kv_bytes_per_token": " bytes per token"} | dict.fromkeys(("kv_bytes", "state_bytes", "weight_bytes", "read_bytes"), " bytes")
-    return {k: f"{_counted(v, row.count)} = {getattr(row, k):,}{units.get(k, '')}" for k, v in row.derivation.items()}
+    return {k: f"{derived(v, row.count)} = {getattr(row, k):,}{units.get(k, '')}" for k, v in row.derivation.items()}
 
 
-def _counted(derivation: str, layers: int) -> str:
+def derived(derivation: str, layers: int) -> str:
+    """A row's derivation for so many layers."""
     return derivation.format(layers=f"{layers:,} layers × " if layers > 1 else "")
 
 

@@ -5,22 +5,26 @@ With a budget, the skeleton is as large as the budget asks for, and after each s
 wide that a token uses as many parameters as before: what then differs is what the idea brings.
 """
 
+import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import networkx as nx
+
 from .budget import scaled, with_active
 from .changes import Change, changes
-from .cost import Cost, cost
-from .diff import MOVED, Moves, flops
+from .cost import Cost, cost, derived
+from .diff import MOVED, SMALL, Moves, flops
 from .edits import Place, every, first_dense, predicting, put, repeated, swapped, taken, variant, with_fields
 from .facets import TEXT, attentions, positions, techniques
+from .graph import graph
 from .library import preset, presets
-from .modern import habit
+from .modern import FEW, habit
 from .parts import Part
 from .parts.experts import Experts
 from .parts.latent import LatentAttention
@@ -35,7 +39,6 @@ from .words import figure, percent, size, table, tokens
 START, GOAL = "gpt2", "deepseek-v3"
 REACHED = "fp8"  # the step at which the chain has all that DeepSeek-V3 has, at another size
 LEAST, MOST = 3e8, 1e12  # active parameters of a budget; with fewer, the tables of tokens leave no room for layers
-FEW = 5  # models of a year below which nothing is said about it
 WIDTH = 256  # the stream is a multiple of this, so that heads form groups at any size
 PLAIN = dict.fromkeys(METADATA) | {"name": START, "sources": (), "head_twice": False}  # what describes no published model
 
@@ -70,6 +73,35 @@ class Idea(NamedTuple):
     source: Source | None
     has: Callable[[Architecture], Any]
     change: Callable[[Architecture], Architecture]
+    short: str = ""
+
+    @property
+    def label(self) -> str:
+        """Its name where there is little room."""
+        return self.short or self.title
+
+
+class Sum(NamedTuple):
+    """How a figure of `MOVED` is computed before and after a step: the rows that differ; empty for none."""
+
+    figure: str
+    before: str
+    after: str
+
+
+class Score(NamedTuple):
+    """What a step is judged by. `each` is the bytes of caches and states for each token of the text."""
+
+    parameters: int
+    active: int
+    each: float
+    decode: int
+    weights: int
+
+    @classmethod
+    def of(cls, found: Cost) -> "Score":
+        each = found.kept_bytes / found.workload.context / found.workload.batch
+        return cls(found.parameters, found.active_parameters, each, found.decode_flops, found.weight_bytes or 0)
 
 
 @dataclass(frozen=True)
@@ -118,6 +150,23 @@ class Step:
         return Moves.between(*self.costs)
 
     @property
+    def sums(self) -> tuple[Sum, ...]:
+        """How the two figures that it moves most are computed, before and after it; figures that follow from others are left out."""
+        before, after = self.costs
+        own = {name: pair for name, pair in self.moves.items() if name not in ("active_parameters", "read_bytes") and all(pair)}
+        if "parameters" in own and self.before.precision == self.after.precision:
+            own.pop("weight_bytes", None)  # they follow from the parameters
+        far = sorted(own, key=lambda name: -abs(math.log(own[name][1] / own[name][0])))  # type: ignore[operator]
+        some = [name for name in far if abs(math.log(own[name][1] / own[name][0])) >= SMALL] or far  # type: ignore[operator]
+        return tuple(Sum(name, *_sums(before, after, name)) for name in some[:2])
+
+    @property
+    def boxes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The nodes of the graphs before and after it that differ, and those that its fields are about."""
+        before, after = graph(self.before), graph(self.after)
+        return _boxes(before, after, self.changes), _boxes(after, before, self.changes)
+
+    @property
     def adoption(self) -> Adoption:
         return adoption(self.idea.name)
 
@@ -150,6 +199,23 @@ class Evolution(tuple[Step, ...]):
         return self[0].before
 
     @property
+    def sentence(self) -> str:
+        """How many edits there are, and what they do together."""
+        first, last, reached = self.scores[0], self.scores[-1], self.index(self.reached) + 1
+        workload = self[0].workload
+        return (
+            f"{reached} edits give GPT-2 all that DeepSeek-V3 has, and {len(self) - reached} more what came since. At "
+            f"{tokens(workload.context)} tokens, the cache of a token goes from {size(first.each)} to {size(last.each)}, a new token from "
+            f"{flops(first.decode)} to {flops(last.decode)}, and the parameters from {figure(first.parameters)} to "
+            f"{figure(last.parameters)}, of which a token uses {figure(last.active)}."
+        )
+
+    @cached_property
+    def scores(self) -> tuple[Score, ...]:
+        """The score of GPT-2, and after each step."""
+        return tuple(map(Score.of, (self[0].costs[0], *(one.costs[1] for one in self))))
+
+    @property
     def reached(self) -> Step:
         """The step at which the chain has all that DeepSeek-V3 has; those after it came since."""
         return self.step(REACHED)
@@ -175,7 +241,7 @@ class Evolution(tuple[Step, ...]):
         return {"workload": workload, "start": start, "goal": GOAL, "reached": REACHED, "steps": [one.to_dict() for one in self]}
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def evolution(budget: float | None = None, workload: Workload | None = None) -> Evolution:
     """The chain of steps at GPT-2's own size, or with as many active parameters as `budget` asks for at each step.
 
@@ -226,11 +292,74 @@ def _priced(arch: Architecture, workload: Workload) -> Cost:
 
 
 def _score(found: Cost) -> tuple[str, ...]:
-    each = found.kept_bytes / found.workload.context / found.workload.batch
+    own = Score.of(found)
     return (
-        figure(found.parameters), figure(found.active_parameters), size(each), flops(found.decode_flops), size(found.read_bytes),
+        figure(own.parameters), figure(own.active), size(own.each), flops(found.decode_flops), size(found.read_bytes),
         size(found.weight_bytes),
     )  # fmt: skip
+
+
+def _sums(before: Cost, after: Cost, name: str) -> Iterator[str]:
+    """The rows that differ in a figure, as sums: the largest three of each side."""
+    names = [name]
+    if name == "kept_bytes":  # of a token, where each leaves as much
+        even = all(found.kv_bytes == found.kv_bytes_per_token * found.workload.context for found in (before, after))
+        names = ["kv_bytes_per_token" if even else "kv_bytes", "state_bytes"]
+    unit = {"parameters": "", "decode_flops": " FLOPs"}.get(name, " bytes")
+    told = [_terms(before, names), _terms(after, names)]
+    for own, other in (told, told[::-1]):
+        left = [(count - (other[key][0] if key in other else 0), each, words) for key, (count, each, words) in own.items()]
+        rows = sorted((count * each, _shorter(derived(words, count))) for count, each, words in left if count > 0)[::-1]
+        rest = f" + {len(rows) - 3} more" if len(rows) > 3 else ""
+        yield " + ".join(words for _, words in rows[:3]) + f"{rest} = {sum(value for value, _ in rows):,}{unit}" if rows else ""
+
+
+def _terms(found: Cost, names: Sequence[str]) -> dict[tuple[str, str], tuple[int, int, str]]:
+    """The rows of some figures by their component and their sum without names: in how many layers, the value in one, and the sum."""
+    terms: dict[tuple[str, str], tuple[int, int, str]] = {}
+    for row in found.rows:
+        for name in names:
+            if value := getattr(row, name):
+                words = row.derivation[name].removeprefix("{layers}")
+                times = row.count if words != row.derivation[name] else 1
+                key = row.component, _unnamed(words)
+                count, each, first = terms.get(key, (0, value // times, "{layers}" + words))
+                terms[key] = count + times, each, first
+    return terms
+
+
+def _unnamed(words: str) -> str:
+    """A sum without the names of its terms, so that a part which only has another name is the same."""
+    return re.sub(r"[a-z_][\w.]* (?=\d)", "", words)
+
+
+def _shorter(words: str) -> str:
+    """A sum of at most eight terms; the others are counted."""
+    terms = words.split(" + ")
+    return words if len(terms) <= 8 else f"{' + '.join(terms[:6])} + {len(terms) - 6} more" + ")" * words.endswith(")")
+
+
+def _boxes(own: nx.DiGraph, other: nx.DiGraph, told: Sequence[Change]) -> tuple[str, ...]:
+    """The nodes of a graph that another one lacks, or that the fields which differ are about."""
+
+    def known(node: str, data: Mapping[str, Any]) -> tuple:
+        name = re.sub(r"^layers\.\d+\.(\w+?(?=(_post)?_(norm|add|read)$))?", "", node)  # what stands around a part has no name of its own
+        return name, data["label"], str(data.get("shape_out")), data.get("parameters")
+
+    others = {known(*item) for item in other.nodes(data=True)}
+    drawn = {node: data for node, data in own.nodes(data=True) if data["kind"] not in ("model", "block", "input", "output")}
+    found = [node for node, data in drawn.items() if known(node, data) not in others and not (node == "mtp" and node in other)]
+    paths = [change.path.split(".") for change in told]
+    parts = {root[1]: root[2:3] for root in paths if root[0] == "parts" and len(root) > 1}
+    for node, data in drawn.items():
+        if (part := data.get("part")) in parts and "role" in data:
+            found += [node, *(f"{node}.{inner}" for inner in parts[part])]
+        if ["position", "scaling"] in [path[:2] for path in paths] and data["kind"] == "rope":
+            found.append(node)
+        of_parts = {path[1] for path in paths if path[0] == "precision" and len(path) > 1}
+        if "role" in data and data.get("part") in of_parts:
+            found.append(node)
+    return tuple(dict.fromkeys(node for node in found if node in own))
 
 
 # ---- who has taken it up ----
@@ -394,6 +523,7 @@ IDEAS: tuple[Idea, ...] = (
         "rope", "Rotary positions", "Queries and keys are rotated by their position; the table of learned positions goes.",
         "Past the trained length the angles are new, so longer texts need a stretched rotation.",
         Source("RoFormer", "2104.09864"), habit("rotary").holds, _fields({"position": {"kind": "rope", "interleaved": True}}),
+        short="RoPE",
     ),
     Idea(
         "rms_norm", "RMSNorm", "Each vector is divided by its root mean square; subtracting the mean and the bias go.",
@@ -416,6 +546,7 @@ IDEAS: tuple[Idea, ...] = (
         "untied", "A separate output head", "A matrix of its own gives the logits, in place of the embedding table.",
         "A small model pays for it: the head is as large as the table.",
         None, lambda arch: not arch.tied_embeddings, _fields({"tied_embeddings": False}),
+        short="Own head",
     ),
     Idea(
         "bf16", "BF16", "Two bytes with the range of four replace four bytes for each weight.",
@@ -426,6 +557,7 @@ IDEAS: tuple[Idea, ...] = (
         "grouped", "Grouped-query attention", "Several query heads share one key and value head, in place of one each.",
         "Fewer keys to tell tokens apart with.",
         Source("GQA", "2305.13245"), _technique("Grouped-query"), habit("shared_keys").edit,
+        short="GQA",
     ),
     Idea(
         "yarn", "A longer context by YaRN", "Slow rotations are stretched for longer texts; before, they were those of training.",
@@ -435,54 +567,64 @@ IDEAS: tuple[Idea, ...] = (
             "position.scaling": {"kind": "yarn", "factor": 40, "original_context": 4_096, "mscale": 1, "mscale_all_dim": 1},
             "context": 163_840,
         }),
+        short="YaRN",
     ),
     Idea(
         "latent", "Multi-head latent attention", "One narrow latent is kept for each token, in place of keys and values.",
         "Keys are rebuilt from the latent, or queries are taken into its space: more products for each token.",
         _V2, _any(lambda part: isinstance(part, LatentAttention)), _latent,
+        short="MLA",
     ),
     Idea(
         "experts", "Mixture of experts", f"A router sends each token to {CHOSEN} of {EXPERTS} networks, in place of one network for all.",
         "All experts must be in memory, and the router must keep them equally busy.",
         Source("The sparsely-gated mixture-of-experts layer", "1701.06538"), _any(lambda part: part.role == "experts"), _mixture,
+        short="Experts",
     ),
     Idea(
         "fine_experts", "Small and many experts", f"Each expert is split in {PIECES}, and a token takes {PIECES} times as many.",
         "Smaller matrices, and more messages between machines.",
         _FINE, habit("fine_experts").holds, _split_in(4, 1),
+        short="Small experts",
     ),
     Idea(
         "shared_expert", "A shared expert", "One expert that every token passes replaces one of those that the router chooses.",
         "Less of the model is chosen by the token.",
         _FINE, _technique("Shared experts"), _shared,
+        short="Shared expert",
     ),
     Idea(
         "dense_first", "First layers dense", "The first layers have one network for all tokens again, in place of experts.",
         "These layers hold fewer parameters at the same cost.",
         _FINE, _dense_first, lambda arch: first_dense(arch, max(1, round(arch.depth * 3 / 61))),
+        short="Dense first",
     ),
     Idea(
         "sigmoid", "Sigmoid scores", "Each expert is scored alone by a sigmoid, in place of a softmax over all.",
         "Scores do not sum to one, so the chosen ones are divided by their sum.",
         _V3, _experts(lambda part: part.router.score == "sigmoid"),
         _fields({"parts.moe.router": {"score": "sigmoid", "normalise": True, "scale": 2.5}}),
+        short="Sigmoid",
     ),
     Idea(
         "groups", "Groups of experts", f"A token chooses experts from its best {BEST} of {GROUPS} groups, in place of all.",
         "The best experts may be in a group that is left out.",
         _V2, _experts(lambda part: part.router.groups > 1),
         _fields({"parts.moe.router.groups": GROUPS, "parts.moe.router.top_groups": BEST, "parts.moe.router.group_score": "top2"}),
+        short="Groups",
     ),
     Idea(
         "balance", "Balancing by a bias", "A bias on the choice keeps experts equally busy, in place of a second loss.",
         "The bias is moved by a rule outside the gradient, with a speed of its own.",
         Source("Auxiliary-loss-free load balancing", "2408.15664"), habit("balance").holds, habit("balance").edit,
+        short="Bias balance",
     ),
     Idea(
         "ahead", "Multi-token prediction", "Training also asks for the token after the next; before, it asked for the next alone.",
         "One more block to train and to ship; the main model runs without it.",
         Source("Better and faster large language models via multi-token prediction", "2404.19737"), _technique("Multi-token prediction"),
         lambda arch: predicting(arch, 1),
+        short="MTP",
     ),
     Idea(
         "fp8", "FP8 as shipped", "One byte for a weight, with a scale for each block of 128 × 128, replaces two bytes.",
@@ -491,16 +633,19 @@ IDEAS: tuple[Idea, ...] = (
         lambda arch: with_fields(arch, {"precision": dict.fromkeys(_EIGHT, "fp8_block") | {
             "default": "bf16", "moe.router": "bf16", "moe.router.selection_bias": "fp32",
         }}),
+        short="FP8",
     ),
     Idea(
         "sparse", "Sparse attention with an indexer", f"A small indexer picks {TOP:,} tokens to attend to, in place of all.",
         "The indexer still scores every token, and keeps a key for each.",
         Source("DeepSeek-V3.2", "2512.02556"), _any(lambda part: getattr(part, "indexer", None)), _indexed,
+        short="Indexer",
     ),
     Idea(
         "grouped_again", "Grouped keys again", "Keys and values of a few heads replace the latent and its indexer.",
         "More bytes for each token, until windows bound them.",
         Source("GQA", "2305.13245"), _technique("Grouped-query"), _grouped,
+        short="GQA again",
     ),
     Idea(
         "qk_norm", "QK norm", "Queries and keys are normalised in each head; before, nothing bounded their products.",
@@ -511,6 +656,7 @@ IDEAS: tuple[Idea, ...] = (
         "windows", "Sliding windows", f"Every other layer sees the last {WINDOW:,} tokens, in place of all.",
         "What is further back reaches these layers only through the others.",
         Source("Longformer", "2004.05150"), _technique("Sliding window"), _windows,
+        short="Windows",
     ),
     Idea(
         "ratio", "Mostly windows", f"{RATIO - 1} layers with a window of {NARROW:,} come before each that sees all,"
@@ -522,54 +668,64 @@ IDEAS: tuple[Idea, ...] = (
         "sinks", "Attention sinks", "A learned logit takes the weight that a head has no use for; before, the first token took it.",
         "Kernels for attention need to know of it.",
         _OSS, _technique("Sinks"), _everywhere({"scores": {"sinks": True}}),
+        short="Sinks",
     ),
     Idea(
         "gate", "Gated attention", "A gate on the output lets a head say nothing, in place of the sink.",
         "One more projection, as wide as the queries.",
         Source("Gated attention for large language models", "2505.06708"),
         _any(lambda part: part.role == "attention" and "gate" in part.traits()), _everywhere({"scores": {}, "gate": {}}),
+        short="Gate",
     ),
     Idea(
         "sandwich", "Norms on both sides", "A norm before and one after each part replace the one before it.",
         "Twice as many norms to run.",
         Source("CogView", "2105.13290"), _sandwich, _fields({"residual.norm": "sandwich"}),
+        short="Sandwich",
     ),
     Idea(
         "hybrid", "Hybrid layers", "A gated delta net with a state of fixed size replaces attention in the layers with windows.",
         "A state forgets: exact recall is left to the layers with attention.",
         Source("Hungry hungry hippos", "2212.14052"), _both_mixers, _hybrid,
+        short="Hybrid",
     ),
     Idea(
         "more_experts", "More and smaller experts", f"{8 * EXPERTS * PIECES} experts of half the width replace {EXPERTS * PIECES}.",
         "More memory for the same work.",
         Source("Kimi K2", "2507.20534"), _experts(lambda part: part.count > 256), _split_in(2, 4),
+        short="More experts",
     ),
     Idea(
         "latent_experts", "Experts in a latent", "Experts read a projection to a quarter of the stream, in place of all of it.",
         "All experts of a layer see the same narrow view.",
         Source(model="nemotron-3-super-120b-a12b"), _experts(lambda part: part.latent),
         lambda arch: with_fields(arch, {"parts.moe.latent": arch.d_model // 4}),
+        short="Latent experts",
     ),
     Idea(
         "per_layer", "Per-layer embeddings", "Each layer looks up a vector of its own for the token; before, only the first layer did.",
         "Large tables, of which a token reads one row for each layer.",
         Source(model="gemma-3n-e2b"), _technique("Per-layer embedding"), _per_layer,
+        short="Per layer",
     ),
     Idea(
         "ngrams", "N-gram tables", "Tables of the last two to four tokens replace the tables of single tokens in each layer.",
         "Different n-grams share a row by chance, and the tables take memory that no product uses.",
         Source("LongCat-Flash-Lite", "2601.21204"),
         lambda arch: arch.embedding.ngrams or _technique("N-grams in the streams")(arch), _ngrams,
+        short="N-grams",
     ),
     Idea(
         "streams", "Hyper-connections", f"{STREAMS} residual streams that are mixed at each part replace one.",
         f"Between parts, activations are {STREAMS} times as wide.",
         Source("Hyper-connections", "2409.19606"), lambda arch: "hyper-connections" in arch.residual.title.lower(),
         lambda arch: with_fields(arch, {"residual": {"kind": "manifold_hyper", "streams": STREAMS, "norm": arch.residual.norm}}),
+        short="Streams",
     ),
     Idea(
         "mxfp4", "MXFP4 as shipped", "A weight of an expert takes four bits, with a scale for each block of 32, in place of a byte.",
         "Sixteen values for a weight: training has to know of it.",
         _OSS, _stored("mxfp4"), habit("four_bits").edit,
+        short="MXFP4",
     ),
 )  # fmt: skip

@@ -28,6 +28,7 @@ from .words import figure, percent, size, table, tokens
 
 PAYS = SIZES[2]  # parameters below which one machine holds and reads them all with ease
 MANY, CHOSEN = 64, 8  # experts, and those of one token in the edit that is offered
+FEW = 5  # models of a year below which nothing is said about it
 ONE_IN = 4  # layers of which one sees everything, in the edits that are offered
 ANSWERS = {True: "yes", False: "no", None: "does not apply"}
 
@@ -39,6 +40,12 @@ class Habit:
     title: ClassVar[str]
     year: ClassVar[int]  # of the list that it belongs to
     line: ClassVar[str]  # what it is for
+    short: ClassVar[str] = ""
+
+    @property
+    def label(self) -> str:
+        """Its name where there is little room."""
+        return self.short or self.title
 
     def holds(self, arch: Architecture) -> bool | None:
         """Whether the architecture does it; None if the question does not apply to it."""
@@ -175,6 +182,20 @@ def standing() -> dict[str, dict[str, bool | None]]:
     return {habit.name: {arch.name: habit.holds(arch) for arch in archs} for habit in HABITS}
 
 
+@lru_cache(maxsize=1)
+def by_year() -> dict[str, dict[int, tuple[int, int]]]:
+    """For every habit, how many of a year's presets have it, and how many it applies to; years with fewer than `FEW` are left out."""
+    released = {name: day.year for name in presets() if (day := preset(name).released)}
+    found: dict[str, dict[int, tuple[int, int]]] = {}
+    for habit, answers in standing().items():
+        years: dict[int, list[bool]] = {}
+        for name, answer in answers.items():
+            if answer is not None and name in released:
+                years.setdefault(released[name], []).append(answer)
+        found[habit] = {year: (sum(own), len(own)) for year, own in sorted(years.items()) if len(own) >= FEW}
+    return found
+
+
 # ---- what the habits ask about ----
 
 
@@ -220,6 +241,7 @@ def _bits(found: Cost) -> str:
 
 class Rotary(Habit):
     name, title, year = "rotary", "Rotary positions", 2025
+    short = "Rotary"
     line = "No table bounds the text, and scores depend on distance."
 
     def holds(self, arch: Architecture) -> bool | None:
@@ -245,6 +267,7 @@ class Rotary(Habit):
 
 class SharedKeys(Habit):
     name, title, year = "shared_keys", "Grouped or latent keys", 2025
+    short = "Shared keys"
     line = "The cache is smaller than a key and a value for every head."
 
     def holds(self, arch: Architecture) -> bool | None:
@@ -314,6 +337,7 @@ class SwiGLU(Habit):
 
 class Sparse(Habit):
     name, title, year = "experts", "Experts where they pay", 2025
+    short = "Experts"
     line = "A token uses a few of many networks, so that a large model costs as much as a small one."
 
     def holds(self, arch: Architecture) -> bool | None:
@@ -401,6 +425,7 @@ class QueryNorm(Habit):
 
 class Windows(Habit):
     name, title, year = "windows", "Windows or sparsity at long context", 2026
+    short = "Windows"
     line = "Most layers do not read the whole text."
 
     def holds(self, arch: Architecture) -> bool | None:
@@ -433,6 +458,7 @@ class Windows(Habit):
 
 class Hybrid(Habit):
     name, title, year = "hybrid", "Hybrid layers", 2026
+    short = "Hybrid"
     line = "A state of fixed size in most layers, attention in the others."
 
     def holds(self, arch: Architecture) -> bool | None:
@@ -462,6 +488,7 @@ class Hybrid(Habit):
 
 class Balance(Habit):
     name, title, year = "balance", "Balancing without a loss", 2026
+    short = "Balance"
     line = "A bias on the choice keeps experts busy, and leaves the training loss alone."
 
     def holds(self, arch: Architecture) -> bool | None:
@@ -489,6 +516,7 @@ class Balance(Habit):
 
 class Fine(Habit):
     name, title, year = "fine_experts", "Small and many experts", 2026
+    short = "Small experts"
     line = f"At least {MANY} experts, each narrower than the stream: more ways to combine them at the same cost."
 
     def holds(self, arch: Architecture) -> bool | None:
@@ -519,6 +547,7 @@ class Fine(Habit):
 
 class FourBits(Habit):
     name, title, year = "four_bits", "4-bit weights as shipped", 2026
+    short = "4 bits"
     line = "The published files hold weights in four bits or fewer."
 
     def holds(self, arch: Architecture) -> bool | None:

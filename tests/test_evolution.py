@@ -79,6 +79,41 @@ def test_figures_are_those_of_cost_and_say_what_an_idea_is_for():
     assert abs(now / then - 1) < 0.01 and chain.step("experts").moves["parameters"][1] > 2 * then
 
 
+def test_the_sums_that_differ_account_for_the_move():
+    def total(words):
+        return int(re.search(r" = ([\d,]+)", words).group(1).replace(",", "")) if words else 0
+
+    for step in evolution():
+        for name, before, after in step.sums:
+            then, now = step.moves[name]
+            even = all(found.kv_bytes == found.kv_bytes_per_token * found.workload.context for found in step.costs)
+            scale = TEXT if name == "kept_bytes" and even else 1
+            assert scale * (total(after) - total(before)) == now - then, (step.idea.name, name)
+            assert len(before) < 500 > len(after)
+    (kept, _) = evolution().step("grouped").sums
+    assert kept.before == "12 layers × (12 × 64 + 12 × 64) values × 2 bytes = 36,864 bytes"
+
+
+def test_the_boxes_that_a_step_is_about():
+    chain = evolution()
+    for step in chain:
+        before, after = step.boxes
+        assert set(before) <= set(core.graph(step.before)) and set(after) <= set(core.graph(step.after))
+        assert before or after or step.idea.name == "bf16", step.idea.name
+    assert chain.step("rope").boxes == (("positions", "embedding_add"), ("layers.0.attention.rotary", "layers.0.attention.rotary_1"))
+    assert {"layers.0.attention.k", "layers.0.attention.v_cache"} < set(chain.step("grouped").boxes[1])
+    assert "layers.0.attention.q" not in chain.step("grouped").boxes[1]
+
+
+def test_the_score_and_its_sentence():
+    chain = evolution()
+    first, last = (core.cost(arch, core.Workload(context=TEXT)) for arch in (chain.start, chain[-1].after))
+    assert len(chain.scores) == len(chain) + 1
+    assert chain.scores[0].each == first.kept_bytes / TEXT and chain.scores[-1][:2] == (last.parameters, last.active_parameters)
+    assert chain.sentence.startswith(f"{chain.index(chain.reached) + 1} edits give GPT-2 all that DeepSeek-V3 has")
+    assert "from 36.9 KB to" in chain.sentence
+
+
 def test_with_a_budget_every_step_has_as_many_active_parameters():
     chain = evolution(5e8)
     assert len(chain) == len(IDEAS) and chain.start.depth >= 12

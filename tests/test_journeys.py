@@ -356,6 +356,13 @@ def test_nobody_is_kept_out(visitor, width, theme):
         expect(page.get_by_test_id("stPopoverBody").get_by_role("button").first).to_be_visible()
         assert not barriers(page)
         page.keyboard.press("Escape")
+    page.goto("/evolution?step=grouped")
+    expect(page.locator(".taken")).to_be_visible()
+    settled(page)
+    assert not barriers(page)
+    page.goto("/evolution?view=habits")
+    expect(page.locator(".terms")).to_be_visible()
+    assert not barriers(page)
     if width < 640:  # where more of it scrolls
         page.goto("/compare?m=gpt2&m=gemma-3n-e2b&m=jamba-1.5-mini")
         expect(page.locator(".js-plotly-plot")).to_have_count(3)

@@ -1,4 +1,4 @@
-"""Articles in a real browser: the picture follows the text, and demonstrations answer."""
+"""Articles and the steps since GPT-2 in a real browser: the picture follows the text, and demonstrations answer."""
 
 import re
 
@@ -34,3 +34,32 @@ def test_an_article_has_a_preview_a_print_view_and_a_refusal(visitor, server):
     expect(page.get_by_role("link", name="What makes DeepSeek V3 different")).to_be_visible()
     html = page.request.get(f"{server}/learn?article=deepseek-v3").text()
     assert "<title>What makes DeepSeek V3 different · Strata</title>" in html and "70.3 KB" in html
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_steps_by_keyboard_and_the_picture_of_what_changed(visitor, width):
+    page = visitor("/evolution?step=grouped", width)
+    steps, picture = page.locator(".steps button"), page.locator(".st-key-side .picture")
+    chosen = page.locator(".steps [aria-current]")
+    expect(chosen).to_be_in_viewport(timeout=WAIT)
+    expect(picture.locator('.lit[data-node="layers.0.attention"]').first).to_be_attached(timeout=WAIT)
+    expect(picture.locator('.dim[data-node="head"]').first).to_be_attached()
+    expect(page.locator(".k b").nth(1)).to_have_text("9.2 KB")
+    page.get_by_role("button", name="Before").click()
+    page.wait_for_url(re.compile("show=before"))
+    expect(picture).to_contain_text("12 heads")
+    settled(page)
+    chosen.press("ArrowRight")
+    page.wait_for_url(re.compile("step=yarn"))
+    expect(page.locator(".reading.step h2")).to_have_text("A longer context by YaRN")
+    expect(steps.nth(8)).to_be_focused()
+    expect(chosen).to_be_in_viewport()
+    settled(page)
+    page.locator(".around .on").click()
+    page.wait_for_url(re.compile("step=latent"))
+    expect(page.locator(".reading.step h2")).to_have_text("Multi-head latent attention")
+    expect(chosen).to_be_in_viewport()
+    page.go_back()
+    expect(page.locator(".reading.step h2")).to_have_text("A longer context by YaRN")
+    settled(page)
+    assert page.get_by_test_id("stMain").evaluate("e => e.scrollWidth - e.clientWidth") <= 1

@@ -11,7 +11,7 @@ from core.__main__ import main
 from core.diff import MOVED
 from core.facets import TEXT, techniques
 from core.library import preset
-from core.modern import HABITS, PAYS, habit, standing
+from core.modern import HABITS, PAYS, by_year, habit, standing
 
 BY = {one.name: one for one in HABITS}
 
@@ -21,6 +21,13 @@ def test_each_habit_holds_for_some_presets_and_not_for_others(name):
     answers = standing()[name]
     assert list(answers) == core.presets()
     assert {True, False} <= set(answers.values())
+
+
+def test_shares_of_a_year_count_the_models_that_a_habit_applies_to():
+    for name, years in by_year().items():
+        for year, (have, count) in years.items():
+            own = [standing()[name][of] for of in core.presets() if (day := preset(of).released) and day.year == year]
+            assert (have, count) == (own.count(True), len(own) - own.count(None)) and count >= 5
 
 
 def test_answers_are_those_of_the_techniques():

@@ -1,6 +1,6 @@
 """A text beside a picture that follows it: what is read is lit in the picture, and the rest of it is dimmed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from html import escape
@@ -25,15 +25,20 @@ from .charts import compare_curve, legend
 from .component import component, show_alongside
 from .page import dark, figure, lead, notice, title
 
-_reading = component("reading", '<div class="strata-root"><p class="name"></p><div class="picture"></div></div>', ".strata-root")
+_reading = component(
+    "reading",
+    '<div class="strata-root"><p class="name"></p><div class="picture" tabindex="0" role="group" aria-label="The model"></div></div>',
+    ".strata-root",
+)
 _demo = component("demo", '<div class="strata-root"></div>', ".strata-root")
 LEAST, WIDE = 0.001, 0.12  # shares that are told, and those with room for their figure
 SHOWN = {"cache": "kept_bytes", "read": "read_bytes", "decode": "decode_flops"}
 
 
-def side(pictures: Mapping[str, tuple[str, str]], key: str = "reading") -> None:
-    """The picture beside a text, by the text's marks: a heading for each, and its SVG."""
-    _reading(key=key, data={"pictures": {name: [*pair] for name, pair in pictures.items()}})
+def side(pictures: Mapping[str, tuple[str, str]], key: str = "reading", lit: Sequence[str] = ()) -> None:
+    """The picture beside a text, by the text's marks: a heading for each, and its SVG. `lit` are the boxes that are lit while the text
+    that is read points to none."""
+    _reading(key=key, data={"pictures": {name: [*pair] for name, pair in pictures.items()}, "lit": [*lit]})
 
 
 def mark(name: str) -> None:

@@ -10,6 +10,7 @@ from app.kit.budget import budget
 from app.kit.checkpoint import verify
 from app.kit.comparison import compare_with
 from app.kit.component import copy_button
+from app.kit.habits import habits
 from app.kit.headline import headline
 from app.kit.history import history, what_each_did
 from app.kit.inspector import inspector
@@ -62,6 +63,7 @@ with controls, st.container(border=True, key="inspector"):
 with below:
     with st.container(border=True):
         memory(state)
+    habits(state)
     if arch != state.base:
         with st.container(border=True):
             what_each_did(state)

@@ -8,6 +8,7 @@ export default function ({ data, parentElement }) {
     if (root.of === of && root.shown === data.pictures[of]?.[1]) return;
     const [words, svg] = data.pictures[of] ?? ['', ''];
     name.textContent = words;
+    name.hidden = !words;
     holder.innerHTML = svg;
     for (const one of holder.querySelectorAll('[tabindex]')) one.removeAttribute('tabindex');
     root.of = of;
@@ -41,7 +42,7 @@ export default function ({ data, parentElement }) {
     const paragraphs = [...document.querySelectorAll('.reading p, .reading li')].filter((one) => one.querySelector('a.ref'));
     const away = (one) => { const { top, bottom } = one.getBoundingClientRect(); return Math.max(top - line, line - bottom, 0); };
     const nearest = paragraphs.reduce((best, one) => (!best || away(one) < away(best) ? one : best), null);
-    light(nearest && away(nearest) < innerHeight * 0.3 ? nodes(refs(nearest)) : []);
+    light(nearest && away(nearest) < innerHeight * 0.3 ? nodes(refs(nearest)) : data.lit);
   };
   root.listening?.abort();
   root.listening = new AbortController();
