@@ -11,6 +11,7 @@ import streamlit as st
 
 import core
 from app.demos import DEMOS
+from app.glossary import explained
 from core.diff import MOVED, Moves
 from core.evolution import Evolution, Source, Step, adoption, evolution
 from core.library import preset
@@ -214,8 +215,8 @@ def _told(one: Step, number: int, of: int, before: bool) -> None:
     both = escape(urlencode([("m", page.word(one.before)), ("m", page.word(one.after))]))
     st.html(
         f'<div class="reading step"><p class="at"><b>Step {number} of {of}</b>{day}</p><h2>{escape(idea.title)}</h2>'
-        f"<p>{escape(idea.replaces)} {_lit(one, before)}</p><p><b>What it costs or risks.</b> {escape(idea.risk)}</p>"
-        f'<p class="edit">{"".join(f"<code>{escape(edit.words)}</code>" for edit in one.edits)}</p>'
+        + explained(f"<p>{escape(idea.replaces)} {_lit(one, before)}</p><p><b>What it costs or risks.</b> {escape(idea.risk)}</p>")
+        + f'<p class="edit">{"".join(f"<code>{escape(edit.words)}</code>" for edit in one.edits)}</p>'
         f'<p class="go"><a href="/workbench{escape(page.link(page.opened(one.after)))}" target="_self">Open in Workbench</a>'
         f'<a href="/compare?{both}" target="_self">Compare before and after</a></p></div>'
     )
