@@ -313,8 +313,9 @@ def _in_file(given: Any) -> core.Architecture:
     match given:
         case {"problem": str(words)}:
             raise core.Unsupported(words[:300])
-        case {"text": str(text), "begin": [*begin]}:
-            if what := what_begins(bytes(begin)):
+        case {"text": str(text)}:
+            begin = given.get("begin")  # its first bytes, a letter each
+            if isinstance(begin, str) and (what := what_begins(begin[:16].encode("latin-1", "replace"))):
                 raise core.Unsupported(f"is {what}; give a config.json, a YAML or a GGUF file")
             return parse_text(text)
         case {"gguf": str(letters)} if len(letters) <= MOST_HEADER:

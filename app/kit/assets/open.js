@@ -82,9 +82,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
     button.classList.add('busy');
     try {
       const begin = new Uint8Array(await file.slice(0, 16).arrayBuffer());
-      if (String.fromCharCode(...begin.slice(0, 4)) === 'GGUF') given.gguf = await header(file);
+      const letters = String.fromCharCode(...begin);
+      if (letters.startsWith('GGUF')) given.gguf = await header(file);
       else if (file.size > 4 * data.most) given.problem = `is larger than ${data.most.toLocaleString('en')} characters; give a config.json, a YAML or a GGUF file`;
-      else Object.assign(given, { text: await file.text(), begin: [...begin] });
+      else Object.assign(given, { text: await file.text(), begin: letters });
     } catch (error) {
       given.problem = `cannot be read (${error.message})`;
     }
