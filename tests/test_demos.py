@@ -62,6 +62,7 @@ def test_extensions_keep_slow_pairs_within_what_training_showed():
     assert f"At 16,384 tokens {less} pairs reach angles" in said
     for extension in ("linear", "YaRN", "Llama 3", "LongRoPE"):
         assert "no pair reaches angles that training never showed" in drawn("rope", extension=extension)[0]
+    assert "the slowest pair turns 8.0 times slower" in drawn("rope", extension="NTK", factor=8)[0]
     assert "makes 48 pairs 4 times slower" in drawn("rope", extension="linear")[0]
     assert f"makes {less} pairs 4 times slower" in drawn("rope", extension="Llama 3")[0]
 
@@ -166,7 +167,7 @@ def test_balancing_is_the_rule_of_the_paper():
     busiest = routing.run(200).loads.amax(dim=-1) / loads.mean()
     assert busiest[-1] < 1.1 < 1.5 < busiest[0]
     assert f"{busiest[-1]:.2f} times its share" in drawn("routing", steps=200)[0]
-    assert f"{busiest[0]:.2f} times its share" in drawn("routing", steps=200, rule="off")[0]
+    assert f"{busiest[0]:.2f} times its share" in drawn("routing", steps=200, rule="without")[0]
 
 
 def test_a_state_is_what_its_equation_says():

@@ -11,7 +11,7 @@ from core.saying import joined
 from core.words import tokens
 
 from . import Control, Demo
-from ._draw import Axis, Curve, panel, plot, side
+from ._draw import Axis, Curve, panel, plot, side, svg
 
 MODEL = "phi-3-mini"  # whose longer version has the list below
 CONTEXTS = {tokens(n): n for n in (2_048, 4_096, 8_192)}
@@ -21,6 +21,8 @@ FOUND = (
     21.99, 23.08, 30.01, 32.35, 32.59, 35.56, 39.95, 53.84, 56.2, 57.95, 59.29, 59.77, 59.92, 61.19, 61.96, 62.5, 63.37, 63.48, 63.48,
     63.66, 63.85, 64.08, 64.76, 64.8, 64.81, 64.81,
 )  # fmt: skip
+SLACK = 1.001  # an angle that is larger by less is the same
+DIALS = 8
 NEAR = 12  # distances in a point of a curve, which smooth it
 FOUND_FOR = "Phi-3-mini, from 4K to 128K"
 
@@ -31,7 +33,7 @@ def scaling(extension: str, factor: float, context: int) -> Scaling | None:
         case "linear":
             return Interpolation(factor=factor)
         case "NTK":
-            return Dynamic(factor=factor, original_context=context)
+            return Dynamic(factor=1, original_context=context)  # the base grows as the text does
         case "YaRN":
             return Yarn(factor=factor, original_context=context)
         case "Llama 3":
@@ -59,13 +61,13 @@ def draw(extension: str, factor: int, context: str) -> tuple[str, str]:
     slow, fast = (one.frequencies(dim, torch.tensor(after)) for one in (rope, plain))
     less = int((before * fast < 2 * math.pi).sum())
     # A pair that turned less than once in training meets angles that it has not seen; one that turned more often has seen all.
-    unseen = int(((before * fast < 2 * math.pi) & (after * slow > before * fast * 1.001)).sum())
+    unseen = int(((before * fast < 2 * math.pi) & (after * slow > before * fast * SLACK)).sum())
     said = f"Of {dim // 2} pairs of channels, {less} turn less than once within {before:,} tokens. "
     said += _effect(extension, factor, (fast / slow).tolist())
     new = "no pair" if not unseen else "one pair" if unseen == 1 else f"{unseen} pairs"
     said += f" At {after:,} tokens {new} {'reach' if unseen > 1 else 'reaches'} angles that training never showed."
     lengths = before, after, extension
-    return said, side(_waves(fast, slow, *lengths), _decay(plain, rope, dim, *lengths), least=250)
+    return said, side(_waves(fast, slow, *lengths), _decay(plain, rope, dim, *lengths), least=250) + _dials(fast * before, slow * after)
 
 
 def _effect(extension: str, factor: int, slower: list[float]) -> str:
@@ -75,7 +77,7 @@ def _effect(extension: str, factor: int, slower: list[float]) -> str:
     if extension == "LongRoPE":
         return f"LongRoPE divides by a list that a search found for {FOUND_FOR}: from {min(slower):.2f} to {max(slower):.1f} times slower."
     if extension == "NTK":
-        return f"NTK raises the base at that length: the slowest pair turns {max(slower):.1f} times slower, the fastest as before."
+        return f"NTK raises the base: the slowest pair turns {max(slower):.1f} times slower, the fastest as before."
     rest = len(slower) - same - whole
     parts = [f"{whole} pairs {factor} times slower"] + [f"{rest} in part"] * bool(rest) + [f"leaves {same} as they are"] * bool(same)
     return f"{extension if extension != 'linear' else 'Linear interpolation'} makes {joined(parts)}."
@@ -117,6 +119,31 @@ def _decay(plain: Rope, rope: Rope, dim: int, before: int, after: int, extension
     return panel(
         "What a score is worth over the distance", plot(curves, x, y, "Mean score over distance", 210, left=34, marks=[(before, "trained")])
     )
+
+
+def _dials(trained: torch.Tensor, reached: torch.Tensor) -> str:
+    """How far some pairs turn: what training showed as a sector, what the longer text reaches as an arc."""
+    drawn = []
+    for pair in sorted({round(n * (len(trained) - 1) / (DIALS - 1)) for n in range(DIALS)}):
+        seen, turned = float(trained[pair]), float(reached[pair])
+        arcs = [_arc(22, min(seen, 2 * math.pi), "fill:var(--attention-tint);stroke:var(--attention-line)", closed=True)]
+        arcs.append(_arc(27, min(turned, 2 * math.pi), "fill:none;stroke-width:4;stroke:var(--attention)"))
+        if seen < 2 * math.pi and turned > seen * SLACK:
+            arcs.append(_arc(27, min(turned, 2 * math.pi), "fill:none;stroke-width:4;stroke:var(--accent)", begin=seen))
+        picture = svg(60, ['<circle cx="30" cy="30" r="22" style="fill:none;stroke:var(--hair)"/>', *arcs], f"Pair {pair}", 60, 62)
+        said = f"{turned / 2 / math.pi:,.0f}" if turned >= 4 * math.pi else f"{turned / 2 / math.pi:.2f}"
+        drawn.append(f'<div class="dial">{picture}<b>pair {pair}</b> <span class="soft">{said}</span></div>')
+    words = "Turns of some pairs over the longer text; the sector is what training showed, red what it did not"
+    return f'<div class="dials"><h4>{words}</h4>{"".join(drawn)}</div>'
+
+
+def _arc(radius: float, angle: float, look: str, begin: float = 0.0, closed: bool = False) -> str:
+    """From the right, against the clock, as angles are drawn."""
+    if angle - begin >= 2 * math.pi - 1e-3:
+        return f'<circle cx="30" cy="30" r="{radius:g}" style="{look}"/>'
+    (x1, y1), (x2, y2) = ((30 + radius * math.cos(at), 30 - radius * math.sin(at)) for at in (begin, angle))
+    arc = f"M{x1:.1f} {y1:.1f}A{radius:g} {radius:g} 0 {int(angle - begin > math.pi)} 0 {x2:.1f} {y2:.1f}"
+    return f'<path d="{arc}{"L30 30z" if closed else ""}" style="{look}"/>'
 
 
 DEMO = Demo(

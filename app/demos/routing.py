@@ -45,17 +45,17 @@ def run(steps: int) -> Run:
 
 
 def draw(rule: str, steps: int) -> tuple[str, str]:
-    found = run(steps if rule == "on" else 0)
+    found = run(steps if rule == "with" else 0)
     share = found.loads / found.loads.mean(dim=-1, keepdim=True)  # of an even load
     now, first = share[-1], share[0]
     loads = f"he busiest of {EXPERTS} experts gets {_times(now.max())} its share of {TOKENS} tokens, and the idlest {_times(now.min())}"
-    if rule == "off":
+    if rule == "without":
         said = f"T{loads}: nothing moves, however many steps."
     elif not steps:
         said = f"T{loads}, before the rule has begun."
     else:
         said = f"After {steps} steps of the rule t{loads}; before it {_times(first.max())} and {_times(first.min())}. "
-        said += f"The bias changes {percent(found.moved)} of the choices and no weight."
+        said += f"The bias changes {percent(found.moved)} of the choices; weights come from the scores without it."
     return said, side(_bars(now, first, found.bias), _curve(steps, rule), least=250)
 
 
@@ -87,13 +87,17 @@ def _curve(steps: int, rule: str) -> str:
     busiest = (loads.amax(dim=-1) / loads.mean(dim=-1)).tolist()
     last = STEPS[-1]
     curves = [
-        Curve([(0, busiest[0]), (last, busiest[0])], "off", "accent" if rule == "off" else "soft", dashed=True),
-        Curve([*enumerate(busiest)], "on", "accent" if rule == "on" else "soft"),
+        Curve([(0, busiest[0]), (last, busiest[0])], "without", "accent" if rule == "without" else "soft", dashed=True),
+        Curve([*enumerate(busiest)], "with", "accent" if rule == "with" else "soft"),
     ]
     top = max(busiest) * 1.08
     y = Axis(0.9, top, [(n / 2, f"{n / 2:g} ×") for n in range(2, 10) if n / 2 < top], "busiest expert, in shares")
     x = Axis(0, last, [(n, f"{n}") for n in (0, 50, 100, 150, 200)], "steps")
-    return panel("While the rule works", plot(curves, x, y, "Load of the busiest expert", 195, 36, 40, [(steps, "")]))
+    return panel("While the rule works", plot(curves, x, y, "Load of the busiest expert", 195, 36, 52, [(steps, "")]))
 
 
-DEMO = Demo("Balancing a router without a loss", (Control("rule", "Rule", ("on", "off"), "on"), Control("steps", "Steps", STEPS, 50)), draw)
+DEMO = Demo(
+    "Balancing a router without a loss",
+    (Control("rule", "The rule", ("with", "without"), "with"), Control("steps", "Steps", STEPS, 50)),
+    draw,
+)
