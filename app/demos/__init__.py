@@ -1,7 +1,8 @@
 """Demonstrations: a small thing to play with for each idea, computed by core's own modules. A new one is one file here.
 
 A file has a `DEMO`: its title, its controls, and a function that gives what the chosen values show, as HTML with the colours of the page
-(`var(--ink)`). What it says is computed from the same values, and stands above the picture.
+(`var(--ink)`). What it says is computed from the same values, and stands above the picture. `_draw.py` has panels, bars and curves: a panel
+is drawn 300 wide, so that its letters keep their size on a phone, and two stand beside each other where there is room.
 """
 
 from collections.abc import Callable, Mapping
