@@ -177,7 +177,8 @@ def test_the_gallery_takes_all_of_it_out_of_its_address():
         (None, "is not a file that can be opened"), ({}, "is not a file"), ({"gguf": 5}, "is not a file"),
         ({"gguf": "!!"}, "was damaged on its way"), ({"gguf": "A" * 4_000_000}, "is not a file"),
         ({"gguf": "R0dVRg=="}, "cannot be read as GGUF"), ({"text": ""}, "an empty text"), ({"problem": "x" * 900}, "^x{300}$"),
-        ({"text": "PNG", "begin": "\x89PNG\r"}, "is a picture"), ({"text": "heads: [", "begin": [1]}, "this is not YAML"), ({"text": "x" * 200_001}, "more than 200,000 characters"),
+        ({"text": "PNG", "begin": "\x89PNG\r"}, "is a picture"), ({"text": "heads: [", "begin": [1]}, "this is not YAML"),
+        ({"text": "x" * 200_001}, "more than 200,000 characters"),
     ],
 )  # fmt: skip
 def test_what_a_browser_sends_of_a_file_may_be_anything(sent, words):
