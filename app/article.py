@@ -13,8 +13,9 @@ A file begins with front matter in YAML:
 Its text is Markdown with two additions. `{cost.kv_bytes_per_token}` is a figure of the first model, `{plain.parts.moe.top_k}` one of
 another, and `{layers.attention}` counts the layers with a part. Figures can be added, subtracted, multiplied and divided, and `| exact`
 or another of `FORMS` says how the result is written. A number that is typed is an error. `[its latent](node:attention.kv_down)` points
-to a box of the picture beside the text, `(model:v3)` opens a model, `(article:NAME)` another article, `(arxiv:2412.19437)` a paper. A
-fenced block whose language is one of `BLOCKS` is a picture, a comparison, a chart, bars, a table or a demonstration; its lines are YAML.
+to a box of the picture beside the text, `(model:v3)` opens a model, `(edit:parts.moe.top_k=4)` the picture's model with an edit,
+`(article:NAME)` another article, `(page:gallery?q=mla)` a page, `(arxiv:2412.19437)` a paper. A fenced block whose language is one of
+`BLOCKS` is a picture, a comparison, a chart, bars, a table or a demonstration; its lines are YAML.
 """
 
 import ast
@@ -274,6 +275,13 @@ def _link(article: Article, href: str, line: int, picture: str) -> dict[str, str
             else:
                 raise Broken(article.name, line, f"{rest!r} is no model of this article and no preset")
             return {"href": f"/workbench{link(opened(arch))}", "target": "_self"}
+        case "edit":
+            path, _, value = rest.partition("=")
+            try:
+                arch = with_fields(article.models[picture], {path: yaml.safe_load(value)})
+            except (ValueError, yaml.YAMLError) as problem:
+                raise Broken(article.name, line, f"{rest!r}: {problem}") from None
+            return {"href": f"/workbench{link(opened(arch))}", "target": "_self"}
         case "article":
             if not (ARTICLES / f"{rest}.md").is_file():
                 raise Broken(article.name, line, f"{rest!r} is no article")
@@ -286,7 +294,9 @@ def _link(article: Article, href: str, line: int, picture: str) -> dict[str, str
             return {"href": href, "target": "_blank", "rel": "noopener"}
         case "page" if re.fullmatch(r"(gallery|compare|evolution|routing|learn)(\?[\w=&.%+-]*)?", rest):
             return {"href": f"/{rest}", "target": "_self"}
-    raise Broken(article.name, line, f"{href[:60]!r} is no reference; begin it with node:, model:, article:, page:, arxiv: or https:")
+    raise Broken(
+        article.name, line, f"{href[:60]!r} is no reference; begin it with node:, model:, edit:, article:, page:, arxiv: or https:"
+    )
 
 
 # ---- figures ----

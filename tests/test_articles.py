@@ -56,6 +56,8 @@ def test_figures_are_computed():
         ("{open('x')}", 10, "is no figure"),
         ("Two lines,\n[here](node:nowhere)", 11, "'nowhere' is no box of v3's picture; give one of"),
         ("[here](model:nothing)", 10, "'nothing' is no model"),
+        ("[here](edit:parts.moe.top_k=0)", 10, "give 1 to 256"),
+        ("[here](edit:parts.nothing=0)", 10, "parts.nothing"),
         ("[here](article:nothing)", 10, "'nothing' is no article"),
         ("[here](ftp:nothing)", 10, "is no reference"),
         ("<b>bold</b>", 10, "HTML is not shown"),
@@ -74,6 +76,11 @@ def test_a_mistake_is_named_with_its_line(text, line, words):
     with pytest.raises(articles.Broken, match=re.escape(f"app/articles/draft.md, line {line}: ")) as found:
         articles.read("draft", HEAD + text)
     assert words in str(found.value)
+
+
+def test_an_edit_is_a_link_to_the_workbench():
+    (block,) = articles.read("draft", HEAD + "[Four experts](edit:parts.moe.top_k=4)").blocks
+    assert core.load(re.search(r'href="([^"]+)"', block.html)[1].replace("&amp;", "&")).part("moe").top_k == 4
 
 
 def test_names_years_and_lists_are_no_typed_numbers():
