@@ -45,7 +45,7 @@ def panel(title: str, drawn: str, *notes: str) -> str:
 
 def svg(height: float, drawn: Iterable[str], said: str, width: float = WIDTH, most: float = 0) -> str:
     """A picture that is as wide as its panel, at most `most` or not much more than drawn. `said` is for who cannot see it."""
-    shape = f'viewBox="0 0 {width:g} {height:g}" style="max-width:{most or 1.35 * width:.0f}px"'
+    shape = f'viewBox="0 0 {width:g} {height:g}" style="max-width:{most or 1.2 * width:.0f}px"'
     return f'<svg {shape} role="img" aria-label="{escape(said)}">{"".join(drawn)}</svg>'
 
 

@@ -97,7 +97,7 @@ def _waves(fast: torch.Tensor, slow: torch.Tensor, before: int, after: int, exte
     last = len(fast) - 1
     levels = [(before, "trained"), (after, f"{after // before} × longer")]
     x = Axis(0, last, [(0, "0"), (last // 2, f"{last // 2}"), (last, f"{last}")], "pair of channels, the fastest first")
-    drawn = plot(curves, x, y, "Wavelengths by pair of channels", 210, left=54, levels=levels)
+    drawn = plot(curves, x, y, "Wavelengths by pair of channels", 210, left=62, levels=levels)
     return panel("How far a pair must go to turn once", drawn)
 
 
