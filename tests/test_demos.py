@@ -121,6 +121,7 @@ def test_fused_bytes_are_those_of_the_config():
     said, _ = drawn("fused", model="Llama 3.1 8B", length="8K")
     assert size(2 * 2 * 32 * 8_192**2) in said and size(2 * 8_192 * (2 * 32 + 2 * 8) * 128) in said
     assert "in any of 18 such layers" in drawn("fused", model="gpt-oss 120B")[0]
+    assert "A strip of 128 channels is 12.5 % as wide as the square of 1,024 tokens" in drawn("fused", model="DeepSeek-V3", length="1K")[1]
 
 
 @pytest.mark.parametrize("name", ROUNDED)

@@ -57,17 +57,22 @@ def draw(model: str, length: str) -> tuple[str, str]:
         f"probabilities, {2 * scores / through:,.0f} times the {size(through)} of its queries, keys, values and outputs. A fused kernel "
         f"writes none of them, in any of {layers} such layers."
     )
-    return said, side(_scale(n, prod(shapes["outputs"]) // part.heads), _table(part.heads, n, scores, shapes, kept), least=250)
+    return said, side(_scale(n, _channels(shapes, "queries"), shapes["values"][-1]), _table(part.heads, n, scores, shapes, kept), least=250)
 
 
-def _scale(length: int, channels: int) -> str:
-    """One head's tensors: a square of tokens by tokens, and strips of tokens by channels."""
-    strip, gap = max(1.0, SIDE * channels / length), 10
+def _channels(shapes: dict[str, tuple[int, ...]], word: str) -> int:
+    """The channels of one head, with those that are rotated apart."""
+    return sum(shape[-1] for name, shape in shapes.items() if name.endswith(word))
+
+
+def _scale(length: int, asked: int, given: int) -> str:
+    """One head's tensors: a square of tokens by tokens, and strips of tokens by the channels of queries and of values."""
+    gap, (strip, other) = 10, (max(1.0, SIDE * channels / length) for channels in (asked, given))
     at, far = strip + gap, strip + 2 * gap + SIDE
-    whole = far + strip
+    whole = far + other
     lower = f'<path d="M{at:.1f} {at:.1f}L{at + SIDE:.1f} {at + SIDE:.1f}H{at:.1f}z" style="fill:var(--accent-soft)"/>'
     drawn = [rect(at, at, SIDE, SIDE, "none", "stroke:var(--accent);stroke-dasharray:4 3"), lower]
-    strips = ((0, at, strip, SIDE), (at, 0, SIDE, strip), (at, far, SIDE, strip), (far, at, strip, SIDE))
+    strips = ((0, at, strip, SIDE), (at, 0, SIDE, strip), (at, far, SIDE, other), (far, at, other, SIDE))
     drawn += [rect(x, y, wide, high, "var(--cache)", round_=1) for x, y, wide, high in strips]
     middle = at + SIDE / 2
     drawn += [
@@ -75,10 +80,10 @@ def _scale(length: int, channels: int) -> str:
         for n, words in enumerate(("scores, then probabilities", "not written"))
     ]
     pad = 46
-    drawn += [text(-7, middle, "queries", "", "end"), text(far + strip + 7, middle, "outputs"), text(middle, -7, "keys", "", "middle")]
+    drawn += [text(-7, middle, "queries", "", "end"), text(whole + 7, middle, "outputs"), text(middle, -7, "keys", "", "middle")]
     drawn.append(text(middle, whole + 15, "values", "", "middle"))
     inside = f'<g transform="translate({pad} 18)">{"".join(drawn)}</g>'
-    note = f"A strip of {channels} channels is {percent(channels / length)} as wide as the square of {number(length)} tokens"
+    note = f"A strip of {given} channels is {percent(given / length)} as wide as the square of {number(length)} tokens"
     return panel("One head, to scale", svg(whole + 38, [inside], "Scores beside queries, keys, values and outputs", whole + 2 * pad), note)
 
 

@@ -114,7 +114,9 @@ def _decay(plain: Rope, rope: Rope, dim: int, before: int, after: int, extension
         curves.append(Curve(points(rope), extension))
     top = max(1.0, *(value for curve in curves for _, value in curve.points))
     low = min(-0.2, *(value for curve in curves for _, value in curve.points))
-    x = Axis(1, after, [(10**n, f"{10**n:,}") for n in range(6) if 10**n < after / 2], "distance in tokens", True)
+    x = Axis(
+        1, after, [(10**n, f"{10**n}" if n < 3 else f"{10 ** (n - 3)}K") for n in range(6) if 10**n < after / 2], "distance in tokens", True
+    )
     y = Axis(low, top, [(0, "0"), (0.5, "0.5"), (1, "1")], "mean score of equal query and key")
     return panel(
         "What a score is worth over the distance", plot(curves, x, y, "Mean score over distance", 210, left=34, marks=[(before, "trained")])
