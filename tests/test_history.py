@@ -134,8 +134,9 @@ def data(page: AppTest) -> dict:
 
 
 def ask(page: AppTest, what: str, about=None) -> dict:
-    """What the history's own component sends."""
-    return data(sent(page, "history", "asked", [what, about]))
+    """What the history's own component sends; it knows the index of the step that is shown."""
+    by = {"undo": -1, "redo": 1}.get(what)
+    return data(sent(page, "history", "asked", ["step", data(page)["at"] + by] if by else [what, about]))
 
 
 def give(page: AppTest, key: str, value) -> dict:
@@ -232,7 +233,7 @@ def test_what_was_opened_is_edited_and_reset(page):
     assert next(w.label for w in page.number_input if w.key == HEADS) == "heads, was 16"
     other = AppTest.from_file(page._script_path, default_timeout=60)
     visit(other, dict(page.query_params))
-    assert data(other) == {**said, "undo": None}, "a link shows what its sender saw"
+    assert data(other) == {**said, "undo": None, "at": 0, "steps": 1}, "a link shows what its sender saw"
     ask(other, "reset")
     assert shown(other) == read({"a": core.encode(own()), "part": "layers.0.attention"})
 
