@@ -334,9 +334,9 @@ def _unnamed(words: str) -> str:
 
 
 def _shorter(words: str) -> str:
-    """A sum of at most eight terms; the others are counted."""
+    """A sum of at most twelve terms; the others are counted."""
     terms = words.split(" + ")
-    return words if len(terms) <= 8 else f"{' + '.join(terms[:6])} + {len(terms) - 6} more" + ")" * words.endswith(")")
+    return words if len(terms) <= 12 else f"{' + '.join(terms[:10])} + {len(terms) - 10} more" + ")" * words.endswith(")")
 
 
 def _boxes(own: nx.DiGraph, other: nx.DiGraph, told: Sequence[Change]) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """From GPT-2 to today: the steps with their score, what one of them changed, and the field's habits at a glance."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -110,11 +111,7 @@ def _options(words: str, name: str, now: str) -> str:
         for value, shown in ASKED[name].items()
     )
     said = f"<span>{escape(words)}</span>" if words else ""
-    return f'<div class="options" role="group" aria-label="{escape(words or "Which picture")}">{said}{"".join(buttons)}</div>'
-
-
-def views(now: Asked) -> None:
-    _control(_options("", "view", now.view), "views")
+    return f'<div class="options" role="group" aria-label="{escape(words or name)}">{said}{"".join(buttons)}</div>'
 
 
 # ---- the steps and their score ----
@@ -141,8 +138,9 @@ class Line:
 
 def stepper(chain: Evolution, now: Asked) -> None:
     """The choices of the page, and the steps; each is a column with its figures."""
-    choices = _options("Size, in active parameters", "budget", now.budget) + _options("Tokens of the text", "context", now.context)
-    _control(f'<div class="choices">{choices}</div>{_score(chain, now)}', "stepper")
+    own = {"Size, in active parameters": ("budget", now.budget), "Tokens of the text": ("context", now.context)}
+    choices = "".join(_options(words, *choice) for words, choice in own.items())
+    _control(f'<div class="choices">{_options("", "view", now.view)}{choices}</div>{_score(chain, now)}', "stepper")
 
 
 def _score(chain: Evolution, now: Asked) -> str:
@@ -192,14 +190,15 @@ def step(chain: Evolution, now: Asked) -> None:
     """What a step changed, beside the picture of the model before or after it."""
     one, number = chain.step(now.step), [each.idea.name for each in chain].index(now.step) + 1
     before = now.show == "before"
+    boxes = _boxes(one, before)
     words, picture = st.columns([1.25, 1], gap="large")
     with picture, st.container(key="side"):
         which = "GPT-2" if before and number == 1 else f"The model {'before' if before else 'after'} step {number}"
         _control(f'<div class="which"><h3>{which}</h3>{_options("", "show", now.show)}</div>', "which-picture")
         arch = one.before if before else one.after.model_copy(update={"title": f"Step {number}: {one.idea.label}"})
-        side({now.step: ("", picture_of(arch, "", False))}, "picture", one.boxes[0 if before else 1])
+        side({now.step: ("", picture_of(arch, "", False))}, "picture", [node for nodes in boxes.values() for node in nodes])
     with words:
-        _told(one, number, len(chain), before)
+        _told(one, number, len(chain), boxes)
         _moved(one)
         _summed(one)
         _introduced(one)
@@ -209,28 +208,38 @@ def step(chain: Evolution, now: Asked) -> None:
     _control(_around(chain, number), "around")
 
 
-def _told(one: Step, number: int, of: int, before: bool) -> None:
+def _told(one: Step, number: int, of: int, boxes: Mapping[str, list[str]]) -> None:
     idea = one.idea
     day = f" · {_month(idea.source.date)}" if idea.source else ""
     both = escape(urlencode([("m", page.word(one.before)), ("m", page.word(one.after))]))
     st.html(
         f'<div class="reading step"><p class="at"><b>Step {number} of {of}</b>{day}</p><h2>{escape(idea.title)}</h2>'
-        + explained(f"<p>{escape(idea.replaces)} {_lit(one, before)}</p><p><b>What it costs or risks.</b> {escape(idea.risk)}</p>")
+        + explained(f"<p>{escape(idea.replaces)} {_lit(boxes)}</p><p><b>What it costs or risks.</b> {escape(idea.risk)}</p>")
         + f'<p class="edit">{"".join(f"<code>{escape(edit.words)}</code>" for edit in one.edits)}</p>'
         f'<p class="go"><a href="/workbench{escape(page.link(page.opened(one.after)))}" target="_self">Open in Workbench</a>'
         f'<a href="/compare?{both}" target="_self">Compare before and after</a></p></div>'
     )
 
 
-def _lit(one: Step, before: bool) -> str:
-    """The boxes of the picture that it is about, as links into it."""
+def _boxes(one: Step, before: bool) -> dict[str, list[str]]:
+    """The boxes of the picture that a step is about, by their labels; for what is inside a part, the part too."""
     drawn, nodes = graph(one.before if before else one.after).nodes, one.boxes[0 if before else 1]
     found: dict[str, list[str]] = {}
     for node in nodes:
-        if "role" in drawn[node] or not any(node.startswith(f"{other}.") for other in nodes):  # what is in a box is lit with it
-            found.setdefault(drawn[node]["label"], []).append(node)
-    named = {label: dict.fromkeys(nodes) for label, nodes in found.items() if label != "+"}
-    links = [f'<a class="ref" href="#" data-node="{escape(" ".join(nodes))}">{escape(label)}</a>' for label, nodes in named.items()]
+        part = drawn[node]["parent"]
+        inside = "role" in drawn.get(part, ())
+        if not inside or part not in nodes:  # what is inside a part that is lit is lit with it
+            found.setdefault(drawn[node]["label"], []).extend([part, node] if inside else [node])
+    return found
+
+
+def _lit(boxes: Mapping[str, list[str]]) -> str:
+    """Links into the picture."""
+    links = [
+        f'<a class="ref" href="#" data-node="{escape(" ".join(dict.fromkeys(nodes)))}">{escape(label)}</a>'
+        for label, nodes in boxes.items()
+        if label != "+"
+    ]
     return f"In the picture: {joined(links[:4])}." if links else ""
 
 
@@ -267,10 +276,18 @@ def _summed(one: Step) -> None:
     words = "What each token leaves" if all(c.kv_bytes == c.kv_bytes_per_token * c.workload.context for c in one.costs) else "What is kept"
     told = "".join(
         f"<dt>{escape(words if figure == 'kept_bytes' else MOVED[figure].title)}</dt>"
-        f"<dd><small>before</small> {escape(before or 'nothing')}</dd><dd><small>after</small> {escape(after or 'nothing')}</dd>"
+        f"<dd><small>before</small> {_sum(before, after)}</dd><dd><small>after</small> {_sum(after, before)}</dd>"
         for figure, before, after in one.sums
     )
     st.html(f'<div class="summed"><h3>The sum that changed</h3><dl>{told}</dl></div>')
+
+
+def _sum(own: str, other: str) -> str:
+    """A sum, in which the terms that the other one lacks stand out."""
+    ends = r"( \+ | = |[()]| layers × | values × )"
+    there = {*re.split(ends, other)}
+    pieces = (escape(piece) if piece in there or n % 2 else f"<b>{escape(piece)}</b>" for n, piece in enumerate(re.split(ends, own)))
+    return "".join(pieces) if own else "nothing"
 
 
 def _introduced(one: Step) -> None:
@@ -285,7 +302,7 @@ def _introduced(one: Step) -> None:
 
 def _source(source: Source | None) -> str:
     if source is None:
-        return "Models had one from the start, and GPT-2 left it out; no paper is known for it."
+        return "No paper: models had one before they began to tie it to the embedding."
     if source.model:
         return f"No paper: {_model(source.model)} had it first, {_month(source.date)}."
     paper = f'<a href="https://arxiv.org/abs/{source.arxiv}" target="_blank" rel="noopener">arXiv:{source.arxiv}</a>'
@@ -362,6 +379,7 @@ def common() -> str:
 
 def habits() -> None:
     """The field's habits in all presets, by date."""
+    _control(f'<div class="choices">{_options("", "view", "habits")}</div>', "views")
     st.html(_table())
     terms = "".join(f"<dt>{escape(one.title)}</dt><dd>{escape(one.line)}</dd>" for one in HABITS)
     st.html(f'<dl class="terms">{terms}</dl>')
@@ -397,4 +415,4 @@ def _share(have: int, of: int) -> str:
     if not of:
         return '<td class="few">·</td>'
     share = have / of
-    return f'<td class="c{min(4, int(share * 5))}" title="{have} of {of}">{round(100 * share)}<span> %</span></td>'
+    return f'<td title="{have} of {of}"><b class="c{min(4, int(share * 5))}">{round(100 * share)}<span> %</span></b></td>'

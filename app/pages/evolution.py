@@ -5,20 +5,14 @@ import streamlit as st
 from app.kit.page import lead, tab, title
 
 tab("Evolution")
-top = st.container()
+of_all = st.query_params.get("view") == "habits"
+title("What the field does by now" if of_all else "From GPT-2 to today, one edit at a time", level=1)
 
-from app.kit.evolution import asked, common, habits, step, stepper, views  # noqa: E402
+from app.kit.evolution import asked, common, habits, step, stepper  # noqa: E402
 
 now = asked()
-with top:
-    if now.view == "habits":
-        title("What the field does by now", level=1)
-        lead(common())
-    else:
-        title("From GPT-2 to today, one edit at a time", level=1)
-        lead(now.chain().sentence)
-views(now)
-if now.view == "habits":
+lead(common() if of_all else now.chain().sentence)
+if of_all:
     habits()
 else:
     tab(now.chain().step(now.step).idea.title)

@@ -29,4 +29,7 @@ else:
     title("Learn", level=1)
     lead("What changed from model to model, and what each change costs. All figures are computed from the models that a text is about.")
     listed([article(one) for one in articles()])
-    st.html('<p class="lead"><a href="/learn?glossary=all" target="_self">Glossary: what the words mean</a></p>')
+    st.html(
+        '<p class="lead"><a href="/evolution" target="_self">From GPT-2 to today, one edit at a time</a> · '
+        '<a href="/learn?glossary=all" target="_self">Glossary: what the words mean</a></p>'
+    )

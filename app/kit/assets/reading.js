@@ -29,7 +29,8 @@ export default function ({ data, parentElement }) {
     const target = on.find((one) => one.dataset.node === boxes[0]) ?? on[0];
     if (!target) return;
     const box = target.getBoundingClientRect(), frame = holder.getBoundingClientRect();
-    const top = holder.scrollTop + box.top - frame.top - (frame.height - Math.min(box.height, frame.height * 0.8)) / 2;
+    const room = Math.max(Math.min(frame.bottom, innerHeight) - frame.top, 120); // what of it is on the screen
+    const top = holder.scrollTop + box.top - frame.top - (room - Math.min(box.height, room * 0.8)) / 2;
     holder.scrollTo({ top, behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth' });
   };
   const refs = (element) => [...element.querySelectorAll('a.ref')];
