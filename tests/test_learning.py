@@ -22,6 +22,10 @@ def test_what_is_read_is_lit_in_the_picture(visitor, width):
     page.locator("[class*=st-key-controls-]").first.get_by_role("radio").last.click()
     page.wait_for_url(re.compile(r"article=deepseek-v3&\w+\.\w+="))
     settled(page)
+    chosen = page.locator("[class*=st-key-controls-]").first.get_by_role("radio", checked=True).last
+    last = chosen.text_content()
+    page.go_back()
+    expect(chosen).not_to_have_text(last)
     assert page.get_by_test_id("stMain").evaluate("e => e.scrollWidth - e.clientWidth") <= 1
 
 

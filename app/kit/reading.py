@@ -20,10 +20,11 @@ from core.shares import by_role, by_year
 from core.words import percent
 
 from .. import state as page
-from ..facts import alongside_of, cost, entries, found
+from ..facts import alongside_of, cost, entries, found, picture_of
 from .charts import compare_curve, legend
 from .component import component, show_alongside
 from .page import dark, figure, lead, notice, title
+from .widgets import late, put
 
 _reading = component(
     "reading",
@@ -46,20 +47,25 @@ def mark(name: str) -> None:
     st.html(f'<span data-picture="{escape(name)}"></span>')
 
 
+@st.fragment
 def demonstration(name: str, values: Mapping[str, object] | None = None, nth: int = 1) -> None:
     """A demonstration with its controls, the `nth` of its kind on the page. What is chosen is in the page's URL."""
-    demo, params, own = DEMOS[name], st.query_params, name if nth == 1 else f"{name}-{nth}"
+    demo, own = DEMOS[name], name if nth == 1 else f"{name}-{nth}"
+
+    def choose(told: str) -> None:
+        if not late(f"d:{told}"):
+            st.query_params[told] = str(st.session_state[f"d:{told}"])
+
     with st.container(border=True, key=f"demo-{own}"):
         title(demo.title, level=3)
         chosen = demo.checked(values or {})
         with st.container(horizontal=True, key=f"controls-{own}"):
             for control in demo.controls:
                 told = f"{own}.{control.name}"
-                given = next((one for one in control.options if str(one) == params.get(told)), chosen[control.name])
-                picked = st.segmented_control(control.label, control.options, default=given, required=True, key=f"d:{told}")
-                if picked != given:
-                    params[told] = str(picked)
-                chosen[control.name] = picked
+                given = st.query_params.get(told)
+                chosen[control.name] = next((one for one in control.options if str(one) == given), chosen[control.name])
+                put(f"d:{told}", chosen[control.name])
+                st.segmented_control(control.label, control.options, required=True, key=f"d:{told}", on_change=choose, args=(told,))
         sentence, drawn = demo.drawn(chosen)
         lead(sentence)
         _demo(key=f"drawn-{own}", data={"html": drawn})
@@ -185,7 +191,7 @@ def reading(article: Article, printed: bool) -> None:
 def _printed(article: Article) -> None:
     def picture(name: str) -> None:
         with st.container(key=f"inset-{name}"):
-            _demo(key=f"inset-svg-{name}-{len(shown)}", data={"html": article.pictures[name]})
+            _demo(key=f"inset-svg-{name}-{len(shown)}", data={"html": picture_of(article.models[name])})
         shown.append(name)
 
     shown: list[str] = []
