@@ -315,7 +315,8 @@ def _sums(before: Cost, after: Cost, name: str) -> Iterator[str]:
 
 
 def _terms(found: Cost, names: Sequence[str]) -> dict[tuple[str, str], tuple[int, int, str]]:
-    """The rows of some figures by their component and their sum without names: in how many layers, the value in one, and the sum."""
+    """The rows of some figures by their component and their sum without names: in how many layers, the value in one, and the sum. It has
+    names if they are the same in all these layers."""
     terms: dict[tuple[str, str], tuple[int, int, str]] = {}
     for row in found.rows:
         for name in names:
@@ -324,7 +325,7 @@ def _terms(found: Cost, names: Sequence[str]) -> dict[tuple[str, str], tuple[int
                 times = row.count if words != row.derivation[name] else 1
                 key = row.component, _unnamed(words)
                 count, each, first = terms.get(key, (0, value // times, "{layers}" + words))
-                terms[key] = count + times, each, first
+                terms[key] = count + times, each, first if first.endswith(words) else "{layers}" + _unnamed(words)
     return terms
 
 

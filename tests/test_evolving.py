@@ -32,7 +32,7 @@ def shown(page: AppTest, **asked: str) -> str:
     return "\n".join(block.proto.body for block in page.get("html"))
 
 
-@pytest.mark.parametrize("name", ["rope", "bf16", "grouped", "ratio", "ahead", "per_layer", "untied"])
+@pytest.mark.parametrize("name", ["grouped", "ratio", "ahead", "untied"])
 def test_a_step_says_all_of_it(page, name):
     html, one = shown(page, step=name), evolution().step(name)
     words = unescape(re.sub("<[^>]+>", " ", re.sub("</?a[^>]*>", "", html)))

@@ -16,7 +16,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     if (!scroll || !step) return;
     const { left, right } = step.getBoundingClientRect(), frame = scroll.getBoundingClientRect();
     if (first || left < frame.left + 40 || right > frame.right - 40) {
-      scroll.scrollTo({ left: scroll.scrollLeft + (left + right) / 2 - (frame.left + frame.right) / 2, behavior: first ? 'auto' : 'smooth' });
+      scroll.scrollTo({ left: scroll.scrollLeft + (left + right) / 2 - (frame.left + frame.right) / 2, behavior: first || matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth' });
     }
   };
   unpressed(root, () => {
