@@ -18,7 +18,7 @@ from core.evolution import Evolution, Source, Step, adoption, evolution
 from core.library import preset
 from core.modern import ANSWERS, HABITS, by_year, standing
 from core.saying import joined
-from core.words import change, percent
+from core.words import change, percent, tokens
 
 from .. import state as page
 from ..facts import exactly, graph, picture_of
@@ -140,7 +140,13 @@ def stepper(chain: Evolution, now: Asked) -> None:
     """The choices of the page, and the steps; each is a column with its figures."""
     own = {"Size, in active parameters": ("budget", now.budget), "Tokens of the text": ("context", now.context)}
     choices = "".join(_options(words, *choice) for words, choice in own.items())
-    _control(f'<div class="choices">{_options("", "view", now.view)}{choices}</div>{_score(chain, now)}', "stepper")
+    start, context = chain.start, tokens(chain[0].workload.context)
+    kept = "the feed-forward network or the experts are as wide as the budget allows after each step" if now.budget else "as in GPT-2 small"
+    note = (
+        f"{start.depth} layers of {start.d_model:,} channels, {kept}; one text of {context} tokens, also where a model was made for less."
+    )
+    html = f'<div class="choices">{_options("", "view", now.view)}{choices}</div><p class="note">{note}</p>{_score(chain, now)}'
+    _control(html, "stepper")
 
 
 def _score(chain: Evolution, now: Asked) -> str:
@@ -254,13 +260,13 @@ def _moved(one: Step) -> None:
     st.html(f'<div class="moved"><h3>What moved</h3>{"".join(_row(name, moves, each) for name in told)}</div>')
 
 
-def _row(name: str, moves: Moves, tokens_kept: int) -> str:
+def _row(name: str, moves: Moves, kept: int) -> str:
     then, now = moves[name]
     words, show = MOVED[name].title, MOVED[name].show
     if then is None or now is None:
         return ""
     if name == "kept_bytes":
-        words, then, now = "Cache per token", then / tokens_kept, now / tokens_kept  # type: ignore[assignment]
+        words, then, now = "Cache per token", then / kept, now / kept  # type: ignore[assignment]
     most, colour = max(then, now) or 1, COLOURS[name]
     bar = f'<i><s style="width:{100 * now / most:.1f}%;background:var(--{colour})"></s><u style="left:{100 * then / most:.1f}%"></u></i>'
     return (

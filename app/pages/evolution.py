@@ -11,7 +11,9 @@ title("What the field does by now" if of_all else "From GPT-2 to today, one edit
 from app.kit.evolution import asked, common, habits, step, stepper  # noqa: E402
 
 now = asked()
-lead(common() if of_all else now.chain().sentence)
+with st.spinner("Judging all models …" if of_all else "Building the model of each step …"):  # it shows after half a second
+    answer = common() if of_all else now.chain().sentence
+lead(answer)
 if of_all:
     habits()
 else:
