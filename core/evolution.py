@@ -348,8 +348,10 @@ def _boxes(own: nx.DiGraph, other: nx.DiGraph, told: Sequence[Change]) -> tuple[
         return name, data["label"], str(data.get("shape_out")), data.get("parameters")
 
     others = {known(*item) for item in other.nodes(data=True)}
-    drawn = {node: data for node, data in own.nodes(data=True) if data["kind"] not in ("model", "block", "input", "output")}
-    found = [node for node, data in drawn.items() if known(node, data) not in others and not (node == "mtp" and node in other)]
+    aside = {"model", "block", "input", "output"}
+    both = "mtp" in own and "mtp" in other  # where further tokens are predicted, the parts are those of the layers
+    drawn = {node: data for node, data in own.nodes(data=True) if data["kind"] not in aside and not (both and node.startswith("mtp"))}
+    found = [node for node, data in drawn.items() if known(node, data) not in others]
     paths = [change.path.split(".") for change in told]
     parts = {root[1]: root[2:3] for root in paths if root[0] == "parts" and len(root) > 1}
     for node, data in drawn.items():

@@ -228,21 +228,22 @@ def _told(one: Step, number: int, of: int, boxes: Mapping[str, list[str]]) -> No
 
 
 def _boxes(one: Step, before: bool) -> dict[str, list[str]]:
-    """The boxes of the picture that a step is about, by their labels; for what is inside a part, the part too."""
+    """The boxes of the picture that a step is about, by the labels of the outermost; for what is inside a box, that box too."""
     drawn, nodes = graph(one.before if before else one.after).nodes, one.boxes[0 if before else 1]
     found: dict[str, list[str]] = {}
     for node in nodes:
-        part = drawn[node]["parent"]
-        inside = "role" in drawn.get(part, ())
-        if not inside or part not in nodes:  # what is inside a part that is lit is lit with it
-            found.setdefault(drawn[node]["label"], []).extend([part, node] if inside else [node])
-    return found
+        around = [node]
+        while drawn.get(of := drawn[around[0]]["parent"], {"kind": "model"})["kind"] not in ("model", "block"):
+            around.insert(0, of)
+        named = next(one for one in around if one in nodes)
+        found.setdefault(drawn[named]["label"], []).extend(around)
+    return {label: [*dict.fromkeys(own)] for label, own in found.items()}
 
 
 def _lit(boxes: Mapping[str, list[str]]) -> str:
     """Links into the picture."""
     links = [
-        f'<a class="ref" href="#" data-node="{escape(" ".join(dict.fromkeys(nodes)))}">{escape(label)}</a>'
+        f'<a class="ref" href="#" data-node="{escape(" ".join(nodes))}">{escape(label)}</a>'
         for label, nodes in boxes.items()
         if label != "+"
     ]
