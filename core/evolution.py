@@ -286,7 +286,7 @@ def _skeleton(budget: int) -> Architecture:
     return deep.model_copy(update=PLAIN | {"title": f"GPT-2 with {figure(budget)} parameters"})
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)  # the steps of three chains
 def _priced(arch: Architecture, workload: Workload) -> Cost:
     return cost(arch, workload)
 
