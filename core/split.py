@@ -293,7 +293,8 @@ class _Split:
         made = []
         for (a, b), (layers, places) in islice(swaps.items(), MOST_PATCHES + 1):
             where = Rhythm(frozenset(layers), arch.depth)
-            made.append(_Swap(*self._swapped(a, b, where), a, b, where, frozenset(places), (a, b) in self._ahead))
+            gone = a not in arch.parts and sum(old == a for old, _ in swaps) == 1
+            made.append(_Swap(*self._swapped(a, b, where, gone), a, b, where, frozenset(places), (a, b) in self._ahead))
         self.swaps = made
         yield from self._alike(made)
         for (left, added), (layers, beside) in asides.items():
@@ -401,13 +402,15 @@ class _Split:
             return [], old
         pairs = list(zip(base.layers, arch.layers, strict=False))
         if len(base.layers) == len(arch.layers) and all(len(a.blocks) == len(b.blocks) for a, b in pairs):
-            found: list[_Patch] = []
+            found, depth = list[_Patch](), base.depth
             for n, (a, b) in enumerate(pairs):
                 if a.repeat != b.repeat:
                     of = f" {self._of_segment(n)}" if len(pairs) > 1 else ""
                     times = a.repeat * len(a.blocks), b.repeat * len(a.blocks)
                     told = Told("layers", "", f"layers{of}", *map(number, times))
-                    found.append(_Repeat(_deeper(*times, of), told, n, b.repeat))
+                    whole = depth, depth + times[1] - times[0]  # a segment without parts of its own is known from this side only
+                    depth = whole[1]
+                    found.append(_Repeat(_deeper(*whole) if of.startswith(" of ") else _deeper(*times, of), told, n, b.repeat))
             return found, [block for a, b in pairs for _ in range(b.repeat) for block in a.blocks]
         shorter = min(len(old), len(new))
         start = next((n for n in range(shorter) if old[n] != new[n]), shorter)
@@ -424,7 +427,24 @@ class _Split:
             runs[longest] = (blocks * (left // len(blocks) + 1))[:left]
             choices.append(tuple(block for run in runs for block in run))
         rows = min(choices, key=self._distance)
-        return [_Depth(_deeper(len(old), len(new)), Told("layers", "", "layers", f"{len(old):,}", f"{len(new):,}"), rows)], rows
+        odd = "" if middle or rows != choices[0] else self._odd(start, wanted, old[max(start - 1, 0) : start + 1])
+        return [_Depth(_deeper(len(old), len(new)) + odd, Told("layers", "", "layers", f"{len(old):,}", f"{len(new):,}{odd}"), rows)], rows
+
+    def _odd(self, start: int, blocks: Sequence[Block], beside: Sequence[Block]) -> str:
+        """What inserted layers have, if no layer was like them, or if they are alike and unlike the layers beside them."""
+        known = beside if len(set(blocks)) == 1 else self.base.sequence
+        layers: dict[Block, set[int]] = {}
+        for layer, block in enumerate(blocks, start):
+            if block not in known:
+                layers.setdefault(block, set()).add(layer)
+        if len(layers) > 2:
+            return f", {sum(map(len, layers.values())):,} of them unlike the others"
+        said = ""
+        for block, those in layers.items():
+            names = [[name for step in one for name in step.parts] for one in (block, *beside)]
+            has = f"with {joined(_few_names(names[0]))}" if names[0] not in names[1:] else "with its parts in another way"
+            said += f", {Rhythm(frozenset(those), self.arch.depth)} {has}"
+        return said
 
     def _distance(self, rows: Sequence[Block]) -> tuple[int, int]:
         """How many patches lead from these layers to the other side's, and of how many layers they are."""
@@ -559,8 +579,8 @@ class _Split:
         ends = {0: "at the start", len(segments) - 1: "at the end"}
         return said[segment] if said.count(said[segment]) == 1 else ends.get(segment, f"in run {segment + 1} of {len(segments)}")
 
-    def _swapped(self, old: str, new: str, where: Rhythm) -> tuple[str, Told]:
-        """A part in place of another in some layers."""
+    def _swapped(self, old: str, new: str, where: Rhythm, gone: bool) -> tuple[str, Told]:
+        """A part in place of another in some layers. `gone` says that it takes all places of the old one."""
         places = f"{where}: " if str(where) else ""
         a, b = (side.parts.get(name) or self.arch.parts.get(name) for side, name in ((self.base, old), (self.arch, new)))
         assert a and b
@@ -576,8 +596,9 @@ class _Split:
             several = sum(part.brief == b.brief for part in self.arch.parts.values()) > 1
             brief = f"{new} ({b.brief})" if several and new != b.brief else b.brief
             return places + (swap(old, a.brief, brief) if _tells(old, a) else f"{old} ({_kind(a)}){ARROW}{brief}"), told
-        renamed = f"{places * (old in self.arch.parts)}{old} renamed {new}"
-        return renamed, Told(b.role, old, "name", old, new)
+        if not gone:
+            return f"{places}{old}{ARROW}{new} (new, as {old})", told
+        return f"{old} renamed {new}", Told(b.role, old, "name", old, new)
 
     def _more(self, gone: Sequence[str], come: Sequence[str], where: Rhythm) -> tuple[str, Told]:
         """Parts that are gone, and parts that come."""

@@ -95,6 +95,7 @@ def test_one_is_dropped_and_the_others_stay():
 
 
 V3, LLAMA, GEMMA, E4B, ZAMBA = map(preset, ("deepseek-v3", "llama-3-8b", "gemma-3-27b", "gemma-4-e4b", "zamba2-7b"))
+DENSE = LLAMA.parts["dense"].model_dump(mode="json")
 EIGHT = {"kind": "experts", "count": 8, "top_k": 2, "d_ff": 64}
 LAST = {"repeat": 1, "blocks": [["attention", "dense"]]}
 
@@ -126,14 +127,18 @@ LAST = {"repeat": 1, "blocks": [["attention", "dense"]]}
         (edited(V3, "precision", {**V3.precision, "moe.experts@4-60": "mxfp4"}), "moe.experts weights in layers 4-60 fp8_block → mxfp4"),
         (edits.swapped(V3, "attention", "mamba"), "attention → Mamba"),
         (edited(V3, "parts.attention", LLAMA.parts["attention"].model_dump()), "attention: multi-head latent attention → attention"),
-        (edited(GEMMA, "layers.0.repeat", 5), "60 layers of local, dense and global → 30"),
+        (edited(GEMMA, "layers.0.repeat", 5), "62 layers → 32"),
+        (edits.every(LLAMA, 5, "dense2", start=3, new={"dense2": DENSE}), "every 5th layer, from layer 3: dense → dense2 (new, as dense)"),
+        (edits.inserted(LLAMA, 16, ["attention", "dense"]), "32 layers → 33"),
+        (edits.inserted(LLAMA, 16, ["attention", "dense", "dense"]), "32 layers → 33, layer 16 with attention, dense and dense"),
+        (edits.inserted(V3, 30, ["attention", "dense"]), "61 layers → 62, layer 30 with attention and dense"),
         (edited(V3, "title", "Mine"), "title → Mine"),
         (edited(V3, "parts.dense", EIGHT), "dense → 8 experts (2 per token)"),
         (edits.variant(V3, "moe", "few", {"top_k": 4}, range(4, 61, 2)), "29 of 61 layers: moe top_k 8 → 4"),
         (edited(V3, "layers.1.blocks.0", [["attention", "moe"]]), "layers 3-60: attention and moe in parallel"),
         (edited(V3, "layers.1.blocks.0", ["attention", "moe", "dense"]), "layers 3-60: feed-forward added"),
         (edited(V3, "layers.1.blocks.0", ["attention", {"parts": ["moe"], "scale": 0.5}]), "layers 3-60: moe output scale 1 → 0.5"),
-        (edited(V3, "layers", [*V3.model_dump(mode="json")["layers"], LAST]), "61 layers → 62"),
+        (edited(V3, "layers", [*V3.model_dump(mode="json")["layers"], LAST]), "61 layers → 62, layer 61 with attention and dense"),
         (edits.parallel(E4B, range(42), True), "attention and feed-forward in parallel"),  # the embedding after them stays what it is
         (edits.parallel(E4B, range(4), True), "first 4 layers: local and dense in parallel"),
         (edits.moved(ZAMBA, 0, 80), "layers in another order"),
@@ -144,6 +149,13 @@ def test_one_edit_is_one_edit(arch, words):
     base = preset(arch.name)
     assert [step.words for step in split(base, arch)] == [words]
     assert without(base, arch, 0) == base
+
+
+def test_more_layers_are_called_the_same_from_every_start():
+    new = edits.every(LLAMA, 5, "dense2", start=3, new={"dense2": DENSE})
+    deeper = edits.repeated(new, edits.Place(0), 7)
+    (last,) = split(new, deeper)
+    assert last.words == split(LLAMA, deeper)[0].words == "32 layers → 37"
 
 
 def test_what_another_edit_needs_stays():
