@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from .parts.base import Box, Embedding, Linear
 from .parts.ngram import NGramEmbedding
+from .parts.residual import Numbered
 from .spec import Architecture
 
 
@@ -26,6 +27,8 @@ class Frame(nn.Module):
         self.beneath = arch.part(arch.fed[0]).beneath(len(arch.fed[1]), d) if arch.fed else None
         self.layers = layers(arch)
         self.split, self.merge = arch.residual.split(d), arch.residual.merge(d)
+        if isinstance(self.merge, Numbered):
+            self.merge.layer = arch.depth
         self.norm = arch.norm.build(d) if arch.head.norm else None
         self.head = OutputHead(arch)
         if arch.tied_embeddings:

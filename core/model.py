@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .frame import Ahead, Frame
 from .parts.base import Cache, Shape, State, scaled
 from .parts.position import Learned
-from .parts.residual import LayerScale, LevelledAdd, Sharing
+from .parts.residual import LayerScale, LevelledAdd, Numbered, Sharing
 from .spec import Architecture, Segment, Step, Unsupported
 
 LIVE_D_MODEL = 64
@@ -160,6 +160,10 @@ class Layers(nn.ModuleList):
         for sums, add in enumerate(adds, start=2):
             if isinstance(add, LevelledAdd):
                 add.sums = sums
+        for number, block in enumerate(layers):
+            for module in block.children():
+                if isinstance(module, Numbered):
+                    module.layer = number
         self._link()
 
     def forward(self, stream: Tensor, positions: Tensor, tokens: Tensor, embedded: Tensor, per_layer: Tensor | None = None) -> Tensor:

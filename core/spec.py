@@ -264,6 +264,7 @@ class Architecture(Spec):
             self._check_block(block, self.residual)
         for block in foretold:
             self._check_block(block, self.ahead.residual)
+        self._check_residuals(foretold)
         for name in sorted(set(self.parts) - used):
             raise ValueError(f"parts.{name}: no layer uses it; name it in a block or remove it")
         for name in self.parts:
@@ -361,6 +362,15 @@ class Architecture(Spec):
                 *several, _ = self.parts[name].of_stream(self.d_model)
                 wanted = f"{several[0]} streams; give its step the residual all_streams" if several else "one stream"
                 raise ValueError(f"layers: {name} reads {wanted}")
+
+    def _check_residuals(self, foretold: Set[tuple[Step, ...]]) -> None:
+        steps = {self.residual, *(step.residual or self.residual for block in self.distinct() for step in block)}
+        ahead = {step.residual or self.ahead.residual for block in foretold for step in block}
+        try:
+            for residual in steps | ahead:
+                residual.check_layers(self.depth, steps, residual in ahead)
+        except ValueError as error:
+            raise ValueError(f"{error}") from None
 
     @cached_property
     def links(self) -> tuple[Link, ...]:

@@ -13,7 +13,7 @@ from ..cost import cost
 from ..frame import Ahead, PredictAhead
 from ..model import Block, Layers, Model, build_mtp, build_once, numbered
 from ..parts.base import Part
-from ..parts.residual import Add, LevelledAdd
+from ..parts.residual import Add, LevelledAdd, Numbered
 from ..spec import Architecture, Workload
 from . import source
 from .classes import Class, File
@@ -151,6 +151,8 @@ class Writer(File):
             for name_, module in block.named_children():
                 if isinstance(module, LevelledAdd):
                     numbers.setdefault((name_, "sums"), []).append((layer, sums))
+                if isinstance(module, Numbered):
+                    numbers.setdefault((name_, "layer"), []).append((layer, layer))
                 sums += isinstance(module, Add)
         made: list[ast.stmt] = []
         alike: dict[tuple, list[ast.stmt]] = {}
@@ -220,11 +222,12 @@ def attribute(node: ast.expr, path: str) -> ast.expr:
 
 
 def loop(pairs: list[tuple[int, Any]], second: str, body: list[ast.stmt], depth: int) -> ast.stmt:
-    """A loop over layers and another number each, or over layers alone if the number is the same."""
+    """A loop over layers and another number each, or over layers alone if the number is the same, or the layer's own."""
     layers, others = [one for one, _ in pairs], {other for _, other in pairs}
-    if len(others) == 1 and len(pairs) > 1:  # the same for all these layers
+    own = layers == [other for _, other in pairs]
+    if len(pairs) > 1 and (own or len(others) == 1):
         for node in body:
-            replaced(node, {second: lift(next(iter(others)))})
+            replaced(node, {second: name("layer") if own else lift(next(iter(others)))})
         run = range(layers[0], layers[-1] + 1)
         over: Any = lift(run if layers == [*run] else tuple(layers))
         if layers == [*run] and run.stop == depth:

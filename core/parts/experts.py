@@ -85,6 +85,7 @@ class Experts(Activated, Part):
     latent: Width | None = Field(
         None, description="Routed experts work on a projection of the stream to this many channels (Nemotron 3 Super)"
     )
+    latent_norm: bool = Field(False, description="A norm on the routed experts' sum, before its projection back (Kimi K3)")
     branch_norms: bool = Field(False, description="Routed experts and shared network each have an input and an output norm (Gemma 4)")
     vocab_size: Annotated[Inherited[Vocabulary], Field(description="Rows of a hashed router's table; the model's vocabulary if empty")] = (
         OF_MODEL
@@ -96,8 +97,12 @@ class Experts(Activated, Part):
         r = self.router
         if self.activation == "xielu":
             raise ValueError("activation: xielu has learned slopes per layer, which experts do not support; give another activation")
-        if self.branch_norms or r.hidden:
-            check_plain("branch_norms" if self.branch_norms else "router.hidden", self.norm)
+        if self.latent_norm and not self.latent:
+            raise ValueError("latent_norm: the experts work on the stream itself; give latent")
+        if inside := [name for name, on in (("branch_norms", self.branch_norms), ("latent_norm", self.latent_norm)) if on]:
+            check_plain(inside[0], self.norm)
+        elif r.hidden:
+            check_plain("router.hidden", self.norm)
         if self.shared and self.scored and (r.over != "all" or r.expert_scale or self.shared.d_ff % self.scored):
             raise ValueError("shared.scored: give a d_ff that its count divides, router.over all, and no router.expert_scale")
         if self.skip and not self.zero:
@@ -233,6 +238,8 @@ class Experts(Activated, Part):
         if self.shared and self.beside_all is not self:
             yield f"The shared network has another activation: {NAMES[self.beside_all.activation]}."
             yield from self.beside_all.notes()
+        if self.latent_norm:
+            yield f"The routed experts' sum is normalised over its {self.latent:,} channels before the projection back."
         if self.branch_norms:
             yield "The routed experts and the shared network each have a norm on the input and another on the output; then they are summed."
         if self.scored:
@@ -254,6 +261,7 @@ class ExpertsModule(nn.Module):
         self.router = RouterModule(part, d_model, part.scored, part.vocab_size if part.router.hashed else 0)
         self.enter = Linear(d_model, part.latent) if part.latent else None
         self.experts = StackedExperts(part, part.latent or d_model)
+        self.leave_norm = part.norm.build(part.latent) if part.latent and part.latent_norm else None
         self.leave = Linear(part.latent, d_model) if part.latent else None
         if part.shared:
             self.shared = FeedForwardModule(part.beside_all, d_model, part.shared.d_ff, bias=part.shared.bias)
@@ -271,6 +279,7 @@ class ExpertsModule(nn.Module):
         weights, chosen, *shares = self.router(x, tokens)  # (B, T, K) each
         h = self.experts_norm(x) if self.part.branch_norms else x
         y = self.experts(self.enter(h) if self.enter else h, weights, chosen)
+        y = y if self.leave_norm is None else self.leave_norm(y)
         y = self.leave(y) if self.leave else y
         y = self.experts_post_norm(y) if self.part.branch_norms else y
         if self.part.shared:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .base import OF_MODEL, Box, Flops, Inherited, Linear, Part, Positive, Spec, Trait, Width, scaled, times
 from .gaussian import GaussianTopK
 from .norm import PartNorm, check_plain
+from .situ import situ_glu, situ_note
 
 PLAIN: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -40,11 +41,12 @@ Activation = Literal[
     "swiglu",
     "clamped_swiglu",
     "capped_swiglu",
+    "situ_glu",
 ]
 NAMES = {
     "relu": "ReLU", "relu2": "ReLU²", "gelu": "GELU", "gelu_tanh": "GELU (tanh)", "silu": "SiLU", "xielu": "xIELU", "reglu": "ReGLU",
     "reglu2": "ReGLU²", "geglu": "GEGLU", "geglu_tanh": "GEGLU (tanh)", "swiglu": "SwiGLU", "clamped_swiglu": "clamped SwiGLU",
-    "capped_swiglu": "capped SwiGLU", "quick_gelu": "quick GELU", "quick_geglu": "quick GEGLU",
+    "capped_swiglu": "capped SwiGLU", "situ_glu": "SiTU-GLU", "quick_gelu": "quick GELU", "quick_geglu": "quick GEGLU",
 }  # fmt: skip
 
 
@@ -54,12 +56,15 @@ class Activated(Spec):
     clamped_swiglu is gpt-oss's (arXiv:2508.10925): the gate is clamped from above and the up projection to ± `clamp`, with
     a swish of slope `swish_slope` and one added to the up projection. capped_swiglu is Step 3.5's (arXiv:2602.10604):
     both factors of SwiGLU are clamped at `clamp`, the gate after its swish. xielu is the expanded integral of ELU
-    (arXiv:2411.13010), with two learned slopes per layer.
+    (arXiv:2411.13010), with two learned slopes per layer. situ_glu is Kimi K3's
+    (arXiv:2607.24653): both factors approach a bound (situ.py).
     """
 
     activation: Activation = Field("swiglu", description="Activation function; the -glu kinds multiply two projections")
     clamp: Positive = Field(7.0, description="Limit at which clamped_swiglu and capped_swiglu clamp")
     swish_slope: Positive = Field(1.702, description="Slope of clamped_swiglu's swish")
+    gate_bound: Positive = Field(4.0, description="Bound that situ_glu's gate approaches (Kimi K3)")
+    up_bound: Positive | None = Field(25.0, description="± bound that situ_glu's up projection approaches; none if empty")
     limit: Positive | None = Field(None, description="Clamps the gate to at most this and the up projection to ± this (DeepSeek-V4)")
     gate_scale: Positive = Field(1.0, description="Factor on the gate before its activation (Falcon H1)")
 
@@ -80,6 +85,8 @@ class Activated(Spec):
             )
         elif self.activation == "capped_swiglu":
             yield f"The gate is clamped to at most {self.clamp:g} after its swish, the up projection to ±{self.clamp:g}."
+        elif self.activation == "situ_glu":
+            yield situ_note(self.gate_bound, self.up_bound)
         elif self.activation == "xielu":
             yield "xIELU's slopes are the softplus of the stored values, the negative one plus beta; each layer has its own two."
         elif "gelu" in (GATED.get(self.activation), self.activation):
@@ -102,6 +109,8 @@ class Activated(Spec):
             return gate * torch.sigmoid(self.swish_slope * gate) * (up + 1)
         if self.activation == "capped_swiglu":
             return F.silu(gate).clamp(max=self.clamp) * up.clamp(-self.clamp, self.clamp)
+        if self.activation == "situ_glu":
+            return situ_glu(gate, up, self.gate_bound, self.up_bound)
         return PLAIN[GATED[self.activation]](gate) * up
 
 

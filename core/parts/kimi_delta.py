@@ -19,7 +19,7 @@ Floor = Annotated[float, Field(lt=0, ge=-1e3)]
 
 class KimiDelta(Recurrence):
     """Queries, keys and values pass a short convolution, then each head keeps a matrix of head_dim × head_dim. The decay
-    and the output gate are computed from the input through a rank of D. H = heads, D = head_dim."""
+    and the output gate are computed from the input through a rank of D, or in one step. H = heads, D = head_dim."""
 
     title = "Kimi delta attention"
     also = ("KDA",)
@@ -30,7 +30,9 @@ class KimiDelta(Recurrence):
     kind: Literal["kimi_delta"]
     heads: Heads = Field(description="Heads, each with its own state", examples=[32])
     head_dim: HeadDim = Field(description="Channels of a query, key or value head", examples=[128])
-    whole: bool = Field(False, description="Decay and output gate are full-rank projections (Ling 3.0)")
+    whole: bool | Literal["gate"] = Field(
+        False, description="Decay and output gate are full-rank projections (Ling 3.0), or the gate alone (Kimi K3)"
+    )
     floor: Floor | None = Field(None, description="Lowest log decay, reached by a sigmoid instead of a softplus (Ling 3.0)")
     kernel: Annotated[Kernel, Trait("conv {}")] = Field(4, description="Kernel size of the convolution on queries, keys and values")
     activation: Plain = Field("silu", description="Activation after the convolution")
@@ -42,9 +44,9 @@ class KimiDelta(Recurrence):
         return self.heads * self.head_dim
 
     @property
-    def rank(self) -> int | None:
-        """The rank of the decay and output gate projections."""
-        return None if self.whole else self.head_dim
+    def ranks(self) -> dict[str, int | None]:
+        """The ranks of the projections to the decay and to the output gate; None for full ones."""
+        return {"decay": None if self.whole is True else self.head_dim, "gate": None if self.whole else self.head_dim}
 
     @property
     def pieces(self) -> dict[str, dict[str, int]]:
@@ -66,10 +68,10 @@ class KimiDelta(Recurrence):
             rule=6 * new * self.wide * self.head_dim,
             o=2 * new * self.wide * d_model,
         )
-        for name in ("decay", "gate"):
-            if self.rank:
-                flops[f"{name}_down"] = 2 * new * d_model * self.rank
-            flops[name] = 2 * new * (self.rank or d_model) * self.wide
+        for name, rank in self.ranks.items():
+            if rank:
+                flops[f"{name}_down"] = 2 * new * d_model * rank
+            flops[name] = 2 * new * (rank or d_model) * self.wide
         return flops
 
     def shrink(self, scale: float) -> Self:
@@ -105,13 +107,13 @@ class KimiDeltaModule(nn.Module):
     def __init__(self, part: KimiDelta, d_model: int):
         super().__init__()
         self.part = part
-        rank = part.rank
         self.qkv = Linear(d_model, 3 * part.wide)
         self.inputs = State(part.kernel - 1, 3 * part.wide)
         self.convolve = CausalConvolution(3 * part.wide, part.kernel, activation=part.activation)
         self.beta = Linear(d_model, part.heads)
-        self.decay_down, self.gate_down = (Linear(d_model, rank) if rank else None for _ in range(2))
-        self.decay, self.gate = (Linear(rank or d_model, part.wide) for _ in range(2))
+        ranks = part.ranks.values()
+        self.decay_down, self.gate_down = (Linear(d_model, rank) if rank else None for rank in ranks)
+        self.decay, self.gate = (Linear(rank or d_model, part.wide) for rank in ranks)
         self.memory = State(part.heads, part.head_dim, part.head_dim)
         self.rule = ChannelDeltaRule(part)
         self.out_norm = RMSNorm(eps=part.norm.eps).build(part.head_dim)

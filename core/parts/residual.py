@@ -5,7 +5,7 @@ If there are several streams, a step's `read` module computes from them what its
 `token_flops` of these modules counts their matrix products for one token.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
@@ -37,6 +37,10 @@ class _Residual(Spec):
 
     def check_block(self, steps: Sequence["_Residual"], delayed: bool) -> None:
         """Raise ValueError if the steps of one layer do not fit together; `delayed` if some output is added later."""
+
+    def check_layers(self, depth: int, steps: Iterable["_Residual"], ahead: bool) -> None:
+        """Raise ValueError if this is the residual of a step, and it does not fit a model of so many layers with these residuals of
+        `steps`; `ahead` if it is also that of modules that predict ahead."""
 
     def handed(self, d_model: int) -> Shape:
         """Shape of a part's input and output on the stream, for one token."""
@@ -129,6 +133,12 @@ class Sharing(Box):
 
     def share(self, shared: dict[str, Any]) -> None:
         raise NotImplementedError
+
+
+class Numbered(Box):
+    """A module that needs the number of its layer, which the model sets; for one after the last layer, the number of layers."""
+
+    layer = 0
 
 
 class Add(Box):

@@ -25,12 +25,14 @@ from .like_llama_moe import typed
 TYPES = ("kimi_linear",)
 
 
-def experts(count: Any, d_ff: Any, scale: Any, groups: Any, best: Any, normalise: str = "moe_renormalize/norm_topk_prob") -> Keys:
+def experts(
+    count: Any, d_ff: Any, scale: Any, groups: Any, best: Any, normalise: str = "moe_renormalize/norm_topk_prob", act: str = "hidden_act"
+) -> Keys:
     """Routed and shared experts and their router; the arguments are the family's defaults."""
     return (
         *keys.experts(
             count, 8 if count is not ... else ..., d_ff, names="num_experts/num_local_experts",
-            chosen="num_experts_per_token/num_experts_per_tok", router={"score": "sigmoid", "selection_bias": True},
+            chosen="num_experts_per_token/num_experts_per_tok", act=act, router={"score": "sigmoid", "selection_bias": True},
         ),
         keys.shared(1, "num_shared_experts/n_shared_experts"),
         keys.named(normalise, "moe.router.normalise", True),
@@ -68,21 +70,16 @@ DELTA = (
 def read(config: Config, model_type: str) -> dict:
     said = keys.read(config, KEYS)
     depth, linear = said["depth"], config.nested("linear_attn_config")
-    words = _kinds(config, linear, depth)
+    made = blocks(config, linear, depth)
     other = {"linear_num_heads": "num_heads", "linear_head_dim": "head_dim", "linear_conv_kernel_dim": "short_conv_kernel_size"}
     keys.read(config, DELTA, said)
     keys.read(linear, [replace(key, name=other[key.name], default=keys.get(said, key.field)) for key in DELTA], said)
     linear.finish()
-    blocks = [
-        ["delta" if word == "linear_attention" else "attention", "moe" if sparse else "dense"]
-        for word, sparse in zip(words, typed(1)(config, depth), strict=True)
-    ]
-    config.ignore("first_k_dense_replace")
-    return pieces.model(config, said, blocks)
+    return pieces.model(config, said, made)
 
 
-def _kinds(config: Config, linear: Config, depth: int) -> list[str]:
-    """Each layer's kind: of layer_types, or of two lists of layer numbers that begin at 1."""
+def blocks(config: Config, linear: Config, depth: int) -> list[list[str]]:
+    """Each layer's parts, its mixer by layer_types, or by two lists of layer numbers that begin at 1."""
     usual = ["full_attention" if layer and layer % 4 == 0 else "linear_attention" for layer in range(depth)]
     lists = {"full_attention": "full_attn_layers", "linear_attention": "kda_layers"}
     numbers = {word: linear.listing(key, int) for word, key in lists.items()}
@@ -91,7 +88,12 @@ def _kinds(config: Config, linear: Config, depth: int) -> list[str]:
         if sorted(named) != list(range(1, depth + 1)) or len(named) != sum(map(len, numbers.values())):
             raise linear.refuse("kda_layers", f"with full_attn_layers it must name each of the layers 1 to {depth} once")
         usual = [named[number] for number in range(1, depth + 1)]
-    return pieces.layer_types(config, depth, usual, *lists)
+    words = pieces.layer_types(config, depth, usual, *lists)
+    config.ignore("first_k_dense_replace")
+    return [
+        ["delta" if word == "linear_attention" else "attention", "moe" if sparse else "dense"]
+        for word, sparse in zip(words, typed(1)(config, depth), strict=True)
+    ]
 
 
 def write(arch: Architecture) -> dict:
@@ -130,9 +132,10 @@ def delta_sources(path: str, at: str, part: KimiDelta) -> Iterator[tuple[str, li
     convolutions = Source(tuple(f"{at}.{name}_conv1d.weight" for name in "qkv"), joined)
     yield f"{path}.convolve.weight", [Source((f"{at}.conv1d.weight",)), convolutions]
     yield one(f"{path}.beta.weight", f"{at}.b_proj.weight")
-    theirs = {"decay": "f_proj", "gate": "g_proj"}
-    if part.rank:
-        theirs = {"decay_down": "f_a_proj", "decay": "f_b_proj", "gate_down": "g_a_proj", "gate": "g_b_proj"}
+    theirs = {}
+    for name, rank in part.ranks.items():
+        letter = {"decay": "f", "gate": "g"}[name]
+        theirs |= {f"{name}_down": f"{letter}_a_proj", name: f"{letter}_b_proj"} if rank else {name: f"{letter}_proj"}
     for name, tensor in theirs.items():
         yield one(f"{path}.{name}.weight", f"{at}.{tensor}.weight", f"{at}.forget_gate.{tensor}.weight")
     for name in ("A_log", "dt_bias"):

@@ -89,13 +89,13 @@ def quantised(arch: Architecture, family: Any, found: Sequence[Config], raw: Map
                 raise Unsupported(f"{other.where}: contradicts {config.where} about how the weights are stored")
         if hasattr(family, "stored"):
             return family.stored(arch, config)
-        return _narrowed(arch, _family_of_names(family, raw), config)
+        return narrowed(arch, _family_of_names(family, raw), config)
     except Unsupported as error:
         said = str(error) if str(error).startswith(config.where) else f"{config.where}: {error}"
         return Architecture.model_validate(arch.model_dump() | {"unsized": said[:1_000]})
 
 
-def _narrowed(arch: Architecture, family: Any, config: Config) -> Architecture:
+def narrowed(arch: Architecture, family: Any, config: Config) -> Architecture:
     return Architecture.model_validate(arch.model_dump() | {"precision": _told(arch, family, config)})
 
 
