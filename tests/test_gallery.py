@@ -227,7 +227,7 @@ def test_a_word_that_is_one_letter_off_finds_what_it_means_and_says_so():
 
 def test_the_timeline_of_a_search_says_who_brought_what_among_all_models():
     shown = find._view(Finding(q="mla", view="timeline"), (), True)
-    assert "The latest is Manifold hyper-connections, with DeepSeek-V4-" in shown and "GPT-J" in shown
+    assert "The latest is Attention residuals, with Kimi K3" in shown and "GPT-J" in shown
     assert ">Rotary, RoPE</text>" in shown and ">ALiBi" not in shown
 
 

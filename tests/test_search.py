@@ -203,4 +203,4 @@ def test_what_no_model_has_is_said():
         return " ".join(search.unmet(query, ENTRIES, lambda arch: MODELS[arch.name]))
 
     assert "LongRoPE can be built here" in said("longrope") and "The latest model here is of" in said("nov 2026")
-    assert said("1000 experts") == "No model here has “1000 experts”; the nearest is 512" and not said("zzzz")
+    assert said("1000 experts") == "No model here has “1000 experts”; the nearest is 896" and not said("zzzz")
