@@ -356,6 +356,33 @@ def test_the_command_line_prints_it(capsys):
     assert capsys.readouterr().out.startswith("class FeedForward(nn.Module):")
 
 
+def test_an_edited_model_is_not_called_the_published_one():
+    arch = core.load("llama-3-8b")
+    value = arch.model_dump() | {"layers": [{"repeat": 31, "blocks": [["attention"]]}, {"blocks": [["attention", "dense"]]}]}
+    words = ast.parse(head(core.Architecture.model_validate(value))).body[0].value.value
+    assert words.startswith("Edited from Llama 3 8B: 2,569,150,464 parameters") and "Meta" not in words and "2024" not in words
+    assert "\n- first 31 layers: feed-forward removed\n" in words
+    renamed = core.Architecture.model_validate(value | {"name": "mine"})
+    assert head(renamed) == head(core.Architecture.model_validate(value)), "known by its title"
+    assert head(core.Architecture.model_validate(value | {"title": "Mine"})).startswith('"""Mine, edited from Llama 3 8B: ')
+    assert head(arch).startswith('"""Llama 3 8B (Meta, 2024-04-18): ') and "\n- " not in head(arch)
+    many = head(core.shrink(core.load("deepseek-v4-flash"))).splitlines()
+    assert sum(line.startswith("- ") for line in many) == 21 and "- and 20 more" in many
+    assert max(map(len, many)) <= 96
+
+
+def test_the_lines_that_say_how_to_run_it_run(tmp_path, monkeypatch, capsys):
+    arch = core.shrink(core.load("llama-3-8b"))
+    text = code(arch)
+    usage = [line for line in ast.parse(text).body[0].value.value.splitlines() if line.startswith("    ")]
+    model = core.build(arch, device="cpu")
+    torch.save(model.state_dict(), tmp_path / "weights.pt")
+    monkeypatch.chdir(tmp_path)
+    exec("\n".join([text, *(line[4:] for line in usage)]), {"__name__": "model"})
+    expected = [str(token) for token in model.generate(torch.tensor([[1, 2, 3]]), 20)]
+    assert capsys.readouterr().out.splitlines() == expected
+
+
 @given(st.text(st.sampled_from("\"\\'# ;x=()é\N{LINE SEPARATOR}") | st.characters(codec="utf-8"), max_size=300))
 @example('M""";import os;os.system("echo");x="""')
 @example('"' * 300)

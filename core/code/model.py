@@ -9,12 +9,14 @@ from typing import Any
 
 from torch import nn
 
+from .. import library
 from ..cost import cost
 from ..frame import Ahead, PredictAhead
 from ..model import Block, Layers, Model, build_mtp, build_once, numbered
 from ..parts.base import Part
 from ..parts.residual import Add, LevelledAdd, Numbered
-from ..spec import Architecture, Workload
+from ..spec import METADATA, Architecture, Workload
+from ..split import split
 from . import source
 from .classes import Class, File
 from .figures import Figures, with_forms
@@ -22,6 +24,17 @@ from .source import expression, lines
 from .statements import Scope
 from .text import ROOT, Text, text
 from .values import Arg, Bound, Construct, Dyn, constant, derived, holder, lift, mentioned, name, replaced
+
+SHOWN_EDITS = 20  # from the published model, in words
+USAGE = (
+    "With smaller constants `Model()` is small enough to try with random weights. For those of a checkpoint, let Strata fill its own "
+    'model, `core.load_weights(core.build(arch, device="cpu"), tensors)`, and save that model\'s state dict. Then:',
+    """    with torch.device("meta"):  # no memory until there are weights
+        model = Model().eval()
+    model.load_state_dict(torch.load("weights.pt"), assign=True)
+    for token in model.generate(torch.tensor([[1, 2, 3]]), steps=20):
+        print(token)""",
+)  # how to run a file
 
 
 class Writer(File):
@@ -322,14 +335,25 @@ def part_file(arch: Architecture, part: str) -> str:
 
 
 def head(arch: Architecture) -> str:
+    """The docstring of the file. A model that is not as published under its name or title says how it differs, not who made it."""
+    known = library.called(arch.name) or library.called(arch.title)
+    published = library.preset(known) if known else arch
+    edits = split(published.model_copy(update={key: getattr(arch, key) for key in METADATA}), arch)
     made = ", ".join(filter(None, (arch.organisation, str(arch.released or ""))))
+    title = arch.title + (f" ({made})" if made else "")
+    if edits:
+        title = f"Edited from {published.title}" if arch.title == published.title else f"{arch.title}, edited from {published.title}"
     words = (
-        f"{arch.title}{f' ({made})' if made else ''}: {cost(arch, Workload()).parameters:,} parameters, in a file that needs torch alone. "
+        f"{title}: {cost(arch, Workload()).parameters:,} parameters, in a file that needs torch alone. "
         "Written by Strata from the architecture; tensors have the names of Strata's state dict. B sequences of T tokens; S tokens with "
         "those that are cached."
         + (" `Ahead` predicts further tokens, for training and speculative decoding; `Model` does not run it." if arch.mtp else "")
     )
-    return "\n".join(lines([text(words)]))
+    rows = [f"- {' '.join(edit.words.split())}" for edit in edits[:SHOWN_EDITS]]
+    if len(edits) > SHOWN_EDITS:
+        rows.append(f"- and {len(edits) - SHOWN_EDITS} more")
+    paragraphs = [words, *(["\n".join(rows)] if rows else []), *USAGE]
+    return "\n".join(lines([text("\n\n".join(paragraphs))]))
 
 
 def opening(body: list[ast.stmt], constants: dict[str, float], follow: dict[str, ast.expr]) -> str:

@@ -194,20 +194,30 @@ def _branches(node: ast.If, indent: int, note: str, word: str = "if") -> Iterato
 
 
 def _doc(text: str, pad: str) -> Iterator[str]:
+    """A docstring. In a paragraph of items, which begin with "- ", and in one of code, four spaces in, lines stay lines."""
+    text = text.strip()
+    if '"""' in text or text.endswith(('"', "\\")):  # a title may hold what would end the docstring, and begin code
+        text = text.replace('"', "'").rstrip("\\")
+    mark = 'r"""' if "\\" in text else '"""'
+    first, *others = text.split("\n\n")
+    words = mark + " ".join(first.split())
+    if not others and len(pad) + len(words) + 3 <= DOC_WIDTH:
+        yield f'{pad}{words}"""'
+        return
+    found = _filled_lines(words, pad)
+    for other in others:
+        found.append("")
+        for line in other.split("\n"):
+            found += [pad + line] if line.startswith("    ") else _filled_lines(line, pad, "  " * line.startswith("- "))
+    yield from found[:-1]
+    yield from [found[-1], f'{pad}"""'] if others else [f'{found[-1]}"""']
+
+
+def _filled_lines(words: str, pad: str, hanging: str = "") -> list[str]:
     import textwrap
 
-    words = " ".join(text.split())
-    if '"""' in words or words.endswith(('"', "\\")):  # a title may hold what would end the docstring, and begin code
-        words = words.replace('"', "'").rstrip("\\")
-    mark = 'r"""' if "\\" in words else '"""'
-    if len(pad) + len(words) + 6 <= DOC_WIDTH:
-        yield f'{pad}{mark}{words}"""'
-        return
-    first, *rest = textwrap.wrap(mark + words, DOC_WIDTH - len(pad) - 3, break_long_words=False, break_on_hyphens=False)
-    yield pad + first
-    last = rest.pop() if rest else ""
-    yield from (pad + line for line in rest)
-    yield f'{pad}{last}"""'
+    width = DOC_WIDTH - len(pad) - 3
+    return [pad + line for line in textwrap.wrap(words, width, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False)]
 
 
 def _wrapped(line: str, pad: str, note: str) -> Iterator[str]:
