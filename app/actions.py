@@ -315,7 +315,7 @@ def _in_file(given: Any) -> core.Architecture:
             raise core.Unsupported(words[:300])
         case {"text": str(text)}:
             begin = given.get("begin")  # its first bytes, a letter each
-            if isinstance(begin, str) and (what := what_begins(begin[:16].encode("latin-1", "replace"))):
+            if isinstance(begin, str) and (what := what_begins(begin[:16].encode("latin-1", "replace"), str(given.get("name", "")))):
                 raise core.Unsupported(f"is {what}; give a config.json, a YAML or a GGUF file")
             return parse_text(text)
         case {"gguf": str(letters)} if len(letters) <= MOST_HEADER:

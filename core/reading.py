@@ -80,7 +80,7 @@ def read_file(name: str) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)[:80]
         raise Unsupported(f"{said}: cannot be read ({reason})") from None
-    if what := what_begins(data):
+    if what := what_begins(data, name):
         raise Unsupported(f"{said}: is {what}; give a config.json, a preset's YAML or a link")
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     zeros = data[:4].count(0) if len(data) > 3 and any(data[:4]) else 0
@@ -108,11 +108,13 @@ def is_gguf(name: str) -> bool:
         return False
 
 
-def what_begins(data: bytes) -> str | None:
-    """The kind of a file with these first bytes, if it is one that people mistake for a config or for safetensors."""
+def what_begins(data: bytes, name: str = "") -> str | None:
+    """The kind of a file with these first bytes, if it is one that people mistake for a config or for safetensors; or that it is not what
+    its name says."""
     if data[4:8] == b"\0\0\0\0" and data[8:10] in (b'{"', b"{}"):
         return "a safetensors file"
-    return next((words for begin, words in _OTHERS.items() if data.startswith(begin)), None)
+    found = next((words for begin, words in _OTHERS.items() if data.startswith(begin)), None)
+    return found or ("not a GGUF file, which begins with the letters GGUF" if name.lower().endswith(".gguf") else None)
 
 
 def _standard_input(most: int) -> bytes:

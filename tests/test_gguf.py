@@ -283,6 +283,28 @@ def test_files_of_another_kind_are_named(tmp_path):
         from_gguf(Header({"general.type": "imatrix"}, {}))
 
 
+def test_what_the_header_does_not_say_is_listed_or_named(tmp_path):
+    header = of_bytes(written(tmp_path / "x.gguf", llama(rope_theta=5e5), from_hf(llama())))
+
+    def without(*keys: str) -> Header:
+        return replace(header, said={key: value for key, value in header.said.items() if key.removeprefix("llama.") not in keys})
+
+    assert from_gguf(without()).note is None
+    left = from_gguf(without("context_length", "rope.freq_base"))
+    assert left.note == "Not in the GGUF header, so defaults: llama.context_length 2,048, llama.rope.freq_base 10,000."
+    assert (left.context, left.position.base) == (2_048, 10_000)
+    with pytest.raises(core.Unsupported, match=r"^llama\.attention\.head_count: is missing from the header"):
+        from_gguf(without("attention.head_count"))
+    with pytest.raises(core.Unsupported, match=r"contradict each other.*Not in the GGUF header, so defaults: llama\.feed_forward_length"):
+        from_gguf(without("feed_forward_length"))
+
+
+def test_a_file_that_only_bears_the_name_is_named(tmp_path):
+    (tmp_path / "x.gguf").write_text("hello")
+    with pytest.raises(core.Unsupported, match=r"x\.gguf: is not a GGUF file, which begins with the letters GGUF"):
+        core.load(tmp_path / "x.gguf")
+
+
 def text(words: str) -> bytes:
     return struct.pack("<Q", len(words)) + words.encode()
 

@@ -179,6 +179,7 @@ def test_the_gallery_takes_all_of_it_out_of_its_address():
         ({"gguf": "R0dVRg=="}, "cannot be read as GGUF"), ({"text": ""}, "an empty text"), ({"problem": "x" * 900}, "^x{300}$"),
         ({"text": "PNG", "begin": "\x89PNG\r"}, "is a picture"), ({"text": "heads: [", "begin": [1]}, "this is not YAML"),
         ({"text": "x" * 200_001}, "more than 200,000 characters"),
+        ({"text": "hello", "begin": "hello", "name": "Model.GGUF"}, "is not a GGUF file, which begins"),
     ],
 )  # fmt: skip
 def test_what_a_browser_sends_of_a_file_may_be_anything(sent, words):

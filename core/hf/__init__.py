@@ -101,10 +101,11 @@ def defaults(config: Mapping[str, Any]) -> tuple[Default, ...]:
         BY_TYPE[model_type].read(reader, model_type)
     finally:
         FILLED.reset(token)
-    return _of(filled)
+    return shaping(filled)
 
 
-def _of(filled: Mapping[str, Any]) -> tuple[Default, ...]:
+def shaping(filled: Mapping[str, Any]) -> tuple[Default, ...]:
+    """Those of the values that a reading took by default (`FILLED`) that shape the model."""
     return tuple(Default(path, value) for path, value in filled.items() if _shapes(path, value, filled))
 
 
@@ -126,14 +127,18 @@ def opened(config: Mapping[str, Any]) -> Architecture:
         arch = from_hf(config)
     except Unsupported as error:
         numbers = set(re.findall(r"[\d,]*\d", str(error))) - {number(n) for n in config.values() if isinstance(n, int | float)}
-        said = [str(one) for one in _of(filled) if one.said in numbers]
+        said = [str(one) for one in shaping(filled) if one.said in numbers]
         raise Unsupported(". ".join([str(error), *said])) from None
     finally:
         FILLED.reset(token)
-    found = defaults(config)
+    return noted(arch, defaults(config), "Not in the config.json, so defaults of the model's class:")
+
+
+def noted(arch: Architecture, found: Collection[Default], words: str) -> Architecture:
+    """The Architecture with the defaults in it as its note, if it has none."""
     if not found or arch.note:
         return arch
-    words, left = "Not in the config.json, so defaults of the model's class:", len(found)
+    left = len(found)
     for one in found:
         longer = f"{words}{',' * (left < len(found))} {one.key} {one.said}"
         if len(longer) > MOST_WORDS:

@@ -21,12 +21,15 @@ from ...parts.base import Shape
 from ...precision import FORMATS, in_layers
 from ...share import MAX_TOKEN, encode
 from ...spec import Architecture, Unsupported, parse
-from .. import from_hf
+from .. import Default, from_hf, noted, shaping
+from ..reading.config import FILLED
 from ..reading.quantised import shortest
 from ..weights.checkpoint import Reader, Source, fill
 from ..weights.tensors import in_part, layer_of, stored_bytes
 from . import tensors
 from .config import translate
+from .kinds import KINDS
+from .said import MEANINGS
 from .header import Header, of_bytes, read
 
 __all__ = ["File", "from_gguf", "of_bytes", "read"]
@@ -239,14 +242,36 @@ def from_gguf(source: str | Path | Header) -> Architecture:
     file = opened(source)
     if file.differences:
         more = f" ({len(file.differences):,} such differences)" if len(file.differences) > 1 else ""
-        raise Unsupported(f"the header and the tensors of this GGUF file contradict each other: {file.differences[0]}{more}")
+        left = f". {file.architecture.note}" if file.architecture.note else ""
+        raise Unsupported(f"the header and the tensors of this GGUF file contradict each other: {file.differences[0]}{more}{left}")
     return file.stored()
 
 
 def opened(source: str | Path | Header) -> File:
     """A file with the architecture of its header alone."""
     header = source if isinstance(source, Header) else read(source)
-    return File(_without_holes(header), from_hf(translate(header)))
+    filled: dict[str, Any] = {}
+    token = FILLED.set(filled)
+    try:
+        arch = from_hf(translate(header))
+    finally:
+        FILLED.reset(token)
+    return File(_without_holes(header), noted(arch, _taken(header, arch, filled), "Not in the GGUF header, so defaults:"))
+
+
+def _taken(header: Header, arch: Architecture, filled: Mapping[str, Any]) -> list[Default]:
+    """What was taken for keys that the header does not have, by its own names of them, if the model has what they are about."""
+    own, names = f"{header.arch}.", KINDS[header.arch].names
+    keys = {names.get(name, name): own + key for key, name in MEANINGS.items()}
+    found = [Default(keys[one.key], one.value) for one in shaping(filled) if one.key in keys]
+    found += [Default(key, value) for key, value in filled.items() if key.startswith(own)]
+    parts = arch.parts.values()
+    absent = [] if any(part.reach for part in parts) else ["attention.sliding_window"]
+    for role, begin in (("experts", "expert_"), ("feed_forward", "feed_forward_length")):
+        absent += [] if any(part.role == role for part in parts) else [begin]
+    places = {(getattr(part, "position", None) or arch.position).kind for part in parts if part.mixes}
+    absent += ["rope."] if places == {"none"} else []
+    return [one for one in found if one.key not in header.said and not one.key.startswith(tuple(own + begin for begin in absent))]
 
 
 def _without_holes(header: Header) -> Header:

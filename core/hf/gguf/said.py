@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from ...spec import MAX_LAYERS, Unsupported
-from ..reading.config import says, shown
+from ..reading.config import FILLED, says, shown
 from .header import Header, Long
 
 Made = dict[str, Any]  # keys of a config.json
@@ -78,7 +78,7 @@ class Said:
         if missing := next((layer for layer in range(self.depth) if str(layer) not in layers and not holes), None):
             raise self.refuse("block_count", f"the file has no tensors of layer {missing}")
         self.inner = {inner for _, inner in blocks}
-        self.heads = max(self.each("attention.head_count", 0))
+        self.heads = max(self.each("attention.head_count"))
         self.d_model = self.count("embedding_length", least=1)
         self.head_dim = self.count("attention.key_length", self.d_model // self.heads if self.heads else 0)
 
@@ -104,6 +104,8 @@ class Said:
         value = self.get(key, default)
         if value is ...:
             raise Unsupported(f"{self.arch}.{key}: is missing from the header, and the model cannot be known without it")
+        if default and key not in self.values and (filled := FILLED.get()) is not None:
+            filled[f"{self.arch}.{key}"] = value  # llama.cpp's own
         if value is not default and (type(value) not in (int, float) or not math.isfinite(value)):
             raise self.refuse(key, "give a number")
         return value
