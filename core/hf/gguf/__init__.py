@@ -28,9 +28,9 @@ from ..weights.checkpoint import Reader, Source, fill
 from ..weights.tensors import in_part, layer_of, stored_bytes
 from . import tensors
 from .config import translate
+from .header import Header, of_bytes, read
 from .kinds import KINDS
 from .said import MEANINGS
-from .header import Header, of_bytes, read
 
 __all__ = ["File", "from_gguf", "of_bytes", "read"]
 
