@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .base import OF_MODEL, Box, Cache, Flops, HeadDim, Heads, Inherited, Linear, Mixer, Rank, Shape, times
 from .norm import Norm, PartNorm, RMSNorm
-from .position import Position, Yarn, check_turned, yarn_magnitude
+from .position import NoPosition, Position, Yarn, check_turned, yarn_magnitude
 from .softmax import ALL, OptionalGate, Scores, Sight, masked_softmax
 
 
@@ -56,6 +56,11 @@ class LatentAttention(Mixer):
     @property
     def pieces(self) -> dict[str, dict[str, int]]:
         return {"kv_up.weight": {"keys": self.heads * self.nope_dim, "values": self.heads * self.v_dim}}
+
+    @property
+    def kind_of_key(self) -> str:
+        """What the key is that all heads share: one that the position turns, or not (Kimi Linear)."""
+        return "plain" if isinstance(self.position, NoPosition) else "rotary"
 
     def query_width(self, d_model: int) -> int:
         """Channels that the query projection reads."""
@@ -140,7 +145,7 @@ class LatentAttention(Mixer):
         yield from self.sight.facts()
 
     def quantities(self, d_model: int) -> Iterator[tuple[str, ...]]:
-        yield f"latent of {self.kv_rank}", f"and {self.rope_dim} rotary channels,", f"for all {self.heads} heads"
+        yield f"latent of {self.kv_rank}", f"and {self.rope_dim} {self.kind_of_key} channels,", f"for all {self.heads} heads"
         yield from super().quantities(d_model)
 
     def explain(self, d_model: int) -> str:
@@ -149,8 +154,8 @@ class LatentAttention(Mixer):
         queries = f"Queries are projected through rank {self.q_rank:,}. " if self.q_rank else ""
         return (
             f"Each token is compressed to a latent of {self.kv_rank} values, and the keys and values of all "
-            f"{self.heads} heads are projected up from it; the heads share one rotary key of {self.rope_dim} channels. {queries}"
-            f"{self.sight.explain()}{self.scores.explain()}"
+            f"{self.heads} heads are projected up from it; the heads share one {self.kind_of_key} key of {self.rope_dim} "
+            f"channels. {queries}{self.sight.explain()}{self.scores.explain()}"
             f"It caches {kept:,} values per token; full keys and values would be {whole:,}, {whole / kept:.0f} times as many."
         )
 
@@ -169,7 +174,8 @@ class LatentAttention(Mixer):
             yield from self.gate.checklist()
         if self.key_norm:
             yield "The rotary key has its own norm, before its rotation."
-        yield "The latent is cached after its norm, the rotary key after its rotation."
+        after = " after its rotation" if self.kind_of_key == "rotary" else ", which nothing turns, as it is projected"
+        yield f"The latent is cached after its norm, the {self.kind_of_key} key{after}."
         yield f"Query and key heads have {self.qk_dim} channels, value heads {self.v_dim}: o reads {self.heads * self.v_dim:,} channels."
         yield from self.position.checklist(self.rope_dim)
 
@@ -236,7 +242,7 @@ class LatentCore(Box):
 
     box = "attention_core"
     label = "Scaled dot-product attention"
-    explain = "A score is the sum of two products: one without position for each head, one with the shared rotary key."
+    explain = "A score is the sum of two products: one with each head's own key, one with the key that all heads share."
 
     def __init__(self, part: LatentAttention):
         super().__init__()
