@@ -1,5 +1,6 @@
 """Parts against what torch measures: FLOPs, shapes said without running, the forms of a decode."""
 
+import importlib
 import math
 
 import pytest
@@ -15,7 +16,7 @@ from core.parts import PARTS, Mixer
 from core.parts.base import Box, causal_pairs, entry_pairs
 from core.parts.block_sparse import BlockSparseAttention
 from core.parts.latent import LatentAttention
-from core.parts.norm import LayerNorm, RMSNorm
+from core.parts.norm import GatedRMSNorm, LayerNorm, RMSNorm
 from core.parts.position import Rope
 from core.spec import Architecture
 from core.trace import trace_part
@@ -208,6 +209,25 @@ def test_absorbed_flops_are_what_torch_counts():
         with FlopCounterMode(display=False) as counter:
             module(torch.empty(1, 1, d), torch.arange(past, past + 1))
     assert counter.get_total_flops() == part.flops(d, 1, past).total == part.flops_forms(d, 1, past)["absorbed"].total
+
+
+@pytest.mark.parametrize(
+    "family, name, ours",
+    [
+        ("gemma3", "Gemma3RMSNorm", RMSNorm(unit_offset=True).build(64)),
+        ("qwen3_next", "Qwen3NextRMSNorm", RMSNorm(unit_offset=True).build(64)),
+        ("gpt_oss", "GptOssRMSNorm", RMSNorm().build(64)),
+        ("qwen3_next", "Qwen3NextRMSNormGated", GatedRMSNorm(64, 1e-6)),
+        ("mamba2", "MambaRMSNormGated", GatedRMSNorm(64, 1e-6, groups=2, gate_first=True)),
+    ],
+)
+def test_norms_are_those_of_transformers_to_the_bit_in_bfloat16(family, name, ours):
+    code = importlib.import_module(f"transformers.models.{family}.modeling_{family}")
+    theirs = getattr(code, name)(64, *([32] if "Mamba" in name else []), eps=1e-6).bfloat16()
+    theirs.weight.data = torch.randn(64, generator=torch.Generator().manual_seed(0)).bfloat16()
+    ours.bfloat16().load_state_dict(theirs.state_dict())
+    inputs = torch.randn(1 + ("Gated" in name), 4, 32, 64, generator=torch.Generator().manual_seed(1)).bfloat16()
+    assert torch.equal(ours(*inputs), theirs(*inputs))
 
 
 def test_norms_are_what_their_papers_say():

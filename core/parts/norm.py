@@ -90,7 +90,7 @@ class LayerNormModule(Box, nn.LayerNorm):
     def forward(self, x: Tensor) -> Tensor:  # (..., dim)
         if self.weight is None or not self.norm.unit_offset:
             return super().forward(x)
-        return F.layer_norm(x, self.normalized_shape, self.weight + 1, self.bias, self.eps)
+        return F.layer_norm(x, x.shape[-1:], self.weight + 1, self.bias, self.eps)
 
 
 class RMSNormModule(Box, nn.RMSNorm):
@@ -107,9 +107,10 @@ class RMSNormModule(Box, nn.RMSNorm):
 
     def forward(self, x: Tensor) -> Tensor:  # (..., dim)
         if self.weight is None or not self.norm.unit_offset:
-            y = super().forward(x)
+            y = super().forward(x)  # torch rounds after the weight, as gpt-oss does; Llama rounds before it too
         else:
-            y = F.rms_norm(x, self.normalized_shape, self.weight + 1, self.eps)
+            # In float32: in bfloat16, 1 + a small weight would be rounded.
+            y = F.rms_norm(x.float(), x.shape[-1:], 1 + self.weight.float(), self.eps).to(x.dtype)
         return y if self.bias is None else y + self.bias
 
 
@@ -194,8 +195,9 @@ class GatedRMSNorm(Box):
         else:
             y = y.unflatten(-1, (self.groups, -1))
             y = F.rms_norm(y, y.shape[-1:], None, self.eps).flatten(-2)
-        y = y * self.weight
-        return (y if self.gate_first else y * gate).to(x.dtype)
+        if self.gate_first:
+            return y.to(x.dtype) * self.weight
+        return (y * self.weight * gate).to(x.dtype)
 
 
 Norm = Annotated[RMSNorm | LayerNorm, Field(discriminator="kind")]
