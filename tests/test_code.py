@@ -238,6 +238,12 @@ def test_layers_that_alternate_are_a_loop():
     assert "VOCAB_SIZE = 201088" in text and "nn.Embedding(VOCAB_SIZE, D_MODEL)" in text
 
 
+def test_experts_with_biases_are_one_function_and_no_comment_is_long():
+    text = code(core.load("gpt-oss-20b"))
+    assert "gate = grouped_linear(slots, self.gate, expert) + self.gate_bias[expert]" in text
+    assert max(len(line) for line in text.splitlines() if line.lstrip().startswith("#")) <= 100
+
+
 def test_rounds_that_do_the_same_are_a_loop():
     assert "for _ in range(ITERATIONS - 1):" in code(core.load("deepseek-v4-flash")), "Sinkhorn iterations"
     text = code(core.load("longcat-flash-lite"))

@@ -330,9 +330,9 @@ class StackedExperts(Box):
         if self.part.zero:  # the last experts return their input
             slots, same = slots.tensor_split((self.filled(expert),))
             expert = expert[: len(slots)]
-        gate = self.project("gate", slots, expert) if self.part.gated else None
-        y = self.part.activate(self.project("up", slots, expert), gate)  # (B T K, d_ff)
-        y = self.project("down", y, expert)  # (B T K, d_model)
+        gate = expert_linear(slots, self.gate, self.gate_bias, expert) if self.part.gated else None
+        y = self.part.activate(expert_linear(slots, self.up, self.up_bias, expert), gate)  # (B T K, d_ff)
+        y = expert_linear(y, self.down, self.down_bias, expert)  # (B T K, d_model)
         if self.part.zero:
             y = torch.cat((y, torch.zeros_like(same) if self.part.skip else same))
         #: y_t = Σ_i g_it E_i(x_t) over the chosen experts i
@@ -346,11 +346,11 @@ class StackedExperts(Box):
             return len(expert) // self.part.top_k * self.part.active
         return int((expert < self.part.count).sum())
 
-    def project(self, name: str, x: Tensor, expert: Tensor) -> Tensor:
-        """Each row through its own expert's matrix: (N, in), (N,) -> (N, out)."""
-        matrix, bias = getattr(self, name), getattr(self, f"{name}_bias")  # (E, out, in), (E, out)
-        y = grouped_linear(x, matrix, expert)
-        return y if bias is None else y + bias[expert]
+
+def expert_linear(x: Tensor, matrix: Tensor, bias: Tensor | None, expert: Tensor) -> Tensor:
+    """Each row through its own expert's matrix: (N, in), (E, out, in), (E, out), (N,) -> (N, out)."""
+    y = grouped_linear(x, matrix, expert)
+    return y if bias is None else y + bias[expert]
 
 
 def grouped_linear(x: Tensor, matrix: Tensor, expert: Tensor) -> Tensor:
@@ -358,7 +358,8 @@ def grouped_linear(x: Tensor, matrix: Tensor, expert: Tensor) -> Tensor:
     if x.is_meta:  # without values, the matrix of any expert gives the shape and the FLOPs
         return x @ matrix[0].mT
     ends = torch.bincount(expert, minlength=len(matrix)).cumsum(0)
-    # grouped_mm needs rows of a multiple of 16 bytes and does not support float64; torch.compile knows it in bfloat16 alone.
+    # grouped_mm needs rows of a multiple of 16 bytes and has no float64;
+    # torch.compile knows it in bfloat16 alone.
     unknown = x.dtype == torch.float64 or (torch.compiler.is_compiling() and x.dtype != torch.bfloat16)
     if unknown or not len(x) or any(width % 8 for width in matrix.shape[1:]):
         rows = x.tensor_split(ends[:-1].cpu())
