@@ -1,6 +1,7 @@
 """What a field of the spec accepts, in words, from the spec's own schema."""
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -21,6 +22,33 @@ class Accepts(NamedTuple):
 
 def accepts(cls: type[BaseModel], loc: tuple[str | int, ...]) -> Accepts:
     """What a value of `cls` accepts at pydantic's location, which names the branches of unions beside the fields."""
+    path, here = _at(cls, loc)
+    words = [_words(o) for o in here]
+    said = " or ".join(dict.fromkeys(w for w in words if w and w != EMPTY))
+    most = next((o["maximum"] for o in here if o.get("type") == "integer" and "maximum" in o), None)
+    return Accepts(".".join(path), f"{said}, or leave it empty" if said and EMPTY in words else said, most)
+
+
+def nearest(cls: type[BaseModel], loc: tuple[str | int, ...]) -> str:
+    """The path of the field whose name is spelled almost like the last step of pydantic's location, in the value that has no such field or
+    in one within it; empty if there is none."""
+    tree, (path, here) = _schema(cls), _at(cls, loc[:-1])
+    named: dict[str, str] = {}
+    level = [("", schema) for schema in here]
+    for _ in range(3):
+        below = []
+        for lead, schema in level:
+            for name, field in schema.get("properties", {}).items():
+                named.setdefault(name, f"{lead}{name}")
+                below += [(f"{lead}{name}.", inner) for inner in _options([field], tree)]
+        level = below
+    word = str(loc[-1])[:60]
+    near = get_close_matches(word, named, 1, cutoff=0.7) or [name for name in named if len(word) > 2 and word in name.split("_")]
+    return ".".join([*path, named[near[0]]]) if near else ""
+
+
+def _at(cls: type[BaseModel], loc: tuple[str | int, ...]) -> tuple[list[str], list[dict]]:
+    """The path of a field at pydantic's location, and the schemas that its value may follow."""
     tree = _schema(cls)
     found, around = [tree], [tree]
     path: list[str] = []
@@ -31,11 +59,7 @@ def accepts(cls: type[BaseModel], loc: tuple[str | int, ...]) -> Accepts:
             around, found = found, tagged
         elif inner := [o for way in here for o in _below(way, step)]:
             around, found, path = found, inner, [*path, str(step)] if step != KEY else path
-    here = list(_options(found, tree))
-    words = [_words(o) for o in here]
-    said = " or ".join(dict.fromkeys(w for w in words if w and w != EMPTY))
-    most = next((o["maximum"] for o in here if o.get("type") == "integer" and "maximum" in o), None)
-    return Accepts(".".join(path), f"{said}, or leave it empty" if said and EMPTY in words else said, most)
+    return path, list(_options(found, tree))
 
 
 @lru_cache(maxsize=8)

@@ -419,9 +419,14 @@ def swapped(arch: Architecture, name: str, kind: str) -> Architecture:
 def fresh(arch: Architecture, kind: str, besides: Parts = NONE) -> dict[str, Any]:
     """A new part of a kind, or with a setting of `kinds.choices`: its name and value. It takes over what it can of the most used part
     that it could stand for."""
-    chosen = next((choice for choice in kinds.choices() if kind in (choice.name, choice.kind)), None)
-    if not chosen:
-        raise Unsupported(f"{kind[:40]!r} is no kind of part; give one of {', '.join(choice.name for choice in kinds.choices())}")
+    found = kinds.meant(kind, kinds.choices())
+    if len(found) != 1:
+        names = [choice.name for choice in found] or kinds.near(kind)
+        which = f"may be {' or '.join(names)}; give one of these" if found else f"is no kind of part; the nearest: {', '.join(names)}"
+        every = f"is no kind of part; give one of {', '.join(choice.name for choice in kinds.choices())}"
+        raise Unsupported(f"{kind[:40]!r} {which if names else every}")
+    (chosen,) = found
+    kind = kind if kind in (chosen.name, chosen.kind) else chosen.name
     like = next((name for name, _ in uses(arch).most_common() if kinds.stands(chosen.kind, arch.parts[name])), None)
     name = unused(arch, chosen.name if chosen.form and kind == chosen.name else PARTS[chosen.kind].called or chosen.kind, besides)
     if like is None:

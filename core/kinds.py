@@ -4,7 +4,9 @@ Everything comes from the classes of the parts and from the spec's schema, so a 
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import lru_cache
 from math import gcd
 from typing import Any, NamedTuple
@@ -51,6 +53,13 @@ class Choice:
     @property
     def group(self) -> str:
         return group(PARTS[self.kind])
+
+    @property
+    def words(self) -> set[str]:
+        """What people call it, in small letters and digits alone."""
+        cls, also = PARTS[self.kind], self.form.also if self.form else ()
+        said = (self.name, self.title, *also, FIRST.get(self.name, ""))
+        return set(map(_letters, said if self.form else (*said, cls.title, cls.short, cls.called, *cls.also))) - {""}
 
     @property
     def role(self) -> str:
@@ -113,9 +122,38 @@ def choice(part: Part, name: str) -> Choice:
     """The choice of this name, a kind's or a setting's; ValueError if it cannot stand where this part stands."""
     known = {one.name: one for one in choices(part)}
     known |= {kind: Choice(kind, kind, cls.title, cls.line) for kind, cls in PARTS.items() if stands(kind, part)}
+    if name not in known and len(found := meant(name, choices(part))) == 1:
+        return found[0]
     if name not in known:
         raise ValueError(f"{name[:40]!r} cannot stand where a part of kind {part.kind} stands; give one of {', '.join(known)}")
     return known[name]
+
+
+def meant(word: str, among: Sequence[Choice]) -> list[Choice]:
+    """The choices that a word names: by name or kind, otherwise by what people call them (MLA, sliding), otherwise by the beginning of
+    that. Of several, the one that people mean first, if it is among them."""
+    plain = _letters(word)
+    for says in (
+        lambda one: word in (one.name, one.kind),
+        lambda one: plain in one.words,
+        lambda one: len(plain) > 2 and any(said.startswith(plain) for said in one.words),
+    ):
+        if found := [one for one in among if says(one)]:
+            return [one for one in found if one.name in FIRST][:1] or (found[:1] if word in (found[0].name, found[0].kind) else found)
+    return []
+
+
+def near(word: str) -> list[str]:
+    """The names of choices that are spelled almost like this word."""
+    said: dict[str, str] = {}
+    for one in choices():
+        for each in (*one.words, *one.name.split("_")):
+            said.setdefault(each, one.name)
+    return list(dict.fromkeys(said[each] for each in get_close_matches(_letters(word[:40]), said, 3, cutoff=0.7)))
+
+
+def _letters(words: str) -> str:
+    return re.sub(r"[\W_]", "", words.lower())
 
 
 # ---- names ----

@@ -12,6 +12,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
+from difflib import get_close_matches
 from functools import cached_property
 from itertools import groupby
 from types import MappingProxyType
@@ -20,7 +21,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_serializer, model_validator
 from torch import nn
 
-from .accepts import accepts, plain
+from .accepts import accepts, nearest, plain
 from .links import Link, check_ahead, fed, links
 from .parts import AnyPart, AnyResidual
 from .parts.base import Also, Length, Line, Part, Positive, Spec, Text, Width, check_channels
@@ -548,13 +549,15 @@ def sentence(error: ValidationError) -> str:
     """The first error in a spec: which field, what is wrong, what is accepted."""
     first = error.errors(include_url=False)[0]
     given = first.get("input")
-    where, accepted, most = accepts(Workload if error.title == Workload.__name__ else Architecture, first["loc"])
+    of = Workload if error.title == Workload.__name__ else Architecture
+    where, accepted, most = accepts(of, first["loc"])
     match first["type"]:
         case "missing":
             message = f"is missing; give {accepted or 'a value'}"
         case "extra_forbidden":
             where = f"{where}." * bool(where) + str(first["loc"][-1])[:60]
-            message = "is not a field of the spec; remove it"
+            near = nearest(of, first["loc"])
+            message = f"is not a field of the spec; {f'the nearest is {near}' if near else 'remove it'}"
         case "value_error":
             message = first["msg"].removeprefix("Value error, ")
         case "union_tag_invalid":
@@ -600,12 +603,14 @@ def edited(arch: Architecture, path: str, value: Any, also: Mapping[str, Any] = 
 
 def _put(tree: Any, path: str, value: Any, title: str) -> None:
     *parents, last = path_today(tree, path).split(".")
+    key = last
     try:
         for key in parents:
             tree = tree[int(key) if isinstance(tree, list) else key]
         tree[int(last) if isinstance(tree, list) else last] = value
     except (LookupError, TypeError, ValueError):
-        raise Unsupported(f"{path}: {title} has no such field") from None
+        near = get_close_matches(key[:60], tree, 1) if isinstance(tree, dict) else []
+        raise Unsupported(f"{path[:200]}: {title} has no such field{f'; the nearest of {key[:60]} is {near[0]}' if near else ''}") from None
 
 
 def _beside(tree: dict, path: str, value: Any, error: ValidationError) -> str:

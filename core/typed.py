@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from . import budget, edits
+from . import budget, edits, kinds
 from .cost import cost
 from .reading import read_value
 from .spec import Architecture, Unsupported, Workload, edited, sentence
@@ -88,6 +88,11 @@ def _parallel(arch: Architecture, start: Architecture, where: str, word: str) ->
 def _part(arch: Architecture, word: str) -> tuple[str, dict[str, Any]]:
     """A part's name, and its value if it is new: NAME=KIND, or NAME=PART for a copy."""
     name, given, like = word.partition("=")
+    if not given and name not in arch.parts:
+        like = next((one.name for one in kinds.meant(name, kinds.choices())), "grouped_query")
+        has = f"{arch.title} has no such part; it has {', '.join(arch.parts)}"
+        new = name if re.fullmatch("[a-z][a-z0-9_]{0,31}", name) else "new"
+        raise Unsupported(f"{name[:40]!r}: {has}. NAME=KIND makes a new one, such as {new}={like}; NAME=PART makes a copy")
     if not given:
         return name, {}
     (value,) = [arch.parts[like].model_dump(mode="json")] if like in arch.parts else edits.fresh(arch, like).values()
@@ -113,7 +118,7 @@ def _where(arch: Architecture, word: str) -> edits.Where:
 
 def _whole(word: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", word):
-        raise Unsupported(f"{word[:40]!r} is not a whole number; give one such as 4")
+        raise Unsupported(f"{word[:40]!r} is not a whole number of at least 0; give one such as 4")
     return int(word)
 
 
@@ -128,7 +133,10 @@ class Typed(NamedTuple):
 EDITS = {
     "set": Typed(("PATH=VALUE",), "a field, such as parts.moe.top_k=4", _set),
     "every": Typed(
-        ("N[:K]", "PART[:OTHERS]"), "give every N-th layer, from layer K on, this part in place of its own, and other layers OTHERS", _every
+        ("N[:K]", "PART[:OTHERS]"),
+        "give every N-th layer, from layer K on, this part in place of its own, and other layers OTHERS; NAME=KIND is a new part, such as "
+        "local=sliding_window, and NAME=PART a copy",
+        _every,
     ),
     "first": Typed(("K", "PART"), "give only the first K layers this part; a part that is not there yet is NAME=KIND or NAME=PART", _first),
     "first_dense": Typed(

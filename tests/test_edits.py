@@ -237,6 +237,16 @@ def test_the_command_line_has_them(capsys):
     for wrong in (["--take", "x", "all"], ["--put", "dense", "0-99999", "in"], ["--parallel", "0", "yes"], ["--remove", "0:9"]):
         assert main(["edit", "gpt2", *wrong]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1
+    for wrong, words in (
+        (["--every", "4", "global"], "has no such part; it has attention, dense. NAME=KIND makes a new one, such as global=grouped_query"),
+        (["--mtp", "-1"], "'-1' is not a whole number of at least 0"),
+        (["--set", "parts.attention.windw=128"], "is not a field of the spec; the nearest is parts.attention.sight.window"),
+        (["--set", "vocab=2"], "vocab: is not a field of the spec; the nearest is vocab_size"),
+        (["--set", "parts.attn.heads=2"], "has no such field; the nearest of attn is attention"),
+        (["--set", "xyz=2"], "xyz: is not a field of the spec; remove it"),
+    ):
+        assert main(["edit", "gpt2", *wrong]) == 2
+        assert words in capsys.readouterr().err
     for wrong in (["--set", "x"], ["--every", "x", "attention"], ["--remove", "12"], ["--set", "parts.attention.heads=7.5"]):
         assert main(["edit", "gpt2", *wrong]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import core
-from core import kinds
+from core import edits, kinds
 from core.__main__ import main
 from core.edits import swapped
 from core.offers import _effect, offers
@@ -140,6 +140,25 @@ def test_a_compressed_part_is_called_what_was_chosen(choice):
 
 def test_a_compressed_part_without_a_setting_has_entries():
     assert swapped(core.load("llama-3-8b"), "attention", "compressed_attention").parts["attention"].label == "Compressed attention, heavy"
+
+
+@pytest.mark.parametrize(
+    ("word", "words"),
+    [
+        ("sliding", "sliding_window"), ("gated_delta", "gated_delta_net"), ("mla", "latent_attention"), ("GQA", "grouped_query"),
+        ("moe", "experts"), ("mamba", "mamba"), ("dense", "feed_forward"),
+        ("ssm", "'ssm' may be mamba or mamba2; give one of these"),
+        ("slidng", "'slidng' is no kind of part; the nearest: sliding_window"),
+        ("xx", "'xx' is no kind of part; give one of multi_head, "),
+    ],
+)  # fmt: skip
+def test_a_kind_is_found_by_what_people_call_it(word, words):
+    llama = core.load("llama-3-8b")
+    if words.startswith("'"):
+        with pytest.raises(Unsupported, match=f"^{words}"):
+            edits.fresh(llama, word)
+    else:
+        assert [*edits.fresh(llama, word).values()] == [*edits.fresh(llama, words).values()]
 
 
 def test_a_name_in_use_gets_a_number_and_formats_follow():
