@@ -14,8 +14,8 @@ Its text is Markdown with two additions. `{cost.kv_bytes_per_token}` is a figure
 another, and `{layers.attention}` counts the layers with a part. Figures can be added, subtracted, multiplied and divided, and `| exact`
 or another of `FORMS` says how the result is written. A number that is typed is an error. `[its latent](node:attention.kv_down)` points
 to a box of the picture beside the text, `(model:v3)` opens a model, `(edit:parts.moe.top_k=4)` the picture's model with an edit,
-`(article:NAME)` another article, `(page:gallery?q=mla)` a page, `(arxiv:2412.19437)` a paper. A fenced block whose language is one of
-`BLOCKS` is a picture, a comparison, a chart, bars, a table or a demonstration; its lines are YAML.
+`(article:NAME)` another article, `(term:kv-cache)` the glossary, `(page:gallery?q=mla)` a page, `(arxiv:2412.19437)` a paper. A fenced
+block whose language is one of `BLOCKS` is a picture, a comparison, a chart, bars, a table or a demonstration; its lines are YAML.
 """
 
 import ast
@@ -24,6 +24,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from difflib import get_close_matches
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,15 +33,17 @@ import yaml
 from markdown_it import MarkdownIt
 
 import core
+from core.cost import Cost
 from core.edits import with_fields
 from core.evolution import adoption, evolution
-from core.facets import FIGURES
+from core.facets import FIGURES, TEXTS
 from core.library import preset
+from core.saying import joined
 from core.words import figure, number, percent, size, tokens
 
 from . import facts
 from .demos import DEMOS
-from .glossary import explained
+from .glossary import explained, glossary
 from .state import link, opened
 
 ARTICLES = Path(__file__).resolve().parent / "articles"
@@ -211,7 +214,7 @@ def _mapping(name: str, line: int, text: str) -> dict[str, Any]:
 
 def _blocks(article: Article, source: str, begin: int) -> Iterator[Block]:
     """The blocks of a text that begins after line `begin` of its file."""
-    markdown, picture = MarkdownIt("commonmark"), article.first
+    markdown, picture = MarkdownIt("commonmark").enable("table"), article.first
     lines = source.split("\n")
     tokens = markdown.parse(source)
     fences = [token for token in tokens if token.type == "fence" and token.level == 0 and token.info.strip() in BLOCKS]
@@ -286,6 +289,10 @@ def _link(article: Article, href: str, line: int, picture: str) -> dict[str, str
             if not (ARTICLES / f"{rest}.md").is_file():
                 raise Broken(article.name, line, f"{rest!r} is no article")
             return {"href": f"/learn?article={rest}", "target": "_self"}
+        case "term":
+            if rest not in {term.slug for term in glossary()}:
+                raise Broken(article.name, line, f"{rest!r} is no term of the glossary; give one such as kv-cache")
+            return {"href": f"/learn?glossary={rest}", "target": "_self", "class": "term"}
         case "arxiv":
             if not re.fullmatch(r"\d{4}\.\d{4,5}", rest):
                 raise Broken(article.name, line, f"{rest!r} is no number of a paper; give it as 2412.19437")
@@ -295,13 +302,14 @@ def _link(article: Article, href: str, line: int, picture: str) -> dict[str, str
         case "page" if re.fullmatch(r"(gallery|compare|evolution|routing|learn)(\?[\w=&.%+-]*)?", rest):
             return {"href": f"/{rest}", "target": "_self"}
     raise Broken(
-        article.name, line, f"{href[:60]!r} is no reference; begin it with node:, model:, edit:, article:, page:, arxiv: or https:"
+        article.name, line, f"{href[:60]!r} is no reference; begin it with node:, model:, edit:, article:, term:, page:, arxiv: or https:"
     )
 
 
 # ---- figures ----
 
 FORMS: dict[str, Callable[[Any], str]] = {
+    "decimal": lambda n: f"{n:,.1f}",
     "exact": number,
     "figure": figure,
     "flops": lambda n: figure(n, "FLOP"),
@@ -355,6 +363,8 @@ def _value(article: Article, asked: ast.expr, paths: list[str]) -> tuple[Any, st
                 return a * b, one if other == "exact" else other
             case ast.Div():
                 return a / b, "times" if one == other else one
+    if isinstance(asked, ast.Constant):
+        raise core.Unsupported("a number is typed; write the figures that give it, such as (a - b) / a")
     path = paths[int(asked.id[1:])].split(".") if isinstance(asked, ast.Name) else [""]
     if not all(piece[:1].isalpha() for piece in path):
         raise core.Unsupported("this is no figure; give a path, such as cost.parameters or parts.attention.heads")
@@ -367,6 +377,9 @@ def _value(article: Article, asked: ast.expr, paths: list[str]) -> tuple[Any, st
     arch = article.models[path.pop(0) if path[0] in article.models else article.first]
     value: Any = facts.cost(arch, article.workload) if path[0] == "cost" else arch
     for piece in path[1:] if path[0] == "cost" else path:
+        if piece != "layers" and piece not in (known := _named(value)):
+            near = get_close_matches(piece, known, 6, cutoff=0.4) or sorted(known)[:12]
+            raise core.Unsupported(f"{piece!r} is not there; give {', '.join(near)}")
         if isinstance(value, Mapping):
             value = value[piece]
         elif value is arch and piece == "parts":
@@ -376,6 +389,13 @@ def _value(article: Article, asked: ast.expr, paths: list[str]) -> tuple[Any, st
         else:
             value = value.by("role") if piece == "roles" else getattr(value, piece)
     return value, _form(path)
+
+
+def _named(value: Any) -> list[str]:
+    """The names that a path may go on with."""
+    if isinstance(value, Mapping):
+        return [*value]
+    return [*(["roles"] if isinstance(value, Cost) else []), *(name for name in dir(value) if not name.startswith(("_", "model_")))]
 
 
 def _adoption(name: str, asked: str) -> tuple[Any, str]:
@@ -450,6 +470,8 @@ def _table(article: Article, given: Mapping[str, Any], line: int) -> Table:
     query = str(given.get("query", ""))
     if not facts.found(query):
         raise Broken(article.name, line, f"query: no model answers {query!r}")
+    if article.workload.context not in TEXTS:
+        raise Broken(article.name, line, f"a table is for texts of {joined(map(number, TEXTS))} tokens: give one as the context")
     return Table(query, asked, sort, int(given.get("most", len(core.presets()))), line)
 
 

@@ -49,17 +49,17 @@ def _of_parts() -> Iterator[Term]:
         held = ((arch, name, part) for arch, name, part in parts if part.kind == choice.kind and choice.holds(part))
         if choice.name != "all_tokens" and (first := next(held, None)):
             arch, name, part = first
-            words = f"{_capital(choice.line)}. In {arch.title}: {part.explain(arch.d_model)}"
+            words = f"{_capital(choice.line)}. In {arch.title}: {_about(choice.line, part.explain(arch.d_model))}"
             also = choice.form.also if choice.form else PARTS[choice.kind].also
             # Names of forms with a hyphen are adjectives, such as grouped-query.
             title = f"{choice.title} {_part(PARTS[choice.kind].title)}" if choice.form and "-" in choice.title else choice.title
-            yield Term(title, _two(words), tuple(also), arch.name, name)
+            yield Term(title, words, tuple(also), arch.name, name)
     for cls in POSITIONS:
         placed = ((arch, name, part) for arch, name, part in parts if any(isinstance(one, cls) for one in positions(part)))
         if first := next(placed, None):
             arch, name, part = first
             title, *names = cls.title.split(", ")
-            words = f"{_capital(cls.line)}. {arch.title} has it in its {_part(part.title)}."
+            words = f"{_capital(cls.line)}. {_first(cls.__doc__ or '')}"
             yield Term(f"{'No' if title == 'None' else title} positions", words, tuple(names), arch.name, name)
 
 
@@ -71,9 +71,18 @@ def _part(title: str) -> str:
     return title if title[1:2].isupper() else title[:1].lower() + title[1:]
 
 
-def _two(words: str) -> str:
-    """The first two sentences."""
-    return " ".join(re.split(r"(?<=[.!?])\s+(?=[A-Z])", words)[:2])
+def _about(line: str, words: str) -> str:
+    """The sentence of a text that has most words of a line in it; the first of several."""
+    own = {*re.findall(r"\w{3,}", line.lower())}
+    return max(re.split(r"(?<=[.!?])\s+(?=[A-Z0-9])", words.strip()), key=lambda one: len(own & {*re.findall(r"\w{3,}", one.lower())}))
+
+
+def _first(doc: str) -> str:
+    """The first sentence of a docstring, without its sources and marks."""
+    plain = re.sub(r"\s+", " ", re.sub(r"\s*\([^()]*(?:arXiv|GPT)[^()]*\)|`", "", doc)).strip()
+    first = re.split(r"(?<=[.!?])\s", plain)[0]
+    name, _, rest = first.partition(": ")
+    return _capital((rest if rest and len(name.split()) <= 5 else name).rstrip(":.")) + "."
 
 
 @lru_cache(maxsize=1)

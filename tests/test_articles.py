@@ -49,7 +49,9 @@ def test_figures_are_computed():
     [
         ("It has 61 layers.", 10, "'61' is typed"),
         ("Fine.\n\nA cache of 3.5 GB.", 12, "'3.5' is typed"),
-        ("{cost.nothing}", 10, "'cost.nothing' does not resolve"),
+        ("{cost.kept_byte}", 10, "'kept_byte' is not there; give kept_bytes"),
+        ("{(cost.parameters - 1) / cost.parameters}", 10, "a number is typed"),
+        ("[here](term:nothing)", 10, "'nothing' is no term of the glossary"),
         ("{cost.__class__}", 10, "is no figure"),
         ("{cost.parameters | loud}", 10, "'loud' is no form"),
         ("{parts.moe}", 10, "not a figure"),
@@ -81,6 +83,11 @@ def test_a_mistake_is_named_with_its_line(text, line, words):
 def test_an_edit_is_a_link_to_the_workbench():
     (block,) = articles.read("draft", HEAD + "[Four experts](edit:parts.moe.top_k=4)").blocks
     assert core.load(re.search(r'href="([^"]+)"', block.html)[1].replace("&amp;", "&")).part("moe").top_k == 4
+
+
+def test_a_table_of_markdown_is_one():
+    (block,) = articles.read("draft", HEAD + "| model | experts |\n| --- | --- |\n| V3 | {parts.moe.count} |\n").blocks
+    assert "<td>256</td>" in block.html
 
 
 def test_names_years_and_lists_are_no_typed_numbers():

@@ -17,7 +17,7 @@ from core.facets import FIGURES
 from core.library import preset
 from core.roles import ROLES
 from core.shares import by_role, by_year
-from core.words import percent
+from core.words import percent, tokens
 
 from .. import state as page
 from ..facts import alongside_of, cost, entries, found, picture_of
@@ -102,7 +102,7 @@ def _block(article: Article, block: Block, number: int) -> None:
             models = {article.models[name].title: by_role(cost(article.models[name])) for name in of}
             _bars(models or {f"{year}, {count} models": row for year, (count, row) in by_year(cost(one.arch) for one in entries()).items()})
         case Table():
-            _table(block)
+            _table(block, article.workload.context)
 
 
 def _bars(rows: Mapping[str, Mapping[str, float]]) -> None:
@@ -117,11 +117,11 @@ def _bars(rows: Mapping[str, Mapping[str, float]]) -> None:
     st.html(f'{legend(roles)}<div class="shares">{"".join(lines)}</div>')
 
 
-def _table(block: Table) -> None:
+def _table(block: Table, length: int) -> None:
     """Presets with figures, by one of them; those without that figure come last."""
     figures = [FIGURES[name] for name in block.figures]
     by, down = FIGURES[block.sort.removeprefix("-")], block.sort.startswith("-")
-    models = [(by.get(one), one) for one in found(block.query)]
+    models = [(by.get(one), one) for one in found(block.query, length)]
     rows = sorted(models, key=lambda row: (row[0] is None, (row[0] or 0) * (-1 if down else 1)))[: block.most]
     heads = "".join(f'<th scope="col">{escape(one.title)}</th>' for one in figures)
     cells = (
@@ -131,6 +131,8 @@ def _table(block: Table) -> None:
         for _, one in rows
     )
     table = f'<table><thead><tr><th scope="col">Model</th>{heads}</tr></thead><tbody>{"".join(cells)}</tbody></table>'
+    if {"cache", "text"} & {*block.figures}:
+        lead(f"Caches and memory are those of a text of {tokens(length)} tokens.")
     st.html(f'<div class="did rows" tabindex="0" role="region" aria-label="Models and figures">{table}</div>')
 
 

@@ -230,7 +230,9 @@ class Attention(Mixer):
 
     def explain(self, d_model: int) -> str:
         per = self.heads // self.kv_heads
-        shared = "each with its own key and value" if per == 1 else f"{per} to each of {self.kv_heads} key and value heads"
+        shared = {1: "each with its own key and value", self.heads: "which all share one key and value head"}.get(
+            per, f"{per} to each of {self.kv_heads} key and value heads"
+        )
         words = f"{self.heads} query heads of {self.head_dim} channels, {shared}. "
         words += self.sight.explain(keeps=not self.cache_from)
         if self.cache_from:
