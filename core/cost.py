@@ -3,8 +3,9 @@
 Conventions: a multiply-add is two FLOPs and only matrix products count; a causal query at position p sees p + 1 keys;
 looking up an embedding is free; the output head runs at every position of a prompt; a decoding step reads one new
 token after `context` cached ones; training costs three forward passes. All parameters are active except the experts that a token is
-not sent to. Recurrent sums are in float32 where implementations keep them so. Activations are the values that boxes write in one pass
-over the prompt, in bf16, attention scores excepted, which are never stored.
+not sent to, and the rows that it does not read in tables beside the token embedding: those of each layer, and of n-grams. The token
+embedding and learned positions are active, as makers count them. Recurrent sums are in float32 where implementations keep them so.
+Activations are the values that boxes write in one pass over the prompt, in bf16, attention scores excepted, which are never stored.
 """
 
 import math
@@ -76,7 +77,8 @@ class Cost:
 
     @property
     def active_parameters(self) -> int:
-        """Parameters that one token uses: all except the experts it is not sent to."""
+        """Parameters that one token uses: all except the experts it is not sent to, and the rows that it does not read in tables of
+        each layer or of n-grams. The token embedding counts as a whole."""
         return self._sum("active_parameters")
 
     @property

@@ -59,6 +59,9 @@ class Source(NamedTuple):
         """Its year and month, 2021-04: a paper's number begins with them."""
         return f"{preset(self.model).released:%Y-%m}" if self.model else f"20{self.arxiv[:2]}-{self.arxiv[2:4]}"
 
+    def to_dict(self) -> dict[str, str]:
+        return {"title": self.title, "arxiv": self.arxiv, "model": self.model, "date": self.date}
+
     def __str__(self) -> str:
         return f"{self.title} ({f'arXiv:{self.arxiv}, ' * bool(self.arxiv)}{self.date})"
 
@@ -74,6 +77,7 @@ class Idea(NamedTuple):
     has: Callable[[Architecture], Any]
     change: Callable[[Architecture], Architecture]
     short: str = ""
+    form: Source | None = None  # of the form that the step takes, where that is not the first one
 
     @property
     def label(self) -> str:
@@ -179,7 +183,8 @@ class Step:
             "title": self.idea.title,
             "replaces": self.idea.replaces,
             "risk": self.idea.risk,
-            "source": source and {"title": source.title, "arxiv": source.arxiv, "model": source.model, "date": source.date},
+            "source": source and source.to_dict(),
+            "form": self.idea.form and self.idea.form.to_dict(),
             "edits": [edit.words for edit in self.edits],
             "changes": [{"path": one.path, "before": one.before, "after": one.after} for one in self.changes],
             "figures": {name: {"before": getattr(before, name), "after": getattr(after, name)} for name in named},
@@ -231,7 +236,8 @@ class Evolution(tuple[Step, ...]):
         each = f"cache of a token at {tokens(workload.context)}>"
         rows = [("GPT-2", *_score(self[0].costs[0]), "")]
         rows += [(one.idea.title, *_score(one.costs[1]), f"{len(one.adoption.names)} of {len(presets())}") for one in self]
-        told = ((one.idea.title, one.idea.replaces, one.words, str(one.idea.source or "")) for one in self)
+        sources = ("; this form: ".join(map(str, filter(None, (one.idea.source, one.idea.form)))) for one in self)
+        told = ((one.idea.title, one.idea.replaces, one.words, by) for one, by in zip(self, sources, strict=True))
         names = ("step", "parameters>", "active>", each, "decode>", "read>", "as shipped>", "presets>")
         return "\n\n".join((table(names, rows), table(("step", "what it replaces", "edit", "introduced by"), told)))
 
@@ -659,19 +665,21 @@ IDEAS: tuple[Idea, ...] = (
         "windows", "Sliding windows", f"Every other layer sees the last {WINDOW:,} tokens, in place of all.",
         "What is further back reaches these layers only through the others.",
         Source("Longformer", "2004.05150"), _technique("Sliding window"), _windows,
-        short="Windows",
+        short="Windows", form=Source("Gemma 2", "2408.00118"),
     ),
     Idea(
         "ratio", "Mostly windows", f"{RATIO - 1} layers with a window of {NARROW:,} come before each that sees all,"
         f" in place of one of {WINDOW:,}.",
         "Few layers can look a fact up from far back.",
         Source(model="command-r7b"), _mostly_windows, _ratio,
+        form=Source("Gemma 3", "2503.19786"),
     ),
     Idea(
         "sinks", "Attention sinks", "A learned logit takes the weight that a head has no use for; before, the first token took it.",
         "Kernels for attention need to know of it.",
-        _OSS, _technique("Sinks"), _everywhere({"scores": {"sinks": True}}),
-        short="Sinks",
+        Source("Efficient streaming language models with attention sinks", "2309.17453"), _technique("Sinks"),
+        _everywhere({"scores": {"sinks": True}}),
+        short="Sinks", form=_OSS,
     ),
     Idea(
         "gate", "Gated attention", "A gate on the output lets a head say nothing, in place of the sink.",
@@ -690,7 +698,7 @@ IDEAS: tuple[Idea, ...] = (
         "hybrid", "Hybrid layers", "A gated delta net with a state of fixed size replaces attention in the layers with windows.",
         "A state forgets: exact recall is left to the layers with attention.",
         Source("Hungry hungry hippos", "2212.14052"), _both_mixers, _hybrid,
-        short="Hybrid",
+        short="Hybrid", form=Source("Gated delta networks", "2412.06464"),
     ),
     Idea(
         "more_experts", "More and smaller experts", f"{8 * EXPERTS * PIECES} experts of half the width replace {EXPERTS * PIECES}.",
@@ -701,7 +709,7 @@ IDEAS: tuple[Idea, ...] = (
     Idea(
         "latent_experts", "Experts in a latent", "Experts read a projection to a quarter of the stream, in place of all of it.",
         "All experts of a layer see the same narrow view.",
-        Source(model="nemotron-3-super-120b-a12b"), _experts(lambda part: part.latent),
+        Source("LatentMoE", "2601.18089"), _experts(lambda part: part.latent),
         lambda arch: with_fields(arch, {"parts.moe.latent": arch.d_model // 4}),
         short="Latent experts",
     ),
@@ -714,16 +722,16 @@ IDEAS: tuple[Idea, ...] = (
     Idea(
         "ngrams", "N-gram tables", "Tables of the last two to four tokens replace the tables of single tokens in each layer.",
         "Different n-grams share a row by chance, and the tables take memory that no product uses.",
-        Source("LongCat-Flash-Lite", "2601.21204"),
+        Source("Over-Tokenized Transformer", "2501.16975"),
         lambda arch: arch.embedding.ngrams or _technique("N-grams in the streams")(arch), _ngrams,
-        short="N-grams",
+        short="N-grams", form=Source("LongCat-Flash-Lite", "2601.21204"),
     ),
     Idea(
         "streams", "Hyper-connections", f"{STREAMS} residual streams that are mixed at each part replace one.",
         f"Between parts, activations are {STREAMS} times as wide.",
         Source("Hyper-connections", "2409.19606"), lambda arch: "hyper-connections" in arch.residual.title.lower(),
         lambda arch: with_fields(arch, {"residual": {"kind": "manifold_hyper", "streams": STREAMS, "norm": arch.residual.norm}}),
-        short="Streams",
+        short="Streams", form=Source("mHC: manifold-constrained hyper-connections", "2512.24880"),
     ),
     Idea(
         "mxfp4", "MXFP4 as shipped", "A weight of an expert takes four bits, with a scale for each block of 32, in place of a byte.",

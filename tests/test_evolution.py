@@ -156,6 +156,7 @@ def test_no_preset_has_an_idea_before_the_paper_and_the_first_one_is_named_where
         dated = [arch for arch in map(preset, adoption(idea.name).names) if arch.released]
         first = min(f"{arch.released:%Y-%m}" for arch in dated)
         assert idea.source.date <= first, (idea.name, first)
+        assert idea.form is None or idea.form.arxiv and idea.source.date <= idea.form.date, idea.name
         assert not idea.source.model or idea.source.model in [arch.name for arch in dated if f"{arch.released:%Y-%m}" == first]
 
 
@@ -164,7 +165,8 @@ def test_texts_are_plain():
         for words in (idea.replaces, idea.risk):
             assert words[0].isupper() or words[0].isdigit()
             assert words.endswith(".") and len(words) < 120 and words.count(". ") == 0, words
-        assert idea.source is None or not idea.source.arxiv or re.fullmatch(r"\d{4}\.\d{5}", idea.source.arxiv)
+        for source in filter(None, (idea.source, idea.form)):
+            assert not source.arxiv or re.fullmatch(r"\d{4}\.\d{5}", source.arxiv)
 
 
 def test_the_command(capsys):

@@ -39,7 +39,8 @@ def test_a_step_says_all_of_it(page, name):
     source, found = one.idea.source, one.adoption
     for told in (evolution().sentence, one.idea.title, one.idea.replaces, one.idea.risk, *(edit.words for edit in one.edits)):
         assert told in words
-    assert source is None or (source.title in words and (not source.arxiv or f"https://arxiv.org/abs/{source.arxiv}" in html))
+    for by in filter(None, (source, one.idea.form)):
+        assert by.title in words and (not by.arxiv or f"https://arxiv.org/abs/{by.arxiv}" in html)
     assert f"{len(found.names)} of the {len(core.presets())} models" in words
     for year, (have, all_) in found.years.items():
         assert re.search(rf"{year}\s*{have} of {all_}\b", words)

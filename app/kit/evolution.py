@@ -302,7 +302,7 @@ def _introduced(one: Step) -> None:
     dated = [name for name in names if preset(name).released]
     first = "".join(f"<li>{_model(name)}, {_month(f'{preset(name).released:%Y-%m}')}</li>" for name in dated[:3])
     st.html(
-        f'<div class="pair"><div><h3>Who introduced it</h3><p>{_source(source)}</p></div>'
+        f'<div class="pair"><div><h3>Who introduced it</h3><p>{_source(source)}{_form(one.idea.form)}</p></div>'
         f"<div><h3>First in the gallery</h3><ul>{first}</ul></div></div>"
     )
 
@@ -312,8 +312,16 @@ def _source(source: Source | None) -> str:
         return "No paper: models had one before they began to tie it to the embedding."
     if source.model:
         return f"No paper: {_model(source.model)} had it first, {_month(source.date)}."
+    return f"{_paper(source)}."
+
+
+def _form(source: Source | None) -> str:
+    return f" The form of this step: {_paper(source)}." if source else ""
+
+
+def _paper(source: Source) -> str:
     paper = f'<a href="https://arxiv.org/abs/{source.arxiv}" target="_blank" rel="noopener">arXiv:{source.arxiv}</a>'
-    return f"{escape(source.title)}, {paper}, {_month(source.date)}."
+    return f"{escape(source.title)}, {paper}, {_month(source.date)}"
 
 
 def _taken_up(one: Step) -> None:

@@ -105,10 +105,11 @@ class Table(Embedding):
     """One table for all layers; a token without a row in it reads row 0."""
 
     label = "Per-layer table"
+    unread = "in rows that are not read"
 
     def __init__(self, rows: int, width: int, scale: float):
         super().__init__(rows, width, scale)
-        self.rows = rows
+        self.rows, self.idle = rows, (rows - 1) * width  # a token reads one row
         self.explain = f"All layers' vectors for each of {rows:,} tokens. Looking one up costs no FLOPs."
 
     def forward(self, tokens: Tensor) -> Tensor:
