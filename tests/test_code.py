@@ -196,12 +196,12 @@ def test_no_branch_is_dead(written):
 
 def test_values_are_put_in_and_branches_are_gone():
     text = code(core.load("deepseek-v3"), "attention")
-    assert "self.q_down = nn.Linear(7168, 1536, bias=False)" in text
+    assert "self.q_down = nn.Linear(D_MODEL, Q_RANK, bias=False)" in text and "\nQ_RANK = 1536\n" in text
     assert "# (B, H, T, S)" in text, "comments say shapes"
     assert "sink" not in text and "gate" not in text and "window" not in text
     value = core.load("deepseek-v3").model_dump()
     value["parts"]["attention"]["gate"] = {"per": "head"}
-    assert "self.gate = nn.Linear(7168, 128, bias=False)" in code(core.Architecture.model_validate(value), "attention")
+    assert "self.gate = nn.Linear(D_MODEL, HEADS, bias=False)" in code(core.Architecture.model_validate(value), "attention")
 
 
 def test_an_equation_stands_above_its_line_if_that_line_is_there():
@@ -209,7 +209,7 @@ def test_an_equation_stands_above_its_line_if_that_line_is_there():
 
     lines = code(core.load("deepseek-v3"), "attention").splitlines()
     place = next(n for n, line in enumerate(lines) if "#: [c_t; k^R_t]" in line)
-    assert lines[place + 1].startswith("        latent, k_rope = self.kv_down(x).split((512, 64), dim=-1)")
+    assert lines[place + 1].startswith("        latent, k_rope = self.kv_down(x).split((KV_RANK, ROPE_DIM), dim=-1)")
     assert "RoPE(" not in code(core.load("gpt2"), "attention")
     assert equation("k^R_t = <W^UK⊤> S_(t-1)") == (
         "<em>k<sup>R</sup><sub>t</sub> = &lt;W<sup>UK</sup><sup>⊤</sup>&gt; S<sub>t-1</sub></em>"
@@ -273,6 +273,15 @@ def test_figures_are_constants_with_one_meaning():
     assert "MAMBA_HEADS = 256" in text and "ATTENTION_HEADS = 64" in text and "\nHEADS" not in text
     text = code(core.load("gemma-3n-e4b"))
     assert "LOCAL_ROPE_BASE = 10000.0" in text and "ROPE_BASE = 1000000.0" in text
+
+
+def test_a_parts_numbers_have_names():
+    text = code(core.load("llama-3-8b"), "attention")
+    assert text.startswith(
+        "D_MODEL = 4096\nHEADS = 32\nKV_HEADS = 8\nHEAD_DIM = 128\nROPE_BASE = 500000.0\n\n\nclass Attention(nn.Module):"
+    )
+    assert "self.q = nn.Linear(D_MODEL, HEADS * HEAD_DIM, bias=False)" in text and "unflatten(-1, (HEADS, HEAD_DIM))" in text
+    assert "H = HEADS, G = KV_HEADS, D = HEAD_DIM" in " ".join(text.split())
 
 
 def test_words_are_those_of_the_constants():
@@ -359,7 +368,7 @@ def test_the_command_line_prints_it(capsys):
     main(["code", "llama-3-8b"])
     assert capsys.readouterr().out == code(core.load("llama-3-8b"))
     main(["code", "llama-3-8b", "--part", "dense"])
-    assert capsys.readouterr().out.startswith("class FeedForward(nn.Module):")
+    assert capsys.readouterr().out.startswith("D_MODEL = 4096\nD_FF = 14336\n\n\nclass FeedForward(nn.Module):")
 
 
 def test_an_edited_model_is_not_called_the_published_one():
@@ -416,7 +425,8 @@ def test_the_page_marks_the_lines_that_an_edit_changed():
     assert not gone and changed(code(arch, "attention"), text)[1]
     assert changed(text, "")[0].keys() == {n for n, line in enumerate(lines) if line.strip()}, "a part that is new"
     assert {sign for line, sign in marks.items() if "self.gate = " in lines[line]} == {"+"}
-    assert {sign for line, sign in marks.items() if "self.kv_down = " in lines[line]} == {"~"}
+    assert {sign for line, sign in marks.items() if lines[line].startswith("KV_RANK = ")} == {"~"}
+    assert {sign for line, sign in marks.items() if "self.kv_down = " in lines[line]} == {"·"}, "it reads what changed"
     assert not any("self.q_down = " in lines[line] for line in marks)
     html = page_of("x = '<b>'  # & <i>\n", ())
     assert "&lt;b&gt;" in html and "&amp; &lt;i&gt;" in html and "<i>\n" not in html

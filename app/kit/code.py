@@ -1,5 +1,6 @@
 """The PyTorch that an architecture runs, of one part or of the whole model, with the lines that the edits changed marked."""
 
+import ast
 import io
 import keyword
 import re
@@ -20,6 +21,7 @@ from .component import copy_button
 from .page import lead
 
 MARK = re.compile(r"([_^])(\([^()]*\)|\w+?(?=[_^⊤]|\b))")
+READS = "·"  # marks a line that reads a changed constant
 EQUATION = "#: "  # begins a line of the code with an equation
 KINDS = {tokenize.STRING: "s", tokenize.NUMBER: "n", tokenize.COMMENT: "c"}
 
@@ -37,7 +39,9 @@ def show_code(state: page.State, part: str | None = None) -> None:
     said = f"{many:,} lines, with this model's values put in and branches that cannot run left out."
     if state.arch != state.base:
         removed = f" and removed {gone:,} others" if gone else ""
-        said += f" Your edits changed {len(marks):,} of them{removed}." if was else " All are new."
+        reads = sum(sign == READS for sign in marks.values())
+        also = f"; {reads:,} more ({READS}) read a constant that changed" if reads else ""
+        said += f" Your edits changed {len(marks) - reads:,} of them{removed}{also}." if was else " All are new."
     lead(said)
     lit = boxes_of(state.arch, part, text)
     st.html(equations(text, lit) + page_of(text, tuple(marks.items()), tuple(lit.items())))
@@ -58,13 +62,30 @@ def before(state: page.State, part: str | None) -> str:
 
 
 def changed(text: str, was: str) -> tuple[dict[int, str], int]:
-    """The lines that are new (+) or other than before (~), counted from 0, and how many lines of before have none in their place."""
+    """The lines that are new (+), other than before (~) or read a constant that is other than before (·), counted from 0, and how many
+    lines of before have none in their place."""
     now, old = text.splitlines(), was.splitlines()
     pieces = [piece for piece in SequenceMatcher(None, old, now, autojunk=False).get_opcodes() if piece[0] != "equal"]
     signs = {"insert": "+", "replace": "~"}
     marks = {line: signs[what] for what, _, _, start, stop in pieces if what in signs for line in range(start, stop) if now[line].strip()}
     gone = sum(max(0, len([line for line in old[a:b] if line.strip()]) - (d - c)) for _, a, b, c, d in pieces)
+    tree, before = ast.parse(text), constants(ast.parse(was))
+    moved: set[str] = set()
+    for key, value in constants(tree).items():  # those that follow from others come after them
+        if key in before and (ast.dump(value) != ast.dump(before[key]) or names(value) & moved):
+            moved.add(key)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id in moved:
+            marks.setdefault(node.lineno - 1, READS)
     return marks, gone
+
+
+def constants(tree: ast.Module) -> dict[str, ast.expr]:
+    return {node.targets[0].id: node.value for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)}
+
+
+def names(tree: ast.expr) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
 def boxes_of(arch: core.Architecture, part: str | None, text: str) -> dict[int, str]:
@@ -104,7 +125,7 @@ def page_of(text: str, marks: tuple[tuple[int, str], ...], lit: tuple[tuple[int,
         said = f' data-box="{escape(box)}"' if box else ""
         said += " data-made" if said and plain.lstrip().startswith("self.") else ""  # in __init__
         number = f"<i>{n + 1}</i><b>{signs.get(n, '')}</b>"
-        rows.append(f'<div class="row{" new" if n in signs else ""}"{said}>{number}<span>{line or " "}</span></div>')
+        rows.append(f'<div class="row{" new" if signs.get(n, READS) != READS else ""}"{said}>{number}<span>{line or " "}</span></div>')
     return f'<div class="code" tabindex="0" role="region" aria-label="Code">{"".join(rows)}</div>'
 
 

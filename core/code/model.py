@@ -316,22 +316,20 @@ def file(arch: Architecture) -> str:
     roots = [writer.whole(model)]
     if arch.mtp:
         roots.append(writer.ahead(build_mtp(arch)))
-    constants = {"vocab_size": arch.vocab_size, "d_model": arch.d_model} | writer.counts
-    figures = Figures(arch)
-    written = Text(writer, constants, figures)
+    written = Text(writer, {"vocab_size": arch.vocab_size, "d_model": arch.d_model} | writer.counts, Figures(arch))
     body = written.finish(*roots)
-    named = {key.upper(): value for key, value in constants.items()} | figures.constants()
     classes = ("\n".join(lines([node])) for node in body)
-    follow = {key: form for key, (form, _) in written.follow.items()}
-    return "\n\n\n".join(("\n\n".join((head(arch), opening(body, named, follow))), *classes)) + "\n"
+    return "\n\n\n".join(("\n\n".join((head(arch), imports(body), constants(written, body))), *classes)) + "\n"
 
 
 def part_file(arch: Architecture, part: str) -> str:
-    """The class of one part, then those of its modules and its functions."""
+    """The class of one part, then those of its modules and its functions, below the constants that they read."""
     model = build_once(arch)
     writer = Writer(arch, model)
-    *others, own = Text(writer, {}).finish(writer.part(model, part))
-    return "\n\n\n".join("\n".join(lines([node])) for node in (own, *others)) + "\n"
+    written = Text(writer, {"vocab_size": arch.vocab_size, "d_model": arch.d_model, "n_layers": arch.depth}, Figures(arch))
+    *others, own = body = written.finish(writer.part(model, part))
+    classes = ("\n".join(lines([node])) for node in (own, *others))
+    return "\n\n\n".join(filter(None, (constants(written, body), *classes))) + "\n"
 
 
 def head(arch: Architecture) -> str:
@@ -356,20 +354,19 @@ def head(arch: Architecture) -> str:
     return "\n".join(lines([text("\n\n".join(paragraphs))]))
 
 
-def opening(body: list[ast.stmt], constants: dict[str, float], follow: dict[str, ast.expr]) -> str:
-    """The imports, the constants that the classes read, and those that follow from others."""
+def imports(body: list[ast.stmt]) -> str:
+    """The imports of the file."""
+    read = mentioned(body)
+    standard = {"math": "import math", "contextmanager": "from contextlib import contextmanager"}
+    above = [line for name, line in standard.items() if name in read]
+    functional = ["import torch.nn.functional as F"] if "F" in read else []
+    return "\n".join([*above, *([""] if above else []), "import torch", *functional, "from torch import nn"])
+
+
+def constants(written: Text, body: list[ast.stmt]) -> str:
+    """The constants that the classes read, and those that follow from others."""
+    follow = {key: form for key, (form, _) in written.follow.items()}
     read = mentioned([*body, *follow.values()])
-    pieces = []
-    if "math" in read:
-        pieces.append("import math")
-    if "contextmanager" in read:
-        pieces.append("from contextlib import contextmanager")
-    if pieces:
-        pieces.append("")
-    pieces.append("import torch")
-    if "F" in read:
-        pieces.append("import torch.nn.functional as F")
-    pieces.append("from torch import nn")
-    used = [f"{key} = {expression(lift(value))}" for key, value in constants.items() if key in read]
+    used = [f"{key} = {expression(lift(value))}" for key, value in written.figures_by_name().items() if key in read]
     also = [line for key, form in follow.items() for line in lines([ast.Assign([name(key)], form)])]
-    return "\n".join([*pieces, *([""] if used else []), *used, *(["", "# Computed from them"] if also else []), *also])
+    return "\n".join([*used, *(["", "# Computed from them"] if also else []), *also])

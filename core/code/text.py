@@ -53,9 +53,9 @@ class Final:
 
 
 class Text:
-    """`constants`: those of the model itself; with `figures`, its parts' figures are constants too."""
+    """`constants`: those of the model itself, beside its parts' figures."""
 
-    def __init__(self, writer: File, constants: dict[str, int], figures: Figures | None = None):
+    def __init__(self, writer: File, constants: dict[str, int], figures: Figures):
         self.writer, self.constants, self.figures = writer, constants, figures
         self.finals: dict[int, Final] = {}
         self.leaves: dict[int, list[ast.expr]] = {}
@@ -184,8 +184,7 @@ class Text:
         self.placed(classes)
         self.names()
         callers = self.helpers()
-        if self.figures is not None:
-            self.figures.take(self.owned(classes, callers))
+        self.figures.take(self.owned(classes, callers))
         parts: dict[int, set[str]] = {}  # those of all classes that are one in the text
         for one in classes:
             parts.setdefault(id(self.finals[id(one)]), set()).update(self.owners.get(id(one), ()))
@@ -223,7 +222,7 @@ class Text:
         for one in reversed(classes):  # from above
             if id(one) in self.writer.parts and isinstance(one.spec, Spec):
                 parts[id(one)] = {self.writer.parts[id(one)]: one.spec}
-            elif not parts[id(one)] and isinstance(spec := vars(one.module).get("part"), Spec) and self.figures is not None:
+            elif not parts[id(one)] and isinstance(spec := vars(one.module).get("part"), Spec):
                 parts[id(one)] = {part: spec for part in self.figures.arch.parts if self.figures.arch.part(part) == spec}
             for child in one.children():
                 parts[id(child)] |= parts[id(one)]
@@ -480,7 +479,7 @@ class Text:
             key = ALIKE.get(node.origin, node.origin) if hasattr(node, "origin") else ""
             if key in self.constants and self.constants[key] == node.value:
                 return name(key.upper())
-            if self.figures and id(node) in self.figures.names:
+            if id(node) in self.figures.names:
                 return name(self.figures.names[id(node)])
             scale = isinstance(node.value, float) and getattr(node, "place", ("", ""))[1].endswith("scale")
             return (root_of(float(str(node.value)), usual=True) if scale else None) or node
@@ -490,15 +489,6 @@ class Text:
 
     def expressed(self, node: Any, form: ast.expr) -> ast.expr:
         """A derived number: as an expression of constants, or as a constant of its own if that is long."""
-        if self.figures is None and numeric(form):  # a product of sizes
-            return form
-        if (
-            self.figures is None
-            and len(repr(node.value)) > LONG
-            and size(form) <= 2 * SHORT_FORM
-            and eval(ast.unparse(form), {"math": math}) == node.value
-        ):
-            return form
         known, word = self.values(), getattr(node, "called", "").upper()
         named = any(one in known for one in mentioned([form]))
         value = eval(ast.unparse(form), {"math": math, **known}) if named else None
@@ -514,10 +504,13 @@ class Text:
             self.follow[word], same = (form, node.value), [word]
         return name(same[0]) if same else form
 
+    def figures_by_name(self) -> dict[str, float]:
+        """The constants that the configuration gives."""
+        return {key.upper(): value for key, value in self.constants.items()} | self.figures.constants()
+
     def values(self) -> dict[str, Any]:
         """The values of all constants."""
-        figures = self.figures.constants() if self.figures else {}
-        return {key.upper(): value for key, value in self.constants.items()} | figures | {key: v for key, (_, v) in self.follow.items()}
+        return self.figures_by_name() | {key: value for key, (_, value) in self.follow.items()}
 
     def definition(self, method: Method, body: list[ast.stmt], decorators: list[str], own: bool = True) -> ast.FunctionDef:
         node = method.source
@@ -548,8 +541,6 @@ class Text:
     def said(self, node: Any, parts: Iterable[str], own: Iterable[str] = ()) -> Any:
         """A class or function whose docstrings and comments name constants where they named fields of the configuration, but not where
         these are arguments, its `own`."""
-        if self.figures is None:
-            return node
         figures = self.figures
 
         def constant(found: re.Match) -> str:
