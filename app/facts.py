@@ -120,6 +120,13 @@ def meant(asked: str) -> str:
 
 
 @lru_cache(maxsize=64)
+def idle(asked: str) -> tuple[str, ...]:
+    """What a query leaves out although no preset has it, in sentences."""
+    known = _known()
+    return tuple(search.idle(asked, known, known.__getitem__))
+
+
+@lru_cache(maxsize=64)
 def unmet(asked: str) -> tuple[str, ...]:
     """Why no preset answers a query, in sentences."""
     known = _known()

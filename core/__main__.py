@@ -187,6 +187,8 @@ def opened(name: str) -> Architecture:
 def run_list(args: argparse.Namespace, out: Console) -> Any:
     rows: list[dict[str, Any]] = []
     archs, query, of = [*map(library.preset, library.presets())], " ".join(args.query), cache(entry)
+    if query:  # of those that answer as well the newest first
+        archs.sort(key=lambda arch: arch.released.toordinal() if arch.released else 0, reverse=True)
     knows = cache(lambda arch: search.known(arch, of))
     wanted = chosen(args.where, facets(map(of, archs))) if args.where else {}
     answers = search.found(query, archs, knows)
@@ -195,24 +197,26 @@ def run_list(args: argparse.Namespace, out: Console) -> Any:
         answers = search.found(other, archs, knows)
     if not answers:
         said = search.unmet(query, archs, knows) or [f"No model answers {query[:80]!r}"]
-        out.print(f"{'. '.join(said)}. Use fewer words: {', '.join(search.pieces(query)[:8])}")
+        few = f" Use fewer words: {', '.join(said_each[:8])}" if len(said_each := search.pieces(query)) > 1 else ""
+        out.print(f"{'. '.join(said)}.{few}")
         return rows
+    for words in search.idle(query, archs, knows):
+        out.print(f"{words}.")
     for arch in answers:
         if wanted and not matches(of(arch), wanted):
             continue
-        c = cost(arch)
-        figures = ("parameters", "active_parameters", "kv_bytes_per_token")
-        released = arch.released and arch.released.isoformat()
-        rows.append({"name": arch.name, "title": arch.title, "released": released} | {f: getattr(c, f) for f in figures})
+        one = of(arch)
+        figures = {"parameters": one.parameters, "active_parameters": one.active, f"cache_bytes_per_token_at_{TEXT}": round(one.cache, 1)}
+        rows.append({"name": arch.name, "title": arch.title, "released": arch.released and arch.released.isoformat()} | figures)
     shown = (
         (
             row["name"], row["title"], row["released"] or "", figure(row["parameters"]),
             figure(row["active_parameters"]) if row["active_parameters"] != row["parameters"] else "all",
-            size(row["kv_bytes_per_token"]),
+            size(row[f"cache_bytes_per_token_at_{TEXT}"]),
         )
         for row in rows
     )  # fmt: skip
-    out.print(table(("name", "title", "released", "parameters>", "active>", "cache per token>"), shown))
+    out.print(table(("name", "title", "released", "parameters>", "active>", f"cache per token at {tokens(TEXT)}>"), shown))
     return rows
 
 

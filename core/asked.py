@@ -41,12 +41,13 @@ class Word(NamedTuple):
 
 class Amount(NamedTuple):
     """A figure of the model that lies in one of these ranges. If it is only a number with a unit, such as "7b", it may also be a word
-    in a name: `word`."""
+    in a name: `word`. It is `plain` if nothing says how to compare it."""
 
     said: str
     noun: str
     ranges: tuple[tuple[float, float], ...]
     word: str = ""
+    plain: bool = False
 
     def holds(self, value: float) -> bool:
         return any(least <= value <= most for least, most in self.ranges)
@@ -95,13 +96,13 @@ def _pieces(said: list[str]) -> Iterator[Piece]:
 def _longest(said: list[str], at: int, known: dict[tuple[str, ...], Any]) -> tuple[Any, int] | None:
     """The longest of these phrases that begins here, and where it ends."""
     for many in (4, 3, 2, 1):
-        phrase = tuple(map(_one, said[at : at + many]))
+        phrase = tuple(map(singular, said[at : at + many]))
         if len(phrase) == many and phrase in known:
             return known[phrase], at + many
     return None
 
 
-def _one(word: str) -> str:
+def singular(word: str) -> str:
     """A noun's singular, as far as its last letter says it."""
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
 
@@ -162,7 +163,8 @@ def _made(said: str, noun: str, way: str, first: "_Number", second: "_Number | N
         ranges = ((value - hair, math.inf),) if ">" in way else ((-math.inf, value + hair),)
     else:
         ranges = tuple(first.about(about))
-    return Amount(said, about, ranges, "" if noun or way or second else said.replace(" ", "")), here
+    plain = not way and not second
+    return Amount(said, about, ranges, said.replace(" ", "") if plain and not noun else "", plain), here
 
 
 class _Number(NamedTuple):
@@ -220,15 +222,15 @@ def _way(said: list[str], at: int) -> tuple[str, int] | None:
 
 def said_in(phrase: tuple[str, ...], said: tuple[str, ...]) -> bool:
     """Whether these words stand in a query side by side."""
-    many, phrase = len(phrase), tuple(map(_one, phrase))
-    return any(tuple(map(_one, said[at : at + many])) == phrase for at in range(len(said) - many + 1))
+    many, phrase = len(phrase), tuple(map(singular, phrase))
+    return any(tuple(map(singular, said[at : at + many])) == phrase for at in range(len(said) - many + 1))
 
 
 # ---- the words that figures, parts and machines declare ----
 
 
 def _phrase(text: str) -> tuple[str, ...]:
-    return tuple(map(_one, re.findall(r"[^\W_]+", text.lower())))
+    return tuple(map(singular, re.findall(r"[^\W_]+", text.lower())))
 
 
 @lru_cache(maxsize=1)
@@ -239,7 +241,7 @@ def nouns() -> dict[tuple[str, ...], str]:
         _within(cls, classes)
     names = {name for cls in classes for field in cls.model_fields for name in named(cls, field)}
     names |= {noun for one in FIGURES.values() for noun in one.nouns}
-    return {_phrase(name): name for name in sorted(names)}
+    return {_phrase(name): name for name in sorted({*names, "year"})}
 
 
 def _within(annotation: Any, found: set[type[Spec]]) -> None:

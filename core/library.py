@@ -18,15 +18,16 @@ from .share import PREFIX, decode
 from .spec import Architecture, Unsupported, parse
 
 FOLDER = Path(__file__).resolve().parent.parent / "presets"
+KNOWN_TO_MANY = ("gpt2", "llama-3-8b", "deepseek-v3", "gpt-oss-20b")  # what to try, for a name that is like none
 MAX_LINK = 10_000  # characters
 _AROUND = string.whitespace + MARK + "\"'`<>(),;"  # characters that may surround a copied name or link
 
 
 @lru_cache(maxsize=1)
 def _raw() -> dict[str, dict[str, Any]]:
-    """Every preset file's mapping, in order of release."""
+    """Every preset file's mapping, in order of release; those whose date is not known come last."""
     found = {path.stem: _file(path) for path in FOLDER.glob("*.yaml")}
-    return dict(sorted(found.items(), key=lambda item: (str(item[1].get("released", "")), item[0])))
+    return dict(sorted(found.items(), key=lambda item: (str(item[1].get("released") or "unknown"), item[0])))
 
 
 def _file(path: Path) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def preset(name: str) -> Architecture:
     """The published architecture of this name; Unsupported if there is none."""
     value = _raw().get(name) or _raw().get(name.lower())
     if value is None:
-        near = get_close_matches(name.lower(), presets(), n=4, cutoff=0.4) or presets()[:4]
+        near = get_close_matches(name.lower(), presets(), n=4, cutoff=0.4) or KNOWN_TO_MANY
         raise Unsupported(f"{name[:60]!r} is not a preset; give a name such as {', '.join(near)}")
     if "undisclosed" in value:
         raise Unsupported(f"{value['title']}: its architecture is not disclosed, or cannot be checked, so there is nothing to build")

@@ -7,14 +7,16 @@ here. What a query asks for beside words is in asked.py.
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator
+from datetime import date
 from functools import cache, lru_cache, partial
-from itertools import pairwise
+from itertools import dropwhile, pairwise
 from typing import Any, NamedTuple, get_args
 
-from .asked import Amount, Fits, Order, Piece, Word, asked, said_in
+from .asked import Amount, Fits, Order, Piece, Word, asked, said_in, singular
 from .facets import FIGURES, FITS, OPEN, Entry
 from .facets import entry as entry_of
 from .kinds import GROUPS, choices, group
+from .library import preset, presets
 from .parts import PARTS, RESIDUALS, Part
 from .parts.base import Also, Spec, numbers
 from .parts.feedforward import Activated
@@ -38,7 +40,7 @@ SAME = {"attn": "attention", "licence": "license", "licences": "licenses"}
 SENSES = frozenset("vision visual image images multimodal audio speech video vlm vlms omni ocr".split())
 ASIDE = frozenset(  # what a question says beside the words that are looked for; a model's name may have one: Command A
     "a about an and any are at can do does find for has have having huggingface.co https i in is it its llm llms me model models of on "
-    "one or show that the there this to use uses using what where which who with".split()
+    "one or released show that the there this to use uses using what where which who with year".split()
 )
 MOST_LETTERS = 200  # of a query that are read
 _ID = re.compile(r"config\.json of ([\w-][\w.-]*/[\w-][\w.-]*)", re.ASCII)
@@ -85,13 +87,61 @@ def undisclosed(entry: dict[str, Any]) -> Known:
     return _known([(NAME, entry["title"]), *_maker(entry["organisation"]), (WHOLE, "not disclosed"), (WHOLE, "undisclosed closed")])
 
 
-_BARRED = re.compile(r"\b(?:without|not(?! disclosed| more| less)|no(?! more| less))\b")
+_BAR = re.compile(
+    r"(?<!\S)(?:-(\w\S*)|(?:without|except|excluding|non(?=[\s-])|not(?! disclosed| more| less)|no(?! more| less))(?:(?<=non)-|\s+))"
+)
 
 
-def _sides(query: str) -> tuple[str, str]:
-    """What a query asks for, and what the model shall not have; of a long one, what its first letters say."""
-    sought, _, barred = _BARRED.sub("without", f" {query[:MOST_LETTERS].lower()} ").partition(" without ")
-    return sought.strip(), barred.strip()
+@lru_cache(maxsize=64)
+def _sides(query: str) -> tuple[str, tuple[str, ...]]:
+    """What a query asks for, and each thing that the model shall not have: "-word" is one, and so is the word, phrase or amount after
+    "not" and its like, and what "or", "nor" or "and" adds to it. Of a long query, what its first letters say."""
+    sought, *rest = _BAR.split(query[:MOST_LETTERS].lower())
+    barred: list[str] = []
+    kept = [sought]
+    for word, after in zip(rest[::2], rest[1::2], strict=True):
+        if word:
+            barred.append(word.strip(",;"))
+        left = after.split()
+        more = not word
+        while more and (left := [*dropwhile(ASIDE.__contains__, left)]):
+            many = next(many for many in (5, 4, 3, 2, 1) if many <= len(left) and (many == 1 or _one_thing(" ".join(left[:many]))))
+            barred.append(" ".join(left[:many]).strip(",;"))
+            more = left[many : many + 1] in (["or"], ["nor"], ["and"]) and left[many + 1 : many + 2] not in ([], ["with"])
+            left = left[many + more :]
+        kept += left
+    words_kept = " ".join(kept).split()
+    return "" if barred and ASIDE.issuperset(words_kept) else " ".join(words_kept), tuple(filter(None, barred))
+
+
+def _one_thing(text: str) -> bool:
+    """Whether words are a phrase that a model is known by, or one amount or machine."""
+    said = tuple(map(singular, words(text)))
+    return said in _phrases() or ("".join(said),) in _phrases() or len(asked(text)) == 1
+
+
+@cache
+def _phrases() -> frozenset[tuple[str, ...]]:
+    """The phrases that the presets are known by."""
+    return frozenset(tuple(map(singular, phrase)) for name in presets() for _, phrase in known(preset(name)).phrases)
+
+
+def _bars(barred: str, model: Known) -> bool:
+    """Whether a model has what it shall not have: all words of it in one phrase, not only as the beginning of other words unless a number
+    follows ("-qwen" bars Qwen3), nor in a sentence about it."""
+    pieces = asked(barred)
+    said = [_word(piece) for piece in pieces if isinstance(piece, Word)]
+    if not pieces or not all(_holds(piece, model) for piece in pieces if not isinstance(piece, Word)):
+        return False
+    if any(said_in((*said, "free"), phrase) for _, phrase in model.phrases):
+        return False  # linear attention is no attention to a model that is known as attention-free
+    return not said or any(_names(said, phrase) for _, phrase in model.phrases)
+
+
+def _names(said: list[str], phrase: tuple[str, ...]) -> bool:
+    own = {*phrase, *(a + b for a, b in pairwise(phrase))}
+    begun = {re.sub(r"\d.*", "", word) for word in phrase}
+    return all(not (own | begun).isdisjoint(_forms(word)) for word in said) or "".join(said) in own
 
 
 def score(query: str, model: Known) -> float:
@@ -99,7 +149,7 @@ def score(query: str, model: Known) -> float:
     if not query.strip():
         return 1.0
     sought, barred = _sides(query)
-    if barred and score(barred, model):
+    if any(_bars(one, model) for one in barred):
         return 0.0
     return _score(asked(sought), model) if sought else 1.0
 
@@ -113,10 +163,12 @@ def _score(pieces: tuple[Piece, ...], model: Known) -> float:
     if not wanted and not rest:
         return float(bool(pieces))  # an order alone leaves out nothing
     best = _best(wanted, model) if wanted else 1.0
-    if not best or not all(_holds(piece, model) for piece in rest):
+    more = [piece for piece in rest if not _holds(piece, model)]
+    if not best or not all(_exceeds(piece, model) for piece in more):
         return 0.0
     spoken = tuple(map(_word, wanted))
-    return best + WHOLE * len(rest) + max((weight * _said(spoken, phrase) for weight, phrase in model.phrases), default=0.0)
+    worth = best + WHOLE * len(rest) + max((weight * _said(spoken, phrase) for weight, phrase in model.phrases), default=0.0)
+    return worth * BEGINNING / 2 if more else worth
 
 
 def found(query: str, archs: Iterable[Architecture], known: Callable[[Architecture], Known] = known) -> list[Architecture]:
@@ -153,7 +205,7 @@ def meant(query: str, archs: Iterable[Architecture], known: Callable[[Architectu
         own |= {word: weight for word, weight in model.words.items() if weight >= WHOLE and own.get(word, 0) < weight}
     instead = {one: near for one in unknown if (near := max(_near(spelled(one.said), own), key=own.__getitem__, default=""))}
     said = " ".join(instead[one] if isinstance(one, Word) and one in instead else one.said for one in pieces)
-    return f"{said} without {barred}".removesuffix(" without ") if len(instead) == len(unknown) else ""
+    return " without ".join((said, *barred)) if len(instead) == len(unknown) else ""
 
 
 def _near(word: str, own: Iterable[str]) -> Iterator[str]:
@@ -176,7 +228,15 @@ def _near(word: str, own: Iterable[str]) -> Iterator[str]:
 def pieces(query: str) -> list[str]:
     """What a query asks for, piece by piece; each can be left out."""
     sought, barred = _sides(query)
-    return [piece.said for piece in asked(sought)] + [f"without {barred}"] * bool(barred)
+    return [piece.said for piece in asked(sought)] + [f"without {one}" for one in barred]
+
+
+def idle(query: str, archs: Iterable[Architecture], known: Callable[[Architecture], Known] = known) -> list[str]:
+    """Sentences about what a query leaves out although no model here has it."""
+    models = [known(arch) for arch in archs] if (barred := _sides(query)[1]) else []
+    return [
+        f"No model here is known for “{one}”: to leave it out changes nothing" for one in barred if not any(_bars(one, m) for m in models)
+    ]
 
 
 def unmet(query: str, archs: Iterable[Architecture], known: Callable[[Architecture], Known] = known) -> list[str]:
@@ -196,8 +256,13 @@ def unmet(query: str, archs: Iterable[Architecture], known: Callable[[Architectu
         if isinstance(piece, Amount) and not piece.word and not any(_holds(piece, model) for model in models):
             told.append(f"No model here has “{piece.said}”{_nearest(piece, models)}")
     dates = [arch.released for arch in archs if arch.released]
-    if dates and (year := re.search(r"\b20\d\d\b", query)) and year[0] >= f"{max(dates).year}":
-        told.append(f"The latest model here is of {max(dates):%B %Y}")
+    if dates and (year := re.search(r"\b20\d\d\b", query)):
+        months = [n for n in range(1, 13) if re.search(rf"\b{date(2000, n, 1):%b}", query, re.IGNORECASE)]
+        if (int(year[0]), max(months, default=0)) > (max(dates).year, max(dates).month * bool(months)):
+            told.append(f"The latest model here is of {max(dates):%B %Y}")
+    for piece in sought:
+        if isinstance(piece, Word) and piece.said not in {*ASIDE, *SENSES} and not any(_met(piece, model) for model in models):
+            told += [] if told else [f"No model here is known for “{piece.said}”"]
     return told
 
 
@@ -285,7 +350,8 @@ def _whole(arch: Architecture, parts: Collection[Part]) -> Iterable[str]:
             yield f"{length / 1e6:g}M context" if length >= 1e6 else f"{length / 1e3:g}K context"
     yield arch.licence or ""
     yield "open license, open source, open weights" if arch.licence in OPEN else ""
-    yield from {name.partition("_")[0] for name in arch.precision.values()}
+    formats = {name.partition("_")[0] for name in arch.precision.values()}
+    yield from sorted(formats | {re.sub("^(mx|nv)", "", name) for name in formats})  # nvfp4 is an fp4
     if any(FORMATS[name].matrices_only for name in arch.precision.values()):
         yield "quantised, quantisation"
 
@@ -329,6 +395,13 @@ def _holds(piece: Piece, model: Known) -> bool:
     if isinstance(piece, Fits):
         return (entry := model.entry()) is not None and piece.option in entry.options[FITS.name]
     return True
+
+
+def _exceeds(piece: Piece, model: Known) -> bool:
+    """Whether a model has more than a plain amount of what is enough: who asks for 1M context can also use 10M."""
+    if not isinstance(piece, Amount) or not piece.plain or not any(one.endless and piece.noun in one.nouns for one in FIGURES.values()):
+        return False
+    return any(value > max(most for _, most in piece.ranges) for value in _values(piece.noun, model))
 
 
 def _word(piece: Piece) -> str:

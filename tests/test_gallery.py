@@ -211,7 +211,7 @@ def test_views_escape_what_they_show():
 def test_a_query_without_an_answer_says_what_to_loosen():
     words = find._none(Finding(q="llama", chosen={"kind": ("recurrent",), "year": ("2024",)}))
     assert "the filters hide all of them" in words and "without Recurrent:" in words and "show all models" in words
-    assert "No model answers" in find._none(Finding(q="zzzz"))
+    assert "No model here is known for “zzzz”" in find._none(Finding(q="zzzz"))
     assert 'data-value="mla moe">without zzzz: ' in find._none(Finding(q="mla zzzz moe"))
     assert 'data-value="gpt2">without 2026: ' in find._none(Finding(q="gpt2 2026"))
     assert 'data-value="mla">without under 90m: ' in find._none(Finding(q="mla under 90m"))

@@ -203,4 +203,28 @@ def test_what_no_model_has_is_said():
         return " ".join(search.unmet(query, ENTRIES, lambda arch: MODELS[arch.name]))
 
     assert "LongRoPE can be built here" in said("longrope") and "The latest model here is of" in said("nov 2026")
-    assert said("1000 experts") == "No model here has “1000 experts”; the nearest is 896" and not said("zzzz")
+    assert said("1000 experts") == "No model here has “1000 experts”; the nearest is 896" and "for “zzzz”" in said("zzzz")
+
+
+def test_only_what_follows_a_not_is_barred():
+    assert answers("moe -qwen") and not {"Qwen"} & {preset(name).organisation for name in answers("moe -qwen")}
+    assert answers("not chinese moe sliding window") == answers("moe with sliding window not chinese") == answers("moe sliding window")
+    assert set(answers("not sliding window moe")) == set(answers("moe")) - set(answers("sliding window"))
+    assert set(answers("without moe or mla")) == set(answers("without moe")) & set(answers("without mla"))
+    assert search.pieces("dense not qwen under 7b") == ["dense", "under 7b", "without qwen"]
+    assert answers("without attention") and all(
+        "attention" not in part.role for name in answers("without attention") for part in parts(preset(name))
+    )
+    said = search.idle("moe not chinese -qwen", ENTRIES, lambda arch: MODELS[arch.name])
+    assert said == ["No model here is known for “chinese”: to leave it out changes nothing"]
+
+
+def test_more_context_than_is_asked_for_comes_after_what_is_asked_for():
+    found = [of(preset(name)).context for name in answers("1m context")]
+    assert found[0] == 1 << 20 and max(found) >= 10_000_000 and min(found) >= 1_000_000
+
+
+def test_a_format_of_four_bits_is_found_by_its_family_and_a_year_by_its_noun():
+    assert {"gpt-oss-20b", "kimi-k3"} <= set(answers("fp4"))
+    assert set(answers("year 2024")) == {name for name in core.presets() if str(preset(name).released)[:4] == "2024"}
+    assert search.unmet("engram", ENTRIES, lambda arch: MODELS[arch.name]) == ["No model here is known for “engram”"]

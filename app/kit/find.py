@@ -13,7 +13,7 @@ from core.search import pieces
 from core.words import figure, size, tokens
 
 from .. import finding as page
-from ..facts import entries, exactly, meant, unmet
+from ..facts import entries, exactly, idle, meant, unmet
 from ..finding import AREAS, COLOURS, LINES, SORTS, VIEWS, Finding
 from ..picture.scatter import scatter
 from ..picture.timeline import lanes, timeline
@@ -85,7 +85,8 @@ def _bar(finding: Finding, closed: Sequence[dict]) -> str:
     clear = '<button type="button" class="link" data-do="clear">Clear all</button>' if chips else ""
     more = f" · {len(closed)} not disclosed" if closed and finding.view == "cards" else ""
     instead = f" for “{escape(other)}”; none has “{escape(finding.q)}”" if (other := meant(finding.q)) else ""
-    count = f'<span class="count" role="status"><b>{len(found)}</b> of {len(entries())} models{more}{instead}</span>'
+    vain = "".join(f" · {escape(words)}" for words in idle(finding.q))
+    count = f'<span class="count" role="status"><b>{len(found)}</b> of {len(entries())} models{more}{instead}{vain}</span>'
     return (
         f'<div class="bar">{fold}<div class="filters" role="group" aria-label="Filters">{filters}{_open(finding)}</div></div>'
         f'<div class="under">{count}{chips}{clear}<span class="gap"></span>{_beside(finding)}</div>'
@@ -275,7 +276,8 @@ def _none(finding: Finding) -> str:
     """No model is found: what to loosen."""
     asked = finding.asked()
     if not asked:
-        why = unmet(finding.q) or (f"No model answers “{finding.q}”", "Use fewer words, or a maker's name")
+        fewer = "Use fewer words, or a maker's name" if len(pieces(finding.q)) > 1 else "Use a technique, a figure or a maker's name"
+        why = unmet(finding.q) or (f"No model answers “{finding.q}”", fewer)
         words = f"{'. '.join(why)}."
     else:
         words = f"{len(asked)} model{'s' * (len(asked) != 1)} answer the search, but the filters hide all of them."

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -140,6 +140,7 @@ class Gate(Spec):
     """The heads' output is multiplied by a gate computed from the layer's input, which avoids attention sinks
     (arXiv:2505.06708)."""
 
+    also: ClassVar[tuple[str, ...]] = ("gated attention",)
     per: Literal["channel", "head"] = Field("channel", description="One gate per channel, or one per head")
     activation: Literal["sigmoid", "softplus"] = Field("sigmoid", description="Activation of the gate")
     bias: bool | Literal["head"] | None = Field(None, description="Bias on the gate, or one per head (Beam); same as the queries' if empty")
