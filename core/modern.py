@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from . import kinds
 from .cost import Cost, cost
 from .diff import Moves
-from .edits import every, fresh, nth, swapped, unused, uses, variant, with_fields
+from .edits import every, nth, put, swapped, unused, uses, variant, with_fields
 from .facets import SIZES, TEXT, attentions, positions
 from .library import preset, presets
 from .parts import Part
@@ -58,6 +58,10 @@ class Habit:
     def edit(self, arch: Architecture) -> Architecture:
         """The architecture changed so that it holds; Unsupported if this is not possible."""
         raise NotImplementedError
+
+    def helps(self, before: Cost, after: Cost) -> bool:
+        """Whether an edit serves what the habit is for."""
+        return True
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ class Finding:
 
     @cached_property
     def offer(self) -> Offer | None:
-        """The edit that would satisfy it, where it does not hold; None if no single edit does."""
+        """The edit that would satisfy it, where it does not hold; None if no single edit does, or if it would not help."""
         if self.holds is not False:
             return None
         try:
@@ -117,8 +121,10 @@ class Finding:
             return None
         if not self.habit.holds(made):
             return None
-        words = few([edit.words for edit in split(self.arch, made)])
-        return Offer(words, made, Moves.between(self.cost, cost(made, self.cost.workload)))
+        found = cost(made, self.cost.workload)
+        if not self.habit.helps(self.cost, found):
+            return None
+        return Offer(few([edit.words for edit in split(self.arch, made)]), made, Moves.between(self.cost, found))
 
     def to_dict(self) -> dict[str, Any]:
         offer = self.offer
@@ -452,6 +458,9 @@ class Windows(Habit):
                 arch = variant(arch, name, unused(arch, "local"), choice.form.fields(part, arch.context), where) if where else arch
         return arch
 
+    def helps(self, before: Cost, after: Cost) -> bool:
+        return after.kept_bytes < before.kept_bytes
+
     def _less(self, part: Part) -> bool:
         return bool(attentions(part) & {"sliding_window", "sparse", "recurrence"})
 
@@ -472,18 +481,41 @@ class Hybrid(Habit):
             return f"made for {tokens(arch.context)} tokens, fewer than the {tokens(TEXT)} of a long text"
         seen, states = (_layers(arch, _any, role) for role in MIXERS)
         which = f"attention in {seen:,} and a recurrence in {states:,}" if seen and states else ""
-        which = which or f"{'attention' if seen else 'a recurrence'} alone, in {seen or states:,}"
+        which = which or f"{'attention alone' if seen else 'a recurrence alone, without exact recall'}, in {seen or states:,}"
         return f"{which} of {arch.depth:,} layers; {_kept(arch, found)}"
 
     def edit(self, arch: Architecture) -> Architecture:
-        """A gated delta net in three of four layers; attention in every fourth where there is none."""
-        seen = _used(arch, "attention")
-        ((name, value),) = fresh(arch, "gated_delta_net" if seen else "grouped_query").items()
-        if not seen:
-            return every(arch, ONE_IN, name, new={name: value})
-        whole = {part for part in seen if seen[part].reach is None} or set(seen)
-        most = max(whole, key=uses(arch).__getitem__)
-        return every(arch, ONE_IN, most, name, new={name: value})
+        """A gated delta net in place of windows, or in three of four layers if more see everything; grouped attention in every fourth
+        where there is none. What is new is as wide as the stream."""
+        dim = _divisor(arch.d_model)
+        heads = arch.d_model // dim
+        if not (seen := _used(arch, "attention")):
+            keys = {"heads": heads, "kv_heads": heads // 4 if heads % 4 == 0 else heads, "head_dim": dim}
+            name = unused(arch, "attention")
+            return every(arch, ONE_IN, name, new={name: {"kind": "attention"} | keys})
+        name = unused(arch, "delta")
+        delta = {"heads": heads, "key_heads": heads // 2 if heads % 2 == 0 else heads, "key_dim": dim, "value_dim": dim}
+        new = {name: {"kind": "gated_delta_net"} | delta}
+        counts, near = uses(arch), {part for part in seen if seen[part].reach is not None}
+        whole = seen.keys() - near
+        if near and whole and ONE_IN * sum(counts[part] for part in whole) <= arch.depth:
+            for part in sorted(near):
+                where = [layer for layer, block in enumerate(arch.sequence) if any(part in step.parts for step in block)]
+                arch = put(arch, name, where, "instead", part, new={} if name in arch.parts else new)
+            return arch
+        return every(arch, ONE_IN, max(sorted(whole or seen), key=counts.__getitem__), name, new=new)
+
+    def helps(self, before: Cost, after: Cost) -> bool:
+        """Smaller caches; attention for a recurrence alone is for exact recall instead."""
+        return not _used(before.architecture, "attention") or after.kept_bytes < before.kept_bytes
+
+
+def _divisor(d_model: int) -> int:
+    """Channels of a head: 128, or the largest even number below that heads fill a stream with."""
+    found = next((dim for dim in range(128, 0, -2) if d_model % dim == 0), None)
+    if found is None:
+        raise Unsupported(f"d_model: {d_model:,} channels cannot be shared out to heads of an even number of channels")
+    return found
 
 
 class Balance(Habit):

@@ -66,9 +66,10 @@ def test_known_answers():
 
 @pytest.mark.parametrize("name", BY)
 def test_the_edit_makes_it_hold_and_its_figures_are_those_of_cost(name):
-    arch = preset([of for of, answer in standing()[name].items() if answer is False][-1])
-    finding = next(one for one in core.modern(arch) if one.habit.name == name)
-    offer = finding.offer
+    others = [preset(of) for of, answer in standing()[name].items() if answer is False]
+    asked = (next(one for one in core.modern(arch) if one.habit.name == name) for arch in reversed(others))
+    finding = next(one for one in asked if one.offer)
+    arch, offer = finding.arch, finding.offer
     assert offer and offer.words and BY[name].holds(offer.architecture)
     assert core.decode(core.encode(offer.architecture)) == offer.architecture
     before, after = (core.cost(one, core.Workload(context=TEXT)) for one in (arch, offer.architecture))
@@ -88,6 +89,22 @@ def test_edits_keep_what_they_are_not_about():
     then, now = moves("experts", "llama-3-8b")["active_parameters"]
     assert abs(now / then - 1) < 0.01 and moves("experts", "llama-3-8b")["parameters"][1] > 4 * then
     assert moves("hybrid", "llama-3.1-70b")["kept_bytes"][1] < 0.4 * moves("hybrid", "llama-3.1-70b")["kept_bytes"][0]
+
+
+def test_the_new_part_of_a_hybrid_is_as_wide_as_the_stream_and_is_offered_only_if_caches_shrink():
+    def offer(of):
+        return next(one for one in core.modern(preset(of)) if one.habit.name == "hybrid").offer
+
+    mamba = offer("mamba-2.8b").architecture
+    attention = mamba.part("attention")
+    assert attention.heads * attention.head_dim == mamba.d_model and attention.kv_heads == attention.heads // 4
+    for name in ("deepseek-v3", "gemma-3-27b", "gpt-oss-20b"):
+        made = offer(name)
+        delta = made.architecture.part("delta")
+        assert delta.heads * delta.value_dim == made.architecture.d_model
+        assert made.moves["kept_bytes"][1] < made.moves["kept_bytes"][0]
+    assert "global" in offer("gemma-3-27b").architecture.parts and "local" not in offer("gemma-3-27b").architecture.parts
+    assert offer("gemma-3n-e4b") is None and offer("mimo-v2.5-pro") is None
 
 
 def test_where_it_does_not_apply_or_holds_there_is_no_edit():
