@@ -69,6 +69,8 @@ class Writer(File):
     def whole(self, model: Model) -> Class:
         one = self.of(model)
         self.entries(one, *ROOT)
+        forward = next(method for method in one.needed if method.name == "forward")
+        forward.params = [key.arg for key in forward.source.args.args[1:]]  # the same for all models, also where nothing reads positions
         one.build(Construct(Model, [Arg(self.arch)], {}))
         assert one.init is not None
         if not any(getattr(node, "origin", "") == "n_layers" for node in with_forms(one.init)):
