@@ -13,6 +13,7 @@ from typing import Any
 import streamlit as st
 
 import core
+from core import hub
 from core.library import called, parse_text, preset
 from core.reading import what_begins
 from core.share import PREFIX
@@ -20,7 +21,7 @@ from core.spec import edited
 from core.split import apart, without
 
 from .facts import graph, split
-from .state import State, base_of, checked, current, of_word, snapshots, word, workload, write
+from .state import MOST, State, base_of, checked, current, of_word, snapshots, word, workload, write
 
 MOST_STEPS = 60  # that can be undone
 MOST_HEADER = 3_000_000  # letters of a GGUF header that a browser sends
@@ -289,6 +290,27 @@ def opened_text(text: str, of: Hashable, name: str = "") -> core.Architecture | 
     """The architecture that a text describes (YAML, JSON, a config.json, a preset's name, a link); None if it describes
     none, and the text is then refused. `name` is the name of the architecture that it replaces."""
     return _opened("text", of, text, lambda: _of_its_own(_pasted(text), text, name))
+
+
+def fetched() -> tuple[str, ...]:
+    """Put the models on the Hub that a comparison's link names by their ids into it as what they are, so that no rerun fetches them again.
+    Why not, for those that cannot be opened; they leave the link."""
+    words = st.query_params.get_all("m")
+    ids = [one for one in dict.fromkeys(words) if hub.is_name(one.strip())][:MOST]
+    if ids:
+        found: dict[str, list[str]] = {}
+        told = []
+        for one in ids:
+            try:
+                with st.spinner(f"Fetching the config.json of {one[:60]}"):
+                    found[one] = [word(_of_its_own(parse_text(one), one, ""))]
+            except core.Unsupported as error:
+                found[one] = []
+                told.append(str(error))
+        st.query_params["m"] = [known for one in words for known in found.get(one, [one])]
+        st.session_state["unfetched"] = (st.query_params.get_all("m"), tuple(told))
+    left, told_before = st.session_state.get("unfetched", ([], ()))
+    return told_before if left == st.query_params.get_all("m") else ()
 
 
 def opened_file(given: Any, of: Hashable) -> core.Architecture | None:

@@ -12,6 +12,7 @@ import streamlit as st
 from pydantic import ValidationError
 
 import core
+from core import hub
 from core.library import preset
 from core.share import PREFIX
 from core.shares import MEASURES
@@ -75,6 +76,9 @@ def word(arch: core.Architecture) -> str:
 
 
 def of_word(given: str) -> core.Architecture:
+    if hub.is_name(given.strip()):
+        words = "is fetched only by the page /compare; here give a preset's name or a token, as the links of the app have it"
+        raise core.Unsupported(f"{given[:120]!r} {words}")
     return decoded(given) if given.startswith(PREFIX) else preset(given.strip())
 
 
@@ -121,9 +125,12 @@ def read(params: Mapping[str, Any]) -> State:
 
 def mended(params: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
     """The parameters of a comparison's link without what cannot be shown, and a sentence for each thing that is left out. The same
-    parameters if they are no comparison, or if none of its models can be shown."""
+    parameters if they are no comparison."""
+    if "m" not in params:
+        return params, []
     given = dict(params)
     several, kept = ([value] if isinstance(value := given.get(name) or [], str) else [*value] for name in REPEATED)
+    several = [*filter(str.strip, several)]
     good: list[str] = []
     told: list[str] = []
     for name in several[:MOST_TRIED]:
@@ -131,12 +138,12 @@ def mended(params: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
             told.append(problem)
         elif len(good) < MOST:
             good.append(name)
-    if not good:
-        return params, []
     if rest := several[len(good) + len(told) :]:
         names = ", ".join(name[:40] for name in rest[:MOST])
         told.append(f"a page shows at most {MOST} models, so it does not show {names}{' and others' * (len(rest) > MOST)}")
     given["m"] = good
+    if not good:
+        del given["m"]
     for name in core.Workload.model_fields:
         if given.get(name) and (problem := _problem(checked, {name: given[name]})):
             told.append(problem)

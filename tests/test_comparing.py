@@ -157,7 +157,26 @@ def test_what_cannot_be_shown_of_a_link_is_left_out_and_the_rest_is_there(page):
     assert shown(page) == ["gpt2", "gpt-oss-20b"] and "Left out" not in said(page)
     with pytest.raises(core.Unsupported):
         read({"m": ["gpt2", "nope"]})
-    assert mended({"m": ["nope", "nope"]}) == ({"m": ["nope", "nope"]}, []), "nothing is left to show"
+    assert mended({"m": ["nope", ""]})[0] == {} and "well" not in mended({"m": ["", " "]})[1]
+    words = visit(page, "<script>", "")
+    assert "Choose a second model" in words and "'<script>' is not a preset" in words, "no other page"
+
+
+def test_ids_in_a_link_are_fetched_once_and_refused_with_a_sentence(page, monkeypatch):
+    asked = []
+
+    def config(name: str) -> dict:
+        asked.append(name)
+        if name == "hf:nobody/nothing":
+            raise core.Unsupported("nobody/nothing: the Hub has no such model")
+        return {"model_type": "llama", "hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2, "intermediate_size": 128,
+                "vocab_size": 100, "_name_or_path": "some/small"}  # fmt: skip
+
+    monkeypatch.setattr("core.hub.config", config)
+    words = visit(page, "hf:some/small", "gpt2", "hf:nobody/nothing")
+    assert "the Hub has no such model" in words and "GPT-2 small has" in words and len(shown(page)) == 2
+    assert "the Hub has no such model" in said(page.run()) and asked == ["hf:some/small", "hf:nobody/nothing"]
+    assert mended({"m": ["hf:some/small", "gpt2"]})[0] == {"m": ["gpt2"]}, "a preview fetches nothing"
     assert mended({"preset": "nope", "context": "soon"})[1] == []
 
 

@@ -2,13 +2,15 @@
 
 import streamlit as st
 
+from app import actions
 from app import state as page
 from app.kit.comparison import add, curves, differences, export, figures, in_order, models, pictures, verdict
 from app.kit.component import copy_button
 from app.kit.page import lead, notice, tab, title
 
 page.back_again("compared", "left")
-state, left_out = page.current(), page.mended(page.address())[1]
+unfetched = actions.fetched()
+state, left_out = page.current(), [*unfetched, *page.mended(page.address())[1]]
 names = [arch.title for arch in state.archs]
 tab("Compare" if len(names) == 1 else " and ".join(names) if len(names) == 2 else f"{names[0]} and others")
 

@@ -16,7 +16,7 @@ from app.kit.history import history, what_each_did
 from app.kit.inspector import inspector
 from app.kit.memory import memory
 from app.kit.opening import open_file, refusal
-from app.kit.page import PICTURE_FIRST, tab
+from app.kit.page import PICTURE_FIRST, notice, tab
 from app.kit.picker import picker
 from app.kit.picture import picture
 from app.kit.sections import export, routing
@@ -31,6 +31,9 @@ tab(arch.title)
 
 top = st.container(horizontal=True, vertical_alignment="bottom", key="top")
 above = st.container()
+if left_out := page.mended(page.address())[1]:
+    with above:
+        notice(f"Left out of this link: {'; '.join(left_out)}.", "bad")
 reading = st.session_state.get("tab") == "Code"  # its lines need more room than controls
 drawn, controls = st.columns([1, 1.35] if reading else [2.6, 1], gap="medium")
 below = st.container()
