@@ -430,7 +430,7 @@ def test_the_page_marks_the_lines_that_an_edit_changed():
     assert changed(text, "")[0].keys() == {n for n, line in enumerate(lines) if line.strip()}, "a part that is new"
     assert {sign for line, sign in marks.items() if "self.gate = " in lines[line]} == {"+"}
     assert {sign for line, sign in marks.items() if lines[line].startswith("KV_RANK = ")} == {"~"}
-    assert {sign for line, sign in marks.items() if "self.kv_down = " in lines[line]} == {"·"}, "it reads what changed"
+    assert {sign for line, sign in marks.items() if "self.kv_down = " in lines[line]} == {"•"}, "it reads what changed"
     assert not any("self.q_down = " in lines[line] for line in marks)
     html = page_of("x = '<b>'  # & <i>\n", ())
     assert "&lt;b&gt;" in html and "&amp; &lt;i&gt;" in html and "<i>\n" not in html

@@ -21,7 +21,7 @@ from .component import copy_button
 from .page import lead
 
 MARK = re.compile(r"([_^])(\([^()]*\)|\w+?(?=[_^⊤]|\b))")
-READS = "·"  # marks a line that reads a changed constant
+READS = "•"  # marks a line that reads a changed constant
 EQUATION = "#: "  # begins a line of the code with an equation
 KINDS = {tokenize.STRING: "s", tokenize.NUMBER: "n", tokenize.COMMENT: "c"}
 
@@ -62,7 +62,7 @@ def before(state: page.State, part: str | None) -> str:
 
 
 def changed(text: str, was: str) -> tuple[dict[int, str], int]:
-    """The lines that are new (+), other than before (~) or read a constant that is other than before (·), counted from 0, and how many
+    """The lines that are new (+), other than before (~) or read a constant that is other than before (•), counted from 0, and how many
     lines of before have none in their place."""
     now, old = text.splitlines(), was.splitlines()
     pieces = [piece for piece in SequenceMatcher(None, old, now, autojunk=False).get_opcodes() if piece[0] != "equal"]
