@@ -30,7 +30,6 @@ from .parts.experts import Experts
 from .parts.latent import LatentAttention
 from .parts.norm import RMSNorm
 from .parts.position import Yarn
-from .roles import MIXERS
 from .saying import few
 from .spec import METADATA, Architecture, Unsupported, Workload
 from .split import Edit, split
@@ -78,6 +77,7 @@ class Idea(NamedTuple):
     change: Callable[[Architecture], Architecture]
     short: str = ""
     form: Source | None = None  # of the form that the step takes, where that is not the first one
+    counted: str = "have it in some layer"  # what `has` asks of a model
 
     @property
     def label(self) -> str:
@@ -420,10 +420,6 @@ def _mostly_windows(arch: Architecture) -> bool:
     return 2 * len(seen) < 3 * windows < 3 * len(seen)
 
 
-def _both_mixers(arch: Architecture) -> bool:
-    return set(MIXERS) <= {part.role for part in arch.parts.values()}
-
-
 def _sandwich(arch: Architecture) -> bool:
     steps = (step.residual for block in arch.distinct() for step in block if step.residual)
     return any(residual.norm == "sandwich" for residual in (arch.residual, *steps))
@@ -561,6 +557,7 @@ IDEAS: tuple[Idea, ...] = (
         "bf16", "BF16", "Two bytes with the range of four replace four bytes for each weight.",
         "Seven bits of fraction: sums are still kept in four bytes.",
         Source("A study of BFLOAT16 for deep learning training", "1905.12322"), habit("bf16").holds, habit("bf16").edit,
+        counted="ship their weights in at most two bytes, with the range of four",
     ),
     Idea(
         "grouped", "Grouped-query attention", "Several query heads share one key and value head, in place of one each.",
@@ -642,13 +639,13 @@ IDEAS: tuple[Idea, ...] = (
         lambda arch: with_fields(arch, {"precision": dict.fromkeys(_EIGHT, "fp8_block") | {
             "default": "bf16", "moe.router": "bf16", "moe.router.selection_bias": "fp32",
         }}),
-        short="FP8",
+        short="FP8", counted="ship weights in FP8",
     ),
     Idea(
         "sparse", "Sparse attention with an indexer", f"A small indexer picks {TOP:,} tokens to attend to, in place of all.",
         "The indexer still scores every token, and keeps a key for each.",
         Source("DeepSeek-V3.2", "2512.02556"), _any(lambda part: getattr(part, "indexer", None)), _indexed,
-        short="Indexer",
+        short="Indexer", counted="have an indexer in some layer, of tokens, of blocks or of compressed entries",
     ),
     Idea(
         "grouped_again", "Grouped keys again", "Keys and values of a few heads replace the latent and its indexer.",
@@ -697,7 +694,7 @@ IDEAS: tuple[Idea, ...] = (
     Idea(
         "hybrid", "Hybrid layers", "A gated delta net with a state of fixed size replaces attention in the layers with windows.",
         "A state forgets: exact recall is left to the layers with attention.",
-        Source("Hungry hungry hippos", "2212.14052"), _both_mixers, _hybrid,
+        Source("Hungry hungry hippos", "2212.14052"), habit("hybrid").holds, _hybrid,
         short="Hybrid", form=Source("Gated delta networks", "2412.06464"),
     ),
     Idea(
@@ -737,6 +734,6 @@ IDEAS: tuple[Idea, ...] = (
         "mxfp4", "MXFP4 as shipped", "A weight of an expert takes four bits, with a scale for each block of 32, in place of a byte.",
         "Sixteen values for a weight: training has to know of it.",
         _OSS, _stored("mxfp4"), habit("four_bits").edit,
-        short="MXFP4",
+        short="MXFP4", counted="ship weights in MXFP4; the checklist counts every format of at most four bits",
     ),
 )  # fmt: skip

@@ -472,9 +472,9 @@ class Hybrid(Habit):
 
     def holds(self, arch: Architecture) -> bool | None:
         roles = [role for role in MIXERS if _used(arch, role)]
-        if not roles or arch.meant_for is not None and arch.meant_for < TEXT:
-            return None
-        return len(roles) == len(MIXERS)
+        if len(roles) == len(MIXERS):
+            return True
+        return None if not roles or arch.meant_for is not None and arch.meant_for < TEXT else False
 
     def reason(self, arch: Architecture, found: Cost) -> str:
         if self.holds(arch) is None:

@@ -8,6 +8,7 @@ import torch
 
 import core
 from app.demos import DEMOS, activations, formats, fused, heads, latent, rope, routing, sight, state
+from core.evolution import adoption
 from core.library import preset
 from core.parts import attention
 from core.parts.latent import LatentAttentionModule
@@ -41,6 +42,7 @@ def test_what_the_module_reads_is_what_the_closed_form_counts(name, tokens, size
 def test_sight_names_presets_that_have_it():
     assert {"Llama 4 Maverick", "Llama 4 Scout"} <= {*sight.users("chunk")}
     assert preset("mistral-7b").title in sight.users("window") and preset("mistral-7b").title not in sight.users("full")
+    assert {*sight.users("window")} == {preset(name).title for name in adoption("windows").names}
     said, words = drawn("sight", tokens=16, size=8)
     assert "136 scores, a window of 8 only 100" in said and sight.users("window")[0] in words
 
@@ -97,6 +99,7 @@ def test_activations_are_those_of_the_papers():
     # gpt-oss: min(gate, 7), up within ±7 and plus one; its swish's slope leaves 7 as it is.
     assert "never below −42 or above 56" in drawn("activations", function="gpt-oss")[0]
     assert "never below −100 or above 100" in drawn("activations", function="DeepSeek-V4")[0]
+    assert {*activations.users("SwiGLU"), *activations.limited()} == {preset(name).title for name in adoption("swiglu").names}
     assert "Step 3.5 Flash" in activations.users("Step 3.5") and "GPT-2 small" not in activations.users("Step 3.5")
 
 

@@ -5,6 +5,7 @@ from functools import cache
 import torch
 
 from core.library import preset, presets
+from core.modern import habit
 from core.parts.feedforward import GATED, NAMES, PLAIN, Activated
 
 from . import Control, Demo
@@ -46,6 +47,12 @@ def users(name: str) -> tuple[str, ...]:
     return tuple(arch.title for arch in archs if any(alike(part) for part in arch.parts.values()))
 
 
+@cache
+def limited() -> tuple[str, ...]:
+    """The titles of the presets with a swish as a gate that has a limit in all layers."""
+    return tuple(arch.title for arch in map(preset, presets()) if habit("swiglu").holds(arch) and arch.title not in users("SwiGLU"))
+
+
 def gate_of(name: str) -> str:
     """The function that is shown alone: the plain one, or the one on the gate."""
     activation = form(name).activation
@@ -57,7 +64,8 @@ def draw(function: str, up: int) -> tuple[str, str]:
     beside = of if of.gated else Activated(activation=next(gate for gate, plain in GATED.items() if plain == of.activation))
     said = _gated(function, of, up) if of.gated else _alone(function, of)
     used = len(users(function))
-    said += f" {used or 'None'} of {len(presets())} presets {'has' if used == 1 else 'have'} it."
+    more = f", and {len(limited())} more with a limit" if function == "SwiGLU" else ""
+    said += f" {used or 'None'} of {len(presets())} presets {'has' if used == 1 else 'have'} it{more}."
     return said, side(_plain(gate_of(function)), _family(beside, up), least=250)
 
 

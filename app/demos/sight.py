@@ -16,6 +16,7 @@ from core.parts.native_sparse import NativeSparseAttention
 from core.parts.norm import RMSNorm
 from core.parts.position import NoPosition
 from core.parts.sparse import SparseLatentAttention
+from core.spec import Architecture
 
 from . import Control, Demo
 from ._draw import panel, rect, svg
@@ -89,10 +90,14 @@ def seen(part: Part, tokens: int, but: str = "") -> torch.Tensor:
 
 
 @cache
+def having(name: str) -> tuple[Architecture, ...]:
+    """The presets that have such attention in some layer, in order of release."""
+    return tuple(arch for arch in map(preset, presets()) if any(KINDS[name].holds(arch.part(part)) for part in arch.parts))
+
+
 def users(name: str) -> tuple[str, ...]:
-    """The titles of the presets that have such attention in some layer and whose date is known, the newest last."""
-    archs = (arch for arch in map(preset, presets()) if arch.released)  # in this order
-    return tuple(arch.title for arch in archs if any(KINDS[name].holds(arch.part(part)) for part in arch.parts))
+    """Their titles."""
+    return tuple(arch.title for arch in having(name))
 
 
 def draw(tokens: int, size: int) -> tuple[str, str]:
@@ -126,10 +131,10 @@ def _panel(name: str, kind: Kind, tokens: int, size: int) -> str:
 
 
 def _users(name: str) -> str:
-    found = users(name)
+    found, dated = users(name), [arch.title for arch in having(name) if arch.released]
     if len(found) < 3:
         return ", ".join(found) or "no preset yet"
-    return f"{len(found)} presets, from {found[0]} to {found[-1]}"
+    return f"{len(found)} presets, from {dated[0]} to {dated[-1]}"
 
 
 def _grid(near: torch.Tensor, whole: torch.Tensor, marked: int, said: str) -> str:

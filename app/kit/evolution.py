@@ -337,7 +337,7 @@ def _taken_up(one: Step) -> None:
     more = f'<a href="/?{escape(query)}" target="_self">Show them in the gallery</a>' if query else ""
     listed = ", ".join(map(_model, reversed(names)))
     st.html(
-        f'<div class="taken"><h3>Who uses it now</h3><p>{len(names)} of the {all_} models of the gallery have it in some layer. {more}</p>'
+        f'<div class="taken"><h3>Who uses it now</h3><p>{len(names)} of the {all_} models of the gallery {one.idea.counted}. {more}</p>'
         f'<div class="years">{columns}</div>'
         f"<details><summary>All {len(names)}, the latest first</summary><p>{listed}</p></details></div>"
     )
