@@ -7,7 +7,8 @@ from ..spec import Architecture, Unsupported
 @kept(8_000_000, lambda text: 4 * len(text))
 def code(arch: Architecture, part: str | None = None) -> str:
     """The whole model as one Python file that needs torch alone: constants, then the modules from the smallest to `Model`, whose state
-    dict has the names of `build(arch)`'s, with `generate` and its caches. With `part`, that part's class and what it uses.
+    dict has the names of `build(arch)`'s, with `generate` and its caches. With `part`, that part's class and what it uses, below the
+    constants that they read.
 
     The code is the source of Strata's own modules with this architecture's values put in and branches that cannot be taken left out.
     Modules that predict further tokens are a class of their own, `Ahead`, with the names of `build_mtp(arch)`'s. Raises Unsupported if
