@@ -8,6 +8,7 @@ from typing import Any
 from .spec import Architecture, Step
 
 Block = list[Any]  # steps as the spec writes them
+FEW_RUNS = 3  # of layers that are told one by one
 
 
 # ---- their layers ----
@@ -33,7 +34,7 @@ def block_names(arch: Architecture) -> dict[tuple[Step, ...], str]:
 
 
 def layers_in_words(indices: list[int]) -> str:
-    """[0, 1, 2] -> "layers 0-2"; [1, 3, 5] -> "layers 1, 3, … 5"."""
+    """[0, 1, 2] -> "layers 0-2"; [1, 3, 5] -> "layers 1, 3, … 5"; [0, 1, 3, 4] -> "layers 0-1, 3-4"."""
     if len(indices) == 1:
         return f"layer {indices[0]}"
     steps = {b - a for a, b in zip(indices, indices[1:])}
@@ -41,7 +42,16 @@ def layers_in_words(indices: list[int]) -> str:
         return f"layers {indices[0]}-{indices[-1]}"
     if len(steps) == 1 and len(indices) > 2:
         return f"layers {indices[0]}, {indices[1]}, … {indices[-1]}"
-    return f"{len(indices):,} layers, {indices[0]} to {indices[-1]}"
+    starts = [0, *(n for n in range(1, len(indices)) if indices[n] - indices[n - 1] > 1), len(indices)]
+    if len(starts) <= FEW_RUNS + 1:
+        runs = [(indices[a], indices[b - 1]) for a, b in zip(starts, starts[1:])]
+        return f"layers {', '.join(f'{a}-{b}' if a < b else f'{a}' for a, b in runs)}"
+    return among(indices)
+
+
+def among(indices: Sequence[int]) -> str:
+    """[0, 2, 3, 5] -> "4 of layers 0-5"."""
+    return f"{len(indices):,} of layers {indices[0]}-{indices[-1]}"
 
 
 # ---- as the spec writes them ----

@@ -23,6 +23,7 @@ from .words import tokens
 Block = tuple[Step, ...]
 UNEVEN, MIXED, EACH = 0.2, 0.8, 0.02  # what a remainder, layers without a period, and each form in them add to the height
 LED = 0.2  # what a cycle after one run of first layers takes from the height: people know "the first two dense"
+FEW = 3  # runs that are told one by one, as two around an odd layer
 MOST = 8  # frames; more are layers without a period
 LONGEST = 64  # layers of a cycle that a reader would see as one
 ENDS = 4  # where layers without a period may begin and end, counted in runs from both ends of the model
@@ -39,13 +40,15 @@ class Frame:
 @dataclass(frozen=True)
 class Cycle:
     """Consecutive layers: `length` of them are one cycle, 0 if they have no period. `ordered` says that each form is one run in a
-    cycle, so that the frames stand in the order of the flow; otherwise they stand in the order of their first layers."""
+    cycle, so that the frames stand in the order of the flow; otherwise they stand in the order of their first layers. `runs` of one form
+    each follow each other in a cycle, or in all these layers."""
 
     first: int
     stop: int
     length: int
     ordered: bool
     frames: tuple[Frame, ...]
+    runs: int
 
     @property
     def whole(self) -> int:
@@ -116,14 +119,14 @@ def _cycle(forms: Sequence[Hashable], first: int, stop: int, length: int) -> Cyc
     for layer in range(first, stop):
         layers.setdefault(forms[layer], []).append(layer)
     frames = tuple(Frame(tuple(found), sum(other == kind for other in one)) for kind, found in layers.items())
-    ordered = len(list(groupby(one))) == len(frames)
-    return Cycle(first, stop, length, ordered, frames)
+    runs = len(list(groupby(one)))
+    return Cycle(first, stop, length, runs == len(frames), frames, runs)
 
 
 def _height(cycle: Cycle) -> float:
     """About the height that it is drawn with, in frames."""
     if not cycle.length:
-        return len(cycle.frames) * (1 + EACH) + MIXED
+        return max(len(cycle.frames) * (1 + EACH) + MIXED, cycle.runs + EACH if cycle.runs <= FEW else 0)
     return len(cycle.frames) + UNEVEN * ((cycle.rest > 0) + (not cycle.ordered))
 
 

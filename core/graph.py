@@ -125,7 +125,7 @@ class _Builder:
         of the different parts that stand there."""
         return {
             "first": cycle.first, "stop": cycle.stop, "length": cycle.length, "whole": cycle.whole, "rest": cycle.rest,
-            "ordered": cycle.ordered, "frames": list(map(self.frame, cycle.frames)),
+            "ordered": cycle.ordered, "runs": cycle.runs, "frames": list(map(self.frame, cycle.frames)),
         }  # fmt: skip
 
     def frame(self, frame: Frame) -> dict[str, Any]:

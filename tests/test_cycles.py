@@ -43,7 +43,8 @@ def shape(pattern: str) -> list[str]:
         ("a" + "bbbbc" * 4, ["1+0 1", "4+0 4:1"]),  # a first layer, then a cycle
         ("aa" + "ab" * 15, ["2+0 1", "15+0 1:1"]),  # also where the cycle has the form of the first layers
         ("abababcb" * 4, ["4+0 3:4:1?"]),  # a cycle whose forms alternate within it (Jamba)
-        ("a" * 10 + "b" + "a" * 10, ["0+0 20:1?"]),  # one odd layer in the middle
+        ("a" * 10 + "b" + "a" * 10, ["10+0 1", "1+0 1", "10+0 1"]),  # one odd layer in the middle
+        ("a" * 10 + "b" + "a" * 9 + "b" + "a" * 11, ["0+0 30:2?"]),  # two of them
         ("aaabaaaab" * 1 + "aab", ["0+0 9:3?"]),  # no period
         ("abcd", ["1+0 1"] * 4),  # all different
         ("abcdefghij", ["0+0 1:1:1:1:1:1:1:1:1:1"]),  # and too many
@@ -160,7 +161,7 @@ def test_a_frame_says_how_often_and_where():
     cycle = {n: captions(layered([{"repeat": n, "blocks": blocks}], a={})) for n in (15, 400)}
     assert {"layers 0, 2, … 28", "layers 1, 3, … 29"} <= {*cycle[15]} and {"400 ×", "layers 0, 2, … 798"} <= {*cycle[400]}
     late = captions(layered([{"repeat": 122, "blocks": [["a", "mlp"]]}, {"repeat": 60, "blocks": [["mlp"], ["a", "mlp"]]}], a={}))
-    assert {"layers 122 to 240", "182 layers, 0 to 241"} <= {*late}
+    assert {"60 of layers 122-240", "182 of layers 0-241"} <= {*late}
 
 
 def test_a_tab_says_its_layers_to_a_screen_reader():
@@ -242,6 +243,22 @@ def test_the_caption_of_a_cycle_ends_before_the_stream():
     words = {one.words: one for one in placed(facts.picture_of(arch))}
     assert {"a cycle of 5,", "and 2 more"} <= words.keys()
     assert words["and 2 more"].bottom < words["1 ×"].top
+
+
+def test_layers_without_a_cycle_say_what_they_have_of_one():
+    """In their frames, and each part's own cycle."""
+    llama = core.load("llama-3-8b")
+    new = {"delta": dict(edits.fresh(llama, "mamba2")).popitem()[1]}
+    odd = captions(edits.every(llama, 32, "delta", start=17, new=new))
+    assert {"17 ×", "layers 0-16", "1 ×", "layer 17", "14 ×", "layers 18-31"} <= {*odd}
+    two = captions(edits.put(llama, "delta", [10, 20], "instead", "attention", new))
+    assert {"in 5 runs", "15 : 1", "layers 10, 20", "30 of layers 0-31"} <= {*two}
+    eighth = edits.every(llama, 8, "delta", new=new)
+    moe = edits.every(eighth, 6, "moe", new=edits.fresh(llama, "experts"))
+    words = captions(moe)
+    assert {"cycles of 8 and 6", "7 : 1", "Mamba-2 every 8th", "MoE every 6th"} <= {*words} and not [w for w in words if "no fixed" in w]
+    some = captions(edits.put(eighth, "moe", [10, 21, 22], "instead", "dense", edits.fresh(llama, "experts")))
+    assert {"Mamba-2 every 8th", "7 : 1", "layers 10, 21-22"} <= {*some} and "no fixed cycle" not in some
 
 
 def ratios(svg: str) -> dict[str, str]:

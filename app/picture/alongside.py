@@ -150,7 +150,7 @@ class Stack:
         frames, count = cycle["frames"], cycle["stop"] - cycle["first"]
         outer = None
         if len(frames) > 1:
-            said = f"cycle of {cycle['length']}" if cycle["length"] else "no fixed cycle"
+            said = self.column.turn(cycle)
             said += f", and {cycle['rest']} more" * bool(cycle["rest"])
             ratio, about = self.column.about(cycle)
             outer = Cell("cycle", (Box(f"{cycle['whole'] or count:,} ×", (said,), tuple(filter(None, (ratio, *about)))),))

@@ -9,11 +9,11 @@ from typing import Any
 
 import networkx as nx
 
-from core.blocks import layers_in_words
+from core.blocks import among, layers_in_words
 from core.cycles import MOST, versus
 from core.rhythm import Rhythm
 from core.roles import MIXERS
-from core.saying import nth
+from core.saying import joined, nth
 from core.words import tokens
 
 from .layered import spread
@@ -28,6 +28,7 @@ PILL, PILLS = 18, 3  # height of a trait, and the most on one box
 MOST_TABS, TAB = 4, (BOX - 20) / 2  # in one box; the width of one of two
 BEFORE, BESIDE = 122, 126  # between the edges of a frame and the stream
 NOTE = 14  # height of a line beside the column
+TOLD = 5  # runs of layers that are counted where they have no cycle
 
 
 class Column:
@@ -201,7 +202,7 @@ class Column:
             return self.block(frame, y, self.left, FRAME, f"{count:,}", words, "" if alone is True else alone)
         outside, self.pen.out = self.pen.out, []  # the outer frame is behind its content, but its height is known last
         times = cycle["whole"]
-        said = "a cycle of " + str(cycle["length"]) if cycle["length"] else "no fixed cycle"
+        said = f"a {self.turn(cycle)}" if cycle["length"] else self.turn(cycle)
         rest = f", and {cycle['rest']} more" if cycle["rest"] else ""
         lines = [said + rest] if text_width(said + rest, 12) <= BEFORE else [f"{said},", rest.removeprefix(", ")]
         words = f"{times or count:,} times, {said}{rest}: change how often they repeat"
@@ -233,6 +234,18 @@ class Column:
         self.pen.out += inside
         return y
 
+    def turn(self, cycle: Mapping) -> str:
+        """In which cycle these layers repeat; that of each part, or of some, if they have none together."""
+        if cycle["length"]:
+            return f"cycle of {cycle['length']}"
+        rules = self.rules(cycle)
+        own = {period_of(rule) for _, rule in rules}
+        if rules and 0 not in own:
+            return f"{'cycles' if len(own) > 1 else 'a cycle'} of {joined(map(str, sorted(own, reverse=True)))}"
+        some = (f"{word} every {nth(period)}" for word, rule in rules if (period := period_of(rule)))
+        irregular = f"in {cycle['runs']} runs" if cycle["runs"] <= TOLD else "no fixed cycle"
+        return next((words for words in some if text_width(words, 12) <= BEFORE), irregular)
+
     def about(self, cycle: Mapping) -> tuple[str, list[str]]:
         """How many layers of each form a cycle has, and in a few lines what they are and in which order."""
         frames, fixed = cycle["frames"], cycle["length"] > 0
@@ -242,33 +255,41 @@ class Column:
         if not fixed and len(mixers := self.mixers(frames)) == 2:  # nearly in turn, although no cycle is whole
             (few, least), (many, most) = sorted(mixers.items(), key=lambda item: item[1])
             turn = round(most / least)
-            return f"{'about ' * (most != turn * least)}{turn} : 1", self.said(many, few)
+            said, order = self.said(many, few), self.order(cycle)
+            about = order if len(order) > 1 else said
+            return f"{'about ' * (most != turn * least)}{turn} : 1", about
         if not (fixed and cycle["ordered"]):
             order = self.order(cycle) or wrap("order: see the ribbon", self.room, 12)
             about = [*(about if fixed and len(frames) == 2 and len(about) + len(order) <= self.lines else ()), *order]
         return ratio, about
 
     def order(self, cycle: Mapping) -> list[str]:
-        """Where the rarer parts stand in a cycle, in a few lines: "attention 5th of 8", "MoE every 2nd"; none if that is not all."""
-        first, length = cycle["first"], cycle["length"]
+        """Where the rarer parts stand in a cycle, in a few lines: "attention 5th of 8", "MoE every 2nd"; none if that is not all.
+        Without a cycle, where those stand that have one of their own."""
+        length, lines = cycle["length"], list[str]()
+        for word, rule in self.rules(cycle):
+            layers, period = rule.layers, rule.period if length else period_of(rule)
+            if length and len(layers) > 1 and (length % (period or length) or len(layers) * period != length):
+                return []
+            if length or period:
+                place = f"every {nth(period)}" if len(layers) > 1 else f"{nth(min(layers) + 1)} of {length}"
+                lines += wrap(f"{word} {place}", self.room, 12)
+        return self.fitting(lines)
+
+    def rules(self, cycle: Mapping) -> list[tuple[str, Rhythm]]:
+        """The rarer parts of a cycle, or of all layers without one, each by a word with where it stands in them."""
+        first, length = cycle["first"], cycle["length"] or cycle["stop"] - cycle["first"]
         found: dict[str, set[int]] = {}
         for frame in cycle["frames"]:
             for at, place in enumerate(frame["places"]):
                 role = self.g.nodes[self.part(frame["blocks"][0], at)]["role"]
                 word = {"attention": "attention", "experts": "MoE"}.get(role, place["noun"])
                 found.setdefault(word, set()).update(layer - first for layer in frame["layers"] if layer < first + length)
-        lines: list[str] = []
-        said: list[set[int]] = []
+        rules: list[tuple[str, Rhythm]] = []
         for word, layers in sorted(found.items(), key=lambda one: (len(one[1]), one[0] == "feed-forward")):
-            rule = Rhythm(frozenset(layers), length)
-            if len(layers) == length or {*range(length)} - layers in said:
-                continue
-            if len(layers) > 1 and (length % (rule.period or length) or len(layers) * rule.period != length):
-                return []
-            place = f"every {nth(rule.period)}" if len(layers) > 1 else f"{nth(min(layers) + 1)} of {length}"
-            lines += wrap(f"{word} {place}", self.room, 12)
-            said.append(layers)
-        return self.fitting(lines)
+            if len(layers) < length and {*range(length)} - layers not in [{*rule.layers} for _, rule in rules]:
+                rules.append((word, Rhythm(frozenset(layers), length)))
+        return rules
 
     def mixers(self, frames: Sequence[Mapping]) -> dict[str, int]:
         """The layers with each part that mixes tokens, by its noun."""
@@ -309,7 +330,7 @@ class Column:
         size = (120.0, 44.0) if w == FRAME else (w - 12, 24.0)
         words = f"{'once' if number == '1' else f'{number} times'}, {where}: change how often they repeat"
         if text_width(where, 12) > BEFORE:
-            where = f"layers {frame['layers'][0]} to {frame['layers'][-1]}"
+            where = among(frame["layers"])
         with pen.repeats(block, words, (x + 6, y + 4, *size), w < FRAME):
             if w == FRAME:
                 pen.text(x + 14, y + 27, f"{number} ×", "n")
@@ -633,6 +654,11 @@ def either(said: Sequence[str]) -> list[str]:
         return []
     columns = [list(dict.fromkeys(column)) for column in zip(*words, strict=True)]
     return [" ".join(" or ".join(column) for column in columns)] if sum(len(column) > 1 for column in columns) == 1 else []
+
+
+def period_of(rule: Rhythm) -> int:
+    """After how many layers a part comes again; 0 if that is not the same everywhere."""
+    return rule.period if sum(layer < rule.period for layer in rule.layers) == 1 else 0
 
 
 def turns(one: Sequence[int], other: Sequence[int]) -> tuple[int, int]:
