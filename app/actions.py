@@ -113,7 +113,8 @@ class Refused:
 
 
 def refused(form: str, of: Hashable) -> dict[str, Refused]:
-    """Refused inputs by field, for the value that a form shows; forgotten when that form shows another value."""
+    """Refused inputs by field, for the value that a form shows; forgotten when that form shows another value, unless an edit of this page
+    led there: the edit tries them again (`_wait`), and what is still refused stays, since a further edit may make it valid."""
     kept = st.session_state.setdefault("refused", {})
     if form not in kept or kept[form][0] != of:
         kept[form] = (of, {})
