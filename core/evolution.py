@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
 import networkx as nx
@@ -78,6 +78,7 @@ class Idea(NamedTuple):
     short: str = ""
     form: Source | None = None  # of the form that the step takes, where that is not the first one
     counted: str = "have it in some layer"  # what `has` asks of a model
+    again: str = ""  # the step that it goes back to, which says who introduced it and who has it
 
     @property
     def label(self) -> str:
@@ -207,11 +208,12 @@ class Evolution(tuple[Step, ...]):
     def sentence(self) -> str:
         """How many edits there are, and what they do together."""
         first, last, reached = self.scores[0], self.scores[-1], self.index(self.reached) + 1
-        workload = self[0].workload
+        workload, most = self[0].workload, self.start.context
+        ends = f" (as if GPT-2's table of positions did not end at {most:,})" if most and most < workload.context else ""
         return (
             f"{reached} edits give GPT-2 all that DeepSeek-V3 has, and {len(self) - reached} more what came since. At "
-            f"{tokens(workload.context)} tokens, the cache of a token goes from {size(first.each)} to {size(last.each)}, a new token from "
-            f"{flops(first.decode)} to {flops(last.decode)}, and the parameters from {figure(first.parameters)} to "
+            f"{tokens(workload.context)} tokens{ends}, the cache of a token goes from {size(first.each)} to {size(last.each)}, "
+            f"a new token from {flops(first.decode)} to {flops(last.decode)}, and the parameters from {figure(first.parameters)} to "
             f"{figure(last.parameters)}, of which a token uses {figure(last.active)}."
         )
 
@@ -226,8 +228,8 @@ class Evolution(tuple[Step, ...]):
         return self.step(REACHED)
 
     def step(self, name: str) -> Step:
-        """The step of this name; Unsupported if there is none."""
-        if found := next((one for one in self if one.idea.name == name), None):
+        """The step of this name or number, from 1; Unsupported if there is none."""
+        if found := next((one for number, one in enumerate(self, 1) if name in (one.idea.name, str(number))), None):
             return found
         raise Unsupported(f"{name[:40]!r} is no step; give one of {', '.join(one.idea.name for one in self)}")
 
@@ -340,9 +342,26 @@ def _unnamed(words: str) -> str:
     return re.sub(r"[a-z_][\w.]* (?=\d)", "", words)
 
 
+_NUMBERED = re.compile(r"(?P<open>(?:.*\()?)(?P<name>[a-z_][\w.]*)\.\d+ (?P<rows>[\d,]+)(?P<rest>(?: × [\d,]+)+)\)?")
+
+
+def _numbered(term: str) -> tuple[str, str]:
+    """The name of a term without its number, and its sizes after the first; the term itself where it has no number."""
+    found = _NUMBERED.fullmatch(term)
+    return (found["name"], found["rest"]) if found else ("", term)
+
+
 def _shorter(words: str) -> str:
-    """A sum of at most twelve terms; the others are counted."""
-    terms = words.split(" + ")
+    """A sum of at most twelve terms; tensors that differ by their number and first size are one term, the others are counted."""
+    terms: list[str] = []
+    for (name, rest), some in groupby(words.split(" + "), _numbered):
+        same = list(some)
+        if name and len(same) > 1:
+            first, *_ = pieces = [*map(_NUMBERED.fullmatch, same)]
+            rows = sum(int(piece["rows"].replace(",", "")) for piece in pieces if piece)
+            same = [f"{first['open'] if first else ''}{name} {rows:,}{rest}{')' * same[-1].endswith(')')}"]
+        terms += same
+    words = " + ".join(terms)
     return words if len(terms) <= 12 else f"{' + '.join(terms[:10])} + {len(terms) - 10} more" + ")" * words.endswith(")")
 
 
@@ -650,8 +669,8 @@ IDEAS: tuple[Idea, ...] = (
     Idea(
         "grouped_again", "Grouped keys again", "Keys and values of a few heads replace the latent and its indexer.",
         "More bytes for each token, until windows bound them.",
-        Source("GQA", "2305.13245"), _technique("Grouped-query"), _grouped,
-        short="GQA again",
+        None, _technique("Grouped-query"), _grouped,
+        short="GQA again", again="grouped",
     ),
     Idea(
         "qk_norm", "QK norm", "Queries and keys are normalised in each head; before, nothing bounded their products.",

@@ -169,6 +169,18 @@ def test_texts_are_plain():
             assert not source.arxiv or re.fullmatch(r"\d{4}\.\d{5}", source.arxiv)
 
 
+def test_tables_that_differ_by_their_number_are_one_term():
+    step = evolution().step("ngrams")
+    sums = next(one for one in step.sums if one.figure == "parameters")
+    tables = [4 * step.after.vocab_size + 1 + 2 * n for n in range(step.after.embedding.ngrams.count)]
+    assert f"(ngrams.tables {sum(tables):,} × 64 + ngrams.ups {12 * 768:,} × 64)" in sums.after
+
+
+def test_the_headline_says_where_the_positions_of_gpt2_end():
+    assert "did not end at 1,024)" in evolution().sentence
+    assert "did not end" not in evolution(None, core.Workload(context=1_024)).sentence
+
+
 def test_the_command(capsys):
     assert main(["evolution"]) == 0
     out = capsys.readouterr().out

@@ -3,7 +3,7 @@
 import re
 from html import unescape
 from pathlib import Path
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs, parse_qsl
 
 import pytest
 from starlette.testclient import TestClient
@@ -80,6 +80,13 @@ def test_the_gallery_is_asked_for_exactly_these_models():
         for key, value in parse_qsl(query):
             models = exactly(value) if key == "q" else [one for one in entries() if matches(one, chosen([f"{key}={value}"], known))]
             assert {one.arch.name for one in models} == set(adoption(name).names)
+
+
+def test_a_step_opens_by_its_number_and_one_that_goes_back_names_the_first(page):
+    assert f"<h2>{evolution().step('latent').idea.title}</h2>" in shown(page, step="9")
+    html = shown(page, step="20", budget="300M")
+    assert "step 7, Grouped-query" in html and "<h3>Who introduced it</h3>" not in html
+    assert parse_qs(unescape(re.search(r'/evolution\?([^"]+)', html).group(1))) == {"step": ["grouped"], "budget": ["300M"]}
 
 
 def test_demonstrations_are_of_steps():

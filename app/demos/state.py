@@ -98,8 +98,9 @@ def _state(name: str, one: Recall) -> str:
     drawn += [text(left - cell - 14, 10, "key", "", "end")]
     drawn += [text(left + DIM * cell + 6, below + 8 + n * (cell + 4), word) for n, word in enumerate(("it reads", "its value"))]
     picture = svg(below + 2 * cell + 8, [f'<g transform="translate(0 2)">{"".join(drawn)}</g>'], f"State of the {name}")
-    wrong = float((one.read - one.value).norm() / one.value.norm())
-    note = "The last key reads <b>its value</b>" if wrong < EXACT else f"The last key reads it with an error of <b>{wrong:.0%}</b>"
+    wrong = float(one.error[-1])
+    note = f"The last key reads it with an error of <b>{percent(wrong)}</b>, the mean of {TRIALS} texts like this one"
+    note = "The last key reads <b>its value</b>" if wrong < EXACT else note
     return panel(f"State of the {name}, {DIM} × {DIM}", picture, note)
 
 

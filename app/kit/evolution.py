@@ -72,11 +72,13 @@ def asked() -> Asked:
             notice(f"{name}: {value[:40]!r} cannot be shown; give {joined(filter(None, options))}", "bad")
             value = ""
         given[name] = value
-    step, names = st.query_params.get("step", ""), [one.idea.name for one in evolution()]
-    if step and step not in names:
-        notice(f"{step[:40]!r} is no step; give one of {', '.join(names)}", "bad")
-        step = ""
-    return Asked(**given, step=step or names[0])
+    chain = evolution()
+    step = chain[0]
+    try:
+        step = chain.step(st.query_params.get("step") or step.idea.name)
+    except core.Unsupported as error:
+        notice(str(error), "bad")
+    return Asked(**given, step=step.idea.name)
 
 
 def choose(name: str, value: str) -> None:
@@ -207,8 +209,11 @@ def step(chain: Evolution, now: Asked) -> None:
         _told(one, number, len(chain), boxes)
         _moved(one)
         _summed(one)
-        _introduced(one)
-        _taken_up(one)
+        if one.idea.again:
+            _told_there(chain.step(one.idea.again), chain)
+        else:
+            _introduced(one)
+            _taken_up(one)
         if (name := DEMO_OF.get(now.step)) in DEMOS:
             demonstration(name)
     _control(_around(chain, number), "around")
@@ -295,6 +300,16 @@ def _sum(own: str, other: str) -> str:
     there = {*re.split(ends, other)}
     pieces = (escape(piece) if piece in there or n % 2 else f"<b>{escape(piece)}</b>" for n, piece in enumerate(re.split(ends, own)))
     return "".join(pieces) if own else "nothing"
+
+
+def _told_there(one: Step, chain: Evolution) -> None:
+    to = escape(urlencode(st.query_params.to_dict() | {"step": one.idea.name}))
+    number = chain.index(one) + 1
+    st.html(
+        '<div class="taken"><h3>Who introduced it, and who uses it now</h3>'
+        f'<p>This step goes back to <a href="/evolution?{to}" target="_self">step {number}, {escape(one.idea.title)}</a>, '
+        "which says it.</p></div>"
+    )
 
 
 def _introduced(one: Step) -> None:
