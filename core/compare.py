@@ -71,6 +71,14 @@ class Difference:
     first: str
     others: dict[int, tuple[str, Step | str]] = field(default_factory=dict)
 
+    @property
+    def still(self) -> bool:
+        """Whether it moves no figure of any of the models."""
+        if not self.others:
+            return False
+        moves = [step.then if step.alone is None else step.alone for _, step in self.others.values() if not isinstance(step, str)]
+        return len(moves) == len(self.others) and all(found is not None and not found for found in moves)
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -117,7 +125,7 @@ class Comparison:
             line("parameters", "Parameters", "every weight", figure),
             line("active_parameters", "Active parameters", "used for a token", figure),
             line("weight_bytes", "Weights", f"in {self.workload.weights}" if self.workload.weights else "as shipped", size),
-            line("kv_bytes_per_token", "Cache of a token", "the first of a text", size),
+            line("kv_bytes_per_token", "Cache of a token", "the first of a text; later ones may keep less", size),
             line("kept_bytes", "Caches and states", f"{at}{many}", size),
             line("read_bytes", "Bytes read", f"for a new token {at}", size),
             line("decode_flops", "Decode", f"a new token {at}{many}", flops),
@@ -146,7 +154,7 @@ class Comparison:
 
     @cached_property
     def differences(self) -> tuple[Difference, ...]:
-        """What differs from the first, in order of the groups; how a model is called is left out."""
+        """What differs from the first, in order of the groups, in each first what moves a figure; how a model is called is left out."""
         found: dict[tuple, Difference] = {}
         for index, one in enumerate(self.diffs, start=1):
             seen: Counter[tuple] = Counter()  # several in one place, such as one part in place of another in some layers each
@@ -158,7 +166,7 @@ class Comparison:
                         with_ = step.edit.told[0]
                         row.others[index] = other, f"counted with {with_.of} {with_.name}".replace("  ", " ") if place else step
                         seen[told[:3]] += 1
-        return tuple(sorted(found.values(), key=lambda row: (ORDER.index(row.group), row.of)))
+        return tuple(sorted(found.values(), key=lambda row: (ORDER.index(row.group), row.still, row.of)))
 
     def _said(self, index: int, told: Told, words: str) -> str:
         """One side of a difference; a context says nothing of a model that reads texts of any length."""

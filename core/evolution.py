@@ -558,7 +558,7 @@ IDEAS: tuple[Idea, ...] = (
     Idea(
         "no_biases", "No biases", "Projections are matrices alone; their biases go.",
         "A few models keep those of queries, keys and values.",
-        Source("PaLM", "2204.02311"), lambda arch: not _technique("Bias")(arch),
+        Source("PaLM", "2204.02311"), lambda arch: not _technique("Biases")(arch),
         _fields({"parts.attention.bias": False, "parts.dense.bias": False}),
     ),
     Idea(
@@ -693,7 +693,7 @@ IDEAS: tuple[Idea, ...] = (
     Idea(
         "sinks", "Attention sinks", "A learned logit takes the weight that a head has no use for; before, the first token took it.",
         "Kernels for attention need to know of it.",
-        Source("Efficient streaming language models with attention sinks", "2309.17453"), _technique("Sinks"),
+        Source("Efficient streaming language models with attention sinks", "2309.17453"), _technique("Attention sinks"),
         _everywhere({"scores": {"sinks": True}}),
         short="Sinks", form=_OSS,
     ),

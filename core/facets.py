@@ -32,6 +32,12 @@ POSITIONS = get_args(get_args(Position)[0])  # the classes of position encodings
 CONTEXTS = {32_000: "32K", 128_000: "128K", 256_000: "256K", 1_000_000: "1M"}  # tokens, in powers of two or of ten
 
 
+CALLED = {  # traits whose short word says too little without the part that has it
+    "Bias": "Biases", "Conv": "Short convolution", "Gate": "Output gate", "Sinks": "Attention sinks", "Softcap": "Soft cap on scores",
+    "Shared gate": "Gate on shared experts", "By a table": "Experts by a table",
+}  # fmt: skip
+
+
 class Technique(NamedTuple):
     """Something that a model has and another one lacks, in the words of its part, and its role."""
 
@@ -136,8 +142,9 @@ _NAMED = tuple(one for one in choices() if one.name in FIRST and one.group == "a
 ATTENTION = Facet(
     "attention", "Attention", "How tokens see one another", (
         *(Option(one.name, FIRST[one.name], one.line) for one in _NAMED),
-        Option("other", "Other softmax", "attention with a form of its own"),
-        *(Option(name, GROUPS[name].title, GROUPS[name].line) for name in ("sparse", "recurrence")),
+        Option("other", "Other attention", "softmax attention in a form of its own"),
+        Option("sparse", GROUPS["sparse"].title, GROUPS["sparse"].line),
+        Option("recurrence", "Linear or recurrent", GROUPS["recurrence"].line),
     ),
 )  # fmt: skip
 POSITION = Facet(
@@ -261,7 +268,8 @@ def techniques(arch: Architecture) -> list[Technique]:
         theirs = {trait for position in placed for trait in position.traits()}
         words = [one.title for one in choices(part) if one.holds(part) and one.name != "all_tokens"]
         traits = (re.sub(r"[ \d.]+$", "", trait) for trait in part.traits() if trait not in theirs)  # "softcap 30" and "softcap 50" are one
-        words += [trait[0].upper() + trait[1:] for trait in traits]
+        capital = (trait[0].upper() + trait[1:] for trait in traits)
+        words += [CALLED.get(trait, trait) for trait in capital]
         words += ["Shared experts"] if isinstance(part, Experts) and part.shared else []
         found |= dict.fromkeys(words, part.role) | found
         found |= dict.fromkeys((position.title for position in placed), "embedding") | found

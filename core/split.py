@@ -554,7 +554,7 @@ class _Split:
     def _ways(self, where: Rhythm, fields: Mapping[tuple[Block, int], Mapping[str, Any]]) -> tuple[str, Told]:
         """Fields of a step, of the first of the steps that have them."""
         (block, i), now = next(iter(fields.items()))
-        then, of = spelled(_plain(block[i])), joined(dict.fromkeys(name for block, i in fields for name in block[i].parts))
+        then, of = spelled(_plain(block[i])), joined(_few_names([*dict.fromkeys(name for block, i in fields for name in block[i].parts)]))
         sides = [
             [_way(field, side.get(field), _residual(model.residual.model_dump())) for field in now]
             for side, model in ((then, self.base), (now, self.arch))
@@ -902,7 +902,7 @@ def _way(field: str, value: Any, model: str) -> str:
     """A field of a step in words; None is its default, which for the residual is that of the model."""
     match field, value:
         case "residual", None:
-            return f"as in the model ({model})"
+            return f"{model}, the model's"
         case "scale", _:
             return number(1.0 if value is None else value)
         case "shortcut", Mapping():

@@ -198,3 +198,11 @@ def test_the_most_varied_layers_are_compared_within_a_budget():
     found = core.diff(preset("deepseek-v3"), as_long_as_accepted())
     assert found.verdict and time.process_time() - began < 20
     assert "not computed" in [step.effect for step in found.steps] or all(step.then is not None for step in found.steps)
+
+
+def test_what_moves_a_figure_comes_first_in_its_group():
+    rows = core.compare([preset("deepseek-v3"), preset("deepseek-v4-pro")]).differences
+    for group in {row.group for row in rows}:
+        still = [row.still for row in rows if row.group == group]
+        assert still == sorted(still)
+    assert {row.still for row in rows if row.group == "attention"} == {True, False}

@@ -181,8 +181,11 @@ def test_the_timeline_says_who_brought_what():
     days = [lane.models[0].day for lane in found.values()]
     assert days == sorted(days) and "AltUp, alternating updates" in found
     assert timeline([], True).startswith("<svg")
+    assert f"{sum(not one.day for one in MODELS)} models are not drawn" in find._brought([(one, True) for one in MODELS])
     recurrent = lanes([(one, "recurrent" in one.options["kind"]) for one in MODELS])
-    assert {lane.technique.title for lane in recurrent} < found.keys() and "Sinks" not in {lane.technique.title for lane in recurrent}
+    assert {lane.technique.title for lane in recurrent} < found.keys() and "Attention sinks" not in {
+        lane.technique.title for lane in recurrent
+    }
 
 
 def test_a_file_has_the_figures_of_the_cost():

@@ -40,7 +40,7 @@ def test_answers_are_those_of_the_techniques():
         assert not answers["rotary"][arch.name] or "Rotary, RoPE" in titles
         assert (answers["experts"][arch.name] is True) == ("experts" in roles)
         assert answers["hybrid"][arch.name] is not True or {"attention", "recurrence"} <= roles
-        assert answers["balance"][arch.name] is not True or titles & {"Balancing bias", "By a table"}
+        assert answers["balance"][arch.name] is not True or titles & {"Balancing bias", "Experts by a table"}
 
 
 def test_a_model_too_large_to_be_counted_is_answered_as_if_it_were():

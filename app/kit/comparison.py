@@ -153,7 +153,8 @@ def figures(state: page.State) -> None:
         f'<div class="row"><div class="k">{escape(line.title)}<small>{escape(line.note)}</small></div>{"".join(_cells(line, most))}</div>'
         for line in found.lines
     ]
-    st.html(f'<div class="beside" style="--models:{len(found.archs)}">{"".join(rows)}</div>')
+    many = " many" * (len(found.archs) == page.MOST)
+    st.html(f'<div class="beside{many}" style="--models:{len(found.archs)}">{"".join(rows)}</div>')
     for caveat in (c.caveat for c in found.costs if c.caveat):
         lead(caveat)
 
@@ -206,7 +207,7 @@ def differences(state: page.State) -> None:
     shown.sort(key=lambda row: ORDER.index(row.group))
     for group, several in groupby(shown, key=lambda row: row.group):
         every = [*several]
-        still = [row for row in every if _still(row)]
+        still = [row for row in every if row.still]
         heading = HEADINGS[group]
         rows.append(f"<h3>{escape(capital(heading))} <small>{len(every)}</small></h3>")
         rows += [_row(found, row) for row in every if row not in still]
@@ -221,14 +222,6 @@ def differences(state: page.State) -> None:
 
 def _everything() -> None:
     actions.show(replace(page.current(), everything=st.session_state["everything"]))
-
-
-def _still(row: Difference) -> bool:
-    """Whether a difference moves no figure in any of the models."""
-    if not row.others:
-        return False
-    moves = [step.then if step.alone is None else step.alone for _, step in row.others.values() if not isinstance(step, str)]
-    return len(moves) == len(row.others) and all(found is not None and not found for found in moves)
 
 
 def _row(found: Comparison, row: Difference) -> str:

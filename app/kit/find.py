@@ -194,9 +194,11 @@ def _brought(shown: Sequence[tuple[Entry, bool]]) -> str:
     if not rows:
         return "No release date of these models is known."
     last = rows[-1]
+    missing = sum(kept and not one.day for one, kept in shown)
+    left_out = f" {missing} model{'s are' if missing > 1 else ' is'} not drawn: the date is not known." if missing else ""
     return (
         f"{len(rows)} techniques, each with the model here that brought it and all that have it since. The latest is "
-        f"{last.technique.title}, with {last.models[0].arch.title}."
+        f"{last.technique.title}, with {last.models[0].arch.title}.{left_out}"
     )
 
 
@@ -269,7 +271,8 @@ def _legend(finding: Finding, shown: Sequence[tuple[Entry, bool]]) -> str:
         if tone in inside
     )
     rings = "<span class=pill><i class=ring></i>filtered out</span>" if len(inside) < len(shown) else ""
-    return f'<p class="key">{items}{rings}</p>'
+    once = "<span>A model with several has the colour of the last that is listed.</span>" if by == "attention" else ""
+    return f'<p class="key">{items}{rings}{once}</p>'
 
 
 def _none(finding: Finding) -> str:

@@ -274,7 +274,7 @@ class Rope(_Position):
 class Learned(_Position):
     """Learned absolute positions (GPT-2): a table of one vector per position, added to the token embedding."""
 
-    title: ClassVar[str] = "Learned"
+    title: ClassVar[str] = "Learned positions"
     line: ClassVar[str] = "a table with a vector for each position"
     kind: Literal["learned"] = "learned"
     length: Length = Field(description="Positions in the table, which limit the length of a text", examples=[4096])
@@ -295,7 +295,7 @@ class Sinusoidal(_Position):
     """Waves of geometrically spaced lengths, added to the token embedding and not learned (arXiv:1706.03762, section
     3.5): first all sines, then all cosines."""
 
-    title: ClassVar[str] = "Sinusoidal"
+    title: ClassVar[str] = "Sinusoidal positions"
     line: ClassVar[str] = "waves of the position, not learned"
     kind: Literal["sinusoidal"]
     base: Annotated[float, Field(gt=1, le=1e12)] = Field(10_000.0, description="Ratio of slowest to fastest wavelength")
