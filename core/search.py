@@ -234,9 +234,7 @@ def pieces(query: str) -> list[str]:
 def idle(query: str, archs: Iterable[Architecture], known: Callable[[Architecture], Known] = known) -> list[str]:
     """Sentences about what a query leaves out although no model here has it."""
     models = [known(arch) for arch in archs] if (barred := _sides(query)[1]) else []
-    return [
-        f"No model here is known for “{one}”: to leave it out changes nothing" for one in barred if not any(_bars(one, m) for m in models)
-    ]
+    return [f"No model here is known for “{one}”, so that leaves out none" for one in barred if not any(_bars(one, m) for m in models)]
 
 
 def unmet(query: str, archs: Iterable[Architecture], known: Callable[[Architecture], Known] = known) -> list[str]:

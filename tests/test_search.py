@@ -216,7 +216,7 @@ def test_only_what_follows_a_not_is_barred():
         "attention" not in part.role for name in answers("without attention") for part in parts(preset(name))
     )
     said = search.idle("moe not chinese -qwen", ENTRIES, lambda arch: MODELS[arch.name])
-    assert said == ["No model here is known for “chinese”: to leave it out changes nothing"]
+    assert said == ["No model here is known for “chinese”, so that leaves out none"]
 
 
 def test_more_context_than_is_asked_for_comes_after_what_is_asked_for():
