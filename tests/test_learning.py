@@ -19,6 +19,16 @@ def test_what_is_read_is_lit_in_the_picture(visitor, width):
     link.click()
     lit = picture.locator(f'.lit[data-node="{link.get_attribute("data-node").split()[0]}"]').first
     expect(lit).to_be_in_viewport()
+    expect(picture.locator("text.p.dim").first).to_be_attached()  # a chip in a box that is not lit
+    if width == 390:
+        column = page.locator("[data-testid=stColumn]:has(.st-key-side)").first
+        assert column.bounding_box()["height"] <= 0.3 * page.viewport_size["height"]
+    demo = page.locator("[class*=st-key-demo-]").first
+    named = demo.evaluate("""demo => {
+        document.querySelector('[data-testid=stMain]').scrollBy(0, demo.getBoundingClientRect().top - 40);
+        return [...document.querySelectorAll('.reading p a.ref')].filter((a) => a.compareDocumentPosition(demo) & 4).at(-1).dataset.node;
+    }""")
+    expect(picture.locator(f'.lit[data-node="{named.split()[0]}"]').first).to_be_attached()  # what the text before it is about
     page.locator("[class*=st-key-controls-]").first.get_by_role("radio").last.click()
     page.wait_for_url(re.compile(r"article=deepseek-v3&\w+\.\w+="))
     settled(page)

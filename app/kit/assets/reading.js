@@ -15,6 +15,15 @@ export default function ({ data, parentElement }) {
     root.shown = svg;
     root.lit = '';
   };
+  const inside = (group) => { // what is drawn in a box but after it: chips, marks
+    const own = group.getBBox(), found = [];
+    for (let next = group.nextElementSibling; next; next = next.nextElementSibling) {
+      const { x, y, width, height } = next.getBBox?.() ?? {};
+      if (!(x >= own.x && y >= own.y && x + width <= own.x + own.width && y + height <= own.y + own.height)) break;
+      if (!next.matches('[data-node]')) found.push(next);
+    }
+    return found;
+  };
   const light = (boxes) => {
     if (root.lit === `${boxes}`) return;
     root.lit = `${boxes}`;
@@ -23,8 +32,9 @@ export default function ({ data, parentElement }) {
     for (const one of groups) {
       const lit = on.includes(one);
       one.classList.toggle('lit', lit);
-      const inside = boxes.includes(one.closest('[data-zoom]')?.dataset.zoom); // an inset is lit as a whole
-      one.classList.toggle('dim', on.length > 0 && !lit && !inside && !on.some((other) => one.contains(other) || other.contains(one)));
+      const whole = boxes.includes(one.closest('[data-zoom]')?.dataset.zoom); // an inset is lit as a whole
+      const dim = on.length > 0 && !lit && !whole && !on.some((other) => one.contains(other) || other.contains(one));
+      for (const each of [one, ...inside(one)]) each.classList.toggle('dim', dim);
     }
     const target = on.find((one) => one.dataset.node === boxes[0]) ?? on[0];
     if (!target) return;
@@ -42,6 +52,15 @@ export default function ({ data, parentElement }) {
     if (root.chosen?.isConnected) { light(nodes([root.chosen])); return; }
     const paragraphs = [...document.querySelectorAll('.reading p, .reading li')].filter((one) => one.querySelector('a.ref'));
     const away = (one) => { const { top, bottom } = one.getBoundingClientRect(); return Math.max(top - line, line - bottom, 0); };
+    const shown = [...document.querySelectorAll('[class*="st-key-demo-"]')].find((one) => {
+      const { top, bottom } = one.getBoundingClientRect();
+      return top < line && bottom > line;
+    });
+    if (shown) { // the paragraph before a demonstration is what it shows
+      const before = paragraphs.filter((one) => one.compareDocumentPosition(shown) & Node.DOCUMENT_POSITION_FOLLOWING).at(-1);
+      light(before ? nodes(refs(before)) : data.lit);
+      return;
+    }
     const nearest = paragraphs.reduce((best, one) => (!best || away(one) < away(best) ? one : best), null);
     light(nearest && away(nearest) < innerHeight * 0.3 ? nodes(refs(nearest)) : data.lit);
   };
