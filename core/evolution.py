@@ -615,8 +615,8 @@ IDEAS: tuple[Idea, ...] = (
     Idea(
         "shared_expert", "A shared expert", "One expert that every token passes replaces one of those that the router chooses.",
         "Less of the model is chosen by the token.",
-        _FINE, _technique("Shared experts"), _shared,
-        short="Shared expert",
+        Source("DeepSpeed-MoE", "2201.05596"), _technique("Shared experts"), _shared,
+        short="Shared expert", form=_FINE,
     ),
     Idea(
         "dense_first", "First layers dense", "The first layers have one network for all tokens again, in place of experts.",
@@ -719,8 +719,8 @@ IDEAS: tuple[Idea, ...] = (
     Idea(
         "more_experts", "More and smaller experts", f"{8 * EXPERTS * PIECES} experts of half the width replace {EXPERTS * PIECES}.",
         "More memory for the same work.",
-        Source("Kimi K2", "2507.20534"), _experts(lambda part: part.count > 256), _split_in(2, 4),
-        short="More experts",
+        Source("Scaling laws for fine-grained mixture of experts", "2402.07871"), _experts(lambda part: part.count > 256), _split_in(2, 4),
+        short="More experts", form=Source("Kimi K2", "2507.20534"),
     ),
     Idea(
         "latent_experts", "Experts in a latent", "Experts read a projection to a quarter of the stream, in place of all of it.",

@@ -326,7 +326,7 @@ def _source(source: Source | None) -> str:
     if source is None:
         return "No paper: models had one before they began to tie it to the embedding."
     if source.model:
-        return f"No paper: {_model(source.model)} had it first, {_month(source.date)}."
+        return f"Of the models here, {_model(source.model)} had it first, {_month(source.date)}, without a paper."
     return f"{_paper(source)}."
 
 
