@@ -94,16 +94,17 @@ def _known() -> dict[core.Architecture, search.Known]:
 
 
 @lru_cache(maxsize=256)  # a page asks for the same several times
-def exactly(asked: str) -> tuple[Entry, ...]:
-    """The presets that answer a query, the best first, and of those that answer as well the newest."""
+def exactly(asked: str, length: int = 0) -> tuple[Entry, ...]:
+    """The presets that answer a query, the best first, and of those that answer as well the newest. `length` is of the text whose memory
+    it may ask for."""
     known, of = _known(), {one.arch: one for one in entries()}
-    return tuple(of[arch] for arch in search.found(asked, known, known.__getitem__))
+    return tuple(of[arch] for arch in search.found(asked, known, known.__getitem__, length))
 
 
 @lru_cache(maxsize=256)
 def found(asked: str, length: int = TEXT) -> tuple[Entry, ...]:
     """The same, for a text of this length; those that answer what it may mean if none answers it."""
-    answers = exactly(asked) or (exactly(other) if (other := meant(asked)) else ())
+    answers = exactly(asked, length) or (exactly(other, length) if (other := meant(asked)) else ())
     return answers if length == TEXT else tuple(_at(length)[one.arch.name] for one in answers)
 
 

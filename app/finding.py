@@ -14,7 +14,8 @@ import streamlit as st
 import core
 from core import facets
 from core.asked import Order, asked
-from core.facets import FIGURES, TEXT, TEXTS, Chosen, Entry
+from core.facets import FIGURES, TEXTS, Chosen, Entry
+from core.search import length_of
 from core.words import tokens
 
 from .facts import entries, found
@@ -45,7 +46,7 @@ class Finding:
     colour: str = "attention"
     area: str = "active"  # the figure that is the size of a point, or "none"
     lines: str = "8"  # bits of a weight, for the lines of what machines hold
-    text: str = tokens(TEXT).lower()  # one of `LENGTHS`
+    text: str = ""  # one of `LENGTHS`; what the query asks for without one
     many: int = STEP  # models that are shown
     look: str = ""  # a model that is open in the picture
     pick: tuple[str, ...] = ()  # the models that are ticked
@@ -61,7 +62,7 @@ class Finding:
     @property
     def length(self) -> int:
         """Tokens of the text that caches are for."""
-        return LENGTHS[self.text]
+        return LENGTHS[self.text] if self.text else length_of(self.q)
 
     @property
     def sorted_by(self) -> str:
@@ -89,7 +90,7 @@ def everything() -> tuple[facets.Facet, ...]:
 AREAS = {"none": "the same"} | {name: one.title for name, one in FIGURES.items() if one.log}  # a date has no size
 OPTIONS: dict[str, Mapping[str, str]] = {"view": VIEWS, "sort": dict.fromkeys(("", *FIGURES, *(f"-{name}" for name in FIGURES)), ""),
            "x": dict.fromkeys(FIGURES, ""), "y": dict.fromkeys(FIGURES, ""), "colour": COLOURS,
-           "area": AREAS, "lines": LINES, "text": {name: name.upper() for name in LENGTHS}}  # fmt: skip
+           "area": AREAS, "lines": LINES, "text": {"": ""} | {name: name.upper() for name in LENGTHS}}  # fmt: skip
 
 
 def accepts() -> list[str]:

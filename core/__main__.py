@@ -200,23 +200,24 @@ def run_list(args: argparse.Namespace, out: Console) -> Any:
         few = f" Use fewer words: {', '.join(said_each[:8])}" if len(said_each := search.pieces(query)) > 1 else ""
         out.print(f"{'. '.join(said)}.{few}")
         return rows
+    length = search.length_of(query)
     for words in search.idle(query, archs, knows):
         out.print(f"{words}.")
     for arch in answers:
         if wanted and not matches(of(arch), wanted):
             continue
-        one = of(arch)
-        figures = {"parameters": one.parameters, "active_parameters": one.active, f"cache_bytes_per_token_at_{TEXT}": round(one.cache, 1)}
+        one = of(arch).at(length)
+        figures = {"parameters": one.parameters, "active_parameters": one.active, f"cache_bytes_per_token_at_{length}": round(one.cache, 1)}
         rows.append({"name": arch.name, "title": arch.title, "released": arch.released and arch.released.isoformat()} | figures)
     shown = (
         (
             row["name"], row["title"], row["released"] or "", figure(row["parameters"]),
             figure(row["active_parameters"]) if row["active_parameters"] != row["parameters"] else "all",
-            size(row[f"cache_bytes_per_token_at_{TEXT}"]),
+            size(row[f"cache_bytes_per_token_at_{length}"]),
         )
         for row in rows
     )  # fmt: skip
-    out.print(table(("name", "title", "released", "parameters>", "active>", f"cache per token at {tokens(TEXT)}>"), shown))
+    out.print(table(("name", "title", "released", "parameters>", "active>", f"cache per token at {tokens(length)}>"), shown))
     return rows
 
 

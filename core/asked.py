@@ -74,6 +74,7 @@ Piece = Word | Amount | Fits | Order
 def asked(query: str) -> tuple[Piece, ...]:
     """The pieces of a query, in its order."""
     text = unicodedata.normalize("NFKC", query).lower()
+    text = re.sub(r"(?<![\w.] )\b(?:an? )?(?=million tokens?\b)", "1 ", text) if not re.search(r"\d ?million", text) else text
     text = _RANGE.sub(r"between \1 and \2", text)
     text = re.sub(r"\b(\d+) ?[x×] (?=[a-z])", r"\1x", text)  # "8 x H100" is 8xH100
     return tuple(_pieces(_TOKEN.findall(text)))

@@ -13,7 +13,7 @@ from itertools import dropwhile, pairwise
 from typing import Any, NamedTuple, get_args
 
 from .asked import Amount, Fits, Order, Piece, Word, asked, said_in, singular
-from .facets import FIGURES, FITS, OPEN, Entry
+from .facets import FIGURES, FITS, OPEN, TEXT, TEXTS, Entry
 from .facets import entry as entry_of
 from .kinds import GROUPS, choices, group
 from .library import preset, presets
@@ -167,24 +167,38 @@ def _score(pieces: tuple[Piece, ...], model: Known) -> float:
     if not best or not all(_exceeds(piece, model) for piece in more):
         return 0.0
     spoken = tuple(map(_word, wanted))
-    worth = best + WHOLE * len(rest) + max((weight * _said(spoken, phrase) for weight, phrase in model.phrases), default=0.0)
-    return worth * BEGINNING / 2 if more else worth
+    return best + WHOLE * len(rest) + max((weight * _said(spoken, phrase) for weight, phrase in model.phrases), default=0.0)
 
 
-def found(query: str, archs: Iterable[Architecture], known: Callable[[Architecture], Known] = known) -> list[Architecture]:
-    """The architectures that answer a query: the best first, or those with the least or the most of a figure that it names. Those that
-    answer as well stay in their order. A server gives a `known` that keeps what it has found."""
+def length_of(query: str) -> int:
+    """Tokens of the text whose memory a query asks the least or the most of: of `TEXTS` the longest that its context allows ("million
+    tokens least memory"); `TEXT` if it names none."""
+    pieces = asked(_sides(query)[0])
+    context = FIGURES["context"]
+    asks = any(isinstance(one, Order) and one.figure.removeprefix("-") in ("text", "cache") for one in pieces)
+    least = [one.ranges[-1][0] for one in pieces if isinstance(one, Amount) and one.noun in context.nouns + context.units and asks]
+    return max((n for n in TEXTS if least and n <= least[0] * 1.05), default=TEXT)
+
+
+def found(query: str, archs: Iterable[Architecture], known: Callable[[Architecture], Known] = known, length: int = 0) -> list[Architecture]:
+    """The architectures that answer a query: the best first, or those with the least or the most of a figure that it names, for a text of
+    this length, or of `length_of` the query. Those that answer as well stay in their order. A server gives a `known` that keeps what it
+    has found."""
     if not query.strip():
         return [*archs]
     models = {arch: known(arch) for arch in archs}
-    scores = sorted(((score(query, model), arch) for arch, model in models.items()), key=lambda one: -one[0])
-    answers = [arch for worth, arch in scores if worth]
     pieces = asked(_sides(query)[0])
+    amounts = [piece for piece in pieces if isinstance(piece, Amount) and not piece.word]
+    scores = [(worth, arch) for arch, model in models.items() if (worth := score(query, model))]
+    more = {arch: not all(_holds(piece, models[arch]) for piece in amounts) for _, arch in scores}  # than is asked for
+    scores.sort(key=lambda one: (more[one[1]], -one[0]))
+    answers = [arch for _, arch in scores]
     wanted = WHOLE * sum(not isinstance(piece, Order) for piece in pieces)
     mentions = {arch for worth, arch in scores if worth < wanted}  # "newest llama" is a Llama, not a model that is like one
     for order in (piece.figure for piece in reversed(pieces) if isinstance(piece, Order)):
         get, down = FIGURES[order.removeprefix("-")].get, -1 if order.startswith("-") else 1
-        values = {arch: get(entry) if (entry := models[arch].entry()) else None for arch in answers}
+        entries = {arch: models[arch].entry() for arch in answers}
+        values = {arch: get(entry.at(length or length_of(query))) if entry else None for arch, entry in entries.items()}
         answers.sort(key=lambda arch: (arch in mentions, values[arch] is None, down * (values[arch] or 0)))
     return answers
 

@@ -228,3 +228,9 @@ def test_a_format_of_four_bits_is_found_by_its_family_and_a_year_by_its_noun():
     assert {"gpt-oss-20b", "kimi-k3"} <= set(answers("fp4"))
     assert set(answers("year 2024")) == {name for name in core.presets() if str(preset(name).released)[:4] == "2024"}
     assert search.unmet("engram", ENTRIES, lambda arch: MODELS[arch.name]) == ["No model here is known for “engram”"]
+
+
+def test_the_least_memory_is_of_the_text_that_a_query_names():
+    assert search.length_of("million tokens least memory") == 1 << 20 and search.length_of("moe least memory") == 32_768
+    found = [of(preset(name)).at(1 << 20) for name in answers("million tokens least memory")]
+    assert [one.text for one in found] == sorted(one.text for one in found) and min(one.context for one in found) >= 1_000_000

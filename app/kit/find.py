@@ -145,7 +145,7 @@ def _beside(finding: Finding) -> str:
     """The settings of a view that stand beside the count."""
     lengths = {name: name.upper() for name in page.LENGTHS}
     about = "The length of the text that caches, memory and machines are for"
-    text = _choice("Text", "text", lengths, finding.text, about) if finding.view != "timeline" else ""
+    text = _choice("Text", "text", lengths, tokens(finding.length).lower(), about) if finding.view != "timeline" else ""
     file = f'{text}<a class="file" href="/gallery.csv?{escape(urlencode(page.write(finding)))}" download="models.csv">CSV</a>'
     if finding.view in ("cards", "table"):
         first = {"": "best match" if finding.q else "newest"}  # of those that answer as well, the newest comes first
