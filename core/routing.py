@@ -201,17 +201,23 @@ def balance(arch: Architecture, text: str = DEFAULT_TEXT, seed: int = 0, steps: 
     return Balance(before, _record(arch, live, model, tokens), np.array(curves))
 
 
-def settled(router: RouterModule, scores: Tensor, steps: int, rate: float = 1e-3) -> Iterator[Tensor]:
+def settled(router: RouterModule, scores: Tensor, steps: int, rate: float | None = 1e-3) -> Iterator[Tensor]:
     """The rule of `balance` on a router that has a selection bias, for scores (..., E): the load of each expert, (E,), before it and after
-    each step."""
+    each step. Without a rate the bias is set to what quantiles of the scores say (quantile balancing, Su 2026, "Optimal allocation for
+    equilibrium": one step of coordinate descent on the dual of the assignment with equal loads)."""
     bias = router.selection_bias
     assert bias is not None
+    flat = scores.flatten(0, -2).float()  # (N, E)
     for step in range(steps + 1):
         chosen = router.choose(router.limited(router.biased(scores)))
         load = torch.bincount(chosen.flatten(), minlength=len(bias)).float()
         yield load
-        if step < steps:
+        if step < steps and rate is not None:
             bias += rate * torch.sign(load.mean() - load)
+        elif step < steps:
+            k = chosen.shape[-1]
+            between = (flat + bias).topk(k + 1).values[:, k - 1 :].mean(dim=-1, keepdim=True)  # the last one chosen and the next, (N, 1)
+            bias.copy_(-(flat - between).quantile(1 - k / len(bias), dim=0))  # a share of k / E of the tokens is above it
 
 
 def _live(arch: Architecture, seed: int) -> tuple[Architecture, Model]:

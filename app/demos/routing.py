@@ -27,8 +27,11 @@ class Run(NamedTuple):
     moved: float
 
 
+RULES = {"a step each": RATE, "quantiles": None}  # and the rate of each
+
+
 @cache
-def run(steps: int) -> Run:
+def run(steps: int, rate: float | None = RATE) -> Run:
     """A small router with fixed weights, a batch of tokens that are alike, and the rule for so many steps."""
     rule = Router(score="sigmoid", normalise=True, selection_bias=True)
     part = Experts(kind="experts", count=EXPERTS, top_k=CHOSEN, d_ff=8, router=rule, norm=RMSNorm())
@@ -37,7 +40,7 @@ def run(steps: int) -> Run:
     batch = torch.randn(1, TOKENS, D_MODEL, generator=generator) + SKEW * torch.randn(D_MODEL, generator=generator)
     scores = router.scores(batch)
     before = router.choose(scores)
-    loads = torch.stack([*settled(router, scores, steps, RATE)])
+    loads = torch.stack([*settled(router, scores, steps, rate)])
     after, bias = router.choose(router.biased(scores)), router.selection_bias
     assert bias is not None
     same = (after.unsqueeze(-1) == before.unsqueeze(-2)).any(dim=-1)
@@ -45,11 +48,11 @@ def run(steps: int) -> Run:
 
 
 def draw(rule: str, steps: int) -> tuple[str, str]:
-    found = run(steps if rule == "with" else 0)
+    found = run(steps, RULES[rule]) if rule in RULES else run(0)
     share = found.loads / found.loads.mean(dim=-1, keepdim=True)  # of an even load
     now, first = share[-1], share[0]
     loads = f"he busiest of {EXPERTS} experts gets {_times(now.max())} its share of {TOKENS} tokens, and the idlest {_times(now.min())}"
-    if rule == "without":
+    if rule not in RULES:
         said = f"T{loads}: nothing moves, however many steps."
     elif not steps:
         said = f"T{loads}, before the rule has begun."
@@ -83,14 +86,13 @@ def _bars(now: torch.Tensor, first: torch.Tensor, bias: torch.Tensor) -> str:
 
 def _curve(steps: int, rule: str) -> str:
     """The busiest expert over the steps, with the rule and without."""
-    loads = run(STEPS[-1]).loads
-    busiest = (loads.amax(dim=-1) / loads.mean(dim=-1)).tolist()
     last = STEPS[-1]
-    curves = [
-        Curve([(0, busiest[0]), (last, busiest[0])], "without", "accent" if rule == "without" else "soft", dashed=True),
-        Curve([*enumerate(busiest)], "with", "accent" if rule == "with" else "soft"),
-    ]
-    top = max(busiest) * 1.08
+    loads = {name: run(last, rate).loads for name, rate in RULES.items()}
+    busiest = {name: (each.amax(dim=-1) / each.mean(dim=-1)).tolist() for name, each in loads.items()}
+    first = busiest["quantiles"][0]
+    curves = [Curve([(0, first), (last, first)], "none", "accent" if rule not in RULES else "soft", dashed=True)]
+    curves += [Curve([*enumerate(each)], name, "accent" if rule == name else "soft") for name, each in busiest.items()]
+    top = max(map(max, busiest.values())) * 1.08
     y = Axis(0.9, top, [(n / 2, f"{n / 2:g} ×") for n in range(2, 10) if n / 2 < top], "busiest expert, in shares")
     x = Axis(0, last, [(n, f"{n}") for n in (0, 50, 100, 150, 200)], "steps")
     return panel("While the rule works", plot(curves, x, y, "Load of the busiest expert", 195, 36, 52, [(steps, "")]))
@@ -98,6 +100,6 @@ def _curve(steps: int, rule: str) -> str:
 
 DEMO = Demo(
     "Balancing a router without a loss",
-    (Control("rule", "The rule", ("with", "without"), "with"), Control("steps", "Steps", STEPS, 50)),
+    (Control("rule", "The rule", (*RULES, "none"), "a step each"), Control("steps", "Steps", STEPS, 50)),
     draw,
 )
