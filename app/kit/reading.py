@@ -10,7 +10,7 @@ import streamlit as st
 
 import core
 from app.article import Article, Bars, Block, Chart, Compare, Demo, Picture, Table, Text, nodes
-from app.demos import DEMOS
+from app.demos import DEMOS, Control
 from app.glossary import glossary
 from core.compare import GROWS, LETTERS
 from core.facets import FIGURES
@@ -51,21 +51,24 @@ def mark(name: str) -> None:
 def demonstration(name: str, values: Mapping[str, object] | None = None, nth: int = 1) -> None:
     """A demonstration with its controls, the `nth` of its kind on the page. What is chosen is in the page's URL."""
     demo, own = DEMOS[name], name if nth == 1 else f"{name}-{nth}"
+    first = demo.checked(values or {})
 
-    def choose(told: str) -> None:
-        if not late(f"d:{told}"):
-            st.query_params[told] = str(st.session_state[f"d:{told}"])
+    def value(control: Control) -> object:
+        given = st.query_params.get(f"{own}.{control.name}")
+        return next((one for one in control.options if str(one) == given), first[control.name])
+
+    def choose(control: Control, key: str) -> None:
+        picked = st.session_state[key]
+        if not late(key) and picked != value(control):  # the browser may send what it shows already, when the page around it changes
+            st.query_params[f"{own}.{control.name}"] = str(picked)
 
     with st.container(border=True, key=f"demo-{own}"):
         title(demo.title, level=3)
-        chosen = demo.checked(values or {})
         with st.container(horizontal=True, key=f"controls-{own}"):
             for control in demo.controls:
-                told = f"{own}.{control.name}"
-                given = st.query_params.get(told)
-                chosen[control.name] = next((one for one in control.options if str(one) == given), chosen[control.name])
-                put(f"d:{told}", chosen[control.name])
-                st.segmented_control(control.label, control.options, required=True, key=f"d:{told}", on_change=choose, args=(told,))
+                put(key := f"d:{own}.{control.name}", value(control))
+                st.segmented_control(control.label, control.options, required=True, key=key, on_change=choose, args=(control, key))
+        chosen = {control.name: value(control) for control in demo.controls}
         sentence, drawn = demo.drawn(chosen)
         lead(sentence)
         _demo(key=f"drawn-{own}", data={"html": drawn})

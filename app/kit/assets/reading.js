@@ -69,13 +69,14 @@ export default function ({ data, parentElement }) {
   const { signal } = root.listening;
   let due = 0;
   const soon = () => { cancelAnimationFrame(due); due = requestAnimationFrame(read); };
-  main.addEventListener('scroll', () => { root.chosen = null; soon(); }, { signal, passive: true });
+  main.addEventListener('scroll', () => { if (Math.abs(main.scrollTop - root.at) > 80) root.chosen = null; soon(); }, { signal, passive: true });
   addEventListener('resize', soon, { signal });
   const choose = (event) => {
     const link = event.target.closest?.('a.ref');
     if (!link) return;
     if (event.type === 'click') event.preventDefault();
     root.chosen = link;
+    root.at = main.scrollTop; // what is left of a scroll does not undo the choice
     soon();
   };
   for (const kind of ['click', 'mouseover', 'focusin']) document.addEventListener(kind, choose, { signal });
