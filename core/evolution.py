@@ -640,8 +640,7 @@ IDEAS: tuple[Idea, ...] = (
     ),
     Idea(
         "balance", "Balancing by a bias", "A bias on the choice keeps experts equally busy, in place of a second loss.",
-        "The bias is moved by a rule outside the gradient, with a speed of its own; quantile balancing, of 2026, sets it from the scores' "
-        "quantiles without one, and leaves the architecture as it is.",
+        "A rule outside the gradient moves the bias, at a speed of its own; quantile balancing needs no speed.",
         Source("Auxiliary-loss-free load balancing", "2408.15664"), habit("balance").holds, habit("balance").edit,
         short="Bias balance",
     ),
