@@ -22,7 +22,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import date
 from difflib import get_close_matches
 from functools import cache, cached_property
@@ -33,6 +33,7 @@ import yaml
 from markdown_it import MarkdownIt
 
 import core
+from core.compare import GROWS
 from core.cost import Cost
 from core.edits import with_fields
 from core.evolution import adoption, evolution
@@ -47,7 +48,6 @@ from .glossary import explained, glossary
 from .state import link, opened
 
 ARTICLES = Path(__file__).resolve().parent / "articles"
-CHARTS = ("cache", "read", "decode")  # what a chart shows against the context
 NAMED = {"title", "date", "lead", "models", "context"}  # front matter
 
 
@@ -65,36 +65,31 @@ class Text(NamedTuple):
     """Paragraphs, lists and headings, as HTML."""
 
     html: str
-    line: int
 
 
 class Picture(NamedTuple):
     """The model that stands beside the text from here on."""
 
     of: str
-    line: int
 
 
 class Compare(NamedTuple):
     """Two to four models, aligned row by row."""
 
     of: tuple[str, ...]
-    line: int
 
 
 class Chart(NamedTuple):
-    """One of `CHARTS` against the context, a line for each model."""
+    """One of `core.compare.GROWS` against the context, a line for each model."""
 
     of: tuple[str, ...]
     shows: str
-    line: int
 
 
 class Bars(NamedTuple):
     """Where the parameters are: a bar for each of these models, or for each year's models, by role."""
 
     of: tuple[str, ...]  # empty for the years
-    line: int
 
 
 class Table(NamedTuple):
@@ -104,7 +99,6 @@ class Table(NamedTuple):
     figures: tuple[str, ...]
     sort: str
     most: int
-    line: int
 
 
 class Demo(NamedTuple):
@@ -112,7 +106,6 @@ class Demo(NamedTuple):
 
     name: str
     values: Mapping[str, Any]
-    line: int
 
 
 Block = Text | Picture | Compare | Chart | Bars | Table | Demo
@@ -128,7 +121,7 @@ class Article:
     lead: str
     models: Mapping[str, core.Architecture]
     workload: core.Workload
-    blocks: tuple[Block, ...] = field(default=())
+    blocks: tuple[Block, ...] = ()
 
     @property
     def first(self) -> str:
@@ -180,15 +173,14 @@ def read(name: str, source: str) -> Article:
         workload = core.Workload(context=head.get("context", 4_096))
     except (AttributeError, KeyError, TypeError, ValueError) as problem:
         raise Broken(name, 1, f"models: {problem}") from None
-    article = Article(name, str(head["title"]), head["date"], "", models, workload)
-    lead = _line(article, str(head["lead"]), 1)
+    article = Article(name, str(head["title"]), head["date"], str(head["lead"]), models, workload)
     begin = source[: found.end()].count("\n")
     told: set[str] = set()
     blocks = tuple(
         block._replace(html=explained(block.html, told)) if isinstance(block, Text) else block
         for block in _blocks(article, source[found.end() :], begin)
     )
-    return Article(name, article.title, article.date, lead, models, workload, blocks)
+    return replace(article, lead=_line(article, article.lead, 1), blocks=blocks)
 
 
 def _model(given: Any) -> core.Architecture:
@@ -223,7 +215,7 @@ def _blocks(article: Article, source: str, begin: int) -> Iterator[Block]:
         upto = fence.map[0] if fence and fence.map else len(lines)
         if text := "\n".join(lines[at:upto]).strip("\n"):
             first = begin + at + 1 + next(n for n, line in enumerate(lines[at:upto]) if line.strip())
-            yield Text(_html(article, markdown, text, first, picture), first)
+            yield Text(_html(article, markdown, text, first, picture))
         if fence and fence.map:
             line, at = begin + fence.map[0] + 1, fence.map[1]
             block = BLOCKS[fence.info.strip()](article, _mapping(article.name, line, fence.content or "{}"), line)
@@ -255,10 +247,14 @@ def _html(article: Article, markdown: MarkdownIt, text: str, first: int, picture
 # ---- links ----
 
 
+def boxes(arch: core.Architecture) -> dict[str, str]:
+    """The boxes of a model's picture, by node, each with its name in a reference, which is the same in all layers."""
+    return {node: re.sub(r"^layers\.\d+\.?", "", node) for node in re.findall(r'data-node="([^"]*)"', beside(arch))}
+
+
 def nodes(arch: core.Architecture, name: str) -> list[str]:
-    """The boxes of a model's picture that a reference means: one of the frame, or that of a block or inside a part, in all blocks."""
-    drawn = dict.fromkeys(re.findall(r'data-node="([^"]*)"', beside(arch)))
-    return [node for node in drawn if re.sub(r"^layers\.\d+\.", "", node) == name]
+    """The boxes that a reference means: one of the frame, or that of a block or inside a part, in all blocks."""
+    return [node for node, own in boxes(arch).items() if own == name]
 
 
 def _link(article: Article, href: str, line: int, picture: str) -> dict[str, str | int | float]:
@@ -267,8 +263,7 @@ def _link(article: Article, href: str, line: int, picture: str) -> dict[str, str
         case "node":
             if found := nodes(article.models[picture], rest):
                 return {"href": "#picture", "data-node": " ".join(found), "class": "ref"}
-            drawn = re.findall(r'data-node="([^"]*)"', beside(article.models[picture]))
-            known = sorted({re.sub(r"^layers\.\d+\.?", "", node) for node in drawn} - {""})
+            known = sorted({*boxes(article.models[picture]).values()} - {""})
             raise Broken(article.name, line, f"{rest!r} is no box of {picture}'s picture; give one of {', '.join(known)}")
         case "model":
             if rest in article.models:
@@ -438,27 +433,27 @@ def _only(article: Article, given: Mapping[str, Any], line: int, *known: str) ->
 
 def _picture(article: Article, given: Mapping[str, Any], line: int) -> Picture:
     _only(article, given, line, "of")
-    return Picture(_names(article, given, line, 1, 1)[0], line)
+    return Picture(_names(article, given, line, 1, 1)[0])
 
 
 def _compare(article: Article, given: Mapping[str, Any], line: int) -> Compare:
     _only(article, given, line, "of")
-    return Compare(_names(article, given, line, 2, 4), line)
+    return Compare(_names(article, given, line, 2, 4))
 
 
 def _chart(article: Article, given: Mapping[str, Any], line: int) -> Chart:
     _only(article, given, line, "of", "shows")
-    shows = given.get("shows", CHARTS[0])
-    if shows not in CHARTS:
-        raise Broken(article.name, line, f"shows: {shows!r} is no chart; give {', '.join(CHARTS)}")
-    return Chart(_names(article, given, line, 1, 4), shows, line)
+    shows = given.get("shows", "kept_bytes")
+    if shows not in GROWS:
+        raise Broken(article.name, line, f"shows: {shows!r} is no chart; give {', '.join(GROWS)}")
+    return Chart(_names(article, given, line, 1, 4), shows)
 
 
 def _bars(article: Article, given: Mapping[str, Any], line: int) -> Bars:
     _only(article, given, line, "of", "by")
     if given.get("by", "year") != "year" or len(given) > 1:
         raise Broken(article.name, line, "give of: [models], or by: year")
-    return Bars(() if "by" in given else _names(article, given, line, 1, 8), line)
+    return Bars(() if "by" in given else _names(article, given, line, 1, 8))
 
 
 def _table(article: Article, given: Mapping[str, Any], line: int) -> Table:
@@ -472,7 +467,7 @@ def _table(article: Article, given: Mapping[str, Any], line: int) -> Table:
         raise Broken(article.name, line, f"query: no model answers {query!r}")
     if article.workload.context not in TEXTS:
         raise Broken(article.name, line, f"a table is for texts of {joined(map(number, TEXTS))} tokens: give one as the context")
-    return Table(query, asked, sort, int(given.get("most", len(core.presets()))), line)
+    return Table(query, asked, sort, int(given.get("most", len(core.presets()))))
 
 
 def _demo(article: Article, given: Mapping[str, Any], line: int) -> Demo:
@@ -483,7 +478,7 @@ def _demo(article: Article, given: Mapping[str, Any], line: int) -> Demo:
         DEMOS[name].checked(values)
     except core.Unsupported as problem:
         raise Broken(article.name, line, str(problem)) from None
-    return Demo(name, values, line)
+    return Demo(name, values)
 
 
 BLOCKS: dict[str, Callable[[Article, Mapping[str, Any], int], Block]] = {

@@ -47,7 +47,7 @@ def _of_parts() -> Iterator[Term]:
     parts = [(arch, name, arch.part(name)) for _, arch in sorted(dated, key=lambda pair: pair[0]) for name in arch.parts]
     for choice in choices():
         held = ((arch, name, part) for arch, name, part in parts if part.kind == choice.kind and choice.holds(part))
-        if choice.name != "all_tokens" and (first := next(held, None)):
+        if not (choice.form and choice.form.plain) and (first := next(held, None)):
             arch, name, part = first
             words = f"{_capital(choice.line)}. In {arch.title}: {_about(choice.line, part.explain(arch.d_model))}"
             also = choice.form.also if choice.form else PARTS[choice.kind].also
@@ -60,7 +60,7 @@ def _of_parts() -> Iterator[Term]:
             arch, name, part = first
             title, *names = cls.title.split(", ")
             words = f"{_capital(cls.line)}. {_first(cls.__doc__ or '')}"
-            yield Term(f"{'No' if title == 'None' else title} positions", words, tuple(names), arch.name, name)
+            yield Term(f"Positions: {title}", words, (*names, f"{title} positions"), arch.name, name)
 
 
 def _capital(words: str) -> str:

@@ -74,7 +74,7 @@ def warm() -> None:
     """Do what is slow the first time (load torch, the first trace) before a visitor comes."""
     import torch
 
-    from app import facts
+    from app import facts, glossary
     from app.kit import cards
     from core.library import preset
 
@@ -83,6 +83,7 @@ def warm() -> None:
     for one in facts.entries():
         facts.cost(one.arch)
         cards.picture(one.arch)
+    glossary.explained("")
     gc.freeze()  # objects from start-up stay, so garbage collections need not check them while visitors wait
 
 

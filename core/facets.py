@@ -266,7 +266,7 @@ def techniques(arch: Architecture) -> list[Technique]:
     for part in map(arch.part, arch.parts):
         placed = [*positions(part)]
         theirs = {trait for position in placed for trait in position.traits()}
-        words = [one.title for one in choices(part) if one.holds(part) and one.name != "all_tokens"]
+        words = [one.title for one in choices(part) if one.holds(part) and not (one.form and one.form.plain)]
         traits = (re.sub(r"[ \d.]+$", "", trait) for trait in part.traits() if trait not in theirs)  # "softcap 30" and "softcap 50" are one
         capital = (trait[0].upper() + trait[1:] for trait in traits)
         words += [CALLED.get(trait, trait) for trait in capital]

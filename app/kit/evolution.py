@@ -15,6 +15,7 @@ from app.demos import DEMOS
 from app.glossary import explained
 from core.diff import MOVED, Moves
 from core.evolution import Evolution, Source, Step, adoption, evolution
+from core.facets import TEXT
 from core.library import preset
 from core.modern import ANSWERS, HABITS, by_year, standing
 from core.saying import joined
@@ -60,7 +61,7 @@ class Asked:
     step: str
 
     def chain(self) -> Evolution:
-        return evolution(ACTIVE.get(self.budget), core.Workload(context=int(self.context or 32_768)))
+        return evolution(ACTIVE.get(self.budget), core.Workload(context=int(self.context or TEXT)))
 
 
 def asked() -> Asked:

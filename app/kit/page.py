@@ -79,11 +79,8 @@ def lead(words: str) -> None:
 
 
 def _explained(words: str) -> str:
-    """A text whose terms have tooltips, once the parts are loaded, which explain theirs."""
-    if "core.kinds" not in sys.modules:
-        return escape(words)
-    from app.glossary import explained
-
+    """A text whose terms have tooltips, once the server has loaded the glossary: a page's first text does not wait for it."""
+    explained = getattr(sys.modules.get("app.glossary"), "explained", str)
     return explained(escape(words))
 
 

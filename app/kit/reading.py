@@ -8,7 +8,6 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-import core
 from app.article import Article, Bars, Block, Chart, Compare, Demo, Picture, Table, Text, nodes
 from app.demos import DEMOS, Control
 from app.glossary import glossary
@@ -21,9 +20,10 @@ from core.words import percent, tokens
 
 from .. import state as page
 from ..facts import alongside_of, cost, entries, found, picture_of
+from ..finding import order
 from .charts import compare_curve, legend
 from .component import component, show_alongside
-from .page import dark, figure, lead, notice, title
+from .page import dark, figure, lead, title
 from .widgets import late, put
 
 _reading = component(
@@ -33,7 +33,6 @@ _reading = component(
 )
 _demo = component("demo", '<div class="strata-root"></div>', ".strata-root")
 LEAST, WIDE = 0.001, 0.12  # shares that are told, and those with room for their figure
-SHOWN = {"cache": "kept_bytes", "read": "read_bytes", "decode": "decode_flops"}
 
 
 def side(pictures: Mapping[str, tuple[str, str]], key: str = "reading", lit: Sequence[str] = ()) -> None:
@@ -92,8 +91,8 @@ def _block(article: Article, block: Block, number: int) -> None:
             demonstration(name, values, sum(isinstance(one, Demo) and one.name == name for one in article.blocks[: number + 1]))
         case Chart(of, shows):
             archs = tuple(article.models[name] for name in of)
-            heading, words, _ = GROWS[SHOWN[shows]]
-            figure(heading, words, compare_curve(archs, article.workload, dark(), SHOWN[shows]), key=f"chart-{key}")
+            heading, words, _ = GROWS[shows]
+            figure(heading, words, compare_curve(archs, article.workload, dark(), shows), key=f"chart-{key}")
             names = (f'<div class="letter"><b>{letter}</b> <span>{escape(arch.title)}</span></div>' for letter, arch in zip(LETTERS, archs))
             st.html(f'<div class="letters">{"".join(names)}</div>')
         case Compare(of):
@@ -123,15 +122,13 @@ def _bars(rows: Mapping[str, Mapping[str, float]]) -> None:
 def _table(block: Table, length: int) -> None:
     """Presets with figures, by one of them; those without that figure come last."""
     figures = [FIGURES[name] for name in block.figures]
-    by, down = FIGURES[block.sort.removeprefix("-")], block.sort.startswith("-")
-    models = [(by.get(one), one) for one in found(block.query, length)]
-    rows = sorted(models, key=lambda row: (row[0] is None, (row[0] or 0) * (-1 if down else 1)))[: block.most]
+    rows = order([*found(block.query, length)], block.sort)[: block.most]
     heads = "".join(f'<th scope="col">{escape(one.title)}</th>' for one in figures)
     cells = (
         f'<tr><th scope="row"><a href="/workbench?preset={one.arch.name}" target="_self">{escape(one.arch.title)}</a></th>'
         + "".join(f"<td>{'—' if (value := shown.get(one)) is None else escape(shown.show(value))}</td>" for shown in figures)
         + "</tr>"
-        for _, one in rows
+        for one in rows
     )
     table = f'<table><thead><tr><th scope="col">Model</th>{heads}</tr></thead><tbody>{"".join(cells)}</tbody></table>'
     if {"cache", "text"} & {*block.figures}:
@@ -142,14 +139,10 @@ def _table(block: Table, length: int) -> None:
 # ---- the page ----
 
 
-def refused(problem: core.Unsupported) -> None:
-    notice(str(problem), "bad")
-
-
 def listed(found: list[Article]) -> None:
     """All articles, each with its first sentence."""
     items = (
-        f'<li><a href="/learn?article={one.name}" target="_self">{escape(one.title)}</a><p>{one.lead}</p>'
+        f'<li><a href="/learn?article={one.name}" target="_self">{escape(one.title)}</a><p>{escape(one.lead)}</p>'
         f"<small>{_day(one.date)}</small></li>"
         for one in found
     )
@@ -179,7 +172,7 @@ def reading(article: Article, printed: bool) -> None:
     )
     other = "" if printed else f' · <a href="/learn?article={article.name}&print=1" target="_self">Print view</a>'
     st.html(
-        f'<div class="reading head"><h1>{escape(article.title)}</h1><p class="first">{article.lead}</p>'
+        f'<div class="reading head"><h1>{escape(article.title)}</h1><p class="first">{escape(article.lead)}</p>'
         f"<p class='about'>{_day(article.date)} · about {models}{other}</p></div>"
     )
     if printed:

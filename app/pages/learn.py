@@ -2,20 +2,17 @@
 
 import streamlit as st
 
-from app.kit.page import lead, tab, title
-
-name = st.query_params.get("article", "")
-
-from app.article import article, articles  # noqa: E402
-from app.kit.reading import glossary_page, listed, reading, refused  # noqa: E402
-from core import Unsupported  # noqa: E402
+from app.article import article, articles
+from app.kit.page import lead, notice, tab, title
+from app.kit.reading import glossary_page, listed, reading
+from core import Unsupported
 
 found = None
-if name:
+if name := st.query_params.get("article"):
     try:
         found = article(name)
     except Unsupported as problem:
-        refused(problem)
+        notice(str(problem), "bad")
 if found:
     tab(found.title)
     reading(found, st.query_params.get("print") == "1")

@@ -96,6 +96,7 @@ class Attention(Mixer):
             lambda part: part.reach is None,
             lambda part, context: {"sight": {}},
             keeps="sight",
+            plain=True,
         ),
         "sliding_window": Form(
             "Sliding window",

@@ -165,6 +165,7 @@ class Form(NamedTuple):
     fields: Callable[[Any, int], dict[str, Any]]  # the fields that give it to a part, in a model with this context
     keeps: str = ""  # a part of the same group that has this field keeps its kind
     also: tuple[str, ...] = ()  # other names, which a search finds
+    plain: bool = False  # what a part does without a technique, so that it is none
 
 
 class Flops(dict[str, int]):

@@ -34,7 +34,10 @@ export default function ({ data, parentElement }) {
       one.classList.toggle('lit', lit);
       const whole = boxes.includes(one.closest('[data-zoom]')?.dataset.zoom); // an inset is lit as a whole
       const dim = on.length > 0 && !lit && !whole && !on.some((other) => one.contains(other) || other.contains(one));
-      for (const each of [one, ...inside(one)]) each.classList.toggle('dim', dim);
+      for (const each of [one, ...inside(one)]) {
+        each.classList.toggle('dim', dim);
+        each.ariaDisabled = dim ? 'true' : null; // its contrast is low because it is not what the text is about
+      }
     }
     const target = on.find((one) => one.dataset.node === boxes[0]) ?? on[0];
     if (!target) return;
