@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 import core
 from core import hub
+from core.kept import kept
 from core.library import preset
-from core.share import PREFIX
+from core.share import MAX_TOKEN, PREFIX
 from core.shares import MEASURES
 from core.spec import sentence
 
@@ -24,7 +25,7 @@ FIRST = "deepseek-v3"
 MOST = 4  # architectures on one page
 OURS = {"preset", "a", "from", "m", "at", "part", "keep", *core.Workload.model_fields, "by", "zoom", "all"}  # the URL parameters of a State
 REPEATED = ("m", "keep")
-MOST_TRIED = 16  # models of a link that are looked at
+MOST_TRIED = 6  # models of a link that are looked at: a wrong one may take a third of a second
 ALONE, COMPARED = 4_096, 32_768  # the usual context of one model's page, and of several models beside each other
 MOST_KEPT, MOST_NAME, MOST_LETTERS = 6, 40, 12_000  # snapshots, characters of a name, characters of all in a link
 
@@ -134,7 +135,7 @@ def mended(params: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
     good: list[str] = []
     told: list[str] = []
     for name in several[:MOST_TRIED]:
-        if len(good) < MOST and (problem := _problem(of_word, name)):
+        if len(good) < MOST and (problem := _unopened(name)):
             told.append(problem)
         elif len(good) < MOST:
             good.append(name)
@@ -152,6 +153,12 @@ def mended(params: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
         told.append(problem)
         del given["keep"]
     return given, told
+
+
+@kept(4_000_000, lambda words: MAX_TOKEN + len(words))
+def _unopened(word: str) -> str:
+    """Why a word of a link opens no architecture; empty if it does. Each run of a page asks again."""
+    return _problem(of_word, word)
 
 
 def _problem(make: Callable, given: Any) -> str:

@@ -194,11 +194,12 @@ def found(query: str, archs: Iterable[Architecture], known: Callable[[Architectu
     scores.sort(key=lambda one: (more[one[1]], -one[0]))
     answers = [arch for _, arch in scores]
     wanted = WHOLE * sum(not isinstance(piece, Order) for piece in pieces)
+    length = length or length_of(query)
     mentions = {arch for worth, arch in scores if worth < wanted}  # "newest llama" is a Llama, not a model that is like one
     for order in (piece.figure for piece in reversed(pieces) if isinstance(piece, Order)):
         get, down = FIGURES[order.removeprefix("-")].get, -1 if order.startswith("-") else 1
         entries = {arch: models[arch].entry() for arch in answers}
-        values = {arch: get(entry.at(length or length_of(query))) if entry else None for arch, entry in entries.items()}
+        values = {arch: get(entry.at(length)) if entry else None for arch, entry in entries.items()}
         answers.sort(key=lambda arch: (arch in mentions, values[arch] is None, down * (values[arch] or 0)))
     return answers
 
